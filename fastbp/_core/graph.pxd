@@ -1,0 +1,64 @@
+"""The recorded graph: operations, nodes, and Variables, which are handles on (array, node)."""
+
+cimport numpy as cnp
+
+from fastbp._core.program cimport Program
+
+cdef enum Kind:
+    ELEMENTWISE         # a partial derivative for every operand
+    MATMUL              # compiled VJPs in matmul.pyx
+    GENERAL             # rules in Python: structural, linear, linear algebra
+
+cdef enum:
+    SAVES_ANS = 1 << 30
+
+cdef class Op:
+    cdef readonly str name
+    cdef readonly int kind
+    cdef readonly int nin               # number of operands; -1: any
+    cdef readonly object forward
+    cdef readonly tuple partials        # elementwise: functions (ans, *operands)
+    cdef readonly object vjp, jvp       # general: tuple of functions, one an operand, or one joint function
+    cdef readonly object scatter        # optional: add the VJP into a buffer
+    cdef readonly bint blocks           # the rules carry leading block axes through
+    cdef readonly object kernel
+    cdef readonly dict info             # documentation and samples
+    cdef readonly tuple constant_partials
+    cdef unsigned int saves             # general: bit j operand j, SAVES_ANS the output
+    cdef unsigned int saves_for[3]      # elementwise: the same, for the cotangent of operand i
+    cdef list forwards, pulls, pushes   # programs by dtype and operands; None: not compiled yet, False: none
+    cdef Program forward_program(self, int typenum)
+    cdef Program pull_program(self, int typenum, int needs, int accumulates)
+    cdef Program push_program(self, int typenum, int moving)
+
+cdef class Node:
+    cdef Op op                          # None: a leaf
+    cdef Node a, b                      # parents of operands 0 and 1 of an elementwise operation; None: constants
+    cdef object saved_a, saved_b        # their values, where a rule reads them
+    cdef tuple parents, saved           # all operands of the other operations, instead of the four above
+    cdef object ans
+    cdef dict static
+    cdef readonly tuple shape
+    cdef readonly int typenum
+    cdef readonly long long id          # parents have smaller ids
+    cdef long long stamp                # scratch of a sweep's collection: whose it is, and the position there
+    cdef Py_ssize_t position
+
+cdef class Variable:
+    cdef readonly cnp.ndarray value
+    cdef Node node
+    cdef public object name
+    cdef object __weakref__
+    cdef object _become(self, object other, str name)
+
+cdef class Spec:
+    cdef readonly tuple shape
+    cdef readonly int typenum
+
+cdef Py_ssize_t parent_count(Node node) noexcept
+cdef Node parent_of(Node node, Py_ssize_t i)
+cdef object saved_of(Node node, Py_ssize_t i)
+cdef long long next_id() noexcept
+cdef Variable make_variable(cnp.ndarray value, Node node)
+cdef object hook(str name)
+cdef object call_elementwise(Op op, tuple operands)

@@ -1,0 +1,12 @@
+"""Sweeps over the recorded graph: nodes between named ends in topological order, visited backward or forward."""
+
+from fastbp._core.graph cimport Node
+
+cdef class Tape:
+    cdef list nodes             # topological order; entries become None once a consuming sweep is done with them
+    cdef Py_ssize_t count
+    cdef Py_ssize_t *first      # first[i]: where the parents of node i begin in `parents`
+    cdef Py_ssize_t *parents    # positions in `nodes`, -1 for a parent that no cotangent or tangent reaches
+    cdef Py_ssize_t n_parents, room, parent_room
+    cdef readonly bint outer    # the graph goes on beyond the inputs, to Variables older than all of them
+    cdef Py_ssize_t add(self, Node node, bint end, long long stamp) except -1

@@ -1,0 +1,27 @@
+"""The exceptions of fastbp: one small family, each also the built-in a NumPy user would catch."""
+
+__all__ = ["DTypeError", "FastbpError", "NoRuleError", "NotBuiltError", "ShapeError", "UnconnectedError"]
+
+
+class FastbpError(Exception):
+    """Base class of every error that fastbp raises on purpose."""
+
+
+class ShapeError(FastbpError, ValueError):
+    """Shapes do not fit: operands of an operation, a cotangent and its output, a non-scalar loss."""
+
+
+class DTypeError(FastbpError, TypeError):
+    """A dtype that cannot be differentiated or has no kernel: integers, objects, strings."""
+
+
+class NoRuleError(FastbpError, TypeError, NotImplementedError):
+    """A function or option without a derivative rule was applied to a Variable."""
+
+
+class UnconnectedError(FastbpError, ValueError):
+    """An output does not depend on an input, and ``unconnected="raise"`` was asked for."""
+
+
+class NotBuiltError(FastbpError, ImportError):
+    """The compiled core is missing: the package is imported from a source tree that was not built."""

@@ -1,0 +1,60 @@
+"""Structural operations."""
+
+import numpy as np
+
+from fastbp._core import graph
+from fastbp._core.elementwise import sum_to as _sum_to
+from fastbp.rules.table import implements, linear
+
+
+def lead_of(g, ans):
+    """Return the block axes of `g`: its shape in front of that of `ans`."""
+    return g.shape[: g.ndim - len(ans.shape)]
+
+
+sum_to = linear(
+    "sum_to",
+    lambda x, shape, lead: _sum_to(x, shape, lead + x.ndim - x.ndim),
+    lambda g, ans, x, shape, lead: np.broadcast_to(g, lead_of(g, ans) + x.shape),
+    samples=lambda rng: [((rng.normal(size=(2, 3)),), {"shape": (3,), "lead": 0})],
+)
+graph.bind("sum_to", sum_to)
+graph.bind("variable", graph.variable)
+
+astype = linear(
+    "astype",
+    lambda x, dtype: x.astype(dtype),
+    lambda g, ans, x, dtype: g,
+    samples=lambda rng: [],
+)
+graph.bind("astype", lambda x, dtype: astype(x, dtype=np.dtype(dtype)))
+
+sum_ = linear(
+    "sum",
+    lambda x, axis, keepdims: x.sum(axis=axis, keepdims=keepdims),
+    lambda g, ans, x, axis, keepdims: np.broadcast_to(
+        g if keepdims else np.expand_dims(g, axis), lead_of(g, ans) + x.shape),
+    samples=lambda rng: [],
+)
+
+
+@implements(np.sum, method="sum", reduce=np.add)
+def sum(a, axis=None, dtype=None, out=None, keepdims=False):
+    nd = a.ndim
+    axis = tuple(range(-nd, 0)) if axis is None else tuple(
+        ax if ax < 0 else ax - nd for ax in (axis if isinstance(axis, tuple) else (axis,)))
+    return sum_(a, axis=axis, keepdims=bool(keepdims))
+
+
+reshape = linear(
+    "reshape",
+    lambda x, shape, own: x.reshape(x.shape[: x.ndim - own] + shape),
+    lambda g, ans, x, shape, own: np.reshape(g, lead_of(g, ans) + x.shape),
+    samples=lambda rng: [],
+)
+
+
+@implements(np.reshape, method="reshape")
+def reshape_(a, shape, order="C"):
+    shape = np.reshape(graph.values_of(a), shape).shape
+    return reshape(a, shape=shape, own=a.ndim)

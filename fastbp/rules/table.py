@@ -1,0 +1,190 @@
+"""The table of operations, and the four ways to write a row.
+
+An operation states its facts once; values, VJPs, JVPs, Jacobian blocks, tests and the reference page follow.
+
+* `elementwise`: a ufunc (or an expression of ufuncs) and its partial derivatives.
+* `linear`: a linear map of one operand and its transpose.
+* `general`: a VJP and a JVP for every operand.
+* `nondifferentiable`: NumPy functions that are constant almost everywhere; they see the values.
+
+`implements` says which NumPy function a Python function stands for.
+
+The contract of a rule: it is flat and pure, written in ordinary NumPy code, so that the same rule runs on arrays
+and, when its result is to be differentiated again, on Variables. It never undoes broadcasting, never casts and never
+accumulates: the engine does. The cotangent `g` (the tangent `t`) may carry extra *leading* block axes in front of the
+shape of the output (of the operand), and the result carries them too: so a rule counts axes from the end.
+"""
+
+import functools
+
+import numpy as np
+
+from fastbp._core import graph
+from fastbp._core.graph import Op
+from fastbp.errors import NoRuleError
+
+__all__ = ["FUNCTIONS", "OPS", "elementwise", "general", "implements", "linear", "nondifferentiable", "refuse"]
+
+OPS = {}  # name -> Op
+FUNCTIONS = {}  # name in fastbp.numpy -> function
+
+
+def elementwise(name, forward, *partials, ufunc=None, domain=(-2.0, 2.0), kinks="", kernel=None, source="", hook=True):
+    """Add an elementwise operation.
+
+    Parameters
+    ----------
+    name : str
+    forward : numpy.ufunc or callable
+        The value; a callable is an expression of ufuncs and ``np.where`` of its operands.
+    *partials : callable
+        One for each operand: ``partial(ans, *operands)``, an expression of the same kind.
+    ufunc : numpy.ufunc or tuple of them, optional
+        What is recorded as this operation; `forward` itself if that is a ufunc.
+    domain : (float, float) or tuple of them
+        Where tests sample the operands (one pair, or one for each operand): inside, away from kinks.
+    kinks : str
+        The convention where the derivative does not exist.
+    kernel : str, optional
+        A kernel of the core that computes `forward`.
+    source : str
+        Where the formula is from; empty for calculus.
+
+    Returns
+    -------
+    Op
+    """
+    op = Op(name, forward, nin=len(partials), partials=partials, kernel=kernel,
+            domain=domain, kinks=kinks, source=source, kind="elementwise")
+    for u in _as_tuple(ufunc if ufunc is not None else forward):
+        if isinstance(u, np.ufunc):
+            graph.bind_ufunc(u, op)
+    _add(op)
+    FUNCTIONS[name] = op
+    if hook:
+        graph.bind(name, op)
+    return op
+
+
+def linear(name, apply, transpose, *, samples, saves=(), scatter=None, source=""):
+    """Add a linear map of one operand, given by itself and its transpose.
+
+    Parameters
+    ----------
+    name : str
+    apply : callable
+        ``apply(x, **static)``; leading block axes of `x` pass through, so `static` counts axes from the end.
+    transpose : callable
+        ``transpose(g, ans, x, **static)``, where `ans` and `x` are specs: shape and dtype only.
+    samples : callable
+        ``samples(rng)`` yields calls ``(operands, static)`` for the tests.
+    saves : tuple
+        (0,) if the transpose reads the operand's value, as no plain linear map does.
+    scatter : callable, optional
+        ``scatter(into, g, i, ans, x, **static)`` adds the transpose into an array.
+
+    Returns
+    -------
+    Op
+    """
+
+    def jvp(t, ans, x, **static):
+        return op(t, **static)
+
+    op = Op(name, apply, nin=1, vjp=(transpose,), jvp=(jvp,), scatter=scatter, saves=saves,
+            samples=samples, source=source, kind="linear")
+    return _add(op)
+
+
+def general(name, forward, *, nin, vjp, jvp, samples, saves=None, scatter=None, compiled=False, source=""):
+    """Add an operation with explicit rules; see `fastbp._core.graph.Op` for their forms.
+
+    Parameters
+    ----------
+    name : str
+    forward : callable
+        ``forward(*operands, **static)`` on plain arrays.
+    nin : int
+        Number of operands; -1 for any.
+    vjp, jvp : tuple of callable or callable
+        One function an operand, or a joint one.
+    samples : callable
+        ``samples(rng)`` yields calls ``(operands, static)`` for the tests.
+    saves : tuple, optional
+        Operand positions and "ans" that the rules read; by default all operands and the answer.
+    source : str
+        Where the formula is from.
+
+    Returns
+    -------
+    Op
+    """
+    if saves is None:
+        saves = (*range(nin if nin >= 0 else 29), "ans")
+    op = Op(name, forward, nin=nin, vjp=vjp, jvp=jvp, scatter=scatter, saves=saves, compiled=compiled,
+            samples=samples, source=source, kind="general")
+    return _add(op)
+
+
+def _add(op):
+    if op.name in OPS:
+        raise ValueError(f"an operation named {op.name} is in the table already")
+    OPS[op.name] = op
+    return op
+
+
+def _as_tuple(x):
+    return x if isinstance(x, tuple) else (x,)
+
+
+def implements(*functions, method=None, name=None, reduce=None):
+    """Let a function stand for NumPy functions when their arguments are Variables.
+
+    Parameters
+    ----------
+    *functions : callable
+        NumPy functions (NEP 18) with the signature of the decorated one; may be empty.
+    method : str or tuple of str, optional
+        The ndarray methods that it also is.
+    name : str, optional
+        Its name in `fastbp.numpy`; by default that of the first NumPy function, or its own.
+    reduce : numpy.ufunc, optional
+        The ufunc whose ``reduce`` method it also is.
+    """
+
+    def register(f):
+        for function in functions:
+            graph.bind_function(function, f)
+        for m in _as_tuple(method) if method else ():
+            graph.bind_method(m, f)
+        if reduce is not None:
+            graph.bind_ufunc_method(reduce, "reduce", f)
+        public = name or (functions[0].__name__ if functions else f.__name__)
+        FUNCTIONS[public] = f
+        graph.bind(public, f)
+        return f
+
+    return register
+
+
+def nondifferentiable(*functions, methods=()):
+    """Let functions that are constant almost everywhere see the values of Variables; no derivative flows."""
+    for function in functions:
+
+        @functools.wraps(function)
+        def on_values(*args, _function=function, **kwargs):
+            return _function(*map(graph.values_of, args), **{k: graph.values_of(v) for k, v in kwargs.items()})
+
+        graph.bind_function(function, on_values)
+        if function.__name__ in methods:
+            graph.bind_method(function.__name__, on_values)
+
+
+def refuse(function, **given):
+    """Raise `NoRuleError` for an argument that is neither at its default nor supported.
+
+    Each keyword is a pair (value, default).
+    """
+    for argument, (value, default) in given.items():
+        if value is not default and not (np.isscalar(value) and value == default):
+            raise NoRuleError(f"numpy.{function}: the argument {argument}= is not supported for Variables")

@@ -1,0 +1,275 @@
+"""Elementwise programs over broadcast operands of any layout.
+
+Operands become strides over the output's axes (zero where broadcast); adjacent axes that every operand walks
+through evenly are merged, so that nearly all calls are one run of the program over one axis.
+"""
+
+from cpython.object cimport PyObject
+from libc.stdint cimport intptr_t
+
+cimport numpy as cnp
+from fastbp._core.loops cimport Loop, find_ufunc_loop
+from fastbp._core.program cimport MAX_EXTERNAL, Program
+
+import numpy as np
+
+cnp.import_array()
+
+cdef extern from "Python.h":
+    Py_ssize_t Py_REFCNT(PyObject *o) noexcept nogil
+
+cdef extern from "<fenv.h>" nogil:
+    int fetestexcept(int)
+    int feclearexcept(int)
+    int FE_DIVBYZERO, FE_OVERFLOW, FE_INVALID
+
+cdef enum:
+    SHORT_RUN = 16      # below this inner length, walking the outer axes costs more than copying
+    WORTH_COPYING = 512
+
+cdef Loop ADD_D, ADD_F
+cdef bint HAVE_ADD = (find_ufunc_loop(np.add, cnp.NPY_DOUBLE, &ADD_D)
+                      and find_ufunc_loop(np.add, cnp.NPY_FLOAT, &ADD_F))
+
+
+cdef bint take_fp_flags() noexcept nogil:
+    if fetestexcept(FE_DIVBYZERO | FE_OVERFLOW | FE_INVALID):
+        feclearexcept(FE_DIVBYZERO | FE_OVERFLOW | FE_INVALID)
+        return True
+    return False
+
+
+cdef bint is_plain(cnp.ndarray a) noexcept:
+    cdef int typenum = cnp.PyArray_TYPE(a)
+    return (typenum == cnp.NPY_DOUBLE or typenum == cnp.NPY_FLOAT) and cnp.PyArray_ISBEHAVED_RO(a)
+
+
+cdef bint is_ours(PyObject *a) noexcept:
+    # One reference and own data: no view, variable or residual can see it, so it may be written in place.
+    return (Py_REFCNT(a) == 1 and cnp.PyArray_CheckExact(<object> a)
+            and cnp.PyArray_CHKFLAGS(<cnp.ndarray> a, cnp.NPY_ARRAY_OWNDATA | cnp.NPY_ARRAY_CARRAY))
+
+
+cdef cnp.ndarray new_array(int nd, const cnp.npy_intp *dims, int typenum):
+    return cnp.PyArray_EMPTY(nd, <cnp.npy_intp *> dims, typenum, 0)
+
+
+cdef int run_program(Program p, PyObject **operands, const int *leads, PyObject **outs,
+                     int nd, const cnp.npy_intp *dims) except -1:
+    cdef char *ptrs[MAX_EXTERNAL]
+    cdef intptr_t flat[MAX_EXTERNAL]
+    cdef double doubles[MAX_EXTERNAL]
+    cdef float floats[MAX_EXTERNAL]
+    cdef intptr_t total = 1
+    cdef bint simple = True
+    cdef int k, n_in = p.n_inputs, itemsize = p.itemsize
+    cdef cnp.ndarray a
+    if nd > MAX_NDIM:
+        raise ValueError(f"arrays of more than {MAX_NDIM} axes are not supported")
+    for k in range(nd):
+        total *= dims[k]
+    if total == 0:
+        return 0
+    for k in range(n_in):
+        flat[k] = 0
+        ptrs[k] = NULL
+        if operands[k] == NULL:
+            continue
+        if cnp.PyArray_Check(<object> operands[k]):
+            a = <cnp.ndarray> operands[k]
+            ptrs[k] = cnp.PyArray_BYTES(a)
+            if cnp.PyArray_SIZE(a) == total and cnp.PyArray_IS_C_CONTIGUOUS(a):
+                flat[k] = itemsize
+            elif cnp.PyArray_SIZE(a) != 1:
+                simple = False
+        elif itemsize == 8:
+            doubles[k] = <object> operands[k]
+            ptrs[k] = <char *> &doubles[k]
+        else:
+            floats[k] = <object> operands[k]
+            ptrs[k] = <char *> &floats[k]
+    for k in range(p.n_outputs):
+        ptrs[n_in + k] = cnp.PyArray_BYTES(<cnp.ndarray> outs[k])
+        flat[n_in + k] = itemsize
+    if simple:
+        if total > 4096:
+            with nogil:
+                p.run(ptrs, flat, total)
+        else:
+            p.run(ptrs, flat, total)
+        return 0
+    return _run_strided(p, operands, leads, outs, ptrs, nd, dims, total)
+
+
+cdef int _run_strided(Program p, PyObject **operands, const int *leads, PyObject **outs, char **ptrs,
+                      int nd, const cnp.npy_intp *dims, intptr_t total) except -1:
+    cdef intptr_t steps[MAX_EXTERNAL][MAX_NDIM]
+    cdef intptr_t shape[MAX_NDIM]
+    cdef int n_slots = p.n_inputs + p.n_outputs
+    cdef int k, axis, merged
+    for k in range(n_slots):
+        _strides_over(operands[k] if k < p.n_inputs else outs[k - p.n_inputs],
+                      leads[k] if leads != NULL and k < p.n_inputs else 0, nd, dims, steps[k])
+    # Merge axes that all slots walk through evenly; `merged` is the number of axes kept.
+    merged = 0
+    for axis in range(nd):
+        if dims[axis] == 1:
+            continue
+        if merged > 0 and _mergeable(steps, n_slots, merged - 1, axis, dims[axis]):
+            shape[merged - 1] *= dims[axis]
+            for k in range(n_slots):
+                steps[k][merged - 1] = steps[k][axis]
+        else:
+            shape[merged] = dims[axis]
+            for k in range(n_slots):
+                steps[k][merged] = steps[k][axis]
+            merged += 1
+    if shape[merged - 1] < SHORT_RUN and total > WORTH_COPYING:
+        return _run_copied(p, operands, leads, outs, nd, dims)
+    with nogil:
+        _walk(p, ptrs, steps, shape, merged, n_slots)
+    return 0
+
+
+cdef void _strides_over(PyObject *operand, int own_lead, int nd, const cnp.npy_intp *dims, intptr_t *steps) noexcept:
+    """Strides of an operand over the output's axes: its block axes first, the others aligned at the end."""
+    cdef int axis, own_nd, own
+    cdef cnp.ndarray a
+    for axis in range(nd):
+        steps[axis] = 0
+    if operand == NULL or not cnp.PyArray_Check(<object> operand):
+        return
+    a = <cnp.ndarray> operand
+    own_nd = cnp.PyArray_NDIM(a)
+    for own in range(own_nd):
+        axis = own if own < own_lead else nd - own_nd + own
+        if cnp.PyArray_DIM(a, own) != 1 or dims[axis] == 1:
+            steps[axis] = cnp.PyArray_STRIDE(a, own)
+
+
+cdef bint _mergeable(intptr_t[MAX_NDIM] *steps, int n_slots, int outer, int inner, intptr_t inner_size) noexcept:
+    cdef int k
+    for k in range(n_slots):
+        if steps[k][outer] != steps[k][inner] * inner_size:
+            return False
+    return True
+
+
+cdef int _run_copied(Program p, PyObject **operands, const int *leads, PyObject **outs,
+                     int nd, const cnp.npy_intp *dims) except -1:
+    """Copy what is not contiguous to the full shape, then run once: for many very short inner runs."""
+    cdef PyObject *full[MAX_EXTERNAL]
+    cdef int k
+    cdef list keep = []
+    shape = tuple([dims[k] for k in range(nd)])
+    for k in range(p.n_inputs):
+        full[k] = operands[k]
+        if operands[k] != NULL and cnp.PyArray_Check(<object> operands[k]) \
+                and cnp.PyArray_SIZE(<cnp.ndarray> operands[k]) != 1:
+            a = <object> operands[k]
+            own = leads[k] if leads != NULL else 0
+            if own and a.ndim < nd:
+                a = a.reshape(a.shape[:own] + (1,) * (nd - a.ndim) + a.shape[own:])
+            a = np.ascontiguousarray(np.broadcast_to(a, shape))
+            keep.append(a)
+            full[k] = <PyObject *> a
+    return run_program(p, full, NULL, outs, nd, dims)
+
+
+cdef void _walk(Program p, char **ptrs, intptr_t[MAX_NDIM] *steps, const intptr_t *shape, int nd,
+                int n_slots) noexcept nogil:
+    cdef intptr_t counter[MAX_NDIM]
+    cdef intptr_t inner[MAX_EXTERNAL]
+    cdef int axis, k
+    for axis in range(nd):
+        counter[axis] = 0
+    for k in range(n_slots):
+        inner[k] = steps[k][nd - 1]
+    while True:
+        p.run(ptrs, inner, shape[nd - 1])
+        axis = nd - 2
+        while axis >= 0:
+            counter[axis] += 1
+            for k in range(n_slots):
+                ptrs[k] += steps[k][axis]
+            if counter[axis] < shape[axis]:
+                break
+            for k in range(n_slots):
+                ptrs[k] -= steps[k][axis] * shape[axis]
+            counter[axis] = 0
+            axis -= 1
+        if axis < 0:
+            return
+
+
+cdef cnp.ndarray sum_to_shape(cnp.ndarray g, int lead, tuple shape):
+    cdef int nd = cnp.PyArray_NDIM(g) - lead
+    cdef int own = len(shape)
+    cdef int axis, first = lead + nd - own
+    cdef bint suffix = True
+    for axis in range(own):
+        if <cnp.npy_intp> shape[axis] != cnp.PyArray_DIM(g, first + axis):
+            suffix = False
+    if suffix and nd == own:
+        return g
+    if lead == 0 and suffix and HAVE_ADD and is_plain(g) and cnp.PyArray_IS_C_CONTIGUOUS(g) \
+            and cnp.PyArray_SIZE(g) > 0:
+        return _sum_rows(g, first, shape)
+    axes = [axis for axis in range(lead, first)]
+    axes += [first + axis for axis in range(own)
+             if shape[axis] == 1 and cnp.PyArray_DIM(g, first + axis) != 1]
+    full = (<object> g).shape[:lead] + shape
+    return np.asarray(np.add.reduce(g, axis=tuple(axes))).reshape(full)
+
+
+cdef cnp.ndarray _sum_rows(cnp.ndarray g, int first, tuple shape):
+    """Sum a contiguous array over its first axes with NumPy's own inner loop, in NumPy's order."""
+    cdef cnp.npy_intp dims[MAX_NDIM]
+    cdef int typenum = cnp.PyArray_TYPE(g), axis
+    cdef intptr_t rows = 1, n
+    cdef Loop loop = ADD_D if typenum == cnp.NPY_DOUBLE else ADD_F
+    cdef intptr_t itemsize = cnp.PyArray_ITEMSIZE(g)
+    cdef char *args[3]
+    cdef intptr_t steps[3]
+    cdef intptr_t i, count
+    cdef cnp.ndarray out
+    for axis in range(first):
+        rows *= cnp.PyArray_DIM(g, axis)
+    n = cnp.PyArray_SIZE(g) // rows
+    for axis in range(len(shape)):
+        dims[axis] = shape[axis]
+    out = cnp.PyArray_ZEROS(len(shape), dims, typenum, 0)
+    args[0] = args[2] = cnp.PyArray_BYTES(out)
+    args[1] = cnp.PyArray_BYTES(g)
+    with nogil:
+        if n == 1:
+            # A step of zero for accumulator and output is the loop's pairwise reduction.
+            steps[0] = steps[2] = 0
+            steps[1] = itemsize
+            count = rows
+            loop.fn(args, &count, steps, loop.data)
+        else:
+            steps[0] = steps[1] = steps[2] = itemsize
+            for i in range(rows):
+                count = n
+                loop.fn(args, &count, steps, loop.data)
+                args[1] += n * itemsize
+    return out
+
+
+def sum_to(g, shape, int lead=0):
+    """Sum an array over the axes along which an operand of `shape` was broadcast.
+
+    Parameters
+    ----------
+    g : ndarray of float64 or float32
+    shape : tuple of int
+        A shape that broadcasts to ``g.shape[lead:]``.
+    lead : int
+        Number of leading block axes of `g` that stay.
+
+    Returns
+    -------
+    ndarray of the dtype of `g`, shape ``g.shape[:lead] + shape``
+    """
+    return sum_to_shape(np.asarray(g), lead, tuple(shape))

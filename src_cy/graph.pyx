@@ -1,0 +1,955 @@
+"""Recording: an operation applied to Variables computes its value and leaves a node in the graph.
+
+A node keeps what the rules of its operation read (residuals) and its parents' nodes, never a Variable: so there are
+no reference cycles, and an array that no rule reads is freed as in plain NumPy. A Variable is a handle on an array
+and a node; writing into one gives the handle a new array and node, and what was recorded before keeps its values.
+"""
+
+from cpython.object cimport PyObject
+from cpython.float cimport PyFloat_CheckExact
+from cpython.long cimport PyLong_CheckExact
+cimport cython
+cimport numpy as cnp
+from fastbp._core.elementwise cimport MAX_NDIM, is_plain, new_array, run_program, take_fp_flags
+from fastbp._core.program cimport Program
+
+import numpy as np
+
+from fastbp._core.program import Trace, compile_program
+from fastbp.errors import DTypeError, NoRuleError, ShapeError
+
+cnp.import_array()
+
+cdef long long _last_id = 0
+cdef dict _hooks = {}       # operations and functions that the core calls by name; bound by the table of rules
+cdef dict _by_ufunc = {}    # numpy.ufunc -> Op
+cdef dict _by_function = {} # NumPy function -> differentiable function of the same signature
+cdef dict _methods = {}     # ndarray method -> the same
+cdef dict _by_reduce = {}   # (numpy.ufunc, "reduce" ...) -> the same
+
+FLOATS = (np.dtype("f8"), np.dtype("f4"))
+cdef object float64 = np.float64
+
+
+cdef long long next_id() noexcept:
+    global _last_id
+    _last_id += 1
+    return _last_id
+
+
+def current_id():
+    """Return the id of the newest node: nodes recorded later have larger ids."""
+    return _last_id
+
+
+cdef object hook(str name):
+    return _hooks[name]
+
+
+def bind(str name, target):
+    """Bind an operation or function that the core calls by `name`."""
+    _hooks[name] = target
+
+
+def bind_ufunc(ufunc, Op op):
+    """Record calls of a NumPy or SciPy ufunc on Variables as `op`."""
+    _by_ufunc[ufunc] = op
+
+
+def bind_function(function, implementation):
+    """Call `implementation` when the NumPy `function` is applied to Variables."""
+    _by_function[function] = implementation
+
+
+def bind_ufunc_method(ufunc, str method, implementation):
+    """Call `implementation` when ``ufunc.method`` (as ``numpy.add.reduce``) is applied to Variables."""
+    _by_reduce[ufunc, method] = implementation
+
+
+def bind_method(str name, implementation):
+    """Make ``variable.name(...)`` call ``implementation(variable, ...)``."""
+    _methods[name] = implementation
+
+
+def implementation_of(function):
+    """Return what a NumPy function or ufunc does on Variables, or None."""
+    return _by_ufunc.get(function) or _by_function.get(function)
+
+
+# ---- operations ------------------------------------------------------------------------------------------------------
+
+
+cdef class Spec:
+    """Shape and dtype of an operand whose value a rule does not read."""
+
+    def __init__(self, shape, typenum):
+        self.shape = tuple(shape)
+        self.typenum = typenum
+
+    @property
+    def ndim(self):
+        return len(self.shape)
+
+    @property
+    def size(self):
+        size = 1
+        for n in self.shape:
+            size *= n
+        return size
+
+    @property
+    def dtype(self):
+        return np.dtype("f8" if self.typenum == cnp.NPY_DOUBLE else "f4")
+
+
+cdef class Op:
+    """An operation: how its value is computed, and its derivative rules.
+
+    Parameters
+    ----------
+    name : str
+    forward : callable
+        The value, from plain arrays: ``forward(*operands, **static)``.
+    partials : tuple of callable, optional
+        Makes the operation elementwise: ``partials[i](ans, *operands)`` is the partial derivative with respect to
+        operand i, written with NumPy ufuncs and ``np.where`` only.
+    vjp, jvp : tuple of callable or callable, optional
+        Rules of any other operation. A tuple has one function an operand, ``vjp[i](g, ans, *operands, **static)`` and
+        ``jvp[i](t, ans, *operands, **static)``; a single function is joint: ``vjp(g, needs, ans, *operands, **static)``
+        returns a tuple of cotangents, ``jvp(tangents, ans, *operands, **static)`` the tangent (absent tangents are None).
+    scatter : callable, optional
+        ``scatter(into, g, i, ans, *operands, **static)`` adds the cotangent of operand i into an array in place.
+    saves : tuple, optional
+        What the rules read: operand positions and "ans". The rest is handed to them as `Spec`, shape and dtype only.
+    blocks : bool
+        Whether the rules carry leading block axes of `g` and `t` through; if not, the engine loops over them.
+    compiled : bool
+        Whether the VJPs are compiled ones (matmul).
+    kernel : str, optional
+        An elementwise kernel of the core that computes `forward`.
+    **info
+        Documentation and samples; kept in ``op.info``.
+
+    Calling an `Op` records it if an operand is a Variable, and just computes otherwise.
+    """
+
+    def __init__(self, name, forward, *, nin, partials=None, vjp=None, jvp=None, scatter=None, saves=(), blocks=True,
+                 compiled=False, kernel=None, **info):
+        self.name = name
+        self.forward = forward
+        self.nin = nin
+        self.partials = tuple(partials) if partials is not None else None
+        self.vjp, self.jvp, self.scatter = vjp, jvp, scatter
+        self.blocks = blocks
+        self.kernel = kernel
+        self.info = info
+        self.forwards, self.pulls, self.pushes = [None] * 2, [None] * 128, [None] * 16
+        self.saves = 0
+        for item in saves:
+            self.saves |= SAVES_ANS if item == "ans" else 1u << <unsigned int> item
+        if partials is not None:
+            if len(partials) != nin or not 1 <= nin <= 3:
+                raise ValueError(f"{name}: an elementwise operation has one to three operands, a partial for each")
+            self.kind = ELEMENTWISE
+            self._analyse()
+        else:
+            self.kind = MATMUL if compiled else GENERAL
+
+    def _trace(self):
+        """Trace the partials; return the trace, its operands, the answer, and the partials."""
+        trace = Trace()
+        operands = [trace.input() for _ in range(self.nin)]
+        ans = trace.input()
+        return trace, [trace.lift(p(ans, *operands)) for p in self.partials], operands, ans
+
+    def _analyse(self):
+        trace, partials, _, _ = self._trace()
+        self.constant_partials = tuple([trace.constant(p) for p in partials])
+        for i, p in enumerate(partials):
+            self.saves_for[<int> i] = 0
+            for k in trace.depends(p):
+                self.saves_for[<int> i] |= SAVES_ANS if k == self.nin else 1u << <unsigned int> k
+
+    cdef Program forward_program(self, int typenum):
+        cdef bint double = typenum == cnp.NPY_DOUBLE
+        program = self.forwards[double]
+        if program is None:
+            program = self.forwards[double] = self._compile_forward(typenum) or False
+        return None if program is False else program
+
+    cdef Program pull_program(self, int typenum, int needs, int accumulates):
+        cdef int key = (typenum == cnp.NPY_DOUBLE) << 6 | needs << 3 | accumulates
+        program = self.pulls[key]
+        if program is None:
+            program = self.pulls[key] = self._compile_pull(typenum, needs, accumulates) or False
+        return None if program is False else program
+
+    cdef Program push_program(self, int typenum, int moving):
+        cdef int key = (typenum == cnp.NPY_DOUBLE) << 3 | moving
+        program = self.pushes[key]
+        if program is None:
+            program = self.pushes[key] = self._compile_push(typenum, moving) or False
+        return None if program is False else program
+
+    def _compile_forward(self, typenum):
+        trace = Trace()
+        operands = [trace.input() for _ in range(self.nin)]
+        if self.kernel is not None:
+            ans = trace.call(self.kernel, *operands)
+        elif isinstance(self.forward, np.ufunc):
+            ans = trace.call(self.forward, *operands)
+        else:
+            ans = trace.lift(self.forward(*operands))
+        return compile_program(trace, [ans], typenum)
+
+    def _compile_pull(self, typenum, needs, accumulates):
+        """Cotangents of the operands in `needs`; inputs: operands, ans, g, the buffers added to (`accumulates`).
+
+        Outputs: the buffers added to, then the new arrays, both in operand order. A new array whose partial is one is
+        `g` itself and no output.
+        """
+        trace, partials, _, _ = self._trace()
+        g = trace.input()
+        added, fresh = [], []
+        for i in range(self.nin):
+            c = self.constant_partials[i]
+            if not needs >> i & 1:
+                continue
+            if accumulates >> i & 1:
+                acc = trace.input()
+                if c == 1:
+                    added.append(trace.call(np.add, acc, g))
+                elif c == -1:
+                    added.append(trace.call(np.subtract, acc, g))
+                else:
+                    added.append(trace.call("mulz_add", acc, g, partials[i]))
+            elif c == -1:
+                fresh.append(trace.call(np.negative, g))
+            elif c != 1:
+                fresh.append(trace.call("mulz", g, partials[i]))
+        return compile_program(trace, added + fresh, typenum)
+
+    def _compile_push(self, typenum, moving):
+        """Tangent of the output; inputs: operands, ans, the tangents of the operands in `moving`."""
+        trace, partials, _, _ = self._trace()
+        total = None
+        for i in range(self.nin):
+            if moving >> i & 1:
+                t = trace.input()
+                c = self.constant_partials[i]
+                if total is None:
+                    total = t if c == 1 else trace.call("mulz", t, partials[i])
+                elif c == 1:
+                    total = trace.call(np.add, total, t)
+                else:
+                    total = trace.call("mulz_add", total, t, partials[i])
+        return compile_program(trace, [total], typenum)
+
+    def __call__(self, *operands, **static):
+        if self.kind == ELEMENTWISE:
+            if static:
+                raise TypeError(f"{self.name}: unexpected arguments {sorted(static)}")
+            return call_elementwise(self, operands)
+        return record(self, operands, static)
+
+    def __repr__(self):
+        return f"<fastbp operation {self.name}>"
+
+    def __reduce__(self):
+        raise TypeError("operations cannot be pickled")
+
+
+# ---- nodes -----------------------------------------------------------------------------------------------------------
+
+
+@cython.final
+@cython.freelist(512)
+@cython.trashcan(True)
+cdef class Node:
+    pass
+
+
+cdef Py_ssize_t parent_count(Node node) noexcept:
+    if node.op is None:
+        return 0
+    if node.parents is not None:
+        return len(node.parents)
+    return node.op.nin
+
+
+cdef Node parent_of(Node node, Py_ssize_t i):
+    if node.parents is not None:
+        return <Node> node.parents[i]
+    return node.a if i == 0 else node.b
+
+
+cdef object saved_of(Node node, Py_ssize_t i):
+    if node.parents is not None:
+        return node.saved[i]
+    return node.saved_a if i == 0 else node.saved_b
+
+
+cdef Variable make_variable(cnp.ndarray value, Node node):
+    cdef Variable v = Variable.__new__(Variable)
+    v.value = value
+    v.node = node
+    return v
+
+
+cdef Node leaf_node(cnp.ndarray value):
+    cdef Node node = Node.__new__(Node)
+    node.shape = (<object> value).shape
+    node.typenum = cnp.PyArray_TYPE(value)
+    node.id = next_id()
+    return node
+
+
+# ---- operands --------------------------------------------------------------------------------------------------------
+
+
+cdef cnp.ndarray _constant(Op op, Py_ssize_t i, object x):
+    """An operand that is not a Variable, as an array of numbers; integers and booleans are fine here."""
+    if isinstance(x, np.ma.MaskedArray):
+        raise DTypeError(f"{op.name}: operand {i} is a masked array, whose mask would be lost")
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise ShapeError(f"{op.name}: operand {i} is not a rectangular array ({error})") from None
+    if array.dtype.kind not in "fiub":
+        raise DTypeError(f"{op.name}: operand {i} has dtype {array.dtype}; floats, integers or booleans are needed")
+    return array
+
+
+cdef int _broadcast_dims(Op op, PyObject **arrays, int nin, cnp.npy_intp *dims) except -1:
+    """Write the shape that the operands broadcast to; return its number of axes."""
+    cdef int k, axis, own, nd = 0
+    cdef cnp.npy_intp size
+    for k in range(nin):
+        if cnp.PyArray_CheckExact(<object> arrays[k]):
+            nd = max(nd, cnp.PyArray_NDIM(<cnp.ndarray> arrays[k]))
+    if nd > MAX_NDIM:
+        raise ShapeError(f"{op.name}: arrays of more than {MAX_NDIM} axes are not supported")
+    for axis in range(nd):
+        dims[axis] = 1
+    for k in range(nin):
+        if not cnp.PyArray_CheckExact(<object> arrays[k]):
+            continue
+        own = cnp.PyArray_NDIM(<cnp.ndarray> arrays[k])
+        for axis in range(own):
+            size = cnp.PyArray_DIM(<cnp.ndarray> arrays[k], axis)
+            if size != 1 and dims[nd - own + axis] != size:
+                if dims[nd - own + axis] != 1:
+                    shapes = [np.shape(<object> arrays[j]) for j in range(nin)]
+                    raise ShapeError(f"{op.name}: shapes {', '.join(map(str, shapes))} do not broadcast")
+                dims[nd - own + axis] = size
+    return nd
+
+
+cdef object call_elementwise(Op op, tuple operands):
+    """Compute an elementwise operation; record it if an operand is a Variable."""
+    cdef PyObject *arrays[3]    # borrowed from `operands`: ndarrays and Python numbers
+    cdef PyObject *outs[1]
+    cdef cnp.npy_intp dims[MAX_NDIM]
+    cdef int nin = op.nin, k, nd, typenum = -1
+    cdef bint same_shape = True, tracked = False
+    cdef bint strong = False    # a numpy.float64 operand: unlike a Python float it promotes float32
+    cdef object x
+    cdef cnp.ndarray array, first = None, out
+    cdef Program program
+    if len(operands) != nin:
+        raise TypeError(f"{op.name} takes {nin} operands, not {len(operands)}")
+    for k in range(nin):
+        x = operands[k]
+        if type(x) is Variable:
+            array = (<Variable> x).value
+            tracked = True
+        elif PyFloat_CheckExact(x) or PyLong_CheckExact(x):
+            arrays[k] = <PyObject *> x
+            continue
+        elif type(x) is float64:
+            arrays[k] = <PyObject *> x
+            strong = True
+            continue
+        elif cnp.PyArray_CheckExact(x) and is_plain(x):
+            array = x
+        else:
+            return _call_converted(op, operands)
+        arrays[k] = <PyObject *> array
+        if first is None:
+            first = array
+            typenum = cnp.PyArray_TYPE(array)
+        elif cnp.PyArray_TYPE(array) != typenum:
+            return _call_converted(op, operands)
+        elif not cnp.PyArray_SAMESHAPE(first, array):
+            same_shape = False
+    if first is None:
+        return op.forward(*operands)
+    if strong and typenum != cnp.NPY_DOUBLE:
+        return _call_converted(op, operands)
+    program = op.forward_program(typenum)
+    if program is None:
+        out = _float_array(op, op.forward(*[<object> arrays[k] for k in range(nin)]))
+    else:
+        if same_shape:
+            out = new_array(cnp.PyArray_NDIM(first), cnp.PyArray_DIMS(first), typenum)
+        else:
+            nd = _broadcast_dims(op, arrays, nin, dims)
+            out = new_array(nd, dims, typenum)
+        outs[0] = <PyObject *> out
+        run_program(program, arrays, NULL, outs, cnp.PyArray_NDIM(out), cnp.PyArray_DIMS(out))
+        if take_fp_flags() and op.kernel is None:
+            # Flags may be stale; NumPy itself decides, and warns or raises as its errstate says.
+            op.forward(*[<object> arrays[k] for k in range(nin)])
+    if not tracked:
+        return out if cnp.PyArray_NDIM(out) else out[()]
+    return _elementwise_variable(op, operands, arrays, out, same_shape)
+
+
+cdef Variable _elementwise_variable(Op op, tuple operands, PyObject **arrays, cnp.ndarray out, bint same_shape):
+    cdef Node node = Node.__new__(Node)
+    cdef Variable v
+    cdef unsigned int mask = 0
+    cdef int k, nin = op.nin
+    for k in range(nin):
+        if type(operands[k]) is Variable:
+            mask |= op.saves_for[k]
+            if same_shape and node.shape is None:
+                node.shape = (<Variable> operands[k]).node.shape
+    if node.shape is None:
+        node.shape = (<object> out).shape
+    node.op = op
+    node.typenum = cnp.PyArray_TYPE(out)
+    node.id = next_id()
+    if nin <= 2:
+        if type(operands[0]) is Variable:
+            node.a = (<Variable> operands[0]).node
+        if mask & 1:
+            node.saved_a = <object> arrays[0]
+        if nin == 2:
+            if type(operands[1]) is Variable:
+                node.b = (<Variable> operands[1]).node
+            if mask & 2:
+                node.saved_b = <object> arrays[1]
+    else:
+        node.parents = tuple([(<Variable> x).node if type(x) is Variable else None for x in operands])
+        node.saved = tuple([<object> arrays[k] if mask >> k & 1 else None for k in range(nin)])
+    if mask & SAVES_ANS:
+        node.ans = out
+    v = Variable.__new__(Variable)
+    v.value = out
+    v.node = node
+    return v
+
+
+cdef object _call_converted(Op op, tuple operands):
+    """Bring the operands to one plain dtype by NumPy's promotion rules, then call again."""
+    cdef list values = [], converted = []
+    cdef bint tracked = False
+    for i, x in enumerate(operands):
+        if type(x) is Variable:
+            tracked = True
+            values.append((<Variable> x).value)
+        elif PyFloat_CheckExact(x) or PyLong_CheckExact(x):
+            values.append(x)
+        else:
+            values.append(_constant(op, i, x))
+    if not tracked:
+        return op.forward(*operands)
+    dtype = np.result_type(*values)
+    if dtype not in FLOATS:
+        raise DTypeError(f"{op.name}: operands of {', '.join(map(_dtype_name, values))} give {dtype}; "
+                         "float64 and float32 can be differentiated")
+    for x, value in zip(operands, values):
+        if type(x) is Variable:
+            converted.append(x if value.dtype == dtype else hook("astype")(x, dtype))
+        elif isinstance(value, np.ndarray):
+            converted.append(np.require(value, dtype, "A"))
+        else:
+            converted.append(value)
+    return call_elementwise(op, tuple(converted))
+
+
+def _dtype_name(x):
+    return str(x.dtype) if isinstance(x, np.ndarray) else type(x).__name__
+
+
+cdef cnp.ndarray _float_array(Op op, object out):
+    """The result of an operation as a plain array; it stays a view where it is one."""
+    cdef cnp.ndarray array = np.asarray(out)
+    if not is_plain(array):
+        if array.dtype not in FLOATS:
+            raise DTypeError(f"{op.name}: the result has dtype {array.dtype}; "
+                             "float64 and float32 can be differentiated")
+        array = np.require(array, array.dtype.newbyteorder("="), "A")
+    return array
+
+
+cdef object record(Op op, tuple operands, dict static):
+    """Compute an operation that is not elementwise; record it if an operand is a Variable."""
+    cdef list values = [], parents = [], saved = []
+    cdef bint tracked = False
+    cdef Py_ssize_t k
+    cdef object x, value
+    cdef Node node
+    cdef cnp.ndarray out
+    if op.nin >= 0 and len(operands) != op.nin:
+        raise TypeError(f"{op.name} takes {op.nin} operands, not {len(operands)}")
+    for k in range(len(operands)):
+        x = operands[k]
+        if type(x) is Variable:
+            tracked = True
+            values.append((<Variable> x).value)
+            parents.append((<Variable> x).node)
+        else:
+            values.append(x)
+            parents.append(None)
+    if not tracked:
+        return op.forward(*operands, **static)
+    for k in range(len(values)):
+        if parents[k] is None:
+            values[k] = _constant(op, k, values[k])
+    out = _float_array(op, op.forward(*values, **static))
+    for k in range(len(values)):
+        value = values[k]
+        if not op.saves >> <unsigned int> min(k, 29) & 1:
+            value = Spec((<object> value).shape, cnp.PyArray_TYPE(value))
+        saved.append(value)
+    node = Node.__new__(Node)
+    node.op = op
+    node.parents = tuple(parents)
+    node.saved = tuple(saved)
+    node.static = static
+    node.shape = (<object> out).shape
+    node.typenum = cnp.PyArray_TYPE(out)
+    node.id = next_id()
+    if op.saves & SAVES_ANS:
+        node.ans = out
+    return make_variable(out, node)
+
+
+# ---- Variables -------------------------------------------------------------------------------------------------------
+
+
+cdef object _binary(str name, object x, object y):
+    return call_elementwise(<Op> _hooks[name], (x, y))
+
+
+cdef bint _operand_ok(object x) noexcept:
+    """Whether an operator can take `x`; otherwise its own reflected method has a say."""
+    return (type(x) is Variable or cnp.PyArray_Check(x) or isinstance(x, (int, float, np.generic, list, tuple)))
+
+
+@cython.final
+@cython.freelist(512)
+cdef class Variable:
+    """A value whose history is recorded: an array together with its place in the graph.
+
+    Made by `fastbp.variable`, and by every operation on Variables. It behaves as an ndarray in NumPy code: operators,
+    indexing, methods, ufuncs and NumPy functions are computed at once and recorded.
+
+    Attributes
+    ----------
+    value : ndarray of float64 or float32
+        The array itself. Do not write into it: recorded operations may have kept it.
+    name : str or None
+        Shown by ``repr``.
+    """
+
+    __array_priority__ = 1000.0
+
+    @property
+    def shape(self):
+        return self.node.shape
+
+    @property
+    def dtype(self):
+        return (<object> self.value).dtype
+
+    @property
+    def ndim(self):
+        return cnp.PyArray_NDIM(self.value)
+
+    @property
+    def size(self):
+        return cnp.PyArray_SIZE(self.value)
+
+    @property
+    def nbytes(self):
+        return cnp.PyArray_NBYTES(self.value)
+
+    @property
+    def itemsize(self):
+        return cnp.PyArray_ITEMSIZE(self.value)
+
+    @property
+    def T(self):
+        return _hooks["transpose"](self)
+
+    @property
+    def mT(self):
+        return _hooks["matrix_transpose"](self)
+
+    @property
+    def real(self):
+        return self
+
+    @property
+    def flat(self):
+        return iter(_hooks["ravel"](self))
+
+    @property
+    def node_id(self):
+        """Number of the node in the order of recording; parents have smaller numbers."""
+        return self.node.id
+
+    def item(self, *args):
+        """Return one element as a Python float; this leaves the graph."""
+        return (<object> self.value).item(*args)
+
+    def tolist(self):
+        """Return the values as nested lists of Python floats; this leaves the graph."""
+        return (<object> self.value).tolist()
+
+    def __add__(self, other):
+        return _binary("add", self, other) if _operand_ok(other) else NotImplemented
+
+    def __radd__(self, other):
+        return _binary("add", other, self) if _operand_ok(other) else NotImplemented
+
+    def __sub__(self, other):
+        return _binary("subtract", self, other) if _operand_ok(other) else NotImplemented
+
+    def __rsub__(self, other):
+        return _binary("subtract", other, self) if _operand_ok(other) else NotImplemented
+
+    def __mul__(self, other):
+        return _binary("multiply", self, other) if _operand_ok(other) else NotImplemented
+
+    def __rmul__(self, other):
+        return _binary("multiply", other, self) if _operand_ok(other) else NotImplemented
+
+    def __truediv__(self, other):
+        return _binary("divide", self, other) if _operand_ok(other) else NotImplemented
+
+    def __rtruediv__(self, other):
+        return _binary("divide", other, self) if _operand_ok(other) else NotImplemented
+
+    def __mod__(self, other):
+        return _binary("remainder", self, other) if _operand_ok(other) else NotImplemented
+
+    def __rmod__(self, other):
+        return _binary("remainder", other, self) if _operand_ok(other) else NotImplemented
+
+    def __floordiv__(self, other):
+        return np.floor_divide(self, other) if _operand_ok(other) else NotImplemented
+
+    def __rfloordiv__(self, other):
+        return np.floor_divide(other, self) if _operand_ok(other) else NotImplemented
+
+    def __divmod__(self, other):
+        return (self // other, self % other) if _operand_ok(other) else NotImplemented
+
+    def __rdivmod__(self, other):
+        return (other // self, other % self) if _operand_ok(other) else NotImplemented
+
+    def __pow__(self, other, modulo):
+        if modulo is not None:
+            raise TypeError("pow: a modulus is not supported for Variables")
+        if not _operand_ok(other):
+            return NotImplemented
+        if type(other) is int or type(other) is float:
+            if other == 2:
+                return _hooks["square"](self)
+            if other == 1:
+                return _hooks["positive"](self)
+            if other == 0.5:
+                return _hooks["sqrt"](self)
+        return _binary("power", self, other)
+
+    def __rpow__(self, other, modulo):
+        return _binary("power", other, self) if _operand_ok(other) else NotImplemented
+
+    def __matmul__(self, other):
+        return _hooks["matmul"](self, other) if _operand_ok(other) else NotImplemented
+
+    def __rmatmul__(self, other):
+        return _hooks["matmul"](other, self) if _operand_ok(other) else NotImplemented
+
+    def __neg__(self):
+        return call_elementwise(<Op> _hooks["negative"], (self,))
+
+    def __pos__(self):
+        return call_elementwise(<Op> _hooks["positive"], (self,))
+
+    def __abs__(self):
+        return call_elementwise(<Op> _hooks["absolute"], (self,))
+
+    # In place: the handle gets a new array and node; the arrays themselves are never written.
+
+    cdef object _become(self, object other, str name):
+        if other is NotImplemented:
+            return other
+        cdef Variable result = other
+        if result.node.shape != self.node.shape:
+            raise ShapeError(f"in-place {name}: the result has shape {result.node.shape}, "
+                             f"the Variable has shape {self.node.shape}")
+        if result.node.typenum != self.node.typenum:
+            result = hook("astype")(result, self.dtype)
+        self.value = result.value
+        self.node = result.node
+        return self
+
+    def __iadd__(self, other):
+        return self._become(self.__add__(other), "add")
+
+    def __isub__(self, other):
+        return self._become(self.__sub__(other), "subtract")
+
+    def __imul__(self, other):
+        return self._become(self.__mul__(other), "multiply")
+
+    def __itruediv__(self, other):
+        return self._become(self.__truediv__(other), "divide")
+
+    def __imod__(self, other):
+        return self._become(self.__mod__(other), "remainder")
+
+    def __ipow__(self, other):
+        return self._become(self ** other, "power")
+
+    def __imatmul__(self, other):
+        return self._become(self @ other, "matmul")
+
+    def __setitem__(self, index, value):
+        self._become(_hooks["setitem"](self, index, value), "assignment")
+
+    def __getitem__(self, index):
+        return _hooks["getitem"](self, index)
+
+    def __richcmp__(self, other, int op):
+        x = self.value
+        y = (<Variable> other).value if type(other) is Variable else other
+        if op == 0:
+            return x < y
+        if op == 1:
+            return x <= y
+        if op == 2:
+            return x == y
+        if op == 3:
+            return x != y
+        if op == 4:
+            return x > y
+        return x >= y
+
+    def __hash__(self):
+        return <Py_ssize_t> <void *> self >> 4
+
+    def __bool__(self):
+        return bool(self.value)
+
+    def __len__(self):
+        return len(self.value)
+
+    def __iter__(self):
+        if self.ndim == 0:
+            raise TypeError("iteration over a 0-d Variable")
+        return iter([self[i] for i in range(len(self.value))])
+
+    def __contains__(self, x):
+        return ((<Variable> x).value if type(x) is Variable else x) in self.value
+
+    def __float__(self):
+        raise TypeError("float(Variable) would leave the graph and lose its derivative: "
+                        "use x.item() for the number, NumPy functions instead of math's")
+
+    __int__ = __float__
+    __index__ = __float__
+    __complex__ = __float__
+
+    def __array__(self, *args, **kwargs):
+        raise NoRuleError("a Variable cannot become a plain array without losing its derivative: use x.value or "
+                          "fastbp.stop_gradient(x) for the values, numpy.stack or fastbp.numpy.array to join Variables")
+
+    def __format__(self, spec):
+        return format((<object> self.value)[()], spec)
+
+    def __repr__(self):
+        label = "" if self.name is None else f", name={self.name!r}"
+        body = np.array2string(self.value, prefix="Variable(", separator=", ")
+        kind = "" if self.node.typenum == cnp.NPY_DOUBLE else f", dtype={self.dtype}"
+        return f"Variable({body}{kind}{label})"
+
+    def __copy__(self):
+        return call_elementwise(<Op> _hooks["positive"], (self,))
+
+    def __deepcopy__(self, memo):
+        return call_elementwise(<Op> _hooks["positive"], (self,))
+
+    def __reduce__(self):
+        raise TypeError("a Variable cannot be pickled: pickle x.value")
+
+    def __getattr__(self, str name):
+        method = _methods.get(name)
+        if method is None:
+            raise AttributeError(f"Variable has no attribute {name!r}")
+        return _BoundMethod(method, self, name)
+
+    def __dir__(self):
+        return sorted({*object.__dir__(self), *_methods})
+
+    # NumPy's protocols: NEP 13 for ufuncs, NEP 18 for the other functions.
+
+    def __array_ufunc__(self, ufunc, method, *operands, out=None, **kwargs):
+        cdef Op op
+        if method != "__call__":
+            implementation = _by_reduce.get((ufunc, method))
+            if implementation is None:
+                return _without_rule(f"numpy.{ufunc.__name__}.{method}", ufunc, method, operands, kwargs)
+            if out is not None:
+                kwargs["out"] = out[0] if len(out) == 1 else out
+            return implementation(*operands, **kwargs)
+        kwargs = {k: v for k, v in kwargs.items() if v is not None}
+        op = _by_ufunc.get(ufunc)
+        if op is None:
+            if out is not None:
+                kwargs["out"] = out
+            return _without_rule(f"numpy.{ufunc.__name__}", ufunc, method, operands, kwargs)
+        return _call_ufunc(op, operands, out, kwargs)
+
+    def __array_function__(self, function, types, args, kwargs):
+        implementation = _by_function.get(function)
+        if implementation is None:
+            module = getattr(function, "__module__", None) or "numpy"
+            raise NoRuleError(f"{module}.{function.__name__} has no derivative rule in fastbp; "
+                              "use fastbp.stop_gradient where no derivative is wanted")
+        return implementation(*args, **kwargs)
+
+
+cdef class _BoundMethod:
+    """A method of ndarray on a Variable."""
+    cdef object function, owner
+    cdef readonly str __name__
+
+    def __init__(self, function, owner, name):
+        self.function = function
+        self.owner = owner
+        self.__name__ = name
+
+    @property
+    def __doc__(self):
+        return self.function.__doc__
+
+    def __call__(self, *args, **kwargs):
+        return self.function(self.owner, *args, **kwargs)
+
+    def __repr__(self):
+        return f"<method {self.__name__} of Variable>"
+
+
+def values_of(x):
+    """Replace Variables by their arrays in arguments of a function without derivative (lists and tuples too)."""
+    if type(x) is Variable:
+        return (<Variable> x).value
+    if type(x) is list or type(x) is tuple:
+        return type(x)([values_of(item) for item in x])
+    return x
+
+
+def _without_rule(name, ufunc, method, operands, kwargs):
+    """Compute a ufunc that has no derivative because it is constant almost everywhere; refuse any other."""
+    if method == "__call__" and ufunc in _by_function:
+        return _by_function[ufunc](*operands, **kwargs)
+    if kwargs.get("out") is not None and not any(type(x) is Variable for x in operands):
+        raise NoRuleError(f"{name}: out= is a Variable while no operand is one")
+    raise NoRuleError(f"{name} has no derivative rule in fastbp")
+
+
+cdef object _call_ufunc(Op op, tuple operands, object out, dict kwargs):
+    """A recorded ufunc call: dtype= and where= are honoured where their meaning is plain, the rest is refused."""
+    dtype = kwargs.pop("dtype", None)
+    where = kwargs.pop("where", True)
+    casting = kwargs.pop("casting", "same_kind")
+    if kwargs:
+        raise NoRuleError(f"{op.name}: the argument {sorted(kwargs)[0]}= is not supported for Variables")
+    if casting not in ("same_kind", "safe", "unsafe"):
+        raise NoRuleError(f"{op.name}: casting={casting!r} is not supported for Variables")
+    if out is not None and (len(out) != 1 or type(out[0]) is not Variable):
+        raise NoRuleError(f"{op.name}: out= must be a Variable: a plain array cannot keep the derivative")
+    if where is not True and out is None:
+        raise NoRuleError(f"{op.name}: where= without out= leaves elements undefined; use numpy.where")
+    if dtype is not None:
+        operands = tuple([hook("astype")(x, dtype) if type(x) is Variable else np.asarray(x, dtype)
+                          for x in operands])
+    if not any([type(x) is Variable for x in operands]):
+        # Only `out` is a Variable: it becomes a constant.
+        operands = (variable(np.broadcast_to(leaf_array(operands[0], op.name), out[0].shape)), *operands[1:])
+    result = call_elementwise(op, operands)
+    if out is None:
+        return result
+    if where is not True:
+        result = hook("where")(where, result, out[0])
+    return (<Variable> out[0])._become(result, op.name)
+
+
+def variable(array, name=None):
+    """Make a leaf of the graph.
+
+    Parameters
+    ----------
+    array : array_like of float64 or float32, any shape
+        An ndarray is shared, not copied; a Python float becomes a 0-d float64 array. A Variable gives a new
+        Variable that depends on it.
+    name : str, optional
+        Shown by ``repr``.
+
+    Returns
+    -------
+    Variable
+
+    Raises
+    ------
+    DTypeError
+        If the dtype is not float64 or float32: integers, complex numbers, objects.
+    ShapeError
+        If a list is ragged.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> x = bp.variable(np.array([1.0, 2.0]))
+    >>> y = np.sum(x * x)
+    >>> bp.gradients(y, x)
+    array([2., 4.])
+    """
+    cdef cnp.ndarray data
+    cdef Variable v
+    if type(array) is Variable:
+        v = call_elementwise(<Op> _hooks["identity"], (array,))
+    else:
+        data = leaf_array(array, "variable")
+        v = make_variable(data, leaf_node(data))
+    v.name = name
+    return v
+
+
+def leaf_array(x, str what="variable"):
+    """Return `x` as a plain float array, shared where it is one already; raise `DTypeError` or `ShapeError`."""
+    cdef cnp.ndarray array
+    if cnp.PyArray_CheckExact(x) and is_plain(x):
+        return x
+    if isinstance(x, np.ma.MaskedArray):
+        raise DTypeError(f"{what}: a masked array's mask would be lost; pass x.filled(...)")
+    try:
+        array = np.asarray(x)
+    except NoRuleError:
+        raise DTypeError(f"{what}: a list of Variables is not an array: use numpy.stack") from None
+    except ValueError as error:
+        raise ShapeError(f"{what}: not a rectangular array ({error})") from None
+    if array.dtype not in FLOATS:
+        hint = "; convert it, for instance with numpy.asarray(x, float)" if array.dtype.kind in "iub" else ""
+        raise DTypeError(f"{what}: shape {(<object> array).shape} and dtype {array.dtype}: "
+                         f"float64 or float32 is needed{hint}")
+    if not is_plain(array):
+        array = np.require(array, array.dtype.newbyteorder("="), "A")
+    return array

@@ -1,0 +1,182 @@
+/* Instantiates kernels_body.h for two dtypes and up to three x86-64 instruction sets, and picks one
+ * set when the library is loaded. Explicit tables instead of ifunc: they also work with musl, macOS
+ * and sanitizers, and a test can force each set. Methods and measured errors: docs/kernels.md. */
+#include "kernels.h"
+
+#include <float.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD == 2
+#error "kernels.c needs arithmetic without excess precision: compile with -msse2 -mfpmath=sse"
+#endif
+
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+#define FBP_MULTI 1
+#endif
+
+#if defined(__clang__)
+#define FBP_IVDEP _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(__GNUC__)
+/* Both branches of a ?: may be evaluated, so that selects become blends. */
+#pragma GCC optimize("no-trapping-math")
+#define FBP_IVDEP _Pragma("GCC ivdep")
+#elif defined(_MSC_VER)
+#define FBP_IVDEP __pragma(loop(ivdep))
+#else
+#define FBP_IVDEP
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
+#define FBP_INLINE static inline __attribute__((always_inline, unused))
+#define FBP_NOINLINE __attribute__((noinline, unused))
+#elif defined(_MSC_VER)
+#define FBP_INLINE static __forceinline
+#define FBP_NOINLINE __declspec(noinline)
+#else
+#define FBP_INLINE static inline
+#define FBP_NOINLINE
+#endif
+
+#define FBP_BLOCK 256 /* elements of one operand that a strided or broadcast call stages */
+#define FBP_MAX_IN 3
+
+typedef void (*fbp_core)(char **args, intptr_t n);
+
+/* Runs `core`, which wants contiguous operands, over operands of any stride: a strided block is
+ * staged on the stack, a broadcast scalar is spread once. */
+#define FBP_DEFINE_BLOCKED(NAME, T)                                                               \
+    static FBP_NOINLINE void NAME(char **args, intptr_t n, const intptr_t *steps, int nin,        \
+                                  fbp_core core)                                                  \
+    {                                                                                             \
+        T stage[FBP_MAX_IN + 1][FBP_BLOCK];                                                       \
+        char *at[FBP_MAX_IN + 1], *use[FBP_MAX_IN + 1];                                           \
+        intptr_t i, m, first = n < FBP_BLOCK ? n : FBP_BLOCK;                                     \
+        int k;                                                                                    \
+        for (k = 0; k <= nin; k++) {                                                              \
+            at[k] = use[k] = args[k];                                                             \
+            if (steps[k] != (intptr_t)sizeof(T))                                                  \
+                use[k] = (char *)stage[k];                                                        \
+            if (k < nin && steps[k] == 0) {                                                       \
+                const T value = *(const T *)args[k];                                              \
+                for (i = 0; i < first; i++)                                                       \
+                    stage[k][i] = value;                                                          \
+            }                                                                                     \
+        }                                                                                         \
+        for (; n > 0; n -= m) {                                                                   \
+            m = n < FBP_BLOCK ? n : FBP_BLOCK;                                                    \
+            for (k = 0; k < nin; k++)                                                             \
+                if (use[k] == (char *)stage[k] && steps[k] != 0)                                  \
+                    for (i = 0; i < m; i++)                                                       \
+                        stage[k][i] = *(const T *)(at[k] + i * steps[k]);                         \
+            core(use, m);                                                                         \
+            if (use[nin] == (char *)stage[nin])                                                   \
+                for (i = 0; i < m; i++)                                                           \
+                    *(T *)(at[nin] + i * steps[nin]) = stage[nin][i];                             \
+            for (k = 0; k <= nin; k++) {                                                          \
+                at[k] += m * steps[k];                                                            \
+                if (steps[k] == (intptr_t)sizeof(T))                                              \
+                    use[k] = at[k];                                                               \
+            }                                                                                     \
+        }                                                                                         \
+    }
+
+FBP_DEFINE_BLOCKED(fbp_blocked_d, double)
+FBP_DEFINE_BLOCKED(fbp_blocked_f, float)
+
+#define FBP_CAT3_(a, b, c) a##b##c
+#define FBP_CAT3(a, b, c) FBP_CAT3_(a, b, c)
+
+/* One row per kernel: name, has a float32 loop, number of inputs. */
+#define FBP_ROW(LEVEL, NAME, NIN) {#NAME, NAME##_d_##LEVEL, NAME##_f_##LEVEL, NIN},
+#define FBP_ROW_D(LEVEL, NAME, NIN) {#NAME, NAME##_d_##LEVEL, NULL, NIN},
+#define FBP_TABLE(LEVEL)                                                                          \
+    static const fastbp_kernel table_##LEVEL[] = {                                                \
+        FBP_ROW(LEVEL, mulz, 2)                                                                   \
+        FBP_ROW(LEVEL, mulz_add, 3)                                                               \
+        FBP_ROW(LEVEL, gt, 2)                                                                     \
+        FBP_ROW(LEVEL, ge, 2)                                                                     \
+        FBP_ROW(LEVEL, lt, 2)                                                                     \
+        FBP_ROW(LEVEL, le, 2)                                                                     \
+        FBP_ROW(LEVEL, eq, 2)                                                                     \
+        FBP_ROW(LEVEL, ne, 2)                                                                     \
+        FBP_ROW(LEVEL, select, 3)                                                                 \
+        FBP_ROW_D(LEVEL, sin, 1)                                                                  \
+        FBP_ROW_D(LEVEL, cos, 1)                                                                  \
+        FBP_ROW(LEVEL, sigmoid, 1)                                                                \
+        FBP_ROW(LEVEL, softplus, 1)                                                               \
+        FBP_ROW(LEVEL, logaddexp, 2)                                                              \
+        FBP_ROW(LEVEL, logaddexp2, 2)                                                             \
+        FBP_ROW(LEVEL, hypot, 2)                                                                  \
+    };
+
+#define FBP_LEVEL baseline
+#include "kernels_level.h"
+FBP_TABLE(baseline)
+#undef FBP_LEVEL
+
+#ifdef FBP_MULTI
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#endif
+#define FBP_LEVEL avx2
+#include "kernels_level.h"
+FBP_TABLE(avx2)
+#undef FBP_LEVEL
+#if defined(__clang__)
+#pragma clang attribute pop
+#pragma clang attribute push(                                                                     \
+    __attribute__((target("avx2,fma,avx512f,avx512dq,avx512bw,avx512vl"))), apply_to = function)
+#else
+#pragma GCC pop_options
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,avx512f,avx512dq,avx512bw,avx512vl,prefer-vector-width=512")
+#endif
+#define FBP_LEVEL avx512
+#include "kernels_level.h"
+FBP_TABLE(avx512)
+#undef FBP_LEVEL
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#endif /* FBP_MULTI */
+
+const fastbp_kernel *fastbp_kernels = table_baseline;
+const int fastbp_kernel_count = (int)(sizeof(table_baseline) / sizeof(table_baseline[0]));
+static const char *level_name = "baseline";
+
+const char *fastbp_kernel_level(void)
+{
+    return level_name;
+}
+
+#ifdef FBP_MULTI
+__attribute__((constructor)) static void choose_level(void)
+{
+    const char *limit = getenv("FASTBP_SIMD");
+    int most = 2;
+    if (limit != NULL && strcmp(limit, "baseline") == 0)
+        most = 0;
+    else if (limit != NULL && strcmp(limit, "avx2") == 0)
+        most = 1;
+    __builtin_cpu_init();
+    if (most < 1 || !__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
+        return;
+    fastbp_kernels = table_avx2;
+    level_name = "avx2";
+    if (most < 2 || !__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512dq")
+        || !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl"))
+        return;
+    fastbp_kernels = table_avx512;
+    level_name = "avx512";
+}
+#endif

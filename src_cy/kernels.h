@@ -1,0 +1,28 @@
+/* Own inner loops: what NumPy lacks, or computes one element at a time.
+ *
+ * Every loop has the signature of a NumPy inner loop: args = inputs then output, dimensions[0] = n,
+ * steps in bytes. All slots of one call have one dtype, aligned. The output may be exactly one of
+ * the inputs; partial overlap is not allowed. n = 0 is a no-op. No loop needs the GIL. */
+#ifndef FASTBP_KERNELS_H
+#define FASTBP_KERNELS_H
+
+#include <stdint.h>
+
+typedef void (*fastbp_loop)(char **args, const intptr_t *dimensions, const intptr_t *steps,
+                            void *data);
+
+typedef struct {
+    const char *name;
+    fastbp_loop d; /* float64 */
+    fastbp_loop f; /* float32; NULL where NumPy's own loop is already vectorised */
+    int nin;
+} fastbp_kernel;
+
+/* The table for the instruction set chosen when the library was loaded. */
+extern const fastbp_kernel *fastbp_kernels;
+extern const int fastbp_kernel_count;
+
+/* "baseline", "avx2" or "avx512". FASTBP_SIMD in the environment lowers it, for tests. */
+const char *fastbp_kernel_level(void);
+
+#endif

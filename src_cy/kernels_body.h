@@ -1,0 +1,360 @@
+/* The kernels of one dtype (T, U = its bits) and one instruction set (FBP_LEVEL).
+ *
+ * Every function is branch-free, so that the compiler can run it on whole vectors. Contraction of a*b+c to
+ * an FMA is harmless everywhere: wherever a sum is used as error-free, its product is exact.
+ * No include guard: kernels_level.h includes this once per dtype. */
+#define FN(name) FBP_CAT3(name, SUFFIX, FBP_LEVEL)
+#define ITEM ((intptr_t)sizeof(T))
+
+FBP_INLINE U FN(to_bits)(T x)
+{
+    U u;
+    memcpy(&u, &x, sizeof u);
+    return u;
+}
+
+FBP_INLINE T FN(from_bits)(U u)
+{
+    T x;
+    memcpy(&x, &u, sizeof x);
+    return x;
+}
+
+/* ---- loops ---- */
+
+/* Contiguous loops of EXPR in a (and b, c): CHEAP ones leave the tail to the compiler ... */
+#define CHEAP_CORE2(NAME, EXPR)                                                                   \
+    static void FN(NAME##_core)(char **args, intptr_t n)                                          \
+    {                                                                                             \
+        const T *x0 = (const T *)args[0], *x1 = (const T *)args[1];                               \
+        T *y = (T *)args[2];                                                                      \
+        intptr_t i;                                                                               \
+        FBP_IVDEP                                                                                 \
+        for (i = 0; i < n; i++) {                                                                 \
+            const T a = x0[i], b = x1[i];                                                         \
+            y[i] = EXPR;                                                                          \
+        }                                                                                         \
+    }                                                                                             \
+    ENTRY2(NAME)
+
+#define CHEAP_CORE3(NAME, EXPR)                                                                   \
+    static void FN(NAME##_core)(char **args, intptr_t n)                                          \
+    {                                                                                             \
+        const T *x0 = (const T *)args[0], *x1 = (const T *)args[1], *x2 = (const T *)args[2];     \
+        T *y = (T *)args[3];                                                                      \
+        intptr_t i;                                                                               \
+        FBP_IVDEP                                                                                 \
+        for (i = 0; i < n; i++) {                                                                 \
+            const T a = x0[i], b = x1[i], c = x2[i];                                              \
+            y[i] = EXPR;                                                                          \
+        }                                                                                         \
+    }                                                                                             \
+    ENTRY3(NAME)
+
+/* ... and costly ones pad it to a whole number of vectors: a scalar pass costs as much as a vector. */
+#define COSTLY_CORE1(NAME, STATEMENT, AFTER)                                                      \
+    static void FN(NAME##_core)(char **args, intptr_t n)                                          \
+    {                                                                                             \
+        const T *x0 = (const T *)args[0];                                                         \
+        T *y = (T *)args[1], pad0[LANES];                                                         \
+        while (n > 0) {                                                                           \
+            const T *s0 = x0;                                                                     \
+            T *out = y;                                                                           \
+            intptr_t i, m = n & ~(intptr_t)(LANES - 1);                                           \
+            U outside = 0;                                                                        \
+            if (m == 0) {                                                                         \
+                for (i = 0; i < LANES; i++)                                                       \
+                    pad0[i] = x0[i < n ? i : 0];                                                  \
+                s0 = out = pad0;                                                                  \
+                m = LANES;                                                                        \
+            }                                                                                     \
+            FBP_IVDEP                                                                             \
+            for (i = 0; i < m; i++) {                                                             \
+                const T a = s0[i];                                                                \
+                out[i] = STATEMENT;                                                               \
+            }                                                                                     \
+            AFTER(out, m, outside);                                                               \
+            if (out == pad0) {                                                                    \
+                for (i = 0; i < n; i++)                                                           \
+                    y[i] = pad0[i];                                                               \
+                return;                                                                           \
+            }                                                                                     \
+            x0 += m, y += m, n -= m;                                                              \
+        }                                                                                         \
+    }                                                                                             \
+    ENTRY1(NAME)
+
+#define COSTLY_CORE2(NAME, EXPR)                                                                  \
+    static void FN(NAME##_core)(char **args, intptr_t n)                                          \
+    {                                                                                             \
+        const T *x0 = (const T *)args[0], *x1 = (const T *)args[1];                               \
+        T *y = (T *)args[2], pad0[LANES], pad1[LANES];                                            \
+        while (n > 0) {                                                                           \
+            const T *s0 = x0, *s1 = x1;                                                           \
+            T *out = y;                                                                           \
+            intptr_t i, m = n & ~(intptr_t)(LANES - 1);                                           \
+            if (m == 0) {                                                                         \
+                for (i = 0; i < LANES; i++) {                                                     \
+                    pad0[i] = x0[i < n ? i : 0];                                                  \
+                    pad1[i] = x1[i < n ? i : 0];                                                  \
+                }                                                                                 \
+                s0 = out = pad0;                                                                  \
+                s1 = pad1;                                                                        \
+                m = LANES;                                                                        \
+            }                                                                                     \
+            FBP_IVDEP                                                                             \
+            for (i = 0; i < m; i++) {                                                             \
+                const T a = s0[i], b = s1[i];                                                     \
+                out[i] = EXPR;                                                                    \
+            }                                                                                     \
+            if (out == pad0) {                                                                    \
+                for (i = 0; i < n; i++)                                                           \
+                    y[i] = pad0[i];                                                               \
+                return;                                                                           \
+            }                                                                                     \
+            x0 += m, x1 += m, y += m, n -= m;                                                     \
+        }                                                                                         \
+    }                                                                                             \
+    ENTRY2(NAME)
+
+#define NOTHING(out, m, outside) (void)outside
+
+#define ENTRY(NAME, NIN, CONTIGUOUS)                                                              \
+    static void FN(NAME)(char **args, const intptr_t *dimensions, const intptr_t *steps,          \
+                         void *data)                                                              \
+    {                                                                                             \
+        const intptr_t n = dimensions[0];                                                         \
+        (void)data;                                                                               \
+        if (CONTIGUOUS)                                                                           \
+            FN(NAME##_core)(args, n);                                                             \
+        else if (n > 0)                                                                           \
+            BLOCKED(args, n, steps, NIN, FN(NAME##_core));                                        \
+    }
+#define ENTRY1(NAME) ENTRY(NAME, 1, steps[0] == ITEM && steps[1] == ITEM)
+#define ENTRY2(NAME) ENTRY(NAME, 2, steps[0] == ITEM && steps[1] == ITEM && steps[2] == ITEM)
+#define ENTRY3(NAME)                                                                              \
+    ENTRY(NAME, 3, steps[0] == ITEM && steps[1] == ITEM && steps[2] == ITEM && steps[3] == ITEM)
+
+/* ---- products, comparisons, selection ---- */
+
+/* A zero cotangent g stays that zero, whatever the partial p: 1 stands in for p, and no flag is raised. */
+#define MULZ(g, p) ((g) * ((g) == 0 ? (T)1 : (p)))
+CHEAP_CORE2(mulz, MULZ(a, b))
+CHEAP_CORE3(mulz_add, a + MULZ(b, c))
+CHEAP_CORE2(gt, a > b ? (T)1 : (T)0)
+CHEAP_CORE2(ge, a >= b ? (T)1 : (T)0)
+CHEAP_CORE2(lt, a < b ? (T)1 : (T)0)
+CHEAP_CORE2(le, a <= b ? (T)1 : (T)0)
+CHEAP_CORE2(eq, a == b ? (T)1 : (T)0)
+CHEAP_CORE2(ne, a != b ? (T)1 : (T)0)
+CHEAP_CORE3(select, a != 0 ? b : c)
+
+/* ---- exp and log1p on the ranges that the functions below need ---- */
+
+/* e^(r + rl) * 2^k as a sum hi + *lo, for |r| <= log(2)/2 and -1100 < k <= 0. Two factors for the power
+ * of two, so that a subnormal result is rounded once. */
+FBP_INLINE T FN(exp_scaled)(T r, T rl, T k, T *lo)
+{
+    const T head = 1 + r;
+    const T rest = (r - (head - 1)) + (r * r * EXP_TAIL(r) + rl * head);
+    const T sum = head + rest;
+    const T half = k * (T)0.5 + (T)MAGIC;
+    const T other = (k - (half - (T)MAGIC)) + (T)MAGIC;
+    const T s1 = FN(from_bits)((FN(to_bits)(half) + BIAS) << MANTISSA);
+    const T s2 = FN(from_bits)((FN(to_bits)(other) + BIAS) << MANTISSA);
+    *lo = (rest - (sum - head)) * s1 * s2;
+    return sum * s1 * s2;
+}
+
+/* e^(x + xl) for x <= 0, reduced as Cody and Waite do: k*LN2_HEAD is exact. */
+FBP_INLINE T FN(exp_negative)(T x, T xl, T *lo)
+{
+    const T clamped = x < (T)EXP_FLOOR ? (T)EXP_FLOOR : x;
+    const T k = (clamped * LOG2E + MAGIC) - MAGIC;
+    const T r0 = clamped - k * LN2_HEAD;
+    const T r = r0 - k * LN2_TAIL;
+    return FN(exp_scaled)(r, ((r0 - r) - k * LN2_TAIL) + xl, k, lo);
+}
+
+/* 2^(x + xl) for x <= 0. */
+FBP_INLINE T FN(exp2_negative)(T x, T xl, T *lo)
+{
+    const T clamped = x < -(T)(BIAS + 60) ? -(T)(BIAS + 60) : x;
+    const T k = (clamped + MAGIC) - MAGIC;
+    const T f = clamped - k;
+    return FN(exp_scaled)(f * LN2, f * LN2_LO + xl * LN2, k, lo);
+}
+
+/* log(1 + t + tl) for 0 <= t <= 1, tl a correction below one ulp of t. Above 1/2 the argument is halved.
+ * With s = f/(2+f), log(1+f) = 2 atanh(s) = f - s*(f - s^2*L(s^2)); the form below keeps f as the leading term. */
+FBP_INLINE T FN(log1p_unit)(T t, T tl)
+{
+    const T upper = t > (T)0.5 ? (T)1 : (T)0;
+    const T f = t > (T)0.5 ? (T)0.5 * (t - 1) : t;
+    const T s = f / (2 + f);
+    const T z = s * s;
+    const T half_square = (T)0.5 * f * f;
+    const T correction = upper * LN2_LO + tl * (1 - (T)0.5 * t);
+    const T rest = half_square - s * (half_square + z * LOG_TAIL(z)) - correction;
+    const T head = upper * LN2 + f;
+    return head + (((upper * LN2 - head) + f) - rest);
+}
+
+/* ---- the functions ---- */
+
+/* 1/(1 + e^-x) from e^-|x|, which cannot overflow; the low parts of the sum and of the exponential are
+ * put back, so that both tails keep full relative accuracy. */
+FBP_INLINE T FN(sigmoid_of)(T x)
+{
+    T tl;
+    const T t = FN(exp_negative)(-ABS(x), 0, &tl);
+    const T d = 1 + t;
+    const T dl = (t - (d - 1)) + tl;
+    const T top = x < 0 ? t : (T)1;
+    const T topl = x < 0 ? tl : (T)0;
+    const T y = top / d;
+    return y + (topl - y * dl) * (1 - (T)0.5 * t);
+}
+
+FBP_INLINE T FN(softplus_of)(T x)
+{
+    T tl;
+    const T t = FN(exp_negative)(-ABS(x), 0, &tl);
+    return (x > 0 ? x : (T)0) + FN(log1p_unit)(t, tl);
+}
+
+/* max(a, b) and -|a - b| with its rounding error (TwoSum, Knuth). Equal arguments, infinities included, give 0;
+ * so do arguments so far apart that the smaller does not count (*far), as the error would be inf - inf. */
+FBP_INLINE T FN(ordered_difference)(T a, T b, T *low, T *top, int *far)
+{
+    const int equal = a == b;
+    T p = a > b ? b : a, q = a > b ? a : b, d, v;
+    *top = q;
+    p = equal ? 0 : p;
+    q = equal ? 0 : q;
+    *far = p - q < -(T)(2 * BIAS);
+    p = *far ? 0 : p;
+    q = *far ? 0 : q;
+    d = p - q;
+    v = d - p;
+    *low = (p - (d - v)) - (q + v);
+    return d;
+}
+
+FBP_INLINE T FN(logaddexp_of)(T a, T b)
+{
+    T low, top, tl;
+    int far;
+    const T d = FN(ordered_difference)(a, b, &low, &top, &far);
+    const T t = FN(exp_negative)(d, low, &tl);
+    const T term = FN(log1p_unit)(t, tl);
+    return top + (far ? 0 : term);
+}
+
+FBP_INLINE T FN(logaddexp2_of)(T a, T b)
+{
+    T low, top, tl;
+    int far;
+    const T d = FN(ordered_difference)(a, b, &low, &top, &far);
+    const T t = FN(exp2_negative)(d, low, &tl);
+    const T term = FN(log1p_unit)(t, tl);
+    return top + (far ? 0 : term * LOG2E + term * LOG2E_LO);
+}
+
+COSTLY_CORE1(sigmoid, FN(sigmoid_of)(a), NOTHING)
+COSTLY_CORE1(softplus, FN(softplus_of)(a), NOTHING)
+COSTLY_CORE2(logaddexp, FN(logaddexp_of)(a, b))
+COSTLY_CORE2(logaddexp2, FN(logaddexp2_of)(a, b))
+
+#ifdef DOUBLE_ONLY
+
+/* The squares are taken of numbers near 1 where they could overflow or underflow. */
+FBP_INLINE double FN(hypot_of)(double a, double b)
+{
+    const double x = fabs(a), y = fabs(b), largest = x > y ? x : y;
+    double down = largest > 0x1p500 ? 0x1p-600 : 1.0, up = largest > 0x1p500 ? 0x1p600 : 1.0, r;
+    down = largest < 0x1p-450 ? 0x1p600 : down;
+    up = largest < 0x1p-450 ? 0x1p-600 : up;
+    r = sqrt((x * down) * (x * down) + (y * down) * (y * down)) * up;
+    r = x == (double)INFINITY ? x : r;
+    return y == (double)INFINITY ? y : r;
+}
+
+/* Cody and Waite's reduction by pi/2, in four parts: for |k| < 2^20 the products with the first three, of 33
+ * bits, are exact, and what the differences lose is kept (TwoSum), so that r + rl is good to full relative accuracy
+ * even next to a multiple of pi/2. Beyond REDUCIBLE, and for nan, the argument itself is returned and libm does the
+ * work afterwards: |result| > 1 or nan marks those elements.
+ * Minimax fits on |r| <= pi/4: (sin r - r)/r^3 to 2^-58 of sin, (cos r - 1 + r^2/2)/r^4 to 2^-64 absolute. */
+#define REDUCIBLE 1.6e6
+FBP_INLINE double FN(sin_shifted)(double x, uint64_t quarter, uint64_t *outside)
+{
+    const int inside = fabs(x) <= REDUCIBLE;
+    const double a = inside ? fabs(x) : 0.0;
+    const double t = a * 0x1.45f306dc9c883p-1 + MAGIC, k = t - MAGIC;
+    const uint64_t q = FN(to_bits)(t) + quarter, odd = 0 - (q & 1);
+    const double r0 = a - k * 0x1.921fb544p+0;
+    const double p1 = k * 0x1.0b4611a6p-34, r1 = r0 - p1, v1 = r1 - r0;
+    const double p2 = k * 0x1.3198a2ep-69, r2 = r1 - p2, v2 = r2 - r1;
+    const double low = ((r0 - (r1 - v1)) - (p1 + v1)) + ((r1 - (r2 - v2)) - (p2 + v2))
+                       - k * 0x1.b839a252049c1p-104;
+    const double r = r2 + low, rl = (r2 - r) + low;
+    const double z = r * r, half = 0.5 * z, w = 1 - half;
+    const double s = -0x1.5555555555549p-3
+        + z * (0x1.111111110f881p-7
+        + z * (-0x1.a01a019c126f0p-13
+        + z * (0x1.71de35787573cp-19
+        + z * (-0x1.ae5e66d4d92bdp-26
+        + z * 0x1.5d932f264099fp-33))));
+    const double c = 0x1.555555555554cp-5
+        + z * (-0x1.6c16c16c15184p-10
+        + z * (0x1.a01a019cb26c4p-16
+        + z * (-0x1.27e4f80a73d1ep-22
+        + z * (0x1.1ee9ec45b4860p-29
+        + z * -0x1.8faece0cf99adp-37))));
+    const double sine = r + (rl * w + r * z * s);
+    const double cosine = w + (((1 - w) - half) + (z * z * c - r * rl));
+    const uint64_t flip = (q & 2) << 62 ^ (quarter ? 0 : FN(to_bits)(x) & 0x8000000000000000u);
+    const uint64_t bits = ((FN(to_bits)(cosine) & odd) | (FN(to_bits)(sine) & ~odd)) ^ flip;
+    *outside |= inside ? 0 : 1;
+    return inside ? FN(from_bits)(bits) : x;
+}
+
+#define REPAIR(LIBM)                                                                              \
+    if (outside)                                                                                  \
+        for (i = 0; i < m; i++)                                                                   \
+            if (!(fabs(out[i]) <= 2))                                                             \
+    out[i] = LIBM(out[i])
+#define REPAIR_SIN(out, m, outside) REPAIR(sin)
+#define REPAIR_COS(out, m, outside) REPAIR(cos)
+COSTLY_CORE1(sin, FN(sin_shifted)(a, 0, &outside), REPAIR_SIN)
+COSTLY_CORE1(cos, FN(sin_shifted)(a, 1, &outside), REPAIR_COS)
+#undef REPAIR
+#undef REPAIR_SIN
+#undef REPAIR_COS
+#undef REDUCIBLE
+
+#else
+
+/* The squares of floats are exact in float64 and cannot overflow there. */
+FBP_INLINE float FN(hypot_of)(float a, float b)
+{
+    const float r = (float)sqrt((double)a * a + (double)b * b);
+    return fabsf(a) == (float)INFINITY || fabsf(b) == (float)INFINITY ? (float)INFINITY : r;
+}
+
+#endif
+
+COSTLY_CORE2(hypot, FN(hypot_of)(a, b))
+
+#undef FN
+#undef ITEM
+#undef CHEAP_CORE2
+#undef CHEAP_CORE3
+#undef COSTLY_CORE1
+#undef COSTLY_CORE2
+#undef NOTHING
+#undef ENTRY
+#undef ENTRY1
+#undef ENTRY2
+#undef ENTRY3
+#undef MULZ

@@ -1,0 +1,271 @@
+"""Elementwise programs: traced once from an expression, compiled to inner-loop calls, run block by block.
+
+`Trace` records an expression written in ordinary NumPy code as single-assignment instructions; equal
+subexpressions are one instruction. `compile` turns chosen values of a trace into a `Program` for one dtype.
+The same programs serve forward evaluation, VJPs and JVPs of elementwise operations.
+"""
+
+from libc.stdint cimport intptr_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcpy
+
+cimport numpy as cnp
+from fastbp._core.loops cimport Loop, find_kernel_loop, find_ufunc_loop, kernel_arity
+
+import numpy as np
+
+cnp.import_array()
+
+# A mask is 1.0 or 0.0 in the program's own dtype, so that all slots of a program have one dtype.
+MASKS = {
+    np.greater: "gt", np.greater_equal: "ge", np.less: "lt", np.less_equal: "le",
+    np.equal: "eq", np.not_equal: "ne",
+    np.logical_and: np.multiply, np.bitwise_and: np.multiply,
+    np.logical_or: np.maximum, np.bitwise_or: np.maximum,
+}
+
+
+class Expr(np.lib.mixins.NDArrayOperatorsMixin):
+    """A value of a `Trace`; ufuncs, operators, comparisons and ``np.where`` on it are recorded."""
+
+    __slots__ = ("trace", "index")
+
+    def __init__(self, trace, index):
+        self.trace = trace
+        self.index = index
+
+    def __array_ufunc__(self, ufunc, method, *operands, **kwargs):
+        if method != "__call__" or kwargs:
+            raise TypeError(f"numpy.{ufunc.__name__}: only plain calls can stand in an elementwise rule")
+        return self.trace.call(MASKS.get(ufunc, ufunc), *operands)
+
+    def __array_function__(self, function, types, args, kwargs):
+        if function is not np.where or kwargs or len(args) != 3:
+            raise TypeError(f"numpy.{function.__name__} cannot stand in an elementwise rule")
+        return self.trace.call("select", *args)
+
+    def __bool__(self):
+        raise TypeError("an elementwise rule cannot branch on a value: use np.where")
+
+
+class Trace:
+    """Instructions in single-assignment form: value i is ``code[i] = (function, argument indices)``.
+
+    Inputs have the function ``"input"``, constants ``"constant"`` with the number in place of arguments.
+    """
+
+    def __init__(self):
+        self.code = []
+        self.known = {}
+        self.n_inputs = 0
+
+    def input(self):
+        """Append an external input and return it."""
+        self.n_inputs += 1
+        return self._value("input", (self.n_inputs - 1,))
+
+    def call(self, function, *operands):
+        """Record a ufunc or a named kernel on expressions and numbers."""
+        return self._value(function, tuple(self.lift(x).index for x in operands))
+
+    def lift(self, x):
+        """Return `x` as a value of this trace: an expression unchanged, a number as a constant."""
+        if isinstance(x, Expr):
+            return x
+        return self._value("constant", (float(x),))
+
+    def constant(self, expr):
+        """Return the number that `expr` is, or None where it depends on an input."""
+        function, args = self.code[expr.index]
+        return args[0] if function == "constant" else None
+
+    def depends(self, expr):
+        """Return the set of inputs that `expr` is computed from."""
+        function, args = self.code[expr.index]
+        if function == "input":
+            return {args[0]}
+        if function == "constant":
+            return set()
+        return set().union(*(self.depends(Expr(self, i)) for i in args))
+
+    def _value(self, function, args):
+        key = (function, args)
+        index = self.known.get(key)
+        if index is None:
+            index = self.known[key] = len(self.code)
+            self.code.append(key)
+        return Expr(self, index)
+
+
+cdef bint _find(object function, int typenum, Loop *loop):
+    """Prefer a kernel of ours by the ufunc's name: it exists where it is faster than NumPy's loop."""
+    if isinstance(function, str):
+        return find_kernel_loop(function, typenum, loop)
+    if kernel_arity(function.__name__) == function.nin and find_kernel_loop(function.__name__, typenum, loop):
+        return True
+    return find_ufunc_loop(function, typenum, loop)
+
+
+cdef class Program:
+    def __dealloc__(self):
+        free(self.code)
+        free(self.constants)
+
+    cdef void run(self, char **ptrs, const intptr_t *steps, intptr_t n) noexcept nogil:
+        cdef char *slot_ptr[MAX_SLOTS]
+        cdef intptr_t slot_step[MAX_SLOTS]
+        cdef char temps[MAX_TEMPS * BLOCK * 8]
+        cdef char *args[4]
+        cdef intptr_t arg_steps[4]
+        cdef intptr_t count
+        cdef int n_external = self.n_inputs + self.n_outputs
+        cdef int i, j, k
+        cdef Instruction *ins
+        for i in range(n_external):
+            slot_ptr[i] = ptrs[i]
+            slot_step[i] = steps[i]
+        k = n_external
+        for i in range(self.n_constants):
+            slot_ptr[k] = self.constants + i * self.itemsize
+            slot_step[k] = 0
+            k += 1
+        for i in range(self.n_temps):
+            slot_ptr[k] = temps + i * BLOCK * self.itemsize
+            slot_step[k] = self.itemsize
+            k += 1
+        while n > 0:
+            # A program of one instruction has no temporaries: one call does it all.
+            count = n if n <= BLOCK or self.n_code == 1 else BLOCK
+            for i in range(self.n_code):
+                ins = self.code + i
+                for j in range(ins.nin + 1):
+                    args[j] = slot_ptr[ins.slots[j]]
+                    arg_steps[j] = slot_step[ins.slots[j]]
+                ins.fn(args, &count, arg_steps, ins.data)
+            n -= count
+            for i in range(n_external):
+                slot_ptr[i] += count * slot_step[i]
+
+    def __call__(self, *inputs):
+        """Run on 1-D contiguous arrays of one length and of the program's dtype; for tests."""
+        cdef char *ptrs[MAX_EXTERNAL]
+        cdef intptr_t steps[MAX_EXTERNAL]
+        dtype = np.dtype("f8" if self.typenum == cnp.NPY_DOUBLE else "f4")
+        arrays = [np.ascontiguousarray(x, dtype).reshape(-1) for x in inputs]
+        if len(arrays) != self.n_inputs or len({x.size for x in arrays}) > 1:
+            raise ValueError(f"this program takes {self.n_inputs} arrays of one length")
+        cdef intptr_t n = arrays[0].size if arrays else 1
+        outputs = [np.empty(n, dtype) for _ in range(self.n_outputs)]
+        cdef int i = 0
+        for x in arrays + outputs:
+            ptrs[i] = <char *> cnp.PyArray_DATA(x)
+            steps[i] = self.itemsize
+            i += 1
+        with nogil:
+            self.run(ptrs, steps, n)
+        return outputs
+
+
+def _live_code(trace, outputs):
+    """Return the indices of the instructions that `outputs` need, in order."""
+    needed, stack = set(), [e.index for e in outputs]
+    while stack:
+        i = stack.pop()
+        if i not in needed:
+            needed.add(i)
+            if trace.code[i][0] not in ("input", "constant"):
+                stack.extend(trace.code[i][1])
+    return sorted(needed)
+
+
+def _distinct_outputs(trace, outputs):
+    """Give every output an instruction of its own: inputs, constants and repeats are copied."""
+    result, seen = [], set()
+    for e in outputs:
+        if trace.code[e.index][0] in ("input", "constant") or e.index in seen:
+            # Not through `call`: two copies of one value are two instructions here.
+            trace.code.append((np.positive, (e.index,)))
+            e = Expr(trace, len(trace.code) - 1)
+        seen.add(e.index)
+        result.append(e)
+    return result
+
+
+def compile_program(trace, outputs, int typenum):
+    """Compile values of a trace for one dtype.
+
+    Parameters
+    ----------
+    trace : Trace
+    outputs : sequence of Expr
+        What the program computes, in the order of its external outputs.
+    typenum : int
+        NumPy type number of float64 or float32; all slots have this dtype.
+
+    Returns
+    -------
+    Program or None
+        None where an instruction has no trusted inner loop, or the program does not fit the slots.
+    """
+    outputs = _distinct_outputs(trace, outputs)
+    live = _live_code(trace, outputs)
+    last_use = {}
+    for i in live:
+        if trace.code[i][0] not in ("input", "constant"):
+            for a in trace.code[i][1]:
+                last_use[a] = i
+    slots = {e.index: trace.n_inputs + k for k, e in enumerate(outputs)}
+    constants, temps_free, n_temps, code = [], [], 0, []
+    temp_slot = {}
+    for i in live:
+        function, args = trace.code[i]
+        if function == "input":
+            slots[i] = args[0]
+        elif function == "constant":
+            slots[i] = ("constant", len(constants))
+            constants.append(args[0])
+        else:
+            # The output may take the temporary of an operand that dies here: exact aliasing is fine.
+            for a in set(args):
+                if last_use.get(a) == i and a in temp_slot:
+                    temps_free.append(temp_slot[a])
+            if i not in slots:
+                if not temps_free:
+                    temps_free.append(n_temps)
+                    n_temps += 1
+                temp_slot[i] = temps_free.pop()
+                slots[i] = ("temp", temp_slot[i])
+            code.append((function, [slots[a] for a in args], slots[i]))
+    return _assemble(trace, len(outputs), constants, n_temps, code, slots, typenum)
+
+
+cdef object _assemble(trace, int n_outputs, list constants, int n_temps, list code, dict slots, int typenum):
+    cdef Program p = Program.__new__(Program)
+    cdef int n_external = trace.n_inputs + n_outputs
+    cdef Loop loop
+    cdef Instruction *ins
+    cdef int j
+    base = {"constant": n_external, "temp": n_external + len(constants)}
+    if n_external > MAX_EXTERNAL or n_temps > MAX_TEMPS or base["temp"] + n_temps > MAX_SLOTS:
+        return None
+    p.typenum = typenum
+    p.itemsize = 8 if typenum == cnp.NPY_DOUBLE else 4
+    p.n_inputs, p.n_outputs, p.n_temps = trace.n_inputs, n_outputs, n_temps
+    p.n_constants, p.n_code = len(constants), len(code)
+    p.code = <Instruction *> calloc(max(1, len(code)), sizeof(Instruction))
+    p.constants = <char *> malloc(max(1, p.n_constants * p.itemsize))
+    if p.code == NULL or p.constants == NULL:
+        raise MemoryError
+    values = np.array(constants, "f8" if typenum == cnp.NPY_DOUBLE else "f4")
+    memcpy(p.constants, cnp.PyArray_DATA(values), p.n_constants * p.itemsize)
+    for i, (function, args, out) in enumerate(code):
+        if not _find(function, typenum, &loop) or len(args) > 3:
+            return None
+        ins = p.code + <int> i
+        ins.fn, ins.data, ins.nin = loop.fn, loop.data, len(args)
+        for j, slot in enumerate([*args, out]):
+            ins.slots[j] = base[slot[0]] + slot[1] if isinstance(slot, tuple) else slot
+        for slot in args:
+            if isinstance(slot, int) and slot < trace.n_inputs:
+                p.reads |= 1u << <unsigned int> slot
+    return p

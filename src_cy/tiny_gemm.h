@@ -1,0 +1,180 @@
+/* Small matrix products for row-major float and double: c = alpha * a @ b + beta * c.
+ *
+ * A call of BLAS costs 50 ns before the first multiplication, and more for its packing. Here a tile of MR rows and W
+ * columns of c stays in vector registers while p runs over the contraction. b is read in place when its rows are
+ * contiguous and whole tiles wide; otherwise one panel of W columns (transposed, or padded with zeros) is packed on the
+ * stack. The elements of a are broadcast, so that a transposed a costs nothing.
+ *
+ * The same source is compiled for SSE2/NEON (whatever the compiler's baseline is), AVX2 and AVX-512; tiny_init() picks
+ * one at run time. Compilers without GNU vector extensions (MSVC) get tiny_level = -1: BLAS does everything.
+ */
+#ifndef FASTBP_TINY_GEMM_H
+#define FASTBP_TINY_GEMM_H
+
+#include <stddef.h>
+#include <string.h>
+
+enum { TINY_DEPTH = 128 }; /* the largest k: bounds the packed panel to 16 KB */
+
+#define TINY_ARGUMENTS(T) \
+    ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, T alpha, const T *a, ptrdiff_t row_a, ptrdiff_t col_a, \
+    const T *b, ptrdiff_t row_b, ptrdiff_t col_b, T beta, T *c, ptrdiff_t ldc
+
+static int tiny_level = -1; /* -1: none, 0: baseline, 1: AVX2, 2: AVX-512 */
+
+#if defined(__GNUC__)
+
+#define TINY_UNROLL _Pragma("GCC unroll 8")
+#define TINY_INLINE static inline __attribute__((always_inline))
+
+/* V: vector of T; NV of them side by side make the widest tile; MR: its rows (a power of 2, at most 8).
+ * In the functions below, nv <= NV and rows <= MR are literals at every call, so that all loops over them unroll. */
+#define TINY_DEFINE(NAME, T, V, NV, MR, TARGET) \
+enum { NAME##_lanes = sizeof(V) / sizeof(T) }; \
+\
+/* Copy the first w < 32 elements, in at most five moves. */ \
+TARGET TINY_INLINE void NAME##_edge(T *to, const T *from, ptrdiff_t w) { \
+    if (NV * NAME##_lanes > 16 && w & 16) { memcpy(to, from, 16 * sizeof(T)); to += 16; from += 16; } \
+    if (NV * NAME##_lanes > 8 && w & 8) { memcpy(to, from, 8 * sizeof(T)); to += 8; from += 8; } \
+    if (NV * NAME##_lanes > 4 && w & 4) { memcpy(to, from, 4 * sizeof(T)); to += 4; from += 4; } \
+    if (w & 2) { memcpy(to, from, 2 * sizeof(T)); to += 2; from += 2; } \
+    if (w & 1) *to = *from; \
+} \
+\
+/* c (rows, w) = alpha * a (rows, k) @ b (k, W) + beta * c, with W = nv * lanes >= w. */ \
+TARGET TINY_INLINE void NAME##_tile( \
+    const int rows, const int nv, ptrdiff_t w, ptrdiff_t k, T alpha, const T *a, ptrdiff_t row_a, \
+    ptrdiff_t col_a, const T *b, ptrdiff_t ldb, T beta, T *c, ptrdiff_t ldc) { \
+    enum { L = NAME##_lanes }; \
+    V sum[MR][NV], x[NV]; \
+    T edge[NV * L]; \
+    TINY_UNROLL for (int r = 0; r < rows; ++r) \
+        TINY_UNROLL for (int v = 0; v < nv; ++v) sum[r][v] = (V){0}; \
+    for (ptrdiff_t p = 0; p < k; ++p, a += col_a, b += ldb) { \
+        TINY_UNROLL for (int v = 0; v < nv; ++v) memcpy(&x[v], b + v * L, sizeof(V)); \
+        TINY_UNROLL for (int r = 0; r < rows; ++r) \
+            TINY_UNROLL for (int v = 0; v < nv; ++v) sum[r][v] += a[r * row_a] * x[v]; \
+    } \
+    TINY_UNROLL for (int r = 0; r < rows; ++r, c += ldc) { \
+        T *to = c; \
+        if (w < nv * L) { \
+            to = edge; \
+            if (beta != 0) { memset(edge, 0, sizeof(edge)); NAME##_edge(edge, c, w); } \
+        } \
+        TINY_UNROLL for (int v = 0; v < nv; ++v) { \
+            V y = sum[r][v] * alpha, old; \
+            if (beta != 0) { memcpy(&old, to + v * L, sizeof(V)); y += beta * old; } \
+            memcpy(to + v * L, &y, sizeof(V)); \
+        } \
+        if (w < nv * L) NAME##_edge(c, edge, w); \
+    } \
+} \
+\
+/* Copy w <= W columns of b to a panel (k, W), padded with zeros. */ \
+TARGET TINY_INLINE void NAME##_pack( \
+    const int nv, T *panel, ptrdiff_t w, ptrdiff_t k, const T *b, ptrdiff_t row_b, ptrdiff_t col_b) { \
+    const ptrdiff_t W = nv * NAME##_lanes; \
+    if (w == W) { \
+        for (ptrdiff_t p = 0; p < k; ++p) \
+            for (ptrdiff_t q = 0; q < W; ++q) panel[p * W + q] = b[p * row_b + q * col_b]; \
+        return; \
+    } \
+    memset(panel, 0, (size_t)(k * W) * sizeof(T)); \
+    if (col_b == 1) { \
+        for (ptrdiff_t p = 0; p < k; ++p) NAME##_edge(panel + p * W, b + p * row_b, w); \
+    } else { \
+        for (ptrdiff_t q = 0; q < w; ++q) \
+            for (ptrdiff_t p = 0; p < k; ++p) panel[p * W + q] = b[p * row_b + q * col_b]; \
+    } \
+} \
+\
+/* All rows of c for one panel of w <= W columns. */ \
+TARGET TINY_INLINE void NAME##_panel( \
+    const int nv, ptrdiff_t w, ptrdiff_t m, ptrdiff_t k, T alpha, const T *a, ptrdiff_t row_a, \
+    ptrdiff_t col_a, const T *b, ptrdiff_t row_b, ptrdiff_t col_b, T beta, T *c, ptrdiff_t ldc) { \
+    T panel[TINY_DEPTH * NV * NAME##_lanes]; \
+    if (w < nv * NAME##_lanes || col_b != 1) { \
+        NAME##_pack(nv, panel, w, k, b, row_b, col_b); \
+        b = panel; \
+        row_b = nv * NAME##_lanes; \
+    } \
+    for (; m >= MR; m -= MR, a += MR * row_a, c += MR * ldc) \
+        NAME##_tile(MR, nv, w, k, alpha, a, row_a, col_a, b, row_b, beta, c, ldc); \
+    if (MR > 4 && m & 4) { \
+        NAME##_tile(4, nv, w, k, alpha, a, row_a, col_a, b, row_b, beta, c, ldc); \
+        a += 4 * row_a; \
+        c += 4 * ldc; \
+    } \
+    if (m & 2) { \
+        NAME##_tile(2, nv, w, k, alpha, a, row_a, col_a, b, row_b, beta, c, ldc); \
+        a += 2 * row_a; \
+        c += 2 * ldc; \
+    } \
+    if (m & 1) NAME##_tile(1, nv, w, k, alpha, a, row_a, col_a, b, row_b, beta, c, ldc); \
+} \
+\
+TARGET static __attribute__((noinline)) void NAME(TINY_ARGUMENTS(T)) { \
+    enum { L = NAME##_lanes, W = NV * L }; \
+    ptrdiff_t w; \
+    for (; n > L; n -= w, b += w * col_b, c += w) { \
+        w = n < W ? n : W; \
+        NAME##_panel(NV, w, m, k, alpha, a, row_a, col_a, b, row_b, col_b, beta, c, ldc); \
+    } \
+    if (n > 0) NAME##_panel(1, n, m, k, alpha, a, row_a, col_a, b, row_b, col_b, beta, c, ldc); \
+}
+
+typedef double tiny_d2 __attribute__((vector_size(16)));
+typedef float tiny_f4 __attribute__((vector_size(16)));
+TINY_DEFINE(tiny_double_0, double, tiny_d2, 2, 4, )
+TINY_DEFINE(tiny_float_0, float, tiny_f4, 2, 4, )
+
+#if defined(__x86_64__)
+#define TINY_AVX2 __attribute__((target("avx2,fma")))
+#define TINY_AVX512 __attribute__((target("avx512f,avx512dq,avx512vl,avx2,fma")))
+typedef double tiny_d4 __attribute__((vector_size(32)));
+typedef double tiny_d8 __attribute__((vector_size(64)));
+typedef float tiny_f8 __attribute__((vector_size(32)));
+typedef float tiny_f16 __attribute__((vector_size(64)));
+TINY_DEFINE(tiny_double_1, double, tiny_d4, 2, 4, TINY_AVX2)
+TINY_DEFINE(tiny_float_1, float, tiny_f8, 2, 4, TINY_AVX2)
+TINY_DEFINE(tiny_double_2, double, tiny_d8, 2, 8, TINY_AVX512)
+TINY_DEFINE(tiny_float_2, float, tiny_f16, 2, 8, TINY_AVX512)
+#endif
+
+/* Choose the best level the processor has, but not above limit; return it. */
+static int tiny_init(int limit) {
+    tiny_level = limit < 0 ? -1 : 0;
+#if defined(__x86_64__)
+    if (limit >= 1 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+        tiny_level = 1;
+        if (limit >= 2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")
+            && __builtin_cpu_supports("avx512vl"))
+            tiny_level = 2;
+    }
+#endif
+    return tiny_level;
+}
+
+#if defined(__x86_64__)
+#define TINY_DISPATCH(T) \
+static inline void tiny_##T(TINY_ARGUMENTS(T)) { \
+    if (tiny_level == 2) tiny_##T##_2(m, n, k, alpha, a, row_a, col_a, b, row_b, col_b, beta, c, ldc); \
+    else if (tiny_level == 1) tiny_##T##_1(m, n, k, alpha, a, row_a, col_a, b, row_b, col_b, beta, c, ldc); \
+    else tiny_##T##_0(m, n, k, alpha, a, row_a, col_a, b, row_b, col_b, beta, c, ldc); \
+}
+#else
+#define TINY_DISPATCH(T) \
+static inline void tiny_##T(TINY_ARGUMENTS(T)) { \
+    tiny_##T##_0(m, n, k, alpha, a, row_a, col_a, b, row_b, col_b, beta, c, ldc); \
+}
+#endif
+
+#else /* not GNU: never called */
+static int tiny_init(int limit) { (void)limit; return tiny_level; }
+#define TINY_DISPATCH(T) static inline void tiny_##T(TINY_ARGUMENTS(T)) { }
+#endif
+
+TINY_DISPATCH(float)
+TINY_DISPATCH(double)
+
+#endif
