@@ -1,7 +1,8 @@
 """Row-major BLAS for float32 and float64: the only file of fastbp that calls BLAS.
 
-The C layer (``c_gemm`` ...; documented in ``blas.pxd``) takes pointers, needs no GIL and returns a status. The
-Python layer (``gemm`` ...) checks dtype, shape, strides, overlap and writability before a pointer is used.
+The C layer (``c_gemm`` ...; documented in ``blas.pxd``) takes pointers, needs no GIL and returns
+a status. The Python layer (``gemm`` ...) checks dtype, shape, strides, overlap and writability
+before a pointer is used.
 """
 
 cimport numpy as cnp
@@ -34,26 +35,32 @@ cdef extern from "tiny_gemm.h" nogil:
     int tiny_level
     int tiny_init(int limit)
     void tiny_float(
-        ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, float alpha, const float *a, ptrdiff_t row_a, ptrdiff_t col_a,
+        ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,
+        float alpha, const float *a, ptrdiff_t row_a, ptrdiff_t col_a,
         const float *b, ptrdiff_t row_b, ptrdiff_t col_b, float beta, float *c, ptrdiff_t ldc)
     void tiny_double(
-        ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, double alpha, const double *a, ptrdiff_t row_a, ptrdiff_t col_a,
+        ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,
+        double alpha, const double *a, ptrdiff_t row_a, ptrdiff_t col_a,
         const double *b, ptrdiff_t row_b, ptrdiff_t col_b, double beta, double *c, ptrdiff_t ldc)
 
-# Products of at most this many multiplications run in tiny_gemm.h. Measured in float64 on a Zen 5 core against
-# OpenBLAS 0.3.30 (ns, BLAS / tiny; NT is g @ b.T, TN is a.T @ g, as in a matmul's vjp):
-#     n      AVX-512, BLAS "Haswell"      AVX-512, BLAS "SkylakeX"     AVX2, BLAS "Haswell"
-#     4      NT    49 /   24  TN    49 /   21  NT    70 /   24  TN   27 /   21  NT    49 /   23  TN    51 /   12
-#     16     NT   298 /  105  TN   340 /   79  NT   301 /  119  TN   87 /   88  NT   289 /  196  TN   332 /  146
-#     32     NT  1531 /  651  TN  1726 /  548  NT   767 /  702  TN  563 /  621  NT  1540 / 1328  TN  1752 / 1145
-#     64     NT 10111 / 4552  TN 10702 / 4171  NT  7532 / 4695  TN 4337 / 4331  NT 10484 / 9803  TN 11088 / 9664
-# Above 64 ** 3 OpenBLAS uses threads. Products with a vector go to gemv, which is as fast at every size.
+# Products of at most this many multiplications run in tiny_gemm.h; above 64**3, OpenBLAS uses
+# threads. Measured in float64 on one Zen 5 core against the OpenBLAS 0.3.30 of SciPy, which takes
+# this processor for a Haswell, and with its SkylakeX kernels forced: ns a call, BLAS / tiny, for
+# g @ b.T (NT) and a.T @ g (TN) of a matmul's vjp.
+#            AVX-512, Haswell             AVX-512, SkylakeX           AVX2, Haswell
+#    n      NT           TN             NT          TN             NT           TN
+#    4      49 /   24    49 /   21      70 /   24    27 /   21     49 /   23    51 /   12
+#   16     298 /  105   340 /   79     301 /  119    87 /   88    289 /  196   332 /  146
+#   32    1531 /  651  1726 /  548     767 /  702   563 /  621   1540 / 1328  1752 / 1145
+#   64   10111 / 4552 10702 / 4171    7532 / 4695  4337 / 4331  10484 / 9803 11088 / 9664
+# It loses (up to 3x) only where OpenBLAS has AVX-512 kernels for small matrices, n < 8 and m is
+# large. Products with a vector go to gemv, which is as fast at every size.
 cdef double TINY_WORK = 1 << 18
 
 tiny_init(2)
 
 
-# ---- Checked sizes ---------------------------------------------------------------------------------
+# ---- Checked sizes -------------------------------------------------------------------------------
 
 cdef enum:
     OK = 0
@@ -70,13 +77,14 @@ cdef inline bint _fits(Py_ssize_t x) noexcept nogil:
     return -BLAS_INT_MAX <= x <= BLAS_INT_MAX
 
 
-# ---- The lock --------------------------------------------------------------------------------------
-# OpenBLAS before 0.3.34 guards its threaded level-3 drivers with one lock per kernel variant while they share
-# their buffers, so that threaded gemms called at once from several threads can return wrong results (numpy issue
-# 29391, OpenBLAS issue 5836). Every call big enough to be threaded (gemm: m*n*k > 2**18; gemv, ger: from
-# about 9000 elements) therefore holds this lock; the limits below are half of OpenBLAS's or less. Smaller
-# calls run at once. The holder never waits for the GIL, so it may be taken with or without the GIL. What other
-# libraries do with the same BLAS in other threads is out of reach.
+# ---- The lock ------------------------------------------------------------------------------------
+# OpenBLAS before 0.3.34 guards its threaded level-3 drivers with one lock per kernel variant while
+# they share their buffers, so that threaded gemms called at once from several threads can return
+# wrong results (numpy issue 29391, OpenBLAS issue 5836). Every call big enough to be threaded
+# (gemm: m*n*k > 2**18; gemv, ger: from about 9000 elements) therefore holds this lock; the limits
+# below are half of OpenBLAS's or less. Smaller calls run at once. The holder never waits for the
+# GIL, so it may be taken with or without the GIL. What other libraries do with the same BLAS in
+# other threads is out of reach.
 
 cdef enum:
     THREADED_LEVEL3 = 1 << 17  # multiplications
@@ -110,9 +118,9 @@ cdef inline void _leave(bint locked) noexcept nogil:
         PyThread_release_lock(_lock)
 
 
-# ---- C layer ---------------------------------------------------------------------------------------
-# BLAS is column-major: it sees every row-major matrix transposed, so operands are swapped and flags kept.
-# It declares its inputs without const (scipy issue 14262): the casts below are the only ones.
+# ---- C layer -------------------------------------------------------------------------------------
+# BLAS is column-major: it sees every row-major matrix transposed, so operands are swapped and flags
+# kept. It declares its inputs without const (scipy issue 14262): the casts below are the only ones.
 
 cdef inline void _scale(
     Py_ssize_t m, Py_ssize_t n, floating beta, floating *c, Py_ssize_t ldc, Py_ssize_t inc
@@ -336,7 +344,7 @@ cdef int c_axpy(
     return OK
 
 
-# ---- Python layer: checks --------------------------------------------------------------------------
+# ---- Python layer: checks ------------------------------------------------------------------------
 
 cdef cnp.ndarray _array(str op, str name, x, int ndim):
     # An aligned native float32 or float64 array of ndim axes, or an exception.
@@ -347,7 +355,7 @@ cdef cnp.ndarray _array(str op, str name, x, int ndim):
     if typenum != cnp.NPY_FLOAT and typenum != cnp.NPY_DOUBLE:
         raise DTypeError(f"{op}: {name} must be float32 or float64, got {x.dtype}")
     if not cnp.PyArray_ISBEHAVED_RO(array):
-        raise DTypeError(f"{op}: {name} must be aligned and in native byte order, got dtype {x.dtype}")
+        raise DTypeError(f"{op}: {name} must be aligned and of native byte order, got {x.dtype}")
     if cnp.PyArray_NDIM(array) != ndim:
         raise ShapeError(f"{op}: {name} must have {ndim} axes, got shape {x.shape}")
     return array
@@ -362,7 +370,8 @@ cdef cnp.ndarray _matrix(str op, str name, x):
         (cols > 1 and col != item) or (rows > 1 and (row < cols * item or row % item != 0))
     ):
         raise ValueError(
-            f"{op}: the rows of {name} must be contiguous and not overlap, got shape {x.shape}, strides {x.strides}"
+            f"{op}: the rows of {name} must be contiguous and not overlap, "
+            f"got shape {x.shape}, strides {x.strides}"
         )
     return array
 
@@ -370,8 +379,9 @@ cdef cnp.ndarray _matrix(str op, str name, x):
 cdef cnp.ndarray _vector(str op, str name, x):
     cdef cnp.ndarray array = _array(op, name, x, 1)
     cdef Py_ssize_t stride = cnp.PyArray_STRIDE(array, 0)
-    if cnp.PyArray_DIM(array, 0) > 1 and (stride == 0 or stride % cnp.PyArray_ITEMSIZE(array) != 0):
-        raise ValueError(f"{op}: {name} must have a stride of whole elements, not 0, got {x.strides}")
+    cdef Py_ssize_t item = cnp.PyArray_ITEMSIZE(array)
+    if cnp.PyArray_DIM(array, 0) > 1 and (stride == 0 or stride % item != 0):
+        raise ValueError(f"{op}: the stride of {name} must be whole elements, got {x.strides}")
     return array
 
 
@@ -388,7 +398,9 @@ cdef Py_ssize_t _inc(cnp.ndarray x) noexcept:
 cdef int _one_dtype(str op, tuple arrays) except -1:
     for x in arrays:
         if x.dtype.num != arrays[0].dtype.num:
-            raise DTypeError(f"{op}: operands must have one dtype, got {[str(y.dtype) for y in arrays]}")
+            raise DTypeError(
+                f"{op}: operands must have one dtype, got {[str(y.dtype) for y in arrays]}"
+            )
     return cnp.PyArray_TYPE(arrays[0])
 
 
@@ -415,15 +427,17 @@ cdef object _new_out(str op, tuple shape, cnp.ndarray like, double beta):
 
 cdef int _check_status(str op, int status) except -1:
     if status == TOO_LARGE:
-        raise OverflowError(f"{op}: a size, stride or increment is above BLAS's largest integer, {BLAS_INT_MAX}")
+        raise OverflowError(f"{op}: a size or stride is above BLAS's largest integer, {BLAS_INT_MAX}")
     if status != OK:
         raise ValueError(f"{op}: a leading dimension or increment is not valid")
     return 0
 
 
-# ---- Python layer ----------------------------------------------------------------------------------
+# ---- Python layer --------------------------------------------------------------------------------
 
-def gemm(a, b, bint trans_a=False, bint trans_b=False, double alpha=1.0, double beta=0.0, out=None):
+def gemm(
+    a, b, bint trans_a=False, bint trans_b=False, double alpha=1.0, double beta=0.0, out=None
+):
     """Compute ``alpha * op(a) @ op(b) + beta * out``, where ``op`` transposes if its flag says so.
 
     Parameters
@@ -485,7 +499,9 @@ def gemm(a, b, bint trans_a=False, bint trans_b=False, double alpha=1.0, double 
 
 
 def gemv(a, x, bint trans_a=False, double alpha=1.0, double beta=0.0, out=None):
-    """Compute ``alpha * op(a) @ x + beta * out``. Arguments and errors as in `gemm`; vectors may have any stride.
+    """Compute ``alpha * op(a) @ x + beta * out``, for vectors of any stride.
+
+    Arguments and errors are those of `gemm`.
 
     Parameters
     ----------
@@ -511,11 +527,13 @@ def gemv(a, x, bint trans_a=False, double alpha=1.0, double beta=0.0, out=None):
     if typenum == cnp.NPY_FLOAT:
         status = c_gemv[float](
             trans_a, m, n, <float>alpha, <float *>cnp.PyArray_DATA(p), _ld(p),
-            <float *>cnp.PyArray_DATA(q), _inc(q), <float>beta, <float *>cnp.PyArray_DATA(r), _inc(r))
+            <float *>cnp.PyArray_DATA(q), _inc(q),
+            <float>beta, <float *>cnp.PyArray_DATA(r), _inc(r))
     else:
         status = c_gemv[double](
             trans_a, m, n, alpha, <double *>cnp.PyArray_DATA(p), _ld(p),
-            <double *>cnp.PyArray_DATA(q), _inc(q), beta, <double *>cnp.PyArray_DATA(r), _inc(r))
+            <double *>cnp.PyArray_DATA(q), _inc(q),
+            beta, <double *>cnp.PyArray_DATA(r), _inc(r))
     _check_status("gemv", status)
     return out
 
@@ -545,18 +563,20 @@ def ger(x, y, double alpha=1.0, out=None):
     _check_out("ger", "out", r, (p, q))
     if typenum == cnp.NPY_FLOAT:
         status = c_ger[float](
-            m, n, <float>alpha, <float *>cnp.PyArray_DATA(p), _inc(p), <float *>cnp.PyArray_DATA(q), _inc(q),
-            <float *>cnp.PyArray_DATA(r), _ld(r))
+            m, n, <float>alpha, <float *>cnp.PyArray_DATA(p), _inc(p),
+            <float *>cnp.PyArray_DATA(q), _inc(q), <float *>cnp.PyArray_DATA(r), _ld(r))
     else:
         status = c_ger[double](
-            m, n, alpha, <double *>cnp.PyArray_DATA(p), _inc(p), <double *>cnp.PyArray_DATA(q), _inc(q),
-            <double *>cnp.PyArray_DATA(r), _ld(r))
+            m, n, alpha, <double *>cnp.PyArray_DATA(p), _inc(p),
+            <double *>cnp.PyArray_DATA(q), _inc(q), <double *>cnp.PyArray_DATA(r), _ld(r))
     _check_status("ger", status)
     return out
 
 
 def syrk(a, bint trans_a=False, bint lower=True, double alpha=1.0, double beta=0.0, out=None):
-    """Compute one triangle of ``alpha * op(a) @ op(a).T + beta * out``. Arguments and errors as in `gemm`.
+    """Compute one triangle of ``alpha * op(a) @ op(a).T + beta * out``.
+
+    Arguments and errors are those of `gemm`.
 
     Parameters
     ----------
@@ -580,11 +600,13 @@ def syrk(a, bint trans_a=False, bint lower=True, double alpha=1.0, double beta=0
     _fit("syrk", cnp.PyArray_DIM(r, 0) == n and cnp.PyArray_DIM(r, 1) == n, (p, r))
     _check_out("syrk", "out", r, (p,))
     if typenum == cnp.NPY_FLOAT:
-        status = c_syrk[float](lower, trans_a, n, k, <float>alpha, <float *>cnp.PyArray_DATA(p), _ld(p),
-                               <float>beta, <float *>cnp.PyArray_DATA(r), _ld(r))
+        status = c_syrk[float](
+            lower, trans_a, n, k, <float>alpha, <float *>cnp.PyArray_DATA(p), _ld(p),
+            <float>beta, <float *>cnp.PyArray_DATA(r), _ld(r))
     else:
-        status = c_syrk[double](lower, trans_a, n, k, alpha, <double *>cnp.PyArray_DATA(p), _ld(p),
-                                beta, <double *>cnp.PyArray_DATA(r), _ld(r))
+        status = c_syrk[double](
+            lower, trans_a, n, k, alpha, <double *>cnp.PyArray_DATA(p), _ld(p),
+            beta, <double *>cnp.PyArray_DATA(r), _ld(r))
     _check_status("syrk", status)
     return out
 
@@ -646,13 +668,16 @@ def axpy(x, out, double alpha=1.0):
     return out
 
 
-# ---- For tests and benchmarks ----------------------------------------------------------------------
+# ---- For tests and benchmarks --------------------------------------------------------------------
 
 _blas_int_max = BLAS_INT_MAX
 
 
 def _set_tiny_level(int limit):
-    """Limit the tiny kernel to an instruction set (-1 none, 0 baseline, 1 AVX2, 2 AVX-512); return the one in use."""
+    """Limit the tiny kernel's instruction set: -1 no kernel, 0 baseline, 1 AVX2, 2 AVX-512.
+
+    Return the level in use, which the processor may limit further.
+    """
     return tiny_init(limit)
 
 
@@ -662,14 +687,18 @@ def _time_raw_pair(Py_ssize_t n, Py_ssize_t repeats):
     The peer of `matmul_vjp`: outputs preallocated, no checks, no GIL. Matrices are (n, n) of float64.
     """
     if not 1 <= n <= 1 << 15 or repeats < 1:
-        raise ValueError(f"_time_raw_pair: n must be in 1 ... 32768 and repeats positive, got {n}, {repeats}")
+        raise ValueError(f"_time_raw_pair: need 1 <= n <= 32768 and repeats >= 1, got {n}, {repeats}")
     cdef cnp.ndarray data = np.random.default_rng(0).standard_normal((5, n, n))
     cdef double *g = <double *>cnp.PyArray_DATA(data)
-    cdef Py_ssize_t size = n * n, i
+    cdef double *b = g + n * n
+    cdef double *a = b + n * n
+    cdef double *a_bar = a + n * n
+    cdef double *b_bar = a_bar + n * n
+    cdef Py_ssize_t _i
     cdef blas_int n_ = <blas_int>n
     start = time.perf_counter()
     with nogil:
-        for i in range(repeats):
-            _raw_gemm[double](False, True, n_, n_, n_, 1.0, g, n_, g + size, n_, 0.0, g + 3 * size, n_)
-            _raw_gemm[double](True, False, n_, n_, n_, 1.0, g + 2 * size, n_, g, n_, 0.0, g + 4 * size, n_)
+        for _i in range(repeats):
+            _raw_gemm[double](False, True, n_, n_, n_, 1.0, g, n_, b, n_, 0.0, a_bar, n_)
+            _raw_gemm[double](True, False, n_, n_, n_, 1.0, a, n_, g, n_, 0.0, b_bar, n_)
     return (time.perf_counter() - start) / repeats

@@ -78,7 +78,7 @@ cdef int run_program(Program p, PyObject **operands, const int *leads, PyObject 
         if cnp.PyArray_Check(<object> operands[k]):
             a = <cnp.ndarray> operands[k]
             ptrs[k] = cnp.PyArray_BYTES(a)
-            if cnp.PyArray_SIZE(a) == total and cnp.PyArray_IS_C_CONTIGUOUS(a):
+            if _has_shape(a, nd, dims) and cnp.PyArray_IS_C_CONTIGUOUS(a):
                 flat[k] = itemsize
             elif cnp.PyArray_SIZE(a) != 1:
                 simple = False
@@ -99,6 +99,16 @@ cdef int run_program(Program p, PyObject **operands, const int *leads, PyObject 
             p.run(ptrs, flat, total)
         return 0
     return _run_strided(p, operands, leads, outs, ptrs, nd, dims, total)
+
+
+cdef inline bint _has_shape(cnp.ndarray a, int nd, const cnp.npy_intp *dims) noexcept:
+    cdef int axis
+    if cnp.PyArray_NDIM(a) != nd:
+        return False
+    for axis in range(nd):
+        if cnp.PyArray_DIM(a, axis) != dims[axis]:
+            return False
+    return True
 
 
 cdef int _run_strided(Program p, PyObject **operands, const int *leads, PyObject **outs, char **ptrs,

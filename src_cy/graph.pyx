@@ -20,8 +20,13 @@ from fastbp.errors import DTypeError, NoRuleError, ShapeError
 
 cnp.import_array()
 
+cdef extern from "Python.h":
+    void PyObject_GC_Track(PyObject *o) noexcept
+    void PyObject_GC_UnTrack(PyObject *o) noexcept
+
 cdef long long _last_id = 0
 cdef dict _hooks = {}       # operations and functions that the core calls by name; bound by the table of rules
+cdef Op ADD, SUBTRACT, MULTIPLY, DIVIDE    # the hot ones among them
 cdef dict _by_ufunc = {}    # numpy.ufunc -> Op
 cdef dict _by_function = {} # NumPy function -> differentiable function of the same signature
 cdef dict _methods = {}     # ndarray method -> the same
@@ -48,7 +53,9 @@ cdef object hook(str name):
 
 def bind(str name, target):
     """Bind an operation or function that the core calls by `name`."""
+    global ADD, SUBTRACT, MULTIPLY, DIVIDE
     _hooks[name] = target
+    ADD, SUBTRACT, MULTIPLY, DIVIDE = [_hooks.get(hot) for hot in ("add", "subtract", "multiply", "divide")]
 
 
 def bind_ufunc(ufunc, Op op):
@@ -127,6 +134,8 @@ cdef class Op:
         Whether the VJPs are compiled ones (matmul).
     kernel : str, optional
         An elementwise kernel of the core that computes `forward`.
+    opaque : bool
+        Whether the rules are a user's closures, which may hold Variables: such nodes can be in reference cycles.
     **info
         Documentation and samples; kept in ``op.info``.
 
@@ -134,8 +143,9 @@ cdef class Op:
     """
 
     def __init__(self, name, forward, *, nin, partials=None, vjp=None, jvp=None, scatter=None, saves=(), blocks=True,
-                 compiled=False, kernel=None, **info):
+                 compiled=False, kernel=None, opaque=False, **info):
         self.name = name
+        self.opaque = opaque
         self.forward = forward
         self.nin = nin
         self.partials = tuple(partials) if partials is not None else None
@@ -289,18 +299,36 @@ cdef object saved_of(Node node, Py_ssize_t i):
     return node.saved_a if i == 0 else node.saved_b
 
 
+cdef Node new_node(Op op, cnp.ndarray value, tuple shape):
+    cdef Node node = Node.__new__(Node)
+    node.op = op
+    node.shape = shape
+    node.typenum = cnp.PyArray_TYPE(value)
+    node.id = next_id()
+    return node
+
+
 cdef Variable make_variable(cnp.ndarray value, Node node):
+    """Make a handle on a finished node."""
+    # Only rules of users (closures) can close a reference cycle. All other nodes and their handles are hidden from the
+    # cyclic garbage collector, which would spend more time on them than the recording itself.
     cdef Variable v = Variable.__new__(Variable)
     v.value = value
     v.node = node
+    if not node.collectable:
+        PyObject_GC_UnTrack(<PyObject *> v)
     return v
 
 
+cdef void hide_from_gc(Node node, bint collectable) noexcept:
+    node.collectable = collectable
+    if not collectable:
+        PyObject_GC_UnTrack(<PyObject *> node)
+
+
 cdef Node leaf_node(cnp.ndarray value):
-    cdef Node node = Node.__new__(Node)
-    node.shape = (<object> value).shape
-    node.typenum = cnp.PyArray_TYPE(value)
-    node.id = next_id()
+    cdef Node node = new_node(None, value, (<object> value).shape)
+    hide_from_gc(node, False)
     return node
 
 
@@ -406,20 +434,19 @@ cdef object call_elementwise(Op op, tuple operands):
 
 
 cdef Variable _elementwise_variable(Op op, tuple operands, PyObject **arrays, cnp.ndarray out, bint same_shape):
-    cdef Node node = Node.__new__(Node)
-    cdef Variable v
+    cdef Node node, parent
+    cdef tuple shape = None
+    cdef bint collectable = False
     cdef unsigned int mask = 0
     cdef int k, nin = op.nin
     for k in range(nin):
         if type(operands[k]) is Variable:
             mask |= op.saves_for[k]
-            if same_shape and node.shape is None:
-                node.shape = (<Variable> operands[k]).node.shape
-    if node.shape is None:
-        node.shape = (<object> out).shape
-    node.op = op
-    node.typenum = cnp.PyArray_TYPE(out)
-    node.id = next_id()
+            parent = (<Variable> operands[k]).node
+            collectable = collectable or parent.collectable
+            if same_shape and shape is None:
+                shape = parent.shape
+    node = new_node(op, out, (<object> out).shape if shape is None else shape)
     if nin <= 2:
         if type(operands[0]) is Variable:
             node.a = (<Variable> operands[0]).node
@@ -435,10 +462,8 @@ cdef Variable _elementwise_variable(Op op, tuple operands, PyObject **arrays, cn
         node.saved = tuple([<object> arrays[k] if mask >> k & 1 else None for k in range(nin)])
     if mask & SAVES_ANS:
         node.ans = out
-    v = Variable.__new__(Variable)
-    v.value = out
-    v.node = node
-    return v
+    hide_from_gc(node, collectable)
+    return make_variable(out, node)
 
 
 cdef object _call_converted(Op op, tuple operands):
@@ -514,24 +539,17 @@ cdef object record(Op op, tuple operands, dict static):
         if not op.saves >> <unsigned int> min(k, 29) & 1:
             value = Spec((<object> value).shape, cnp.PyArray_TYPE(value))
         saved.append(value)
-    node = Node.__new__(Node)
-    node.op = op
+    node = new_node(op, out, (<object> out).shape)
     node.parents = tuple(parents)
     node.saved = tuple(saved)
     node.static = static
-    node.shape = (<object> out).shape
-    node.typenum = cnp.PyArray_TYPE(out)
-    node.id = next_id()
     if op.saves & SAVES_ANS:
         node.ans = out
+    hide_from_gc(node, op.opaque or any([p is not None and (<Node> p).collectable for p in parents]))
     return make_variable(out, node)
 
 
 # ---- Variables -------------------------------------------------------------------------------------------------------
-
-
-cdef object _binary(str name, object x, object y):
-    return call_elementwise(<Op> _hooks[name], (x, y))
 
 
 cdef bint _operand_ok(object x) noexcept:
@@ -611,34 +629,34 @@ cdef class Variable:
         return (<object> self.value).tolist()
 
     def __add__(self, other):
-        return _binary("add", self, other) if _operand_ok(other) else NotImplemented
+        return call_elementwise(ADD, (self, other)) if _operand_ok(other) else NotImplemented
 
     def __radd__(self, other):
-        return _binary("add", other, self) if _operand_ok(other) else NotImplemented
+        return call_elementwise(ADD, (other, self)) if _operand_ok(other) else NotImplemented
 
     def __sub__(self, other):
-        return _binary("subtract", self, other) if _operand_ok(other) else NotImplemented
+        return call_elementwise(SUBTRACT, (self, other)) if _operand_ok(other) else NotImplemented
 
     def __rsub__(self, other):
-        return _binary("subtract", other, self) if _operand_ok(other) else NotImplemented
+        return call_elementwise(SUBTRACT, (other, self)) if _operand_ok(other) else NotImplemented
 
     def __mul__(self, other):
-        return _binary("multiply", self, other) if _operand_ok(other) else NotImplemented
+        return call_elementwise(MULTIPLY, (self, other)) if _operand_ok(other) else NotImplemented
 
     def __rmul__(self, other):
-        return _binary("multiply", other, self) if _operand_ok(other) else NotImplemented
+        return call_elementwise(MULTIPLY, (other, self)) if _operand_ok(other) else NotImplemented
 
     def __truediv__(self, other):
-        return _binary("divide", self, other) if _operand_ok(other) else NotImplemented
+        return call_elementwise(DIVIDE, (self, other)) if _operand_ok(other) else NotImplemented
 
     def __rtruediv__(self, other):
-        return _binary("divide", other, self) if _operand_ok(other) else NotImplemented
+        return call_elementwise(DIVIDE, (other, self)) if _operand_ok(other) else NotImplemented
 
     def __mod__(self, other):
-        return _binary("remainder", self, other) if _operand_ok(other) else NotImplemented
+        return call_elementwise(<Op> _hooks["remainder"], (self, other)) if _operand_ok(other) else NotImplemented
 
     def __rmod__(self, other):
-        return _binary("remainder", other, self) if _operand_ok(other) else NotImplemented
+        return call_elementwise(<Op> _hooks["remainder"], (other, self)) if _operand_ok(other) else NotImplemented
 
     def __floordiv__(self, other):
         return np.floor_divide(self, other) if _operand_ok(other) else NotImplemented
@@ -664,10 +682,10 @@ cdef class Variable:
                 return _hooks["positive"](self)
             if other == 0.5:
                 return _hooks["sqrt"](self)
-        return _binary("power", self, other)
+        return call_elementwise(<Op> _hooks["power"], (self, other))
 
     def __rpow__(self, other, modulo):
-        return _binary("power", other, self) if _operand_ok(other) else NotImplemented
+        return call_elementwise(<Op> _hooks["power"], (other, self)) if _operand_ok(other) else NotImplemented
 
     def __matmul__(self, other):
         return _hooks["matmul"](self, other) if _operand_ok(other) else NotImplemented
@@ -695,6 +713,8 @@ cdef class Variable:
                              f"the Variable has shape {self.node.shape}")
         if result.node.typenum != self.node.typenum:
             result = hook("astype")(result, self.dtype)
+        if result.node.collectable and not self.node.collectable:
+            PyObject_GC_Track(<PyObject *> self)
         self.value = result.value
         self.node = result.node
         return self

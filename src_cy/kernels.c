@@ -92,7 +92,7 @@ FBP_DEFINE_BLOCKED(fbp_blocked_f, float)
 /* One row per kernel: name, has a float32 loop, number of inputs. */
 #define FBP_ROW(LEVEL, NAME, NIN) {#NAME, NAME##_d_##LEVEL, NAME##_f_##LEVEL, NIN},
 #define FBP_ROW_D(LEVEL, NAME, NIN) {#NAME, NAME##_d_##LEVEL, NULL, NIN},
-#define FBP_TABLE(LEVEL)                                                                          \
+#define FBP_TABLE(LEVEL, EXP_TANH)                                                                \
     static const fastbp_kernel table_##LEVEL[] = {                                                \
         FBP_ROW(LEVEL, mulz, 2)                                                                   \
         FBP_ROW(LEVEL, mulz_add, 3)                                                               \
@@ -110,11 +110,16 @@ FBP_DEFINE_BLOCKED(fbp_blocked_f, float)
         FBP_ROW(LEVEL, logaddexp, 2)                                                              \
         FBP_ROW(LEVEL, logaddexp2, 2)                                                             \
         FBP_ROW(LEVEL, hypot, 2)                                                                  \
+        EXP_TANH                                                                                  \
     };
+
+/* NumPy's exp and tanh are fast with AVX-512, half as fast as ours with AVX2. */
+#define FBP_OWN_EXP_TANH(LEVEL) FBP_ROW_D(LEVEL, exp, 1) FBP_ROW_D(LEVEL, tanh, 1)
+#define FBP_NO_EXP_TANH {"exp", NULL, NULL, 1}, {"tanh", NULL, NULL, 1},
 
 #define FBP_LEVEL baseline
 #include "kernels_level.h"
-FBP_TABLE(baseline)
+FBP_TABLE(baseline, FBP_NO_EXP_TANH)
 #undef FBP_LEVEL
 
 #ifdef FBP_MULTI
@@ -125,9 +130,11 @@ FBP_TABLE(baseline)
 #pragma GCC push_options
 #pragma GCC target("avx2,fma")
 #endif
+#define FBP_EXP_TANH
 #define FBP_LEVEL avx2
 #include "kernels_level.h"
-FBP_TABLE(avx2)
+FBP_TABLE(avx2, FBP_OWN_EXP_TANH(avx2))
+#undef FBP_EXP_TANH
 #undef FBP_LEVEL
 #if defined(__clang__)
 #pragma clang attribute pop
@@ -140,7 +147,7 @@ FBP_TABLE(avx2)
 #endif
 #define FBP_LEVEL avx512
 #include "kernels_level.h"
-FBP_TABLE(avx512)
+FBP_TABLE(avx512, FBP_NO_EXP_TANH)
 #undef FBP_LEVEL
 #if defined(__clang__)
 #pragma clang attribute pop

@@ -13,8 +13,8 @@ typedef void (*fastbp_loop)(char **args, const intptr_t *dimensions, const intpt
 
 typedef struct {
     const char *name;
-    fastbp_loop d; /* float64 */
-    fastbp_loop f; /* float32; NULL where NumPy's own loop is already vectorised */
+    fastbp_loop d; /* float64; NULL (f too) where NumPy's own loop is as fast */
+    fastbp_loop f; /* float32 */
     int nin;
 } fastbp_kernel;
 

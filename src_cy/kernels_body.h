@@ -1,7 +1,7 @@
 /* The kernels of one dtype (T, U = its bits) and one instruction set (FBP_LEVEL).
  *
- * Every function is branch-free, so that the compiler can run it on whole vectors. Contraction of a*b+c to
- * an FMA is harmless everywhere: wherever a sum is used as error-free, its product is exact.
+ * Every function is branch-free, so that the compiler can run it on whole vectors. Contraction of
+ * a*b+c to an FMA is harmless everywhere: wherever a sum is used as error-free, its product is exact.
  * No include guard: kernels_level.h includes this once per dtype. */
 #define FN(name) FBP_CAT3(name, SUFFIX, FBP_LEVEL)
 #define ITEM ((intptr_t)sizeof(T))
@@ -51,8 +51,8 @@ FBP_INLINE T FN(from_bits)(U u)
     }                                                                                             \
     ENTRY3(NAME)
 
-/* ... and costly ones pad it to a whole number of vectors: a scalar pass costs as much as a vector. */
-#define COSTLY_CORE1(NAME, STATEMENT, AFTER)                                                      \
+/* ... and costly ones pad it to a whole vector: a scalar pass would cost as much as a vector. */
+#define COSTLY_CORE1(NAME, EXPR, AFTER)                                                           \
     static void FN(NAME##_core)(char **args, intptr_t n)                                          \
     {                                                                                             \
         const T *x0 = (const T *)args[0];                                                         \
@@ -71,7 +71,7 @@ FBP_INLINE T FN(from_bits)(U u)
             FBP_IVDEP                                                                             \
             for (i = 0; i < m; i++) {                                                             \
                 const T a = s0[i];                                                                \
-                out[i] = STATEMENT;                                                               \
+                out[i] = EXPR;                                                               \
             }                                                                                     \
             AFTER(out, m, outside);                                                               \
             if (out == pad0) {                                                                    \
@@ -137,7 +137,7 @@ FBP_INLINE T FN(from_bits)(U u)
 
 /* ---- products, comparisons, selection ---- */
 
-/* A zero cotangent g stays that zero, whatever the partial p: 1 stands in for p, and no flag is raised. */
+/* A zero cotangent g stays that zero, whatever the partial p: 1 stands in for p. */
 #define MULZ(g, p) ((g) * ((g) == 0 ? (T)1 : (p)))
 CHEAP_CORE2(mulz, MULZ(a, b))
 CHEAP_CORE3(mulz_add, a + MULZ(b, c))
@@ -151,7 +151,7 @@ CHEAP_CORE3(select, a != 0 ? b : c)
 
 /* ---- exp and log1p on the ranges that the functions below need ---- */
 
-/* e^(r + rl) * 2^k as a sum hi + *lo, for |r| <= log(2)/2 and -1100 < k <= 0. Two factors for the power
+/* e^(r + rl) * 2^k as a sum hi + *lo, for |r| <= log(2)/2 and |k| < 1100. Two factors for the power
  * of two, so that a subnormal result is rounded once. */
 FBP_INLINE T FN(exp_scaled)(T r, T rl, T k, T *lo)
 {
@@ -166,8 +166,8 @@ FBP_INLINE T FN(exp_scaled)(T r, T rl, T k, T *lo)
     return sum * s1 * s2;
 }
 
-/* e^(x + xl) for x <= 0, reduced as Cody and Waite do: k*LN2_HEAD is exact. */
-FBP_INLINE T FN(exp_negative)(T x, T xl, T *lo)
+/* e^(x + xl) for x < 750, reduced as Cody and Waite do: k*LN2_HEAD is exact. */
+FBP_INLINE T FN(exp_pair)(T x, T xl, T *lo)
 {
     const T clamped = x < (T)EXP_FLOOR ? (T)EXP_FLOOR : x;
     const T k = (clamped * LOG2E + MAGIC) - MAGIC;
@@ -177,7 +177,7 @@ FBP_INLINE T FN(exp_negative)(T x, T xl, T *lo)
 }
 
 /* 2^(x + xl) for x <= 0. */
-FBP_INLINE T FN(exp2_negative)(T x, T xl, T *lo)
+FBP_INLINE T FN(exp2_pair)(T x, T xl, T *lo)
 {
     const T clamped = x < -(T)(BIAS + 60) ? -(T)(BIAS + 60) : x;
     const T k = (clamped + MAGIC) - MAGIC;
@@ -185,8 +185,9 @@ FBP_INLINE T FN(exp2_negative)(T x, T xl, T *lo)
     return FN(exp_scaled)(f * LN2, f * LN2_LO + xl * LN2, k, lo);
 }
 
-/* log(1 + t + tl) for 0 <= t <= 1, tl a correction below one ulp of t. Above 1/2 the argument is halved.
- * With s = f/(2+f), log(1+f) = 2 atanh(s) = f - s*(f - s^2*L(s^2)); the form below keeps f as the leading term. */
+/* log(1 + t + tl) for 0 <= t <= 1, tl a correction below one ulp of t. Above 1/2, 1 + t is halved.
+ * With s = f/(2+f), log(1+f) = 2 atanh(s) = f - s*(f - s^2*L(s^2)); the form below keeps f as the
+ * leading term. */
 FBP_INLINE T FN(log1p_unit)(T t, T tl)
 {
     const T upper = t > (T)0.5 ? (T)1 : (T)0;
@@ -202,12 +203,12 @@ FBP_INLINE T FN(log1p_unit)(T t, T tl)
 
 /* ---- the functions ---- */
 
-/* 1/(1 + e^-x) from e^-|x|, which cannot overflow; the low parts of the sum and of the exponential are
- * put back, so that both tails keep full relative accuracy. */
+/* 1/(1 + e^-x) from e^-|x|, which cannot overflow; the low parts of the sum and of the exponential
+ * are put back, so that both tails keep full relative accuracy. */
 FBP_INLINE T FN(sigmoid_of)(T x)
 {
     T tl;
-    const T t = FN(exp_negative)(-ABS(x), 0, &tl);
+    const T t = FN(exp_pair)(-ABS(x), 0, &tl);
     const T d = 1 + t;
     const T dl = (t - (d - 1)) + tl;
     const T top = x < 0 ? t : (T)1;
@@ -219,22 +220,23 @@ FBP_INLINE T FN(sigmoid_of)(T x)
 FBP_INLINE T FN(softplus_of)(T x)
 {
     T tl;
-    const T t = FN(exp_negative)(-ABS(x), 0, &tl);
+    const T t = FN(exp_pair)(-ABS(x), 0, &tl);
     return (x > 0 ? x : (T)0) + FN(log1p_unit)(t, tl);
 }
 
-/* max(a, b) and -|a - b| with its rounding error (TwoSum, Knuth). Equal arguments, infinities included, give 0;
- * so do arguments so far apart that the smaller does not count (*far), as the error would be inf - inf. */
-FBP_INLINE T FN(ordered_difference)(T a, T b, T *low, T *top, int *far)
+/* max(a, b) and -|a - b| with its rounding error (TwoSum, Knuth). Equal arguments, infinities
+ * included, give 0; so do arguments so far apart that the smaller does not count (*apart), as the
+ * error would be inf - inf. */
+FBP_INLINE T FN(ordered_difference)(T a, T b, T *low, T *top, int *apart)
 {
     const int equal = a == b;
     T p = a > b ? b : a, q = a > b ? a : b, d, v;
     *top = q;
     p = equal ? 0 : p;
     q = equal ? 0 : q;
-    *far = p - q < -(T)(2 * BIAS);
-    p = *far ? 0 : p;
-    q = *far ? 0 : q;
+    *apart = p - q < -(T)(2 * BIAS);
+    p = *apart ? 0 : p;
+    q = *apart ? 0 : q;
     d = p - q;
     v = d - p;
     *low = (p - (d - v)) - (q + v);
@@ -244,21 +246,21 @@ FBP_INLINE T FN(ordered_difference)(T a, T b, T *low, T *top, int *far)
 FBP_INLINE T FN(logaddexp_of)(T a, T b)
 {
     T low, top, tl;
-    int far;
-    const T d = FN(ordered_difference)(a, b, &low, &top, &far);
-    const T t = FN(exp_negative)(d, low, &tl);
+    int apart;
+    const T d = FN(ordered_difference)(a, b, &low, &top, &apart);
+    const T t = FN(exp_pair)(d, low, &tl);
     const T term = FN(log1p_unit)(t, tl);
-    return top + (far ? 0 : term);
+    return top + (apart ? 0 : term);
 }
 
 FBP_INLINE T FN(logaddexp2_of)(T a, T b)
 {
     T low, top, tl;
-    int far;
-    const T d = FN(ordered_difference)(a, b, &low, &top, &far);
-    const T t = FN(exp2_negative)(d, low, &tl);
+    int apart;
+    const T d = FN(ordered_difference)(a, b, &low, &top, &apart);
+    const T t = FN(exp2_pair)(d, low, &tl);
     const T term = FN(log1p_unit)(t, tl);
-    return top + (far ? 0 : term * LOG2E + term * LOG2E_LO);
+    return top + (apart ? 0 : term * LOG2E + term * LOG2E_LO);
 }
 
 COSTLY_CORE1(sigmoid, FN(sigmoid_of)(a), NOTHING)
@@ -268,7 +270,8 @@ COSTLY_CORE2(logaddexp2, FN(logaddexp2_of)(a, b))
 
 #ifdef DOUBLE_ONLY
 
-/* The squares are taken of numbers near 1 where they could overflow or underflow. */
+/* The arguments are scaled where their squares could overflow or underflow.
+ * Compilers vectorise sqrt() only with -fno-math-errno. */
 FBP_INLINE double FN(hypot_of)(double a, double b)
 {
     const double x = fabs(a), y = fabs(b), largest = x > y ? x : y;
@@ -280,12 +283,16 @@ FBP_INLINE double FN(hypot_of)(double a, double b)
     return y == (double)INFINITY ? y : r;
 }
 
-/* Cody and Waite's reduction by pi/2, in four parts: for |k| < 2^20 the products with the first three, of 33
- * bits, are exact, and what the differences lose is kept (TwoSum), so that r + rl is good to full relative accuracy
- * even next to a multiple of pi/2. Beyond REDUCIBLE, and for nan, the argument itself is returned and libm does the
- * work afterwards: |result| > 1 or nan marks those elements.
- * Minimax fits on |r| <= pi/4: (sin r - r)/r^3 to 2^-58 of sin, (cos r - 1 + r^2/2)/r^4 to 2^-64 absolute. */
+/* sin(x), or cos(x) = sin(x + pi/2) when quarter is 1.
+ *
+ * Cody and Waite's reduction by pi/2, in four parts: for k < 2^20 the products with the first three,
+ * of 33 bits, are exact, and what the differences lose is kept (TwoSum), so that r + rl has full
+ * relative accuracy even next to a multiple of pi/2. Beyond REDUCIBLE, and for nan, the argument itself
+ * is returned and libm does the work afterwards: |result| > 2 or nan marks those elements, which
+ * spares a copy of the input when the loop works in place.
+ * Minimax fits on |r| <= pi/4: (sin r - r)/r^3 to 2^-58 of sin, (cos r - 1 + r^2/2)/r^4 to 2^-64. */
 #define REDUCIBLE 1.6e6
+#define SIGN_BIT 0x8000000000000000u
 FBP_INLINE double FN(sin_shifted)(double x, uint64_t quarter, uint64_t *outside)
 {
     const int inside = fabs(x) <= REDUCIBLE;
@@ -313,7 +320,7 @@ FBP_INLINE double FN(sin_shifted)(double x, uint64_t quarter, uint64_t *outside)
         + z * -0x1.8faece0cf99adp-37))));
     const double sine = r + (rl * w + r * z * s);
     const double cosine = w + (((1 - w) - half) + (z * z * c - r * rl));
-    const uint64_t flip = (q & 2) << 62 ^ (quarter ? 0 : FN(to_bits)(x) & 0x8000000000000000u);
+    const uint64_t flip = ((q & 2) << 62) ^ (quarter ? 0 : FN(to_bits)(x) & SIGN_BIT);
     const uint64_t bits = ((FN(to_bits)(cosine) & odd) | (FN(to_bits)(sine) & ~odd)) ^ flip;
     *outside |= inside ? 0 : 1;
     return inside ? FN(from_bits)(bits) : x;
@@ -322,8 +329,7 @@ FBP_INLINE double FN(sin_shifted)(double x, uint64_t quarter, uint64_t *outside)
 #define REPAIR(LIBM)                                                                              \
     if (outside)                                                                                  \
         for (i = 0; i < m; i++)                                                                   \
-            if (!(fabs(out[i]) <= 2))                                                             \
-    out[i] = LIBM(out[i])
+            out[i] = fabs(out[i]) <= 2 ? out[i] : LIBM(out[i])
 #define REPAIR_SIN(out, m, outside) REPAIR(sin)
 #define REPAIR_COS(out, m, outside) REPAIR(cos)
 COSTLY_CORE1(sin, FN(sin_shifted)(a, 0, &outside), REPAIR_SIN)
@@ -332,6 +338,49 @@ COSTLY_CORE1(cos, FN(sin_shifted)(a, 1, &outside), REPAIR_COS)
 #undef REPAIR_SIN
 #undef REPAIR_COS
 #undef REDUCIBLE
+
+#ifdef FBP_EXP_TANH
+
+/* One select for both ends: two would become branches. */
+FBP_INLINE double FN(exp_of)(double x)
+{
+    const double size = fabs(x) > 746 ? 746.0 : fabs(x);
+    double low;
+    return FN(exp_pair)(FN(from_bits)(FN(to_bits)(size) | (FN(to_bits)(x) & SIGN_BIT)), 0, &low);
+}
+
+/* (1 - t)/(1 + t) with t = e^(-2|x|), rounding errors put back as in the sigmoid; below 1/2, where
+ * that cancels, |x| + |x|^3 * Q(x^2) with a minimax Q (2^-58 of tanh). */
+FBP_INLINE double FN(tanh_of)(double x)
+{
+    const double y = fabs(x), z = y * y;
+    double tl;
+    const double t = FN(exp_pair)(-2 * y, 0, &tl);
+    const double top = 1 - t, topl = ((1 - top) - t) - tl;
+    const double d = 1 + t, dl = (t - (d - 1)) + tl;
+    const double q = top / d;
+    const double outer = q + (topl - q * dl) * (1 - 0.5 * t);
+    const double p = -0x1.5555555555538p-2
+        + z * (0x1.111111110e3d3p-3
+        + z * (-0x1.ba1ba1b71a6eep-5
+        + z * (0x1.664f47b829950p-6
+        + z * (-0x1.226e16a5da6efp-7
+        + z * (0x1.d6ce08aee56a3p-9
+        + z * (-0x1.7d49d5da8333fp-10
+        + z * (0x1.31d653bb25b14p-11
+        + z * (-0x1.c8f96cc7a4876p-13
+        + z * 0x1.dcf598c2fca9ap-15))))))));
+    const double inner = y + y * z * p;
+    const double result = y < 0.5 ? inner : outer;
+    return FN(from_bits)(FN(to_bits)(result) | (FN(to_bits)(x) & SIGN_BIT));
+}
+
+COSTLY_CORE1(exp, FN(exp_of)(a), NOTHING)
+COSTLY_CORE1(tanh, FN(tanh_of)(a), NOTHING)
+
+#endif /* FBP_EXP_TANH */
+
+#undef SIGN_BIT
 
 #else
 

@@ -1,8 +1,8 @@
 /* One instruction set: kernels_body.h for float64 and float32, with the constants of each format.
  *
- * The polynomials are minimax fits (Remez exchange in 60-digit arithmetic, coefficients rounded to the
- * format): EXP_TAIL(r) fits (exp(r) - 1 - r)/r^2 on |r| <= log(2)/2, LOG_TAIL(z) fits
- * (2*atanh(s) - 2*s)/s^3 on z = s^2 <= 1/25; the error, relative to exp and to log1p, is in the comment.
+ * The polynomials are minimax fits (Remez exchange in 60-digit arithmetic, coefficients rounded to
+ * the format): EXP_TAIL(r) fits (exp(r) - 1 - r)/r^2 on |r| <= log(2)/2, LOG_TAIL(z) fits
+ * (2*atanh(s) - 2*s)/s^3 on z = s^2 <= 1/25; the error relative to exp or log1p is in the comment.
  * No include guard: kernels.c includes this once per instruction set. */
 
 /* ---- float64 ---- */

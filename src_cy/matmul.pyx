@@ -1,212 +1,23 @@
-"""Matrix products and their vector-Jacobian products for every operand shape that ``np.matmul`` takes.
+"""Matrix products and their vector-Jacobian products for every operand shape of ``np.matmul``.
 
-Every product here, forward or backward, is one strided problem: ``c[batch, i, j] (+)= sum_p a[batch, i, p] *
-b[batch, p, j]``, where a batch axis may have stride 0 in an operand (it is broadcast) or in ``c`` (it is summed
-over). Batch axes are first folded into i, j or p wherever the strides allow one larger gemm; the rest is a loop.
+Two matrices go straight to gemm (``_product_2d``). Everything else, forward or backward, is described
+as one batched product of strided matrices and solved in ``strided.pyx``. Operands that BLAS cannot
+read where they are (strides that are negative, zero or not 1 in either axis, foreign byte order, no
+alignment) are copied first.
 """
 
 cimport numpy as cnp
 
 import numpy as np
 
-from cython cimport floating
-
 from fastbp._core.blas cimport c_gemm
+from fastbp._core.strided cimport MAX_BATCH, NOGIL_WORK, Matrix, Product, layout, solve
 from fastbp.errors import DTypeError, ShapeError
 
 cnp.import_array()
 
-cdef enum:
-    MAX_BATCH = 65  # NumPy's 64 axes and the leading one of a block of cotangents
-    BLAS_MAX = 2147483647  # no fold makes a size that a 32-bit BLAS refuses
 
-# Releasing the GIL costs about 50 ns: below this many multiplications (about 2 us of work) it is kept.
-cdef double NOGIL_WORK = 1 << 15
-
-
-# ---- The strided problem ---------------------------------------------------------------------------
-
-cdef struct Matrix:
-    # A stack of matrices; strides in elements, 0 for an axis that is absent or broadcast.
-    char *data
-    Py_ssize_t row
-    Py_ssize_t col
-    Py_ssize_t batch[MAX_BATCH]
-
-
-cdef struct Product:
-    int ndim  # of the batch
-    Py_ssize_t dims[MAX_BATCH]
-    Py_ssize_t m
-    Py_ssize_t n
-    Py_ssize_t k
-    Matrix a
-    Matrix b
-    Matrix c
-
-
-cdef inline bint _layout(
-    Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t row, Py_ssize_t col, bint *trans, Py_ssize_t *ld
-) noexcept nogil:
-    # How BLAS can read the matrix: as it is, as the transpose of a row-major one, or (False) not at all.
-    trans[0] = False
-    ld[0] = 1
-    if cols <= 1 or col == 1:
-        if rows <= 1:
-            ld[0] = max(cols, 1)
-            return True
-        if row >= cols and row >= 1:
-            ld[0] = row
-            return True
-    if rows <= 1 or row == 1:
-        trans[0] = True
-        ld[0] = max(col, 1)
-        return col >= rows and col >= 1
-    return False
-
-
-cdef inline bint _is_layout(
-    Py_ssize_t rows, Py_ssize_t cols, Py_ssize_t row, Py_ssize_t col
-) noexcept nogil:
-    cdef bint trans
-    cdef Py_ssize_t ld
-    return _layout(rows, cols, row, col, &trans, &ld)
-
-
-cdef inline bint _mergeable(Py_ssize_t size, Py_ssize_t inner, Py_ssize_t outer) noexcept nogil:
-    # Does an axis of `size` and stride `inner` continue in the axis of stride `outer` around it?
-    return size == 1 or outer == size * inner
-
-
-cdef bint _fold_axis(Product *p, int axis) noexcept nogil:
-    # Merge one batch axis into k (a sum over the batch becomes part of the contraction), m or n.
-    cdef Py_ssize_t size = p.dims[axis]
-    cdef Py_ssize_t da = p.a.batch[axis], db = p.b.batch[axis], dc = p.c.batch[axis]
-    cdef Py_ssize_t s, t
-    if dc == 0 and p.k <= BLAS_MAX // size:
-        if _mergeable(p.k, p.a.col, da) and _mergeable(p.k, p.b.row, db):
-            s = da if p.k == 1 else p.a.col
-            t = db if p.k == 1 else p.b.row
-            if _is_layout(p.m, p.k * size, p.a.row, s) and _is_layout(p.k * size, p.n, t, p.b.col):
-                p.k, p.a.col, p.b.row = p.k * size, s, t
-                return True
-    if db == 0 and p.m <= BLAS_MAX // size:
-        if _mergeable(p.m, p.a.row, da) and _mergeable(p.m, p.c.row, dc):
-            s = da if p.m == 1 else p.a.row
-            t = dc if p.m == 1 else p.c.row
-            if _is_layout(p.m * size, p.k, s, p.a.col) and _is_layout(p.m * size, p.n, t, p.c.col):
-                p.m, p.a.row, p.c.row = p.m * size, s, t
-                return True
-    if da == 0 and p.n <= BLAS_MAX // size:
-        if _mergeable(p.n, p.b.col, db) and _mergeable(p.n, p.c.col, dc):
-            s = db if p.n == 1 else p.b.col
-            t = dc if p.n == 1 else p.c.col
-            if _is_layout(p.k, p.n * size, p.b.row, s) and _is_layout(p.m, p.n * size, p.c.row, t):
-                p.n, p.b.col, p.c.col = p.n * size, s, t
-                return True
-    return False
-
-
-cdef inline void _move_axis(Product *p, int source, int target) noexcept nogil:
-    p.dims[target] = p.dims[source]
-    p.a.batch[target] = p.a.batch[source]
-    p.b.batch[target] = p.b.batch[source]
-    p.c.batch[target] = p.c.batch[source]
-
-
-cdef void _drop_axis(Product *p, int axis) noexcept nogil:
-    cdef int i
-    for i in range(axis + 1, p.ndim):
-        _move_axis(p, i, i - 1)
-    p.ndim -= 1
-
-
-cdef void _fold(Product *p) noexcept nogil:
-    # Drop axes of length 1, then fold from the innermost axis outwards until nothing changes.
-    cdef int axis = p.ndim - 1
-    while axis >= 0:
-        if p.dims[axis] == 1:
-            _drop_axis(p, axis)
-        axis -= 1
-    axis = p.ndim - 1
-    while axis >= 0:
-        if _fold_axis(p, axis):
-            _drop_axis(p, axis)
-            axis = p.ndim  # a fold may make another one possible
-        axis -= 1
-
-
-cdef int _gemm_slice(
-    Product *p, floating *a, floating *b, floating beta, floating *c
-) noexcept nogil:
-    cdef bint ta, tb, tc
-    cdef Py_ssize_t lda, ldb, ldc
-    _layout(p.m, p.k, p.a.row, p.a.col, &ta, &lda)
-    _layout(p.k, p.n, p.b.row, p.b.col, &tb, &ldb)
-    _layout(p.m, p.n, p.c.row, p.c.col, &tc, &ldc)
-    cdef floating one = 1
-    if tc:  # c.T = b.T @ a.T
-        return c_gemm(not tb, not ta, p.n, p.m, p.k, one, b, ldb, a, lda, beta, c, ldc)
-    return c_gemm(ta, tb, p.m, p.n, p.k, one, a, lda, b, ldb, beta, c, ldc)
-
-
-cdef int _run(Product *p, floating beta) noexcept nogil:
-    # All layouts are BLAS's and no size is 0. beta applies to the first term of a sum over the batch.
-    cdef floating *a = <floating *>p.a.data
-    cdef floating *b = <floating *>p.b.data
-    cdef floating *c = <floating *>p.c.data
-    cdef floating one = 1
-    cdef Py_ssize_t index[MAX_BATCH]
-    cdef int i, status
-    cdef bint first
-    _fold(p)
-    for i in range(p.ndim):
-        index[i] = 0
-    while True:
-        first = True
-        for i in range(p.ndim):
-            if p.c.batch[i] == 0 and index[i] != 0:
-                first = False
-        status = _gemm_slice(p, a, b, beta if first else one, c)
-        if status != 0:
-            return status
-        i = p.ndim - 1
-        while i >= 0:
-            index[i] += 1
-            a += p.a.batch[i]
-            b += p.b.batch[i]
-            c += p.c.batch[i]
-            if index[i] < p.dims[i]:
-                break
-            a -= p.a.batch[i] * index[i]
-            b -= p.b.batch[i] * index[i]
-            c -= p.c.batch[i] * index[i]
-            index[i] = 0
-            i -= 1
-        if i < 0:
-            return 0
-
-
-cdef int _solve(Product *p, int typenum, bint accumulate) noexcept:
-    # Run the product, without the GIL if it is long.
-    cdef double work = <double>p.m * <double>p.n * <double>p.k
-    cdef int i, status
-    for i in range(p.ndim):
-        work *= p.dims[i]
-    if typenum == cnp.NPY_DOUBLE:
-        if work < NOGIL_WORK:
-            return _run[double](p, 1.0 if accumulate else 0.0)
-        with nogil:
-            status = _run[double](p, 1.0 if accumulate else 0.0)
-    else:
-        if work < NOGIL_WORK:
-            return _run[float](p, 1.0 if accumulate else 0.0)
-        with nogil:
-            status = _run[float](p, 1.0 if accumulate else 0.0)
-    return status
-
-
-# ---- Shapes ----------------------------------------------------------------------------------------
+# ---- Shapes --------------------------------------------------------------------------------------
 
 cdef struct Shapes:
     # a (batch, m, k) @ b (batch, k, n); a vector operand has m = 1 (n = 1) and no such axis.
@@ -258,9 +69,11 @@ cdef int _product_shape(Shapes *s, cnp.npy_intp *shape) noexcept nogil:
     return ndim
 
 
-cdef int _read_shape(tuple shape, cnp.npy_intp *target) except -1:
+cdef int _read_shape(tuple shape, int lead, cnp.npy_intp *target) except -1:
     cdef Py_ssize_t i, size
     cdef Py_ssize_t ndim = len(shape)
+    if lead != 0 and lead != 1:
+        raise ValueError(f"matmul: lead must be 0 or 1, got {lead}")
     if ndim > MAX_BATCH - 1:
         raise ShapeError(f"matmul: a shape of {ndim} axes is too long")
     for i in range(ndim):
@@ -271,7 +84,7 @@ cdef int _read_shape(tuple shape, cnp.npy_intp *target) except -1:
     return <int>ndim
 
 
-# ---- Arrays ----------------------------------------------------------------------------------------
+# ---- Arrays --------------------------------------------------------------------------------------
 
 cdef inline bint _is_float(int typenum) noexcept nogil:
     return typenum == cnp.NPY_DOUBLE or typenum == cnp.NPY_FLOAT
@@ -293,8 +106,8 @@ cdef cnp.ndarray _ready(cnp.ndarray x, bint rows, bint cols):
     cdef Py_ssize_t item = cnp.PyArray_ITEMSIZE(x)
     cdef cnp.npy_intp *shape = cnp.PyArray_DIMS(x)
     cdef cnp.npy_intp *strides = cnp.PyArray_STRIDES(x)
-    cdef Py_ssize_t m = 1, n = 1, row = 0, col = 0
-    cdef bint ok = cnp.PyArray_ISBEHAVED_RO(x)
+    cdef Py_ssize_t m = 1, n = 1, row = 0, col = 0, ld
+    cdef bint trans, ok = cnp.PyArray_ISBEHAVED_RO(x)
     for i in range(ndim):
         if shape[i] == 0:
             return x
@@ -304,7 +117,7 @@ cdef cnp.ndarray _ready(cnp.ndarray x, bint rows, bint cols):
         n, col = shape[ndim - 1], strides[ndim - 1]
     if rows:
         m, row = shape[ndim - 1 - cols], strides[ndim - 1 - cols]
-    if ok and _is_layout(m, n, row // item, col // item):
+    if ok and layout(m, n, row // item, col // item, &trans, &ld):
         return x
     return cnp.PyArray_FROM_OTF(
         x, cnp.PyArray_TYPE(x), cnp.NPY_ARRAY_CARRAY_RO | cnp.NPY_ARRAY_ENSURECOPY
@@ -346,10 +159,10 @@ cdef cnp.ndarray _output(cnp.npy_intp *shape, int ndim, int typenum, object into
     out = into
     if cnp.PyArray_TYPE(out) != typenum or not cnp.PyArray_ISCARRAY(out):
         raise ValueError(
-            f"matmul: into must be a writable C-contiguous array of the result's dtype, got {out.dtype}"
+            f"matmul: into must be writable, C-contiguous and of the result's dtype, got {into.dtype}"
         )
     if cnp.PyArray_NDIM(out) != ndim:
-        raise ShapeError(f"matmul: into has shape {into.shape}, the result has {ndim} axes")
+        raise ShapeError(f"matmul: into has shape {into.shape}, the result {ndim} axes")
     for i in range(ndim):
         if cnp.PyArray_DIM(out, i) != shape[i]:
             raise ShapeError(f"matmul: into has shape {into.shape}, axis {i} must be {shape[i]}")
@@ -366,15 +179,93 @@ cdef object _finish(Product *p, cnp.ndarray out, int typenum, bint accumulate):
         if not accumulate:
             cnp.PyArray_FILLWBYTE(out, 0)
         return out
-    status = _solve(p, typenum, accumulate)
+    status = solve(p, typenum, accumulate)
     if status != 0:
-        raise OverflowError(f"matmul: a size of the product ({p.m}, {p.k}) @ ({p.k}, {p.n}) does not fit BLAS")
+        raise _too_large(p.m, p.k, p.n)
     return out
 
 
-# ---- C interface -----------------------------------------------------------------------------------
+cdef object _too_large(Py_ssize_t m, Py_ssize_t k, Py_ssize_t n):
+    return OverflowError(
+        f"matmul: a size or stride of the product ({m}, {k}) @ ({k}, {n}) is too large for BLAS"
+    )
+
+
+# ---- Two matrices: the short way -----------------------------------------------------------------
+
+cdef struct View:
+    Py_ssize_t rows
+    Py_ssize_t cols
+    Py_ssize_t ld
+    bint trans
+
+
+cdef inline bint _view(cnp.ndarray x, Py_ssize_t item, View *v) noexcept:
+    # Describe a non-empty matrix that BLAS can read where it is; False for anything else.
+    if cnp.PyArray_NDIM(x) != 2 or not cnp.PyArray_ISBEHAVED_RO(x):
+        return False
+    v.rows, v.cols = cnp.PyArray_DIM(x, 0), cnp.PyArray_DIM(x, 1)
+    cdef Py_ssize_t row = cnp.PyArray_STRIDE(x, 0), col = cnp.PyArray_STRIDE(x, 1)
+    if v.rows == 0 or v.cols == 0 or ((row | col) & (item - 1)) != 0:
+        return False
+    return layout(v.rows, v.cols, row // item, col // item, &v.trans, &v.ld)
+
+
+cdef object _product_2d(
+    cnp.ndarray a, bint flip_a, cnp.ndarray b, bint flip_b, Py_ssize_t m, Py_ssize_t n, object into
+):
+    # op(a) @ op(b) of shape (m, n), or None where the general way must decide (or raise).
+    cdef int typenum = cnp.PyArray_TYPE(a), status
+    cdef Py_ssize_t item = 8 if typenum == cnp.NPY_DOUBLE else 4, k
+    cdef View x, y
+    if typenum != cnp.PyArray_TYPE(b) or not _is_float(typenum):
+        return None
+    if not _view(a, item, &x) or not _view(b, item, &y):
+        return None
+    k = x.rows if flip_a else x.cols
+    if k != (y.cols if flip_b else y.rows) or m != (x.cols if flip_a else x.rows):
+        return None
+    if n != (y.rows if flip_b else y.cols):
+        return None
+    cdef cnp.npy_intp[2] shape = [m, n]
+    cdef cnp.ndarray out = _output(shape, 2, typenum, into)
+    cdef double beta = 0 if into is None else 1
+    cdef void *pa = cnp.PyArray_DATA(a)
+    cdef void *pb = cnp.PyArray_DATA(b)
+    cdef void *pc = cnp.PyArray_DATA(out)
+    cdef bint ta = x.trans != flip_a, tb = y.trans != flip_b
+    if <double>m * <double>n * <double>k < NOGIL_WORK:
+        status = _gemm_2d(typenum, ta, tb, m, n, k, pa, x.ld, pb, y.ld, beta, pc)
+    else:
+        with nogil:
+            status = _gemm_2d(typenum, ta, tb, m, n, k, pa, x.ld, pb, y.ld, beta, pc)
+    if status != 0:
+        raise _too_large(m, k, n)
+    return out
+
+
+cdef inline int _gemm_2d(
+    int typenum, bint ta, bint tb, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
+    void *a, Py_ssize_t lda, void *b, Py_ssize_t ldb, double beta, void *c,
+) noexcept nogil:
+    if typenum == cnp.NPY_DOUBLE:
+        return c_gemm[double](
+            ta, tb, m, n, k, 1.0, <double *>a, lda, <double *>b, ldb, beta, <double *>c, n)
+    return c_gemm[float](
+        ta, tb, m, n, k, 1.0, <float *>a, lda, <float *>b, ldb, <float>beta, <float *>c, n)
+
+
+# ---- C interface ---------------------------------------------------------------------------------
 
 cdef object c_matmul(cnp.ndarray a, cnp.ndarray b):
+    if cnp.PyArray_NDIM(a) == 2 and cnp.PyArray_NDIM(b) == 2:
+        result = _product_2d(a, False, b, False, cnp.PyArray_DIM(a, 0), cnp.PyArray_DIM(b, 1), None)
+        if result is not None:
+            return result
+    return _matmul(a, b)
+
+
+cdef object _matmul(cnp.ndarray a, cnp.ndarray b):
     cdef int typenum = _same_float("a", a, "b", b), ndim, i
     cdef Shapes s
     cdef Product p
@@ -396,17 +287,25 @@ cdef object c_matmul(cnp.ndarray a, cnp.ndarray b):
 
 
 cdef object c_matmul_vjp_a(cnp.ndarray g, cnp.ndarray b, tuple a_shape, int lead, object into):
+    if lead == 0 and len(a_shape) == 2:
+        result = _product_2d(g, False, b, True, a_shape[0], a_shape[1], into)
+        if result is not None:
+            return result
+    return _vjp_a(g, b, a_shape, lead, into)
+
+
+cdef object _vjp_a(cnp.ndarray g, cnp.ndarray b, tuple a_shape, int lead, object into):
     # a_bar (m, k) = g (m, n) @ b.T (n, k)
     cdef int typenum = _same_float("g", g, "b", b), ndim
     cdef Shapes s
     cdef Product p
     cdef cnp.npy_intp shape[MAX_BATCH + 2]
-    ndim = _read_shape(a_shape, shape + lead)
-    if not _resolve(&s, shape + lead, ndim, cnp.PyArray_DIMS(b), cnp.PyArray_NDIM(b)):
+    ndim = _read_shape(a_shape, lead, shape + 1)
+    if not _resolve(&s, shape + 1, ndim, cnp.PyArray_DIMS(b), cnp.PyArray_NDIM(b)):
         raise _misfit(a_shape, (<object>b).shape)
     _start_vjp(&p, &s, g, lead)
-    shape[0] = p.dims[0] if lead else shape[0]
-    cdef cnp.ndarray out = _output(shape, ndim + lead, typenum, into)
+    shape[0] = p.dims[0]  # K, if there is a leading axis
+    cdef cnp.ndarray out = _output(shape + 1 - lead, ndim + lead, typenum, into)
     g = _ready(g, s.rows, s.cols)
     b = _ready(b, True, s.cols)
     p.m, p.n, p.k = s.m, s.k, s.n
@@ -417,17 +316,25 @@ cdef object c_matmul_vjp_a(cnp.ndarray g, cnp.ndarray b, tuple a_shape, int lead
 
 
 cdef object c_matmul_vjp_b(cnp.ndarray g, cnp.ndarray a, tuple b_shape, int lead, object into):
+    if lead == 0 and len(b_shape) == 2:
+        result = _product_2d(a, True, g, False, b_shape[0], b_shape[1], into)
+        if result is not None:
+            return result
+    return _vjp_b(g, a, b_shape, lead, into)
+
+
+cdef object _vjp_b(cnp.ndarray g, cnp.ndarray a, tuple b_shape, int lead, object into):
     # b_bar (k, n) = a.T (k, m) @ g (m, n)
     cdef int typenum = _same_float("g", g, "a", a), ndim
     cdef Shapes s
     cdef Product p
     cdef cnp.npy_intp shape[MAX_BATCH + 2]
-    ndim = _read_shape(b_shape, shape + lead)
-    if not _resolve(&s, cnp.PyArray_DIMS(a), cnp.PyArray_NDIM(a), shape + lead, ndim):
+    ndim = _read_shape(b_shape, lead, shape + 1)
+    if not _resolve(&s, cnp.PyArray_DIMS(a), cnp.PyArray_NDIM(a), shape + 1, ndim):
         raise _misfit((<object>a).shape, b_shape)
     _start_vjp(&p, &s, g, lead)
-    shape[0] = p.dims[0] if lead else shape[0]
-    cdef cnp.ndarray out = _output(shape, ndim + lead, typenum, into)
+    shape[0] = p.dims[0]  # K, if there is a leading axis
+    cdef cnp.ndarray out = _output(shape + 1 - lead, ndim + lead, typenum, into)
     g = _ready(g, s.rows, s.cols)
     a = _ready(a, s.rows, True)
     p.m, p.n, p.k = s.k, s.n, s.m
@@ -442,12 +349,10 @@ cdef object _misfit(a_shape, b_shape):
 
 
 cdef int _start_vjp(Product *p, Shapes *s, cnp.ndarray g, int lead) except -1:
-    # Check lead and g's shape against the product's, and set the batch axes of the problem.
+    # Check g's shape against the product's, and set the batch axes of the problem.
     cdef cnp.npy_intp shape[MAX_BATCH + 2]
     cdef int ndim = _product_shape(s, shape), i
-    cdef bint ok = lead == 0 or lead == 1
-    if ok:
-        ok = cnp.PyArray_NDIM(g) == ndim + lead
+    cdef bint ok = cnp.PyArray_NDIM(g) == ndim + lead
     if ok:
         for i in range(ndim):
             ok = ok and cnp.PyArray_DIM(g, lead + i) == shape[i]
@@ -458,14 +363,13 @@ cdef int _start_vjp(Product *p, Shapes *s, cnp.ndarray g, int lead) except -1:
             + (" behind one leading axis" if lead else "")
         )
     p.ndim = s.ndim + lead
-    if lead:
-        p.dims[0] = cnp.PyArray_DIM(g, 0)
+    p.dims[0] = cnp.PyArray_DIM(g, 0) if lead else 0
     for i in range(s.ndim):
         p.dims[lead + i] = s.batch[i]
     return 0
 
 
-# ---- Python interface ------------------------------------------------------------------------------
+# ---- Python interface ----------------------------------------------------------------------------
 
 cdef cnp.ndarray _as_float(x, str name):
     cdef cnp.ndarray array
@@ -555,16 +459,21 @@ def matmul_vjp(g, a, b):
     cdef int type_x = cnp.PyArray_TYPE(x), type_y = cnp.PyArray_TYPE(y)
     if type_x != type_y or type_x != cnp.PyArray_TYPE(w):
         w, x, y = _cast(w, cnp.NPY_DOUBLE), _cast(x, cnp.NPY_DOUBLE), _cast(y, cnp.NPY_DOUBLE)
-    a_bar = c_matmul_vjp_a(w, y, (<object>x).shape, 0, None)
-    b_bar = c_matmul_vjp_b(w, x, (<object>y).shape, 0, None)
+    a_bar = b_bar = None
+    if cnp.PyArray_NDIM(x) == 2 and cnp.PyArray_NDIM(y) == 2:
+        a_bar = _product_2d(w, False, y, True, cnp.PyArray_DIM(x, 0), cnp.PyArray_DIM(x, 1), None)
+        b_bar = _product_2d(x, True, w, False, cnp.PyArray_DIM(y, 0), cnp.PyArray_DIM(y, 1), None)
+    if a_bar is None or b_bar is None:
+        a_bar = _vjp_a(w, y, (<object>x).shape, 0, None)
+        b_bar = _vjp_b(w, x, (<object>y).shape, 0, None)
     return _cast(a_bar, type_x), _cast(b_bar, type_y)
 
 
 def matmul_vjp_a(g, b, tuple a_shape not None, int lead=0):
-    """Return the cotangent of `a` in ``a @ b``; with ``lead=1``, for a block of cotangents ``g[0], g[1], ...``."""
+    """Return the cotangent of `a` in ``a @ b``; with ``lead=1``, for each of ``g[0], g[1], ...``."""
     return c_matmul_vjp_a(_as_float(g, "g"), _as_float(b, "b"), a_shape, lead, None)
 
 
 def matmul_vjp_b(g, a, tuple b_shape not None, int lead=0):
-    """Return the cotangent of `b` in ``a @ b``; with ``lead=1``, for a block of cotangents ``g[0], g[1], ...``."""
+    """Return the cotangent of `b` in ``a @ b``; with ``lead=1``, for each of ``g[0], g[1], ...``."""
     return c_matmul_vjp_b(_as_float(g, "g"), _as_float(a, "a"), b_shape, lead, None)

@@ -43,8 +43,9 @@ cdef class Tape:
         free(self.parents)
 
     cdef Py_ssize_t add(self, Node node, bint end, long long stamp) except -1:
-        """Append a node whose parents are all there; return whether (co)tangents reach it."""
-        cdef Py_ssize_t k, n = parent_count(node), reached = end, position
+        """Append a node whose parents are all there, if (co)tangents reach it."""
+        cdef Py_ssize_t k, n = parent_count(node), position
+        cdef bint reached = end
         cdef Node parent
         cdef void *block
         if self.count == self.room:
@@ -76,7 +77,7 @@ cdef class Tape:
             self.count += 1
         else:
             self.n_parents -= n
-        return reached
+        return 0
 
 
 cdef struct Frame:
@@ -93,13 +94,12 @@ cdef Tape collect(list outputs, list inputs):
     cdef Py_ssize_t depth, room = 0, k, n
     cdef long long stamp, oldest = 0
     cdef Node node, parent
-    cdef set ends = set()
+    _last_stamp += 1
+    stamp = _last_stamp
     for node in inputs:
         if oldest == 0 or node.id < oldest:
             oldest = node.id
-        ends.add(node)
-    _last_stamp += 1
-    stamp = _last_stamp
+        node.end_stamp = stamp
     try:
         for node in outputs:
             if node is None or node.stamp == stamp or node.id < oldest:
@@ -135,7 +135,7 @@ cdef Tape collect(list outputs, list inputs):
                     if parent is not None:
                         node = parent
                         break
-                    tape.add(node, node in ends, stamp)
+                    tape.add(node, node.end_stamp == stamp, stamp)
                     depth -= 1
                 if depth == 0:
                     break
@@ -244,7 +244,7 @@ cdef class Sweep:
             if len(given) < len(shape) or not _sums_to(given, shape):
                 raise ShapeError(f"{what}: a rule returned shape {given}, which does not reduce to {shape}")
             if self.recorded:
-                return hook("sum_to")(value, shape=shape, lead=self.lead)
+                return hook("sum_to")(value, shape=shape, nd=len(given))
             return sum_to_shape(value, self.lead, shape)
         return value
 
@@ -629,7 +629,7 @@ def reverse(list outputs, list cotangents, list inputs, create_graph=False, int 
     cdef object g
     cdef list values = sweep.values, nodes = tape.nodes
     cdef bint freeing = consume
-    cdef set ends = {(<Variable> x).node for x in inputs}
+    cdef set ends
     # Positions first: a nested sweep, run by a rule, may overwrite the nodes' scratch fields.
     positions = [_position(tape, (<Variable> x).node) for x in inputs]
     for i, g in zip([_position(tape, (<Variable> y).node) for y in outputs], cotangents):
@@ -640,6 +640,7 @@ def reverse(list outputs, list cotangents, list inputs, create_graph=False, int 
             g = np.ones(node.shape, node_dtype(node))
         sweep.add(i, sweep.conform(node, g, node.shape, "gradients"))
     g = None
+    ends = set(positions)
     if freeing:
         outputs.clear()
         node = None
@@ -650,7 +651,7 @@ def reverse(list outputs, list cotangents, list inputs, create_graph=False, int 
                 nodes[i] = None
             continue
         node = <Node> nodes[i]
-        if node not in ends:
+        if i not in ends:
             values[i] = None
         if node.op is not None:
             sweep.pull(i, node, g)

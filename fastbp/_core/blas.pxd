@@ -4,15 +4,16 @@
 #
 # Conventions, the same for every function
 # ----------------------------------------
-# * Row-major: element (i, j) of a matrix x is x[i*ldx + j], and ldx >= max(1, number of stored columns).
-# * Flags: with trans_a, op(a) = a.T; the sizes m, n, k are always those of op(a) and op(b), and lda is that
-#   of the matrix as it is stored. Nothing is ever copied for a transpose.
+# * Row-major: element (i, j) of a matrix x is x[i*ldx + j], and ldx >= max(1, number of stored
+#   columns).
+# * Flags: with trans_a, op(a) = a.T; the sizes m, n, k are always those of op(a) and op(b), and lda
+#   is that of the matrix as it is stored. Nothing is ever copied for a transpose.
 # * Vectors: x points at the first element; incx is in elements, may be negative, must not be 0.
 # * beta = 0 overwrites the output without reading it, even if it holds NaN; alpha = 0 or an empty
 #   contraction (k = 0) still writes beta*output; an empty output is left alone.
 # * Aliasing: the output must not overlap an input. Inputs may overlap each other.
-# * Threads: safe to call with or without the GIL, from any thread. Calls large enough for a threaded BLAS to
-#   split take a process-wide lock (see blas.pyx).
+# * Threads: safe to call with or without the GIL, from any thread. Calls large enough for a
+#   threaded BLAS to split take a process-wide lock (see blas.pyx).
 # * Return value: 0, or 1 if a size does not fit the BLAS's integer, or 2 for a leading dimension or
 #   increment that is not valid. When it is not 0, nothing was written.
 from cython cimport floating

@@ -20,6 +20,7 @@ cdef class Op:
     cdef readonly tuple partials        # elementwise: functions (ans, *operands)
     cdef readonly object vjp, jvp       # general: tuple of functions, one an operand, or one joint function
     cdef readonly object scatter        # optional: add the VJP into a buffer
+    cdef readonly bint opaque
     cdef readonly bint blocks           # the rules carry leading block axes through
     cdef readonly object kernel
     cdef readonly dict info             # documentation and samples
@@ -43,11 +44,13 @@ cdef class Node:
     cdef readonly long long id          # parents have smaller ids
     cdef long long stamp                # scratch of a sweep's collection: whose it is, and the position there
     cdef Py_ssize_t position
+    cdef long long end_stamp
+    cdef bint collectable               # may be part of a reference cycle
 
 cdef class Variable:
     cdef readonly cnp.ndarray value
     cdef Node node
-    cdef public object name
+    cdef readonly str name
     cdef object __weakref__
     cdef object _become(self, object other, str name)
 

@@ -12,11 +12,13 @@ def lead_of(g, ans):
     return g.shape[: g.ndim - len(ans.shape)]
 
 
+# What the engine uses to undo broadcasting when it records: `nd` axes of x are its own, those in front are block axes.
 sum_to = linear(
     "sum_to",
-    lambda x, shape, lead: _sum_to(x, shape, lead + x.ndim - x.ndim),
-    lambda g, ans, x, shape, lead: np.broadcast_to(g, lead_of(g, ans) + x.shape),
-    samples=lambda rng: [((rng.normal(size=(2, 3)),), {"shape": (3,), "lead": 0})],
+    lambda x, shape, nd: _sum_to(x, shape, x.ndim - nd),
+    lambda g, ans, x, shape, nd: np.broadcast_to(
+        np.reshape(g, lead_of(g, ans) + (1,) * (nd - len(shape)) + ans.shape[len(ans.shape) - len(shape):]),
+        lead_of(g, ans) + x.shape),
 )
 graph.bind("sum_to", sum_to)
 graph.bind("variable", graph.variable)
@@ -25,7 +27,6 @@ astype = linear(
     "astype",
     lambda x, dtype: x.astype(dtype),
     lambda g, ans, x, dtype: g,
-    samples=lambda rng: [],
 )
 graph.bind("astype", lambda x, dtype: astype(x, dtype=np.dtype(dtype)))
 
@@ -34,11 +35,10 @@ sum_ = linear(
     lambda x, axis, keepdims: x.sum(axis=axis, keepdims=keepdims),
     lambda g, ans, x, axis, keepdims: np.broadcast_to(
         g if keepdims else np.expand_dims(g, axis), lead_of(g, ans) + x.shape),
-    samples=lambda rng: [],
 )
 
 
-@implements(np.sum, method="sum", reduce=np.add)
+@implements(np.sum, method="sum", reduce=np.add, samples=lambda rng: [((rng.normal(size=(2, 3)),), {"axis": 0})])
 def sum(a, axis=None, dtype=None, out=None, keepdims=False):
     nd = a.ndim
     axis = tuple(range(-nd, 0)) if axis is None else tuple(
@@ -50,11 +50,10 @@ reshape = linear(
     "reshape",
     lambda x, shape, own: x.reshape(x.shape[: x.ndim - own] + shape),
     lambda g, ans, x, shape, own: np.reshape(g, lead_of(g, ans) + x.shape),
-    samples=lambda rng: [],
 )
 
 
-@implements(np.reshape, method="reshape")
+@implements(np.reshape, method="reshape", samples=lambda rng: [((rng.normal(size=(2, 3)), (3, 2)), {})])
 def reshape_(a, shape, order="C"):
     shape = np.reshape(graph.values_of(a), shape).shape
     return reshape(a, shape=shape, own=a.ndim)

@@ -23,10 +23,11 @@ from fastbp._core import graph
 from fastbp._core.graph import Op
 from fastbp.errors import NoRuleError
 
-__all__ = ["FUNCTIONS", "OPS", "elementwise", "general", "implements", "linear", "nondifferentiable", "refuse"]
+__all__ = ["FUNCTIONS", "OPS", "SAMPLES", "elementwise", "general", "implements", "linear", "nondifferentiable", "refuse"]
 
 OPS = {}  # name -> Op
 FUNCTIONS = {}  # name in fastbp.numpy -> function
+SAMPLES = {}  # the same name -> calls for the tests; an elementwise operation is sampled from its domain
 
 
 def elementwise(name, forward, *partials, ufunc=None, domain=(-2.0, 2.0), kinks="", kernel=None, source="", hook=True):
@@ -66,7 +67,7 @@ def elementwise(name, forward, *partials, ufunc=None, domain=(-2.0, 2.0), kinks=
     return op
 
 
-def linear(name, apply, transpose, *, samples, saves=(), scatter=None, source=""):
+def linear(name, apply, transpose, *, saves=(), scatter=None, source=""):
     """Add a linear map of one operand, given by itself and its transpose.
 
     Parameters
@@ -76,8 +77,6 @@ def linear(name, apply, transpose, *, samples, saves=(), scatter=None, source=""
         ``apply(x, **static)``; leading block axes of `x` pass through, so `static` counts axes from the end.
     transpose : callable
         ``transpose(g, ans, x, **static)``, where `ans` and `x` are specs: shape and dtype only.
-    samples : callable
-        ``samples(rng)`` yields calls ``(operands, static)`` for the tests.
     saves : tuple
         (0,) if the transpose reads the operand's value, as no plain linear map does.
     scatter : callable, optional
@@ -92,11 +91,11 @@ def linear(name, apply, transpose, *, samples, saves=(), scatter=None, source=""
         return op(t, **static)
 
     op = Op(name, apply, nin=1, vjp=(transpose,), jvp=(jvp,), scatter=scatter, saves=saves,
-            samples=samples, source=source, kind="linear")
+            source=source, kind="linear")
     return _add(op)
 
 
-def general(name, forward, *, nin, vjp, jvp, samples, saves=None, scatter=None, compiled=False, source=""):
+def general(name, forward, *, nin, vjp, jvp=None, saves=None, scatter=None, compiled=False, source=""):
     """Add an operation with explicit rules; see `fastbp._core.graph.Op` for their forms.
 
     Parameters
@@ -107,9 +106,7 @@ def general(name, forward, *, nin, vjp, jvp, samples, saves=None, scatter=None, 
     nin : int
         Number of operands; -1 for any.
     vjp, jvp : tuple of callable or callable
-        One function an operand, or a joint one.
-    samples : callable
-        ``samples(rng)`` yields calls ``(operands, static)`` for the tests.
+        One function an operand, or a joint one. Without a JVP the engine derives it from the VJP (at some cost).
     saves : tuple, optional
         Operand positions and "ans" that the rules read; by default all operands and the answer.
     source : str
@@ -122,7 +119,7 @@ def general(name, forward, *, nin, vjp, jvp, samples, saves=None, scatter=None, 
     if saves is None:
         saves = (*range(nin if nin >= 0 else 29), "ans")
     op = Op(name, forward, nin=nin, vjp=vjp, jvp=jvp, scatter=scatter, saves=saves, compiled=compiled,
-            samples=samples, source=source, kind="general")
+            source=source, kind="general")
     return _add(op)
 
 
@@ -137,13 +134,16 @@ def _as_tuple(x):
     return x if isinstance(x, tuple) else (x,)
 
 
-def implements(*functions, method=None, name=None, reduce=None):
+def implements(*functions, samples, method=None, name=None, reduce=None):
     """Let a function stand for NumPy functions when their arguments are Variables.
 
     Parameters
     ----------
     *functions : callable
         NumPy functions (NEP 18) with the signature of the decorated one; may be empty.
+    samples : callable
+        ``samples(rng)`` returns calls ``(args, kwargs)`` for the tests: every float64 array in them, also inside lists, is
+        differentiated; together they reach every option of the function.
     method : str or tuple of str, optional
         The ndarray methods that it also is.
     name : str, optional
@@ -161,6 +161,7 @@ def implements(*functions, method=None, name=None, reduce=None):
             graph.bind_ufunc_method(reduce, "reduce", f)
         public = name or (functions[0].__name__ if functions else f.__name__)
         FUNCTIONS[public] = f
+        SAMPLES[public] = samples
         graph.bind(public, f)
         return f
 
