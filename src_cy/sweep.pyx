@@ -621,7 +621,12 @@ def reverse(list outputs, list cotangents, list inputs, create_graph=False, int 
     list
         One ndarray (a Variable if recorded) for each input; None where no output depends on it.
     """
-    cdef Py_ssize_t i, count
+    return pull_back(outputs, cotangents, inputs, create_graph, lead, consume)[0]
+
+
+def pull_back(list outputs, list cotangents, list inputs, create_graph=False, int lead=0, consume=False):
+    """Do as `reverse`, and return a pair: the list, and whether it was recorded."""
+    cdef Py_ssize_t i
     cdef Node node
     cdef Tape tape = collect([(<Variable> y).node for y in outputs], [(<Variable> x).node for x in inputs])
     cdef bint recorded = tape.outer if create_graph is None else create_graph
@@ -659,7 +664,7 @@ def reverse(list outputs, list cotangents, list inputs, create_graph=False, int 
         if freeing:
             nodes[i] = None
     node = None
-    return _results(sweep, positions)
+    return _results(sweep, positions), recorded
 
 
 cdef Py_ssize_t _position(Tape tape, Node node) noexcept:
@@ -723,16 +728,28 @@ def forward(list outputs, list inputs, list tangents, create_graph=False, int le
     return _results(sweep, positions)
 
 
-def depends(list outputs, list inputs):
-    """Return, for each output, whether a recorded path leads to it from an input."""
+def has_outer(list outputs, list inputs):
+    """Say whether outputs also depend on Variables recorded before all inputs, which a result then depends on too."""
+    return collect([(<Variable> y).node for y in outputs], [(<Variable> x).node for x in inputs]).outer
+
+
+def largest(list outputs, list inputs):
+    """Return the number of elements of the largest array on the paths from inputs to outputs."""
     cdef Tape tape = collect([(<Variable> y).node for y in outputs], [(<Variable> x).node for x in inputs])
-    return [_position(tape, (<Variable> y).node) >= 0 for y in outputs]
+    cdef Node node
+    cdef Py_ssize_t size, most = 0
+    for node in tape.nodes:
+        size = 1
+        for n in node.shape:
+            size *= n
+        most = max(most, size)
+    return most
 
 
 def frontier(list outputs, long long since):
     """Return the Variables recorded up to node `since` that outputs recorded later depend on directly.
 
-    They stand for what a function reads from its surroundings; their values are not set.
+    They stand for what a function reads from its surroundings; instead of their values they hold zeros.
     """
     cdef list stack = [(<Variable> y).node for y in outputs], found = []
     cdef set seen = set()
@@ -744,7 +761,8 @@ def frontier(list outputs, long long since):
             continue
         seen.add(node)
         if node.id <= since:
-            found.append(make_variable(None, node))
+            # A zero broadcast to the shape takes no memory; sweeps read only the node.
+            found.append(make_variable(np.broadcast_to(np.zeros((), node_dtype(node)), node.shape), node))
             continue
         for k in range(parent_count(node)):
             stack.append(parent_of(node, k))

@@ -1,0 +1,201 @@
+"""Rules written by users, and recomputation instead of memory: `custom_rule` and `checkpoint`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastbp import tree
+from fastbp._core import graph, sweep
+from fastbp._core.graph import Op, Variable
+from fastbp.errors import ShapeError
+
+__all__ = ["checkpoint", "custom_rule"]
+
+
+def custom_rule(
+    f: Callable[..., Any],
+    *,
+    vjp: Callable[..., Any] | None = None,
+    jvp: Callable[..., Any] | None = None,
+    name: str | None = None,
+) -> Callable[..., Any]:
+    """Give a function on arrays a derivative rule of its own.
+
+    Parameters
+    ----------
+    f : callable
+        ``f(*arrays, **options)`` returns one float array. It sees plain arrays and may do anything with them.
+    vjp : callable, optional
+        ``vjp(g, ans, *arrays, **options)``: the cotangents of all positional arguments, a tuple (for a single argument the
+        array itself), None for zero. `g` has the shape of ``ans = f(*arrays)``.
+    jvp : callable, optional
+        ``jvp(tangents, ans, *arrays, **options)``: the tangent of the result; `tangents` is a tuple.
+    name : str, optional
+        For error messages; by default the name of `f`.
+
+    Returns
+    -------
+    callable
+        Like `f`; on Variables it is recorded as one operation.
+
+    Notes
+    -----
+    One of the two rules is enough: the other follows by transposition, if the given one is written with NumPy functions
+    that fastbp can differentiate. For second derivatives a rule must be written with such functions.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> clipped = bp.custom_rule(np.exp, vjp=lambda g, ans, x: g * np.minimum(ans, 10.0), name="clipped_exp")
+    >>> bp.grad(lambda x: np.sum(clipped(x)))(np.array([0.0, 5.0]))
+    array([ 1., 10.])
+    """
+    if not callable(f):
+        raise TypeError(f"custom_rule: a function is needed, not a {type(f).__name__}")
+    if vjp is None and jvp is None:
+        raise TypeError("custom_rule: a vjp or a jvp rule is needed")
+    name = name or getattr(f, "__name__", "custom_rule")
+
+    def joint_vjp(g: Any, needs: Any, ans: Any, *operands: Any, **options: Any) -> Any:
+        assert vjp is not None
+        found = vjp(g, ans, *operands, **options)
+        return found if isinstance(found, (tuple, list)) else (found,)
+
+    def joint_jvp(tangents: Any, ans: Any, *operands: Any, **options: Any) -> Any:
+        assert jvp is not None
+        full = [np.zeros(x.shape, ans.dtype) if t is None else t for t, x in zip(tangents, operands, strict=True)]
+        return jvp(tuple(full), ans, *operands, **options)
+
+    op = Op(
+        name,
+        f,
+        nin=-1,
+        vjp=None if vjp is None else joint_vjp,
+        jvp=None if jvp is None else joint_jvp,
+        saves=(*range(30), "ans"),
+        blocks=False,
+        opaque=True,
+    )
+
+    @functools.wraps(f)
+    def ruled(*args: Any, **options: Any) -> Any:
+        return op(*args, **options)
+
+    return ruled
+
+
+def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Trade time for memory: keep only the arguments of `f`, and run it again when its derivative is needed.
+
+    Parameters
+    ----------
+    f : callable
+        Takes and returns arrays or nested containers of them; it must compute the same when it runs again. Variables that
+        it reads from its surroundings get their derivatives too.
+
+    Returns
+    -------
+    callable
+        Like `f`. What `f` records inside is freed at once.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> layer = bp.checkpoint(lambda x: np.tanh(np.sin(x) * x))
+    >>> bool(bp.grad(layer)(0.5) == bp.grad(lambda x: np.tanh(np.sin(x) * x))(0.5))
+    True
+    """
+    if not callable(f):
+        raise TypeError(f"checkpoint: a function is needed, not a {type(f).__name__}")
+
+    @functools.wraps(f)
+    def checkpointed(*args: Any, **kwargs: Any) -> Any:
+        leaves, treedef = tree.flatten((args, kwargs))
+        moving = [k for k, x in enumerate(leaves) if type(x) is Variable]
+        call = _Rerun(f, leaves, treedef, moving)
+        since = graph.current_id()
+        _, outputs, out_def = call.run([leaves[k].value for k in moving])
+        recorded = [y for y in outputs if type(y) is Variable]
+        call.closed_over = sweep.frontier(recorded, since)
+        if not recorded or not (moving or call.closed_over):
+            return out_def.unflatten(outputs)
+        packed = call.op(_packed(recorded))(*[leaves[k] for k in moving], *call.closed_over)
+        parts = iter(_unpacked(packed, [y.shape for y in recorded]))
+        return out_def.unflatten([next(parts) if type(y) is Variable else y for y in outputs])
+
+    return checkpointed
+
+
+class _Rerun:
+    """One checkpointed call: everything needed to run it again."""
+
+    def __init__(
+        self, f: Callable[..., Any], leaves: list[Any], treedef: tree.TreeDef, moving: list[int]
+    ) -> None:
+        self.f = f
+        self.constants = [None if type(x) is Variable else x for x in leaves]
+        self.treedef = treedef
+        self.moving = moving
+        self.closed_over: list[Variable] = []
+
+    def run(self, values: Any) -> tuple[list[Variable], list[Any], tree.TreeDef]:
+        """Run on fresh Variables; return these, and the outputs with their structure."""
+        fresh = [graph.variable(v) for v in values]
+        leaves = list(self.constants)
+        for k, x in zip(self.moving, fresh, strict=True):
+            leaves[k] = x
+        args, kwargs = self.treedef.unflatten(leaves)
+        return fresh, *tree.flatten(self.f(*args, **kwargs))
+
+    def again(self, operands: Any) -> tuple[list[Variable], Any]:
+        """Run again; return the inputs (arguments and outer Variables) and the packed output."""
+        fresh, outputs, _ = self.run(operands[: len(self.moving)])
+        return fresh + self.closed_over, _packed([y for y in outputs if type(y) is Variable])
+
+    def op(self, packed: Any) -> Op:
+        """Make the operation that stands for this call; its value is known already."""
+        value = packed.value
+
+        def vjp(g: Any, needs: Any, ans: Any, *operands: Any) -> Any:
+            inputs, out = self.again(operands)
+            if out.shape != ans.shape:
+                raise ShapeError(f"checkpoint: the function returned shape {ans.shape}, then {out.shape}")
+            return sweep.reverse([out], [g], inputs, _any_variable(g, *operands), g.ndim - ans.ndim)
+
+        def jvp(tangents: Any, ans: Any, *operands: Any) -> Any:
+            inputs, out = self.again(operands)
+            lead = next(t.ndim - x.ndim for t, x in zip(tangents, inputs, strict=True) if t is not None)
+            recorded = _any_variable(*tangents, *operands)
+            (t,) = sweep.forward([out], inputs, list(tangents), recorded, lead)
+            return np.zeros(out.shape, out.dtype) if t is None else t
+
+        saves = tuple(range(len(self.moving)))
+        return Op("checkpoint", lambda *operands: value, nin=-1, vjp=vjp, jvp=jvp, saves=saves, opaque=True)
+
+
+def _any_variable(*values: Any) -> bool:
+    return any(type(x) is Variable for x in values)
+
+
+def _packed(outputs: list[Any]) -> Any:
+    """One array for several outputs: an operation has a single one."""
+    if len(outputs) == 1:
+        return outputs[0]
+    return np.concatenate([np.ravel(y) for y in outputs]) if outputs else None
+
+
+def _unpacked(packed: Any, shapes: list[tuple[int, ...]]) -> list[Any]:
+    if len(shapes) == 1:
+        return [packed]
+    parts, start = [], 0
+    for shape in shapes:
+        size = int(np.prod(shape))
+        parts.append(np.reshape(packed[start : start + size], shape))
+        start += size
+    return parts

@@ -1,0 +1,738 @@
+"""Derivatives of functions: each transform records its function once, then sweeps between named ends of the graph.
+
+Arguments and results may be nested containers (`fastbp.tree`). Plain arrays go in and come out. Only where a transform
+runs inside a recorded function, or its function reads Variables from its surroundings, are the results Variables: they
+depend on those outer Variables, and can be differentiated again. There are no levels of nesting to keep apart.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastbp import tree
+from fastbp._core import graph, sweep
+from fastbp._core.graph import Variable
+from fastbp.errors import DTypeError, FastbpError, ShapeError, UnconnectedError
+
+__all__ = [
+    "elementwise_grad",
+    "grad",
+    "gradients",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
+    "linearize",
+    "stop_gradient",
+    "value_and_grad",
+    "vjp",
+]
+
+BLOCK_BYTES = 1 << 25  # largest (co)tangent array of one block of a Jacobian sweep
+
+
+# ---- gradients of recorded values ----------------------------------------------------------------
+
+
+def gradients(
+    ys: Any, xs: Any, grad_outputs: Any = None, *, unconnected: str = "zero", create_graph: bool = False
+) -> Any:
+    """Return the gradients of recorded values with respect to Variables.
+
+    The sum over outputs of ``<grad_outputs, d ys / d xs>``: one reverse sweep.
+
+    Parameters
+    ----------
+    ys : Variable or sequence of Variable
+        Outputs of any shapes.
+    xs : Variable or sequence of Variable
+        Inputs of any shapes: leaves, or values computed on the way to `ys`.
+    grad_outputs : array_like or sequence of array_like or None, optional
+        Cotangents, one of the shape of each output; None for a scalar output stands for one.
+    unconnected : {"zero", "none", "raise"}
+        What an input gets that no output depends on: zeros, None, or an `UnconnectedError`.
+    create_graph : bool
+        Record the sweep and return Variables, so that the gradients can be differentiated again.
+
+    Returns
+    -------
+    ndarray or list of ndarray
+        Of shape and dtype of each input; one array if `xs` is a single Variable. Fresh memory.
+
+    Raises
+    ------
+    ShapeError
+        If a cotangent has another shape than its output, or is missing for a non-scalar output.
+    DTypeError
+        If an input or output is not a Variable.
+    UnconnectedError
+        If asked for, see `unconnected`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> a, b = bp.variable(np.ones((2, 3))), bp.variable(np.ones((3, 4)))
+    >>> a_bar, b_bar = bp.gradients(a @ b, [a, b], np.ones((2, 4)))
+    >>> a_bar.shape, b_bar.shape
+    ((2, 3), (3, 4))
+    """
+    if unconnected not in ("zero", "none", "raise"):
+        raise ValueError(f'gradients: unconnected must be "zero", "none" or "raise", not {unconnected!r}')
+    single = type(xs) is Variable
+    inputs = [xs] if single else list(xs)
+    outputs = [ys] if type(ys) is Variable else list(ys) if isinstance(ys, (list, tuple)) else [ys]
+    cotangents = _cotangents_for(outputs, grad_outputs, type(ys) is Variable)
+    for name, values in (("xs", inputs), ("ys", outputs)):
+        for i, x in enumerate(values):
+            if type(x) is not Variable:
+                raise DTypeError(f"gradients: {name}[{i}] is a {type(x).__name__}, not a Variable")
+    results = sweep.reverse(outputs, cotangents, inputs, bool(create_graph))
+    for i, (x, g) in enumerate(zip(inputs, results, strict=True)):
+        if g is None and unconnected == "raise":
+            raise UnconnectedError(f"gradients: no output depends on xs[{i}] of shape {x.shape}")
+        if g is None and unconnected == "zero":
+            results[i] = np.zeros(x.shape, x.dtype)
+        if create_graph and results[i] is not None and type(results[i]) is not Variable:
+            results[i] = graph.variable(results[i])
+    return results[0] if single else results
+
+
+def _cotangents_for(outputs: list[Any], grad_outputs: Any, single: bool) -> list[Any]:
+    """Check the cotangents of `gradients` against its outputs."""
+    if grad_outputs is None:
+        given = [None] * len(outputs)
+    elif single:
+        given = [grad_outputs]
+    else:
+        given = list(grad_outputs)
+    if len(given) != len(outputs):
+        raise ShapeError(f"gradients: {len(given)} grad_outputs for {len(outputs)} ys")
+    return [
+        _cotangent("gradients", f"grad_outputs[{i}]", g, y) if type(y) is Variable else g
+        for i, (g, y) in enumerate(zip(given, outputs, strict=True))
+    ]
+
+
+def _cotangent(name: str, what: str, g: Any, y: Any) -> Any:
+    """Return the cotangent `g` of a value `y` as an array or Variable of its shape."""
+    shape = np.shape(y.value if type(y) is Variable else y)
+    if g is None:
+        if np.prod(shape) != 1:
+            raise ShapeError(f"{name}: an output of shape {shape} is not a scalar and needs {what}")
+        return None
+    if type(g) is not Variable:
+        g = _numbers(g, f"{name}: {what}")
+    if g.shape != shape:
+        raise ShapeError(f"{name}: {what} has shape {g.shape}, its output has shape {shape}")
+    return g
+
+
+def _numbers(x: Any, what: str) -> np.ndarray:
+    """Return a cotangent or tangent as an array; integers are fine here."""
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise ShapeError(f"{what} is not a rectangular array ({error})") from None
+    if array.dtype.kind not in "fiub":
+        raise DTypeError(f"{what} has dtype {array.dtype}, real numbers are needed")
+    return array if array.dtype.kind == "f" else array.astype(float)
+
+
+# ---- recording a call ----------------------------------------------------------------------------
+
+
+class _Recorded:
+    """One call of a function with some of its arguments recorded.
+
+    Attributes
+    ----------
+    primals : list
+        The leaves of the recorded arguments, as given.
+    inputs : list of Variable
+        The same, recorded.
+    result
+        What the function returned.
+    """
+
+    def __init__(
+        self, name: str, f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], argnums: Any
+    ) -> None:
+        if not callable(f):
+            raise TypeError(f"{name}: a function is needed, not a {type(f).__name__}")
+        self.name = name
+        self.positions = _positions(name, argnums, len(args))
+        self.primals: list[Any] = []
+        self.treedefs: list[tree.TreeDef] = []
+        for i in self.positions:
+            leaves, treedef = tree.flatten(args[i])
+            self.primals.extend(leaves)
+            self.treedefs.append(treedef)
+        self.inputs = [self._record(k) for k in range(len(self.primals))]
+        call = list(args)
+        for i, part in zip(self.positions, self._split(self.inputs), strict=True):
+            call[i] = part
+        self.result = f(*call, **kwargs)
+
+    def _record(self, k: int) -> Variable:
+        try:
+            return graph.variable(self.primals[k])
+        except FastbpError as error:
+            path = self._paths()[k]
+            message = str(error).removeprefix("variable: ")
+            raise type(error)(f"{self.name}: {path}: {message}") from None
+
+    def _paths(self) -> list[str]:
+        return [
+            path
+            for i, treedef in zip(self.positions, self.treedefs, strict=True)
+            for path in treedef.paths(f"argument {i}")
+        ]
+
+    def _split(self, leaves: Sequence[Any]) -> list[Any]:
+        """Rebuild the recorded arguments' containers around other leaves."""
+        parts, start = [], 0
+        for treedef in self.treedefs:
+            parts.append(treedef.unflatten(leaves[start : start + treedef.num_leaves]))
+            start += treedef.num_leaves
+        return parts
+
+    def gather(self, leaves: Sequence[Any], single: bool) -> Any:
+        """Return derivatives in the structure of the arguments; a tuple unless `single`."""
+        parts = self._split([_like(g, x) for g, x in zip(leaves, self.primals, strict=True)])
+        return parts[0] if single else tuple(parts)
+
+
+def _positions(name: str, argnums: Any, count: int) -> list[int]:
+    positions = list(argnums) if isinstance(argnums, (tuple, list)) else [argnums]
+    for i in positions:
+        if not isinstance(i, (int, np.integer)) or isinstance(i, bool):
+            raise TypeError(f"{name}: argnums must be integers, not {i!r}")
+        if not -count <= i < count:
+            raise ValueError(f"{name}: argnums {i} for a call with {count} positional arguments")
+    positions = [int(i) % count for i in positions]
+    if len(set(positions)) != len(positions) or not positions:
+        raise ValueError(f"{name}: argnums {argnums} must name distinct arguments, at least one")
+    return positions
+
+
+def _like(g: Any, primal: Any) -> Any:
+    """Return a derivative as its primal was given: zeros for None, a scalar for a scalar."""
+    if g is None:
+        g = np.zeros(np.shape(primal.value if type(primal) is Variable else primal), _dtype(primal))
+    if type(g) is not Variable and g.ndim == 0 and not isinstance(primal, np.ndarray):
+        return g[()]
+    return g
+
+
+def _dtype(primal: Any) -> Any:
+    return primal.dtype if isinstance(primal, (Variable, np.ndarray, np.generic)) else np.float64
+
+
+def _plain(y: Any, outer: bool = False) -> Any:
+    """Return an output as an array (0-d ones as scalars); it stays a Variable if it has outer ones."""
+    if type(y) is not Variable or outer:
+        return y
+    return y.value if y.ndim else y.value[()]
+
+
+def _outputs(r: _Recorded) -> tuple[list[Any], tree.TreeDef]:
+    """Flatten what the function returned."""
+    leaves, treedef = tree.flatten(r.result)
+    for k, y in enumerate(leaves):
+        if type(y) is not Variable:
+            _numbers(y, f"{r.name}: the function's {treedef.paths('output')[k]}")
+    return leaves, treedef
+
+
+def _depends_on_outer(outputs: list[Any], r: _Recorded) -> bool:
+    return sweep.has_outer([y for y in outputs if type(y) is Variable], r.inputs)
+
+
+# ---- gradients of scalar functions ---------------------------------------------------------------
+
+
+def value_and_grad(f: Callable[..., Any], argnums: Any = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """Return a function that computes the value of `f` and its gradient.
+
+    Parameters
+    ----------
+    f : callable
+        Returns a scalar; with `has_aux`, a pair (scalar, anything).
+    argnums : int or sequence of int
+        Positional arguments to differentiate: arrays of float64 or float32, floats, or nested containers of them.
+    has_aux : bool
+        Whether `f` returns auxiliary data beside the scalar.
+
+    Returns
+    -------
+    callable
+        Takes the arguments of `f` and returns ``(value, gradient)``, or ``((value, aux), gradient)``. The gradient has
+        the structure of the argument; for several `argnums` it is a tuple.
+
+    Raises
+    ------
+    ShapeError
+        (from the returned function) If `f` does not return a scalar.
+    DTypeError
+        (from the returned function) If an argument is not of floats.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> loss = lambda p, x: np.sum((x @ p["w"] + p["b"]) ** 2)
+    >>> value, grads = bp.value_and_grad(loss)({"w": np.ones((2, 1)), "b": np.zeros(1)}, np.ones((3, 2)))
+    >>> float(value), grads["b"]
+    (12.0, array([12.]))
+    """
+    return _value_and_grad("value_and_grad", f, argnums, has_aux)
+
+
+def _value_and_grad(name: str, f: Callable[..., Any], argnums: Any, has_aux: bool) -> Callable[..., Any]:
+    single = not isinstance(argnums, (tuple, list))
+
+    def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
+        r = _Recorded(name, f, args, kwargs, argnums)
+        y, aux = _with_aux(r) if has_aux else (r.result, None)
+        _check_scalar(name, y)
+        if type(y) is not Variable:
+            value, found = y, [None] * len(r.inputs)
+        else:
+            value, shown = y, _plain(y)
+            outputs, r.result = [y], None
+            del y
+            found, outer = sweep.pull_back(outputs, [None], r.inputs, None, 0, True)
+            value = value if outer else shown
+        if has_aux:
+            value = (value, tree.map(functools.partial(_plain, outer=type(value) is Variable), aux))
+        return value, r.gather(found, single)
+
+    return _named(value_and_gradient, name, f)
+
+
+def _with_aux(r: _Recorded) -> tuple[Any, Any]:
+    if not isinstance(r.result, tuple) or len(r.result) != 2:
+        raise TypeError(f"{r.name}: with has_aux the function must return a pair, not {type(r.result).__name__}")
+    return r.result
+
+
+def _check_scalar(name: str, y: Any) -> None:
+    value = y.value if type(y) is Variable else y
+    if isinstance(value, (list, tuple, dict)) or value is None:
+        raise ShapeError(f"{name}: the function must return a scalar, not a {type(value).__name__}")
+    array = _numbers(value, f"{name}: the function's output")
+    if array.size != 1:
+        raise ShapeError(
+            f"{name}: the function must return a scalar, not an array of shape {array.shape}; "
+            "use jacobian, vjp or elementwise_grad"
+        )
+
+
+def grad(f: Callable[..., Any], argnums: Any = 0, has_aux: bool = False) -> Callable[..., Any]:
+    """Return a function that computes the gradient of `f`.
+
+    Parameters and errors as for `value_and_grad`.
+
+    Returns
+    -------
+    callable
+        Takes the arguments of `f` and returns the gradient, or ``(gradient, aux)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> bp.grad(lambda x: np.sum(x**3))(np.array([1.0, 2.0]))
+    array([ 3., 12.])
+    >>> bp.grad(bp.grad(lambda x: x**3))(2.0)
+    np.float64(12.0)
+    """
+    both = _value_and_grad("grad", f, argnums, has_aux)
+
+    def gradient(*args: Any, **kwargs: Any) -> Any:
+        value, found = both(*args, **kwargs)
+        return (found, value[1]) if has_aux else found
+
+    return _named(gradient, "grad", f)
+
+
+def elementwise_grad(f: Callable[..., Any], argnums: Any = 0) -> Callable[..., Any]:
+    """Return a function that computes the derivative of an elementwise function at every element.
+
+    It sums the columns of the Jacobian; if each output element depends on one input element only, that is the
+    derivative.
+
+    Parameters
+    ----------
+    f : callable
+        Returns an array of any shape.
+    argnums : int or sequence of int
+        As for `grad`.
+
+    Returns
+    -------
+    callable
+        Takes the arguments of `f` and returns an array of the shape of the differentiated argument.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> bp.elementwise_grad(np.sin)(np.zeros(3))
+    array([1., 1., 1.])
+    """
+    single = not isinstance(argnums, (tuple, list))
+
+    def derivative(*args: Any, **kwargs: Any) -> Any:
+        r = _Recorded("elementwise_grad", f, args, kwargs, argnums)
+        leaves, _ = _outputs(r)
+        outputs = [y for y in leaves if type(y) is Variable]
+        found = sweep.reverse(outputs, [np.ones(y.shape, y.dtype) for y in outputs], r.inputs, None)
+        return r.gather(found, single)
+
+    return _named(derivative, "elementwise_grad", f)
+
+
+def _named(g: Callable[..., Any], name: str, f: Any) -> Callable[..., Any]:
+    """Give a derived function a name and a docstring that lead back to `f`."""
+    inner = getattr(f, "__name__", type(f).__name__)
+    g.__name__ = g.__qualname__ = f"{name}({inner})"
+    g.__doc__ = f"fastbp.{name} of {inner}.\n\n{getattr(f, '__doc__', None) or ''}"
+    return g
+
+
+# ---- products with Jacobians ---------------------------------------------------------------------
+
+
+def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+    """Evaluate `f` and return its pullback.
+
+    Parameters
+    ----------
+    f : callable
+        Returns an array or a nested container of arrays.
+    *primals
+        Its arguments: arrays, floats, or nested containers of them.
+
+    Returns
+    -------
+    out
+        ``f(*primals)``.
+    vjp_fn : callable
+        ``vjp_fn(cotangent) -> tuple``, one cotangent for each primal; may be called any number of times. The cotangent
+        has the structure and shapes of `out`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> out, pullback = bp.vjp(np.multiply, np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+    >>> pullback(np.ones(2))
+    (array([3., 4.]), array([1., 2.]))
+    """
+    r = _Recorded("vjp", f, primals, {}, tuple(range(len(primals))))
+    leaves, treedef = _outputs(r)
+    outer = _depends_on_outer(leaves, r)
+
+    def pullback(cotangent: Any) -> tuple[Any, ...]:
+        given = treedef.leaves_of(cotangent, "cotangent")
+        checked = [_cotangent("vjp", "a cotangent", g, y) for g, y in zip(given, leaves, strict=True)]
+        pairs = [(y, g) for y, g in zip(leaves, checked, strict=True) if type(y) is Variable]
+        recorded = outer or any(type(g) is Variable for g in checked)
+        found = sweep.reverse([y for y, _ in pairs], [g for _, g in pairs], r.inputs, recorded)
+        return r.gather(found, False)
+
+    return treedef.unflatten([_plain(y, outer) for y in leaves]), pullback
+
+
+def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
+    """Evaluate `f` and return its pushforward.
+
+    Parameters
+    ----------
+    f : callable
+    *primals
+        As for `vjp`.
+
+    Returns
+    -------
+    out
+        ``f(*primals)``.
+    jvp_fn : callable
+        ``jvp_fn(*tangents)``: the directional derivative, in the structure of `out`. One tangent for each primal, of its
+        structure and shapes; may be called any number of times.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> out, pushforward = bp.linearize(np.square, np.array([1.0, 2.0]))
+    >>> pushforward(np.array([1.0, 0.0]))
+    array([2., 0.])
+    """
+    return _linearize("linearize", f, primals)
+
+
+def _linearize(name: str, f: Callable[..., Any], primals: Sequence[Any]) -> tuple[Any, Callable[..., Any]]:
+    r = _Recorded(name, f, tuple(primals), {}, tuple(range(len(primals))))
+    leaves, treedef = _outputs(r)
+    outer = _depends_on_outer(leaves, r)
+    outputs = [y for y in leaves if type(y) is Variable]
+
+    def pushforward(*tangents: Any) -> Any:
+        if len(tangents) != len(r.treedefs):
+            raise ShapeError(f"{name}: {len(tangents)} tangents for {len(r.treedefs)} primals")
+        given = [
+            t
+            for treedef, part, i in zip(r.treedefs, tangents, r.positions, strict=True)
+            for t in treedef.leaves_of(part, f"tangent {i}")
+        ]
+        checked = [_tangent(name, t, x) for t, x in zip(given, r.inputs, strict=True)]
+        recorded = outer or any(type(t) is Variable for t in checked)
+        found = iter(sweep.forward(outputs, r.inputs, checked, recorded))
+        return treedef.unflatten([_like(next(found) if type(y) is Variable else None, _plain(y)) for y in leaves])
+
+    return treedef.unflatten([_plain(y, outer) for y in leaves]), pushforward
+
+
+def _tangent(name: str, t: Any, x: Variable) -> Any:
+    if type(t) is not Variable:
+        t = _numbers(t, f"{name}: a tangent")
+    if t.shape != x.shape:
+        raise ShapeError(f"{name}: a tangent has shape {t.shape}, its primal has shape {x.shape}")
+    return t
+
+
+def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+    """Evaluate `f` and its directional derivative.
+
+    Parameters
+    ----------
+    f : callable
+    primals, tangents : sequence
+        Arguments and directions, of the same structures and shapes.
+
+    Returns
+    -------
+    out, out_dot
+        ``f(*primals)`` and its derivative along `tangents`, of the same structure.
+
+    Raises
+    ------
+    ShapeError
+        If a tangent has another shape than its primal.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> bp.jvp(np.sin, (0.0,), (2.0,))
+    (np.float64(0.0), np.float64(2.0))
+    """
+    for what, value in (("primals", primals), ("tangents", tangents)):
+        if not isinstance(value, (tuple, list)):
+            raise TypeError(f"jvp: {what} must be a tuple or list, not a {type(value).__name__}")
+    out, pushforward = _linearize("jvp", f, primals)
+    return out, pushforward(*tangents)
+
+
+def hvp(f: Callable[..., Any], x: Any, v: Any) -> Any:
+    """Return the product of the Hessian of a scalar function with a vector, forward over reverse.
+
+    Parameters
+    ----------
+    f : callable
+        A scalar function of one argument.
+    x, v : array or nested container of arrays
+        Point and direction, of the same structure and shapes.
+
+    Returns
+    -------
+    The structure of `x`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> bp.hvp(lambda x: np.sum(x**3), np.array([1.0, 2.0]), np.array([1.0, 1.0]))
+    array([ 6., 12.])
+    """
+    return jvp(grad(f), (x,), (v,))[1]
+
+
+# ---- whole Jacobians -----------------------------------------------------------------------------
+
+
+def jacobian(f: Callable[..., Any], argnums: Any = 0, mode: str = "auto") -> Callable[..., Any]:
+    """Return a function that computes the Jacobian of `f`.
+
+    Parameters
+    ----------
+    f : callable
+        Returns an array or a nested container of arrays.
+    argnums : int or sequence of int
+        As for `grad`.
+    mode : {"auto", "reverse", "forward"}
+        Sweep direction; "auto" takes reverse if there are no more outputs than inputs.
+
+    Returns
+    -------
+    callable
+        Takes the arguments of `f`; returns an array of shape ``out.shape + in.shape``. For containers: the structure of the
+        output with, in place of each leaf, the structure of the argument (a tuple for several `argnums`).
+
+    Notes
+    -----
+    The sweep carries a block of many (co)tangents at once, so that Jacobians of matrix products are matrix products. A
+    block is as large as fits into 32 MiB for the largest intermediate array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> bp.jacobian(lambda x: x[1:] * x[:-1])(np.array([1.0, 2.0, 3.0]))
+    array([[2., 1., 0.],
+           [0., 3., 2.]])
+    """
+    if mode not in ("auto", "reverse", "forward"):
+        raise ValueError(f'jacobian: mode must be "auto", "reverse" or "forward", not {mode!r}')
+    return _jacobian("jacobian", f, argnums, mode)
+
+
+def _jacobian(name: str, f: Callable[..., Any], argnums: Any, mode: str) -> Callable[..., Any]:
+    single = not isinstance(argnums, (tuple, list))
+
+    def jacobian_of(*args: Any, **kwargs: Any) -> Any:
+        r = _Recorded(name, f, args, kwargs, argnums)
+        leaves, treedef = _outputs(r)
+        outer = _depends_on_outer(leaves, r)
+        n_out = sum(np.size(_plain(y)) for y in leaves)
+        n_in = sum(x.size for x in r.inputs)
+        forward = mode == "forward" or (mode == "auto" and n_out > n_in)
+        rows = _by_columns(leaves, r.inputs, outer) if forward else [_by_rows(y, r.inputs, outer) for y in leaves]
+        return treedef.unflatten([_gathered(r, row, single) for row in rows])
+
+    return _named(jacobian_of, name, f)
+
+
+def _gathered(r: _Recorded, row: list[Any], single: bool) -> Any:
+    parts = r._split([j if type(j) is Variable or j.ndim else j[()] for j in row])
+    return parts[0] if single else tuple(parts)
+
+
+def _by_rows(y: Any, inputs: list[Variable], recorded: bool) -> list[Any]:
+    """Jacobians of one output with respect to all inputs, by reverse sweeps of blocks of unit cotangents."""
+    shape = np.shape(_plain(y))
+    blocks: list[list[Any]] = [[] for _ in inputs]
+    if type(y) is Variable:
+        for seeds in _unit_blocks(y, [y], inputs):
+            found = sweep.reverse([y], [seeds], inputs, recorded, 1)
+            for parts, x, g in zip(blocks, inputs, found, strict=True):
+                parts.append(np.zeros((len(seeds), *x.shape), x.dtype) if g is None else g)
+    return [
+        np.reshape(_joined(parts), shape + x.shape) if parts else np.zeros(shape + x.shape, x.dtype)
+        for parts, x in zip(blocks, inputs, strict=True)
+    ]
+
+
+def _by_columns(leaves: list[Any], inputs: list[Variable], recorded: bool) -> list[list[Any]]:
+    """Jacobians of all outputs with respect to all inputs, by forward sweeps of blocks of unit tangents."""
+    outputs = [y for y in leaves if type(y) is Variable]
+    table: list[list[Any]] = [[] for _ in leaves]
+    for k, x in enumerate(inputs):
+        blocks: list[list[Any]] = [[] for _ in outputs]
+        for seeds in _unit_blocks(x, outputs, inputs):
+            tangents: list[Any] = [None] * len(inputs)
+            tangents[k] = seeds
+            found = sweep.forward(outputs, inputs, tangents, recorded, 1)
+            for parts, y, t in zip(blocks, outputs, found, strict=True):
+                parts.append(np.zeros((len(seeds), *y.shape), y.dtype) if t is None else t)
+        columns = iter(blocks)
+        for row, y in zip(table, leaves, strict=True):
+            parts = next(columns) if type(y) is Variable else []
+            row.append(_from_columns(parts, np.shape(_plain(y)), x))
+    return table
+
+
+def _from_columns(parts: list[Any], shape: tuple[int, ...], x: Variable) -> Any:
+    """Turn tangents, one for each element of `x`, into a Jacobian of shape ``shape + x.shape``."""
+    if not parts:
+        return np.zeros(shape + x.shape, x.dtype)
+    columns = _joined(parts)
+    moved = np.transpose(columns, (*range(1, len(shape) + 1), 0))
+    jac = np.reshape(moved, shape + x.shape)
+    return jac if type(jac) is Variable else np.ascontiguousarray(jac)
+
+
+def _joined(parts: list[Any]) -> Any:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _unit_blocks(end: Variable, outputs: list[Any], inputs: list[Variable]) -> Any:
+    """Yield the unit vectors of the space of `end`, in blocks along a leading axis."""
+    largest = max(1, sweep.largest(outputs, inputs)) * end.dtype.itemsize
+    count = int(max(1, min(end.size, BLOCK_BYTES // largest)))
+    for start in range(0, end.size, count):
+        stop = min(start + count, end.size)
+        seeds = np.zeros((stop - start, end.size), end.dtype)
+        seeds[np.arange(stop - start), np.arange(start, stop)] = 1.0
+        yield seeds.reshape((stop - start, *end.shape))
+
+
+def hessian(f: Callable[..., Any], argnums: Any = 0) -> Callable[..., Any]:
+    """Return a function that computes the Hessian of a scalar function: blocks of tangents over a recorded gradient.
+
+    Parameters
+    ----------
+    f : callable
+        Returns a scalar.
+    argnums : int
+        The argument to differentiate twice; it may be a nested container.
+
+    Returns
+    -------
+    callable
+        Takes the arguments of `f`; returns an array of shape ``in.shape + in.shape``, for containers nested in themselves.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> bp.hessian(lambda x: x[0] ** 2 * x[1])(np.array([1.0, 3.0]))
+    array([[6., 2.],
+           [2., 0.]])
+    """
+    return _jacobian("hessian", grad(f, argnums), argnums, "forward")
+
+
+def stop_gradient(x: Any) -> Any:
+    """Return the values of `x` as constants: no derivative flows through them.
+
+    Parameters
+    ----------
+    x : Variable, array, or nested container of them
+
+    Returns
+    -------
+    Read-only arrays in place of the Variables; everything else unchanged.
+
+    Examples
+    --------
+    >>> import fastbp as bp
+    >>> bp.grad(lambda x: x * bp.stop_gradient(x))(3.0)
+    np.float64(3.0)
+    """
+    return tree.map(_constant, x)
+
+
+def _constant(x: Any) -> Any:
+    if type(x) is not Variable:
+        return x
+    view = x.value.view()
+    view.flags.writeable = False
+    return view
