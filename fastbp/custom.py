@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastbp import tree
-from fastbp._core import graph, sweep
+from fastbp._core import graph, sweep, tape
 from fastbp._core.graph import Op, Variable
 from fastbp.errors import ShapeError
 
@@ -122,7 +122,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         since = graph.current_id()
         _, outputs, out_def = call.run([leaves[k].value for k in moving])
         recorded = [y for y in outputs if type(y) is Variable]
-        call.closed_over = sweep.frontier(recorded, since)
+        call.closed_over = tape.frontier(recorded, since)
         if not recorded or not (moving or call.closed_over):
             return out_def.unflatten(outputs)
         packed = call.op(_packed(recorded))(*[leaves[k] for k in moving], *call.closed_over)

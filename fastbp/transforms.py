@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastbp import tree
-from fastbp._core import graph, sweep
+from fastbp._core import graph, sweep, tape
 from fastbp._core.graph import Variable
 from fastbp.errors import DTypeError, FastbpError, ShapeError, UnconnectedError
 
@@ -250,7 +250,7 @@ def _outputs(r: _Recorded) -> tuple[list[Any], tree.TreeDef]:
 
 
 def _depends_on_outer(outputs: list[Any], r: _Recorded) -> bool:
-    return sweep.has_outer([y for y in outputs if type(y) is Variable], r.inputs)
+    return tape.has_outer([y for y in outputs if type(y) is Variable], r.inputs)
 
 
 # ---- gradients of scalar functions ---------------------------------------------------------------
@@ -675,7 +675,7 @@ def _joined(parts: list[Any]) -> Any:
 
 def _unit_blocks(end: Variable, outputs: list[Any], inputs: list[Variable]) -> Any:
     """Yield the unit vectors of the space of `end`, in blocks along a leading axis."""
-    largest = max(1, sweep.largest(outputs, inputs)) * end.dtype.itemsize
+    largest = max(1, tape.largest(outputs, inputs)) * end.dtype.itemsize
     count = int(max(1, min(end.size, BLOCK_BYTES // largest)))
     for start in range(0, end.size, count):
         stop = min(start + count, end.size)

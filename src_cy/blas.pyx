@@ -87,7 +87,7 @@ cdef inline bint _fits(Py_ssize_t x) noexcept nogil:
 # other threads is out of reach.
 
 cdef enum:
-    THREADED_LEVEL3 = 1 << 17  # multiplications
+    THREADED_LEVEL3 = 131072  # multiplications
     THREADED_LEVEL2 = 4096  # elements of the matrix
     THREADED_LEVEL1 = 4096  # elements of the vector
 
@@ -427,7 +427,7 @@ cdef object _new_out(str op, tuple shape, cnp.ndarray like, double beta):
 
 cdef int _check_status(str op, int status) except -1:
     if status == TOO_LARGE:
-        raise OverflowError(f"{op}: a size or stride is above BLAS's largest integer, {BLAS_INT_MAX}")
+        raise OverflowError(f"{op}: a size or stride is above {BLAS_INT_MAX}, BLAS's limit")
     if status != OK:
         raise ValueError(f"{op}: a leading dimension or increment is not valid")
     return 0
@@ -684,11 +684,12 @@ def _set_tiny_level(int limit):
 def _time_raw_pair(Py_ssize_t n, Py_ssize_t repeats):
     """Time the two raw dgemm of a matmul's vjp, ``g @ b.T`` and ``a.T @ g``, in seconds a pair.
 
-    The peer of `matmul_vjp`: outputs preallocated, no checks, no GIL. Matrices are (n, n) of float64.
+    The peer of `matmul_vjp`: float64, (n, n), outputs preallocated, no checks, no GIL.
     """
     if not 1 <= n <= 1 << 15 or repeats < 1:
-        raise ValueError(f"_time_raw_pair: need 1 <= n <= 32768 and repeats >= 1, got {n}, {repeats}")
-    cdef cnp.ndarray data = np.random.default_rng(0).standard_normal((5, n, n))
+        raise ValueError(f"_time_raw_pair: need 1 <= n <= 32768, repeats >= 1, got {n}, {repeats}")
+    rng = np.random.default_rng(0)
+    cdef cnp.ndarray data = rng.standard_normal((5, n, n))
     cdef double *g = <double *>cnp.PyArray_DATA(data)
     cdef double *b = g + n * n
     cdef double *a = b + n * n

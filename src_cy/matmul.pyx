@@ -1,9 +1,9 @@
 """Matrix products and their vector-Jacobian products for every operand shape of ``np.matmul``.
 
-Two matrices go straight to gemm (``_product_2d``). Everything else, forward or backward, is described
-as one batched product of strided matrices and solved in ``strided.pyx``. Operands that BLAS cannot
-read where they are (strides that are negative, zero or not 1 in either axis, foreign byte order, no
-alignment) are copied first.
+Two matrices go straight to gemm (``_product_2d``). Everything else, forward or backward, is
+described as one batched product of strided matrices and solved in ``strided.pyx``. Operands that
+BLAS cannot read where they are (strides that are negative, zero or not 1 in either axis, foreign
+byte order, no alignment) are copied first.
 """
 
 cimport numpy as cnp
@@ -158,9 +158,7 @@ cdef cnp.ndarray _output(cnp.npy_intp *shape, int ndim, int typenum, object into
         raise TypeError(f"matmul: into must be an array, got {type(into).__name__}")
     out = into
     if cnp.PyArray_TYPE(out) != typenum or not cnp.PyArray_ISCARRAY(out):
-        raise ValueError(
-            f"matmul: into must be writable, C-contiguous and of the result's dtype, got {into.dtype}"
-        )
+        raise ValueError("matmul: into must be writable, C-contiguous and of the operands' dtype")
     if cnp.PyArray_NDIM(out) != ndim:
         raise ShapeError(f"matmul: into has shape {into.shape}, the result {ndim} axes")
     for i in range(ndim):
@@ -359,7 +357,7 @@ cdef int _start_vjp(Product *p, Shapes *s, cnp.ndarray g, int lead) except -1:
     if not ok:
         want = tuple([shape[i] for i in range(ndim)])
         raise ShapeError(
-            f"matmul: cotangent g of shape {(<object>g).shape} does not fit the product of shape {want}"
+            f"matmul: g of shape {(<object>g).shape} does not fit the product of shape {want}"
             + (" behind one leading axis" if lead else "")
         )
     p.ndim = s.ndim + lead
@@ -435,7 +433,7 @@ def matmul_vjp(g, a, b):
     Raises
     ------
     ShapeError
-        If ``np.matmul`` refuses the shapes of `a` and `b`, or `g` has another shape than their product.
+        If ``np.matmul`` refuses the shapes of `a` and `b`, or `g` has not their product's shape.
     DTypeError
         If an argument is neither float32 nor float64.
 
@@ -470,10 +468,10 @@ def matmul_vjp(g, a, b):
 
 
 def matmul_vjp_a(g, b, tuple a_shape not None, int lead=0):
-    """Return the cotangent of `a` in ``a @ b``; with ``lead=1``, for each of ``g[0], g[1], ...``."""
+    """Return the cotangent of `a` in ``a @ b``; with ``lead=1``, of each ``g[0], g[1], ...``."""
     return c_matmul_vjp_a(_as_float(g, "g"), _as_float(b, "b"), a_shape, lead, None)
 
 
 def matmul_vjp_b(g, a, tuple b_shape not None, int lead=0):
-    """Return the cotangent of `b` in ``a @ b``; with ``lead=1``, for each of ``g[0], g[1], ...``."""
+    """Return the cotangent of `b` in ``a @ b``; with ``lead=1``, of each ``g[0], g[1], ...``."""
     return c_matmul_vjp_b(_as_float(g, "g"), _as_float(a, "a"), b_shape, lead, None)

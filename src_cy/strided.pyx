@@ -154,9 +154,9 @@ cdef int _run(Product *p, floating beta) noexcept nogil:
             c += p.c.batch[i]
             if index[i] < p.dims[i]:
                 break
-            a -= p.a.batch[i] * index[i]
-            b -= p.b.batch[i] * index[i]
-            c -= p.c.batch[i] * index[i]
+            a += -index[i] * p.a.batch[i]
+            b += -index[i] * p.b.batch[i]
+            c += -index[i] * p.c.batch[i]
             index[i] = 0
             i -= 1
         if i < 0:

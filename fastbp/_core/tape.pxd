@@ -1,4 +1,4 @@
-"""Sweeps over the recorded graph: nodes between named ends in topological order, visited backward or forward."""
+"""The nodes between named ends of the graph, in topological order."""
 
 from fastbp._core.graph cimport Node
 
@@ -10,3 +10,9 @@ cdef class Tape:
     cdef Py_ssize_t n_parents, room, parent_room
     cdef readonly bint outer    # the graph goes on beyond the inputs, to Variables older than all of them
     cdef Py_ssize_t add(self, Node node, bint end, long long stamp) except -1
+
+cdef Tape collect(list outputs, list inputs)            # lists of Node
+cdef object node_dtype(Node node)
+# Position of a node on a tape that was just collected, -1 where no path leads to it. Read all positions before Python
+# code runs: a nested sweep may overwrite the nodes' scratch fields.
+cdef Py_ssize_t position_of(Tape tape, Node node) noexcept

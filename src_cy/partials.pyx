@@ -1,0 +1,89 @@
+"""From partial derivatives to programs: what an elementwise operation's rules read, and its compiled sweeps.
+
+An elementwise operation states ``partial(ans, *operands)`` for each operand. Traced with symbols, these expressions
+become the programs of its VJP (for any set of operands that need a cotangent) and of its JVP.
+"""
+
+import numpy as np
+
+from fastbp._core.program import Trace, compile_program
+
+
+cdef enum:
+    SAVES_ANS = 1 << 30
+
+
+def _trace(partials):
+    """Trace the partials; return the trace and their values. Its inputs: the operands, then the answer."""
+    trace = Trace()
+    operands = [trace.input() for _ in partials]
+    ans = trace.input()
+    return trace, [trace.lift(p(ans, *operands)) for p in partials]
+
+
+def analyse(partials, nin):
+    """Return the partials that are constants (None for the others), and a bit mask of what each one reads."""
+    trace, values = _trace(partials)
+    masks = []
+    for p in values:
+        mask = 0
+        for k in trace.depends(p):
+            mask |= SAVES_ANS if k == nin else 1 << k
+        masks.append(mask)
+    return tuple([trace.constant(p) for p in values]), masks
+
+
+def compile_forward(forward, nin, typenum):
+    """Compile the value; `forward` is a ufunc, an expression, or the name of a kernel."""
+    trace = Trace()
+    operands = [trace.input() for _ in range(nin)]
+    if isinstance(forward, (str, np.ufunc)):
+        ans = trace.call(forward, *operands)
+    else:
+        ans = trace.lift(forward(*operands))
+    return compile_program(trace, [ans], typenum)
+
+
+def compile_pull(partials, constants, needs, accumulates, typenum):
+    """Compile the cotangents of the operands in the bit mask `needs`.
+
+    Inputs: operands, answer, g, then a buffer for each operand in `accumulates`. Outputs: these buffers with the
+    cotangents added, then new arrays for the other operands. An operand whose partial is one has no new array: its
+    cotangent is `g` itself.
+    """
+    trace, values = _trace(partials)
+    g = trace.input()
+    added, fresh = [], []
+    for i, (p, c) in enumerate(zip(values, constants)):
+        if not needs >> i & 1:
+            continue
+        if accumulates >> i & 1:
+            acc = trace.input()
+            if c == 1:
+                added.append(trace.call(np.add, acc, g))
+            elif c == -1:
+                added.append(trace.call(np.subtract, acc, g))
+            else:
+                added.append(trace.call("mulz_add", acc, g, p))
+        elif c == -1:
+            fresh.append(trace.call(np.negative, g))
+        elif c != 1:
+            fresh.append(trace.call("mulz", g, p))
+    return compile_program(trace, added + fresh, typenum)
+
+
+def compile_push(partials, constants, moving, typenum):
+    """Compile the tangent of the answer. Inputs: operands, answer, the tangents of the operands in `moving`."""
+    trace, values = _trace(partials)
+    total = None
+    for i, (p, c) in enumerate(zip(values, constants)):
+        if not moving >> i & 1:
+            continue
+        t = trace.input()
+        if total is None:
+            total = t if c == 1 else trace.call("mulz", t, p)
+        elif c == 1:
+            total = trace.call(np.add, total, t)
+        else:
+            total = trace.call("mulz_add", total, t, p)
+    return compile_program(trace, [total], typenum)

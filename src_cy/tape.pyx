@@ -1,0 +1,177 @@
+"""Collecting the nodes between named ends of the graph into a flat tape, in topological order.
+
+One iterative walk (chains may be long), during which no Python code runs: so sweeps may nest and share nodes, although
+the walk leaves its marks in them.
+"""
+
+from cpython.object cimport PyObject
+from libc.stdlib cimport free, realloc
+
+cimport numpy as cnp
+from fastbp._core.graph cimport Node, Variable, make_variable, parent_count, parent_of
+
+import numpy as np
+
+cnp.import_array()
+
+cdef long long _last_stamp = 0
+
+
+cdef class Tape:
+    def __cinit__(self):
+        self.nodes = []
+
+    def __dealloc__(self):
+        free(self.first)
+        free(self.parents)
+
+    cdef Py_ssize_t add(self, Node node, bint end, long long stamp) except -1:
+        """Append a node whose parents are all there, if (co)tangents reach it."""
+        cdef Py_ssize_t k, n = parent_count(node), position
+        cdef bint reached = end
+        cdef Node parent
+        cdef void *block
+        if self.count == self.room:
+            self.room = 2 * self.room + 64
+            block = realloc(self.first, self.room * sizeof(Py_ssize_t))
+            if block == NULL:
+                raise MemoryError
+            self.first = <Py_ssize_t *> block
+        if self.n_parents + n > self.parent_room:
+            self.parent_room = 2 * self.parent_room + n + 128
+            block = realloc(self.parents, self.parent_room * sizeof(Py_ssize_t))
+            if block == NULL:
+                raise MemoryError
+            self.parents = <Py_ssize_t *> block
+        self.first[self.count] = self.n_parents
+        for k in range(n):
+            parent = parent_of(node, k)
+            position = -1
+            if parent is not None and parent.stamp == stamp:
+                position = parent.position
+            self.parents[self.n_parents] = position
+            self.n_parents += 1
+            if position >= 0:
+                reached = True
+        node.position = -1
+        if reached:
+            node.position = self.count
+            self.nodes.append(node)
+            self.count += 1
+        else:
+            self.n_parents -= n
+        return 0
+
+
+cdef struct Frame:
+    PyObject *node
+    Py_ssize_t next
+
+
+cdef Tape collect(list outputs, list inputs):
+    """Return the nodes on paths from `inputs` to `outputs`. Walks on an explicit stack: chains may be long."""
+    global _last_stamp
+    cdef Tape tape = Tape.__new__(Tape)
+    cdef Frame *stack = NULL
+    cdef void *block
+    cdef Py_ssize_t depth, room = 0, k, n
+    cdef long long stamp, oldest = 0
+    cdef Node node, parent
+    _last_stamp += 1
+    stamp = _last_stamp
+    for node in inputs:
+        if oldest == 0 or node.id < oldest:
+            oldest = node.id
+        node.end_stamp = stamp
+    try:
+        for node in outputs:
+            if node is None or node.stamp == stamp or node.id < oldest:
+                if node is not None and node.id < oldest:
+                    tape.outer = True
+                continue
+            depth = 0
+            while True:
+                # Enter `node`.
+                if depth == room:
+                    room = 2 * room + 256
+                    block = realloc(stack, room * sizeof(Frame))
+                    if block == NULL:
+                        raise MemoryError
+                    stack = <Frame *> block
+                node.stamp = stamp
+                stack[depth].node = <PyObject *> node
+                stack[depth].next = 0
+                depth += 1
+                # Leave every node whose parents are done; stop at the next parent to enter.
+                while depth > 0:
+                    node = <Node> stack[depth - 1].node
+                    n = parent_count(node)
+                    parent = None
+                    for k in range(stack[depth - 1].next, n):
+                        parent = parent_of(node, k)
+                        if parent is not None and parent.stamp != stamp:
+                            if parent.id >= oldest:
+                                stack[depth - 1].next = k + 1
+                                break
+                            tape.outer = True
+                        parent = None
+                    if parent is not None:
+                        node = parent
+                        break
+                    tape.add(node, node.end_stamp == stamp, stamp)
+                    depth -= 1
+                if depth == 0:
+                    break
+    finally:
+        free(stack)
+    return tape
+
+
+cdef object node_dtype(Node node):
+    return np.dtype("f8") if node.typenum == cnp.NPY_DOUBLE else np.dtype("f4")
+
+
+cdef Py_ssize_t position_of(Tape tape, Node node) noexcept:
+    cdef Py_ssize_t p = node.position
+    return p if 0 <= p < tape.count and <Node> tape.nodes[p] is node else -1
+
+
+def has_outer(list outputs, list inputs):
+    """Say whether outputs also depend on Variables recorded before all inputs, which a result then depends on too."""
+    return collect([(<Variable> y).node for y in outputs], [(<Variable> x).node for x in inputs]).outer
+
+
+def largest(list outputs, list inputs):
+    """Return the number of elements of the largest array on the paths from inputs to outputs."""
+    cdef Tape tape = collect([(<Variable> y).node for y in outputs], [(<Variable> x).node for x in inputs])
+    cdef Node node
+    cdef Py_ssize_t size, most = 0
+    for node in tape.nodes:
+        size = 1
+        for n in node.shape:
+            size *= n
+        most = max(most, size)
+    return most
+
+
+def frontier(list outputs, long long since):
+    """Return the Variables recorded up to node `since` that outputs recorded later depend on directly.
+
+    They stand for what a function reads from its surroundings; instead of their values they hold zeros.
+    """
+    cdef list stack = [(<Variable> y).node for y in outputs], found = []
+    cdef set seen = set()
+    cdef Node node, parent
+    cdef Py_ssize_t k
+    while stack:
+        node = stack.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if node.id <= since:
+            # A zero broadcast to the shape takes no memory; sweeps read only the node.
+            found.append(make_variable(np.broadcast_to(np.zeros((), node_dtype(node)), node.shape), node))
+            continue
+        for k in range(parent_count(node)):
+            stack.append(parent_of(node, k))
+    return found

@@ -1,0 +1,424 @@
+# The Variable: operators, in-place operations and NumPy's protocols. Included by graph.pyx, because
+# recording and its handle need each other's types.
+
+cdef bint _operand_ok(object x) noexcept:
+    """Whether an operator can take `x`; otherwise its own reflected method has a say."""
+    return (type(x) is Variable or cnp.PyArray_Check(x) or isinstance(x, (int, float, np.generic, list, tuple)))
+
+
+@cython.final
+@cython.freelist(512)
+cdef class Variable:
+    """A value whose history is recorded: an array together with its place in the graph.
+
+    Made by `fastbp.variable`, and by every operation on Variables. It behaves as an ndarray in NumPy code: operators,
+    indexing, methods, ufuncs and NumPy functions are computed at once and recorded.
+
+    Attributes
+    ----------
+    value : ndarray of float64 or float32
+        The array itself. Do not write into it: recorded operations may have kept it.
+    name : str or None
+        Shown by ``repr``.
+    """
+
+    __array_priority__ = 1000.0
+
+    @property
+    def shape(self):
+        return self.node.shape
+
+    @property
+    def dtype(self):
+        return (<object> self.value).dtype
+
+    @property
+    def ndim(self):
+        return cnp.PyArray_NDIM(self.value)
+
+    @property
+    def size(self):
+        return cnp.PyArray_SIZE(self.value)
+
+    @property
+    def nbytes(self):
+        return cnp.PyArray_NBYTES(self.value)
+
+    @property
+    def itemsize(self):
+        return cnp.PyArray_ITEMSIZE(self.value)
+
+    @property
+    def T(self):
+        return _hooks["transpose"](self)
+
+    @property
+    def mT(self):
+        return _hooks["matrix_transpose"](self)
+
+    @property
+    def real(self):
+        return self
+
+    @property
+    def flat(self):
+        return iter(_hooks["ravel"](self))
+
+    @property
+    def node_id(self):
+        """Number of the node in the order of recording; parents have smaller numbers."""
+        return self.node.id
+
+    def item(self, *args):
+        """Return one element as a Python float; this leaves the graph."""
+        return (<object> self.value).item(*args)
+
+    def tolist(self):
+        """Return the values as nested lists of Python floats; this leaves the graph."""
+        return (<object> self.value).tolist()
+
+    def __add__(self, other):
+        return call_elementwise(ADD, (self, other)) if _operand_ok(other) else NotImplemented
+
+    def __radd__(self, other):
+        return call_elementwise(ADD, (other, self)) if _operand_ok(other) else NotImplemented
+
+    def __sub__(self, other):
+        return call_elementwise(SUBTRACT, (self, other)) if _operand_ok(other) else NotImplemented
+
+    def __rsub__(self, other):
+        return call_elementwise(SUBTRACT, (other, self)) if _operand_ok(other) else NotImplemented
+
+    def __mul__(self, other):
+        return call_elementwise(MULTIPLY, (self, other)) if _operand_ok(other) else NotImplemented
+
+    def __rmul__(self, other):
+        return call_elementwise(MULTIPLY, (other, self)) if _operand_ok(other) else NotImplemented
+
+    def __truediv__(self, other):
+        return call_elementwise(DIVIDE, (self, other)) if _operand_ok(other) else NotImplemented
+
+    def __rtruediv__(self, other):
+        return call_elementwise(DIVIDE, (other, self)) if _operand_ok(other) else NotImplemented
+
+    def __mod__(self, other):
+        return call_elementwise(<Op> _hooks["remainder"], (self, other)) if _operand_ok(other) else NotImplemented
+
+    def __rmod__(self, other):
+        return call_elementwise(<Op> _hooks["remainder"], (other, self)) if _operand_ok(other) else NotImplemented
+
+    def __floordiv__(self, other):
+        return np.floor_divide(self, other) if _operand_ok(other) else NotImplemented
+
+    def __rfloordiv__(self, other):
+        return np.floor_divide(other, self) if _operand_ok(other) else NotImplemented
+
+    def __divmod__(self, other):
+        return (self // other, self % other) if _operand_ok(other) else NotImplemented
+
+    def __rdivmod__(self, other):
+        return (other // self, other % self) if _operand_ok(other) else NotImplemented
+
+    def __pow__(self, other, modulo):
+        if modulo is not None:
+            raise TypeError("pow: a modulus is not supported for Variables")
+        if not _operand_ok(other):
+            return NotImplemented
+        if type(other) is int or type(other) is float:
+            if other == 2:
+                return _hooks["square"](self)
+            if other == 1:
+                return _hooks["positive"](self)
+            if other == 0.5:
+                return _hooks["sqrt"](self)
+        return call_elementwise(<Op> _hooks["power"], (self, other))
+
+    def __rpow__(self, other, modulo):
+        return call_elementwise(<Op> _hooks["power"], (other, self)) if _operand_ok(other) else NotImplemented
+
+    def __matmul__(self, other):
+        return _hooks["matmul"](self, other) if _operand_ok(other) else NotImplemented
+
+    def __rmatmul__(self, other):
+        return _hooks["matmul"](other, self) if _operand_ok(other) else NotImplemented
+
+    def __neg__(self):
+        return call_elementwise(<Op> _hooks["negative"], (self,))
+
+    def __pos__(self):
+        return call_elementwise(<Op> _hooks["positive"], (self,))
+
+    def __abs__(self):
+        return call_elementwise(<Op> _hooks["absolute"], (self,))
+
+    # In place: the handle gets a new array and node; the arrays themselves are never written.
+
+    cdef object _become(self, object other, str name):
+        if other is NotImplemented:
+            return other
+        cdef Variable result = other
+        if result.node.shape != self.node.shape:
+            raise ShapeError(f"in-place {name}: the result has shape {result.node.shape}, "
+                             f"the Variable has shape {self.node.shape}")
+        if result.node.typenum != self.node.typenum:
+            result = hook("astype")(result, self.dtype)
+        if result.node.collectable and not self.node.collectable:
+            PyObject_GC_Track(<PyObject *> self)
+        self.value = result.value
+        self.node = result.node
+        return self
+
+    def __iadd__(self, other):
+        return self._become(self.__add__(other), "add")
+
+    def __isub__(self, other):
+        return self._become(self.__sub__(other), "subtract")
+
+    def __imul__(self, other):
+        return self._become(self.__mul__(other), "multiply")
+
+    def __itruediv__(self, other):
+        return self._become(self.__truediv__(other), "divide")
+
+    def __imod__(self, other):
+        return self._become(self.__mod__(other), "remainder")
+
+    def __ipow__(self, other):
+        return self._become(self ** other, "power")
+
+    def __imatmul__(self, other):
+        return self._become(self @ other, "matmul")
+
+    def __setitem__(self, index, value):
+        self._become(_hooks["setitem"](self, index, value), "assignment")
+
+    def __getitem__(self, index):
+        return _hooks["getitem"](self, index)
+
+    def __richcmp__(self, other, int op):
+        x = self.value
+        y = (<Variable> other).value if type(other) is Variable else other
+        if op == 0:
+            return x < y
+        if op == 1:
+            return x <= y
+        if op == 2:
+            return x == y
+        if op == 3:
+            return x != y
+        if op == 4:
+            return x > y
+        return x >= y
+
+    def __hash__(self):
+        return <Py_ssize_t> <void *> self >> 4
+
+    def __bool__(self):
+        return bool(self.value)
+
+    def __len__(self):
+        return len(self.value)
+
+    def __iter__(self):
+        if self.ndim == 0:
+            raise TypeError("iteration over a 0-d Variable")
+        return iter([self[i] for i in range(len(self.value))])
+
+    def __contains__(self, x):
+        return ((<Variable> x).value if type(x) is Variable else x) in self.value
+
+    def __float__(self):
+        raise TypeError("float(Variable) would leave the graph and lose its derivative: "
+                        "use x.item() for the number, NumPy functions instead of math's")
+
+    __int__ = __float__
+    __index__ = __float__
+    __complex__ = __float__
+
+    def __array__(self, *args, **kwargs):
+        raise NoRuleError("a Variable cannot become a plain array without losing its derivative: use x.value or "
+                          "fastbp.stop_gradient(x) for the values, numpy.stack or fastbp.numpy.array to join Variables")
+
+    def __format__(self, spec):
+        return format((<object> self.value)[()], spec)
+
+    def __repr__(self):
+        label = "" if self.name is None else f", name={self.name!r}"
+        body = np.array2string(self.value, prefix="Variable(", separator=", ")
+        kind = "" if self.node.typenum == cnp.NPY_DOUBLE else f", dtype={self.dtype}"
+        return f"Variable({body}{kind}{label})"
+
+    def __copy__(self):
+        return call_elementwise(<Op> _hooks["positive"], (self,))
+
+    def __deepcopy__(self, memo):
+        return call_elementwise(<Op> _hooks["positive"], (self,))
+
+    def __reduce__(self):
+        raise TypeError("a Variable cannot be pickled: pickle x.value")
+
+    def __getattr__(self, str name):
+        method = _methods.get(name)
+        if method is None:
+            raise AttributeError(f"Variable has no attribute {name!r}")
+        return _BoundMethod(method, self, name)
+
+    def __dir__(self):
+        return sorted({*object.__dir__(self), *_methods})
+
+    # NumPy's protocols: NEP 13 for ufuncs, NEP 18 for the other functions.
+
+    def __array_ufunc__(self, ufunc, method, *operands, out=None, **kwargs):
+        cdef Op op
+        if method != "__call__":
+            implementation = _by_reduce.get((ufunc, method))
+            if implementation is None:
+                return _without_rule(f"numpy.{ufunc.__name__}.{method}", ufunc, method, operands, kwargs)
+            if out is not None:
+                kwargs["out"] = out[0] if len(out) == 1 else out
+            return implementation(*operands, **kwargs)
+        kwargs = {k: v for k, v in kwargs.items() if v is not None}
+        op = _by_ufunc.get(ufunc)
+        if op is None:
+            if out is not None:
+                kwargs["out"] = out
+            return _without_rule(f"numpy.{ufunc.__name__}", ufunc, method, operands, kwargs)
+        return _call_ufunc(op, operands, out, kwargs)
+
+    def __array_function__(self, function, types, args, kwargs):
+        implementation = _by_function.get(function)
+        if implementation is None:
+            module = getattr(function, "__module__", None) or "numpy"
+            raise NoRuleError(f"{module}.{function.__name__} has no derivative rule in fastbp; "
+                              "use fastbp.stop_gradient where no derivative is wanted")
+        return implementation(*args, **kwargs)
+
+
+cdef class _BoundMethod:
+    """A method of ndarray on a Variable."""
+    cdef object function, owner
+    cdef readonly str __name__
+
+    def __init__(self, function, owner, name):
+        self.function = function
+        self.owner = owner
+        self.__name__ = name
+
+    @property
+    def __doc__(self):
+        return self.function.__doc__
+
+    def __call__(self, *args, **kwargs):
+        return self.function(self.owner, *args, **kwargs)
+
+    def __repr__(self):
+        return f"<method {self.__name__} of Variable>"
+
+
+def values_of(x):
+    """Replace Variables by their arrays in arguments of a function without derivative (lists and tuples too)."""
+    if type(x) is Variable:
+        return (<Variable> x).value
+    if type(x) is list or type(x) is tuple:
+        return type(x)([values_of(item) for item in x])
+    return x
+
+
+def _without_rule(name, ufunc, method, operands, kwargs):
+    """Compute a ufunc that has no derivative because it is constant almost everywhere; refuse any other."""
+    if method == "__call__" and ufunc in _by_function:
+        return _by_function[ufunc](*operands, **kwargs)
+    if kwargs.get("out") is not None and not any(type(x) is Variable for x in operands):
+        raise NoRuleError(f"{name}: out= is a Variable while no operand is one")
+    raise NoRuleError(f"{name} has no derivative rule in fastbp")
+
+
+cdef object _call_ufunc(Op op, tuple operands, object out, dict kwargs):
+    """A recorded ufunc call: dtype= and where= are honoured where their meaning is plain, the rest is refused."""
+    dtype = kwargs.pop("dtype", None)
+    where = kwargs.pop("where", True)
+    casting = kwargs.pop("casting", "same_kind")
+    if kwargs:
+        raise NoRuleError(f"{op.name}: the argument {sorted(kwargs)[0]}= is not supported for Variables")
+    if casting not in ("same_kind", "safe", "unsafe"):
+        raise NoRuleError(f"{op.name}: casting={casting!r} is not supported for Variables")
+    if out is not None and (len(out) != 1 or type(out[0]) is not Variable):
+        raise NoRuleError(f"{op.name}: out= must be a Variable: a plain array cannot keep the derivative")
+    if where is not True and out is None:
+        raise NoRuleError(f"{op.name}: where= without out= leaves elements undefined; use numpy.where")
+    if dtype is not None:
+        operands = tuple([hook("astype")(x, dtype) if type(x) is Variable else np.asarray(x, dtype)
+                          for x in operands])
+    if not any([type(x) is Variable for x in operands]):
+        # Only `out` is a Variable: it becomes a constant.
+        operands = (variable(np.broadcast_to(leaf_array(operands[0], op.name), out[0].shape)), *operands[1:])
+    result = call_elementwise(op, operands)
+    if out is None:
+        return result
+    if where is not True:
+        result = hook("where")(where, result, out[0])
+    return (<Variable> out[0])._become(result, op.name)
+
+
+def variable(array, name=None):
+    """Make a leaf of the graph.
+
+    Parameters
+    ----------
+    array : array_like of float64 or float32, any shape
+        An ndarray is shared, not copied; a Python float becomes a 0-d float64 array. A Variable gives a new
+        Variable that depends on it.
+    name : str, optional
+        Shown by ``repr``.
+
+    Returns
+    -------
+    Variable
+
+    Raises
+    ------
+    DTypeError
+        If the dtype is not float64 or float32: integers, complex numbers, objects.
+    ShapeError
+        If a list is ragged.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> x = bp.variable(np.array([1.0, 2.0]))
+    >>> y = np.sum(x * x)
+    >>> bp.gradients(y, x)
+    array([2., 4.])
+    """
+    cdef cnp.ndarray data
+    cdef Variable v
+    if type(array) is Variable:
+        v = call_elementwise(<Op> _hooks["identity"], (array,))
+    else:
+        data = leaf_array(array, "variable")
+        v = make_variable(data, leaf_node(data))
+    v.name = name
+    return v
+
+
+def leaf_array(x, str what="variable"):
+    """Return `x` as a plain float array, shared where it is one already; raise `DTypeError` or `ShapeError`."""
+    cdef cnp.ndarray array
+    if cnp.PyArray_CheckExact(x) and is_plain(x):
+        return x
+    if isinstance(x, np.ma.MaskedArray):
+        raise DTypeError(f"{what}: a masked array's mask would be lost; pass x.filled(...)")
+    try:
+        array = np.asarray(x)
+    except NoRuleError:
+        raise DTypeError(f"{what}: a list of Variables is not an array: use numpy.stack") from None
+    except ValueError as error:
+        raise ShapeError(f"{what}: not a rectangular array ({error})") from None
+    if array.dtype not in FLOATS:
+        hint = "; convert it, for instance with numpy.asarray(x, float)" if array.dtype.kind in "iub" else ""
+        raise DTypeError(f"{what}: shape {(<object> array).shape} and dtype {array.dtype}: "
+                         f"float64 or float32 is needed{hint}")
+    if not is_plain(array):
+        array = np.require(array, array.dtype.newbyteorder("="), "A")
+    return array
