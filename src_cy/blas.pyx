@@ -32,7 +32,6 @@ cnp.import_array()
 
 cdef extern from "tiny_gemm.h" nogil:
     int TINY_DEPTH
-    int tiny_level
     int tiny_init(int limit)
     void tiny_float(
         ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,
@@ -43,21 +42,36 @@ cdef extern from "tiny_gemm.h" nogil:
         double alpha, const double *a, ptrdiff_t row_a, ptrdiff_t col_a,
         const double *b, ptrdiff_t row_b, ptrdiff_t col_b, double beta, double *c, ptrdiff_t ldc)
 
-# Products of at most this many multiplications run in tiny_gemm.h; above 64**3, OpenBLAS uses
+# Products of at most this many multiplications run in tiny_gemm.h. Above 64**3, OpenBLAS uses
 # threads. Measured in float64 on one Zen 5 core against the OpenBLAS 0.3.30 of SciPy, which takes
 # this processor for a Haswell, and with its SkylakeX kernels forced: ns a call, BLAS / tiny, for
-# g @ b.T (NT) and a.T @ g (TN) of a matmul's vjp.
+# g @ b.T (NT) and a.T @ g (TN), the two products of a matmul's vjp.
 #            AVX-512, Haswell             AVX-512, SkylakeX           AVX2, Haswell
-#    n      NT           TN             NT          TN             NT           TN
-#    4      49 /   24    49 /   21      70 /   24    27 /   21     49 /   23    51 /   12
-#   16     298 /  105   340 /   79     301 /  119    87 /   88    289 /  196   332 /  146
-#   32    1531 /  651  1726 /  548     767 /  702   563 /  621   1540 / 1328  1752 / 1145
-#   64   10111 / 4552 10702 / 4171    7532 / 4695  4337 / 4331  10484 / 9803 11088 / 9664
-# It loses (up to 3x) only where OpenBLAS has AVX-512 kernels for small matrices, n < 8 and m is
-# large. Products with a vector go to gemv, which is as fast at every size.
-cdef double TINY_WORK = 1 << 18
+#    n      NT           TN             NT          TN             NT            TN
+#    4      48 /   34    48 /   25      57 /   28    31 /   32      50 /    15    52 /   13
+#   16     288 /  113   338 /   83     275 /  107    79 /   82     307 /   202   351 /  154
+#   32    1572 /  691  1762 /  566     888 /  684   563 /  564    1622 /  1372  1782 / 1163
+#   64   10558 / 4882 11297 / 4309    7576 / 4770  4387 / 4364   10704 / 10015 11346 / 9254
+# It loses (by up to 3x) only to SkylakeX kernels and only for n < 8 with many rows. SSE2 wins up to
+# n = 16 (561 / 453 against OpenBLAS's Nehalem) and ties above. Products with a vector go to gemv,
+# which is as fast at every size. Above the limit, transposing b before g @ b.T gains nothing on
+# Haswell (NT runs as fast as NN) and at most 15 % in a narrow range on SkylakeX: not done.
+cdef double[3] TINY_WORK = [16 ** 3, 64 ** 3, 64 ** 3]  # baseline, AVX2, AVX-512
+cdef double tiny_work = 0
 
-tiny_init(2)
+
+def _set_tiny_level(int limit):
+    """Limit the tiny kernel's instruction set: -1 no kernel, 0 baseline, 1 AVX2, 2 AVX-512.
+
+    Return the level in use, which the processor may limit further. For tests and measurements.
+    """
+    global tiny_work
+    cdef int level = tiny_init(limit)
+    tiny_work = 0 if level < 0 else TINY_WORK[level]
+    return level
+
+
+_set_tiny_level(2)
 
 
 # ---- Checked sizes -------------------------------------------------------------------------------
@@ -156,7 +170,7 @@ cdef int c_gemm(
         if trans_b:
             return c_gemv(False, n, k, alpha, b, ldb, a, lda if trans_a else 1, beta, c, 1)
         return c_gemv(True, k, n, alpha, b, ldb, a, lda if trans_a else 1, beta, c, 1)
-    if tiny_level >= 0 and <double>m * <double>n * <double>k <= TINY_WORK:
+    if <double>m * <double>n * <double>k <= tiny_work:
         _tiny_gemm(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
         return OK
     if not (_fits(m) and _fits(n) and _fits(k) and _fits(lda) and _fits(ldb) and _fits(ldc)):
@@ -671,14 +685,6 @@ def axpy(x, out, double alpha=1.0):
 # ---- For tests and benchmarks --------------------------------------------------------------------
 
 _blas_int_max = BLAS_INT_MAX
-
-
-def _set_tiny_level(int limit):
-    """Limit the tiny kernel's instruction set: -1 no kernel, 0 baseline, 1 AVX2, 2 AVX-512.
-
-    Return the level in use, which the processor may limit further.
-    """
-    return tiny_init(limit)
 
 
 def _time_raw_pair(Py_ssize_t n, Py_ssize_t repeats):

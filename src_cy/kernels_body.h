@@ -1,7 +1,7 @@
 /* The kernels of one dtype (T, U = its bits) and one instruction set (FBP_LEVEL).
  *
  * Every function is branch-free, so that the compiler can run it on whole vectors. Contraction of
- * a*b+c to an FMA is harmless everywhere: wherever a sum is used as error-free, its product is exact.
+ * a*b+c to an FMA is harmless: wherever a sum is used as error-free, its product is exact.
  * No include guard: kernels_level.h includes this once per dtype. */
 #define FN(name) FBP_CAT3(name, SUFFIX, FBP_LEVEL)
 #define ITEM ((intptr_t)sizeof(T))
@@ -51,36 +51,36 @@ FBP_INLINE T FN(from_bits)(U u)
     }                                                                                             \
     ENTRY3(NAME)
 
-/* ... and costly ones pad it to a whole vector: a scalar pass would cost as much as a vector. */
+/* ... and costly ones do it as one more vector, since a scalar pass would cost as much: the last
+ * LANES elements, or all of them padded if there are fewer. It runs first and is stored last,
+ * because the loop may work in place. */
 #define COSTLY_CORE1(NAME, EXPR, AFTER)                                                           \
     static void FN(NAME##_core)(char **args, intptr_t n)                                          \
     {                                                                                             \
         const T *x0 = (const T *)args[0];                                                         \
         T *y = (T *)args[1], pad0[LANES];                                                         \
-        while (n > 0) {                                                                           \
+        const intptr_t rest = n & (LANES - 1);                                                    \
+        intptr_t i;                                                                               \
+        int part;                                                                                 \
+        for (part = rest ? 0 : 1; part < 2; part++) {                                             \
             const T *s0 = x0;                                                                     \
             T *out = y;                                                                           \
-            intptr_t i, m = n & ~(intptr_t)(LANES - 1);                                           \
+            intptr_t m = n - rest;                                                                \
             U outside = 0;                                                                        \
-            if (m == 0) {                                                                         \
-                for (i = 0; i < LANES; i++)                                                       \
-                    pad0[i] = x0[i < n ? i : 0];                                                  \
-                s0 = out = pad0;                                                                  \
+            if (part == 0) {                                                                      \
+                out = pad0;                                                                       \
                 m = LANES;                                                                        \
+                s0 = n < LANES ? FN(pad)(pad0, x0, n) : x0 + n - LANES;                           \
             }                                                                                     \
             FBP_IVDEP                                                                             \
-            for (i = 0; i < m; i++) {                                                             \
+            for (i = 0; i < (m & ~(intptr_t)(LANES - 1)); i++) {                                  \
                 const T a = s0[i];                                                                \
-                out[i] = EXPR;                                                               \
+                out[i] = EXPR;                                                                    \
             }                                                                                     \
             AFTER(out, m, outside);                                                               \
-            if (out == pad0) {                                                                    \
-                for (i = 0; i < n; i++)                                                           \
-                    y[i] = pad0[i];                                                               \
-                return;                                                                           \
-            }                                                                                     \
-            x0 += m, y += m, n -= m;                                                              \
         }                                                                                         \
+        for (i = 0; i < rest; i++)                                                                \
+            y[n - rest + i] = pad0[LANES - rest + i];                                             \
     }                                                                                             \
     ENTRY1(NAME)
 
@@ -89,33 +89,37 @@ FBP_INLINE T FN(from_bits)(U u)
     {                                                                                             \
         const T *x0 = (const T *)args[0], *x1 = (const T *)args[1];                               \
         T *y = (T *)args[2], pad0[LANES], pad1[LANES];                                            \
-        while (n > 0) {                                                                           \
+        const intptr_t rest = n & (LANES - 1);                                                    \
+        intptr_t i;                                                                               \
+        int part;                                                                                 \
+        for (part = rest ? 0 : 1; part < 2; part++) {                                             \
             const T *s0 = x0, *s1 = x1;                                                           \
             T *out = y;                                                                           \
-            intptr_t i, m = n & ~(intptr_t)(LANES - 1);                                           \
-            if (m == 0) {                                                                         \
-                for (i = 0; i < LANES; i++) {                                                     \
-                    pad0[i] = x0[i < n ? i : 0];                                                  \
-                    pad1[i] = x1[i < n ? i : 0];                                                  \
-                }                                                                                 \
-                s0 = out = pad0;                                                                  \
-                s1 = pad1;                                                                        \
+            intptr_t m = n - rest;                                                                \
+            if (part == 0) {                                                                      \
+                out = pad0;                                                                       \
                 m = LANES;                                                                        \
+                s0 = n < LANES ? FN(pad)(pad0, x0, n) : x0 + n - LANES;                           \
+                s1 = n < LANES ? FN(pad)(pad1, x1, n) : x1 + n - LANES;                           \
             }                                                                                     \
             FBP_IVDEP                                                                             \
-            for (i = 0; i < m; i++) {                                                             \
+            for (i = 0; i < (m & ~(intptr_t)(LANES - 1)); i++) {                                  \
                 const T a = s0[i], b = s1[i];                                                     \
                 out[i] = EXPR;                                                                    \
             }                                                                                     \
-            if (out == pad0) {                                                                    \
-                for (i = 0; i < n; i++)                                                           \
-                    y[i] = pad0[i];                                                               \
-                return;                                                                           \
-            }                                                                                     \
-            x0 += m, x1 += m, y += m, n -= m;                                                     \
         }                                                                                         \
+        for (i = 0; i < rest; i++)                                                                \
+            y[n - rest + i] = pad0[LANES - rest + i];                                             \
     }                                                                                             \
     ENTRY2(NAME)
+
+FBP_INLINE const T *FN(pad)(T *to, const T *from, intptr_t n)
+{
+    intptr_t i;
+    for (i = 0; i < LANES; i++)
+        to[i] = from[i < LANES - n ? 0 : i - (LANES - n)];
+    return to;
+}
 
 #define NOTHING(out, m, outside) (void)outside
 
@@ -187,8 +191,8 @@ FBP_INLINE T FN(exp2_pair)(T x, T xl, T *lo)
 
 /* log(1 + t + tl) for 0 <= t <= 1, tl a correction below one ulp of t. Above 1/2, 1 + t is halved.
  * With s = f/(2+f), log(1+f) = 2 atanh(s) = f - s*(f - s^2*L(s^2)); the form below keeps f as the
- * leading term. */
-FBP_INLINE T FN(log1p_unit)(T t, T tl)
+ * leading term. *lo is what the sum loses. */
+FBP_INLINE T FN(log1p_unit)(T t, T tl, T *lo)
 {
     const T upper = t > (T)0.5 ? (T)1 : (T)0;
     const T f = t > (T)0.5 ? (T)0.5 * (t - 1) : t;
@@ -198,7 +202,10 @@ FBP_INLINE T FN(log1p_unit)(T t, T tl)
     const T correction = upper * LN2_LO + tl * (1 - (T)0.5 * t);
     const T rest = half_square - s * (half_square + z * LOG_TAIL(z)) - correction;
     const T head = upper * LN2 + f;
-    return head + (((upper * LN2 - head) + f) - rest);
+    const T tail = ((upper * LN2 - head) + f) - rest;
+    const T sum = head + tail;
+    *lo = tail - (sum - head);
+    return sum;
 }
 
 /* ---- the functions ---- */
@@ -219,9 +226,9 @@ FBP_INLINE T FN(sigmoid_of)(T x)
 
 FBP_INLINE T FN(softplus_of)(T x)
 {
-    T tl;
+    T tl, low;
     const T t = FN(exp_pair)(-ABS(x), 0, &tl);
-    return (x > 0 ? x : (T)0) + FN(log1p_unit)(t, tl);
+    return (x > 0 ? x : (T)0) + FN(log1p_unit)(t, tl, &low);
 }
 
 /* max(a, b) and -|a - b| with its rounding error (TwoSum, Knuth). Equal arguments, infinities
@@ -249,7 +256,7 @@ FBP_INLINE T FN(logaddexp_of)(T a, T b)
     int apart;
     const T d = FN(ordered_difference)(a, b, &low, &top, &apart);
     const T t = FN(exp_pair)(d, low, &tl);
-    const T term = FN(log1p_unit)(t, tl);
+    const T term = FN(log1p_unit)(t, tl, &low);
     return top + (apart ? 0 : term);
 }
 
@@ -259,8 +266,8 @@ FBP_INLINE T FN(logaddexp2_of)(T a, T b)
     int apart;
     const T d = FN(ordered_difference)(a, b, &low, &top, &apart);
     const T t = FN(exp2_pair)(d, low, &tl);
-    const T term = FN(log1p_unit)(t, tl);
-    return top + (apart ? 0 : term * LOG2E + term * LOG2E_LO);
+    const T term = FN(log1p_unit)(t, tl, &low);
+    return top + (apart ? 0 : term * LOG2E + (term * LOG2E_LO + low * LOG2E));
 }
 
 COSTLY_CORE1(sigmoid, FN(sigmoid_of)(a), NOTHING)
@@ -285,12 +292,12 @@ FBP_INLINE double FN(hypot_of)(double a, double b)
 
 /* sin(x), or cos(x) = sin(x + pi/2) when quarter is 1.
  *
- * Cody and Waite's reduction by pi/2, in four parts: for k < 2^20 the products with the first three,
- * of 33 bits, are exact, and what the differences lose is kept (TwoSum), so that r + rl has full
- * relative accuracy even next to a multiple of pi/2. Beyond REDUCIBLE, and for nan, the argument itself
- * is returned and libm does the work afterwards: |result| > 2 or nan marks those elements, which
- * spares a copy of the input when the loop works in place.
- * Minimax fits on |r| <= pi/4: (sin r - r)/r^3 to 2^-58 of sin, (cos r - 1 + r^2/2)/r^4 to 2^-64. */
+ * Cody and Waite's reduction by pi/2, in four parts: for k < 2^20 the products with the first
+ * three, of 33 bits, are exact, and what the differences lose is kept (TwoSum), so that r + rl has
+ * full relative accuracy even next to a multiple of pi/2. Beyond REDUCIBLE, and for nan, the
+ * argument itself is returned and libm does the work afterwards: |result| > 2 or nan marks those
+ * elements, which spares a copy of the input when the loop works in place.
+ * Minimax fits, |r| <= pi/4: (sin r - r)/r^3 to 2^-58 of sin, (cos r - 1 + r^2/2)/r^4 to 2^-64. */
 #define REDUCIBLE 1.6e6
 #define SIGN_BIT 0x8000000000000000u
 FBP_INLINE double FN(sin_shifted)(double x, uint64_t quarter, uint64_t *outside)

@@ -467,11 +467,27 @@ def matmul_vjp(g, a, b):
     return _cast(a_bar, type_x), _cast(b_bar, type_y)
 
 
-def matmul_vjp_a(g, b, tuple a_shape not None, int lead=0):
-    """Return the cotangent of `a` in ``a @ b``; with ``lead=1``, of each ``g[0], g[1], ...``."""
-    return c_matmul_vjp_a(_as_float(g, "g"), _as_float(b, "b"), a_shape, lead, None)
+cdef int _refuse_overlap(into, x, y) except -1:
+    if isinstance(into, cnp.ndarray) and (np.shares_memory(into, x) or np.shares_memory(into, y)):
+        raise ValueError("matmul: into overlaps an operand")
+    return 0
 
 
-def matmul_vjp_b(g, a, tuple b_shape not None, int lead=0):
-    """Return the cotangent of `b` in ``a @ b``; with ``lead=1``, of each ``g[0], g[1], ...``."""
-    return c_matmul_vjp_b(_as_float(g, "g"), _as_float(a, "a"), b_shape, lead, None)
+def matmul_vjp_a(g, b, tuple a_shape not None, int lead=0, into=None):
+    """Return the cotangent of `a` in ``a @ b``; with ``lead=1``, of each ``g[0], g[1], ...``.
+
+    Added to `into`, if given: a C-contiguous array of the cotangent's shape and dtype.
+    """
+    cdef cnp.ndarray x = _as_float(g, "g"), y = _as_float(b, "b")
+    _refuse_overlap(into, x, y)
+    return c_matmul_vjp_a(x, y, a_shape, lead, into)
+
+
+def matmul_vjp_b(g, a, tuple b_shape not None, int lead=0, into=None):
+    """Return the cotangent of `b` in ``a @ b``; with ``lead=1``, of each ``g[0], g[1], ...``.
+
+    Added to `into`, if given: a C-contiguous array of the cotangent's shape and dtype.
+    """
+    cdef cnp.ndarray x = _as_float(g, "g"), y = _as_float(a, "a")
+    _refuse_overlap(into, x, y)
+    return c_matmul_vjp_b(x, y, b_shape, lead, into)

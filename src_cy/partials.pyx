@@ -53,37 +53,38 @@ def compile_pull(partials, constants, needs, accumulates, typenum):
     """
     trace, values = _trace(partials)
     g = trace.input()
+    # The new arrays come last: the very last one may overwrite g, which everything before it reads.
     added, fresh = [], []
-    for i, (p, c) in enumerate(zip(values, constants)):
-        if not needs >> i & 1:
-            continue
-        if accumulates >> i & 1:
-            acc = trace.input()
-            if c == 1:
-                added.append(trace.call(np.add, acc, g))
-            elif c == -1:
-                added.append(trace.call(np.subtract, acc, g))
-            else:
-                added.append(trace.call("mulz_add", acc, g, p))
-        elif c == -1:
+    for i in _members(accumulates, len(partials)):
+        acc = trace.input()
+        if constants[i] == 1:
+            added.append(trace.call(np.add, acc, g))
+        elif constants[i] == -1:
+            added.append(trace.call(np.subtract, acc, g))
+        else:
+            added.append(trace.call("mulz_add", acc, g, values[i]))
+    for i in _members(needs & ~accumulates, len(partials)):
+        if constants[i] == -1:
             fresh.append(trace.call(np.negative, g))
-        elif c != 1:
-            fresh.append(trace.call("mulz", g, p))
+        elif constants[i] != 1:
+            fresh.append(trace.call("mulz", g, values[i]))
     return compile_program(trace, added + fresh, typenum)
+
+
+def _members(mask, n):
+    return [i for i in range(n) if mask >> i & 1]
 
 
 def compile_push(partials, constants, moving, typenum):
     """Compile the tangent of the answer. Inputs: operands, answer, the tangents of the operands in `moving`."""
     trace, values = _trace(partials)
     total = None
-    for i, (p, c) in enumerate(zip(values, constants)):
-        if not moving >> i & 1:
-            continue
+    for i in _members(moving, len(partials)):
         t = trace.input()
         if total is None:
-            total = t if c == 1 else trace.call("mulz", t, p)
-        elif c == 1:
+            total = t if constants[i] == 1 else trace.call("mulz", t, values[i])
+        elif constants[i] == 1:
             total = trace.call(np.add, total, t)
         else:
-            total = trace.call("mulz_add", total, t, p)
+            total = trace.call("mulz_add", total, t, values[i])
     return compile_program(trace, [total], typenum)

@@ -1,12 +1,14 @@
 /* Small matrix products for row-major float and double: c = alpha * a @ b + beta * c.
  *
- * A call of BLAS costs 50 ns before the first multiplication, and more for its packing. Here a tile of MR rows and W
- * columns of c stays in vector registers while p runs over the contraction. b is read in place when its rows are
- * contiguous and whole tiles wide; otherwise one panel of W columns (transposed, or padded with zeros) is packed on the
- * stack. The elements of a are broadcast, so that a transposed a costs nothing.
+ * A call of BLAS costs 50 ns before the first multiplication, and more for its packing. Here a tile
+ * of MR rows and W columns of c stays in vector registers while p runs over the contraction. b is
+ * read in place when its rows are contiguous and whole tiles wide; otherwise one panel of W columns
+ * (transposed, or padded with zeros) is packed on the stack. The elements of a are broadcast, so that
+ * a transposed a costs nothing.
  *
- * The same source is compiled for SSE2/NEON (whatever the compiler's baseline is), AVX2 and AVX-512; tiny_init() picks
- * one at run time. Compilers without GNU vector extensions (MSVC) get tiny_level = -1: BLAS does everything.
+ * The same source is compiled for SSE2 or NEON (the compiler's baseline), AVX2 and AVX-512;
+ * tiny_init() picks one at run time. Compilers without GNU vector extensions (MSVC) get level -1:
+ * BLAS does everything.
  */
 #ifndef FASTBP_TINY_GEMM_H
 #define FASTBP_TINY_GEMM_H
