@@ -1,4 +1,5 @@
-"""Build logic: the compiled core and nothing else. Metadata and tool settings are in pyproject.toml.
+"""Build logic: the compiled core and nothing else. Metadata and tool settings are in
+pyproject.toml.
 
 Environment variables
 ---------------------
@@ -82,7 +83,8 @@ write_blas_int()
 setup(
     ext_modules=cythonize(
         list(extensions()),
-        # The project root is not on sys.path in an isolated build: name it, or the .pxd are not found.
+        # The project root is not on sys.path in an isolated build: name it, or the .pxd are not
+        # found.
         include_path=[".", str(SOURCES)],
         compiler_directives=DIRECTIVES,
         annotate=os.environ.get("FASTBP_ANNOTATE") == "1",

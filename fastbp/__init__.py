@@ -10,8 +10,8 @@ A function written with NumPy is recorded while it runs; derivatives are sweeps 
 >>> bp.grad(loss)(np.zeros(3), x, y).shape
 (3,)
 
-See `gradients`, `grad`, `value_and_grad`, `vjp`, `jvp`, `jacobian`, `hessian`, and `fastbp.numpy` for NumPy's functions
-with the activations of neural networks beside them.
+See `gradients`, `grad`, `value_and_grad`, `vjp`, `jvp`, `jacobian`, `hessian`, and `fastbp.numpy`
+for NumPy's functions with the activations of neural networks beside them.
 """
 
 from importlib import import_module as _import_module
@@ -24,8 +24,9 @@ except ModuleNotFoundError as _error:
     if _error.name is None or not _error.name.startswith("fastbp._core"):
         raise
     raise errors.NotBuiltError(
-        "the compiled core of fastbp is missing: this is a source tree that was not built. Run "
-        "'pip install .' (or 'pip install -e .' for development) in it, or leave it to use an installed fastbp"
+        "the compiled core of fastbp is missing: this is a source tree that was not built. "
+        "Run 'pip install .' (or 'pip install -e .' for development) in it, "
+        "or leave it to use an installed fastbp"
     ) from None
 
 from fastbp import rules as _rules  # noqa: F401  (fills the table of operations)

@@ -28,12 +28,15 @@ def custom_rule(
     Parameters
     ----------
     f : callable
-        ``f(*arrays, **options)`` returns one float array. It sees plain arrays and may do anything with them.
+        ``f(*arrays, **options)`` returns one float array. It sees plain arrays and may do anything
+        with them.
     vjp : callable, optional
-        ``vjp(g, ans, *arrays, **options)``: the cotangents of all positional arguments, a tuple (for a single argument the
-        array itself), None for zero. `g` has the shape of ``ans = f(*arrays)``.
+        ``vjp(g, ans, *arrays, **options)``: the cotangents of all positional arguments, a tuple
+        (for a single argument the array itself), None for zero. `g` has the shape of ``ans =
+        f(*arrays)``.
     jvp : callable, optional
-        ``jvp(tangents, ans, *arrays, **options)``: the tangent of the result; `tangents` is a tuple.
+        ``jvp(tangents, ans, *arrays, **options)``: the tangent of the result; `tangents` is a
+        tuple.
     name : str, optional
         For error messages; by default the name of `f`.
 
@@ -44,8 +47,9 @@ def custom_rule(
 
     Notes
     -----
-    One of the two rules is enough: the other follows by transposition, if the given one is written with NumPy functions
-    that fastbp can differentiate. For second derivatives a rule must be written with such functions.
+    One of the two rules is enough: the other follows by transposition, if the given one is written
+    with NumPy functions that fastbp can differentiate. For second derivatives a rule must be
+    written with such functions.
 
     Examples
     --------
@@ -90,13 +94,14 @@ def custom_rule(
 
 
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Trade time for memory: keep only the arguments of `f`, and run it again when its derivative is needed.
+    """Trade time for memory: keep only the arguments of `f`, and run it again when its derivative
+    is needed.
 
     Parameters
     ----------
     f : callable
-        Takes and returns arrays or nested containers of them; it must compute the same when it runs again. Variables that
-        it reads from its surroundings get their derivatives too.
+        Takes and returns arrays or nested containers of them; it must compute the same when it runs
+        again. Variables that it reads from its surroundings get their derivatives too.
 
     Returns
     -------

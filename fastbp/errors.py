@@ -1,6 +1,13 @@
 """The exceptions of fastbp: one small family, each also the built-in a NumPy user would catch."""
 
-__all__ = ["DTypeError", "FastbpError", "NoRuleError", "NotBuiltError", "ShapeError", "UnconnectedError"]
+__all__ = [
+    "DTypeError",
+    "FastbpError",
+    "NoRuleError",
+    "NotBuiltError",
+    "ShapeError",
+    "UnconnectedError",
+]
 
 
 class FastbpError(Exception):
@@ -8,7 +15,10 @@ class FastbpError(Exception):
 
 
 class ShapeError(FastbpError, ValueError):
-    """Shapes do not fit: operands of an operation, a cotangent and its output, a non-scalar loss."""
+    """Shapes do not fit.
+
+    Operands of an operation, a cotangent and its output, a non-scalar loss.
+    """
 
 
 class DTypeError(FastbpError, TypeError):
@@ -24,4 +34,7 @@ class UnconnectedError(FastbpError, ValueError):
 
 
 class NotBuiltError(FastbpError, ImportError):
-    """The compiled core is missing: the package is imported from a source tree that was not built."""
+    """The compiled core is missing.
+
+    The package is imported from a source tree that was not built.
+    """

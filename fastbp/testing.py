@@ -1,4 +1,7 @@
-"""Checks of derivatives: against central differences, of both modes against each other, to any order."""
+"""Checks of derivatives.
+
+Against central differences, of both modes against each other, to any order.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,8 @@ def check_grads(
     Parameters
     ----------
     f : callable
-        A function of arrays or nested containers of them, smooth near `args`, that computes in the dtype it is given.
+        A function of arrays or nested containers of them, smooth near `args`, that computes in the
+        dtype it is given.
     args : tuple
         Its arguments, all differentiated; anything but a tuple is a single argument.
     order : int
@@ -55,9 +59,9 @@ def check_grads(
 
     Notes
     -----
-    Along random directions v and g, ``<g, J v>`` from each mode is compared with central differences of order four
-    (Richardson extrapolation), whose cost does not grow with the number of arguments; and ``<g, jvp(v)>`` with
-    ``<vjp(g), v>``, which agree to rounding.
+    Along random directions v and g, ``<g, J v>`` from each mode is compared with central
+    differences of order four (Richardson extrapolation), whose cost does not grow with the number
+    of arguments; and ``<g, jvp(v)>`` with ``<vjp(g), v>``, which agree to rounding.
 
     Examples
     --------

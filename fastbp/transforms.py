@@ -1,8 +1,10 @@
-"""Derivatives of functions: each transform records its function once, then sweeps between named ends of the graph.
+"""Derivatives of functions: each transform records its function once, then sweeps between named
+ends of the graph.
 
-Arguments and results may be nested containers (`fastbp.tree`). Plain arrays go in and come out. Only where a transform
-runs inside a recorded function, or its function reads Variables from its surroundings, are the results Variables: they
-depend on those outer Variables, and can be differentiated again. There are no levels of nesting to keep apart.
+Arguments and results may be nested containers (`fastbp.tree`). Plain arrays go in and come out.
+Only where a transform runs inside a recorded function, or its function reads Variables from its
+surroundings, are the results Variables: they depend on those outer Variables, and can be
+differentiated again. There are no levels of nesting to keep apart.
 """
 
 from __future__ import annotations
@@ -234,7 +236,10 @@ def _dtype(primal: Any) -> Any:
 
 
 def _plain(y: Any, outer: bool = False) -> Any:
-    """Return an output as an array (0-d ones as scalars); it stays a Variable if it has outer ones."""
+    """Return an output as an array (0-d ones as scalars).
+
+    It stays a Variable if it has outer ones.
+    """
     if type(y) is not Variable or outer:
         return y
     return y.value if y.ndim else y.value[()]
@@ -264,15 +269,17 @@ def value_and_grad(f: Callable[..., Any], argnums: Any = 0, has_aux: bool = Fals
     f : callable
         Returns a scalar; with `has_aux`, a pair (scalar, anything).
     argnums : int or sequence of int
-        Positional arguments to differentiate: arrays of float64 or float32, floats, or nested containers of them.
+        Positional arguments to differentiate: arrays of float64 or float32, floats, or nested
+        containers of them.
     has_aux : bool
         Whether `f` returns auxiliary data beside the scalar.
 
     Returns
     -------
     callable
-        Takes the arguments of `f` and returns ``(value, gradient)``, or ``((value, aux), gradient)``. The gradient has
-        the structure of the argument; for several `argnums` it is a tuple.
+        Takes the arguments of `f` and returns ``(value, gradient)``, or ``((value, aux),
+        gradient)``. The gradient has the structure of the argument; for several `argnums` it is a
+        tuple.
 
     Raises
     ------
@@ -364,8 +371,8 @@ def grad(f: Callable[..., Any], argnums: Any = 0, has_aux: bool = False) -> Call
 def elementwise_grad(f: Callable[..., Any], argnums: Any = 0) -> Callable[..., Any]:
     """Return a function that computes the derivative of an elementwise function at every element.
 
-    It sums the columns of the Jacobian; if each output element depends on one input element only, that is the
-    derivative.
+    It sums the columns of the Jacobian; if each output element depends on one input element only,
+    that is the derivative.
 
     Parameters
     ----------
@@ -424,8 +431,8 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
     out
         ``f(*primals)``.
     vjp_fn : callable
-        ``vjp_fn(cotangent) -> tuple``, one cotangent for each primal; may be called any number of times. The cotangent
-        has the structure and shapes of `out`.
+        ``vjp_fn(cotangent) -> tuple``, one cotangent for each primal; may be called any number of
+        times. The cotangent has the structure and shapes of `out`.
 
     Examples
     --------
@@ -464,8 +471,8 @@ def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., 
     out
         ``f(*primals)``.
     jvp_fn : callable
-        ``jvp_fn(*tangents)``: the directional derivative, in the structure of `out`. One tangent for each primal, of its
-        structure and shapes; may be called any number of times.
+        ``jvp_fn(*tangents)``: the directional derivative, in the structure of `out`. One tangent
+        for each primal, of its structure and shapes; may be called any number of times.
 
     Examples
     --------
@@ -583,13 +590,14 @@ def jacobian(f: Callable[..., Any], argnums: Any = 0, mode: str = "auto") -> Cal
     Returns
     -------
     callable
-        Takes the arguments of `f`; returns an array of shape ``out.shape + in.shape``. For containers: the structure of the
-        output with, in place of each leaf, the structure of the argument (a tuple for several `argnums`).
+        Takes the arguments of `f`; returns an array of shape ``out.shape + in.shape``. For
+        containers: the structure of the output with, in place of each leaf, the structure of the
+        argument (a tuple for several `argnums`).
 
     Notes
     -----
-    The sweep carries a block of many (co)tangents at once, so that Jacobians of matrix products are matrix products. A
-    block is as large as fits into 32 MiB for the largest intermediate array.
+    The sweep carries a block of many (co)tangents at once, so that Jacobians of matrix products are
+    matrix products. A block is as large as fits into 32 MiB for the largest intermediate array.
 
     Examples
     --------
@@ -685,7 +693,8 @@ def _unit_blocks(end: Variable, outputs: list[Any], inputs: list[Variable]) -> A
 
 
 def hessian(f: Callable[..., Any], argnums: Any = 0) -> Callable[..., Any]:
-    """Return a function that computes the Hessian of a scalar function: blocks of tangents over a recorded gradient.
+    """Return a function that computes the Hessian of a scalar function: blocks of tangents over a
+    recorded gradient.
 
     Parameters
     ----------
@@ -697,7 +706,8 @@ def hessian(f: Callable[..., Any], argnums: Any = 0) -> Callable[..., Any]:
     Returns
     -------
     callable
-        Takes the arguments of `f`; returns an array of shape ``in.shape + in.shape``, for containers nested in themselves.
+        Takes the arguments of `f`; returns an array of shape ``in.shape + in.shape``, for
+        containers nested in themselves.
 
     Examples
     --------

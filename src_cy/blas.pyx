@@ -52,8 +52,9 @@ cdef extern from "tiny_gemm.h" nogil:
 #   16     288 /  113   338 /   83     275 /  107    79 /   82     307 /   202   351 /  154
 #   32    1572 /  691  1762 /  566     888 /  684   563 /  564    1622 /  1372  1782 / 1163
 #   64   10558 / 4882 11297 / 4309    7576 / 4770  4387 / 4364   10704 / 10015 11346 / 9254
-# It loses (by up to 3x) only to SkylakeX kernels and only for n < 8 with many rows. SSE2 wins up to
-# n = 16 (561 / 453 against OpenBLAS's Nehalem) and ties above. Products with a vector go to gemv,
+# It loses to SkylakeX kernels when n is small and the rows are many: 1.4x at (64, 10, 64), 2.6x (in
+# float32 4x) at (64, 4, 64), where it still beats Haswell's. SSE2 wins up to n = 16 (549 / 429, NT,
+# against OpenBLAS's Nehalem) and ties above. Products with a vector go to gemv,
 # which is as fast at every size. Above the limit, transposing b before g @ b.T gains nothing on
 # Haswell (NT runs as fast as NN) and at most 15 % in a narrow range on SkylakeX: not done.
 cdef double[3] TINY_WORK = [16 ** 3, 64 ** 3, 64 ** 3]  # baseline, AVX2, AVX-512

@@ -1,7 +1,8 @@
 """Elementwise programs over broadcast operands of any layout.
 
-Operands become strides over the output's axes (zero where broadcast); adjacent axes that every operand walks
-through evenly are merged, so that nearly all calls are one run of the program over one axis.
+Operands become strides over the output's axes (zero where broadcast); adjacent axes that every
+operand walks through evenly are merged, so that nearly all calls are one run of the program over
+one axis.
 """
 
 from cpython.object cimport PyObject
@@ -45,7 +46,8 @@ cdef bint is_plain(cnp.ndarray a) noexcept:
 
 
 cdef bint is_ours(PyObject *a) noexcept:
-    # One reference and own data: no view, variable or residual can see it, so it may be written in place.
+    # One reference and own data: no view, variable or residual can see it, so it may be written in
+    # place.
     return (Py_REFCNT(a) == 1 and cnp.PyArray_CheckExact(<object> a)
             and cnp.PyArray_CHKFLAGS(<cnp.ndarray> a, cnp.NPY_ARRAY_OWNDATA | cnp.NPY_ARRAY_CARRAY))
 
@@ -111,8 +113,8 @@ cdef inline bint _has_shape(cnp.ndarray a, int nd, const cnp.npy_intp *dims) noe
     return True
 
 
-cdef int _run_strided(Program p, PyObject **operands, const int *leads, PyObject **outs, char **ptrs,
-                      int nd, const cnp.npy_intp *dims, intptr_t total) except -1:
+cdef int _run_strided(Program p, PyObject **operands, const int *leads, PyObject **outs,
+                      char **ptrs, int nd, const cnp.npy_intp *dims, intptr_t total) except -1:
     cdef intptr_t steps[MAX_EXTERNAL][MAX_NDIM]
     cdef intptr_t shape[MAX_NDIM]
     cdef int n_slots = p.n_inputs + p.n_outputs
@@ -141,8 +143,12 @@ cdef int _run_strided(Program p, PyObject **operands, const int *leads, PyObject
     return 0
 
 
-cdef void _strides_over(PyObject *operand, int own_lead, int nd, const cnp.npy_intp *dims, intptr_t *steps) noexcept:
-    """Strides of an operand over the output's axes: its block axes first, the others aligned at the end."""
+cdef void _strides_over(PyObject *operand, int own_lead, int nd, const cnp.npy_intp *dims,
+                        intptr_t *steps) noexcept:
+    """Strides of an operand over the output's axes.
+
+    Its block axes first, the others aligned at the end.
+    """
     cdef int axis, own_nd, own
     cdef cnp.ndarray a
     for axis in range(nd):
@@ -157,7 +163,8 @@ cdef void _strides_over(PyObject *operand, int own_lead, int nd, const cnp.npy_i
             steps[axis] = cnp.PyArray_STRIDE(a, own)
 
 
-cdef bint _mergeable(intptr_t[MAX_NDIM] *steps, int n_slots, int outer, int inner, intptr_t inner_size) noexcept:
+cdef bint _mergeable(intptr_t[MAX_NDIM] *steps, int n_slots, int outer, int inner,
+                     intptr_t inner_size) noexcept:
     cdef int k
     for k in range(n_slots):
         if steps[k][outer] != steps[k][inner] * inner_size:
@@ -167,7 +174,10 @@ cdef bint _mergeable(intptr_t[MAX_NDIM] *steps, int n_slots, int outer, int inne
 
 cdef int _run_copied(Program p, PyObject **operands, const int *leads, PyObject **outs,
                      int nd, const cnp.npy_intp *dims) except -1:
-    """Copy what is not contiguous to the full shape, then run once: for many very short inner runs."""
+    """Copy what is not contiguous to the full shape, then run once.
+
+    For many very short inner runs.
+    """
     cdef PyObject *full[MAX_EXTERNAL]
     cdef int k
     cdef list keep = []

@@ -1,8 +1,9 @@
 """Recording: an operation applied to Variables computes its value and leaves a node in the graph.
 
-A node keeps what the rules of its operation read (residuals) and its parents' nodes, never a Variable: so there are
-no reference cycles, and an array that no rule reads is freed as in plain NumPy. A Variable is a handle on an array
-and a node; writing into one gives the handle a new array and node, and what was recorded before keeps its values.
+A node keeps what the rules of its operation read (residuals) and its parents' nodes, never a
+Variable: so there are no reference cycles, and an array that no rule reads is freed as in plain
+NumPy. A Variable is a handle on an array and a node; writing into one gives the handle a new array
+and node, and what was recorded before keeps its values.
 """
 
 from cpython.object cimport PyObject
@@ -15,6 +16,7 @@ from fastbp._core.program cimport Program
 
 import numpy as np
 
+from fastbp._core.program import Expr
 from fastbp._core.partials import analyse, compile_forward, compile_pull, compile_push
 from fastbp.errors import DTypeError, NoRuleError, ShapeError
 
@@ -25,7 +27,7 @@ cdef extern from "Python.h":
     void PyObject_GC_UnTrack(PyObject *o) noexcept
 
 cdef long long _last_id = 0
-cdef dict _hooks = {}       # operations and functions that the core calls by name; bound by the table of rules
+cdef dict _hooks = {}       # operations and functions that the core calls by name
 cdef Op ADD, SUBTRACT, MULTIPLY, DIVIDE    # the hot ones among them
 cdef dict _by_ufunc = {}    # numpy.ufunc -> Op
 cdef dict _by_function = {} # NumPy function -> differentiable function of the same signature
@@ -55,12 +57,15 @@ def bind(str name, target):
     """Bind an operation or function that the core calls by `name`."""
     global ADD, SUBTRACT, MULTIPLY, DIVIDE
     _hooks[name] = target
-    ADD, SUBTRACT, MULTIPLY, DIVIDE = [_hooks.get(hot) for hot in ("add", "subtract", "multiply", "divide")]
+    ADD, SUBTRACT = _hooks.get("add"), _hooks.get("subtract")
+    MULTIPLY, DIVIDE = _hooks.get("multiply"), _hooks.get("divide")
 
 
 def bind_ufunc(ufunc, Op op):
     """Record calls of a NumPy or SciPy ufunc on Variables as `op`."""
     _by_ufunc[ufunc] = op
+    if op.ufunc is None:
+        op.ufunc = ufunc
 
 
 def bind_function(function, implementation):
@@ -69,7 +74,7 @@ def bind_function(function, implementation):
 
 
 def bind_ufunc_method(ufunc, str method, implementation):
-    """Call `implementation` when ``ufunc.method`` (as ``numpy.add.reduce``) is applied to Variables."""
+    """Call `implementation` when ``ufunc.method``, as ``numpy.add.reduce``, meets Variables."""
     _by_reduce[ufunc, method] = implementation
 
 
@@ -83,7 +88,7 @@ def implementation_of(function):
     return _by_ufunc.get(function) or _by_function.get(function)
 
 
-# ---- operations ------------------------------------------------------------------------------------------------------
+# ---- operations --------------------------------------------------------------------------------
 
 
 cdef class Spec:
@@ -118,32 +123,37 @@ cdef class Op:
     forward : callable
         The value, from plain arrays: ``forward(*operands, **static)``.
     partials : tuple of callable, optional
-        Makes the operation elementwise: ``partials[i](ans, *operands)`` is the partial derivative with respect to
-        operand i, written with NumPy ufuncs and ``np.where`` only.
+        Makes the operation elementwise: ``partials[i](ans, *operands)`` is the partial derivative
+        with respect to operand i, written with NumPy ufuncs and ``np.where`` only.
     vjp, jvp : tuple of callable or callable, optional
-        Rules of any other operation. A tuple has one function an operand, ``vjp[i](g, ans, *operands, **static)`` and
-        ``jvp[i](t, ans, *operands, **static)``; a single function is joint: ``vjp(g, needs, ans, *operands, **static)``
-        returns a tuple of cotangents, ``jvp(tangents, ans, *operands, **static)`` the tangent (absent tangents are None).
+        Rules of any other operation. A tuple has one function an operand, ``vjp[i](g, ans,
+        *operands, **static)`` and ``jvp[i](t, ans, *operands, **static)``; a single function is
+        joint: ``vjp(g, needs, ans, *operands, **static)`` returns a tuple of cotangents,
+        ``jvp(tangents, ans, *operands, **static)`` the tangent (absent tangents are None).
     scatter : callable, optional
-        ``scatter(into, g, i, ans, *operands, **static)`` adds the cotangent of operand i into an array in place.
+        ``scatter(into, g, i, ans, *operands, **static)`` adds the cotangent of operand i into an
+        array in place.
     saves : tuple, optional
-        What the rules read: operand positions and "ans". The rest is handed to them as `Spec`, shape and dtype only.
+        What the rules read: operand positions and "ans". The rest is handed to them as `Spec`,
+        shape and dtype only.
     blocks : bool
-        Whether the rules carry leading block axes of `g` and `t` through; if not, the engine loops over them.
+        Whether the rules carry leading block axes of `g` and `t` through; if not, the engine loops
+        over them.
     compiled : bool
         Whether the VJPs are compiled ones (matmul).
     kernel : str, optional
         An elementwise kernel of the core that computes `forward`.
     opaque : bool
-        Whether the rules are a user's closures, which may hold Variables: such nodes can be in reference cycles.
+        Whether the rules are a user's closures, which may hold Variables: such nodes can be in
+        reference cycles.
     **info
         Documentation and samples; kept in ``op.info``.
 
     Calling an `Op` records it if an operand is a Variable, and just computes otherwise.
     """
 
-    def __init__(self, name, forward, *, nin, partials=None, vjp=None, jvp=None, scatter=None, saves=(), blocks=True,
-                 compiled=False, kernel=None, opaque=False, **info):
+    def __init__(self, name, forward, *, nin, partials=None, vjp=None, jvp=None, scatter=None,
+                 saves=(), blocks=True, compiled=False, kernel=None, opaque=False, **info):
         self.name = name
         self.opaque = opaque
         self.forward = forward
@@ -159,7 +169,7 @@ cdef class Op:
             self.saves |= SAVES_ANS if item == "ans" else 1u << <unsigned int> item
         if partials is not None:
             if len(partials) != nin or not 1 <= nin <= 3:
-                raise ValueError(f"{name}: an elementwise operation has one to three operands, a partial for each")
+                raise ValueError(f"{name}: one to three operands, and a partial for each")
             self.kind = ELEMENTWISE
             self.constant_partials, reads = analyse(self.partials, nin)
             for k, mask in enumerate(reads):
@@ -171,7 +181,8 @@ cdef class Op:
         cdef bint double = typenum == cnp.NPY_DOUBLE
         program = self.forwards[double]
         if program is None:
-            program = self.forwards[double] = compile_forward(self.kernel or self.forward, self.nin, typenum) or False
+            program = compile_forward(self.kernel or self.forward, self.nin, typenum) or False
+            self.forwards[double] = program
         return None if program is False else program
 
     cdef Program pull_program(self, int typenum, int needs, int accumulates):
@@ -192,10 +203,18 @@ cdef class Op:
 
     def __call__(self, *operands, **static):
         if self.kind == ELEMENTWISE:
-            if static:
+            if not static:
+                return call_elementwise(self, operands)
+            if self.ufunc is None:
                 raise TypeError(f"{self.name}: unexpected arguments {sorted(static)}")
-            return call_elementwise(self, operands)
+            return self.ufunc(*operands, **static)
         return record(self, operands, static)
+
+    def __getattr__(self, str name):
+        # An operation stands for its ufunc in fastbp.numpy: reduce, accumulate, outer, nin ...
+        if self.ufunc is None or name.startswith("__"):
+            raise AttributeError(f"operation {self.name} has no attribute {name!r}")
+        return getattr(self.ufunc, name)
 
     def __repr__(self):
         return f"<fastbp operation {self.name}>"
@@ -204,7 +223,7 @@ cdef class Op:
         raise TypeError("operations cannot be pickled")
 
 
-# ---- nodes -----------------------------------------------------------------------------------------------------------
+# ---- nodes -------------------------------------------------------------------------------------
 
 
 @cython.final
@@ -245,8 +264,9 @@ cdef Node new_node(Op op, cnp.ndarray value, tuple shape):
 
 cdef Variable make_variable(cnp.ndarray value, Node node):
     """Make a handle on a finished node."""
-    # Only rules of users (closures) can close a reference cycle. All other nodes and their handles are hidden from the
-    # cyclic garbage collector, which would spend more time on them than the recording itself.
+    # Only rules of users (closures) can close a reference cycle. All other nodes and their handles
+    # are hidden from the cyclic garbage collector, which would spend more time on them than the
+    # recording itself.
     cdef Variable v = Variable.__new__(Variable)
     v.value = value
     v.node = node
@@ -267,11 +287,14 @@ cdef Node leaf_node(cnp.ndarray value):
     return node
 
 
-# ---- operands --------------------------------------------------------------------------------------------------------
+# ---- operands ----------------------------------------------------------------------------------
 
 
 cdef cnp.ndarray _constant(Op op, Py_ssize_t i, object x):
-    """An operand that is not a Variable, as an array of numbers; integers and booleans are fine here."""
+    """An operand that is not a Variable, as an array of numbers.
+
+    Integers and booleans are fine here.
+    """
     if isinstance(x, np.ma.MaskedArray):
         raise DTypeError(f"{op.name}: operand {i} is a masked array, whose mask would be lost")
     try:
@@ -279,7 +302,8 @@ cdef cnp.ndarray _constant(Op op, Py_ssize_t i, object x):
     except ValueError as error:
         raise ShapeError(f"{op.name}: operand {i} is not a rectangular array ({error})") from None
     if array.dtype.kind not in "fiub":
-        raise DTypeError(f"{op.name}: operand {i} has dtype {array.dtype}; floats, integers or booleans are needed")
+        raise DTypeError(f"{op.name}: operand {i} has dtype {array.dtype}; "
+                         "floats, integers or booleans are needed")
     return array
 
 
@@ -303,7 +327,8 @@ cdef int _broadcast_dims(Op op, PyObject **arrays, int nin, cnp.npy_intp *dims) 
             if size != 1 and dims[nd - own + axis] != size:
                 if dims[nd - own + axis] != 1:
                     shapes = [np.shape(<object> arrays[j]) for j in range(nin)]
-                    raise ShapeError(f"{op.name}: shapes {', '.join(map(str, shapes))} do not broadcast")
+                    text = ", ".join(map(str, shapes))
+                    raise ShapeError(f"{op.name}: shapes {text} do not broadcast")
                 dims[nd - own + axis] = size
     return nd
 
@@ -352,6 +377,8 @@ cdef object call_elementwise(Op op, tuple operands):
     program = op.forward_program(typenum)
     if program is None:
         out = _float_array(op, op.forward(*[<object> arrays[k] for k in range(nin)]))
+        if cnp.PyArray_TYPE(out) != typenum:
+            out = out.astype(FLOATS[typenum == cnp.NPY_FLOAT])
     else:
         if same_shape:
             out = new_array(cnp.PyArray_NDIM(first), cnp.PyArray_DIMS(first), typenum)
@@ -368,7 +395,9 @@ cdef object call_elementwise(Op op, tuple operands):
     return _elementwise_variable(op, operands, arrays, out, same_shape)
 
 
-cdef Variable _elementwise_variable(Op op, tuple operands, PyObject **arrays, cnp.ndarray out, bint same_shape):
+cdef Variable _elementwise_variable(
+    Op op, tuple operands, PyObject **arrays, cnp.ndarray out, bint same_shape
+):
     cdef Node node, parent
     cdef tuple shape = None
     cdef bint collectable = False
@@ -393,7 +422,9 @@ cdef Variable _elementwise_variable(Op op, tuple operands, PyObject **arrays, cn
             if mask & 2:
                 node.saved_b = <object> arrays[1]
     else:
-        node.parents = tuple([(<Variable> x).node if type(x) is Variable else None for x in operands])
+        node.parents = tuple([
+            (<Variable> x).node if type(x) is Variable else None for x in operands
+        ])
         node.saved = tuple([<object> arrays[k] if mask >> k & 1 else None for k in range(nin)])
     if mask & SAVES_ANS:
         node.ans = out
@@ -406,6 +437,9 @@ cdef object _call_converted(Op op, tuple operands):
     cdef list values = [], converted = []
     cdef bint tracked = False
     for i, x in enumerate(operands):
+        if type(x) is Expr:
+            # A partial derivative that uses this operation is being traced.
+            return x.trace.call(op.kernel or op.ufunc, *operands)
         if type(x) is Variable:
             tracked = True
             values.append((<Variable> x).value)
@@ -417,7 +451,8 @@ cdef object _call_converted(Op op, tuple operands):
         return op.forward(*operands)
     dtype = np.result_type(*values)
     if dtype not in FLOATS:
-        raise DTypeError(f"{op.name}: operands of {', '.join(map(_dtype_name, values))} give {dtype}; "
+        text = ", ".join(map(_dtype_name, values))
+        raise DTypeError(f"{op.name}: operands of {text} give {dtype}; "
                          "float64 and float32 can be differentiated")
     for x, value in zip(operands, values):
         if type(x) is Variable:
@@ -480,7 +515,10 @@ cdef object record(Op op, tuple operands, dict static):
     node.static = static
     if op.saves & SAVES_ANS:
         node.ans = out
-    hide_from_gc(node, op.opaque or any([p is not None and (<Node> p).collectable for p in parents]))
+    collectable = op.opaque
+    for parent in parents:
+        collectable = collectable or (parent is not None and (<Node> parent).collectable)
+    hide_from_gc(node, collectable)
     return make_variable(out, node)
 
 

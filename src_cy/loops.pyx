@@ -1,8 +1,9 @@
-"""NumPy's inner loops, looked up once, self-tested, then called without the GIL and without NumPy's call overhead.
+"""NumPy's inner loops, looked up once, self-tested, then called without the GIL and without NumPy's
+call overhead.
 
-A ufunc call on a small array costs some hundred nanoseconds, its inner loop about ten. The table of loops is
-part of the ufunc object and readable in every NumPy 2.x. Before a loop is used it must agree with its ufunc;
-one that does not is left out, and callers fall back to the ufunc itself.
+A ufunc call on a small array costs some hundred nanoseconds, its inner loop about ten. The table of
+loops is part of the ufunc object and readable in every NumPy 2.x. Before a loop is used it must
+agree with its ufunc; one that does not is left out, and callers fall back to the ufunc itself.
 """
 
 import os
@@ -93,6 +94,8 @@ cdef bint find_ufunc_loop(object ufunc, int typenum, Loop *loop) noexcept:
     try:
         if DISABLED or not isinstance(ufunc, np.ufunc) or ufunc.nout != 1 or ufunc.nin > 2:
             return False
+        if ufunc.signature is not None:
+            return False    # a generalized ufunc: its loop takes other arguments
         if typenum != cnp.NPY_DOUBLE and typenum != cnp.NPY_FLOAT:
             return False
         u = <UFuncObject *> ufunc
@@ -140,7 +143,7 @@ def kernels():
 
 
 def has_loop(function, dtype):
-    """Say whether `function` (a ufunc, or the name of a kernel) has a trusted inner loop for `dtype`."""
+    """Say whether `function` (a ufunc, or a kernel's name) has a trusted loop for `dtype`."""
     cdef Loop loop
     cdef int typenum = np.dtype(dtype).num
     if isinstance(function, str):
@@ -178,7 +181,8 @@ def call(function, *operands):
     if any(a.size not in (1, size) for a in arrays):
         raise ValueError(f"call: sizes {[a.size for a in arrays]} do not fit")
     if isinstance(function, str):
-        found = kernel_arity(function) == len(arrays) and find_kernel_loop(function, dtype.num, &loop)
+        found = kernel_arity(function) == len(arrays)
+        found = found and find_kernel_loop(function, dtype.num, &loop)
     else:
         found = function.nin == len(arrays) and find_ufunc_loop(function, dtype.num, &loop)
     if not found:

@@ -1,7 +1,9 @@
-"""From partial derivatives to programs: what an elementwise operation's rules read, and its compiled sweeps.
+"""From partial derivatives to programs: what an elementwise operation's rules read, and its
+compiled sweeps.
 
-An elementwise operation states ``partial(ans, *operands)`` for each operand. Traced with symbols, these expressions
-become the programs of its VJP (for any set of operands that need a cotangent) and of its JVP.
+An elementwise operation states ``partial(ans, *operands)`` for each operand. Traced with symbols,
+these expressions become the programs of its VJP (for any set of operands that need a cotangent) and
+of its JVP.
 """
 
 import numpy as np
@@ -14,7 +16,10 @@ cdef enum:
 
 
 def _trace(partials):
-    """Trace the partials; return the trace and their values. Its inputs: the operands, then the answer."""
+    """Trace the partials.
+
+    Return the trace and their values. Its inputs: the operands, then the answer.
+    """
     trace = Trace()
     operands = [trace.input() for _ in partials]
     ans = trace.input()
@@ -22,7 +27,7 @@ def _trace(partials):
 
 
 def analyse(partials, nin):
-    """Return the partials that are constants (None for the others), and a bit mask of what each one reads."""
+    """Return the partials that are constants (else None), and what each one reads as bit masks."""
     trace, values = _trace(partials)
     masks = []
     for p in values:
@@ -47,9 +52,9 @@ def compile_forward(forward, nin, typenum):
 def compile_pull(partials, constants, needs, accumulates, typenum):
     """Compile the cotangents of the operands in the bit mask `needs`.
 
-    Inputs: operands, answer, g, then a buffer for each operand in `accumulates`. Outputs: these buffers with the
-    cotangents added, then new arrays for the other operands. An operand whose partial is one has no new array: its
-    cotangent is `g` itself.
+    Inputs: operands, answer, g, then a buffer for each operand in `accumulates`. Outputs: these
+    buffers with the cotangents added, then new arrays for the other operands. An operand whose
+    partial is one has no new array: its cotangent is `g` itself.
     """
     trace, values = _trace(partials)
     g = trace.input()
@@ -76,7 +81,10 @@ def _members(mask, n):
 
 
 def compile_push(partials, constants, moving, typenum):
-    """Compile the tangent of the answer. Inputs: operands, answer, the tangents of the operands in `moving`."""
+    """Compile the tangent of the answer.
+
+    Inputs: operands, answer, the tangents of the operands in `moving`.
+    """
     trace, values = _trace(partials)
     total = None
     for i in _members(moving, len(partials)):

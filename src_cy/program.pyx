@@ -1,8 +1,9 @@
-"""Elementwise programs: traced once from an expression, compiled to inner-loop calls, run block by block.
+"""Elementwise programs: traced once from an expression, compiled to inner-loop calls, run block by
+block.
 
-`Trace` records an expression written in ordinary NumPy code as single-assignment instructions; equal
-subexpressions are one instruction. `compile` turns chosen values of a trace into a `Program` for one dtype.
-The same programs serve forward evaluation, VJPs and JVPs of elementwise operations.
+`Trace` records an expression written in ordinary NumPy code as single-assignment instructions;
+equal subexpressions are one instruction. `compile` turns chosen values of a trace into a `Program`
+for one dtype. The same programs serve forward evaluation, VJPs and JVPs of elementwise operations.
 """
 
 from libc.stdint cimport intptr_t
@@ -36,7 +37,7 @@ class Expr(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc, method, *operands, **kwargs):
         if method != "__call__" or kwargs:
-            raise TypeError(f"numpy.{ufunc.__name__}: only plain calls can stand in an elementwise rule")
+            raise TypeError(f"numpy.{ufunc.__name__}: only plain calls in an elementwise rule")
         return self.trace.call(MASKS.get(ufunc, ufunc), *operands)
 
     def __array_function__(self, function, types, args, kwargs):
@@ -49,9 +50,11 @@ class Expr(np.lib.mixins.NDArrayOperatorsMixin):
 
 
 class Trace:
-    """Instructions in single-assignment form: value i is ``code[i] = (function, argument indices)``.
+    """Instructions in single-assignment form: value i is ``code[i] = (function, argument
+    indices)``.
 
-    Inputs have the function ``"input"``, constants ``"constant"`` with the number in place of arguments.
+    Inputs have the function ``"input"``, constants ``"constant"`` with the number in place of
+    arguments.
     """
 
     def __init__(self):
@@ -98,10 +101,14 @@ class Trace:
 
 
 cdef bint _find(object function, int typenum, Loop *loop):
-    """Prefer a kernel of ours by the ufunc's name: it exists where it is faster than NumPy's loop."""
+    """Prefer a kernel of ours by the ufunc's name.
+
+    It exists where it is faster than NumPy's loop.
+    """
     if isinstance(function, str):
         return find_kernel_loop(function, typenum, loop)
-    if kernel_arity(function.__name__) == function.nin and find_kernel_loop(function.__name__, typenum, loop):
+    cdef str name = function.__name__
+    if kernel_arity(name) == function.nin and find_kernel_loop(name, typenum, loop):
         return True
     return find_ufunc_loop(function, typenum, loop)
 
@@ -225,7 +232,8 @@ def compile_program(trace, outputs, int typenum):
             slots[i] = ("constant", len(constants))
             constants.append(args[0])
         else:
-            # The output may take the temporary of an operand that dies here: exact aliasing is fine.
+            # The output may take the temporary of an operand that dies here: exact aliasing is
+            # fine.
             for a in set(args):
                 if last_use.get(a) == i and a in temp_slot:
                     temps_free.append(temp_slot[a])
@@ -239,7 +247,9 @@ def compile_program(trace, outputs, int typenum):
     return _assemble(trace, len(outputs), constants, n_temps, code, slots, typenum)
 
 
-cdef object _assemble(trace, int n_outputs, list constants, int n_temps, list code, dict slots, int typenum):
+cdef object _assemble(
+    trace, int n_outputs, list constants, int n_temps, list code, dict slots, int typenum
+):
     cdef Program p = Program.__new__(Program)
     cdef int n_external = trace.n_inputs + n_outputs
     cdef Loop loop

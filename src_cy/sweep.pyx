@@ -1,11 +1,13 @@
 """Reverse and forward sweeps between named ends of the graph.
 
-A sweep first collects the nodes between outputs and inputs into a flat tape: one iterative walk, no Python code
-runs meanwhile, so that sweeps may nest and share nodes. Then it visits the tape backward (cotangents) or forward
-(tangents). The rules state derivatives only; broadcasting is undone, dtypes are kept and contributions summed here.
+A sweep first collects the nodes between outputs and inputs into a flat tape: one iterative walk, no
+Python code runs meanwhile, so that sweeps may nest and share nodes. Then it visits the tape
+backward (cotangents) or forward (tangents). The rules state derivatives only; broadcasting is
+undone, dtypes are kept and contributions summed here.
 
-With ``lead = 1`` every (co)tangent carries a block of vectors along one leading axis (Jacobians, BLAS-3). With
-``recorded`` the rules run on Variables, so that the result can be differentiated again.
+With ``lead = 1`` every (co)tangent carries a block of vectors along one leading axis (Jacobians,
+BLAS-3). With ``recorded`` the rules run on Variables, so that the result can be differentiated
+again.
 """
 
 from cpython.list cimport PyList_GET_ITEM
@@ -16,11 +18,12 @@ cimport cython
 cimport numpy as cnp
 from fastbp._core.elementwise cimport is_ours, is_plain, new_array, run_program, sum_to_shape
 from fastbp._core.graph cimport (
-    ELEMENTWISE, MATMUL, SAVES_ANS, Node, Op, Spec, Variable, hook, make_variable, parent_count, parent_of, saved_of,
+    ELEMENTWISE, MATMUL, Node, Op, Spec, Variable, hook, make_variable, parent_count, parent_of,
+    saved_of,
 )
 from fastbp._core.matmul cimport c_matmul_vjp_a, c_matmul_vjp_b
 from fastbp._core.program cimport MAX_EXTERNAL, Program
-from fastbp._core.tape cimport Tape, collect, node_dtype, position_of
+from fastbp._core.tape cimport Tape, collect, node_dtype, nodes_of, position_of
 
 import numpy as np
 
@@ -30,7 +33,7 @@ cnp.import_array()
 
 
 
-# ---- what rules are given --------------------------------------------------------------------------------------------
+# ---- what rules are given ----------------------------------------------------------------------
 
 
 cdef object _operand(Node node, Py_ssize_t k, bint recorded):
@@ -58,7 +61,7 @@ cdef tuple _shape(object x):
     return (<Variable> x).node.shape if type(x) is Variable else (<object> x).shape
 
 
-# ---- the two sweeps --------------------------------------------------------------------------------------------------
+# ---- the two sweeps ----------------------------------------------------------------------------
 
 
 @cython.final
@@ -99,7 +102,8 @@ cdef class Sweep:
         if is_ours(<PyObject *> present):
             out = present
         else:
-            out = new_array(cnp.PyArray_NDIM(value), cnp.PyArray_DIMS(value), cnp.PyArray_TYPE(value))
+            out = new_array(
+                cnp.PyArray_NDIM(value), cnp.PyArray_DIMS(value), cnp.PyArray_TYPE(value))
         operands[0] = <PyObject *> present
         operands[1] = <PyObject *> value
         outs[0] = <PyObject *> out
@@ -108,7 +112,7 @@ cdef class Sweep:
         return 0
 
     cdef object conform(self, Node node, object value, tuple shape, str what):
-        """Bring what a rule returned to the shape and dtype of a node's value (behind the block axis)."""
+        """Bring what a rule returned to the shape (behind block axes) and dtype of a node."""
         cdef tuple full, given
         cdef cnp.ndarray array
         if self.recorded:
@@ -128,7 +132,8 @@ cdef class Sweep:
         given = full[self.lead:]
         if given != shape:
             if len(given) < len(shape) or not _sums_to(given, shape):
-                raise ShapeError(f"{what}: a rule returned shape {given}, which does not reduce to {shape}")
+                raise ShapeError(
+                    f"{what}: a rule returned shape {given}, which does not reduce to {shape}")
             if self.recorded:
                 return hook("sum_to")(value, shape=shape, nd=len(given))
             return sum_to_shape(value, self.lead, shape)
@@ -229,7 +234,10 @@ cdef class Sweep:
         return nin + 1
 
     cdef int pull_by_partials(self, Node node, Py_ssize_t *parents, object g) except -1:
-        """The same from the partials as Python functions: on Variables, or where there is no program."""
+        """The same from the partials as Python functions.
+
+        On Variables, or where there is no program.
+        """
         cdef Op op = node.op
         cdef Py_ssize_t k
         cdef Node parent
@@ -297,7 +305,8 @@ cdef class Sweep:
         cdef tuple needs = tuple([parents[k] >= 0 for k in range(n)])
         cdef Node parent
         if self.lead and not op.blocks:
-            values = _stacked([_cotangents(node, needs, g[i], self.recorded) for i in range(_shape(g)[0])])
+            rows = [_cotangents(node, needs, g[i], self.recorded) for i in range(_shape(g)[0])]
+            values = _stacked(rows)
         else:
             values = _cotangents(node, needs, g, self.recorded)
         for k in range(n):
@@ -314,7 +323,9 @@ cdef class Sweep:
         """Return the tangent of one node's value, or None for zero."""
         cdef Py_ssize_t *parents = self.tape.parents + self.tape.first[position]
         cdef Py_ssize_t k, n = parent_count(node)
-        cdef list tangents = [self.values[parents[k]] if parents[k] >= 0 else None for k in range(n)]
+        cdef list tangents = [
+            self.values[parents[k]] if parents[k] >= 0 else None for k in range(n)
+        ]
         for t in tangents:
             if t is not None:
                 break
@@ -324,8 +335,8 @@ cdef class Sweep:
             return self.push_elementwise(node, tangents)
         if self.lead and not node.op.blocks:
             size = next(_shape(t)[0] for t in tangents if t is not None)
-            value = np.stack([_tangent(node, [None if t is None else t[i] for t in tangents], self.recorded)
-                              for i in range(size)])
+            rows = [[None if t is None else t[i] for t in tangents] for i in range(size)]
+            value = np.stack([_tangent(node, row, self.recorded) for row in rows])
         else:
             value = _tangent(node, tangents, self.recorded)
         return self.conform(node, value, node.shape, node.op.name)
@@ -402,10 +413,12 @@ cdef object _cotangents(Node node, tuple needs, object g, bint recorded):
             raise NoRuleError(f"{op.name} has no derivative rule")
         return _transposed_jvp(node, needs, g, recorded)
     if isinstance(op.vjp, tuple):
-        return [op.vjp[k](g, ans, *operands, **node.static) if needs[k] else None for k in range(len(needs))]
+        return [op.vjp[k](g, ans, *operands, **node.static) if needs[k] else None
+                for k in range(len(needs))]
     values = op.vjp(g, needs, ans, *operands, **node.static)
     if not isinstance(values, (tuple, list)) or len(values) != len(needs):
-        raise ShapeError(f"{op.name}: its vjp rule must return {len(needs)} cotangents, one for each operand")
+        raise ShapeError(f"{op.name}: its vjp rule must return {len(needs)} cotangents, "
+                         "one for each operand")
     return values
 
 
@@ -435,7 +448,10 @@ def _stacked(rows):
 
 
 cdef object _transposed_vjp(Node node, list tangents, bint recorded):
-    """A JVP from a VJP, which is linear in its cotangent: the derivative of <vjp(g), t> with respect to g."""
+    """A JVP from a VJP, which is linear in its cotangent.
+
+    The derivative of <vjp(g), t> with respect to g.
+    """
     cdef tuple needs = tuple([t is not None for t in tangents])
     cdef Variable g = _zeros_variable(_block_shape(node, tangents), node.typenum)
     values = _cotangents(node, needs, g, True)
@@ -478,21 +494,22 @@ cdef Variable _zeros_variable(tuple shape, int typenum):
     return hook("variable")(np.zeros(shape, "f8" if typenum == cnp.NPY_DOUBLE else "f4"))
 
 
-# ---- entry points ----------------------------------------------------------------------------------------------------
+# ---- entry points ------------------------------------------------------------------------------
 
 
-def reverse(list outputs, list cotangents, list inputs, create_graph=False, int lead=0, consume=False):
+def reverse(list outputs, list cotangents, list inputs, create_graph=False, int lead=0,
+            consume=False):
     """Sweep backward from outputs to inputs.
 
     Parameters
     ----------
     outputs, inputs : list of Variable
     cotangents : list
-        One for each output: an ndarray of the output's dtype and (behind `lead` block axes) shape, a Variable, or
-        None for one (scalar outputs).
+        One for each output: an ndarray of the output's dtype and (behind `lead` block axes) shape,
+        a Variable, or None for one (scalar outputs).
     create_graph : bool or None
-        Record the rules, so that the results can be differentiated again; None: if the outputs depend on Variables
-        that are older than the inputs.
+        Record the rules, so that the results can be differentiated again; None: if the outputs
+        depend on Variables that are older than the inputs.
     lead : int
         1 if every cotangent carries a block of vectors along its first axis.
     consume : bool
@@ -506,11 +523,12 @@ def reverse(list outputs, list cotangents, list inputs, create_graph=False, int 
     return pull_back(outputs, cotangents, inputs, create_graph, lead, consume)[0]
 
 
-def pull_back(list outputs, list cotangents, list inputs, create_graph=False, int lead=0, consume=False):
+def pull_back(list outputs, list cotangents, list inputs, create_graph=False, int lead=0,
+              consume=False):
     """Do as `reverse`, and return a pair: the list, and whether it was recorded."""
     cdef Py_ssize_t i
     cdef Node node
-    cdef Tape tape = collect([(<Variable> y).node for y in outputs], [(<Variable> x).node for x in inputs])
+    cdef Tape tape = collect(nodes_of(outputs), nodes_of(inputs))
     cdef bint recorded = tape.outer if create_graph is None else create_graph
     cdef Sweep sweep = Sweep.__new__(Sweep, tape, recorded, lead)
     cdef object g
@@ -570,8 +588,8 @@ def forward(list outputs, list inputs, list tangents, create_graph=False, int le
     ----------
     outputs, inputs : list of Variable
     tangents : list
-        One for each input: an ndarray or Variable of the input's dtype and (behind `lead` block axes) shape, or None
-        for zero.
+        One for each input: an ndarray or Variable of the input's dtype and (behind `lead` block
+        axes) shape, or None for zero.
     create_graph : bool or None
         As for `reverse`.
     lead : int
@@ -584,7 +602,7 @@ def forward(list outputs, list inputs, list tangents, create_graph=False, int le
     """
     cdef Py_ssize_t i
     cdef Node node
-    cdef Tape tape = collect([(<Variable> y).node for y in outputs], [(<Variable> x).node for x in inputs])
+    cdef Tape tape = collect(nodes_of(outputs), nodes_of(inputs))
     cdef bint recorded = tape.outer if create_graph is None else create_graph
     if not recorded and create_graph is None:
         for t in tangents:

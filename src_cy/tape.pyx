@@ -1,7 +1,7 @@
 """Collecting the nodes between named ends of the graph into a flat tape, in topological order.
 
-One iterative walk (chains may be long), during which no Python code runs: so sweeps may nest and share nodes, although
-the walk leaves its marks in them.
+One iterative walk (chains may be long), during which no Python code runs: so sweeps may nest and
+share nodes, although the walk leaves its marks in them.
 """
 
 from cpython.object cimport PyObject
@@ -69,7 +69,10 @@ cdef struct Frame:
 
 
 cdef Tape collect(list outputs, list inputs):
-    """Return the nodes on paths from `inputs` to `outputs`. Walks on an explicit stack: chains may be long."""
+    """Return the nodes on paths from `inputs` to `outputs`.
+
+    Walks on an explicit stack: chains may be long.
+    """
     global _last_stamp
     cdef Tape tape = Tape.__new__(Tape)
     cdef Frame *stack = NULL
@@ -127,6 +130,10 @@ cdef Tape collect(list outputs, list inputs):
     return tape
 
 
+cdef list nodes_of(list variables):
+    return [(<Variable> v).node for v in variables]
+
+
 cdef object node_dtype(Node node):
     return np.dtype("f8") if node.typenum == cnp.NPY_DOUBLE else np.dtype("f4")
 
@@ -137,13 +144,13 @@ cdef Py_ssize_t position_of(Tape tape, Node node) noexcept:
 
 
 def has_outer(list outputs, list inputs):
-    """Say whether outputs also depend on Variables recorded before all inputs, which a result then depends on too."""
-    return collect([(<Variable> y).node for y in outputs], [(<Variable> x).node for x in inputs]).outer
+    """Say whether outputs also depend on Variables recorded before all inputs."""
+    return collect(nodes_of(outputs), nodes_of(inputs)).outer
 
 
 def largest(list outputs, list inputs):
     """Return the number of elements of the largest array on the paths from inputs to outputs."""
-    cdef Tape tape = collect([(<Variable> y).node for y in outputs], [(<Variable> x).node for x in inputs])
+    cdef Tape tape = collect(nodes_of(outputs), nodes_of(inputs))
     cdef Node node
     cdef Py_ssize_t size, most = 0
     for node in tape.nodes:
@@ -155,9 +162,11 @@ def largest(list outputs, list inputs):
 
 
 def frontier(list outputs, long long since):
-    """Return the Variables recorded up to node `since` that outputs recorded later depend on directly.
+    """Return the Variables recorded up to node `since` that outputs recorded later depend on
+    directly.
 
-    They stand for what a function reads from its surroundings; instead of their values they hold zeros.
+    They stand for what a function reads from its surroundings; instead of their values they hold
+    zeros.
     """
     cdef list stack = [(<Variable> y).node for y in outputs], found = []
     cdef set seen = set()
@@ -170,8 +179,25 @@ def frontier(list outputs, long long since):
         seen.add(node)
         if node.id <= since:
             # A zero broadcast to the shape takes no memory; sweeps read only the node.
-            found.append(make_variable(np.broadcast_to(np.zeros((), node_dtype(node)), node.shape), node))
+            zeros = np.broadcast_to(np.zeros((), node_dtype(node)), node.shape)
+            found.append(make_variable(zeros, node))
             continue
         for k in range(parent_count(node)):
             stack.append(parent_of(node, k))
     return found
+
+
+def op_names(list outputs):
+    """Return the names of the operations that outputs were recorded with, in topological order."""
+    cdef list stack = [(<Variable> y).node for y in outputs]
+    cdef dict found = {}
+    cdef Node node
+    cdef Py_ssize_t k
+    while stack:
+        node = stack.pop()
+        if node is None or node.id in found:
+            continue
+        found[node.id] = None if node.op is None else node.op.name
+        for k in range(parent_count(node)):
+            stack.append(parent_of(node, k))
+    return [found[i] for i in sorted(found) if found[i] is not None]

@@ -3,8 +3,8 @@
  * A call of BLAS costs 50 ns before the first multiplication, and more for its packing. Here a tile
  * of MR rows and W columns of c stays in vector registers while p runs over the contraction. b is
  * read in place when its rows are contiguous and whole tiles wide; otherwise one panel of W columns
- * (transposed, or padded with zeros) is packed on the stack. The elements of a are broadcast, so that
- * a transposed a costs nothing.
+ * (transposed, or padded with zeros) is packed on the stack. The elements of a are broadcast, so
+ * that a transposed a costs nothing.
  *
  * The same source is compiled for SSE2 or NEON (the compiler's baseline), AVX2 and AVX-512;
  * tiny_init() picks one at run time. Compilers without GNU vector extensions (MSVC) get level -1:
@@ -29,16 +29,18 @@ static int tiny_level = -1; /* -1: none, 0: baseline, 1: AVX2, 2: AVX-512 */
 #define TINY_UNROLL _Pragma("GCC unroll 8")
 #define TINY_INLINE static inline __attribute__((always_inline))
 
-/* V: vector of T; NV of them side by side make the widest tile; MR: its rows (a power of 2, at most 8).
- * In the functions below, nv <= NV and rows <= MR are literals at every call, so that all loops over them unroll. */
+/* V: vector of T; NV of them side by side make the widest tile; MR: its rows (2, 4 or 8).
+ * In the functions below, nv <= NV and rows <= MR are literals at every call, so that all loops
+ * over them unroll. */
 #define TINY_DEFINE(NAME, T, V, NV, MR, TARGET) \
 enum { NAME##_lanes = sizeof(V) / sizeof(T) }; \
 \
 /* Copy the first w < 32 elements, in at most five moves. */ \
 TARGET TINY_INLINE void NAME##_edge(T *to, const T *from, ptrdiff_t w) { \
-    if (NV * NAME##_lanes > 16 && w & 16) { memcpy(to, from, 16 * sizeof(T)); to += 16; from += 16; } \
-    if (NV * NAME##_lanes > 8 && w & 8) { memcpy(to, from, 8 * sizeof(T)); to += 8; from += 8; } \
-    if (NV * NAME##_lanes > 4 && w & 4) { memcpy(to, from, 4 * sizeof(T)); to += 4; from += 4; } \
+    enum { W = NV * NAME##_lanes }; \
+    if (W > 16 && w & 16) { memcpy(to, from, 16 * sizeof(T)); to += 16; from += 16; } \
+    if (W > 8 && w & 8) { memcpy(to, from, 8 * sizeof(T)); to += 8; from += 8; } \
+    if (W > 4 && w & 4) { memcpy(to, from, 4 * sizeof(T)); to += 4; from += 4; } \
     if (w & 2) { memcpy(to, from, 2 * sizeof(T)); to += 2; from += 2; } \
     if (w & 1) *to = *from; \
 } \
@@ -74,7 +76,8 @@ TARGET TINY_INLINE void NAME##_tile( \
 \
 /* Copy w <= W columns of b to a panel (k, W), padded with zeros. */ \
 TARGET TINY_INLINE void NAME##_pack( \
-    const int nv, T *panel, ptrdiff_t w, ptrdiff_t k, const T *b, ptrdiff_t row_b, ptrdiff_t col_b) { \
+    const int nv, T *panel, ptrdiff_t w, ptrdiff_t k, \
+    const T *b, ptrdiff_t row_b, ptrdiff_t col_b) { \
     const ptrdiff_t W = nv * NAME##_lanes; \
     if (w == W) { \
         for (ptrdiff_t p = 0; p < k; ++p) \
@@ -160,9 +163,12 @@ static int tiny_init(int limit) {
 #if defined(__x86_64__)
 #define TINY_DISPATCH(T) \
 static inline void tiny_##T(TINY_ARGUMENTS(T)) { \
-    if (tiny_level == 2) tiny_##T##_2(m, n, k, alpha, a, row_a, col_a, b, row_b, col_b, beta, c, ldc); \
-    else if (tiny_level == 1) tiny_##T##_1(m, n, k, alpha, a, row_a, col_a, b, row_b, col_b, beta, c, ldc); \
-    else tiny_##T##_0(m, n, k, alpha, a, row_a, col_a, b, row_b, col_b, beta, c, ldc); \
+    if (tiny_level == 2) \
+        tiny_##T##_2(m, n, k, alpha, a, row_a, col_a, b, row_b, col_b, beta, c, ldc); \
+    else if (tiny_level == 1) \
+        tiny_##T##_1(m, n, k, alpha, a, row_a, col_a, b, row_b, col_b, beta, c, ldc); \
+    else \
+        tiny_##T##_0(m, n, k, alpha, a, row_a, col_a, b, row_b, col_b, beta, c, ldc); \
 }
 #else
 #define TINY_DISPATCH(T) \

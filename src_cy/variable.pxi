@@ -3,7 +3,8 @@
 
 cdef bint _operand_ok(object x) noexcept:
     """Whether an operator can take `x`; otherwise its own reflected method has a say."""
-    return (type(x) is Variable or cnp.PyArray_Check(x) or isinstance(x, (int, float, np.generic, list, tuple)))
+    return (type(x) is Variable or cnp.PyArray_Check(x)
+            or isinstance(x, (int, float, np.generic, list, tuple)))
 
 
 @cython.final
@@ -11,8 +12,9 @@ cdef bint _operand_ok(object x) noexcept:
 cdef class Variable:
     """A value whose history is recorded: an array together with its place in the graph.
 
-    Made by `fastbp.variable`, and by every operation on Variables. It behaves as an ndarray in NumPy code: operators,
-    indexing, methods, ufuncs and NumPy functions are computed at once and recorded.
+    Made by `fastbp.variable`, and by every operation on Variables. It behaves as an ndarray in
+    NumPy code: operators, indexing, methods, ufuncs and NumPy functions are computed at once and
+    recorded.
 
     Attributes
     ----------
@@ -102,10 +104,10 @@ cdef class Variable:
         return call_elementwise(DIVIDE, (other, self)) if _operand_ok(other) else NotImplemented
 
     def __mod__(self, other):
-        return call_elementwise(<Op> _hooks["remainder"], (self, other)) if _operand_ok(other) else NotImplemented
+        return hook("remainder")(self, other) if _operand_ok(other) else NotImplemented
 
     def __rmod__(self, other):
-        return call_elementwise(<Op> _hooks["remainder"], (other, self)) if _operand_ok(other) else NotImplemented
+        return hook("remainder")(other, self) if _operand_ok(other) else NotImplemented
 
     def __floordiv__(self, other):
         return np.floor_divide(self, other) if _operand_ok(other) else NotImplemented
@@ -134,7 +136,7 @@ cdef class Variable:
         return call_elementwise(<Op> _hooks["power"], (self, other))
 
     def __rpow__(self, other, modulo):
-        return call_elementwise(<Op> _hooks["power"], (other, self)) if _operand_ok(other) else NotImplemented
+        return hook("power")(other, self) if _operand_ok(other) else NotImplemented
 
     def __matmul__(self, other):
         return _hooks["matmul"](self, other) if _operand_ok(other) else NotImplemented
@@ -236,8 +238,9 @@ cdef class Variable:
     __complex__ = __float__
 
     def __array__(self, *args, **kwargs):
-        raise NoRuleError("a Variable cannot become a plain array without losing its derivative: use x.value or "
-                          "fastbp.stop_gradient(x) for the values, numpy.stack or fastbp.numpy.array to join Variables")
+        raise NoRuleError("a Variable cannot become a plain array without losing its derivative: "
+                          "use x.value or fastbp.stop_gradient(x) for the values, numpy.stack or "
+                          "fastbp.numpy.array to join Variables")
 
     def __format__(self, spec):
         return format((<object> self.value)[()], spec)
@@ -273,12 +276,16 @@ cdef class Variable:
         if method != "__call__":
             implementation = _by_reduce.get((ufunc, method))
             if implementation is None:
-                return _without_rule(f"numpy.{ufunc.__name__}.{method}", ufunc, method, operands, kwargs)
+                name = f"numpy.{ufunc.__name__}.{method}"
+                return _without_rule(name, ufunc, method, operands, kwargs)
             if out is not None:
                 kwargs["out"] = out[0] if len(out) == 1 else out
             return implementation(*operands, **kwargs)
         kwargs = {k: v for k, v in kwargs.items() if v is not None}
         op = _by_ufunc.get(ufunc)
+        if op is None and ufunc not in _by_function and "late_rules" in _hooks:
+            _hooks.pop("late_rules")()      # rules for SciPy's ufuncs: loading them takes time
+            op = _by_ufunc.get(ufunc)
         if op is None:
             if out is not None:
                 kwargs["out"] = out
@@ -316,7 +323,7 @@ cdef class _BoundMethod:
 
 
 def values_of(x):
-    """Replace Variables by their arrays in arguments of a function without derivative (lists and tuples too)."""
+    """Replace Variables by their arrays, in lists and tuples too."""
     if type(x) is Variable:
         return (<Variable> x).value
     if type(x) is list or type(x) is tuple:
@@ -325,7 +332,10 @@ def values_of(x):
 
 
 def _without_rule(name, ufunc, method, operands, kwargs):
-    """Compute a ufunc that has no derivative because it is constant almost everywhere; refuse any other."""
+    """Compute a ufunc that has no derivative because it is constant almost everywhere.
+
+    Refuse any other.
+    """
     if method == "__call__" and ufunc in _by_function:
         return _by_function[ufunc](*operands, **kwargs)
     if kwargs.get("out") is not None and not any(type(x) is Variable for x in operands):
@@ -334,24 +344,31 @@ def _without_rule(name, ufunc, method, operands, kwargs):
 
 
 cdef object _call_ufunc(Op op, tuple operands, object out, dict kwargs):
-    """A recorded ufunc call: dtype= and where= are honoured where their meaning is plain, the rest is refused."""
+    """A recorded ufunc call.
+
+    Dtype= and where= are honoured where their meaning is plain, the rest is refused.
+    """
     dtype = kwargs.pop("dtype", None)
     where = kwargs.pop("where", True)
     casting = kwargs.pop("casting", "same_kind")
     if kwargs:
-        raise NoRuleError(f"{op.name}: the argument {sorted(kwargs)[0]}= is not supported for Variables")
+        raise NoRuleError(f"{op.name}: the argument {sorted(kwargs)[0]}= is not supported "
+                          "for Variables")
     if casting not in ("same_kind", "safe", "unsafe"):
         raise NoRuleError(f"{op.name}: casting={casting!r} is not supported for Variables")
     if out is not None and (len(out) != 1 or type(out[0]) is not Variable):
-        raise NoRuleError(f"{op.name}: out= must be a Variable: a plain array cannot keep the derivative")
+        raise NoRuleError(f"{op.name}: out= must be a Variable: "
+                          "a plain array cannot keep the derivative")
     if where is not True and out is None:
-        raise NoRuleError(f"{op.name}: where= without out= leaves elements undefined; use numpy.where")
+        raise NoRuleError(f"{op.name}: where= without out= leaves elements undefined; "
+                          "use numpy.where")
     if dtype is not None:
         operands = tuple([hook("astype")(x, dtype) if type(x) is Variable else np.asarray(x, dtype)
                           for x in operands])
     if not any([type(x) is Variable for x in operands]):
         # Only `out` is a Variable: it becomes a constant.
-        operands = (variable(np.broadcast_to(leaf_array(operands[0], op.name), out[0].shape)), *operands[1:])
+        first = np.broadcast_to(leaf_array(operands[0], op.name), out[0].shape)
+        operands = (variable(first), *operands[1:])
     result = call_elementwise(op, operands)
     if out is None:
         return result
@@ -366,8 +383,8 @@ def variable(array, name=None):
     Parameters
     ----------
     array : array_like of float64 or float32, any shape
-        An ndarray is shared, not copied; a Python float becomes a 0-d float64 array. A Variable gives a new
-        Variable that depends on it.
+        An ndarray is shared, not copied; a Python float becomes a 0-d float64 array. A Variable
+        gives a new Variable that depends on it.
     name : str, optional
         Shown by ``repr``.
 
@@ -403,7 +420,10 @@ def variable(array, name=None):
 
 
 def leaf_array(x, str what="variable"):
-    """Return `x` as a plain float array, shared where it is one already; raise `DTypeError` or `ShapeError`."""
+    """Return `x` as a plain float array, shared where it is one already.
+
+    Raise `DTypeError` or `ShapeError`.
+    """
     cdef cnp.ndarray array
     if cnp.PyArray_CheckExact(x) and is_plain(x):
         return x
@@ -416,7 +436,9 @@ def leaf_array(x, str what="variable"):
     except ValueError as error:
         raise ShapeError(f"{what}: not a rectangular array ({error})") from None
     if array.dtype not in FLOATS:
-        hint = "; convert it, for instance with numpy.asarray(x, float)" if array.dtype.kind in "iub" else ""
+        hint = ""
+        if array.dtype.kind in "iub":
+            hint = "; convert it, for instance with numpy.asarray(x, float)"
         raise DTypeError(f"{what}: shape {(<object> array).shape} and dtype {array.dtype}: "
                          f"float64 or float32 is needed{hint}")
     if not is_plain(array):

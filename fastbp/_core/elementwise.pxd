@@ -1,4 +1,4 @@
-"""Running elementwise programs over broadcast arrays, and summing a result back to a broadcast operand's shape."""
+"""Elementwise programs over broadcast arrays, and sums back to a broadcast operand's shape."""
 
 cimport numpy as cnp
 from cpython.object cimport PyObject
@@ -9,18 +9,20 @@ cdef enum:
     MAX_NDIM = 32
     FLAGS_RAISED = 1
 
-# Run `p` over `shape` (nd, dims), whose first `lead` axes are block axes. operands[k]: borrowed ndarray of the
-# program's dtype that broadcasts to the shape, Python float, or NULL where the program does not read it; leads[k] of
-# its axes are block axes (leads NULL: none). outs[k]: borrowed C-contiguous arrays of exactly that shape.
+# Run `p` over `shape` (nd, dims), whose first `lead` axes are block axes. operands[k]: borrowed
+# ndarray of the program's dtype that broadcasts to the shape, Python float, or NULL where the
+# program does not read it; leads[k] of its axes are block axes (leads NULL: none). outs[k]:
+# borrowed C-contiguous arrays of exactly that shape.
 cdef int run_program(Program p, PyObject **operands, const int *leads, PyObject **outs,
                      int nd, const cnp.npy_intp *dims) except -1
 
-# Floating-point exceptions that NumPy would report (divide by zero, overflow, invalid); clears them.
+# Floating-point exceptions that NumPy would report (divide by zero, overflow, invalid); clears
+# them.
 cdef bint take_fp_flags() noexcept nogil
 
 # Sum `g` over the axes along which an operand of `shape` was broadcast; its first `lead` axes stay.
 cdef cnp.ndarray sum_to_shape(cnp.ndarray g, int lead, tuple shape)
 
 cdef bint is_plain(cnp.ndarray a) noexcept          # aligned, native, float32 or float64
-cdef bint is_ours(PyObject *a) noexcept             # one reference, own data, writable, C-contiguous
+cdef bint is_ours(PyObject *a) noexcept             # one reference, own data, writable, C order
 cdef cnp.ndarray new_array(int nd, const cnp.npy_intp *dims, int typenum)

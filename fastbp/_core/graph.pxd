@@ -18,31 +18,32 @@ cdef class Op:
     cdef readonly int nin               # number of operands; -1: any
     cdef readonly object forward
     cdef readonly tuple partials        # elementwise: functions (ans, *operands)
-    cdef readonly object vjp, jvp       # general: tuple of functions, one an operand, or one joint function
+    cdef readonly object vjp, jvp       # general: a function an operand, or one joint function
     cdef readonly object scatter        # optional: add the VJP into a buffer
     cdef readonly bint opaque
     cdef readonly bint blocks           # the rules carry leading block axes through
     cdef readonly object kernel
+    cdef readonly object ufunc          # the NumPy or SciPy ufunc that is recorded as this operation
     cdef readonly dict info             # documentation and samples
     cdef readonly tuple constant_partials
     cdef unsigned int saves             # general: bit j operand j, SAVES_ANS the output
     cdef unsigned int saves_for[3]      # elementwise: the same, for the cotangent of operand i
-    cdef list forwards, pulls, pushes   # programs by dtype and operands; None: not compiled yet, False: none
+    cdef list forwards, pulls, pushes   # programs; None: not compiled yet, False: there is none
     cdef Program forward_program(self, int typenum)
     cdef Program pull_program(self, int typenum, int needs, int accumulates)
     cdef Program push_program(self, int typenum, int moving)
 
 cdef class Node:
     cdef Op op                          # None: a leaf
-    cdef Node a, b                      # parents of operands 0 and 1 of an elementwise operation; None: constants
+    cdef Node a, b                      # parents of an elementwise operation; None: constants
     cdef object saved_a, saved_b        # their values, where a rule reads them
-    cdef tuple parents, saved           # all operands of the other operations, instead of the four above
+    cdef tuple parents, saved           # of any other operation, instead of the four above
     cdef object ans
     cdef dict static
     cdef readonly tuple shape
     cdef readonly int typenum
     cdef readonly long long id          # parents have smaller ids
-    cdef long long stamp                # scratch of a sweep's collection: whose it is, and the position there
+    cdef long long stamp                # scratch of a sweep's collection: which, and the position
     cdef Py_ssize_t position
     cdef long long end_stamp
     cdef bint collectable               # may be part of a reference cycle

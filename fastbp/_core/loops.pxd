@@ -1,12 +1,14 @@
 """Inner loops by pointer: NumPy's own and the kernels of fastbp, with one calling convention.
 
-A loop runs ``n = dims[0]`` elements: ``args`` are the inputs, then the output; ``steps`` their strides in
-bytes. n must be positive. Exact aliasing of the output with an input is fine, partial overlap is not.
+A loop runs ``n = dims[0]`` elements: ``args`` are the inputs, then the output; ``steps`` their
+strides in bytes. n must be positive. Exact aliasing of the output with an input is fine, partial
+overlap is not.
 """
 
 from libc.stdint cimport intptr_t
 
-ctypedef void (*loop_fn)(char **args, const intptr_t *dims, const intptr_t *steps, void *data) noexcept nogil
+ctypedef void (*loop_fn)(
+    char **args, const intptr_t *dims, const intptr_t *steps, void *data) noexcept nogil
 
 cdef struct Loop:
     loop_fn fn
