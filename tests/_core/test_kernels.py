@@ -1,0 +1,380 @@
+"""The kernels of our own: accuracy against mpmath, special values, strides, aliasing, tails.
+
+The bounds are those that docs/kernels.md states, in units in the last place of the exact result.
+"""
+
+import ctypes
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from mpmath import mp, mpf
+
+from fastbp._core import loops
+
+DTYPES = [np.float64, np.float32]
+SIMPLE = {"mulz", "mulz_add", "gt", "ge", "lt", "le", "eq", "ne", "select"}
+LEVELS = ["baseline", "avx2", "avx512"]
+NARGS = 4
+
+
+class KernelRow(ctypes.Structure):
+    """One row of the table in kernels.h."""
+
+    _fields_ = [
+        ("name", ctypes.c_char_p),
+        ("d", ctypes.c_void_p),
+        ("f", ctypes.c_void_p),
+        ("nin", ctypes.c_int),
+    ]
+
+
+def _table():
+    """Name -> (addresses by dtype, number of inputs), read from the extension itself."""
+    library = ctypes.CDLL(loops.__file__)
+    try:
+        rows = ctypes.POINTER(KernelRow).in_dll(library, "fastbp_kernels")
+        count = ctypes.c_int.in_dll(library, "fastbp_kernel_count").value
+    except ValueError:
+        return {}  # the platform hides the symbols
+    return {
+        rows[i].name.decode(): ({np.float64: rows[i].d, np.float32: rows[i].f}, rows[i].nin)
+        for i in range(count)
+    }
+
+
+TABLE = _table()
+LOOP = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)
+ROWS = [(name, dtype) for name, (address, _) in TABLE.items() for dtype in DTYPES if address[dtype]]
+
+
+def run_loop(name, dtype, operands, out, n=None):
+    """Call the loop on the arrays as they are: their strides, their memory, `n` elements."""
+    arrays = [*operands, out]
+    pointers = (ctypes.c_void_p * NARGS)(*[a.ctypes.data for a in arrays])
+    steps = (ctypes.c_ssize_t * NARGS)(*[0 if a.size == 1 else a.strides[0] for a in arrays])
+    dimensions = (ctypes.c_ssize_t * 1)(out.size if n is None else n)
+    LOOP(TABLE[name][0][dtype])(
+        *[ctypes.cast(p, ctypes.c_void_p) for p in (pointers, dimensions, steps)], None
+    )
+    return out
+
+
+def reference(name, *x):
+    """Compute with NumPy what the kernel means."""
+    one = x[0].dtype.type(1)
+    with np.errstate(all="ignore"):
+        product = lambda g, p: np.where(g == 0, g, g * p)  # noqa: E731
+        table = {
+            "mulz": product,
+            "mulz_add": lambda acc, g, p: acc + product(g, p),
+            "gt": lambda a, b: (a > b) * one,
+            "ge": lambda a, b: (a >= b) * one,
+            "lt": lambda a, b: (a < b) * one,
+            "le": lambda a, b: (a <= b) * one,
+            "eq": lambda a, b: (a == b) * one,
+            "ne": lambda a, b: (a != b) * one,
+            "select": lambda c, a, b: np.where(c != 0, a, b),
+            "sigmoid": lambda v: 1 / (1 + np.exp(-v)),
+            "softplus": lambda v: np.logaddexp(v, v.dtype.type(0)),
+        }
+        function = table[name] if name in table else getattr(np, name)
+        return np.asarray(function(*x), x[0].dtype)
+
+
+def operands_for(name, dtype, n, seed=0):
+    rng = np.random.default_rng(seed)
+    arrays = [rng.uniform(-3, 3, n).astype(dtype) for _ in range(TABLE[name][1])]
+    for a in arrays[:2]:
+        a[rng.random(n) < 0.2] = 0
+    return arrays
+
+
+def assert_close(name, actual, expected):
+    # mulz_add may be one fused multiply-add, so it is the exception.
+    tolerance = 0 if name in SIMPLE - {"mulz_add"} else 4 * np.finfo(actual.dtype).eps
+    np.testing.assert_allclose(actual, expected, rtol=4 * tolerance, atol=tolerance)
+
+
+# ---- accuracy ----
+
+
+def exact_sigmoid(x):
+    return 1 / (1 + mp.exp(-x))
+
+
+def exact_softplus(x):
+    return max(x, mpf(0)) + mp.log1p(mp.exp(-abs(x)))
+
+
+def exact_logaddexp(a, b):
+    return max(a, b) + mp.log1p(mp.exp(-abs(a - b)))
+
+
+def exact_logaddexp2(a, b):
+    return max(a, b) + mp.log1p(mpf(2) ** -abs(a - b)) / mp.ln2
+
+
+def exact_hypot(a, b):
+    return mp.sqrt(a * a + b * b)
+
+
+# name, dtype, oracle, bound in ulp, smallest result whose ulp counts (0: any).
+BOUNDS = [
+    ("sin", np.float64, mp.sin, 0.85, 0),
+    ("cos", np.float64, mp.cos, 0.85, 0),
+    ("exp", np.float64, mp.exp, 0.80, 0),
+    ("tanh", np.float64, mp.tanh, 1.30, 0),
+    ("sigmoid", np.float64, exact_sigmoid, 1.15, 0),
+    ("sigmoid", np.float32, exact_sigmoid, 1.15, 0),
+    ("softplus", np.float64, exact_softplus, 1.15, 0),
+    ("softplus", np.float32, exact_softplus, 1.15, 0),
+    ("logaddexp", np.float64, exact_logaddexp, 0.85, 0.5),
+    ("logaddexp", np.float32, exact_logaddexp, 1.10, 0.5),
+    ("logaddexp2", np.float64, exact_logaddexp2, 1.20, 0.5),
+    ("logaddexp2", np.float32, exact_logaddexp2, 1.60, 0.5),
+    ("hypot", np.float64, exact_hypot, 1.25, 0),
+    ("hypot", np.float32, exact_hypot, 0.51, 0),
+]
+
+
+def trig_points(rng):
+    k = rng.integers(1, 1_018_591, 400)
+    with mp.workprec(160):
+        near = np.array([float(int(j) * mp.pi / 2) for j in k])
+    any_bits = rng.integers(0, 2**63 - 1, 300).view(np.float64)
+    return np.concatenate(
+        [
+            rng.uniform(-np.pi, np.pi, 1500),
+            rng.uniform(-1.6e6, 1.6e6, 600),
+            near,
+            np.nextafter(near, 0),
+            -np.nextafter(near, np.inf),
+            any_bits[np.isfinite(any_bits)],
+            rng.integers(0, 2**52, 100).view(np.float64),
+            [1.6e6, np.nextafter(1.6e6, 2e6), 1e22, 1.7976931348623157e308, 5e-324],
+        ]
+    )
+
+
+def points(name, dtype, seed=1):
+    rng = np.random.default_rng(seed)
+    if name in ("sin", "cos"):
+        return [trig_points(rng)]
+    wide = 745 if dtype is np.float64 else 103
+    if name in ("sigmoid", "softplus", "exp", "tanh"):
+        tiny = 10.0 ** rng.uniform(-30, 0, 300)
+        parts = [
+            rng.uniform(-40, 40, 1500),
+            rng.uniform(-1, 1, 1000),
+            rng.uniform(-wide, wide - 36, 500),
+            rng.uniform(-wide, 16 - wide, 500),
+            tiny,
+            -tiny,
+        ]
+        return [np.concatenate(parts).astype(dtype)]
+    if name == "hypot":
+        low, high = (-318, 307.5) if dtype is np.float64 else (-43, 38)
+        e = rng.uniform(low, high, 1500)
+        a = np.concatenate([rng.uniform(-3, 3, 1500), 10**e])
+        b = np.concatenate([rng.uniform(-3, 3, 1500), 10 ** (e + rng.uniform(-9, 0.2, 1500))])
+        return [a.astype(dtype), b.astype(dtype)]
+    a = np.concatenate(
+        [rng.uniform(-20, 20, 1000), rng.uniform(0, 3, 1000), rng.uniform(-900, 900, 1000)]
+    )
+    b = np.concatenate([rng.uniform(-20, 20, 1000), rng.uniform(0, 3, 1000), a[2000:]])
+    b[2000:] += rng.uniform(-40, 40, 1000)
+    return [a.astype(dtype), b.astype(dtype)]
+
+
+def worst_ulp(actual, operands, oracle, floor):
+    dtype = actual.dtype.type
+    worst = 0.0
+    with mp.workprec(160):
+        for y, *x in zip(actual.tolist(), *[a.tolist() for a in operands], strict=True):
+            exact = oracle(*map(mpf, x))
+            rounded = dtype(max(abs(float(exact)), floor))
+            worst = max(worst, float(abs(mpf(y) - exact) / mpf(float(np.spacing(rounded)))))
+    return worst
+
+
+@pytest.mark.parametrize(("name", "dtype", "oracle", "bound", "floor"), BOUNDS)
+def test_error_stays_within_the_stated_bound(name, dtype, oracle, bound, floor):
+    if not loops.has_loop(name, dtype):
+        pytest.skip("NumPy's own loop is used with this instruction set")
+    operands = points(name, dtype)
+    actual = loops.call(name, *operands)
+    assert actual.dtype == dtype
+    assert worst_ulp(actual, operands, oracle, floor) <= bound
+
+
+def test_every_function_has_a_bound():
+    bounded = {(name, dtype) for name, dtype, *_ in BOUNDS}
+    assert {row for row in ROWS if row[0] not in SIMPLE} <= bounded
+    assert SIMPLE | {name for name, _ in bounded} == set(loops.kernels())
+
+
+# ---- special values ----
+
+INF, NAN = np.inf, np.nan
+SPECIAL = [
+    (
+        "sin",
+        ([0.0, -0.0, INF, -INF, NAN, 5e-324, -5e-324],),
+        [0.0, -0.0, NAN, NAN, NAN, 5e-324, -5e-324],
+    ),
+    ("cos", ([0.0, -0.0, INF, -INF, NAN],), [1, 1, NAN, NAN, NAN]),
+    ("exp", ([0.0, -0.0, INF, -INF, NAN, 710, -746],), [1, 1, INF, 0, NAN, INF, 0]),
+    ("tanh", ([0.0, -0.0, INF, -INF, NAN, 5e-324, 1e300],), [0.0, -0.0, 1, -1, NAN, 5e-324, 1]),
+    ("sigmoid", ([0.0, -0.0, INF, -INF, NAN, 800, -800],), [0.5, 0.5, 1, 0, NAN, 1, 0]),
+    ("softplus", ([INF, -INF, NAN, 800, -800],), [INF, 0, NAN, 800, 0]),
+    (
+        "logaddexp",
+        ([INF, -INF, INF, -INF, NAN, INF, -INF, 1e30], [INF, -INF, -INF, 1, 1, NAN, NAN, -1e30]),
+        [INF, -INF, INF, 1, NAN, NAN, NAN, 1e30],
+    ),
+    (
+        "logaddexp2",
+        ([INF, -INF, INF, -INF, NAN, 3, -1100], [INF, -INF, -INF, 1, 1, 3, -INF]),
+        [INF, -INF, INF, 1, NAN, 4, -1100],
+    ),
+    (
+        "hypot",
+        ([INF, NAN, NAN, 0, -0.0, 3, NAN], [NAN, -INF, 1, 0, 0, -4, NAN]),
+        [INF, INF, NAN, 0, 0, 5, NAN],
+    ),
+    ("mulz", ([0.0, -0.0, 0, NAN, 2, INF], [INF, NAN, 3, 0, 3, 0]), [0.0, -0.0, 0, NAN, 6, NAN]),
+    ("mulz_add", ([1, 1, NAN, 1], [0, 0, 0, 2], [INF, NAN, 1, 3]), [1, 1, NAN, 7]),
+    ("select", ([0.0, -0.0, 1, NAN], [NAN, NAN, 5, 6], [1, 2, NAN, NAN]), [1, 2, 5, 6]),
+    ("gt", ([1, 2, NAN, NAN, 0.0], [2, 1, 1, NAN, -0.0]), [0, 1, 0, 0, 0]),
+    ("ge", ([1, 2, NAN, NAN, 0.0], [2, 1, 1, NAN, -0.0]), [0, 1, 0, 0, 1]),
+    ("lt", ([1, 2, NAN, NAN, 0.0], [2, 1, 1, NAN, -0.0]), [1, 0, 0, 0, 0]),
+    ("le", ([1, 2, NAN, NAN, 0.0], [2, 1, 1, NAN, -0.0]), [1, 0, 0, 0, 1]),
+    ("eq", ([1, 2, NAN, NAN, 0.0], [2, 2, 1, NAN, -0.0]), [0, 1, 0, 0, 1]),
+    ("ne", ([1, 2, NAN, NAN, 0.0], [2, 2, 1, NAN, -0.0]), [1, 0, 1, 1, 0]),
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("name", "operands", "expected"), SPECIAL)
+def test_special_values(name, operands, expected, dtype):
+    if not loops.has_loop(name, dtype):
+        pytest.skip("NumPy's own loop is used with this instruction set")
+    arrays = [np.array(x, dtype) for x in operands]
+    expected = np.array(expected, dtype)
+    for shift in range(len(expected)):  # every value in every lane
+        actual = loops.call(name, *[np.roll(np.tile(a, 5), shift) for a in arrays])
+        want = np.roll(np.tile(expected, 5), shift)
+        np.testing.assert_array_equal(actual, want)
+        finite = ~np.isnan(want)
+        np.testing.assert_array_equal(np.signbit(actual[finite]), np.signbit(want[finite]))
+
+
+def test_sigmoid_keeps_its_left_tail():
+    x = np.array([-37.0, -100, -700, -745])
+    np.testing.assert_allclose(loops.call("sigmoid", x), np.exp(x), rtol=1e-15)
+    assert loops.call("sigmoid", np.array([-745.0]))[0] == 5e-324
+
+
+def test_overflow_is_not_needless():
+    a, b = np.array([3e300, 3e-320, 1.5e308]), np.array([4e300, 4e-320, 1.5e308])
+    expected = [5e300, 5e-320, INF]
+    np.testing.assert_allclose(loops.call("hypot", a, b), expected, rtol=1e-15, atol=5e-324)
+
+
+def test_float32_sine_is_left_to_numpy():
+    for name in ("sin", "cos"):
+        with pytest.raises(ValueError, match=name):
+            loops.call(name, np.zeros(3, np.float32))
+
+
+# ---- memory ----
+
+
+@pytest.mark.parametrize(("name", "dtype"), ROWS)
+def test_tails_and_nothing_written_beyond(name, dtype):
+    for n in [*range(41), 255, 256, 257, 600]:
+        operands = operands_for(name, dtype, n, seed=n)
+        buffer = np.full(n + 32, -77, dtype)
+        run_loop(name, dtype, operands, buffer[: max(n, 1)], n)
+        assert (buffer[n:] == -77).all()
+        if n:
+            assert_close(name, buffer[:n], reference(name, *operands))
+
+
+@pytest.mark.parametrize(("name", "dtype"), ROWS)
+def test_any_strides(name, dtype):
+    nin = TABLE[name][1]
+    for n in (2, 7, 40, 300):
+        dense = operands_for(name, dtype, n)
+        # Digit k of `layout` says how slot k is laid out: dense, spaced, reversed, one scalar.
+        for layout in range(4 ** (nin + 1) if nin < 3 else 64):
+            kinds = [layout >> 2 * k & 3 for k in range(nin + 1)]
+            if kinds[nin] == 3:
+                continue
+            operands = [lay_out(a, kind) for a, kind in zip(dense, kinds, strict=False)]
+            out = lay_out(np.full(n, -77, dtype), kinds[nin])
+            run_loop(name, dtype, operands, out)
+            assert_close(name, out, reference(name, *np.broadcast_arrays(*operands, out)[:-1]))
+
+
+def lay_out(a, kind):
+    if kind == 0:
+        return a.copy()
+    if kind == 1:
+        wide = np.full(3 * a.size, -5, a.dtype)
+        wide[::3] = a
+        return wide[::3]
+    return a[::-1].copy()[::-1] if kind == 2 else a[:1].copy()
+
+
+@pytest.mark.parametrize(("name", "dtype"), ROWS)
+def test_output_may_be_an_input(name, dtype):
+    nin = TABLE[name][1]
+    for n in (1, 5, 16, 37, 700):
+        for which in range(nin):
+            for step in (1, 2):
+                operands = [np.repeat(a, step)[::step] for a in operands_for(name, dtype, n)]
+                expected = reference(name, *[a.copy() for a in operands])
+                run_loop(name, dtype, operands, operands[which])
+                assert_close(name, operands[which], expected)
+
+
+def test_sine_in_place_with_arguments_left_to_libm():
+    x = np.random.default_rng(3).uniform(-3e6, 3e6, 77)
+    x[[0, 40]] = NAN, INF
+    with np.errstate(invalid="ignore"):
+        for name in ("sin", "cos"):
+            y = x.copy()
+            expected = getattr(np, name)(x)
+            run_loop(name, np.float64, [y], y)
+            np.testing.assert_allclose(y, expected, rtol=1e-15)
+
+
+# ---- dispatch ----
+
+
+def level():
+    library = ctypes.CDLL(loops.__file__)
+    library.fastbp_kernel_level.restype = ctypes.c_char_p
+    return library.fastbp_kernel_level().decode()
+
+
+@pytest.mark.skipif("FASTBP_SIMD" in os.environ, reason="this is the run with a chosen level")
+@pytest.mark.skipif(not TABLE, reason="the platform hides the symbols")
+@pytest.mark.parametrize("name", LEVELS)
+def test_every_instruction_set_passes(name):
+    if LEVELS.index(name) >= LEVELS.index(level()):
+        pytest.skip("tested in this process, or beyond this machine")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
+    environment = {**os.environ, "FASTBP_SIMD": name}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout[-3000:]
+
+
+@pytest.mark.skipif(not TABLE, reason="the platform hides the symbols")
+def test_level_obeys_the_environment():
+    assert level() in LEVELS
+    assert level() == os.environ.get("FASTBP_SIMD", level())
