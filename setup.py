@@ -31,6 +31,7 @@ DIRECTIVES = {
     "nonecheck": DEBUG,
     "overflowcheck": DEBUG,
     "cdivision": not DEBUG,
+    "auto_pickle": False,
     "embedsignature": True,
     "embedsignature.format": "python",
 }

@@ -91,6 +91,7 @@ def implementation_of(function):
 # ---- operations --------------------------------------------------------------------------------
 
 
+@cython.final
 cdef class Spec:
     """Shape and dtype of an operand whose value a rule does not read."""
 
@@ -114,6 +115,7 @@ cdef class Spec:
         return np.dtype("f8" if self.typenum == cnp.NPY_DOUBLE else "f4")
 
 
+@cython.final
 cdef class Op:
     """An operation: how its value is computed, and its derivative rules.
 

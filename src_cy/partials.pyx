@@ -12,7 +12,7 @@ from fastbp._core.program import Trace, compile_program
 
 
 cdef enum:
-    SAVES_ANS = 1 << 30
+    SAVES_ANS = 0x40000000
 
 
 def _trace(partials):

@@ -10,6 +10,7 @@ from libc.stdint cimport intptr_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy
 
+cimport cython
 cimport numpy as cnp
 from fastbp._core.loops cimport Loop, find_kernel_loop, find_ufunc_loop, kernel_arity
 
@@ -113,6 +114,7 @@ cdef bint _find(object function, int typenum, Loop *loop):
     return find_ufunc_loop(function, typenum, loop)
 
 
+@cython.final
 cdef class Program:
     def __dealloc__(self):
         free(self.code)

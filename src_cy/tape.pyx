@@ -7,6 +7,7 @@ share nodes, although the walk leaves its marks in them.
 from cpython.object cimport PyObject
 from libc.stdlib cimport free, realloc
 
+cimport cython
 cimport numpy as cnp
 from fastbp._core.graph cimport Node, Variable, make_variable, parent_count, parent_of
 
@@ -17,6 +18,7 @@ cnp.import_array()
 cdef long long _last_stamp = 0
 
 
+@cython.final
 cdef class Tape:
     def __cinit__(self):
         self.nodes = []

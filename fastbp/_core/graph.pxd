@@ -10,7 +10,7 @@ cdef enum Kind:
     GENERAL             # rules in Python: structural, linear, linear algebra
 
 cdef enum:
-    SAVES_ANS = 1 << 30
+    SAVES_ANS = 0x40000000
 
 cdef class Op:
     cdef readonly str name

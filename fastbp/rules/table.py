@@ -134,38 +134,73 @@ def _as_tuple(x):
     return x if isinstance(x, tuple) else (x,)
 
 
-def implements(*functions, samples, method=None, name=None, reduce=None):
+def implements(*functions, samples, method=None, name=None, reduce=None, accumulate=None):
     """Let a function stand for NumPy functions when their arguments are Variables.
+
+    In `fastbp.numpy` the function is called directly if its first argument is a Variable, and through NumPy otherwise:
+    so it sees calls with a Variable in them only, except where it stands for no NumPy function.
 
     Parameters
     ----------
     *functions : callable
         NumPy functions (NEP 18) with the signature of the decorated one; may be empty.
     samples : callable
-        ``samples(rng)`` returns calls ``(args, kwargs)`` for the tests: every float64 array in them, also inside lists, is
-        differentiated; together they reach every option of the function.
+        ``samples(rng)`` returns calls ``(args, kwargs)`` for the tests: every float64 array in them, also inside lists,
+        is differentiated; together they reach every option of the function.
     method : str or tuple of str, optional
         The ndarray methods that it also is.
     name : str, optional
-        Its name in `fastbp.numpy`; by default that of the first NumPy function, or its own.
-    reduce : numpy.ufunc, optional
-        The ufunc whose ``reduce`` method it also is.
+        Its name in `fastbp.numpy`; by default that of the first NumPy function, or its own. NumPy's other names for the
+        same function (``concat``, ``amax``) are added.
+    reduce, accumulate : numpy.ufunc, optional
+        The ufunc whose ``reduce`` or ``accumulate`` method it also is (there the default axis is 0).
     """
 
     def register(f):
-        for function in functions:
-            graph.bind_function(function, f)
+        public = name or (functions[0].__name__ if functions else f.__name__)
+        function = _public(f, functions[0]) if functions else f
+        for numpy_function in functions:
+            graph.bind_function(numpy_function, f)
+            for alias in _numpy_names().get(numpy_function, ()):
+                FUNCTIONS[alias] = function
         for m in _as_tuple(method) if method else ():
             graph.bind_method(m, f)
-        if reduce is not None:
-            graph.bind_ufunc_method(reduce, "reduce", f)
-        public = name or (functions[0].__name__ if functions else f.__name__)
-        FUNCTIONS[public] = f
+        for kind, ufunc in (("reduce", reduce), ("accumulate", accumulate)):
+            if ufunc is not None:
+                graph.bind_ufunc_method(ufunc, kind, _along_first_axis(f))
+        FUNCTIONS[public] = function
         SAMPLES[public] = samples
         graph.bind(public, f)
         return f
 
     return register
+
+
+def _public(f, numpy_function):
+    @functools.wraps(f)
+    def function(*args, **kwargs):
+        if args and type(args[0]) is graph.Variable:
+            return f(*args, **kwargs)
+        return numpy_function(*args, **kwargs)
+
+    return function
+
+
+def _along_first_axis(f):
+    def method(a, axis=0, **kwargs):
+        return f(a, axis=axis, **kwargs)
+
+    return method
+
+
+@functools.cache
+def _numpy_names():
+    """All names of each NumPy function: ``concat`` is ``concatenate``."""
+    names = {}
+    for public, function in vars(np).items():
+        if callable(function) and not isinstance(function, type) and not public.startswith("_"):
+            names.setdefault(function, []).append(public)
+    return names
 
 
 def nondifferentiable(*functions, methods=()):

@@ -1,0 +1,191 @@
+"""The command ``fastbp-bench``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from . import digits, environment, registry, report, runner
+from .checking import CheckError
+from .console import Console
+from .peers import PEERS, missing
+
+__all__ = ["main"]
+
+DIGITS = "digits"
+SUITES = (DIGITS, *registry.SUITES)
+THREADS = {"one": ("one",), "default": ("default",), "both": ("one", "default")}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return 0, 1 if a check failed, 2 if a report cannot be read or written."""
+    options = _parser().parse_args(argv)
+    console = Console(plain=options.plain)
+    try:
+        if options.command == "list":
+            return _list(console)
+        if options.command == "compare":
+            report.compare(report.load(options.before), report.load(options.after), console)
+            return 0
+        return _run(options, console)
+    except report.ReportError as error:
+        print(f"fastbp-bench: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("fastbp-bench: stopped", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fastbp-bench",
+        description="Train a classifier of handwritten digits with fastbp, then measure fastbp. "
+        "Every gradient is checked against an independent reference before its time is shown.",
+    )
+    parser.add_argument(
+        "--suite",
+        type=_choice(SUITES, "suite"),
+        default=SUITES,
+        metavar="A,B",
+        help=", ".join(SUITES),
+    )
+    parser.add_argument(
+        "--peers", type=_choice(tuple(PEERS), "peer"), nargs="?", const=tuple(PEERS), default=(),
+        metavar="A,B",
+        help="compare with other libraries, each in a fresh process: "
+        f"{', '.join(PEERS)} (all if none is named)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--threads", choices=THREADS, default="both",
+        help="one: one thread and one CPU for everybody; default: what each library takes",
+    )  # fmt: skip
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="fewer sizes and samples: a smoke test, not a measurement",
+    )
+    parser.add_argument("--json", metavar="FILE", help="also write the report to FILE")
+    parser.add_argument("--plain", action="store_true", help="plain text even if rich is installed")
+    commands = parser.add_subparsers(dest="command", metavar="{list,compare}")
+    commands.add_parser("list", help="list the benchmarks")
+    compare = commands.add_parser("compare", help="compare two reports written with --json")
+    compare.add_argument("before", metavar="A.json")
+    compare.add_argument("after", metavar="B.json")
+    return parser
+
+
+def _choice(known: tuple[str, ...], what: str):
+    def parse(text: str) -> tuple[str, ...]:
+        names = [name.strip() for name in text.split(",") if name.strip()]
+        for name in names:
+            if name not in known:
+                raise argparse.ArgumentTypeError(
+                    f"unknown {what} {name!r} (known: {', '.join(known)})"
+                )
+        if not names:
+            raise argparse.ArgumentTypeError(f"names no {what} (known: {', '.join(known)})")
+        return tuple(dict.fromkeys(names))
+
+    return parse
+
+
+def _list(console: Console) -> int:
+    rows = [
+        [DIGITS, DIGITS, "", "train a dense classifier on real images; test accuracy above 95 %"]
+    ]
+    for cls in registry.select():
+        params = "; ".join(
+            f"{key}={', '.join(map(str, values))}" for key, values in cls.params.items()
+        )
+        rows.append([cls.suite, cls.name, params, cls.title])
+    console.table("benchmarks", ["suite", "benchmark", "parameters", "what"], rows)
+    return 0
+
+
+def _plan(options: argparse.Namespace) -> runner.Plan:
+    careful: dict[str, Any] = {"threads": THREADS[options.threads], "peers": options.peers}
+    if options.quick:
+        return runner.Plan(**careful, quick=True, rounds=3, window=0.004, pause=0.0)
+    if options.peers:
+        return runner.Plan(**careful, rounds=31, window=0.01)
+    return runner.Plan(**careful)
+
+
+def _run(options: argparse.Namespace, console: Console) -> int:
+    start = time.perf_counter()
+    if options.json:
+        report.check_writable(options.json)
+    record = environment.record()
+    report.show_environment(record, console)
+    _say_what_is_missing(options, console)
+    document: dict[str, Any] = {
+        "kind": report.KIND, "schema": report.SCHEMA, "environment": record, "digits": None,
+        "rows": [], "notes": [], "failures": [],
+    }  # fmt: skip
+    if DIGITS in options.suite:
+        _train(document, console)
+    _measure(document, options, console)
+    report.show(document, console)
+    document["seconds"] = time.perf_counter() - start
+    if options.json:
+        report.save(document, options.json)
+        console.line(f"report written to {options.json}")
+    console.line(f"done in {document['seconds']:.1f} s")
+    return 1 if document["failures"] else 0
+
+
+def _say_what_is_missing(options: argparse.Namespace, console: Console) -> None:
+    if environment.blas_pools() is None:
+        console.line(
+            "threadpoolctl is not installed: threads are limited by environment variables of the "
+            "child processes only, not in this process, and what BLAS makes of them is not recorded"
+        )
+    for peer in options.peers:
+        if note := missing(peer):
+            console.line(f"{note}: its rows stay empty")
+
+
+def _train(document: dict[str, Any], console: Console) -> None:
+    console.line(
+        "\nHandwritten digits (UCI): a dense classifier 64-128-10, bp.value_and_grad and Adam"
+    )
+
+    def show(epoch: dict[str, Any]) -> None:
+        console.line(
+            f"  epoch {epoch['epoch']:2d}  loss {epoch['loss']:.4f}  "
+            f"test accuracy {epoch['accuracy']:.1%}"
+        )
+
+    try:
+        result = digits.train(show)
+    except CheckError as error:
+        document["failures"].append(f"digits: {error}")
+        return
+    document["digits"] = result
+    console.line(
+        f"test accuracy {result['test_accuracy']:.1%} on {result['test_images']} images held out "
+        f"(must exceed {digits.ACCURACY:.0%}), trained in {result['seconds']:.2f} s; "
+        f"gradient agrees with the hand-written one to {result['gradient_error']:.0e}\n"
+    )
+
+
+def _measure(document: dict[str, Any], options: argparse.Namespace, console: Console) -> None:
+    benchmarks = registry.select(options.suite)
+    plan = _plan(options)
+    steps = len(runner.cases(benchmarks, plan))
+    if not steps:
+        return
+    with console.progress(steps) as progress:
+        result = runner.run(benchmarks, plan, progress.step)
+    document["rows"] = result.rows
+    document["failures"] += result.failures
+    document["notes"] = result.notes
+    document["environment"]["versions"] |= result.peer_versions
+    document["environment"]["pools"] = result.pools
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,121 @@
+"""Samples of time and memory, and their statistics."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import statistics
+import sys
+import timeit
+import tracemalloc
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+__all__ = [
+    "SelfTimed",
+    "calibrate",
+    "measures_memory",
+    "paired_ratio",
+    "peak_memory",
+    "sample",
+    "summarize",
+    "traced_peak",
+]
+
+
+class SelfTimed:
+    """A contender that times itself: ``function(loops)`` returns seconds per call."""
+
+    def __init__(self, function: Callable[[int], float]) -> None:
+        self.function = function
+
+    def __call__(self) -> None:
+        self.function(1)
+
+
+def sample(contender: Callable, loops: int) -> float:
+    """Return the seconds that one call takes, the mean over `loops` calls in a row.
+
+    The garbage collector stays on (``timeit`` would switch it off): its work is part of the cost.
+    """
+    if isinstance(contender, SelfTimed):
+        return contender.function(loops)
+    timer = timeit.Timer("call()", "import gc; gc.enable()", globals={"call": contender})
+    return timer.timeit(loops) / loops
+
+
+def calibrate(contender: Callable, window: float) -> int:
+    """Warm up, and return the number of calls that take about `window` seconds."""
+    contender()
+    loops = 1
+    while (elapsed := sample(contender, loops) * loops) < window and loops < 10**8:
+        growth = 1.2 * window / max(elapsed, 1e-9)
+        loops = int(loops * min(max(growth, 1.5), 10.0)) + 1
+    return max(1, round(loops * window / elapsed)) if elapsed > window else loops
+
+
+def summarize(samples: Sequence[float]) -> dict[str, Any]:
+    """Return the median, the quartiles and the smallest of the samples."""
+    ordered = sorted(samples)
+    low, high = ordered[0], ordered[-1]
+    if len(ordered) > 1:
+        low, _, high = statistics.quantiles(ordered, n=4, method="inclusive")
+    return {
+        "median": statistics.median(ordered), "q1": low, "q3": high, "min": ordered[0],
+        "count": len(ordered),
+    }  # fmt: skip
+
+
+def paired_ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, Any]:
+    """Summarize the ratios of samples that were taken in turn, so that slow spells cancel.
+
+    ``of_minima`` is the ratio of the smallest samples: an estimate for a machine without noise.
+    """
+    ratios = summarize([a / b for a, b in zip(ours, theirs, strict=True)])
+    return {**ratios, "of_minima": min(ours) / min(theirs)}
+
+
+def measures_memory() -> bool:
+    """Whether `peak_memory` works on this system."""
+    return sys.platform in ("linux", "darwin")
+
+
+def peak_memory(run: Callable) -> int:
+    """Return the bytes by which resident memory rises at most while `run` runs."""
+    if sys.platform == "linux":
+        _return_free_memory()
+        Path("/proc/self/clear_refs").write_text("5")  # resets the high-water mark
+        before = _status("VmRSS")
+        run()
+        return max(0, _status("VmHWM") - before)
+    import resource  # not on Windows
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    run()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before  # macOS counts bytes
+
+
+def _return_free_memory() -> None:
+    """Give back what glibc keeps of the set-up, or the run could live in it unseen."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def _status(field: str) -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field + ":"):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"the system does not report {field}")
+
+
+def traced_peak(run: Callable) -> int:
+    """Return the peak of the bytes that Python and NumPy allocate while `run` runs."""
+    tracemalloc.start()
+    try:
+        run()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()

@@ -1,0 +1,14 @@
+"""The nodes between named ends of the graph, in topological order."""
+
+from typing import final
+
+from fastbp._core.graph import Variable
+
+@final
+class Tape:
+    outer: bool
+
+def has_outer(outputs: list[Variable], inputs: list[Variable]) -> bool: ...
+def largest(outputs: list[Variable], inputs: list[Variable]) -> int: ...
+def frontier(outputs: list[Variable], since: int) -> list[Variable]: ...
+def op_names(outputs: list[Variable]) -> list[str]: ...

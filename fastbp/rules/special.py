@@ -1,0 +1,203 @@
+"""Activation functions and stable sums of exponentials. Nothing here needs SciPy.
+
+`fastbp.rules.scipy_special` has the rows that are SciPy's ufuncs: importing `scipy.special` costs more than the rest
+of fastbp.
+"""
+
+import numpy as np
+
+from fastbp._core import graph
+from fastbp._core.program import Expr
+from fastbp.rules.table import elementwise, general, implements
+
+# ---- elementwise
+
+
+def _sigmoid(x):
+    e = np.exp(-np.abs(x))
+    return np.where(np.less(x, 0.0), e, 1.0) / (1.0 + e)
+
+
+def _softplus(x):
+    return np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def sigmoid_of(x):
+    """Return the sigmoid of an array, a Variable, or an expression in a rule."""
+    return x.trace.call("sigmoid", x) if isinstance(x, Expr) else sigmoid(x)
+
+
+def softplus_of(x):
+    """Return the softplus of an array, a Variable, or an expression in a rule."""
+    return x.trace.call("softplus", x) if isinstance(x, Expr) else softplus(x)
+
+
+sigmoid = elementwise("sigmoid", _sigmoid, lambda z, x: z * (1.0 - z), kernel="sigmoid")
+softplus = elementwise("softplus", _softplus, lambda z, x: sigmoid_of(x), kernel="softplus")
+log_sigmoid = elementwise("log_sigmoid", lambda x: -softplus_of(np.negative(x)), lambda z, x: sigmoid_of(-x))
+relu = elementwise("relu", lambda x: np.maximum(x, 0.0), lambda z, x: x > 0.0, domain=(0.3, 3.0),
+                   kinks="0 at 0")
+
+# ---- along axes
+
+
+def _lead_of(g, ans):
+    return g.shape[: len(g.shape) - len(ans.shape)]
+
+
+def _operand(x):
+    """Return a Variable unchanged, anything else as an array of floats."""
+    if type(x) is graph.Variable:
+        return x
+    x = np.asarray(x)
+    return x if x.dtype in graph.FLOATS else x.astype(np.result_type(x, np.float16) if x.dtype.kind == "f"
+                                                      else np.float64)
+
+
+def _axes(x, axis):
+    """Return `axis` as negative numbers, so that block axes may stand in front."""
+    if axis is None:
+        return tuple(range(-x.ndim, 0))
+    return tuple(ax - x.ndim for ax in np.lib.array_utils.normalize_axis_tuple(axis, x.ndim, "axis"))
+
+
+def _kept(x, axis, keepdims):
+    return x if keepdims else np.expand_dims(x, axis)
+
+
+def _log_sum(x, axis):
+    """Return `shift` and `rest`, both with the axes kept; ``shift + rest`` is logsumexp.
+
+    The elements at the maximum are counted, not summed, so that `rest` keeps its relative accuracy where one
+    element dominates.
+    """
+    top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    finite = np.isfinite(top)
+    shift = np.where(finite, top, 0.0)
+    terms = np.exp(np.minimum(x - shift, 0.0))
+    at_top = x == top
+    np.copyto(terms, 0.0, where=at_top)
+    count = np.maximum(np.sum(at_top, axis=axis, keepdims=True, dtype=x.dtype), 1.0)
+    rest = np.log1p(np.sum(terms, axis=axis, keepdims=True) / count) + np.log(count)
+    return shift, np.where(finite, rest, top)
+
+
+def _logsumexp(x, axis, keepdims):
+    shift, rest = _log_sum(x, axis)
+    out = shift + rest
+    return out if keepdims else np.squeeze(out, axis)
+
+
+def _weights(ans, x):
+    """Return ``exp(x - ans)``; where `ans` is infinite, the elements equal to inf share equally."""
+    value = graph.values_of(ans)
+    infinite = np.isinf(value)
+    if not infinite.any():
+        return np.exp(x - ans)
+    ends = (graph.values_of(x) == np.inf).astype(value.dtype)
+    axis = tuple(i for i, n in enumerate(value.shape) if n == 1)
+    share = ends / np.maximum(np.sum(ends, axis=axis, keepdims=True), 1.0)
+    return np.where(infinite, share, np.exp(np.where(infinite, 0.0, x - np.where(infinite, 0.0, ans))))
+
+
+def _logsumexp_vjp(g, ans, x, axis, keepdims):
+    return _kept(g, axis, keepdims) * _weights(_kept(ans, axis, keepdims), x)
+
+
+def _logsumexp_jvp(t, ans, x, axis, keepdims):
+    return np.sum(t * _weights(_kept(ans, axis, keepdims), x), axis=axis, keepdims=keepdims)
+
+
+def _softmax(x, axis):
+    e = np.exp(x - np.max(x, axis=axis, keepdims=True, initial=-np.inf))
+    return e / np.sum(e, axis=axis, keepdims=True)
+
+
+def _softmax_rule(g, ans, x, axis):
+    # The Jacobian diag(s) - s s^T is symmetric: one rule, both ways.
+    return ans * (g - np.sum(g * ans, axis=axis, keepdims=True))
+
+
+def _log_softmax(x, axis):
+    shift, rest = _log_sum(x, axis)
+    return (x - shift) - rest
+
+
+logsumexp_op = general("logsumexp", _logsumexp, nin=1, vjp=(_logsumexp_vjp,), jvp=(_logsumexp_jvp,))
+softmax_op = general("softmax", _softmax, nin=1, saves=("ans",), vjp=(_softmax_rule,), jvp=(_softmax_rule,))
+log_softmax_op = general(
+    "log_softmax", _log_softmax, nin=1, saves=("ans",),
+    vjp=(lambda g, ans, x, axis: g - np.exp(ans) * np.sum(g, axis=axis, keepdims=True),),
+    jvp=(lambda t, ans, x, axis: t - np.sum(np.exp(ans) * t, axis=axis, keepdims=True),),
+)
+
+
+def _along_axes(rng):
+    x = rng.normal(size=(2, 3, 4))
+    return [((x,), {}), ((x,), {"axis": 1}), ((x[0],), {"axis": (-1, 0)}), ((x[0, 0],), {"axis": -1})]
+
+
+@implements(samples=lambda rng: [
+    *_along_axes(rng),
+    ((rng.normal(size=(2, 3)),), {"axis": 0, "keepdims": True}),
+    ((rng.normal(size=(2, 3)),), {"axis": 1, "b": rng.uniform(0.5, 2.0, 3)}),
+])
+def logsumexp(a, axis=None, b=None, keepdims=False, return_sign=False):
+    """Return ``log(sum(b * exp(a)))`` without overflow; arguments as in `scipy.special.logsumexp`.
+
+    Notes
+    -----
+    The derivative is ``softmax(a)``. Where all elements are -inf it is 0; several elements of inf share equally.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> import fastbp.numpy as bnp
+    >>> bp.grad(bnp.logsumexp)(np.array([1000.0, 1000.0]))
+    array([0.5, 0.5])
+    """
+    if b is not None or return_sign:
+        return _scaled_logsumexp(a, axis, 1.0 if b is None else b, keepdims, return_sign)
+    a = _operand(a)
+    return logsumexp_op(a, axis=_axes(a, axis), keepdims=bool(keepdims))
+
+
+def _scaled_logsumexp(a, axis, b, keepdims, return_sign):
+    a, b = _operand(a), _operand(b)
+    value, scale = np.broadcast_arrays(graph.values_of(a), graph.values_of(b))
+    axis = _axes(value, axis)
+    top = np.max(value, axis=axis, keepdims=True, initial=-np.inf, where=scale != 0.0)
+    top = np.where(np.isfinite(top), top, 0.0)
+    # The shift is a constant: it cancels. Elements that b removes must not overflow.
+    a = np.where(scale == 0.0, np.minimum(value, top), a)
+    total = np.sum(b * np.exp(a - top), axis=axis, keepdims=True)
+    sign = np.sign(graph.values_of(total))
+    out = np.log(total * sign if return_sign else total) + top
+    if not keepdims:
+        out, sign = np.squeeze(out, axis), np.squeeze(sign, axis)
+    return (out, sign) if return_sign else out
+
+
+@implements(samples=_along_axes)
+def softmax(x, axis=None):
+    """Return ``exp(x) / sum(exp(x))`` without overflow; arguments as in `scipy.special.softmax`.
+
+    Notes
+    -----
+    The Jacobian is ``diag(s) - s s^T``. An element of -inf has the value 0 and no derivative.
+    """
+    x = _operand(x)
+    return softmax_op(x, axis=_axes(x, axis))
+
+
+@implements(samples=_along_axes)
+def log_softmax(x, axis=None):
+    """Return ``x - logsumexp(x)``; arguments as in `scipy.special.log_softmax`.
+
+    Notes
+    -----
+    The Jacobian is ``I - 1 s^T`` with the softmax s. The value is accurate also where it is close to 0.
+    """
+    x = _operand(x)
+    return log_softmax_op(x, axis=_axes(x, axis))

@@ -1,0 +1,23 @@
+"""Shared by all tests: fixed seeds, and which fastbp is under test."""
+
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+
+import fastbp
+
+# The same examples in every run; `pytest --hypothesis-profile=default` looks for new ones.
+hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("fixed")
+
+
+def pytest_report_header():
+    return f"fastbp: {Path(fastbp.__file__).parent}"
+
+
+@pytest.fixture
+def rng():
+    """A random generator with the same seed in every test."""
+    return np.random.default_rng(0)

@@ -1,0 +1,81 @@
+"""What is installed: packages, dependencies, the price and the direction of imports."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# Imported only by the features that need them; `import fastbp` has to stay cheap.
+HEAVY = [
+    "autograd",
+    "hypothesis",
+    "jax",
+    "matplotlib",
+    "pytest",
+    "rich",
+    "scipy.optimize",
+    "scipy.signal",
+    "scipy.sparse.linalg",
+    "scipy.stats",
+    "threadpoolctl",
+    "torch",
+]
+
+
+def modules_after(statement):
+    """Names of the modules that a fresh interpreter has loaded after `statement`."""
+    code = f"import json, sys; {statement}; print(json.dumps(list(sys.modules)))"
+    command = [sys.executable, "-I", "-c", code]
+    return set(json.loads(subprocess.run(command, capture_output=True, check=True).stdout))
+
+
+def test_import_loads_no_heavy_module():
+    loaded = modules_after("import fastbp") - modules_after("import scipy.linalg")
+    assert "fastbp._core" in loaded
+    assert loaded.isdisjoint(HEAVY)
+
+
+def test_runtime_dependencies_are_numpy_and_scipy():
+    requirements = [r for r in metadata.requires("fastbp") if "extra ==" not in r]
+    assert {re.match(r"[\w-]+", r)[0] for r in requirements} == {"numpy", "scipy"}
+
+
+def test_every_package_is_installed():
+    found = [path.parent.relative_to(ROOT) for path in (ROOT / "fastbp").rglob("__init__.py")]
+    expected = {".".join(path.parts) for path in found} | {"fastbp.benchmarks"}
+    with open(ROOT / "pyproject.toml", "rb") as file:
+        listed = tomllib.load(file)["tool"]["setuptools"]["packages"]
+    assert set(listed) == expected
+
+
+def test_import_without_a_build_says_what_to_do(tmp_path):
+    only_python = shutil.ignore_patterns("*.so", "*.pyd", "__pycache__")
+    shutil.copytree(ROOT / "fastbp", tmp_path / "fastbp", ignore=only_python)
+    result = subprocess.run(
+        [sys.executable, "-c", "import fastbp"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode != 0
+    last_line = result.stderr.strip().splitlines()[-1]
+    assert last_line.startswith("fastbp.errors.NotBuiltError: ")
+    assert "pip install" in last_line
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("src_cy/*.pyx")), ids=lambda path: path.name)
+def test_the_core_imports_nothing_above_it(path):
+    # import-linter reads Python only, so the Cython sources are checked here.
+    imports = re.compile(r"^\s*(?:from|c?import)\s+(fastbp\b[\w.]*|\.\.[\w.]*)", re.MULTILINE)
+    allowed = re.compile(r"fastbp\.errors|fastbp\._core(\.\w+)?")
+    imported = imports.findall(path.read_text())
+    assert [name for name in imported if not allowed.fullmatch(name)] == []
