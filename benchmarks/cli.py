@@ -93,15 +93,12 @@ def _choice(known: tuple[str, ...], what: str):
 
 
 def _list(console: Console) -> int:
-    rows = [
-        [DIGITS, DIGITS, "", "train a dense classifier on real images; test accuracy above 95 %"]
-    ]
-    for cls in registry.select():
-        params = "; ".join(
-            f"{key}={', '.join(map(str, values))}" for key, values in cls.params.items()
-        )
-        rows.append([cls.suite, cls.name, params, cls.title])
-    console.table("benchmarks", ["suite", "benchmark", "parameters", "what"], rows)
+    console.line(f"{DIGITS}\n  {DIGITS}\n      Train a dense classifier; test accuracy above 95 %.")
+    for suite in registry.SUITES:
+        console.line(suite)
+        for cls in registry.select((suite,)):
+            values = (f"{key} = {' | '.join(map(str, v))}" for key, v in cls.params.items())
+            console.line(f"  {cls.name}: {'; '.join(values)}\n      {cls.title}")
     return 0
 
 

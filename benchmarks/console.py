@@ -115,8 +115,10 @@ def _rich_table(title, columns, rows, right):
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    for column, flush in zip(columns, right, strict=True):
-        table.add_column(column, justify="right" if flush else "left", no_wrap=True)
+    for i, (column, flush) in enumerate(zip(columns, right, strict=True)):
+        # Only the last column gives way on a narrow terminal.
+        no_wrap = i < len(columns) - 1
+        table.add_column(column, justify="right" if flush else "left", no_wrap=no_wrap)
     styles = {"yes": "green", "NO": "red"}
     for row in rows:
         table.add_row(*(Text(cell, style=styles.get(cell, "")) for cell in row))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from scipy.optimize import rosen_der
 
 import fastbp as bp
 
@@ -22,6 +21,8 @@ def rosenbrock(x):
 
 
 def _rosenbrock_1000():
+    from scipy.optimize import rosen_der  # here, or every process that is timed would wait for it
+
     x = np.random.default_rng(1).uniform(-1, 1, 1000)
     return rosenbrock, x, rosen_der(x)
 

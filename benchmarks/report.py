@@ -208,7 +208,8 @@ def compare(old: dict[str, Any], new: dict[str, Any], console: Console) -> None:
     )
     for name, figures, others in (("first", before, after), ("second", after, before)):
         if alone := [f"{key[0]} ({key[1]})" for key in figures if key not in others]:
-            console.line(f"only in the {name} report: {'; '.join(alone)}")
+            more = f"; and {len(alone) - 6} more" if len(alone) > 6 else ""
+            console.line(f"only in the {name} report: {'; '.join(alone[:6])}{more}")
     for what in ("cpu", "cpus", "versions", "numpy_blas"):
         was, now = old["environment"].get(what), new["environment"].get(what)
         if was != now:

@@ -26,8 +26,8 @@ class Plan:
     threads: tuple[str, ...] = ("one", "default")
     peers: tuple[str, ...] = ()
     quick: bool = False
-    rounds: int = 9  # samples of each contender, taken in turn
-    window: float = 0.02  # seconds a sample lasts
+    rounds: int = 11  # samples of each contender, taken in turn
+    window: float = 0.01  # seconds a sample lasts
     # Seconds for another library's threads to stop spinning, where there are threads.
     pause: float = 0.03
 

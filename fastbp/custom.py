@@ -55,7 +55,7 @@ def custom_rule(
     --------
     >>> import numpy as np
     >>> import fastbp as bp
-    >>> clipped = bp.custom_rule(np.exp, vjp=lambda g, ans, x: g * np.minimum(ans, 10.0), name="clipped_exp")
+    >>> clipped = bp.custom_rule(np.exp, vjp=lambda g, ans, x: g * np.minimum(ans, 10.0))
     >>> bp.grad(lambda x: np.sum(clipped(x)))(np.array([0.0, 5.0]))
     array([ 1., 10.])
     """
@@ -72,7 +72,10 @@ def custom_rule(
 
     def joint_jvp(tangents: Any, ans: Any, *operands: Any, **options: Any) -> Any:
         assert jvp is not None
-        full = [np.zeros(x.shape, ans.dtype) if t is None else t for t, x in zip(tangents, operands, strict=True)]
+        full = [
+            np.zeros(x.shape, ans.dtype) if t is None else t
+            for t, x in zip(tangents, operands, strict=True)
+        ]
         return jvp(tuple(full), ans, *operands, **options)
 
     op = Op(
@@ -170,18 +173,31 @@ class _Rerun:
         def vjp(g: Any, needs: Any, ans: Any, *operands: Any) -> Any:
             inputs, out = self.again(operands)
             if out.shape != ans.shape:
-                raise ShapeError(f"checkpoint: the function returned shape {ans.shape}, then {out.shape}")
-            return sweep.reverse([out], [g], inputs, _any_variable(g, *operands), g.ndim - ans.ndim)
+                raise ShapeError(
+                    f"checkpoint: the function returned shape {ans.shape}, then {out.shape}"
+                )
+            recorded, lead = _any_variable(g, *operands), g.ndim - ans.ndim
+            return sweep.reverse([out], [g], inputs, recorded, lead, independent=True)
 
         def jvp(tangents: Any, ans: Any, *operands: Any) -> Any:
             inputs, out = self.again(operands)
-            lead = next(t.ndim - x.ndim for t, x in zip(tangents, inputs, strict=True) if t is not None)
+            lead = next(
+                t.ndim - x.ndim for t, x in zip(tangents, inputs, strict=True) if t is not None
+            )
             recorded = _any_variable(*tangents, *operands)
-            (t,) = sweep.forward([out], inputs, list(tangents), recorded, lead)
+            (t,) = sweep.forward([out], inputs, list(tangents), recorded, lead, independent=True)
             return np.zeros(out.shape, out.dtype) if t is None else t
 
         saves = tuple(range(len(self.moving)))
-        return Op("checkpoint", lambda *operands: value, nin=-1, vjp=vjp, jvp=jvp, saves=saves, opaque=True)
+        return Op(
+            "checkpoint",
+            lambda *operands: value,
+            nin=-1,
+            vjp=vjp,
+            jvp=jvp,
+            saves=saves,
+            opaque=True,
+        )
 
 
 def _any_variable(*values: Any) -> bool:

@@ -59,9 +59,10 @@ def check_grads(
 
     Notes
     -----
-    Along random directions v and g, ``<g, J v>`` from each mode is compared with central
-    differences of order four (Richardson extrapolation), whose cost does not grow with the number
-    of arguments; and ``<g, jvp(v)>`` with ``<vjp(g), v>``, which agree to rounding.
+    Along random directions v and g (g partly along ``J v``), ``<g, J v>`` from each mode is
+    compared with central differences of order four (Richardson extrapolation), whose cost does not
+    grow with the number of arguments; and ``<g, jvp(v)>`` with ``<vjp(g), v>``, which agree to
+    rounding.
 
     Examples
     --------
@@ -70,7 +71,9 @@ def check_grads(
     >>> bp.testing.check_grads(lambda x, y: np.sin(x) * y, (np.ones(3), np.arange(3.0)))
     """
     if order < 1 or not modes or not set(modes) <= {"fwd", "rev"}:
-        raise ValueError(f'check_grads: order {order!r} must be positive, modes {modes!r} from "fwd" and "rev"')
+        raise ValueError(
+            f'check_grads: order {order!r} must be positive, modes {modes!r} from "fwd" and "rev"'
+        )
     args = args if isinstance(args, tuple) else (args,)
     _check(f, args, order, tuple(modes), rtol, step, np.random.default_rng(seed), "f")
 
@@ -85,11 +88,14 @@ def _check(
     rng: np.random.Generator,
     label: str,
 ) -> None:
-    v = tree.map(lambda x: _random_like(x, rng), args)
+    v = tree.map(lambda x: _random_like(x, rng) * _size(x), args)
     out, pullback = transforms.vjp(f, *args)
-    g = tree.map(lambda y: _random_like(y, rng), out)
     expected = numerical_jvp(f, args, v, step=step)
-    dtype = min((np.asarray(x).dtype for x in _leaves((args, out))), key=lambda d: d.itemsize)
+    g = tree.map(lambda y, d: _random_like(y, rng, d), out, expected)
+    dtypes = [
+        d for d in (np.asarray(x).dtype for x in _leaves((args, out))) if d in DIFFERENCE_RTOL
+    ]
+    dtype = min(dtypes, key=lambda d: d.itemsize, default=np.dtype("f8"))
     scale = _norm(g) * _norm(expected)
     tolerance = rtol if rtol is not None else DIFFERENCE_RTOL[dtype]
     found = {}
@@ -98,9 +104,19 @@ def _check(
     if "fwd" in modes:
         found["fwd"] = _inner(g, transforms.jvp(f, args, v)[1])
     for mode, value in found.items():
-        _compare(f"{label}, mode {mode} against differences", value, _inner(g, expected), tolerance * scale)
+        _compare(
+            f"{label}, mode {mode} against differences",
+            value,
+            _inner(g, expected),
+            tolerance * scale,
+        )
     if len(found) == 2:
-        _compare(f"{label}, fwd against rev", found["fwd"], found["rev"], TRANSPOSE_RTOL[dtype] * max(scale, _norm(v)))
+        _compare(
+            f"{label}, fwd against rev",
+            found["fwd"],
+            found["rev"],
+            TRANSPOSE_RTOL[dtype] * max(scale, _norm(v)),
+        )
     if order > 1:
         derived = {
             "rev": (lambda *xs: transforms.vjp(f, *xs)[1](g), f"vjp of {label}"),
@@ -111,7 +127,9 @@ def _check(
             _check(df, args, order - 1, modes, rtol, step, rng, name)
 
 
-def numerical_jvp(f: Callable[..., Any], args: tuple[Any, ...], v: tuple[Any, ...], step: float = STEP) -> Any:
+def numerical_jvp(
+    f: Callable[..., Any], args: tuple[Any, ...], v: tuple[Any, ...], step: float = STEP
+) -> Any:
     """Return the directional derivative of `f` by central differences of order four.
 
     Parameters
@@ -120,7 +138,7 @@ def numerical_jvp(f: Callable[..., Any], args: tuple[Any, ...], v: tuple[Any, ..
     args, v : tuple
         Point and direction, of the same structure. float32 arrays are replaced by float64 ones.
     step : float
-        Relative to the size of `args` (at least 1) and divided by the size of `v`.
+        Relative to the size of each array in `args` (at least 1), along a `v` of that size.
 
     Returns
     -------
@@ -134,8 +152,12 @@ def numerical_jvp(f: Callable[..., Any], args: tuple[Any, ...], v: tuple[Any, ..
     1.0
     """
     wide = tree.map(_double, args)
-    largest = max([1.0, *(float(np.max(np.abs(t))) for t in _leaves(v) if np.size(t))])
-    h = step / largest
+    ratios = [
+        np.max(np.abs(d)) / _size(x)
+        for x, d in zip(_leaves(args), _leaves(v), strict=True)
+        if np.size(d)
+    ]
+    h = step / max([1.0, *map(float, ratios)])
 
     def at(t: float) -> Any:
         return tree.map(_double, f(*tree.map(lambda x, d: x + t * _double(d), wide, v)))
@@ -151,9 +173,18 @@ def _double(x: Any) -> Any:
     return np.asarray(x, np.float64)
 
 
-def _random_like(x: Any, rng: np.random.Generator) -> Any:
+def _random_like(x: Any, rng: np.random.Generator, towards: Any = 0.0) -> Any:
+    """Return random numbers, partly in one direction: a product with it is not small by chance."""
     x = np.asarray(x)
-    return rng.standard_normal(x.shape).astype(x.dtype)
+    noise = rng.standard_normal(x.shape)
+    length = np.sqrt(np.mean(np.square(towards))) if np.size(towards) else 0.0
+    return (noise + np.divide(towards, length) if 0.0 < length < np.inf else noise).astype(x.dtype)
+
+
+def _size(x: Any) -> Any:
+    """Return the scale of an argument, at least 1, in its dtype."""
+    x = np.asarray(x.value if type(x) is Variable else x)
+    return np.maximum(np.max(np.abs(x), initial=0.0), 1.0).astype(x.dtype)
 
 
 def _leaves(structure: Any) -> list[Any]:
@@ -171,6 +202,10 @@ def _norm(a: Any) -> float:
 
 def _compare(what: str, found: float, expected: float, tolerance: float) -> None:
     if not np.isfinite(expected):
-        raise AssertionError(f"{what}: the reference is {expected}; choose a point where f is smooth")
+        raise AssertionError(
+            f"{what}: the reference is {expected}; choose a point where f is smooth"
+        )
     if not abs(found - expected) <= tolerance + 1e-300:
-        raise AssertionError(f"{what}: {found!r}, expected {expected!r} (tolerance {tolerance:.3g})")
+        raise AssertionError(
+            f"{what}: {found!r}, expected {expected!r} (tolerance {tolerance:.3g})"
+        )

@@ -41,7 +41,12 @@ BLOCK_BYTES = 1 << 25  # largest (co)tangent array of one block of a Jacobian sw
 
 
 def gradients(
-    ys: Any, xs: Any, grad_outputs: Any = None, *, unconnected: str = "zero", create_graph: bool = False
+    ys: Any,
+    xs: Any,
+    grad_outputs: Any = None,
+    *,
+    unconnected: str = "zero",
+    create_graph: bool = False,
 ) -> Any:
     """Return the gradients of recorded values with respect to Variables.
 
@@ -84,44 +89,53 @@ def gradients(
     ((2, 3), (3, 4))
     """
     if unconnected not in ("zero", "none", "raise"):
-        raise ValueError(f'gradients: unconnected must be "zero", "none" or "raise", not {unconnected!r}')
+        raise ValueError(
+            f'gradients: unconnected must be "zero", "none" or "raise", not {unconnected!r}'
+        )
     single = type(xs) is Variable
     inputs = [xs] if single else list(xs)
-    outputs = [ys] if type(ys) is Variable else list(ys) if isinstance(ys, (list, tuple)) else [ys]
-    cotangents = _cotangents_for(outputs, grad_outputs, type(ys) is Variable)
-    for name, values in (("xs", inputs), ("ys", outputs)):
-        for i, x in enumerate(values):
-            if type(x) is not Variable:
-                raise DTypeError(f"gradients: {name}[{i}] is a {type(x).__name__}, not a Variable")
+    if type(ys) is Variable:
+        outputs, given = [ys], [grad_outputs]
+    else:
+        outputs = list(ys) if isinstance(ys, (list, tuple)) else [ys]
+        given = [None] * len(outputs) if grad_outputs is None else list(grad_outputs)
+    _check_variables("xs", inputs)
+    _check_variables("ys", outputs)
+    if len(given) != len(outputs):
+        raise ShapeError(f"gradients: {len(given)} grad_outputs for {len(outputs)} ys")
+    cotangents = [
+        _cotangent("gradients", "grad_outputs[{}]", g, outputs[i], i) for i, g in enumerate(given)
+    ]
     results = sweep.reverse(outputs, cotangents, inputs, bool(create_graph))
-    for i, (x, g) in enumerate(zip(inputs, results, strict=True)):
-        if g is None and unconnected == "raise":
-            raise UnconnectedError(f"gradients: no output depends on xs[{i}] of shape {x.shape}")
-        if g is None and unconnected == "zero":
-            results[i] = np.zeros(x.shape, x.dtype)
-        if create_graph and results[i] is not None and type(results[i]) is not Variable:
-            results[i] = graph.variable(results[i])
+    if create_graph or not all(type(g) is np.ndarray for g in results):
+        _complete(results, inputs, unconnected, create_graph)
     return results[0] if single else results
 
 
-def _cotangents_for(outputs: list[Any], grad_outputs: Any, single: bool) -> list[Any]:
-    """Check the cotangents of `gradients` against its outputs."""
-    if grad_outputs is None:
-        given = [None] * len(outputs)
-    elif single:
-        given = [grad_outputs]
-    else:
-        given = list(grad_outputs)
-    if len(given) != len(outputs):
-        raise ShapeError(f"gradients: {len(given)} grad_outputs for {len(outputs)} ys")
-    return [
-        _cotangent("gradients", f"grad_outputs[{i}]", g, y) if type(y) is Variable else g
-        for i, (g, y) in enumerate(zip(given, outputs, strict=True))
-    ]
+def _check_variables(name: str, values: list[Any]) -> None:
+    for i, x in enumerate(values):
+        if type(x) is not Variable:
+            raise DTypeError(f"gradients: {name}[{i}] is a {type(x).__name__}, not a Variable")
 
 
-def _cotangent(name: str, what: str, g: Any, y: Any) -> Any:
+def _complete(
+    results: list[Any], inputs: list[Variable], unconnected: str, create_graph: bool
+) -> None:
+    """Fill in what no output depends on; make constants Variables if those were asked for."""
+    for i, x in enumerate(inputs):
+        if results[i] is None and unconnected == "raise":
+            raise UnconnectedError(f"gradients: no output depends on xs[{i}] of shape {x.shape}")
+        if results[i] is None and unconnected == "zero":
+            results[i] = np.zeros(x.shape, x.dtype)
+        if create_graph and results[i] is not None and type(results[i]) is not Variable:
+            results[i] = graph.variable(results[i])
+
+
+def _cotangent(name: str, label: str, g: Any, y: Any, number: int = 0) -> Any:
     """Return the cotangent `g` of a value `y` as an array or Variable of its shape."""
+    if type(g) is np.ndarray and type(y) is Variable and g.shape == y.shape and g.dtype == y.dtype:
+        return g
+    what = label.format(number)
     shape = np.shape(y.value if type(y) is Variable else y)
     if g is None:
         if np.prod(shape) != 1:
@@ -162,7 +176,12 @@ class _Recorded:
     """
 
     def __init__(
-        self, name: str, f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], argnums: Any
+        self,
+        name: str,
+        f: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        argnums: Any,
     ) -> None:
         if not callable(f):
             raise TypeError(f"{name}: a function is needed, not a {type(f).__name__}")
@@ -261,7 +280,9 @@ def _depends_on_outer(outputs: list[Any], r: _Recorded) -> bool:
 # ---- gradients of scalar functions ---------------------------------------------------------------
 
 
-def value_and_grad(f: Callable[..., Any], argnums: Any = 0, has_aux: bool = False) -> Callable[..., Any]:
+def value_and_grad(
+    f: Callable[..., Any], argnums: Any = 0, has_aux: bool = False
+) -> Callable[..., Any]:
     """Return a function that computes the value of `f` and its gradient.
 
     Parameters
@@ -293,14 +314,17 @@ def value_and_grad(f: Callable[..., Any], argnums: Any = 0, has_aux: bool = Fals
     >>> import numpy as np
     >>> import fastbp as bp
     >>> loss = lambda p, x: np.sum((x @ p["w"] + p["b"]) ** 2)
-    >>> value, grads = bp.value_and_grad(loss)({"w": np.ones((2, 1)), "b": np.zeros(1)}, np.ones((3, 2)))
+    >>> params = {"w": np.ones((2, 1)), "b": np.zeros(1)}
+    >>> value, grads = bp.value_and_grad(loss)(params, np.ones((3, 2)))
     >>> float(value), grads["b"]
     (12.0, array([12.]))
     """
     return _value_and_grad("value_and_grad", f, argnums, has_aux)
 
 
-def _value_and_grad(name: str, f: Callable[..., Any], argnums: Any, has_aux: bool) -> Callable[..., Any]:
+def _value_and_grad(
+    name: str, f: Callable[..., Any], argnums: Any, has_aux: bool
+) -> Callable[..., Any]:
     single = not isinstance(argnums, (tuple, list))
 
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
@@ -324,7 +348,9 @@ def _value_and_grad(name: str, f: Callable[..., Any], argnums: Any, has_aux: boo
 
 def _with_aux(r: _Recorded) -> tuple[Any, Any]:
     if not isinstance(r.result, tuple) or len(r.result) != 2:
-        raise TypeError(f"{r.name}: with has_aux the function must return a pair, not {type(r.result).__name__}")
+        raise TypeError(
+            f"{r.name}: with has_aux the function must return a pair, not {type(r.result).__name__}"
+        )
     return r.result
 
 
@@ -448,7 +474,9 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
 
     def pullback(cotangent: Any) -> tuple[Any, ...]:
         given = treedef.leaves_of(cotangent, "cotangent")
-        checked = [_cotangent("vjp", "a cotangent", g, y) for g, y in zip(given, leaves, strict=True)]
+        checked = [
+            _cotangent("vjp", "a cotangent", g, y) for g, y in zip(given, leaves, strict=True)
+        ]
         pairs = [(y, g) for y, g in zip(leaves, checked, strict=True) if type(y) is Variable]
         recorded = outer or any(type(g) is Variable for g in checked)
         found = sweep.reverse([y for y, _ in pairs], [g for _, g in pairs], r.inputs, recorded)
@@ -485,7 +513,9 @@ def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., 
     return _linearize("linearize", f, primals)
 
 
-def _linearize(name: str, f: Callable[..., Any], primals: Sequence[Any]) -> tuple[Any, Callable[..., Any]]:
+def _linearize(
+    name: str, f: Callable[..., Any], primals: Sequence[Any]
+) -> tuple[Any, Callable[..., Any]]:
     r = _Recorded(name, f, tuple(primals), {}, tuple(range(len(primals))))
     leaves, treedef = _outputs(r)
     outer = _depends_on_outer(leaves, r)
@@ -502,7 +532,9 @@ def _linearize(name: str, f: Callable[..., Any], primals: Sequence[Any]) -> tupl
         checked = [_tangent(name, t, x) for t, x in zip(given, r.inputs, strict=True)]
         recorded = outer or any(type(t) is Variable for t in checked)
         found = iter(sweep.forward(outputs, r.inputs, checked, recorded))
-        return treedef.unflatten([_like(next(found) if type(y) is Variable else None, _plain(y)) for y in leaves])
+        return treedef.unflatten(
+            [_like(next(found) if type(y) is Variable else None, _plain(y)) for y in leaves]
+        )
 
     return treedef.unflatten([_plain(y, outer) for y in leaves]), pushforward
 
@@ -622,7 +654,11 @@ def _jacobian(name: str, f: Callable[..., Any], argnums: Any, mode: str) -> Call
         n_out = sum(np.size(_plain(y)) for y in leaves)
         n_in = sum(x.size for x in r.inputs)
         forward = mode == "forward" or (mode == "auto" and n_out > n_in)
-        rows = _by_columns(leaves, r.inputs, outer) if forward else [_by_rows(y, r.inputs, outer) for y in leaves]
+        rows = (
+            _by_columns(leaves, r.inputs, outer)
+            if forward
+            else [_by_rows(y, r.inputs, outer) for y in leaves]
+        )
         return treedef.unflatten([_gathered(r, row, single) for row in rows])
 
     return _named(jacobian_of, name, f)
@@ -634,7 +670,7 @@ def _gathered(r: _Recorded, row: list[Any], single: bool) -> Any:
 
 
 def _by_rows(y: Any, inputs: list[Variable], recorded: bool) -> list[Any]:
-    """Jacobians of one output with respect to all inputs, by reverse sweeps of blocks of unit cotangents."""
+    """Jacobians of one output, by reverse sweeps of blocks of unit cotangents."""
     shape = np.shape(_plain(y))
     blocks: list[list[Any]] = [[] for _ in inputs]
     if type(y) is Variable:
@@ -649,7 +685,7 @@ def _by_rows(y: Any, inputs: list[Variable], recorded: bool) -> list[Any]:
 
 
 def _by_columns(leaves: list[Any], inputs: list[Variable], recorded: bool) -> list[list[Any]]:
-    """Jacobians of all outputs with respect to all inputs, by forward sweeps of blocks of unit tangents."""
+    """Jacobians of all outputs, by forward sweeps of blocks of unit tangents."""
     outputs = [y for y in leaves if type(y) is Variable]
     table: list[list[Any]] = [[] for _ in leaves]
     for k, x in enumerate(inputs):

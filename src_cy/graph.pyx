@@ -12,6 +12,7 @@ from cpython.long cimport PyLong_CheckExact
 cimport cython
 cimport numpy as cnp
 from fastbp._core.elementwise cimport MAX_NDIM, is_plain, new_array, run_program, take_fp_flags
+from fastbp._core.matmul cimport c_matmul
 from fastbp._core.program cimport Program
 
 import numpy as np
@@ -25,6 +26,7 @@ cnp.import_array()
 cdef extern from "Python.h":
     void PyObject_GC_Track(PyObject *o) noexcept
     void PyObject_GC_UnTrack(PyObject *o) noexcept
+    int PyObject_GC_IsTracked(PyObject *o) noexcept
 
 cdef long long _last_id = 0
 cdef dict _hooks = {}       # operations and functions that the core calls by name
@@ -36,6 +38,11 @@ cdef dict _by_reduce = {}   # (numpy.ufunc, "reduce" ...) -> the same
 
 FLOATS = (np.dtype("f8"), np.dtype("f4"))
 cdef object float64 = np.float64
+cdef dict NO_STATIC = {}
+
+
+cdef bint _is_float(dtype):
+    return dtype.kind == "f" and dtype.newbyteorder("=") in FLOATS
 
 
 cdef long long next_id() noexcept:
@@ -148,6 +155,9 @@ cdef class Op:
     opaque : bool
         Whether the rules are a user's closures, which may hold Variables: such nodes can be in
         reference cycles.
+    dominant : int
+        Bit mask of operands whose partial, where it is zero, makes the product with a (co)tangent
+        zero even if that is infinite or NaN. Otherwise only a zero (co)tangent does.
     **info
         Documentation and samples; kept in ``op.info``.
 
@@ -155,9 +165,10 @@ cdef class Op:
     """
 
     def __init__(self, name, forward, *, nin, partials=None, vjp=None, jvp=None, scatter=None,
-                 saves=(), blocks=True, compiled=False, kernel=None, opaque=False, **info):
+                 saves=(), blocks=True, compiled=False, kernel=None, opaque=False, dominant=0, **info):
         self.name = name
         self.opaque = opaque
+        self.dominant = dominant
         self.forward = forward
         self.nin = nin
         self.partials = tuple(partials) if partials is not None else None
@@ -192,7 +203,8 @@ cdef class Op:
         program = self.pulls[key]
         if program is None:
             program = self.pulls[key] = compile_pull(
-                self.partials, self.constant_partials, needs, accumulates, typenum) or False
+                self.partials, self.constant_partials, self.dominant, needs, accumulates,
+                typenum) or False
         return None if program is False else program
 
     cdef Program push_program(self, int typenum, int moving):
@@ -200,7 +212,7 @@ cdef class Op:
         program = self.pushes[key]
         if program is None:
             program = self.pushes[key] = compile_push(
-                self.partials, self.constant_partials, moving, typenum) or False
+                self.partials, self.constant_partials, self.dominant, moving, typenum) or False
         return None if program is False else program
 
     def __call__(self, *operands, **static):
@@ -474,7 +486,7 @@ cdef cnp.ndarray _float_array(Op op, object out):
     """The result of an operation as a plain array; it stays a view where it is one."""
     cdef cnp.ndarray array = np.asarray(out)
     if not is_plain(array):
-        if array.dtype not in FLOATS:
+        if not _is_float(array.dtype):
             raise DTypeError(f"{op.name}: the result has dtype {array.dtype}; "
                              "float64 and float32 can be differentiated")
         array = np.require(array, array.dtype.newbyteorder("="), "A")
@@ -491,6 +503,8 @@ cdef object record(Op op, tuple operands, dict static):
     cdef cnp.ndarray out
     if op.nin >= 0 and len(operands) != op.nin:
         raise TypeError(f"{op.name} takes {op.nin} operands, not {len(operands)}")
+    if op.kind == MATMUL and _plain_pair(operands[0], operands[1]):
+        return _record_matmul(op, operands[0], operands[1])
     for k in range(len(operands)):
         x = operands[k]
         if type(x) is Variable:
@@ -520,6 +534,46 @@ cdef object record(Op op, tuple operands, dict static):
     collectable = op.opaque
     for parent in parents:
         collectable = collectable or (parent is not None and (<Node> parent).collectable)
+    hide_from_gc(node, collectable)
+    return make_variable(out, node)
+
+
+cdef bint _plain_pair(object x, object y):
+    """Whether both are Variables or plain arrays, of one dtype, and one is a Variable."""
+    cdef cnp.ndarray a, b
+    if type(x) is Variable:
+        a = (<Variable> x).value
+    elif type(y) is Variable and cnp.PyArray_CheckExact(x) and is_plain(x):
+        a = x
+    else:
+        return False
+    if type(y) is Variable:
+        b = (<Variable> y).value
+    elif cnp.PyArray_CheckExact(y) and is_plain(y):
+        b = y
+    else:
+        return False
+    return cnp.PyArray_TYPE(a) == cnp.PyArray_TYPE(b)
+
+
+cdef Variable _record_matmul(Op op, object x, object y):
+    """`record` for the product of two arrays, without its general bookkeeping."""
+    cdef bint x_moves = type(x) is Variable, y_moves = type(y) is Variable
+    cdef cnp.ndarray a = (<Variable> x).value if x_moves else x
+    cdef cnp.ndarray b = (<Variable> y).value if y_moves else y
+    cdef cnp.ndarray out = c_matmul(a, b)
+    cdef Node node = new_node(op, out, (<object> out).shape)
+    cdef bint collectable = False
+    # Each cotangent reads the other operand.
+    node.saved_a = a if y_moves else Spec((<object> a).shape, cnp.PyArray_TYPE(a))
+    node.saved_b = b if x_moves else Spec((<object> b).shape, cnp.PyArray_TYPE(b))
+    node.static = NO_STATIC
+    if x_moves:
+        node.a = (<Variable> x).node
+        collectable = node.a.collectable
+    if y_moves:
+        node.b = (<Variable> y).node
+        collectable = collectable or node.b.collectable
     hide_from_gc(node, collectable)
     return make_variable(out, node)
 

@@ -49,7 +49,7 @@ def compile_forward(forward, nin, typenum):
     return compile_program(trace, [ans], typenum)
 
 
-def compile_pull(partials, constants, needs, accumulates, typenum):
+def compile_pull(partials, constants, dominant, needs, accumulates, typenum):
     """Compile the cotangents of the operands in the bit mask `needs`.
 
     Inputs: operands, answer, g, then a buffer for each operand in `accumulates`. Outputs: these
@@ -67,20 +67,25 @@ def compile_pull(partials, constants, needs, accumulates, typenum):
         elif constants[i] == -1:
             added.append(trace.call(np.subtract, acc, g))
         else:
-            added.append(trace.call("mulz_add", acc, g, values[i]))
+            added.append(trace.call("mulz_add", acc, *_product(g, values[i], dominant, i)))
     for i in _members(needs & ~accumulates, len(partials)):
         if constants[i] == -1:
             fresh.append(trace.call(np.negative, g))
         elif constants[i] != 1:
-            fresh.append(trace.call("mulz", g, values[i]))
+            fresh.append(trace.call("mulz", *_product(g, values[i], dominant, i)))
     return compile_program(trace, added + fresh, typenum)
+
+
+def _product(t, partial, dominant, i):
+    """Order the factors for `mulz`, whose first one is the strong one."""
+    return (partial, t) if dominant >> i & 1 else (t, partial)
 
 
 def _members(mask, n):
     return [i for i in range(n) if mask >> i & 1]
 
 
-def compile_push(partials, constants, moving, typenum):
+def compile_push(partials, constants, dominant, moving, typenum):
     """Compile the tangent of the answer.
 
     Inputs: operands, answer, the tangents of the operands in `moving`.
@@ -90,9 +95,12 @@ def compile_push(partials, constants, moving, typenum):
     for i in _members(moving, len(partials)):
         t = trace.input()
         if total is None:
-            total = t if constants[i] == 1 else trace.call("mulz", t, values[i])
+            if constants[i] == 1:
+                total = t
+            else:
+                total = trace.call("mulz", *_product(t, values[i], dominant, i))
         elif constants[i] == 1:
             total = trace.call(np.add, total, t)
         else:
-            total = trace.call("mulz_add", total, t, values[i])
+            total = trace.call("mulz_add", total, *_product(t, values[i], dominant, i))
     return compile_program(trace, [total], typenum)

@@ -23,7 +23,7 @@ from fastbp._core.graph cimport (
 )
 from fastbp._core.matmul cimport c_matmul_vjp_a, c_matmul_vjp_b
 from fastbp._core.program cimport MAX_EXTERNAL, Program
-from fastbp._core.tape cimport Tape, collect, node_dtype, nodes_of, position_of
+from fastbp._core.tape cimport HAS_PARENTS, IS_END, Tape, collect, node_dtype
 
 import numpy as np
 
@@ -71,15 +71,12 @@ cdef class Sweep:
     cdef list values            # cotangents or tangents; None: zero
     cdef bint recorded
     cdef int lead
-    cdef Program add_d, add_f
 
     def __cinit__(self, Tape tape, bint recorded, int lead):
         self.tape = tape
         self.values = [None] * tape.count
         self.recorded = recorded
         self.lead = lead
-        self.add_d = (<Op> hook("add")).forward_program(cnp.NPY_DOUBLE)
-        self.add_f = (<Op> hook("add")).forward_program(cnp.NPY_FLOAT)
 
     cdef int add(self, Py_ssize_t position, object value) except -1:
         """Add to a (co)tangent: in place only where nobody else can see the buffer."""
@@ -94,7 +91,7 @@ cdef class Sweep:
         if self.recorded:
             self.values[position] = hook("add")(present, value)
             return 0
-        program = self.add_d if cnp.PyArray_TYPE(value) == cnp.NPY_DOUBLE else self.add_f
+        program = (<Op> hook("add")).forward_program(cnp.PyArray_TYPE(value))
         if program is None or not cnp.PyArray_SAMESHAPE(present, value):
             self.values[position] = np.asarray(present + value)
             return 0
@@ -111,10 +108,18 @@ cdef class Sweep:
         self.values[position] = out
         return 0
 
+    cdef object start(self, Node node, object value, str what):
+        """The (co)tangent that a sweep starts from; a recorded one must not change later."""
+        if self.recorded and type(value) is not Variable:
+            value = np.array(value)
+        return self.conform(node, value, node.shape, what)
+
     cdef object conform(self, Node node, object value, tuple shape, str what):
         """Bring what a rule returned to the shape (behind block axes) and dtype of a node."""
         cdef tuple full, given
         cdef cnp.ndarray array
+        if not self.recorded and cnp.PyArray_CheckExact(value) and self._fits(node, value, shape):
+            return value
         if self.recorded:
             if type(value) is not Variable:
                 value = np.asarray(value, node_dtype(node))
@@ -138,6 +143,16 @@ cdef class Sweep:
                 return hook("sum_to")(value, shape=shape, nd=len(given))
             return sum_to_shape(value, self.lead, shape)
         return value
+
+    cdef bint _fits(self, Node node, cnp.ndarray value, tuple shape) noexcept:
+        cdef int axis, nd = len(shape)
+        if (cnp.PyArray_NDIM(value) != self.lead + nd or cnp.PyArray_TYPE(value) != node.typenum
+                or not is_plain(value)):
+            return False
+        for axis in range(nd):
+            if <cnp.npy_intp> shape[axis] != cnp.PyArray_DIM(value, self.lead + axis):
+                return False
+        return True
 
     # -- reverse
 
@@ -255,7 +270,10 @@ cdef class Sweep:
         c = op.constant_partials[k]
         if c is not None:
             return g if c == 1 else hook("multiply")(g, c)
-        return hook("mulz")(g, op.partials[k](ans, *operands))
+        partial = op.partials[k](ans, *operands)
+        if op.dominant >> <int> k & 1:
+            return hook("mulz")(partial, g)
+        return hook("mulz")(g, partial)
 
     cdef int pull_matmul(self, Node node, Py_ssize_t *parents, cnp.ndarray g) except -1:
         cdef Py_ssize_t k
@@ -498,7 +516,7 @@ cdef Variable _zeros_variable(tuple shape, int typenum):
 
 
 def reverse(list outputs, list cotangents, list inputs, create_graph=False, int lead=0,
-            consume=False):
+            consume=False, independent=False):
     """Sweep backward from outputs to inputs.
 
     Parameters
@@ -514,38 +532,47 @@ def reverse(list outputs, list cotangents, list inputs, create_graph=False, int 
         1 if every cotangent carries a block of vectors along its first axis.
     consume : bool
         Free the nodes while sweeping; `outputs` is emptied.
+    independent : bool
+        Take the inputs for leaves: partial derivatives, where one input depends on another.
 
     Returns
     -------
     list
         One ndarray (a Variable if recorded) for each input; None where no output depends on it.
     """
-    return pull_back(outputs, cotangents, inputs, create_graph, lead, consume)[0]
+    cdef Sweep sweep = _new_sweep(outputs, inputs, create_graph, lead, independent)
+    return _sweep_back(sweep, outputs, cotangents, consume)
 
 
 def pull_back(list outputs, list cotangents, list inputs, create_graph=False, int lead=0,
               consume=False):
     """Do as `reverse`, and return a pair: the list, and whether it was recorded."""
-    cdef Py_ssize_t i
-    cdef Node node
-    cdef Tape tape = collect(nodes_of(outputs), nodes_of(inputs))
+    cdef Sweep sweep = _new_sweep(outputs, inputs, create_graph, lead, False)
+    return _sweep_back(sweep, outputs, cotangents, consume), sweep.recorded
+
+
+cdef Sweep _new_sweep(list outputs, list inputs, object create_graph, int lead, bint independent):
+    cdef Tape tape = collect(outputs, inputs, independent)
     cdef bint recorded = tape.outer if create_graph is None else create_graph
-    cdef Sweep sweep = Sweep.__new__(Sweep, tape, recorded, lead)
-    cdef object g
+    return Sweep.__new__(Sweep, tape, recorded, lead)
+
+
+cdef list _sweep_back(Sweep sweep, list outputs, list cotangents, bint freeing):
+    cdef Tape tape = sweep.tape
     cdef list values = sweep.values, nodes = tape.nodes
-    cdef bint freeing = consume
-    cdef set ends
-    # Positions first: a nested sweep, run by a rule, may overwrite the nodes' scratch fields.
-    positions = [position_of(tape, (<Variable> x).node) for x in inputs]
-    for i, g in zip([position_of(tape, (<Variable> y).node) for y in outputs], cotangents):
+    cdef Py_ssize_t i, k
+    cdef Node node
+    cdef object g
+    for k in range(len(cotangents)):
+        i = tape.output_positions[k]
         if i < 0:
             continue
         node = <Node> nodes[i]
+        g = cotangents[k]
         if g is None:
             g = np.ones(node.shape, node_dtype(node))
-        sweep.add(i, sweep.conform(node, g, node.shape, "gradients"))
+        sweep.add(i, sweep.start(node, g, "gradients"))
     g = None
-    ends = set(positions)
     if freeing:
         outputs.clear()
         node = None
@@ -556,15 +583,15 @@ def pull_back(list outputs, list cotangents, list inputs, create_graph=False, in
                 nodes[i] = None
             continue
         node = <Node> nodes[i]
-        if i not in ends:
+        if not tape.roles[i] & IS_END:
             values[i] = None
-        if node.op is not None:
+        if tape.roles[i] & HAS_PARENTS:
             sweep.pull(i, node, g)
         g = None
         if freeing:
             nodes[i] = None
     node = None
-    return _results(sweep, positions), recorded
+    return _results(sweep, tape.input_positions)
 
 
 cdef list _results(Sweep sweep, list positions):
@@ -581,7 +608,8 @@ cdef list _results(Sweep sweep, list positions):
     return results
 
 
-def forward(list outputs, list inputs, list tangents, create_graph=False, int lead=0):
+def forward(list outputs, list inputs, list tangents, create_graph=False, int lead=0,
+            independent=False):
     """Sweep forward from inputs to outputs.
 
     Parameters
@@ -594,29 +622,26 @@ def forward(list outputs, list inputs, list tangents, create_graph=False, int le
         As for `reverse`.
     lead : int
         1 if every tangent carries a block of vectors along its first axis.
+    independent : bool
+        As for `reverse`.
 
     Returns
     -------
     list
         The tangent of each output; None where it is zero because the output depends on no input.
     """
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, k
     cdef Node node
-    cdef Tape tape = collect(nodes_of(outputs), nodes_of(inputs))
-    cdef bint recorded = tape.outer if create_graph is None else create_graph
-    if not recorded and create_graph is None:
-        for t in tangents:
-            recorded = recorded or type(t) is Variable
-    cdef Sweep sweep = Sweep.__new__(Sweep, tape, recorded, lead)
-    cdef list positions = [position_of(tape, (<Variable> y).node) for y in outputs]
-    for i, t in zip([position_of(tape, (<Variable> x).node) for x in inputs], tangents):
-        if t is not None and i >= 0:
+    cdef Sweep sweep = _new_sweep(outputs, inputs, create_graph, lead, independent)
+    cdef Tape tape = sweep.tape
+    for k in range(len(tangents)):
+        i = tape.input_positions[k]
+        if tangents[k] is not None and i >= 0:
             node = <Node> tape.nodes[i]
-            sweep.add(i, sweep.conform(node, t, node.shape, "jvp"))
+            sweep.add(i, sweep.start(node, tangents[k], "jvp"))
     for i in range(tape.count):
-        node = <Node> tape.nodes[i]
-        if node.op is not None:
-            t = sweep.push(i, node)
+        if tape.roles[i] & HAS_PARENTS:
+            t = sweep.push(i, <Node> tape.nodes[i])
             if t is not None:
                 sweep.add(i, t)
-    return _results(sweep, positions)
+    return _results(sweep, tape.output_positions)

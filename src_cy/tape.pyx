@@ -6,6 +6,7 @@ share nodes, although the walk leaves its marks in them.
 
 from cpython.object cimport PyObject
 from libc.stdlib cimport free, realloc
+from libc.string cimport memcpy
 
 cimport cython
 cimport numpy as cnp
@@ -25,22 +26,28 @@ cdef class Tape:
 
     def __dealloc__(self):
         free(self.first)
+        free(self.roles)
         free(self.parents)
 
-    cdef Py_ssize_t add(self, Node node, bint end, long long stamp) except -1:
+    cdef int add(self, Node node, long long stamp, bint independent) except -1:
         """Append a node whose parents are all there, if (co)tangents reach it."""
-        cdef Py_ssize_t k, n = parent_count(node), position
-        cdef bint reached = end
+        cdef bint end = node.end_stamp == stamp
+        cdef Py_ssize_t k, n = 0 if end and independent else parent_count(node), position
+        cdef char role = IS_END if end else 0
         cdef Node parent
         cdef void *block
         if self.count == self.room:
-            self.room = 2 * self.room + 64
+            self.room = 2 * self.room + 16
             block = realloc(self.first, self.room * sizeof(Py_ssize_t))
             if block == NULL:
                 raise MemoryError
             self.first = <Py_ssize_t *> block
+            block = realloc(self.roles, self.room)
+            if block == NULL:
+                raise MemoryError
+            self.roles = <char *> block
         if self.n_parents + n > self.parent_room:
-            self.parent_room = 2 * self.parent_room + n + 128
+            self.parent_room = 2 * self.parent_room + n + 32
             block = realloc(self.parents, self.parent_room * sizeof(Py_ssize_t))
             if block == NULL:
                 raise MemoryError
@@ -54,10 +61,11 @@ cdef class Tape:
             self.parents[self.n_parents] = position
             self.n_parents += 1
             if position >= 0:
-                reached = True
+                role |= HAS_PARENTS
         node.position = -1
-        if reached:
+        if role:
             node.position = self.count
+            self.roles[self.count] = role
             self.nodes.append(node)
             self.count += 1
         else:
@@ -70,39 +78,52 @@ cdef struct Frame:
     Py_ssize_t next
 
 
-cdef Tape collect(list outputs, list inputs):
-    """Return the nodes on paths from `inputs` to `outputs`.
+cdef Tape collect(list outputs, list inputs, bint independent):
+    """Return the nodes on paths from `inputs` to `outputs`, all Variables.
 
     Walks on an explicit stack: chains may be long.
     """
     global _last_stamp
     cdef Tape tape = Tape.__new__(Tape)
-    cdef Frame *stack = NULL
-    cdef void *block
-    cdef Py_ssize_t depth, room = 0, k, n
+    cdef Frame small[32]
+    cdef Frame *stack = small
+    cdef Frame *block
+    cdef Py_ssize_t depth, room = 32, k, n
     cdef long long stamp, oldest = 0
     cdef Node node, parent
+    for end in [*outputs, *inputs]:
+        if type(end) is not Variable:
+            raise TypeError(f"a sweep runs between Variables, not {type(end).__name__}s")
+    # Allocated before the walk: from here until the positions are stored nothing may run that could
+    # start another sweep, not even the garbage collector.
+    tape.output_positions = [-1] * len(outputs)
+    tape.input_positions = [-1] * len(inputs)
     _last_stamp += 1
     stamp = _last_stamp
-    for node in inputs:
+    for end in inputs:
+        node = (<Variable> end).node
         if oldest == 0 or node.id < oldest:
             oldest = node.id
         node.end_stamp = stamp
     try:
-        for node in outputs:
-            if node is None or node.stamp == stamp or node.id < oldest:
-                if node is not None and node.id < oldest:
-                    tape.outer = True
+        for end in outputs:
+            node = (<Variable> end).node
+            if node.id < oldest:
+                tape.outer = True
+            if node.id < oldest or node.stamp == stamp:
                 continue
             depth = 0
             while True:
                 # Enter `node`.
                 if depth == room:
-                    room = 2 * room + 256
-                    block = realloc(stack, room * sizeof(Frame))
+                    room *= 2
+                    block = <Frame *> realloc(
+                        NULL if stack == small else stack, room * sizeof(Frame))
                     if block == NULL:
                         raise MemoryError
-                    stack = <Frame *> block
+                    if stack == small:
+                        memcpy(block, small, sizeof(small))
+                    stack = block
                 node.stamp = stamp
                 stack[depth].node = <PyObject *> node
                 stack[depth].next = 0
@@ -111,6 +132,8 @@ cdef Tape collect(list outputs, list inputs):
                 while depth > 0:
                     node = <Node> stack[depth - 1].node
                     n = parent_count(node)
+                    if independent and node.end_stamp == stamp:
+                        n = 0
                     parent = None
                     for k in range(stack[depth - 1].next, n):
                         parent = parent_of(node, k)
@@ -123,36 +146,39 @@ cdef Tape collect(list outputs, list inputs):
                     if parent is not None:
                         node = parent
                         break
-                    tape.add(node, node.end_stamp == stamp, stamp)
+                    tape.add(node, stamp, independent)
                     depth -= 1
                 if depth == 0:
                     break
     finally:
-        free(stack)
+        if stack != small:
+            free(stack)
+    _store_positions(tape.output_positions, outputs, stamp)
+    _store_positions(tape.input_positions, inputs, stamp)
     return tape
 
 
-cdef list nodes_of(list variables):
-    return [(<Variable> v).node for v in variables]
+cdef void _store_positions(list positions, list variables, long long stamp) noexcept:
+    cdef Py_ssize_t i
+    cdef Node node
+    for i in range(len(variables)):
+        node = (<Variable> variables[i]).node
+        if node.stamp == stamp:
+            positions[i] = node.position
 
 
 cdef object node_dtype(Node node):
     return np.dtype("f8") if node.typenum == cnp.NPY_DOUBLE else np.dtype("f4")
 
 
-cdef Py_ssize_t position_of(Tape tape, Node node) noexcept:
-    cdef Py_ssize_t p = node.position
-    return p if 0 <= p < tape.count and <Node> tape.nodes[p] is node else -1
-
-
 def has_outer(list outputs, list inputs):
     """Say whether outputs also depend on Variables recorded before all inputs."""
-    return collect(nodes_of(outputs), nodes_of(inputs)).outer
+    return collect(outputs, inputs, False).outer
 
 
 def largest(list outputs, list inputs):
     """Return the number of elements of the largest array on the paths from inputs to outputs."""
-    cdef Tape tape = collect(nodes_of(outputs), nodes_of(inputs))
+    cdef Tape tape = collect(outputs, inputs, False)
     cdef Node node
     cdef Py_ssize_t size, most = 0
     for node in tape.nodes:

@@ -164,7 +164,7 @@ cdef class Variable:
                              f"the Variable has shape {self.node.shape}")
         if result.node.typenum != self.node.typenum:
             result = hook("astype")(result, self.dtype)
-        if result.node.collectable and not self.node.collectable:
+        if result.node.collectable and not PyObject_GC_IsTracked(<PyObject *> self):
             PyObject_GC_Track(<PyObject *> self)
         self.value = result.value
         self.node = result.node
@@ -435,7 +435,7 @@ def leaf_array(x, str what="variable"):
         raise DTypeError(f"{what}: a list of Variables is not an array: use numpy.stack") from None
     except ValueError as error:
         raise ShapeError(f"{what}: not a rectangular array ({error})") from None
-    if array.dtype not in FLOATS:
+    if not _is_float(array.dtype):
         hint = ""
         if array.dtype.kind in "iub":
             hint = "; convert it, for instance with numpy.asarray(x, float)"

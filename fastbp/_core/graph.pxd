@@ -21,6 +21,7 @@ cdef class Op:
     cdef readonly object vjp, jvp       # general: a function an operand, or one joint function
     cdef readonly object scatter        # optional: add the VJP into a buffer
     cdef readonly bint opaque
+    cdef readonly int dominant
     cdef readonly bint blocks           # the rules carry leading block axes through
     cdef readonly object kernel
     cdef readonly object ufunc          # the NumPy or SciPy ufunc that is recorded as this operation

@@ -32,6 +32,7 @@ class Op:
     scatter: Callable[..., None] | None
     blocks: bool
     opaque: bool
+    dominant: int
     kernel: str | None
     ufunc: np.ufunc | None
     info: dict[str, Any]
@@ -51,6 +52,7 @@ class Op:
         compiled: bool = False,
         kernel: str | None = None,
         opaque: bool = False,
+        dominant: int = 0,
         **info: Any,
     ) -> None: ...
     def __call__(self, *operands: Any, **static: Any) -> Any: ...

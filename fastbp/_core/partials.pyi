@@ -12,6 +12,7 @@ def compile_forward(forward: Any, nin: int, typenum: int) -> Program | None: ...
 def compile_pull(
     partials: Sequence[Callable[..., Any]],
     constants: Sequence[float | None],
+    dominant: int,
     needs: int,
     accumulates: int,
     typenum: int,
@@ -19,6 +20,7 @@ def compile_pull(
 def compile_push(
     partials: Sequence[Callable[..., Any]],
     constants: Sequence[float | None],
+    dominant: int,
     moving: int,
     typenum: int,
 ) -> Program | None: ...

@@ -14,6 +14,7 @@ def reverse(
     create_graph: bool | None = False,
     lead: int = 0,
     consume: bool = False,
+    independent: bool = False,
 ) -> list[Any]: ...
 def pull_back(
     outputs: list[Variable],
@@ -29,4 +30,5 @@ def forward(
     tangents: list[Any],
     create_graph: bool | None = False,
     lead: int = 0,
+    independent: bool = False,
 ) -> list[Any]: ...

@@ -1,0 +1,40 @@
+"""NumPy, differentiable: every function with a rule, under NumPy's name and signature.
+
+Every other name is NumPy's own. Plain ``import numpy as np`` works on Variables too, through
+NumPy's protocols; the functions here skip these protocols, which saves some hundred nanoseconds a
+call, and the activation functions of neural networks are beside them: `sigmoid`, `relu`,
+`softplus`, `log_sigmoid`, `softmax`, `log_softmax`, `logsumexp`.
+
+Examples
+--------
+>>> import fastbp as bp
+>>> import fastbp.numpy as bnp
+>>> bp.grad(lambda x: bnp.sum(bnp.sigmoid(x) ** 2))(bnp.zeros(2))
+array([0.25, 0.25])
+"""
+
+from importlib import import_module as _import_module
+
+import numpy as _np
+
+from fastbp._core.graph import implementation_of as _implementation_of
+from fastbp.rules.table import FUNCTIONS as _FUNCTIONS
+
+_names = {name: f for name, f in _FUNCTIONS.items() if "." not in name}
+# NumPy's other names for the same ufunc: abs, acos, mod, pow ...
+for _name, _ufunc in vars(_np).items():
+    if isinstance(_ufunc, _np.ufunc) and _implementation_of(_ufunc) is not None:
+        _names.setdefault(_name, _names.get(_ufunc.__name__, _ufunc))
+globals().update(_names)
+
+__all__ = ["linalg", *sorted(_names)]
+
+
+def __getattr__(name):
+    if name == "linalg":
+        return _import_module("fastbp.numpy.linalg")
+    return getattr(_np, name)
+
+
+def __dir__():
+    return sorted({*__all__, *dir(_np)})

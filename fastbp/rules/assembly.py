@@ -1,10 +1,18 @@
-"""Joining arrays, taking them apart, and repeating them."""
+"""Joining arrays, taking them apart, repeating and padding them.
+
+Primitive rows: concatenate, pad. The rest is composed of them, of reshape and of indexing.
+"""
 
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
 
-from fastbp.rules.indexing import FULL
-from fastbp.rules.structural import float_dtype, from_end, lead_of
+from fastbp._core.graph import Variable, values_of
+from fastbp.errors import NoRuleError
+from fastbp.rules.indexing import FULL, getitem_op, take
+from fastbp.rules.structural import as_operand, float_dtype, from_end, lead_of, reshaped
 from fastbp.rules.table import general, implements, refuse
+
+# ---- joining
 
 
 def _parts(g, needs, ans, *operands, axis):
@@ -17,7 +25,7 @@ def _parts(g, needs, ans, *operands, axis):
 
 
 def _joined_tangents(tangents, ans, *operands, axis):
-    lead = next(t.shape[: t.ndim - ans.ndim] for t in tangents if t is not None)
+    lead = next(lead_of(t, ans) for t in tangents if t is not None)
     return np.concatenate([np.zeros(lead + x.shape, x.dtype) if t is None else t
                            for t, x in zip(tangents, operands, strict=True)], axis)
 
@@ -27,35 +35,314 @@ concatenate_op = general(
     vjp=_parts, jvp=_joined_tangents)
 
 
-def _cast_all(function, arrays, dtype, casting):
-    refuse(function, casting=(casting, "same_kind"))
-    if dtype is None:
-        return list(arrays)
-    dtype = float_dtype(dtype, function)
-    return [np.astype(np.asarray(x) if not hasattr(x, "value") else x, dtype) for x in arrays]
+def _join(function, arrays, axis, out=None, dtype=None, casting="same_kind"):
+    refuse(function, out=(out, None), casting=(casting, "same_kind"))
+    arrays = [as_operand(x) for x in arrays]
+    if dtype is not None:
+        dtype = float_dtype(dtype, function)
+        arrays = [np.astype(x, dtype) for x in arrays]
+    nd = arrays[0].ndim
+    if nd == 0:
+        raise ValueError(f"numpy.{function}: zero-dimensional arrays cannot be concatenated")
+    return concatenate_op(*arrays, axis=normalize_axis_index(axis, nd) - nd)
+
+
+def _pair(rng):
+    return [rng.normal(size=(2, 3)), rng.normal(size=(2, 3))]
 
 
 @implements(np.concatenate, samples=lambda rng: [
-    (([rng.normal(size=(2, 3)), rng.normal(size=(1, 3))],), {}),
+    ((_pair(rng),), {}),
     (([rng.normal(size=(2, 3)), rng.normal(size=(2, 0)), rng.normal(size=(2, 2))],), {"axis": -1}),
-    (([rng.normal(size=(2, 3)), rng.normal(size=())],), {"axis": None}),
+    (((rng.normal(size=(2, 3)), rng.normal(size=())),), {"axis": None, "dtype": np.float64}),
+    (([[1, 2], rng.normal(size=3)],), {}),
 ])
 def concatenate(arrays, /, axis=0, out=None, *, dtype=None, casting="same_kind"):
-    """Arguments as in `numpy.concatenate`; out= and casting= are refused."""
-    refuse("concatenate", out=(out, None))
-    arrays = _cast_all("concatenate", arrays, dtype, casting)
+    """Arguments as in `numpy.concatenate`; out= and casting= are refused.
+
+    Notes
+    -----
+    Every operand gets its part of the cotangent.
+    """
     if axis is None:
         arrays, axis = [np.ravel(x) for x in arrays], 0
-    nd = np.ndim(arrays[0]) if not hasattr(arrays[0], "ndim") else arrays[0].ndim
-    if nd == 0:
-        raise ValueError("zero-dimensional arrays cannot be concatenated")
-    return concatenate_op(*arrays, axis=from_end(axis, nd)[0])
+    return _join("concatenate", arrays, axis, out, dtype, casting)
 
 
 @implements(np.stack, samples=lambda rng: [
-    (([rng.normal(size=(2, 3)), rng.normal(size=(2, 3))],), {"axis": 1}),
-    (([rng.normal(size=()), rng.normal(size=())],), {}),
-])
+    ((_pair(rng),), {"axis": 1}), ((_pair(rng),), {"axis": -1, "dtype": np.float64}),
+    (([rng.normal(size=()), 1.0, rng.normal(size=())],), {})])
 def stack(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):
     """Arguments as in `numpy.stack`; out= and casting= are refused."""
-    return concatenate([np.expand_dims(x, axis) for x in arrays], axis, out, dtype=dtype, casting=casting)
+    arrays = [as_operand(x) for x in arrays]
+    shape = arrays[0].shape
+    if any([x.shape != shape for x in arrays]):
+        raise ValueError(f"numpy.stack: shapes differ: {[x.shape for x in arrays]}")
+    axis = normalize_axis_index(axis, len(shape) + 1)
+    shape = (*shape[:axis], 1, *shape[axis:])
+    return _join("stack", [x.reshape(shape) for x in arrays], axis, out, dtype, casting)
+
+
+def _each(at_least, arrays):
+    arrays = at_least(*arrays)
+    return arrays if isinstance(arrays, tuple) else (arrays,)
+
+
+@implements(np.vstack, samples=lambda rng: [
+    ((_pair(rng),), {}), (([rng.normal(size=3), _pair(rng)[0]],), {"dtype": np.float64})])
+def vstack(tup, *, dtype=None, casting="same_kind"):
+    """Arguments as in `numpy.vstack`; casting= is refused."""
+    return _join("vstack", _each(np.atleast_2d, tup), 0, None, dtype, casting)
+
+
+@implements(np.hstack, samples=lambda rng: [
+    ((_pair(rng),), {}), (([rng.normal(size=3), rng.normal(size=())],), {})])
+def hstack(tup, *, dtype=None, casting="same_kind"):
+    """Arguments as in `numpy.hstack`; casting= is refused."""
+    arrays = _each(np.atleast_1d, tup)
+    return _join("hstack", arrays, 0 if arrays[0].ndim == 1 else 1, None, dtype, casting)
+
+
+@implements(np.dstack, samples=lambda rng: [
+    ((_pair(rng),), {}), (([rng.normal(size=3), rng.normal(size=3)],), {})])
+def dstack(tup):
+    """Arguments as in `numpy.dstack`."""
+    return _join("dstack", _each(np.atleast_3d, tup), 2)
+
+
+@implements(np.column_stack, samples=lambda rng: [(([rng.normal(size=2), *_pair(rng)],), {})])
+def column_stack(tup):
+    """Arguments as in `numpy.column_stack`."""
+    arrays = [as_operand(x) for x in tup]
+    return _join("column_stack", [np.reshape(x, (-1, 1)) if x.ndim < 2 else x for x in arrays], 1)
+
+
+@implements(np.append, samples=lambda rng: [
+    ((*_pair(rng),), {}), ((*_pair(rng), 1), {}), ((rng.normal(size=3), 2.0), {})])
+def append(arr, values, axis=None):
+    """Arguments as in `numpy.append`."""
+    return concatenate([arr, values], axis)
+
+
+@implements(np.block, samples=lambda rng: [
+    (([[rng.normal(size=(2, 2)), np.zeros((2, 1))], [rng.normal(size=(1, 3))]],), {}),
+    (([rng.normal(size=2), 1.0],), {}), ((rng.normal(size=(2, 2)),), {})])
+def block(arrays):
+    """Arguments as in `numpy.block`."""
+    nd = np.block(values_of(arrays)).ndim  # raises where NumPy does
+
+    def join(item, depth):
+        if not isinstance(item, list):
+            return np.reshape(item,
+                (1,) * (nd - np.ndim(values_of(item))) + np.shape(values_of(item)))
+        return np.concatenate([join(part, depth - 1) for part in item], -depth)
+
+    depth, item = 0, arrays
+    while isinstance(item, list):
+        depth, item = depth + 1, item[0]
+    return join(arrays, depth)
+
+
+def _nested(x):
+    """Join nested lists of Variables and numbers."""
+    if isinstance(x, Variable):
+        return x
+    if isinstance(x, (list, tuple)):
+        return np.stack([_nested(item) for item in x]) if len(x) else np.asarray(x)
+    return np.asarray(x)
+
+
+def _has_variable(x):
+    if isinstance(x, (list, tuple)):
+        return any(map(_has_variable, x))
+    return isinstance(x, Variable)
+
+
+def _from_nested(function, x, dtype, like):
+    refuse(function, like=(like, None))
+    x = _nested(x)
+    return x if dtype is None or x.dtype == dtype else np.astype(x, dtype)
+
+
+@implements(name="array", samples=lambda rng: [
+    (([[rng.normal(size=()), 1.0], [2, rng.normal(size=())]],), {}),
+    ((_pair(rng),), {"ndmin": 4, "dtype": np.float64}),
+    ((rng.normal(size=3),), {})])
+def array(object, dtype=None, *, copy=True, order="K", subok=False, ndmin=0, like=None):
+    """Make an array, or a Variable from nested lists with Variables in them.
+
+    Arguments as in `numpy.array`.
+
+    Examples
+    --------
+    >>> import fastbp as bp
+    >>> x = bp.variable(2.0)
+    >>> bp.numpy.array([[x, 1.0], [0.0, x * x]])
+    Variable([[2., 1.],
+              [0., 4.]])
+    """
+    if not _has_variable(object):
+        return np.array(object, dtype, copy=copy, order=order, subok=subok, ndmin=ndmin, like=like)
+    x = _from_nested("array", object, dtype, like)
+    if x.ndim < ndmin:
+        x = reshaped(x, (1,) * (ndmin - x.ndim) + x.shape)
+    return np.positive(x) if x is object else x
+
+
+@implements(name="asarray", samples=lambda rng: [
+    (([1.0, rng.normal(size=())],), {}), ((rng.normal(size=3),), {"dtype": np.float64})])
+def asarray(a, dtype=None, order=None, *, device=None, copy=None, like=None):
+    """Make an array, or a Variable from nested lists with Variables in them, unless it is one.
+
+    Arguments as in `numpy.asarray`.
+    """
+    if not _has_variable(a):
+        return np.asarray(a, dtype, order, device=device, copy=copy, like=like)
+    x = _from_nested("asarray", a, dtype, like)
+    return np.positive(x) if copy and x is a else x
+
+
+# ---- taking apart
+
+
+def _split(function, ary, indices_or_sections, axis):
+    """Split by slices: NumPy, splitting the numbers of the elements, shows where."""
+    pieces = function(np.arange(ary.shape[axis]), values_of(indices_or_sections))
+    slices = [slice(piece[0], piece[-1] + 1) if piece.size else slice(0, 0) for piece in pieces]
+    tail = FULL[-1 - from_end(axis, ary.ndim)[0]]
+    return [getitem_op(ary, index=(..., part, *tail), repeats=False) for part in slices]
+
+
+@implements(np.array_split, samples=lambda rng: [
+    ((rng.normal(size=(2, 5)), 3), {"axis": 1}), ((rng.normal(size=4), [1, 3]), {})])
+def array_split(ary, indices_or_sections, axis=0):
+    """Arguments as in `numpy.array_split`."""
+    return _split(np.array_split, ary, indices_or_sections, axis)
+
+
+@implements(np.split, samples=lambda rng: [
+    ((rng.normal(size=(2, 4)), 2), {"axis": -1}), ((rng.normal(size=5), [3, 2]), {})])
+def split(ary, indices_or_sections, axis=0):
+    """Arguments as in `numpy.split`."""
+    return _split(np.split, ary, indices_or_sections, axis)
+
+
+@implements(np.hsplit, samples=lambda rng: [
+    ((rng.normal(size=(2, 4)), 2), {}), ((rng.normal(size=4), [1]), {})])
+def hsplit(ary, indices_or_sections):
+    """Arguments as in `numpy.hsplit`."""
+    np.hsplit(ary.value, indices_or_sections)  # raises where NumPy does
+    return split(ary, indices_or_sections, 1 if ary.ndim > 1 else 0)
+
+
+@implements(np.vsplit, samples=lambda rng: [((rng.normal(size=(4, 2)), 2), {})])
+def vsplit(ary, indices_or_sections):
+    """Arguments as in `numpy.vsplit`."""
+    np.vsplit(ary.value, indices_or_sections)
+    return split(ary, indices_or_sections, 0)
+
+
+@implements(np.dsplit, samples=lambda rng: [((rng.normal(size=(2, 2, 4)), [1]), {})])
+def dsplit(ary, indices_or_sections):
+    """Arguments as in `numpy.dsplit`."""
+    np.dsplit(ary.value, indices_or_sections)
+    return split(ary, indices_or_sections, 2)
+
+
+@implements(np.unstack, samples=lambda rng: [
+    ((rng.normal(size=(2, 3)),), {}), ((rng.normal(size=(2, 3)),), {"axis": -1})])
+def unstack(x, /, *, axis=0):
+    """Arguments as in `numpy.unstack`."""
+    if x.ndim == 0:
+        raise ValueError("Input array must be at least 1-d.")
+    return tuple(np.moveaxis(x, axis, 0))
+
+
+# ---- repeating
+
+
+@implements(np.tile, samples=lambda rng: [
+    ((rng.normal(size=(2, 3)), 2), {}), ((rng.normal(size=3), (2, 1, 2)), {}),
+    ((rng.normal(size=(2, 3, 2)), (2, 2)), {}),
+    ((rng.normal(size=()), 3), {}), ((rng.normal(size=2), 0), {})])
+def tile(A, reps):
+    """Arguments as in `numpy.tile`."""
+    reps = tuple(reps) if np.iterable(reps) else (reps,)
+    nd = max(len(reps), A.ndim)
+    reps = (1,) * (nd - len(reps)) + reps
+    shape = (1,) * (nd - A.ndim) + A.shape
+    inner = tuple([n for size in shape for n in (1, size)])
+    outer = tuple([n for pair in zip(reps, shape, strict=True) for n in pair])
+    return reshaped(np.broadcast_to(reshaped(A, inner), outer), tuple([r * n for r, n in zip(reps,
+        shape, strict=True)]))
+
+
+@implements(np.repeat, method="repeat", samples=lambda rng: [
+    ((rng.normal(size=(2, 3)), 2), {}), ((rng.normal(size=(2, 3)), 2), {"axis": -1}),
+    ((rng.normal(size=()), 2), {}),
+    ((rng.normal(size=(2, 3)), [0, 2, 1]), {"axis": 1}),
+    ((rng.normal(size=(2, 3)), [2]), {"axis": 0})])
+def repeat(a, repeats, axis=None):
+    """Arguments as in `numpy.repeat`."""
+    a, axis = (np.ravel(a), 0) if axis is None else (a, normalize_axis_index(axis, a.ndim))
+    which = np.repeat(np.arange(a.shape[axis]), values_of(repeats))  # raises where NumPy does
+    if np.size(repeats) != 1:
+        return take(a, which, axis)
+    before, (n, *after) = a.shape[:axis], a.shape[axis:]
+    wide = np.broadcast_to(reshaped(a, (*before, n, 1, *after)), (*before, n,
+        which.size // n if n else 0, *after))
+    return reshaped(wide, (*before, which.size, *after))
+
+
+# ---- padding
+
+
+def _pad(x, width, constants):
+    lead = ((0, 0),) * (x.ndim - len(width))
+    return np.pad(x, lead + width, constant_values=0 if constants is None else lead + constants)
+
+
+def _unpad(g, ans, x, width, constants):
+    return g[(..., *[slice(before, before + n) for (before, _), n in zip(width, x.shape,
+        strict=True)])]
+
+
+pad_op = general("pad", _pad, nin=1, saves=(), vjp=(_unpad,),
+                 jvp=(lambda t, ans, x, width, constants: pad_op(t, width=width, constants=None),))
+
+
+@implements(np.pad, samples=lambda rng: [
+    ((rng.normal(size=(2, 3)), 1), {}), ((rng.normal(size=(2, 3)),
+        ((0, 1), (2, 0))), {"constant_values": (1.0, 2.0)}),
+    ((rng.normal(size=(2, 3)), {-1: (1, 2)}), {}),
+    *[((rng.normal(size=(3, 4)), (2, 1), mode), {}) for mode in ("edge", "reflect", "symmetric",
+        "wrap")]])
+def pad(array, pad_width, mode="constant", **kwargs):
+    """Arguments as in `numpy.pad`; the modes are constant, edge, reflect, symmetric and wrap.
+
+    Notes
+    -----
+    Where elements are repeated, their cotangents add up. ``reflect_type="odd"`` is refused, and so
+    are the modes that compute.
+    """
+    if mode not in ("constant", "edge", "reflect", "symmetric", "wrap"):
+        raise NoRuleError(f"numpy.pad: the mode {mode!r} is not supported for Variables")
+    if kwargs.get("reflect_type", "even") != "even":
+        raise NoRuleError("numpy.pad: reflect_type='odd' is not supported for Variables")
+    if isinstance(kwargs.get("constant_values"), Variable):
+        raise NoRuleError("numpy.pad: constant_values= cannot be a Variable")
+    shape = np.pad(array.value, pad_width, mode, **kwargs).shape  # raises where NumPy does
+    if isinstance(pad_width, dict):
+        pad_width = [pad_width.get(k, pad_width.get(k - array.ndim, 0)) for k in range(array.ndim)]
+        pad_width = [(w, w) if np.ndim(w) == 0 else w for w in pad_width]
+    width = tuple([(int(before), int(after)) for before, after in np.broadcast_to(pad_width,
+        (array.ndim, 2))])
+    assert shape == tuple([n + sum(w) for n, w in zip(array.shape, width, strict=True)])
+    if mode == "constant":
+        constants = kwargs.get("constant_values", 0)
+        constants = tuple(map(tuple, np.broadcast_to(constants, (array.ndim, 2)).tolist()))
+        return pad_op(array, width=width, constants=constants)
+    for axis, around in enumerate(width):
+        if around != (0, 0):
+            array = take(array, np.pad(np.arange(array.shape[axis]), around, mode), axis)
+    return array

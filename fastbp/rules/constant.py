@@ -1,4 +1,7 @@
-"""Functions that are constant almost everywhere, or that only look at shapes: they see the values of Variables."""
+"""Functions without a derivative: constant almost everywhere, or of the shape alone.
+
+They see the values of Variables.
+"""
 
 import numpy as np
 
@@ -7,37 +10,87 @@ from fastbp.rules.table import nondifferentiable
 # ---- where it is, not what it is: indices, order, counts
 
 nondifferentiable(
-    np.argmax, np.argmin, np.argpartition, np.argsort, np.argwhere, np.bincount, np.count_nonzero, np.digitize,
-    np.flatnonzero, np.lexsort, np.nonzero, np.searchsorted,
+    np.argmax,
+    np.argmin,
+    np.argpartition,
+    np.argsort,
+    np.argwhere,
+    np.count_nonzero,
+    np.digitize,
+    np.flatnonzero,
+    np.lexsort,
+    np.nonzero,
+    np.searchsorted,
     methods=("argmax", "argmin", "argpartition", "argsort", "nonzero", "searchsorted"),
 )
-# numpy.histogram and its kin are not here: with density= or weights= they have derivatives.
+# Not here, as weights= has a derivative: numpy.bincount, numpy.histogram.
 
 # ---- steps
 
 nondifferentiable(
-    np.around, np.ceil, np.fix, np.floor, np.floor_divide, np.rint, np.round, np.sign, np.trunc,
+    np.around,
+    np.ceil,
+    np.fix,
+    np.floor,
+    np.floor_divide,
+    np.rint,
+    np.round,
+    np.sign,
+    np.trunc,
     methods=("round",),
 )
 
 # ---- questions
 
 nondifferentiable(
-    np.all, np.allclose, np.any, np.array_equal, np.array_equiv, np.isclose, np.iscomplex, np.iscomplexobj,
-    np.isfinite, np.isin, np.isinf, np.isnan, np.isneginf, np.isposinf, np.isreal, np.isrealobj, np.isscalar,
-    np.may_share_memory, np.shares_memory, np.signbit,
-    np.equal, np.greater, np.greater_equal, np.less, np.less_equal, np.not_equal,
-    np.logical_and, np.logical_not, np.logical_or, np.logical_xor,
+    np.all,
+    np.allclose,
+    np.any,
+    np.array_equal,
+    np.array_equiv,
+    np.isclose,
+    np.iscomplex,
+    np.iscomplexobj,
+    np.isfinite,
+    np.isin,
+    np.isinf,
+    np.isnan,
+    np.isneginf,
+    np.isposinf,
+    np.isreal,
+    np.isrealobj,
+    np.isscalar,
+    np.may_share_memory,
+    np.shares_memory,
+    np.signbit,
+    np.equal,
+    np.greater,
+    np.greater_equal,
+    np.less,
+    np.less_equal,
+    np.not_equal,
+    np.logical_and,
+    np.logical_not,
+    np.logical_or,
+    np.logical_xor,
     methods=("all", "any"),
 )
 
 # ---- shape, dtype, text
 
 nondifferentiable(
-    np.array2string, np.array_repr, np.array_str, np.can_cast, np.common_type, np.min_scalar_type, np.ndim,
-    np.result_type, np.shape, np.size,
+    np.array2string,
+    np.array_repr,
+    np.array_str,
+    np.can_cast,
+    np.common_type,
+    np.min_scalar_type,
+    np.ndim,
+    np.result_type,
+    np.shape,
+    np.size,
 )
 
 # ---- arrays of the same shape; the imaginary part of a real number is zero, its angle 0 or pi
 
-nondifferentiable(np.angle, np.empty_like, np.full_like, np.imag, np.ones_like, np.zeros_like)
+nondifferentiable(np.angle, np.empty_like, np.imag, np.ones_like, np.zeros_like)

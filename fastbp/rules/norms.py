@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from fastbp._core.graph import values_of
 from fastbp.errors import NoRuleError, ShapeError
 from fastbp.rules import products
 from fastbp.rules.structural import from_end
@@ -18,18 +17,30 @@ def _norm(x, axis, keepdims):
     return np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
 
 
-def _unit(x, ans, axis, keepdims):
-    """Return ``x`` divided by its norm, 0 where that is 0."""
-    norm = ans if keepdims else np.expand_dims(ans, axis)
-    return x / np.where(norm == 0.0, 1.0, norm)
+def _nonzero(norm):
+    """Return the norm where it is not 0, and 1 where it is: a vector 0 divided by it is 0."""
+    return np.where(norm == 0.0, 1.0, norm)
+
+
+def _norm_vjp(g, ans, x, axis, keepdims):
+    scale = g / _nonzero(ans)
+    if not keepdims:
+        kept = [1 if k - x.ndim in axis else size for k, size in enumerate(x.shape)]
+        scale = np.reshape(scale, (*scale.shape[: g.ndim - ans.ndim], *kept))
+    return x * scale
+
+
+def _norm_jvp(t, ans, x, axis, keepdims):
+    return np.sum(t * x, axis=axis, keepdims=keepdims) / _nonzero(ans)
 
 
 norm_op = general(
-    "linalg.norm", _norm, nin=1, saves=(0, "ans"),
-    vjp=(lambda g, ans, x, axis, keepdims:
-         (g if keepdims else np.expand_dims(g, axis)) * _unit(x, ans, axis, keepdims),),
-    jvp=(lambda t, ans, x, axis, keepdims:
-         np.sum(t * _unit(x, ans, axis, keepdims), axis=axis, keepdims=keepdims),),
+    "linalg.norm",
+    _norm,
+    nin=1,
+    saves=(0, "ans"),
+    vjp=(_norm_vjp,),
+    jvp=(_norm_jvp,),
 )
 
 
@@ -42,11 +53,13 @@ def _vector_norm(x, ord, axis, keepdims):
     if ord == 0:  # counts, so it is constant almost everywhere
         return np.sum(x.value != 0, axis=axis, keepdims=keepdims).astype(x.dtype)
     size = np.abs(x)
-    if ord in (np.inf, -np.inf):
-        return _largest(size, axis, keepdims) if ord > 0 else np.min(size, axis=axis, keepdims=keepdims)
+    if ord == np.inf:
+        return _largest(size, axis, keepdims)
+    if ord == -np.inf:
+        return np.min(size, axis=axis, keepdims=keepdims)
     if ord == 1:
         return np.sum(size, axis=axis, keepdims=keepdims)
-    total = np.sum(size ** ord, axis=axis, keepdims=keepdims)
+    total = np.sum(size**ord, axis=axis, keepdims=keepdims)
     if ord < 0:
         return total ** (1 / ord)
     zero = total == 0.0  # there the derivative is 0 by convention, as for the Euclidean norm
@@ -55,7 +68,9 @@ def _vector_norm(x, ord, axis, keepdims):
 
 def _largest(size, axis, keepdims):
     """Return the largest of non-negative numbers, 0 of none."""
-    return np.max(size, axis=axis, keepdims=keepdims) if size.size else norm_op(size, axis=axis, keepdims=keepdims)
+    if size.size == 0:
+        return norm_op(size, axis=axis, keepdims=keepdims)
+    return np.max(size, axis=axis, keepdims=keepdims)
 
 
 def _matrix_norm(x, ord, axis, keepdims):
@@ -63,7 +78,9 @@ def _matrix_norm(x, ord, axis, keepdims):
     if ord in (None, "fro", "f"):
         return norm_op(x, axis=axis, keepdims=keepdims)
     if ord in (2, -2, "nuc"):
-        raise NoRuleError(f"numpy.linalg.norm: ord={ord!r} of matrices, from singular values, has no derivative rule")
+        raise NoRuleError(
+            f"numpy.linalg.norm: ord={ord!r} of matrices, from singular values, has no rule"
+        )
     if ord not in (1, -1, np.inf, -np.inf):
         raise ValueError("Invalid norm order for matrices.")
     sums = np.sum(np.abs(x), axis=axis[0] if abs(ord) == 1 else axis[1], keepdims=True)
@@ -76,8 +93,15 @@ def _norm_samples(rng):
     vector, matrix, cube = (rng.normal(size=shape) + 0.3 for shape in ((5,), (3, 4), (2, 3, 4)))
     calls = [(vector, {"ord": order}) for order in (None, 1, 2, np.inf, -np.inf, 3, 2.5, -1.5)]
     calls += [(matrix, {"ord": order}) for order in (None, "fro", 1, -1, np.inf, -np.inf)]
-    calls += [(cube, {}), (cube, {"keepdims": True}), (cube, {"axis": 1}), (cube, {"axis": -1, "keepdims": True, "ord": 3}),
-              (cube, {"axis": (0, 2)}), (cube, {"axis": (-1, 0), "ord": 1, "keepdims": True}), (cube, {"axis": (2, 1), "ord": np.inf})]
+    calls += [
+        (cube, {}),
+        (cube, {"keepdims": True}),
+        (cube, {"axis": 1}),
+        (cube, {"axis": -1, "keepdims": True, "ord": 3}),
+        (cube, {"axis": (0, 2)}),
+        (cube, {"axis": (-1, 0), "ord": 1, "keepdims": True}),
+        (cube, {"axis": (2, 1), "ord": np.inf}),
+    ]
     return [((x,), kwargs) for x, kwargs in calls]
 
 
@@ -87,7 +111,8 @@ def norm(x, ord=None, axis=None, keepdims=False):
 
     Notes
     -----
-    The derivative at 0 is 0. With ``ord=np.inf`` elements that tie share it equally; with ``ord=0`` it is constant.
+    The derivative at 0 is 0. With ``ord=np.inf`` elements that tie share it equally; with
+    ``ord=0`` the norm is constant almost everywhere, so the result is a plain array.
     """
     whole = axis is None and (ord is None or (ord in ("f", "fro") and x.ndim == 2))
     axis = from_end(tuple(range(x.ndim)) if axis is None else axis, x.ndim)
@@ -100,17 +125,33 @@ def norm(x, ord=None, axis=None, keepdims=False):
     raise ValueError("Improper number of dimensions to norm.")
 
 
-@implements(np.linalg.vector_norm, name="linalg.vector_norm", samples=lambda rng: [
-    ((rng.normal(size=(2, 3, 4)),), kwargs)
-    for kwargs in ({}, {"axis": (0, 2)}, {"axis": 1, "keepdims": True, "ord": 1}, {"ord": np.inf, "keepdims": True})])
+@implements(
+    np.linalg.vector_norm,
+    name="linalg.vector_norm",
+    samples=lambda rng: [
+        ((rng.normal(size=(2, 3, 4)),), kwargs)
+        for kwargs in (
+            {},
+            {"axis": (0, 2)},
+            {"axis": 1, "keepdims": True, "ord": 1},
+            {"ord": np.inf, "keepdims": True},
+        )
+    ],
+)
 def vector_norm(x, /, *, axis=None, keepdims=False, ord=2):
     """Arguments as in `numpy.linalg.vector_norm`; derivatives as in `norm`."""
     axis = from_end(tuple(range(x.ndim)) if axis is None else axis, x.ndim)
     return _vector_norm(x, ord, axis, bool(keepdims))
 
 
-@implements(np.linalg.matrix_norm, name="linalg.matrix_norm", samples=lambda rng: [
-    ((rng.normal(size=(2, 3, 4)),), kwargs) for kwargs in ({}, {"ord": 1}, {"ord": -np.inf, "keepdims": True})])
+@implements(
+    np.linalg.matrix_norm,
+    name="linalg.matrix_norm",
+    samples=lambda rng: [
+        ((rng.normal(size=(2, 3, 4)),), kwargs)
+        for kwargs in ({}, {"ord": 1}, {"ord": -np.inf, "keepdims": True})
+    ],
+)
 def matrix_norm(x, /, *, keepdims=False, ord="fro"):
     """Arguments as in `numpy.linalg.matrix_norm`; derivatives and refused orders as in `norm`."""
     return _matrix_norm(x, ord, from_end((-2, -1), x.ndim), bool(keepdims))
@@ -122,58 +163,85 @@ nondifferentiable(np.linalg.matrix_rank)
 # ---- NumPy's functions under their names in numpy.linalg
 
 
-@implements(np.linalg.matmul, name="linalg.matmul", samples=lambda rng: [
-    ((rng.normal(size=(2, 3)), rng.normal(size=(3, 4))), {})])
+@implements(
+    np.linalg.matmul,
+    name="linalg.matmul",
+    samples=lambda rng: [((rng.normal(size=(2, 3)), rng.normal(size=(3, 4))), {})],
+)
 def matmul(x1, x2, /):
     """Arguments as in `numpy.linalg.matmul`."""
     return products.matmul(x1, x2)
 
 
-@implements(np.linalg.outer, name="linalg.outer", samples=lambda rng: [((rng.normal(size=2), rng.normal(size=3)), {})])
+@implements(
+    np.linalg.outer,
+    name="linalg.outer",
+    samples=lambda rng: [((rng.normal(size=2), rng.normal(size=3)), {})],
+)
 def outer(x1, x2, /):
     """Arguments as in `numpy.linalg.outer`."""
     if np.ndim(x1) != 1 or np.ndim(x2) != 1:
-        raise ShapeError(f"linalg.outer: vectors are needed, got shapes {np.shape(x1)} and {np.shape(x2)}")
+        raise ShapeError(
+            f"linalg.outer: vectors are needed, got shapes {np.shape(x1)} and {np.shape(x2)}"
+        )
     return products.outer(x1, x2)
 
 
-@implements(np.linalg.tensordot, name="linalg.tensordot", samples=lambda rng: [
-    ((rng.normal(size=(2, 3)), rng.normal(size=(4, 3))), {"axes": (1, 1)})])
+@implements(
+    np.linalg.tensordot,
+    name="linalg.tensordot",
+    samples=lambda rng: [((rng.normal(size=(2, 3)), rng.normal(size=(4, 3))), {"axes": (1, 1)})],
+)
 def tensordot(x1, x2, /, *, axes=2):
     """Arguments as in `numpy.linalg.tensordot`."""
     return products.tensordot(x1, x2, axes)
 
 
-@implements(np.linalg.vecdot, name="linalg.vecdot", samples=lambda rng: [
-    ((rng.normal(size=(3, 2)), rng.normal(size=(3, 2))), {"axis": 0})])
+@implements(
+    np.linalg.vecdot,
+    name="linalg.vecdot",
+    samples=lambda rng: [((rng.normal(size=(3, 2)), rng.normal(size=(3, 2))), {"axis": 0})],
+)
 def vecdot(x1, x2, /, *, axis=-1):
     """Arguments as in `numpy.linalg.vecdot`."""
     return products.vecdot(x1, x2, axis=axis)
 
 
-@implements(np.linalg.cross, name="linalg.cross", samples=lambda rng: [
-    ((rng.normal(size=(3, 2)), rng.normal(size=(3, 2))), {"axis": 0})])
+@implements(
+    np.linalg.cross,
+    name="linalg.cross",
+    samples=lambda rng: [((rng.normal(size=(3, 2)), rng.normal(size=(3, 2))), {"axis": 0})],
+)
 def cross(x1, x2, /, *, axis=-1):
     """Arguments as in `numpy.linalg.cross`."""
     return products.cross(x1, x2, axis=axis)
 
 
-@implements(np.linalg.matrix_transpose, name="linalg.matrix_transpose", samples=lambda rng: [
-    ((rng.normal(size=(2, 3, 4)),), {})])
+@implements(
+    np.linalg.matrix_transpose,
+    name="linalg.matrix_transpose",
+    samples=lambda rng: [((rng.normal(size=(2, 3, 4)),), {})],
+)
 def matrix_transpose(x, /):
     """Arguments as in `numpy.linalg.matrix_transpose`."""
     return np.matrix_transpose(x)
 
 
-@implements(np.linalg.diagonal, name="linalg.diagonal", samples=lambda rng: [
-    ((rng.normal(size=(2, 3, 4)),), {"offset": 1})])
+@implements(
+    np.linalg.diagonal,
+    name="linalg.diagonal",
+    samples=lambda rng: [((rng.normal(size=(2, 3, 4)),), {"offset": 1})],
+)
 def diagonal(x, /, *, offset=0):
     """Arguments as in `numpy.linalg.diagonal`."""
     return np.diagonal(x, offset, -2, -1)
 
 
-@implements(np.linalg.trace, name="linalg.trace", samples=lambda rng: [
-    ((rng.normal(size=(2, 3, 3)),), {"offset": -1})])
+@implements(
+    np.linalg.trace,
+    name="linalg.trace",
+    samples=lambda rng: [((rng.normal(size=(2, 3, 3)),), {"offset": -1})],
+)
 def trace(x, /, *, offset=0, dtype=None):
     """Arguments as in `numpy.linalg.trace`."""
     return np.trace(x, offset, -2, -1, dtype)

@@ -1,16 +1,20 @@
-"""Reductions and cumulative sums."""
+"""Reductions: sums, means, variances, extremes.
+
+`axis` in `static` is a tuple of negative axes. Products and cumulative operations: `cumulative`.
+"""
 
 import math
 
 import numpy as np
 
-from fastbp._core import graph
 from fastbp._core.graph import values_of
-from fastbp.rules.structural import cast, float_dtype, from_end, lead_of, ravel, spread
+from fastbp.rules.structural import as_operand, cast, float_dtype, from_end, lead_of, spread
 from fastbp.rules.table import general, implements, linear, refuse
 
-UNSET = np._NoValue  # NumPy's own default of keepdims=, initial= and where=
+UNSET = np._NoValue  # NumPy's own default of keepdims=, initial=, where= ...
 ALL = [tuple(range(-nd, 0)) for nd in range(65)]
+
+add_reduce = np.add.reduce
 
 
 def axes_of(axis, nd):
@@ -19,73 +23,270 @@ def axes_of(axis, nd):
         return ALL[nd]
     if type(axis) is int and -nd <= axis < nd:
         return (axis if axis < 0 else axis - nd,)
-    if nd == 0 and axis in (0, -1):
-        return ()
-    return from_end(axis, nd)
+    return () if nd == 0 and axis in (0, -1) else from_end(axis, nd)
+
+
+def given(flag):
+    """Return a keepdims= argument as a bool."""
+    return flag is not UNSET and bool(flag)
 
 
 def unreduced(g, ans, axis, keepdims):
     """Give `g` back the axes that were reduced away, with length one."""
-    if keepdims or not axis:
+    if keepdims or not axis or not g.ndim:
         return g
-    lead = g.ndim - ans.ndim
+    own = iter(g.shape[g.ndim - ans.ndim:] if ans.ndim else ())
     nd = ans.ndim + len(axis)
-    shape = iter(g.shape[lead:])
-    return g.reshape(g.shape[:lead] + tuple([1 if k in axis else next(shape) for k in range(-nd, 0)]))
+    return g.reshape(lead_of(g, ans) + tuple([1 if k in axis else next(own) for k in ALL[nd]]))
 
 
-add_reduce = np.add.reduce
-sum_op = linear(
-    "sum",
-    lambda x, axis, keepdims: add_reduce(x, axis, None, None, keepdims),
-    lambda g, ans, x, axis, keepdims: spread(unreduced(g, ans, axis, keepdims), lead_of(g, ans) + x.shape),
-)
+def count(shape, axis):
+    """Return how many elements one element of a reduction is made of."""
+    return math.prod([shape[k] for k in axis])
+
+
+def in_dtype(function, a, dtype):
+    """Cast an operand to the dtype= argument."""
+    return a if dtype is None or a.dtype == dtype else cast(a, dtype=float_dtype(dtype, function))
+
+
+def selected(a, where, neutral):
+    """Honour a where= argument: elements left out become neutral."""
+    if where is UNSET or where is True:
+        return a
+    return np.where(np.broadcast_to(values_of(where), a.shape), a, neutral)
+
+
+# ---- sums
+
+
+def _unsum(g, ans, x, axis, keepdims):
+    return spread(unreduced(g, ans, axis, keepdims), lead_of(g, ans) + x.shape)
+
+
+def _unmean(g, ans, x, axis, keepdims, n):
+    return _unsum(g / n, ans, x, axis, keepdims)
+
+
+sum_op = linear("sum", lambda x, axis, keepdims: add_reduce(x, axis, None, None, keepdims), _unsum)
 mean_op = linear(
-    "mean",
-    lambda x, axis, keepdims, count: np.true_divide(add_reduce(x, axis, None, None, keepdims), count),
-    lambda g, ans, x, axis, keepdims, count: spread(unreduced(g / count, ans, axis, keepdims), lead_of(g, ans) + x.shape),
-)
+    "mean", lambda x, axis, keepdims, n: add_reduce(x, axis, None, None, keepdims) / n, _unmean)
 
 
-@implements(np.sum, method="sum", reduce=np.add, samples=lambda rng: [((rng.normal(size=(2, 3)),), {"axis": 0})])
+def sum_samples(rng):
+    """Return calls that reach the arguments that the reductions have in common."""
+    x = rng.normal(size=(2, 3, 4))
+    return [((x,), {}), ((x,), {"axis": 1}), ((x,), {"axis": (0, -1), "keepdims": True}),
+            ((x,), {"axis": ()}), ((rng.normal(size=()),), {}),
+            ((rng.normal(size=(0, 2)),), {"axis": -1}), ((x[0],), {"dtype": np.float64}),
+            ((x[0],), {"where": np.array([True, False, True, True])})]
+
+
+@implements(np.sum, method="sum", reduce=np.add, samples=lambda rng: [
+    *sum_samples(rng), ((rng.normal(size=3),), {"initial": 2.0})])
 def sum(a, axis=None, dtype=None, out=None, keepdims=UNSET, initial=UNSET, where=UNSET):
-    """Arguments as in `numpy.sum`."""
-    refuse("sum", out=(out, None), initial=(initial, UNSET), where=(where, UNSET), dtype=(dtype, None))
-    return sum_op(a, axis=axes_of(axis, a.ndim), keepdims=keepdims is not UNSET and bool(keepdims))
+    """Arguments as in `numpy.sum`; out= is refused.
+
+    Notes
+    -----
+    The cotangent is broadcast to the elements that were added.
+    """
+    if dtype is not None or out is not None or initial is not UNSET or where is not UNSET:
+        refuse("sum", out=(out, None))
+        a = selected(in_dtype("sum", a, dtype), where, 0.0)
+        if initial is not UNSET and initial is not None:
+            return sum(a, axis, keepdims=keepdims) + initial
+    return sum_op(a, axis=axes_of(axis, a.ndim), keepdims=given(keepdims))
 
 
-@implements(np.mean, method="mean", samples=lambda rng: [((rng.normal(size=(2, 3)),), {"axis": 0})])
+@implements(np.mean, method="mean", samples=lambda rng: [
+    case for case in sum_samples(rng) if case[0][0].size])
 def mean(a, axis=None, dtype=None, out=None, keepdims=UNSET, *, where=UNSET):
-    """Arguments as in `numpy.mean`."""
-    refuse("mean", out=(out, None), where=(where, UNSET), dtype=(dtype, None))
+    """Arguments as in `numpy.mean`; out= is refused."""
+    if dtype is not None or out is not None or where is not UNSET:
+        refuse("mean", out=(out, None))
+        a = in_dtype("mean", a, dtype)
+        if where is not UNSET and where is not True:
+            there = np.broadcast_to(values_of(where), a.shape)
+            n = there.sum(axes_of(axis, a.ndim), keepdims=given(keepdims))
+            return sum(a, axis, keepdims=keepdims, where=where) / n.astype(a.dtype)
     axis = axes_of(axis, a.ndim)
-    return mean_op(a, axis=axis, keepdims=keepdims is not UNSET and bool(keepdims),
-                   count=math.prod([a.shape[k] for k in axis]))
+    return mean_op(a, axis=axis, keepdims=given(keepdims), n=count(a.shape, axis))
+
+
+@implements(np.average, samples=lambda rng: [
+    ((rng.normal(size=(2, 3)),), {}),
+    ((rng.normal(size=(2, 3)), 1, rng.uniform(1, 2, size=3), True), {}),
+    ((rng.normal(size=(2, 3)),), {"weights": rng.uniform(1, 2, size=(2, 3)), "keepdims": True}),
+    ((rng.normal(size=(2, 3, 4)),), {"axis": (2, 0), "weights": rng.uniform(1, 2, size=(4, 2))}),
+    ((np.arange(6).reshape(2, 3),), {"axis": 0, "weights": rng.uniform(1, 2, size=2)}),
+])
+def average(a, axis=None, weights=None, returned=False, *, keepdims=UNSET):
+    """Arguments as in `numpy.average`; the weights may be Variables, too."""
+    a = as_operand(a)
+    _, scale = np.average(values_of(a), axis, values_of(weights), True)  # raises where NumPy does
+    axis = axes_of(axis, a.ndim)
+    if weights is None:
+        result, total = mean(a, axis, keepdims=keepdims), scale
+    else:
+        weights = as_operand(weights)
+        if weights.shape != a.shape:
+            order = np.argsort(axis)  # the axes of the weights are in the order of `axis`
+            shape = [n if k in axis else 1 for k, n in zip(ALL[a.ndim], a.shape, strict=True)]
+            weights = np.reshape(np.transpose(weights, order), shape)
+        total = np.sum(np.broadcast_to(weights, a.shape), axis, keepdims=given(keepdims))
+        result = np.sum(a * weights, axis, keepdims=given(keepdims)) / total
+    return (result, np.broadcast_to(total, result.shape)) if returned else result
+
+
+@implements(np.nansum, samples=lambda rng: [
+    ((rng.normal(size=(2, 3)),), {"axis": 0, "keepdims": True, "initial": 1.0})])
+def nansum(a, axis=None, dtype=None, out=None, keepdims=UNSET, initial=UNSET, where=UNSET):
+    """Arguments as in `numpy.nansum`; out= is refused. NaNs get no cotangent."""
+    return sum(np.where(np.isnan(a.value), 0.0, a), axis, dtype, out, keepdims, initial, where)
+
+
+@implements(np.nanmean, samples=lambda rng: [
+    ((rng.normal(size=(2, 3)),), {"keepdims": True}),
+    ((rng.normal(size=(2, 3)), 1), {"where": np.array([True, False, True])})])
+def nanmean(a, axis=None, dtype=None, out=None, keepdims=UNSET, *, where=UNSET):
+    """Arguments as in `numpy.nanmean`; out= is refused. NaNs get no cotangent."""
+    there = ~np.isnan(a.value)
+    there = there if where is UNSET else there & values_of(where)
+    return mean(a, axis, dtype, out, keepdims, where=there)
+
+
+# ---- variances
+
+
+def _deviation(x, axis):
+    return x - mean_op(x, axis=axis, keepdims=True, n=count(x.shape, axis))
+
+
+def _per_degree(x, axis, ddof):
+    """One over the degrees of freedom."""
+    degrees = count(x.shape, axis) - ddof
+    return 1.0 / degrees if degrees > 0 else math.inf
+
+
+def _var_vjp(g, ans, x, axis, keepdims, ddof):
+    g = unreduced(g, ans, axis, keepdims) * (2.0 * _per_degree(x, axis, ddof))
+    return g * _deviation(x, axis)
+
+
+def _var_jvp(t, ans, x, axis, keepdims, ddof):
+    t = np.sum(t * _deviation(x, axis), axis, keepdims=keepdims)
+    return t * (2.0 * _per_degree(x, axis, ddof))
+
+
+def _half_over(g, ans):
+    """Return g / (2 ans), from a variance to its root; zero where the root is zero."""
+    constant = values_of(ans) == 0
+    return np.where(constant, 0.0, 0.5 * g / np.where(constant, 1.0, ans))
+
+
+var_op = general(
+    "var", lambda x, axis, keepdims, ddof: x.var(axis=axis, ddof=ddof, keepdims=keepdims),
+    nin=1, saves=(0,), vjp=(_var_vjp,), jvp=(_var_jvp,))
+std_op = general(
+    "std", lambda x, axis, keepdims, ddof: x.std(axis=axis, ddof=ddof, keepdims=keepdims),
+    nin=1, saves=(0, "ans"),
+    vjp=(lambda g, ans, x, **static: _var_vjp(_half_over(g, ans), ans, x, **static),),
+    jvp=(lambda t, ans, x, **static: _half_over(_var_jvp(t, ans, x, **static), ans),))
+
+
+def _var_samples(rng):
+    x = rng.normal(size=(2, 3, 4))
+    return [((x,), {}), ((x,), {"axis": -1}), ((x,), {"axis": (0, 1), "keepdims": True, "ddof": 1}),
+            ((x[0],), {"axis": 0, "correction": 0.5}),
+            ((x[0],), {"dtype": np.float64, "mean": UNSET})]
+
+
+def _spread(function, op, a, axis, dtype, out, ddof, keepdims, where, mean, correction):
+    refuse(function, out=(out, None), where=(where, UNSET), mean=(mean, UNSET))
+    if correction is not UNSET:
+        if ddof != 0:
+            raise ValueError("ddof and correction can't be provided simultaneously.")
+        ddof = correction
+    a = in_dtype(function, a, dtype)
+    return op(a, axis=axes_of(axis, a.ndim), keepdims=given(keepdims), ddof=ddof)
+
+
+@implements(np.var, method="var", samples=_var_samples)
+def var(a, axis=None, dtype=None, out=None, ddof=0, keepdims=UNSET, *, where=UNSET,
+        mean=UNSET, correction=UNSET):
+    """Arguments as in `numpy.var`; out=, where= and mean= are refused."""
+    return _spread("var", var_op, a, axis, dtype, out, ddof, keepdims, where, mean, correction)
+
+
+@implements(np.std, method="std", samples=_var_samples)
+def std(a, axis=None, dtype=None, out=None, ddof=0, keepdims=UNSET, *, where=UNSET,
+        mean=UNSET, correction=UNSET):
+    """Arguments as in `numpy.std`; out=, where= and mean= are refused.
+
+    Notes
+    -----
+    Where the standard deviation is zero, so is its gradient.
+    """
+    return _spread("std", std_op, a, axis, dtype, out, ddof, keepdims, where, mean, correction)
+
+
+# ---- extremes
 
 
 def _shares(x, ans, axis, keepdims):
-    """How much of a cotangent each element gets: one over the number of extremes where it is one, otherwise zero."""
+    """Return each element's part of a cotangent: extremes share equally, the others get nothing."""
     x, ans = values_of(x), values_of(ans)
-    best = unreduced(ans, ans, axis, keepdims)
-    extreme = (x == best) | (x != x)
-    return np.where(extreme, 1.0 / np.add.reduce(extreme, axis, x.dtype, keepdims=True), 0.0)
+    # Where there are NaNs, they are what is returned.
+    extreme = (x == unreduced(ans, ans, axis, keepdims)) | np.isnan(x)
+    return np.where(extreme, 1.0 / np.add.reduce(extreme, axis, x.dtype, None, True), 0.0)
 
 
-def _extreme(name, ufunc):
-    return general(
-        name, lambda x, axis, keepdims: ufunc.reduce(x, axis, None, None, keepdims), nin=1, saves=(0, "ans"),
-        vjp=(lambda g, ans, x, axis, keepdims:
-             np.multiply(unreduced(g, ans, axis, keepdims), _shares(x, ans, axis, keepdims)),),
-        jvp=(lambda t, ans, x, axis, keepdims: (t * _shares(x, ans, axis, keepdims)).sum(axis=axis, keepdims=keepdims),),
-    )
+def _extreme_vjp(g, ans, x, axis, keepdims):
+    return unreduced(g, ans, axis, keepdims) * _shares(x, ans, axis, keepdims)
 
 
-max_op = _extreme("max", np.maximum)
-min_op = _extreme("min", np.minimum)
+def _extreme_jvp(t, ans, x, axis, keepdims):
+    return np.sum(t * _shares(x, ans, axis, keepdims), axis, keepdims=keepdims)
 
 
-@implements(np.max, np.amax, method="max", reduce=np.maximum, samples=lambda rng: [((rng.normal(size=(2, 3)),), {"axis": 0})])
+max_op = general("max", lambda x, axis, keepdims: np.maximum.reduce(x, axis, keepdims=keepdims),
+                 nin=1, saves=(0, "ans"), vjp=(_extreme_vjp,), jvp=(_extreme_jvp,))
+min_op = general("min", lambda x, axis, keepdims: np.minimum.reduce(x, axis, keepdims=keepdims),
+                 nin=1, saves=(0, "ans"), vjp=(_extreme_vjp,), jvp=(_extreme_jvp,))
+
+
+def _extreme_samples(rng):
+    x = rng.permutation(24).reshape(2, 3, 4) / 10.0
+    return [((x,), {}), ((x,), {"axis": -1}), ((x,), {"axis": (0, 2), "keepdims": True}),
+            ((rng.normal(size=()),), {})]
+
+
+@implements(np.max, np.amax, method="max", reduce=np.maximum, samples=_extreme_samples)
 def max(a, axis=None, out=None, keepdims=UNSET, initial=UNSET, where=UNSET):
-    """Arguments as in `numpy.max`; initial=, where= and out= are refused. Ties share equally."""
+    """Arguments as in `numpy.max`; out=, initial= and where= are refused.
+
+    Notes
+    -----
+    The cotangent goes to the largest element; equal ones share it equally.
+    """
     refuse("max", out=(out, None), initial=(initial, UNSET), where=(where, UNSET))
-    return max_op(a, axis=axes_of(axis, a.ndim), keepdims=keepdims is not UNSET and bool(keepdims))
+    return max_op(a, axis=axes_of(axis, a.ndim), keepdims=given(keepdims))
+
+
+@implements(np.min, np.amin, method="min", reduce=np.minimum, samples=_extreme_samples)
+def min(a, axis=None, out=None, keepdims=UNSET, initial=UNSET, where=UNSET):
+    """Arguments as in `numpy.min`; out=, initial= and where= are refused.
+
+    Notes
+    -----
+    The cotangent goes to the smallest element; equal ones share it equally.
+    """
+    refuse("min", out=(out, None), initial=(initial, UNSET), where=(where, UNSET))
+    return min_op(a, axis=axes_of(axis, a.ndim), keepdims=given(keepdims))
+
+
+@implements(np.ptp, samples=lambda rng: _extreme_samples(rng)[:-1])
+def ptp(a, axis=None, out=None, keepdims=UNSET):
+    """Arguments as in `numpy.ptp`; out= is refused. Equal extremes share equally."""
+    return max(a, axis, out, keepdims) - min(a, axis, out, keepdims)

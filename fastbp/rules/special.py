@@ -1,13 +1,14 @@
 """Activation functions and stable sums of exponentials. Nothing here needs SciPy.
 
-`fastbp.rules.scipy_special` has the rows that are SciPy's ufuncs: importing `scipy.special` costs more than the rest
-of fastbp.
+`fastbp.rules.scipy_special` has the rows that are SciPy's ufuncs: importing `scipy.special` costs
+more than the rest of fastbp.
 """
 
 import numpy as np
 
 from fastbp._core import graph
 from fastbp._core.program import Expr
+from fastbp.errors import DTypeError
 from fastbp.rules.table import elementwise, general, implements
 
 # ---- elementwise
@@ -34,15 +35,14 @@ def softplus_of(x):
 
 sigmoid = elementwise("sigmoid", _sigmoid, lambda z, x: z * (1.0 - z), kernel="sigmoid")
 softplus = elementwise("softplus", _softplus, lambda z, x: sigmoid_of(x), kernel="softplus")
-log_sigmoid = elementwise("log_sigmoid", lambda x: -softplus_of(np.negative(x)), lambda z, x: sigmoid_of(-x))
-relu = elementwise("relu", lambda x: np.maximum(x, 0.0), lambda z, x: x > 0.0, domain=(0.3, 3.0),
-                   kinks="0 at 0")
+log_sigmoid = elementwise(
+    "log_sigmoid", lambda x: -softplus_of(np.negative(x)), lambda z, x: sigmoid_of(-x)
+)
+relu = elementwise(
+    "relu", lambda x: np.maximum(x, 0.0), lambda z, x: x > 0.0, domain=(0.3, 3.0), kinks="0 at 0"
+)
 
 # ---- along axes
-
-
-def _lead_of(g, ans):
-    return g.shape[: len(g.shape) - len(ans.shape)]
 
 
 def _operand(x):
@@ -50,15 +50,20 @@ def _operand(x):
     if type(x) is graph.Variable:
         return x
     x = np.asarray(x)
-    return x if x.dtype in graph.FLOATS else x.astype(np.result_type(x, np.float16) if x.dtype.kind == "f"
-                                                      else np.float64)
+    if x.dtype in graph.FLOATS:
+        return x
+    if x.dtype.kind not in "iub":
+        raise DTypeError(f"dtype {x.dtype}: float64 or float32 is needed")
+    return x.astype(np.float64)
 
 
 def _axes(x, axis):
     """Return `axis` as negative numbers, so that block axes may stand in front."""
     if axis is None:
         return tuple(range(-x.ndim, 0))
-    return tuple(ax - x.ndim for ax in np.lib.array_utils.normalize_axis_tuple(axis, x.ndim, "axis"))
+    return tuple(
+        ax - x.ndim for ax in np.lib.array_utils.normalize_axis_tuple(axis, x.ndim, "axis")
+    )
 
 
 def _kept(x, axis, keepdims):
@@ -68,18 +73,22 @@ def _kept(x, axis, keepdims):
 def _log_sum(x, axis):
     """Return `shift` and `rest`, both with the axes kept; ``shift + rest`` is logsumexp.
 
-    The elements at the maximum are counted, not summed, so that `rest` keeps its relative accuracy where one
-    element dominates.
+    The terms at the maximum are counted, not summed, so that `rest` keeps its relative accuracy
+    where one element dominates.
     """
     top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
     finite = np.isfinite(top)
     shift = np.where(finite, top, 0.0)
-    terms = np.exp(np.minimum(x - shift, 0.0))
-    at_top = x == top
-    np.copyto(terms, 0.0, where=at_top)
-    count = np.maximum(np.sum(at_top, axis=axis, keepdims=True, dtype=x.dtype), 1.0)
-    rest = np.log1p(np.sum(terms, axis=axis, keepdims=True) / count) + np.log(count)
-    return shift, np.where(finite, rest, top)
+    terms = np.asarray(x - shift)
+    at_top = terms == 0.0
+    with np.errstate(all="ignore"):  # what is not finite here is not used
+        np.exp(terms, out=terms)
+        total = np.sum(terms, axis=axis, keepdims=True, dtype=np.float64)
+        np.copyto(terms, 0.0, where=at_top)
+        below = np.sum(terms, axis=axis, keepdims=True, dtype=np.float64)
+        count = np.rint(total - below)
+        rest = np.log1p(below / count) + np.log(count)
+    return shift, np.where(finite, rest, top).astype(x.dtype, copy=False)
 
 
 def _logsumexp(x, axis, keepdims):
@@ -88,29 +97,31 @@ def _logsumexp(x, axis, keepdims):
     return out if keepdims else np.squeeze(out, axis)
 
 
-def _weights(ans, x):
-    """Return ``exp(x - ans)``; where `ans` is infinite, the elements equal to inf share equally."""
-    value = graph.values_of(ans)
-    infinite = np.isinf(value)
+def _weights(ans, x, axis):
+    """Return the softmax of `x`; where `ans` is infinite, elements of inf share equally."""
+    # Not exp(x - ans): for large x the rounding of `ans` would be an error of the weights.
+    infinite = np.isinf(graph.values_of(ans))
     if not infinite.any():
-        return np.exp(x - ans)
-    ends = (graph.values_of(x) == np.inf).astype(value.dtype)
-    axis = tuple(i for i, n in enumerate(value.shape) if n == 1)
+        return softmax_op(x, axis=axis)
+    ends = np.equal(graph.values_of(x), np.inf).astype(x.dtype)
     share = ends / np.maximum(np.sum(ends, axis=axis, keepdims=True), 1.0)
-    return np.where(infinite, share, np.exp(np.where(infinite, 0.0, x - np.where(infinite, 0.0, ans))))
+    return np.where(infinite, share, softmax_op(np.where(infinite, 0.0, x), axis=axis))
 
 
 def _logsumexp_vjp(g, ans, x, axis, keepdims):
-    return _kept(g, axis, keepdims) * _weights(_kept(ans, axis, keepdims), x)
+    return _kept(g, axis, keepdims) * _weights(_kept(ans, axis, keepdims), x, axis)
 
 
 def _logsumexp_jvp(t, ans, x, axis, keepdims):
-    return np.sum(t * _weights(_kept(ans, axis, keepdims), x), axis=axis, keepdims=keepdims)
+    return np.sum(t * _weights(_kept(ans, axis, keepdims), x, axis), axis=axis, keepdims=keepdims)
 
 
 def _softmax(x, axis):
-    e = np.exp(x - np.max(x, axis=axis, keepdims=True, initial=-np.inf))
-    return e / np.sum(e, axis=axis, keepdims=True)
+    # In place: for large arrays, fresh memory costs more than the exponentials.
+    e = np.asarray(x - np.max(x, axis=axis, keepdims=True, initial=-np.inf))
+    np.exp(e, out=e)
+    e /= np.sum(e, axis=axis, keepdims=True)
+    return e
 
 
 def _softmax_rule(g, ans, x, axis):
@@ -120,13 +131,20 @@ def _softmax_rule(g, ans, x, axis):
 
 def _log_softmax(x, axis):
     shift, rest = _log_sum(x, axis)
-    return (x - shift) - rest
+    out = np.asarray(x - shift)
+    out -= rest
+    return out
 
 
 logsumexp_op = general("logsumexp", _logsumexp, nin=1, vjp=(_logsumexp_vjp,), jvp=(_logsumexp_jvp,))
-softmax_op = general("softmax", _softmax, nin=1, saves=("ans",), vjp=(_softmax_rule,), jvp=(_softmax_rule,))
+softmax_op = general(
+    "softmax", _softmax, nin=1, saves=("ans",), vjp=(_softmax_rule,), jvp=(_softmax_rule,)
+)
 log_softmax_op = general(
-    "log_softmax", _log_softmax, nin=1, saves=("ans",),
+    "log_softmax",
+    _log_softmax,
+    nin=1,
+    saves=("ans",),
     vjp=(lambda g, ans, x, axis: g - np.exp(ans) * np.sum(g, axis=axis, keepdims=True),),
     jvp=(lambda t, ans, x, axis: t - np.sum(np.exp(ans) * t, axis=axis, keepdims=True),),
 )
@@ -134,20 +152,28 @@ log_softmax_op = general(
 
 def _along_axes(rng):
     x = rng.normal(size=(2, 3, 4))
-    return [((x,), {}), ((x,), {"axis": 1}), ((x[0],), {"axis": (-1, 0)}), ((x[0, 0],), {"axis": -1})]
+    return [
+        ((x,), {}),
+        ((x,), {"axis": 1}),
+        ((x[0],), {"axis": (-1, 0)}),
+        ((x[0, 0],), {"axis": -1}),
+    ]
 
 
-@implements(samples=lambda rng: [
-    *_along_axes(rng),
-    ((rng.normal(size=(2, 3)),), {"axis": 0, "keepdims": True}),
-    ((rng.normal(size=(2, 3)),), {"axis": 1, "b": rng.uniform(0.5, 2.0, 3)}),
-])
+@implements(
+    samples=lambda rng: [
+        *_along_axes(rng),
+        ((rng.normal(size=(2, 3)),), {"axis": 0, "keepdims": True}),
+        ((rng.normal(size=(2, 3)),), {"axis": 1, "b": rng.uniform(0.5, 2.0, 3)}),
+    ]
+)
 def logsumexp(a, axis=None, b=None, keepdims=False, return_sign=False):
     """Return ``log(sum(b * exp(a)))`` without overflow; arguments as in `scipy.special.logsumexp`.
 
     Notes
     -----
-    The derivative is ``softmax(a)``. Where all elements are -inf it is 0; several elements of inf share equally.
+    The derivative is ``softmax(a)``. Where all elements are -inf it is 0; several elements of inf
+    share equally.
 
     Examples
     --------
@@ -171,11 +197,10 @@ def _scaled_logsumexp(a, axis, b, keepdims, return_sign):
     top = np.where(np.isfinite(top), top, 0.0)
     # The shift is a constant: it cancels. Elements that b removes must not overflow.
     a = np.where(scale == 0.0, np.minimum(value, top), a)
-    total = np.sum(b * np.exp(a - top), axis=axis, keepdims=True)
+    total = np.sum(b * np.exp(a - top), axis=axis, keepdims=keepdims)
     sign = np.sign(graph.values_of(total))
+    top = top if keepdims else np.squeeze(top, axis)
     out = np.log(total * sign if return_sign else total) + top
-    if not keepdims:
-        out, sign = np.squeeze(out, axis), np.squeeze(sign, axis)
     return (out, sign) if return_sign else out
 
 
@@ -197,7 +222,15 @@ def log_softmax(x, axis=None):
 
     Notes
     -----
-    The Jacobian is ``I - 1 s^T`` with the softmax s. The value is accurate also where it is close to 0.
+    The Jacobian is ``I - 1 s^T`` with the softmax s. The value is accurate also where it is close
+    to 0.
     """
     x = _operand(x)
     return log_softmax_op(x, axis=_axes(x, axis))
+
+
+def _late_rules():
+    from fastbp.rules import scipy_special  # noqa: F401
+
+
+graph.bind("late_rules", _late_rules)

@@ -1,6 +1,7 @@
-"""Shape operations: the same elements in another shape or order, or repeated by broadcasting.
+"""Shape operations: the same elements in another shape, order or dtype, or broadcast.
 
-Primitive rows: reshape, transpose, broadcast_to, flip, roll, astype and the engine's sum_to. The rest is composed.
+Primitive rows: reshape, transpose, broadcast_to, flip, roll, astype and the engine's sum_to.
+The rest is composed of them.
 """
 
 import math
@@ -10,9 +11,11 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from fastbp._core import graph
 from fastbp._core.elementwise import sum_to as _sum_to
-from fastbp._core.graph import values_of
+from fastbp._core.graph import Variable, values_of
 from fastbp.errors import DTypeError
 from fastbp.rules.table import implements, linear, refuse
+
+SMALL = 2048  # elements; for larger arrays a pass over memory costs more than `numpy.broadcast_to`
 
 
 def lead_of(g, ans):
@@ -25,8 +28,13 @@ def from_end(axes, nd):
     return tuple([axis - nd for axis in normalize_axis_tuple(axes, nd)])
 
 
+def as_operand(x):
+    """Return a Variable as it is, anything else as an array."""
+    return x if isinstance(x, Variable) else np.asarray(x)
+
+
 def spread(g, shape):
-    """Broadcast `g`; a small array is filled instead, which is faster and may be added to in place."""
+    """Broadcast `g`; a small array is filled instead: faster, and it may be added to in place."""
     if type(g) is np.ndarray and math.prod(shape) <= SMALL:
         out = np.empty(shape, g.dtype)
         out[...] = g
@@ -34,29 +42,73 @@ def spread(g, shape):
     return np.broadcast_to(g, shape)
 
 
-SMALL = 2048  # elements; beyond this a pass over memory costs more than `numpy.broadcast_to`
-
 # ---- what the engine itself records
 
+
+def _unsum(g, ans, x, shape, nd):
+    front = g.shape[: g.ndim - len(shape)]  # the block axes of a block of blocks, too
+    g = g.reshape(front + (1,) * (nd - len(shape)) + shape)
+    return np.broadcast_to(g, lead_of(g, x) + x.shape)
+
+
 # Undoes broadcasting: `nd` axes of x are its own, those in front are block axes.
-sum_to = linear(
-    "sum_to",
-    lambda x, shape, nd: _sum_to(x, shape, x.ndim - nd),
-    lambda g, ans, x, shape, nd: np.broadcast_to(
-        g.reshape(lead_of(g, ans) + (1,) * (nd - len(shape)) + shape), lead_of(g, ans) + x.shape),
-)
+sum_to = linear("sum_to", lambda x, shape, nd: _sum_to(x, shape, x.ndim - nd), _unsum)
 graph.bind("sum_to", sum_to)
 graph.bind("variable", graph.variable)
 
+# ---- dtype and copies
+
 cast = linear("astype", lambda x, dtype: x.astype(dtype), lambda g, ans, x, dtype: g)
+
+
+def float_dtype(dtype, function):
+    """Return a dtype that can be differentiated, or raise `DTypeError`."""
+    dtype = np.dtype(dtype)
+    if dtype not in graph.FLOATS:
+        raise DTypeError(f"numpy.{function}: a Variable cannot have dtype {dtype}, only float64 or "
+                         "float32; use x.value for a plain array")
+    return dtype
+
+
+@implements(np.astype, samples=lambda rng: [
+    ((rng.normal(size=(2, 3)), np.float64), {}),
+    ((rng.normal(size=3), np.float64), {"copy": False, "device": "cpu"}),
+])
+def astype(x, dtype, /, *, copy=True, device=None):
+    """Arguments as in `numpy.astype`; the dtype must be float64 or float32."""
+    refuse("astype", device=(None if device == "cpu" else device, None))
+    dtype = float_dtype(dtype, "astype")
+    return x if dtype == x.dtype and not copy else cast(x, dtype=dtype)
+
+
+# The engine casts all the time: without the checks.
+graph.bind("astype", lambda x, dtype: cast(x, dtype=np.dtype(dtype)))
+
+
+def _astype_method(x, dtype, order="K", casting="unsafe", subok=True, copy=True):
+    np.empty(0, x.dtype).astype(dtype, order, casting)  # raises where NumPy does
+    return astype(x, dtype, copy=copy)
+
+
+graph.bind_method("astype", _astype_method)
+
+
+@implements(np.copy, method="copy", samples=lambda rng: [
+    ((rng.normal(size=(2, 3)),), {}), ((rng.normal(size=3), "C"), {})])
+def copy(a, order="K", subok=False):
+    """Arguments as in `numpy.copy`; a Variable has no memory layout, so every order is the same."""
+    return np.positive(a)
+
 
 # ---- reshape
 
+
+def _reshape(x, shape, own):
+    return x.reshape(x.shape[: x.ndim - own] + shape)
+
+
 reshape_op = linear(
-    "reshape",
-    lambda x, shape, own: x.reshape(x.shape[: x.ndim - own] + shape),
-    lambda g, ans, x, shape, own: g.reshape(lead_of(g, ans) + x.shape),
-)
+    "reshape", _reshape, lambda g, ans, x, shape, own: g.reshape(lead_of(g, ans) + x.shape))
 
 
 def reshaped(a, shape):
@@ -69,21 +121,21 @@ def reshaped(a, shape):
     ((rng.normal(size=(2, 3, 2)), (-1, 4)), {"order": "F"}),
     ((rng.normal(size=(2, 3)), -1), {}),
     ((rng.normal(size=(1,)), ()), {"copy": True}),
-    ((rng.normal(size=()), (1, 1)), {}),
+    ((rng.normal(size=()), [1, 1]), {"copy": None}),
     ((rng.normal(size=(2, 0)), (0, 5)), {}),
 ])
 def reshape(a, /, shape, order="C", *, copy=None):
-    """Arguments as in `numpy.reshape`; of the orders, C and F (Variables have no fixed memory layout).
+    """Arguments as in `numpy.reshape`; ``copy=False`` and orders other than C and F are refused.
 
     Notes
     -----
-    The cotangent is reshaped back.
+    The cotangent is reshaped back. A Variable has no memory layout that order A could look at.
     """
-    refuse("reshape", copy=(copy or None, None) if copy is not False else (copy, None))
+    refuse("reshape", copy=(copy, copy if copy in (None, True) else None))
     if order == "C":
-        return reshape_op(a, shape=np.reshape(a.value, shape).shape, own=a.ndim)
+        return reshape_op(a, shape=a.value.reshape(shape).shape, own=a.ndim)
     refuse("reshape", order=(order, "F"))
-    shape = np.reshape(a.value, shape, "F").shape
+    shape = a.value.reshape(shape, order="F").shape
     return transpose(reshaped(transpose(a), shape[::-1]))
 
 
@@ -95,35 +147,89 @@ graph.bind_method("reshape", _reshape_method)
 
 
 @implements(np.ravel, method=("ravel", "flatten"), samples=lambda rng: [
-    ((rng.normal(size=(2, 3)),), {}), ((rng.normal(size=(2, 3)), "F"), {}), ((rng.normal(size=()),), {})])
+    ((rng.normal(size=(2, 3)),), {}), ((rng.normal(size=(2, 3)), "F"), {}),
+    ((rng.normal(size=()),), {})])
 def ravel(a, order="C"):
     """Arguments as in `numpy.ravel`; of the orders, C and F."""
     return reshape(a, (a.size,), order)
 
 
-# ---- transpose: the permutation of an empty array's shape 0, 1, 2 ... tells where the axes go
-
-transpose_op = linear(
-    "transpose",
-    lambda x, axes: x.transpose((*range(x.ndim - len(axes)), *axes)),
-    lambda g, ans, x, axes: transpose_block(g, tuple([axes.index(k) - len(axes) for k in range(-len(axes), 0)])),
-)
-
-
-def transpose_block(g, axes):
-    return g.transpose((*range(g.ndim - len(axes)), *axes))
+@implements(np.expand_dims, samples=lambda rng: [
+    ((rng.normal(size=(2, 3)), 1), {}), ((rng.normal(size=(2,)), (0, -1)), {}),
+    ((rng.normal(size=()), 0), {})])
+def expand_dims(a, axis):
+    """Arguments as in `numpy.expand_dims`."""
+    return reshaped(a, np.expand_dims(a.value, axis).shape)
 
 
-def permuted(function, a, *args):
+@implements(np.squeeze, method="squeeze", samples=lambda rng: [
+    ((rng.normal(size=(1, 3, 1)),), {}), ((rng.normal(size=(1, 3, 1)), -1), {}),
+    ((rng.normal(size=(1, 1)),), {"axis": (0, 1)})])
+def squeeze(a, axis=None):
+    """Arguments as in `numpy.squeeze`."""
+    return reshaped(a, np.squeeze(a.value, axis).shape)
+
+
+def _at_least(function, arrays):
+    """Apply `numpy.atleast_1d` and its like to every array by itself."""
+    results = []
+    for x in arrays:
+        x = as_operand(x)
+        shape = function(values_of(x)).shape
+        results.append(x if shape == x.shape else x.reshape(shape))
+    return results[0] if len(results) == 1 else tuple(results)
+
+
+@implements(np.atleast_1d, samples=lambda rng: [
+    ((rng.normal(size=()),), {}), ((rng.normal(size=(2, 3)), rng.normal(size=())), {})])
+def atleast_1d(*arys):
+    """Arguments as in `numpy.atleast_1d`."""
+    return _at_least(np.atleast_1d, arys)
+
+
+@implements(np.atleast_2d, samples=lambda rng: [
+    ((rng.normal(size=3),), {}), ((rng.normal(size=(2, 3)), rng.normal(size=())), {})])
+def atleast_2d(*arys):
+    """Arguments as in `numpy.atleast_2d`."""
+    return _at_least(np.atleast_2d, arys)
+
+
+@implements(np.atleast_3d, samples=lambda rng: [
+    ((rng.normal(size=3),), {}), ((rng.normal(size=(2, 3)), rng.normal(size=())), {})])
+def atleast_3d(*arys):
+    """Arguments as in `numpy.atleast_3d`."""
+    return _at_least(np.atleast_3d, arys)
+
+
+# ---- transpose
+
+
+def _transpose(x, axes):
+    return x.transpose((*range(x.ndim - len(axes)), *axes))
+
+
+def _transpose_back(g, ans, x, axes):
+    nd = len(axes)
+    return _transpose(g, [axes.index(k) - nd for k in range(-nd, 0)])
+
+
+transpose_op = linear("transpose", _transpose, _transpose_back)
+
+
+def _permuted(function, a, *args):
+    """Record the permutation of axes by a NumPy function, which the shape (0, 1, 2 ...) shows."""
     nd = a.ndim
     return transpose_op(a, axes=tuple([k - nd for k in function(np.empty(range(nd)), *args).shape]))
 
 
 @implements(np.transpose, samples=lambda rng: [
-    ((rng.normal(size=(2, 3, 4)),), {}), ((rng.normal(size=(2, 3, 4)), (1, -1, 0)), {}), ((rng.normal(size=()),), {})])
+    ((rng.normal(size=(2, 3, 4)),), {}), ((rng.normal(size=(2, 3, 4)), (1, -1, 0)), {}),
+    ((rng.normal(size=()),), {})])
 def transpose(a, axes=None):
     """Arguments as in `numpy.transpose`."""
-    return permuted(np.transpose, a, axes)
+    if axes is None:
+        return transpose_op(a, axes=tuple(range(-1, -1 - a.ndim, -1)))
+    return _permuted(np.transpose, a, axes)
 
 
 def _transpose_method(a, *axes):
@@ -133,56 +239,118 @@ def _transpose_method(a, *axes):
 graph.bind_method("transpose", _transpose_method)
 
 
-@implements(np.broadcast_to, samples=lambda rng: [
-    ((rng.normal(size=(3, 1)), (2, 3, 4)), {}), ((rng.normal(size=()), (2,)), {}), ((rng.normal(size=(1, 2)), (0, 2)), {})])
-def broadcast_to(array, shape, subok=False):
-    """Arguments as in `numpy.broadcast_to`."""
-    shape = np.broadcast_to(array.value, shape).shape
-    return broadcast_op(array, shape=shape, own=array.ndim)
+@implements(np.matrix_transpose, samples=lambda rng: [
+    ((rng.normal(size=(2, 3, 4)),), {}), ((rng.normal(size=(2, 3)),), {})])
+def matrix_transpose(x, /):
+    """Arguments as in `numpy.matrix_transpose`."""
+    return _permuted(np.matrix_transpose, x)
+
+
+@implements(np.swapaxes, method="swapaxes", samples=lambda rng: [
+    ((rng.normal(size=(2, 3, 4)), 0, -1), {})])
+def swapaxes(a, axis1, axis2):
+    """Arguments as in `numpy.swapaxes`."""
+    return _permuted(np.swapaxes, a, axis1, axis2)
+
+
+@implements(np.moveaxis, samples=lambda rng: [
+    ((rng.normal(size=(2, 3, 4)), 0, -1), {}), ((rng.normal(size=(2, 3, 4)), (0, 1), (-1, 0)), {})])
+def moveaxis(a, source, destination):
+    """Arguments as in `numpy.moveaxis`."""
+    return _permuted(np.moveaxis, a, source, destination)
+
+
+@implements(np.rollaxis, samples=lambda rng: [
+    ((rng.normal(size=(2, 3, 4)), 2), {}), ((rng.normal(size=(2, 3, 4)), 0, 2), {})])
+def rollaxis(a, axis, start=0):
+    """Arguments as in `numpy.rollaxis`."""
+    return _permuted(np.rollaxis, a, axis, start)
+
+
+# ---- broadcasting
 
 
 def _broadcast(x, shape, own):
-    lead, shape_of_x = x.shape[: x.ndim - own], x.shape[x.ndim - own:]
-    return np.broadcast_to(x.reshape(lead + (1,) * (len(shape) - own) + shape_of_x), lead + shape)
+    lead, inner = x.shape[: x.ndim - own], x.shape[x.ndim - own:]
+    if lead:
+        x = x.reshape(lead + (1,) * (len(shape) - own) + inner)
+    return np.broadcast_to(x, lead + shape)
 
 
+# The engine sums.
 broadcast_op = linear("broadcast_to", _broadcast, lambda g, ans, x, shape, own: g)
 
 
-@implements(np.expand_dims, samples=lambda rng: [
-    ((rng.normal(size=(2, 3)), 1), {}), ((rng.normal(size=(2,)), (0, -1)), {})])
-def expand_dims(a, axis):
-    """Arguments as in `numpy.expand_dims`."""
-    return reshaped(a, np.expand_dims(a.value, axis).shape)
+@implements(np.broadcast_to, samples=lambda rng: [
+    ((rng.normal(size=(3, 1)), (2, 3, 4)), {}), ((rng.normal(size=()), 2), {}),
+    ((rng.normal(size=(1, 2)), (0, 2)), {})])
+def broadcast_to(array, shape, subok=False):
+    """Arguments as in `numpy.broadcast_to`."""
+    return broadcast_op(array, shape=np.broadcast_to(array.value, shape).shape, own=array.ndim)
 
 
-@implements(np.swapaxes, method="swapaxes", samples=lambda rng: [((rng.normal(size=(2, 3, 4)), 0, -1), {})])
-def swapaxes(a, axis1, axis2):
-    """Arguments as in `numpy.swapaxes`."""
-    return permuted(np.swapaxes, a, axis1, axis2)
+@implements(np.broadcast_arrays, samples=lambda rng: [
+    ((rng.normal(size=(3, 1)), rng.normal(size=4)), {}),
+    ((rng.normal(size=()), 1.0, rng.normal(size=(2, 0))), {})])
+def broadcast_arrays(*args, subok=False):
+    """Arguments as in `numpy.broadcast_arrays`."""
+    shape = np.broadcast_shapes(*[np.shape(values_of(x)) for x in args])
+    return tuple([np.broadcast_to(x, shape) for x in args])
 
 
-@implements(np.matrix_transpose, samples=lambda rng: [((rng.normal(size=(2, 3, 4)),), {})])
-def matrix_transpose(x, /):
-    """Arguments as in `numpy.matrix_transpose`."""
-    return permuted(np.matrix_transpose, x)
+# ---- order along axes
+
+flip_op = linear("flip", lambda x, axis: np.flip(x, axis), lambda g, ans, x, axis: np.flip(g, axis))
+roll_op = linear("roll", lambda x, shift, axis: np.roll(x, shift, axis),
+                 lambda g, ans, x, shift, axis: np.roll(g, [-s for s in shift], axis))
 
 
-@implements(np.astype, method=(), samples=lambda rng: [
-    ((rng.normal(size=(2, 3)), np.float64), {}), ((rng.normal(size=3), np.float64), {"copy": False})])
-def astype(x, dtype, /, *, copy=True, device=None):
-    """Arguments as in `numpy.astype`; the dtype is float64 or float32."""
-    refuse("astype", device=(device if device != "cpu" else None, None))
-    return cast(x, dtype=float_dtype(dtype, "astype"))
+@implements(np.flip, samples=lambda rng: [
+    ((rng.normal(size=(2, 3)),), {}), ((rng.normal(size=(2, 3)), -1), {}),
+    ((rng.normal(size=(2, 3, 2)), (0, 2)), {})])
+def flip(m, axis=None):
+    """Arguments as in `numpy.flip`."""
+    return flip_op(m, axis=from_end(range(m.ndim) if axis is None else axis, m.ndim))
 
 
-def float_dtype(dtype, function):
-    """Return a dtype that can be differentiated, or raise `DTypeError`."""
-    dtype = np.dtype(dtype)
-    if dtype not in graph.FLOATS:
-        raise DTypeError(f"numpy.{function}: a Variable cannot have dtype {dtype}, only float64 or float32; "
-                         "use x.value for a plain array")
-    return dtype
+@implements(np.fliplr, samples=lambda rng: [((rng.normal(size=(2, 3)),), {})])
+def fliplr(m):
+    """Arguments as in `numpy.fliplr`."""
+    return flip(m, 1)
 
 
-graph.bind("astype", lambda x, dtype: cast(x, dtype=np.dtype(dtype)))
+@implements(np.flipud, samples=lambda rng: [((rng.normal(size=(2, 3)),), {})])
+def flipud(m):
+    """Arguments as in `numpy.flipud`."""
+    return flip(m, 0)
+
+
+@implements(np.rot90, samples=lambda rng: [
+    *[((rng.normal(size=(2, 3)), k), {}) for k in range(4)],
+    ((rng.normal(size=(2, 3, 4)), -1, (1, 2)), {})])
+def rot90(m, k=1, axes=(0, 1)):
+    """Arguments as in `numpy.rot90`."""
+    np.rot90(m.value, k, axes)  # raises where NumPy does
+    first, second = axes
+    if k % 2 == 0:
+        return flip(m, (first, second)) if k % 4 else copy(m)
+    if k % 4 == 1:
+        return swapaxes(flip(m, second), first, second)
+    return flip(swapaxes(m, first, second), second)
+
+
+@implements(np.roll, samples=lambda rng: [
+    ((rng.normal(size=(2, 3)), 2), {}), ((rng.normal(size=(2, 3)), -1), {"axis": 1}),
+    ((rng.normal(size=(2, 3, 4)), (1, 2)), {"axis": (0, -1)}),
+    ((rng.normal(size=(2, 3)), 1), {"axis": (0, 1)}),
+    ((rng.normal(size=5), (1, 2)), {"axis": 0})])
+def roll(a, shift, axis=None):
+    """Arguments as in `numpy.roll`."""
+    if axis is None:
+        return reshaped(roll(ravel(a), shift, 0), a.shape)
+    axis = [k - a.ndim for k in normalize_axis_tuple(axis, a.ndim, allow_duplicate=True)]
+    pairs = np.broadcast(shift, axis)
+    if pairs.ndim > 1:
+        raise ValueError("numpy.roll: shift and axis have to be scalars or 1-d sequences")
+    pairs = [(int(s), int(k)) for s, k in pairs]
+    return roll_op(a, shift=tuple([s for s, _ in pairs]), axis=tuple([k for _, k in pairs]))

@@ -1,6 +1,7 @@
 """The table of operations, and the four ways to write a row.
 
-An operation states its facts once; values, VJPs, JVPs, Jacobian blocks, tests and the reference page follow.
+An operation states its facts once; values, VJPs, JVPs, Jacobian blocks, tests and the reference
+page follow.
 
 * `elementwise`: a ufunc (or an expression of ufuncs) and its partial derivatives.
 * `linear`: a linear map of one operand and its transpose.
@@ -9,10 +10,11 @@ An operation states its facts once; values, VJPs, JVPs, Jacobian blocks, tests a
 
 `implements` says which NumPy function a Python function stands for.
 
-The contract of a rule: it is flat and pure, written in ordinary NumPy code, so that the same rule runs on arrays
-and, when its result is to be differentiated again, on Variables. It never undoes broadcasting, never casts and never
-accumulates: the engine does. The cotangent `g` (the tangent `t`) may carry extra *leading* block axes in front of the
-shape of the output (of the operand), and the result carries them too: so a rule counts axes from the end.
+The contract of a rule: it is flat and pure, written in ordinary NumPy code, so that the same rule
+runs on arrays and, when its result is to be differentiated again, on Variables. It never undoes
+broadcasting, never casts and never accumulates: the engine does. The cotangent `g` (the tangent
+`t`) may carry extra *leading* block axes in front of the shape of the output (of the operand), and
+the result carries them too: so a rule counts axes from the end.
 """
 
 import functools
@@ -23,14 +25,25 @@ from fastbp._core import graph
 from fastbp._core.graph import Op
 from fastbp.errors import NoRuleError
 
-__all__ = ["FUNCTIONS", "OPS", "SAMPLES", "elementwise", "general", "implements", "linear", "nondifferentiable", "refuse"]
+__all__ = [
+    "FUNCTIONS",
+    "OPS",
+    "SAMPLES",
+    "elementwise",
+    "general",
+    "implements",
+    "linear",
+    "nondifferentiable",
+    "refuse",
+]
 
 OPS = {}  # name -> Op
 FUNCTIONS = {}  # name in fastbp.numpy -> function
-SAMPLES = {}  # the same name -> calls for the tests; an elementwise operation is sampled from its domain
+SAMPLES = {}  # the same name -> calls for the tests; elementwise: sampled from the domain
 
 
-def elementwise(name, forward, *partials, ufunc=None, domain=(-2.0, 2.0), kinks="", kernel=None, source="", hook=True):
+def elementwise(name, forward, *partials, ufunc=None, domain=(-2.0, 2.0), kinks="", kernel=None,
+                source="", hook=True):
     """Add an elementwise operation.
 
     Parameters
@@ -43,7 +56,7 @@ def elementwise(name, forward, *partials, ufunc=None, domain=(-2.0, 2.0), kinks=
     ufunc : numpy.ufunc or tuple of them, optional
         What is recorded as this operation; `forward` itself if that is a ufunc.
     domain : (float, float) or tuple of them
-        Where tests sample the operands (one pair, or one for each operand): inside, away from kinks.
+        Where tests sample the operands (one pair, or one for each): inside, away from kinks.
     kinks : str
         The convention where the derivative does not exist.
     kernel : str, optional
@@ -74,7 +87,8 @@ def linear(name, apply, transpose, *, saves=(), scatter=None, source=""):
     ----------
     name : str
     apply : callable
-        ``apply(x, **static)``; leading block axes of `x` pass through, so `static` counts axes from the end.
+        ``apply(x, **static)``; leading block axes of `x` pass through, so `static` counts axes
+        from the end.
     transpose : callable
         ``transpose(g, ans, x, **static)``, where `ans` and `x` are specs: shape and dtype only.
     saves : tuple
@@ -95,7 +109,8 @@ def linear(name, apply, transpose, *, saves=(), scatter=None, source=""):
     return _add(op)
 
 
-def general(name, forward, *, nin, vjp, jvp=None, saves=None, scatter=None, compiled=False, source=""):
+def general(name, forward, *, nin, vjp, jvp=None, saves=None, scatter=None, compiled=False,
+            source=""):
     """Add an operation with explicit rules; see `fastbp._core.graph.Op` for their forms.
 
     Parameters
@@ -106,7 +121,8 @@ def general(name, forward, *, nin, vjp, jvp=None, saves=None, scatter=None, comp
     nin : int
         Number of operands; -1 for any.
     vjp, jvp : tuple of callable or callable
-        One function an operand, or a joint one. Without a JVP the engine derives it from the VJP (at some cost).
+        One function an operand, or a joint one. Without a JVP the engine derives it from the VJP
+        (at some cost).
     saves : tuple, optional
         Operand positions and "ans" that the rules read; by default all operands and the answer.
     source : str
@@ -118,8 +134,8 @@ def general(name, forward, *, nin, vjp, jvp=None, saves=None, scatter=None, comp
     """
     if saves is None:
         saves = (*range(nin if nin >= 0 else 29), "ans")
-    op = Op(name, forward, nin=nin, vjp=vjp, jvp=jvp, scatter=scatter, saves=saves, compiled=compiled,
-            source=source, kind="general")
+    op = Op(name, forward, nin=nin, vjp=vjp, jvp=jvp, scatter=scatter, saves=saves,
+            compiled=compiled, source=source, kind="general")
     return _add(op)
 
 
@@ -137,23 +153,24 @@ def _as_tuple(x):
 def implements(*functions, samples, method=None, name=None, reduce=None, accumulate=None):
     """Let a function stand for NumPy functions when their arguments are Variables.
 
-    In `fastbp.numpy` the function is called directly if its first argument is a Variable, and through NumPy otherwise:
-    so it sees calls with a Variable in them only, except where it stands for no NumPy function.
+    In `fastbp.numpy` the function is called directly if its first argument is a Variable, and
+    through NumPy otherwise: so it only sees calls that have a Variable among their arguments,
+    unless it stands for no NumPy function.
 
     Parameters
     ----------
     *functions : callable
         NumPy functions (NEP 18) with the signature of the decorated one; may be empty.
     samples : callable
-        ``samples(rng)`` returns calls ``(args, kwargs)`` for the tests: every float64 array in them, also inside lists,
-        is differentiated; together they reach every option of the function.
+        ``samples(rng)`` returns calls ``(args, kwargs)`` for the tests: every float64 array in
+        them, also inside lists, is differentiated; together they reach every option.
     method : str or tuple of str, optional
         The ndarray methods that it also is.
     name : str, optional
-        Its name in `fastbp.numpy`; by default that of the first NumPy function, or its own. NumPy's other names for the
-        same function (``concat``, ``amax``) are added.
+        Its name in `fastbp.numpy`; by default that of the first NumPy function, or its own.
+        NumPy's other names for the same functions (``concat``, ``amax``) are added.
     reduce, accumulate : numpy.ufunc, optional
-        The ufunc whose ``reduce`` or ``accumulate`` method it also is (there the default axis is 0).
+        The ufunc whose ``reduce`` or ``accumulate`` it also is (their default axis is 0).
     """
 
     def register(f):
@@ -204,16 +221,26 @@ def _numpy_names():
 
 
 def nondifferentiable(*functions, methods=()):
-    """Let functions that are constant almost everywhere see the values of Variables; no derivative flows."""
+    """Let functions that are constant almost everywhere see the values of Variables.
+
+    No derivative flows. What is written to cannot be a Variable: ``out=`` is refused then.
+    """
     for function in functions:
 
         @functools.wraps(function)
         def on_values(*args, _function=function, **kwargs):
-            return _function(*map(graph.values_of, args), **{k: graph.values_of(v) for k, v in kwargs.items()})
+            values = {k: graph.values_of(v) for k, v in kwargs.items()}
+            if "out" in kwargs and not _same(values["out"], kwargs["out"]):
+                raise NoRuleError(f"numpy.{_function.__name__}: out= cannot be a Variable")
+            return _function(*map(graph.values_of, args), **values)
 
         graph.bind_function(function, on_values)
         if function.__name__ in methods:
             graph.bind_method(function.__name__, on_values)
+
+
+def _same(x, y):
+    return x is y or (isinstance(x, tuple) and all(map(_same, x, y)))
 
 
 def refuse(function, **given):
@@ -223,4 +250,5 @@ def refuse(function, **given):
     """
     for argument, (value, default) in given.items():
         if value is not default and not (np.isscalar(value) and value == default):
-            raise NoRuleError(f"numpy.{function}: the argument {argument}= is not supported for Variables")
+            raise NoRuleError(f"numpy.{function}: the argument {argument}= is not supported for "
+                              "Variables")

@@ -19,8 +19,9 @@ def document(tmp_path_factory):
     return path
 
 
-def test_list_names_every_benchmark(capsys):
-    assert cli.main(["--plain", "list"]) == 0
+@pytest.mark.parametrize("options", [["--plain"], []])
+def test_list_names_every_benchmark(options, capsys):
+    assert cli.main([*options, "list"]) == 0
     text = capsys.readouterr().out
     assert all(name in text for name in registry.BENCHMARKS)
     assert "digits" in text

@@ -1,0 +1,219 @@
+"""NumPy's elementwise functions that are not one ufunc with one float result."""
+
+import math
+
+import numpy as np
+
+from fastbp._core import graph
+from fastbp.rules.elementwise import POSITIVE, conjugate, multiply, positive, power, remainder
+from fastbp.rules.table import elementwise, implements, linear, refuse
+
+# ---- clip
+
+clip3 = elementwise(
+    "clip",
+    lambda x, lo, hi: np.minimum(np.maximum(x, lo), hi),
+    lambda z, x, lo, hi: (x >= lo) & (x <= hi),
+    lambda z, x, lo, hi: (x < lo) & (lo <= hi),
+    lambda z, x, lo, hi: (x > hi) | (lo > hi),
+    ufunc=getattr(vars(np)["_core"].umath, "clip", ()),  # what an array's own method calls
+    domain=((-2, 2), (-0.8, -0.7), (0.7, 0.8)),
+    kinks="passed at the bounds",
+)
+
+
+def _bounded(a, lo, hi):
+    return clip3(a, -np.inf if lo is None else lo, np.inf if hi is None else hi)
+
+
+@implements(
+    np.clip,
+    samples=lambda rng: [
+        ((rng.uniform(-2, 2, (2, 3)), np.full(3, -0.8), np.full((2, 1), 0.7)), {}),
+        ((rng.uniform(-2, 2, 5), None, 0.7), {}),
+        ((rng.uniform(-2, 2, 5),), {"min": np.array(-0.7)}),
+    ],
+)
+def clip(
+    a, a_min=np._NoValue, a_max=np._NoValue, out=None, *, min=np._NoValue, max=np._NoValue, **kwargs
+):
+    """Limit values; arguments as in `numpy.clip`, ``out=`` and those of ufuncs are refused.
+
+    Notes
+    -----
+    The cotangent goes to the array where it is within the bounds, these included, and to the bound
+    that was taken elsewhere. A NaN passes nothing.
+    """
+    refuse("clip", out=(out, None), **{k: (v, None) for k, v in kwargs.items()})
+    if a_min is np._NoValue and a_max is np._NoValue:
+        a_min = None if min is np._NoValue else min
+        a_max = None if max is np._NoValue else max
+    elif a_min is np._NoValue or a_max is np._NoValue:
+        missing = "a_min" if a_min is np._NoValue else "a_max"
+        raise TypeError(f"clip() missing 1 required positional argument: {missing!r}")
+    elif min is not np._NoValue or max is not np._NoValue:
+        raise ValueError("clip: give a_min and a_max, or min and max")
+    return _bounded(a, a_min, a_max)
+
+
+def _clip_method(a, min=None, max=None, out=None, **kwargs):
+    refuse("clip", out=(out, None), **{k: (v, None) for k, v in kwargs.items()})
+    return _bounded(a, min, max)
+
+
+graph.bind_method("clip", _clip_method)
+
+
+# ---- sinc
+
+# Taylor coefficients of (cos t - sin t / t) / t^2 = -j1(t) / t in t^2: 2 (k + 1) / (2 k + 3)!,
+# alternating.
+_SLOPE = [(-1) ** (k + 1) * 2.0 * (k + 1) / math.factorial(2 * k + 3) for k in range(10)]
+
+
+def _sinc_value(x):
+    t = math.pi * x
+    return np.where(t == 0.0, 1.0, np.sin(t) / np.where(t == 0.0, 1.0, t))
+
+
+def _sinc_slope(z, x):
+    # Near 0, cos(t) - sinc cancels; the polynomial is exact to rounding up to t = 1.5.
+    t = math.pi * x
+    near = np.abs(t) < 1.5
+    t2 = np.where(near, t * t, 0.0)
+    series = _SLOPE[-1]
+    for c in _SLOPE[-2::-1]:
+        series = series * t2 + c
+    return np.where(near, math.pi * (t * series), (np.cos(t) - z) / np.where(near, 1.0, x))
+
+
+sinc_op = elementwise("sinc", _sinc_value, _sinc_slope)
+
+
+@implements(
+    np.sinc, samples=lambda rng: [((rng.uniform(-2, 2, (2, 3)),), {}), ((np.zeros(2),), {})]
+)
+def sinc(x, /):
+    """Return ``sin(pi x) / (pi x)``, 1 at 0; argument as in `numpy.sinc`.
+
+    Notes
+    -----
+    The derivative is right to rounding everywhere, at 0 too.
+    """
+    return sinc_op(x)
+
+
+# ---- identities on finite real numbers
+
+
+@implements(
+    np.nan_to_num,
+    samples=lambda rng: [
+        ((rng.normal(size=(2, 3)),), {}),
+        ((rng.normal(size=3),), {"nan": 1.0, "posinf": 2.0, "neginf": -2.0}),
+    ],
+)
+def nan_to_num(x, copy=True, nan=0.0, posinf=None, neginf=None):
+    """Replace NaN and infinities; arguments as in `numpy.nan_to_num`, ``copy=False`` is refused.
+
+    Notes
+    -----
+    The derivative is 1 where `x` is finite and 0 where it is replaced.
+    """
+    refuse("nan_to_num", copy=(copy, True))
+    value = graph.values_of(x)
+    fixed = np.nan_to_num(value, nan=nan, posinf=posinf, neginf=neginf)
+    return np.where(np.isfinite(value), x, fixed)
+
+
+@implements(np.real, samples=lambda rng: [((rng.normal(size=3),), {})])
+def real(val, /):
+    """Return the real part: a Variable is its own."""
+    return positive(val)
+
+
+@implements(np.real_if_close, samples=lambda rng: [((rng.normal(size=3),), {"tol": 10})])
+def real_if_close(a, tol=100):
+    """Return `a`, which is real; arguments as in `numpy.real_if_close`."""
+    return positive(a)
+
+
+graph.bind_method("conj", conjugate)
+graph.bind_method("conjugate", conjugate)
+
+# ---- ufuncs with two results, with an integer operand, or for float64 only
+
+
+@implements(
+    np.float_power, samples=lambda rng: [((rng.uniform(*POSITIVE, 3), rng.normal(size=3)), {})]
+)
+def float_power(x1, x2, /, **kwargs):
+    """Return ``x1 ** x2`` in float64, also for float32 operands; derivative as of `numpy.power`."""
+    refuse("float_power", **{k: (v, None) for k, v in kwargs.items()})
+    return power(multiply(x1, np.float64(1.0)), x2)  # a float64 scalar promotes float32
+
+
+ldexp_op = linear(
+    "ldexp",
+    lambda x, exponent: np.ldexp(x, exponent),
+    lambda g, ans, x, exponent: np.ldexp(g, exponent),
+)
+
+
+@implements(np.ldexp, samples=lambda rng: [((rng.normal(size=3), np.array([[-1], [2]])), {})])
+def ldexp(x1, x2, /, **kwargs):
+    """Return ``x1 * 2**x2`` for integers `x2`, which are constants."""
+    refuse("ldexp", **{k: (v, None) for k, v in kwargs.items()})
+    exponent = np.asarray(graph.values_of(x2))
+    shape = np.broadcast_shapes(np.shape(graph.values_of(x1)), exponent.shape)
+    return ldexp_op(np.broadcast_to(x1, shape), exponent=exponent)
+
+
+@implements(np.frexp, samples=lambda rng: [((rng.uniform(1.1, 1.9, 3),), {})])
+def frexp(x, /, **kwargs):
+    """Return mantissa and exponent; the exponent is a constant array of integers."""
+    refuse("frexp", **{k: (v, None) for k, v in kwargs.items()})
+    exponent = np.frexp(graph.values_of(x))[1]
+    return ldexp(x, -exponent), exponent
+
+
+@implements(np.modf, samples=lambda rng: [((rng.uniform(1.1, 1.9, 3),), {})])
+def modf(x, /, **kwargs):
+    """Return fractional and integral part; the derivative of the fractional part is 1."""
+    refuse("modf", **{k: (v, None) for k, v in kwargs.items()})
+    integral = np.modf(graph.values_of(x))[1]
+    whole = np.where(np.isinf(integral), 0.0, integral)
+    return np.where(np.isinf(integral), 0.0, x - whole), integral
+
+
+@implements(
+    np.divmod, samples=lambda rng: [((rng.uniform(2.1, 2.9, 3), rng.uniform(0.8, 1.0, 3)), {})]
+)
+def divmod(x1, x2, /, **kwargs):
+    """Return quotient and remainder; the quotient is constant."""
+    refuse("divmod", **{k: (v, None) for k, v in kwargs.items()})
+    return np.floor_divide(x1, x2), remainder(x1, x2)
+
+
+# ---- full_like: the fill value has a derivative
+
+
+@implements(np.full_like, samples=lambda rng: [((rng.normal(size=(2, 3)), rng.normal(size=3)), {})])
+def full_like(a, fill_value, dtype=None, order="K", subok=True, shape=None, *, device=None):
+    """Return an array filled with `fill_value`; arguments as in `numpy.full_like`.
+
+    Notes
+    -----
+    `a` gives the shape only. A Variable in `fill_value` keeps its own dtype; other arguments are
+    then refused.
+    """
+    if type(fill_value) is graph.Variable:
+        refuse(
+            "full_like",
+            dtype=(dtype, None),
+            order=(order, "K"),
+            subok=(subok, True),
+            device=(device, None),
+        )
+        return np.broadcast_to(fill_value, np.shape(a) if shape is None else shape)
+    return np.full_like(graph.values_of(a), fill_value, dtype, order, subok, shape, device=device)

@@ -1,0 +1,271 @@
+"""Products and cumulative operations along an axis."""
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
+
+from fastbp._core.graph import values_of
+from fastbp.rules.indexing import FULL, in_front
+from fastbp.rules.reductions import (
+    ALL,
+    UNSET,
+    axes_of,
+    count,
+    given,
+    in_dtype,
+    selected,
+    sum_samples,
+)
+from fastbp.rules.structural import as_operand, reshaped
+from fastbp.rules.table import general, implements, linear, refuse
+
+# ---- cumulative sums
+
+
+def _sum_from(g, axis):
+    """Return the sums of each element and those after it."""
+    return np.flip(np.cumsum(np.flip(g, axis), axis), axis)
+
+
+cumsum_op = linear(
+    "cumsum", lambda x, axis: np.cumsum(x, axis), lambda g, ans, x, axis: _sum_from(g, axis))
+
+
+def _cumulate(function, op, a, axis, dtype, out):
+    refuse(function, out=(out, None))
+    a = in_dtype(function, a, dtype)
+    if axis is None or a.ndim == 0:
+        np.cumsum(a.value, axis)  # raises where NumPy does
+        a, axis = np.ravel(a), 0
+    return op(a, axis=normalize_axis_index(axis, a.ndim) - a.ndim)
+
+
+def _cumulative_samples(rng):
+    x = rng.uniform(0.5, 2.0, size=(2, 3, 4))
+    with_zeros = np.array([[2.0, 0.0, 3.0, 0.0], [1.0, 2.0, 0.0, 4.0]])
+    return [((x[0],), {}), ((x,), {"axis": 1}), ((x,), {"axis": -1, "dtype": np.float64}),
+            ((rng.normal(size=()),), {}), ((rng.normal(size=(2, 0)),), {"axis": 1}),
+            ((with_zeros,), {"axis": 1}), ((with_zeros,), {"axis": 0})]
+
+
+@implements(np.cumsum, method="cumsum", accumulate=np.add, samples=_cumulative_samples)
+def cumsum(a, axis=None, dtype=None, out=None):
+    """Arguments as in `numpy.cumsum`; out= is refused.
+
+    Notes
+    -----
+    An element's cotangent is the sum of those from it to the end.
+    """
+    return _cumulate("cumsum", cumsum_op, a, axis, dtype, out)
+
+
+@implements(np.nancumsum, samples=lambda rng: [((rng.normal(size=(2, 3)),), {"axis": 1})])
+def nancumsum(a, axis=None, dtype=None, out=None):
+    """Arguments as in `numpy.nancumsum`; out= is refused. NaNs get no cotangent."""
+    return cumsum(np.where(np.isnan(a.value), 0.0, a), axis, dtype, out)
+
+
+def _cumulative(cumulate, first, x, axis, dtype, out, include_initial):
+    if axis is None:
+        if x.ndim != 1:
+            raise ValueError("an array of more than one axis needs the axis argument")
+        axis = 0
+    result = cumulate(x, axis, dtype, out)
+    if not include_initial:
+        return result
+    shape = list(x.shape)
+    shape[axis] = 1
+    return np.concatenate([np.full(shape, first, result.dtype), result], axis)
+
+
+def _array_api_samples(rng):
+    x = rng.uniform(0.5, 2.0, size=(2, 3))
+    return [((x[0],), {}), ((x,), {"axis": 1}),
+            ((x,), {"axis": -2, "include_initial": True, "dtype": np.float64})]
+
+
+@implements(np.cumulative_sum, samples=_array_api_samples)
+def cumulative_sum(x, /, *, axis=None, dtype=None, out=None, include_initial=False):
+    """Arguments as in `numpy.cumulative_sum`; out= is refused."""
+    return _cumulative(cumsum, 0.0, x, axis, dtype, out, include_initial)
+
+
+# ---- products: by division where that is safe, otherwise by products of what is before and after
+
+
+def _before(x, first):
+    """Return the element before each one along the last axis."""
+    x = np.concatenate([np.full((*x.shape[:-1], 1), first, x.dtype), x], -1)
+    return x[..., :-1]
+
+
+def _products_before(x):
+    return _before(np.cumprod(x, -1), 1.0)
+
+
+def _products_of_others(x):
+    """Return, for each element along the last axis, the product of all others."""
+    return _products_before(x) * np.flip(_products_before(np.flip(x, -1)), -1)
+
+
+def _can_divide(ans):
+    ans = values_of(ans)
+    return np.all((ans != 0) & np.isfinite(ans))
+
+
+def _recur(a, b):
+    s = np.empty(np.broadcast_shapes(a.shape, b.shape), np.result_type(a, b))
+    previous = 0.0
+    for k in range(s.shape[-1]):
+        previous = s[..., k] = a[..., k] * previous + b[..., k]
+    return s
+
+
+def _recur_back(a, g):
+    """Solve r_k = g_k + a_{k+1} r_{k+1}, the transpose of the recurrence."""
+    return np.flip(recurrence(np.roll(np.flip(a, -1), 1, -1), np.flip(g, -1)), -1)
+
+
+def _recur_vjp(g, needs, ans, a, b):
+    b_bar = _recur_back(a, g)
+    return b_bar * _before(ans, 0.0) if needs[0] else None, b_bar
+
+
+def _recur_jvp(tangents, ans, a, b):
+    ta, tb = [0.0 if t is None else in_front(t, x, ans)
+              for t, x in zip(tangents, (a, b), strict=True)]
+    return recurrence(a, ta * _before(ans, 0.0) + tb)
+
+
+# s_k = a_k s_{k-1} + b_k along the last axis: what the derivative of a cumulative product is.
+recurrence = general("recurrence", _recur, nin=2, saves=(0, "ans"), vjp=_recur_vjp, jvp=_recur_jvp)
+
+
+def _cumprod_vjp(g, ans, x, axis):
+    if _can_divide(ans):
+        return _sum_from(g * ans, axis) / x
+    x = np.swapaxes(x, axis, -1)
+    return np.swapaxes(_products_before(x) * _recur_back(x, np.swapaxes(g, axis, -1)), axis, -1)
+
+
+def _cumprod_jvp(t, ans, x, axis):
+    if _can_divide(ans):
+        return ans * np.cumsum(t / x, axis)
+    x = np.swapaxes(x, axis, -1)
+    return np.swapaxes(recurrence(x, np.swapaxes(t, axis, -1) * _products_before(x)), axis, -1)
+
+
+cumprod_op = general("cumprod", lambda x, axis: np.cumprod(x, axis), nin=1, saves=(0, "ans"),
+                     vjp=(_cumprod_vjp,), jvp=(_cumprod_jvp,))
+
+
+@implements(np.cumprod, method="cumprod", accumulate=np.multiply, samples=_cumulative_samples)
+def cumprod(a, axis=None, dtype=None, out=None):
+    """Arguments as in `numpy.cumprod`; out= is refused.
+
+    Notes
+    -----
+    Right for zeros, too, but then by a Python loop along the axis.
+    """
+    return _cumulate("cumprod", cumprod_op, a, axis, dtype, out)
+
+
+@implements(np.cumulative_prod, samples=_array_api_samples)
+def cumulative_prod(x, /, *, axis=None, dtype=None, out=None, include_initial=False):
+    """Arguments as in `numpy.cumulative_prod`; out= is refused."""
+    return _cumulative(cumprod, 1.0, x, axis, dtype, out, include_initial)
+
+
+def _prod_vjp(g, ans, x):
+    if _can_divide(ans):
+        return (g * ans)[..., None] / x
+    return g[..., None] * _products_of_others(x)
+
+
+def _prod_jvp(t, ans, x):
+    if _can_divide(ans):
+        return ans * np.sum(t / x, -1)
+    return np.sum(t * _products_of_others(x), -1)
+
+
+# Along the last axis.
+prod_op = general("prod", lambda x: np.multiply.reduce(x, -1), nin=1, saves=(0, "ans"),
+                  vjp=(_prod_vjp,), jvp=(_prod_jvp,))
+
+
+@implements(np.prod, method="prod", reduce=np.multiply, samples=lambda rng: [
+    *sum_samples(rng), ((rng.normal(size=3),), {"initial": 2.0}),
+    ((np.array([[2.0, 0.0, -3.0], [0.0, 2.0, 0.0], [1.0, -2.0, 4.0]]),), {"axis": 1})])
+def prod(a, axis=None, dtype=None, out=None, keepdims=UNSET, initial=UNSET, where=UNSET):
+    """Arguments as in `numpy.prod`; out= is refused.
+
+    Notes
+    -----
+    An element's derivative is the product of the others, also where elements are zero.
+    """
+    refuse("prod", out=(out, None))
+    a = selected(in_dtype("prod", a, dtype), where, 1.0)
+    axis = axes_of(axis, a.ndim)
+    kept = [k for k in ALL[a.ndim] if k not in axis]
+    shape = tuple([1 if k in axis else n for k, n in zip(ALL[a.ndim], a.shape, strict=True)])
+    a = np.transpose(a, (*kept, *axis))
+    result = prod_op(reshaped(a, (*a.shape[: len(kept)], count(a.shape, ALL[len(axis)]))))
+    if given(keepdims):
+        result = reshaped(result, shape)
+    return result if initial is UNSET or initial is None else result * initial
+
+
+# ---- differences
+
+
+@implements(np.diff, samples=lambda rng: [
+    ((rng.normal(size=(2, 4)),), {}), ((rng.normal(size=(3, 2)),), {"n": 2, "axis": 0}),
+    ((rng.normal(size=(2, 3)),), {"prepend": 0.5, "append": rng.normal(size=(2, 1))}),
+    ((rng.normal(size=3), 0), {})])
+def diff(a, n=1, axis=-1, prepend=UNSET, append=UNSET):
+    """Arguments as in `numpy.diff`."""
+    if n < 0:
+        raise ValueError(f"order must be non-negative but got {n!r}")
+    nd = np.ndim(values_of(a))
+    if nd == 0:
+        raise ValueError("diff requires input that is at least one dimensional")
+    axis = normalize_axis_index(axis, nd)
+    if n == 0:
+        return a
+    ends = []
+    for end in (prepend, append):
+        if end is not UNSET and np.ndim(values_of(end)) == 0:
+            shape = list(np.shape(values_of(a)))
+            shape[axis] = 1
+            end = np.broadcast_to(end, shape)
+        ends.append([] if end is UNSET else [end])
+    if any(ends):
+        a = np.concatenate([*ends[0], a, *ends[1]], axis)
+    for _ in range(n):
+        a = a[(*FULL[axis], slice(1, None))] - a[(*FULL[axis], slice(None, -1))]
+    return a
+
+
+@implements(np.ediff1d, samples=lambda rng: [
+    ((rng.normal(size=(2, 3)),), {}),
+    ((rng.normal(size=3),), {"to_end": rng.normal(size=2), "to_begin": 1.0})])
+def ediff1d(ary, to_end=None, to_begin=None):
+    """Arguments as in `numpy.ediff1d`."""
+    steps = np.diff(np.ravel(ary))
+    ends = [[] if end is None else [np.ravel(end)] for end in (to_begin, to_end)]
+    return np.concatenate([*ends[0], steps, *ends[1]], dtype=steps.dtype)
+
+
+@implements(np.trapezoid, samples=lambda rng: [
+    ((rng.normal(size=(2, 4)),), {}), ((rng.normal(size=(3, 2)), rng.normal(size=3)), {"axis": 0}),
+    ((rng.normal(size=(2, 3)), rng.normal(size=(2, 3))), {}), ((rng.normal(size=4),), {"dx": 0.5})])
+def trapezoid(y, x=None, dx=1.0, axis=-1):
+    """Arguments as in `numpy.trapezoid`; `x` and `dx` may be Variables, too."""
+    y = as_operand(y)
+    nd = y.ndim
+    axis = normalize_axis_index(axis, nd)
+    if x is not None:
+        dx = np.diff(x, axis=axis if np.ndim(values_of(x)) > 1 else -1)
+        if np.ndim(values_of(dx)) == 1:
+            dx = np.reshape(dx, [-1 if k == axis else 1 for k in range(nd)])
+    ends = y[(*FULL[axis], slice(1, None))] + y[(*FULL[axis], slice(None, -1))]
+    return np.sum(dx * ends / 2.0, axis)

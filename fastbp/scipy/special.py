@@ -1,0 +1,37 @@
+"""`scipy.special`, differentiable.
+
+SciPy's ufuncs (`erf`, `expit`, `logit`, `xlogy` ...) are recorded when they are applied to
+Variables, from here or from `scipy.special` itself. `logsumexp`, `softmax` and `log_softmax` are
+not ufuncs and do not look at their arguments: take them from here. All other names are SciPy's own
+and see plain arrays only.
+
+Examples
+--------
+>>> import fastbp as bp
+>>> import fastbp.scipy.special as bsp
+>>> float(bp.grad(lambda x: bsp.xlogy(x, x) + bsp.erf(x))(1.0))  # doctest: +ELLIPSIS
+1.4151...
+"""
+
+from scipy import special as _special
+
+import fastbp.rules.scipy_special as _rows  # noqa: F401  (fills the table of operations)
+from fastbp._core.graph import implementation_of as _implementation_of
+from fastbp.rules.special import log_softmax, logsumexp, softmax
+
+_OPS = {
+    name: op
+    for name, f in vars(_special).items()
+    if isinstance(f, type(_special.erf)) and (op := _implementation_of(f)) is not None
+}
+globals().update(_OPS)
+
+__all__ = ["log_softmax", "logsumexp", "softmax", *sorted(_OPS)]
+
+
+def __getattr__(name):
+    return getattr(_special, name)
+
+
+def __dir__():
+    return sorted({*__all__, *dir(_special)})
