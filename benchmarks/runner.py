@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -127,8 +128,10 @@ class _Case:
                 for name in [*contenders]
             }
             samples: dict[str, list[float]] = {name: [] for name in contenders}
-            for turn in range(self.plan.rounds):
-                for name in [*contenders] if turn % 2 == 0 else [*contenders][::-1]:
+            shuffled = random.Random(0)
+            for _ in range(self.plan.rounds):
+                # A new order each time: another program on this CPU must not always hit the same.
+                for name in shuffled.sample([*contenders], len(contenders)):
                     if self.threads != "one":
                         time.sleep(self.plan.pause)
                     value = self._ask(contenders, name, "sample", loops=loops[name])

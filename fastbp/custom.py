@@ -63,7 +63,7 @@ def custom_rule(
         raise TypeError(f"custom_rule: a function is needed, not a {type(f).__name__}")
     if vjp is None and jvp is None:
         raise TypeError("custom_rule: a vjp or a jvp rule is needed")
-    name = name or getattr(f, "__name__", "custom_rule")
+    label = str(name or getattr(f, "__name__", "custom_rule"))
 
     def joint_vjp(g: Any, needs: Any, ans: Any, *operands: Any, **options: Any) -> Any:
         assert vjp is not None
@@ -79,7 +79,7 @@ def custom_rule(
         return jvp(tuple(full), ans, *operands, **options)
 
     op = Op(
-        name,
+        label,
         f,
         nin=-1,
         vjp=None if vjp is None else joint_vjp,
@@ -97,8 +97,9 @@ def custom_rule(
 
 
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Trade time for memory: keep only the arguments of `f`, and run it again when its derivative
-    is needed.
+    """Trade time for memory: run `f` again when its derivative is needed.
+
+    Between, only its arguments are kept.
 
     Parameters
     ----------

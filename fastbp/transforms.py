@@ -1,5 +1,4 @@
-"""Derivatives of functions: each transform records its function once, then sweeps between named
-ends of the graph.
+"""Derivatives of functions: each transform records its function once, then sweeps over the graph.
 
 Arguments and results may be nested containers (`fastbp.tree`). Plain arrays go in and come out.
 Only where a transform runs inside a recorded function, or its function reads Variables from its
@@ -480,7 +479,8 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
         pairs = [(y, g) for y, g in zip(leaves, checked, strict=True) if type(y) is Variable]
         recorded = outer or any(type(g) is Variable for g in checked)
         found = sweep.reverse([y for y, _ in pairs], [g for _, g in pairs], r.inputs, recorded)
-        return r.gather(found, False)
+        cotangents: tuple[Any, ...] = r.gather(found, False)
+        return cotangents
 
     return treedef.unflatten([_plain(y, outer) for y in leaves]), pullback
 
@@ -709,7 +709,7 @@ def _from_columns(parts: list[Any], shape: tuple[int, ...], x: Variable) -> Any:
         return np.zeros(shape + x.shape, x.dtype)
     columns = _joined(parts)
     moved = np.transpose(columns, (*range(1, len(shape) + 1), 0))
-    jac = np.reshape(moved, shape + x.shape)
+    jac: Any = np.reshape(moved, shape + x.shape)
     return jac if type(jac) is Variable else np.ascontiguousarray(jac)
 
 
@@ -729,8 +729,9 @@ def _unit_blocks(end: Variable, outputs: list[Any], inputs: list[Variable]) -> A
 
 
 def hessian(f: Callable[..., Any], argnums: Any = 0) -> Callable[..., Any]:
-    """Return a function that computes the Hessian of a scalar function: blocks of tangents over a
-    recorded gradient.
+    """Return a function that computes the Hessian of a scalar function.
+
+    The gradient is recorded, then blocks of tangents are pushed through it.
 
     Parameters
     ----------

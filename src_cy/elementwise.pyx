@@ -251,7 +251,7 @@ cdef cnp.ndarray _sum_rows(cnp.ndarray g, int first, tuple shape):
     cdef intptr_t itemsize = cnp.PyArray_ITEMSIZE(g)
     cdef char *args[3]
     cdef intptr_t steps[3]
-    cdef intptr_t i, count
+    cdef intptr_t count
     cdef cnp.ndarray out
     for axis in range(first):
         rows *= cnp.PyArray_DIM(g, axis)
@@ -270,7 +270,7 @@ cdef cnp.ndarray _sum_rows(cnp.ndarray g, int first, tuple shape):
             loop.fn(args, &count, steps, loop.data)
         else:
             steps[0] = steps[1] = steps[2] = itemsize
-            for i in range(rows):
+            for _ in range(rows):
                 count = n
                 loop.fn(args, &count, steps, loop.data)
                 args[1] += n * itemsize

@@ -32,7 +32,7 @@ cdef long long _last_id = 0
 cdef dict _hooks = {}       # operations and functions that the core calls by name
 cdef Op ADD, SUBTRACT, MULTIPLY, DIVIDE    # the hot ones among them
 cdef dict _by_ufunc = {}    # numpy.ufunc -> Op
-cdef dict _by_function = {} # NumPy function -> differentiable function of the same signature
+cdef dict _by_function = {}  # NumPy function -> differentiable function of the same signature
 cdef dict _methods = {}     # ndarray method -> the same
 cdef dict _by_reduce = {}   # (numpy.ufunc, "reduce" ...) -> the same
 
@@ -165,7 +165,8 @@ cdef class Op:
     """
 
     def __init__(self, name, forward, *, nin, partials=None, vjp=None, jvp=None, scatter=None,
-                 saves=(), blocks=True, compiled=False, kernel=None, opaque=False, dominant=0, **info):
+                 saves=(), blocks=True, compiled=False, kernel=None, opaque=False, dominant=0,
+                 **info):
         self.name = name
         self.opaque = opaque
         self.dominant = dominant

@@ -32,7 +32,6 @@ from fastbp.errors import NoRuleError, ShapeError
 cnp.import_array()
 
 
-
 # ---- what rules are given ----------------------------------------------------------------------
 
 

@@ -198,7 +198,7 @@ def frontier(list outputs, long long since):
     """
     cdef list stack = [(<Variable> y).node for y in outputs], found = []
     cdef set seen = set()
-    cdef Node node, parent
+    cdef Node node
     cdef Py_ssize_t k
     while stack:
         node = stack.pop()

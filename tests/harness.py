@@ -41,10 +41,13 @@ class Call:
     ----------
     arrays : list of ndarray
         These arrays, in the order of `fastbp.tree`.
+    symmetric : bool
+        Whether the derivative is along symmetric matrices only: then they are made symmetric first.
     """
 
-    def __init__(self, function, args, kwargs):
+    def __init__(self, function, args, kwargs, symmetric=False):
         self.function = function
+        self.symmetric = symmetric
         self.leaves, self.treedef = tree.flatten((args, kwargs))
         self.moving = [k for k, x in enumerate(self.leaves) if type(x) is np.ndarray and x.dtype == np.float64]
         self.arrays = [self.leaves[k] for k in self.moving]
@@ -53,7 +56,7 @@ class Call:
         """Return args and kwargs with other arrays in place of the sampled ones."""
         leaves = list(self.leaves)
         for k, x in zip(self.moving, arrays, strict=True):
-            leaves[k] = x
+            leaves[k] = 0.5 * (x + np.swapaxes(x, -1, -2)) if self.symmetric else x
         return self.treedef.unflatten(leaves)
 
     def on(self, function, arrays):
@@ -88,9 +91,10 @@ def numpy_function(name):
 def calls_of(name):
     """Return the sampled calls of a function in the table, through NumPy where it is NumPy's."""
     function = numpy_function(name)
-    if function is None:
-        function = FUNCTIONS[name]
-    return [Call(function, args, kwargs) for args, kwargs in SAMPLES[name](np.random.default_rng(0))]
+    if not isinstance(function, np.ufunc) and not hasattr(function, "_implementation"):
+        function = FUNCTIONS[name]  # NumPy does not hand it Variables (``numpy.array``), or does not have it
+    symmetric = getattr(FUNCTIONS[name], "symmetric", False)
+    return [Call(function, args, kwargs, symmetric) for args, kwargs in SAMPLES[name](np.random.default_rng(0))]
 
 
 def directions(structure, seed=1):

@@ -97,40 +97,58 @@ def casting(pool, x, y, i, half):
 
 
 def assignment(pool, x, y, i, half):
-    """Write into a copy; what was recorded from `x` keeps its value."""
-    x = copy.copy(x) if type(x) is bp.Variable else np.array(x)
-    index = index_of(x, i)
-    x[index] = np.sum(y)
+    """Write into a copy."""
+    x = copy_of(x)
+    x[index_of(x, i)] = np.sum(y)
     return x
 
 
 def in_place(pool, x, y, i, half):
-    """Update a handle that stays in the pool, as the user's own variable would."""
-    k = next(k for k, z in enumerate(pool) if z is x)
-    if type(x) is not bp.Variable:
-        x = np.array(x)
-    elif k < pool.inputs:
-        x = copy.copy(x)
+    """Update a value wherever the pool holds it, as the user's own variable would be; inputs stay what they are."""
+    x, old = copy_of(x), x
     y = y if fits(x, y) and np.broadcast_shapes(x.shape, y.shape) == x.shape else np.sum(y)
+    y = np.astype(np.tanh(y), x.dtype)
     if i % 4 == 0:
-        x += np.astype(y, x.dtype)
+        x += y
     elif i % 4 == 1:
-        x *= np.astype(np.tanh(y), x.dtype)
+        x *= y
     elif i % 4 == 2:
         x -= 0.5
     else:
-        x[index_of(x, i)] += np.astype(np.sum(y), x.dtype)
-    pool[k if k >= pool.inputs else -1] = x
-    return x
+        x[index_of(x, i)] += np.sum(y)
+    return pool.replace(old, x)
 
 
-KINDS = [unary, binary, binary, reduction, shaping, indexing, product, joining, casting, assignment, in_place]
+def assignment_in_place(pool, x, y, i, half):
+    """Write into a handle itself, several times: what was recorded from it before keeps its value."""
+    value = np.sum(y) * 0.5
+    if type(x) is not bp.Variable or pool.is_input(x):
+        x = pool.replace(x, copy_of(x))
+    for index in (index_of(x, i), index_of(x, i // 2)):
+        x[index] = value
+    return x * 1.0
+
+
+def copy_of(x):
+    return copy.copy(x) if type(x) is bp.Variable else np.array(x)
+
+
+KINDS = [unary, binary, binary, reduction, shaping, indexing, product, joining, casting, assignment, in_place,
+         assignment_in_place]
 
 
 class Pool(list):
     """The values so far; the first `inputs` of them stay what they are."""
 
     inputs = 0
+
+    def is_input(self, x):
+        return any(z is x for z in self[: self.inputs])
+
+    def replace(self, old, new):
+        if not self.is_input(old):
+            self[:] = [new if z is old else z for z in self]
+        return new
 
 
 def run(program, inputs, half=np.float32):

@@ -19,7 +19,6 @@ from fastbp.testing import check_grads
 from .harness import (
     DTYPES,
     ELEMENTWISE,
-    EPS,
     LAYOUTS,
     assert_close,
     calls_of,
@@ -104,10 +103,8 @@ def test_elementwise_values_are_numpys(op, dtype, rng):
     for xs, layout in itertools.product(operand_sets(op, rng, dtype), LAYOUTS):
         expected = op.forward(*xs)
         ys = [laid_out(x, layout) for x in xs]
-        found = op(*map(bp.variable, ys))
-        assert (found.shape, found.dtype) == (np.shape(expected), dtype)
-        np.testing.assert_allclose(found.value, expected, rtol=4 * EPS[found.dtype])
-        np.testing.assert_allclose(op(*ys), expected, rtol=4 * EPS[found.dtype])
+        assert_close(op(*map(bp.variable, ys)).value, expected, ulps=4)
+        assert_close(op(*ys), expected, ulps=4)
 
 
 @by_dtype
@@ -228,6 +225,8 @@ def one_at_a_time(f, arrays):
         def alone(x, k=k):
             return f(*arrays[:k], x, *arrays[k + 1:])
 
+        if getattr(f, "function", None) is np.full_like and k == 1:
+            continue  # NumPy asks the first argument only
         assert_close(bp.vjp(alone, arrays[k])[1](g)[0], together[k])
         t = bp.jvp(alone, (arrays[k],), (tangents[k],))[1]
         total += sum(np.vdot(a, b) for a, b in zip(tree.flatten(g)[0], tree.flatten(t)[0], strict=True))

@@ -1,1 +1,1 @@
-"""The compiled core. Sources are in ``src_cy/``; this folder holds their interfaces (.pxd, .pyi)."""
+"""The compiled core: sources are in ``src_cy/``, their interfaces (.pxd, .pyi) here."""

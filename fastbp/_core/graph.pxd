@@ -24,7 +24,7 @@ cdef class Op:
     cdef readonly int dominant
     cdef readonly bint blocks           # the rules carry leading block axes through
     cdef readonly object kernel
-    cdef readonly object ufunc          # the NumPy or SciPy ufunc that is recorded as this operation
+    cdef readonly object ufunc          # the ufunc that is recorded as this operation
     cdef readonly dict info             # documentation and samples
     cdef readonly tuple constant_partials
     cdef unsigned int saves             # general: bit j operand j, SAVES_ANS the output

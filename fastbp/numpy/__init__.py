@@ -13,11 +13,10 @@ Examples
 array([0.25, 0.25])
 """
 
-from importlib import import_module as _import_module
-
 import numpy as _np
 
 from fastbp._core.graph import implementation_of as _implementation_of
+from fastbp.numpy import linalg
 from fastbp.rules.table import FUNCTIONS as _FUNCTIONS
 
 _names = {name: f for name, f in _FUNCTIONS.items() if "." not in name}
@@ -31,8 +30,6 @@ __all__ = ["linalg", *sorted(_names)]
 
 
 def __getattr__(name):
-    if name == "linalg":
-        return _import_module("fastbp.numpy.linalg")
     return getattr(_np, name)
 
 

@@ -80,7 +80,7 @@ def stack(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):
         raise ValueError(f"numpy.stack: shapes differ: {[x.shape for x in arrays]}")
     axis = normalize_axis_index(axis, len(shape) + 1)
     shape = (*shape[:axis], 1, *shape[axis:])
-    return _join("stack", [x.reshape(shape) for x in arrays], axis, out, dtype, casting)
+    return _join("stack", [reshaped(x, shape) for x in arrays], axis, out, dtype, casting)
 
 
 def _each(at_least, arrays):

@@ -193,27 +193,3 @@ def divmod(x1, x2, /, **kwargs):
     """Return quotient and remainder; the quotient is constant."""
     refuse("divmod", **{k: (v, None) for k, v in kwargs.items()})
     return np.floor_divide(x1, x2), remainder(x1, x2)
-
-
-# ---- full_like: the fill value has a derivative
-
-
-@implements(np.full_like, samples=lambda rng: [((rng.normal(size=(2, 3)), rng.normal(size=3)), {})])
-def full_like(a, fill_value, dtype=None, order="K", subok=True, shape=None, *, device=None):
-    """Return an array filled with `fill_value`; arguments as in `numpy.full_like`.
-
-    Notes
-    -----
-    `a` gives the shape only. A Variable in `fill_value` keeps its own dtype; other arguments are
-    then refused.
-    """
-    if type(fill_value) is graph.Variable:
-        refuse(
-            "full_like",
-            dtype=(dtype, None),
-            order=(order, "K"),
-            subok=(subok, True),
-            device=(device, None),
-        )
-        return np.broadcast_to(fill_value, np.shape(a) if shape is None else shape)
-    return np.full_like(graph.values_of(a), fill_value, dtype, order, subok, shape, device=device)

@@ -18,16 +18,46 @@ import math
 import numpy as np
 
 from fastbp._core import graph
-from fastbp.rules.special import sigmoid_of
-from fastbp.rules.table import FUNCTIONS, OPS, elementwise, refuse
+from fastbp.rules.special import sigmoid
+from fastbp.rules.table import OPS, elementwise, refuse
 
 LN2, LN10, DEGREE = math.log(2.0), math.log(10.0), math.pi / 180.0
 POSITIVE = (0.3, 3.0)
 INSIDE = (-0.8, 0.8)
 
+# ---- operations of the engine itself, without a name in fastbp.numpy
+
+
+def _internal(name, forward, *partials, kinks="", **facts):
+    op = OPS[name] = graph.Op(
+        name,
+        forward,
+        nin=len(partials),
+        partials=partials,
+        kind="elementwise",
+        domain=(-2.0, 2.0),
+        kinks=kinks,
+        source="",
+        **facts,
+    )
+    graph.bind(name, op)
+
+
+_internal("identity", np.positive, lambda z, x: 1.0)
+# The product of cotangent and partial. A zero g dominates; where p is not finite then, g itself
+# gets no derivative either.
+_internal(
+    "mulz",
+    lambda g, p: np.where(np.equal(g, 0.0), g, g * p),
+    lambda z, g, p: np.where((g != 0.0) | (np.abs(p) < np.inf), p, 0.0),
+    lambda z, g, p: g,
+    kernel="mulz",
+    dominant=0b10,
+    kinks="0 where g is 0",
+)
+
 # ---- arithmetic
 
-elementwise("identity", np.positive, lambda z, x: 1.0, ufunc=())
 positive = elementwise("positive", np.positive, lambda z, x: 1.0)
 negative = elementwise("negative", np.negative, lambda z, x: -1.0)
 add = elementwise("add", np.add, lambda z, x, y: 1.0, lambda z, x, y: 1.0)
@@ -41,18 +71,6 @@ square = elementwise("square", np.square, lambda z, x: 2.0 * x)
 sqrt = elementwise("sqrt", np.sqrt, lambda z, x: 0.5 / z, domain=POSITIVE)
 cbrt = elementwise("cbrt", np.cbrt, lambda z, x: 1.0 / (3.0 * z * z), domain=POSITIVE)
 conjugate = elementwise("conjugate", np.conjugate, lambda z, x: 1.0)
-
-# The product of the engine. Where g is zero and p is not finite, no derivative flows to g either.
-mulz = elementwise(
-    "mulz",
-    lambda g, p: np.where(np.equal(g, 0.0), g, g * p),
-    lambda z, g, p: np.where((g != 0.0) | (np.abs(p) < np.inf), p, 0.0),
-    lambda z, g, p: g,
-    kernel="mulz",
-    kinks="a zero first operand gives zero",
-)
-for internal in ("identity", "mulz"):
-    del FUNCTIONS[internal]
 
 
 def _power_x(z, x, y):
@@ -159,14 +177,14 @@ log1p = elementwise("log1p", np.log1p, lambda z, x: 1.0 / (1.0 + x), domain=INSI
 logaddexp = elementwise(
     "logaddexp",
     np.logaddexp,
-    lambda z, x, y: np.where(x == y, 0.5, sigmoid_of(x - y)),
-    lambda z, x, y: np.where(x == y, 0.5, sigmoid_of(y - x)),
+    lambda z, x, y: np.where(x == y, 0.5, sigmoid(x - y)),
+    lambda z, x, y: np.where(x == y, 0.5, sigmoid(y - x)),
 )
 logaddexp2 = elementwise(
     "logaddexp2",
     np.logaddexp2,
-    lambda z, x, y: np.where(x == y, 0.5, sigmoid_of(LN2 * (x - y))),
-    lambda z, x, y: np.where(x == y, 0.5, sigmoid_of(LN2 * (y - x))),
+    lambda z, x, y: np.where(x == y, 0.5, sigmoid(LN2 * (x - y))),
+    lambda z, x, y: np.where(x == y, 0.5, sigmoid(LN2 * (y - x))),
 )
 
 # ---- circular functions

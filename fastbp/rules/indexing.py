@@ -10,7 +10,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from fastbp._core import graph
 from fastbp._core.graph import Variable, values_of
-from fastbp.errors import DTypeError
+from fastbp.errors import DTypeError, ShapeError
 from fastbp.rules.structural import as_operand
 from fastbp.rules.table import general, implements, linear, refuse
 
@@ -22,13 +22,33 @@ BASIC = frozenset([int, slice, type(None), type(...)])
 
 
 def positions(shape, index):
-    """Return where the elements of ``x[index]`` are in the flattened x, in time of their number."""
+    """Return where the elements of ``x[index]`` are in the flattened x.
+
+    The sum of what each axis contributes: in time of the number of elements, not of the size of x.
+    """
+    items = list(index)
+    if items and items[0] is ...:
+        items[:1] = FULL[len(shape) - sum(map(_names_axis, items[1:]))]
+    places = [k for k, item in enumerate(items) if _names_axis(item)]
+    units = [_on_unit_axis(item) for item in items]
     flat, stride = 0, 1
     for axis in range(len(shape) - 1, -1, -1):
-        along = (np.arange(shape[axis]) * stride).reshape((-1,) + (1,) * (len(shape) - 1 - axis))
-        flat = flat + np.broadcast_to(along, shape)[index]
-        stride *= shape[axis]
+        k, n = places[axis], shape[axis]
+        along = np.arange(n).reshape([-1 if j == axis else 1 for j in range(len(shape))])
+        flat = flat + stride * along[(*units[:k], items[k], *units[k + 1:])]
+        stride *= n
     return np.asarray(flat)
+
+
+def _names_axis(item):
+    return item is not None and not _is_mask(item)
+
+
+def _on_unit_axis(item):
+    """Return an item like the given one for an axis of length one."""
+    if isinstance(item, np.ndarray):
+        return item if _is_mask(item) else np.zeros((1,) * item.ndim, np.intp)
+    return 0 if isinstance(item, int) else None if item is None else slice(None)
 
 
 def add_at(into, index, g, repeats):
@@ -202,7 +222,13 @@ def _fitted(value, shape):
     extra = value.ndim - len(shape)
     if extra > 0 and value.shape[:extra] == (1,) * extra:
         value = value.reshape(value.shape[extra:])
-    return value if value.shape == shape else np.broadcast_to(value, shape)
+    if value.shape == shape:
+        return value
+    try:
+        return np.broadcast_to(value, shape)
+    except ValueError:
+        raise ShapeError(f"setitem: a value of shape {value.shape} does not broadcast to the shape "
+                         f"{shape} that is assigned to") from None
 
 
 graph.bind("setitem", setitem)

@@ -163,7 +163,9 @@ def _lu_solve_vjp(g, needs, ans, a, b, factors, trans):
 
 def _lu_solve_jvp(tangents, ans, a, b, factors, trans):
     t_a, t_b, _ = tangents
-    right = 0.0 if t_a is None else -((mt(t_a) if trans else t_a) @ ans)
+    if t_a is not None:  # a solution may have block axes that the matrix has not
+        t_a = aligned(mt(t_a) if trans else t_a, a, ans.ndim)
+    right = 0.0 if t_a is None else -(t_a @ ans)
     return lu_solve_op(a, right if t_b is None else t_b + right, factors, trans=trans)
 
 

@@ -129,7 +129,7 @@ def average(a, axis=None, weights=None, returned=False, *, keepdims=UNSET):
     if weights is None:
         result, total = mean(a, axis, keepdims=keepdims), scale
     else:
-        weights = as_operand(weights)
+        weights = np.astype(as_operand(weights), scale.dtype, copy=False)
         if weights.shape != a.shape:
             order = np.argsort(axis)  # the axes of the weights are in the order of `axis`
             shape = [n if k in axis else 1 for k, n in zip(ALL[a.ndim], a.shape, strict=True)]

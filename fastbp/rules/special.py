@@ -7,7 +7,6 @@ more than the rest of fastbp.
 import numpy as np
 
 from fastbp._core import graph
-from fastbp._core.program import Expr
 from fastbp.errors import DTypeError
 from fastbp.rules.table import elementwise, general, implements
 
@@ -23,20 +22,10 @@ def _softplus(x):
     return np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x)))
 
 
-def sigmoid_of(x):
-    """Return the sigmoid of an array, a Variable, or an expression in a rule."""
-    return x.trace.call("sigmoid", x) if isinstance(x, Expr) else sigmoid(x)
-
-
-def softplus_of(x):
-    """Return the softplus of an array, a Variable, or an expression in a rule."""
-    return x.trace.call("softplus", x) if isinstance(x, Expr) else softplus(x)
-
-
 sigmoid = elementwise("sigmoid", _sigmoid, lambda z, x: z * (1.0 - z), kernel="sigmoid")
-softplus = elementwise("softplus", _softplus, lambda z, x: sigmoid_of(x), kernel="softplus")
+softplus = elementwise("softplus", _softplus, lambda z, x: sigmoid(x), kernel="softplus")
 log_sigmoid = elementwise(
-    "log_sigmoid", lambda x: -softplus_of(np.negative(x)), lambda z, x: sigmoid_of(-x)
+    "log_sigmoid", lambda x: -softplus(np.negative(x)), lambda z, x: sigmoid(-x)
 )
 relu = elementwise(
     "relu", lambda x: np.maximum(x, 0.0), lambda z, x: x > 0.0, domain=(0.3, 3.0), kinks="0 at 0"

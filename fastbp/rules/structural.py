@@ -131,10 +131,9 @@ def reshape(a, /, shape, order="C", *, copy=None):
     -----
     The cotangent is reshaped back. A Variable has no memory layout that order A could look at.
     """
-    refuse("reshape", copy=(copy, copy if copy in (None, True) else None))
-    if order == "C":
+    if order == "C" and copy is not False:
         return reshape_op(a, shape=a.value.reshape(shape).shape, own=a.ndim)
-    refuse("reshape", order=(order, "F"))
+    refuse("reshape", copy=(copy is False, False), order=(order, "F"))
     shape = a.value.reshape(shape, order="F").shape
     return transpose(reshaped(transpose(a), shape[::-1]))
 
@@ -286,7 +285,8 @@ broadcast_op = linear("broadcast_to", _broadcast, lambda g, ans, x, shape, own: 
     ((rng.normal(size=(1, 2)), (0, 2)), {})])
 def broadcast_to(array, shape, subok=False):
     """Arguments as in `numpy.broadcast_to`."""
-    return broadcast_op(array, shape=np.broadcast_to(array.value, shape).shape, own=array.ndim)
+    shape = tuple(shape) if np.iterable(shape) else (shape,)
+    return broadcast_op(array, shape=shape, own=array.ndim)
 
 
 @implements(np.broadcast_arrays, samples=lambda rng: [
