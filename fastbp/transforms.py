@@ -622,7 +622,8 @@ def jacobian(f: Callable[..., Any], argnums: Any = 0, mode: str = "auto") -> Cal
     Returns
     -------
     callable
-        Takes the arguments of `f`; returns an array of shape ``out.shape + in.shape``. For
+        Takes the arguments of `f`; returns an array of shape ``out.shape + in.shape`` and the
+        dtype of the input. For
         containers: the structure of the output with, in place of each leaf, the structure of the
         argument (a tuple for several `argnums`).
 
@@ -707,10 +708,10 @@ def _from_columns(parts: list[Any], shape: tuple[int, ...], x: Variable) -> Any:
     """Turn tangents, one for each element of `x`, into a Jacobian of shape ``shape + x.shape``."""
     if not parts:
         return np.zeros(shape + x.shape, x.dtype)
-    columns = _joined(parts)
+    columns = _joined(parts).astype(x.dtype, copy=False)
     moved = np.transpose(columns, (*range(1, len(shape) + 1), 0))
     jac: Any = np.reshape(moved, shape + x.shape)
-    return jac if type(jac) is Variable else np.ascontiguousarray(jac)
+    return jac if type(jac) is Variable else np.require(jac, requirements="C")
 
 
 def _joined(parts: list[Any]) -> Any:

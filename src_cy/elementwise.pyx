@@ -52,10 +52,6 @@ cdef bint is_ours(PyObject *a) noexcept:
             and cnp.PyArray_CHKFLAGS(<cnp.ndarray> a, cnp.NPY_ARRAY_OWNDATA | cnp.NPY_ARRAY_CARRAY))
 
 
-cdef cnp.ndarray new_array(int nd, const cnp.npy_intp *dims, int typenum):
-    return cnp.PyArray_EMPTY(nd, <cnp.npy_intp *> dims, typenum, 0)
-
-
 cdef int run_program(Program p, PyObject **operands, const int *leads, PyObject **outs,
                      int nd, const cnp.npy_intp *dims) except -1:
     cdef char *ptrs[MAX_EXTERNAL]

@@ -11,7 +11,8 @@ from cpython.float cimport PyFloat_CheckExact
 from cpython.long cimport PyLong_CheckExact
 cimport cython
 cimport numpy as cnp
-from fastbp._core.elementwise cimport MAX_NDIM, is_plain, new_array, run_program, take_fp_flags
+from fastbp._core.buffers cimport new_array
+from fastbp._core.elementwise cimport MAX_NDIM, is_plain, run_program, take_fp_flags
 from fastbp._core.matmul cimport c_matmul
 from fastbp._core.program cimport Program
 

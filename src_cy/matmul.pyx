@@ -10,6 +10,7 @@ cimport numpy as cnp
 
 import numpy as np
 
+from fastbp._core.buffers cimport new_array
 from fastbp._core.blas cimport c_gemm
 from fastbp._core.strided cimport MAX_BATCH, NOGIL_WORK, Matrix, Product, layout, solve
 from fastbp.errors import DTypeError, ShapeError
@@ -153,7 +154,7 @@ cdef cnp.ndarray _output(cnp.npy_intp *shape, int ndim, int typenum, object into
     if into is None:
         if ndim > MAX_BATCH - 1:
             raise ShapeError(f"matmul: a result of {ndim} axes is too large for NumPy")
-        return cnp.PyArray_EMPTY(ndim, shape, typenum, 0)
+        return new_array(ndim, shape, typenum)
     if not isinstance(into, cnp.ndarray):
         raise TypeError(f"matmul: into must be an array, got {type(into).__name__}")
     out = into

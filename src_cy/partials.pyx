@@ -67,18 +67,26 @@ def compile_pull(partials, constants, dominant, needs, accumulates, typenum):
         elif constants[i] == -1:
             added.append(trace.call(np.subtract, acc, g))
         else:
-            added.append(trace.call("mulz_add", acc, *_product(g, values[i], dominant, i)))
+            added.append(_add_product(trace, acc, g, values[i], dominant >> i & 1))
     for i in _members(needs & ~accumulates, len(partials)):
         if constants[i] == -1:
             fresh.append(trace.call(np.negative, g))
         elif constants[i] != 1:
-            fresh.append(trace.call("mulz", *_product(g, values[i], dominant, i)))
+            fresh.append(_product(trace, g, values[i], dominant >> i & 1))
     return compile_program(trace, added + fresh, typenum)
 
 
-def _product(t, partial, dominant, i):
-    """Order the factors for `mulz`, whose first one is the strong one."""
-    return (partial, t) if dominant >> i & 1 else (t, partial)
+def _product(trace, t, partial, dominant):
+    """A (co)tangent times a partial: zero where the (co)tangent is, or a dominant partial."""
+    if dominant:
+        return trace.call("select", t, trace.call("mulz", partial, t), 0.0)
+    return trace.call("mulz", t, partial)
+
+
+def _add_product(trace, total, t, partial, dominant):
+    if dominant:
+        return trace.call(np.add, total, _product(trace, t, partial, dominant))
+    return trace.call("mulz_add", total, t, partial)
 
 
 def _members(mask, n):
@@ -98,9 +106,9 @@ def compile_push(partials, constants, dominant, moving, typenum):
             if constants[i] == 1:
                 total = t
             else:
-                total = trace.call("mulz", *_product(t, values[i], dominant, i))
+                total = _product(trace, t, values[i], dominant >> i & 1)
         elif constants[i] == 1:
             total = trace.call(np.add, total, t)
         else:
-            total = trace.call("mulz_add", total, *_product(t, values[i], dominant, i))
+            total = _add_product(trace, total, t, values[i], dominant >> i & 1)
     return compile_program(trace, [total], typenum)

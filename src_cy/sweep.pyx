@@ -16,7 +16,8 @@ from cpython.tuple cimport PyTuple_GET_ITEM
 
 cimport cython
 cimport numpy as cnp
-from fastbp._core.elementwise cimport is_ours, is_plain, new_array, run_program, sum_to_shape
+from fastbp._core.buffers cimport new_array
+from fastbp._core.elementwise cimport is_ours, is_plain, run_program, sum_to_shape
 from fastbp._core.graph cimport (
     ELEMENTWISE, MATMUL, Node, Op, Spec, Variable, hook, make_variable, parent_count, parent_of,
     saved_of,
@@ -271,7 +272,8 @@ cdef class Sweep:
             return g if c == 1 else hook("multiply")(g, c)
         partial = op.partials[k](ans, *operands)
         if op.dominant >> <int> k & 1:
-            return hook("mulz")(partial, g)
+            nonzero = ((<Variable> g).value if type(g) is Variable else g) != 0.0
+            return hook("where")(nonzero, hook("mulz")(partial, g), 0.0)
         return hook("mulz")(g, partial)
 
     cdef int pull_matmul(self, Node node, Py_ssize_t *parents, cnp.ndarray g) except -1:

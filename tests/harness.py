@@ -1,7 +1,12 @@
 """What the tests over the table of operations share: sampled operands, memory layouts, calls as functions of arrays."""
 
-import numpy as np
+import functools
 
+import numpy as np
+import scipy.special
+
+import fastbp.numpy
+import fastbp.scipy.special  # its rows are not in the table before they are needed
 from fastbp import tree
 from fastbp._core import graph
 from fastbp.rules import OPS
@@ -79,13 +84,21 @@ def _is_float(y):
 
 
 def numpy_function(name):
-    """Return NumPy's own function of a name in `fastbp.numpy`, or None."""
-    owner = np
-    *path, last = name.split(".")
-    for part in path:
-        owner = getattr(owner, part)
-    found = getattr(owner, last, None)
-    return found if found is not None or path else getattr(np.linalg, last, None)
+    """Return the function of NumPy or SciPy that a name in the table stands for, or None."""
+    for owner in (np, scipy.special):
+        try:
+            return functools.reduce(getattr, name.split("."), owner)
+        except AttributeError:
+            continue
+    return None
+
+
+def public_function(name):
+    """Return fastbp's function of a name in the table."""
+    for owner in (fastbp.numpy, fastbp.scipy.special):
+        if name.split(".")[0] in dir(owner):
+            return functools.reduce(getattr, name.split("."), owner)
+    raise AssertionError(f"{name} is in no namespace")
 
 
 def calls_of(name):
@@ -114,3 +127,83 @@ def assert_close(found, expected, ulps=16):
         scale = np.max(np.abs(finite), initial=0.0)
         tolerance = ulps * EPS[b.dtype] * scale if b.dtype.kind == "f" else 0
         np.testing.assert_allclose(a, b, rtol=0, atol=tolerance)
+
+
+# ---- calls of what is no function in the table: indexing, operators, methods
+
+INDICES = {
+    "integer": 1,
+    "negative": (-1, 2),
+    "all integers": (1, 2, 0),
+    "numpy integer": np.int64(1),
+    "slice": slice(1, 3),
+    "backwards": (slice(None, None, -2), slice(3, 0, -1)),
+    "empty slice": slice(2, 2),
+    "ellipsis": (..., 0),
+    "only ellipsis": ...,
+    "new axes": (None, slice(1, 2), None, ..., None),
+    "nothing": (),
+    "list": [0, 2],
+    "repeated": [0, 2, 0, 0],
+    "empty list": [],
+    "array": np.array([[0, 2], [-1, 0]]),
+    "two arrays": ([0, 2, 0], [1, 3, 1]),
+    "broadcast arrays": (np.array([[0], [2]]), np.array([1, 3, 0])),
+    "neighbours behind a slice": (slice(None), [0, 1], [1, 1]),
+    "separated": ([0, 1, 0], slice(None), [1, 0, 1]),
+    "separated by an integer": (0, slice(None), [1, 0]),
+    "array and new axis": ([0, 2], None, slice(1, 3)),
+    "array behind ellipsis": (..., [1, 0, 1]),
+    "mask": np.arange(24).reshape(3, 4, 2) % 3 == 0,
+    "mask of rows": np.array([True, False, True]),
+    "mask of two axes": np.arange(12).reshape(3, 4) % 2 == 0,
+    "mask behind a slice": (slice(1, None), np.array([True, False, True, True])),
+    "mask and array": (np.array([True, False, True]), [1, 3]),
+    "mask of nothing": np.zeros((3, 4), bool),
+    "true": True,
+    "false": np.False_,
+    "ix_": np.ix_([0, 2], [1, 3], [0]),
+}
+
+
+def get(x, index):
+    """Read elements."""
+    return x[index]
+
+
+def writable(x, value):
+    """Return a copy of `x` that `value` can be written into."""
+    return +(graph.variable(x) if type(value) is graph.Variable else x)
+
+
+def put(x, index, value):
+    """Write elements of a copy, which then has a history of its own."""
+    x = writable(x, value)
+    x[index] = value
+    return x
+
+
+def add_in_place(x, index, value):
+    """Update elements of a copy in place, as NumPy does: where an element is named twice, once."""
+    x = writable(x, value)
+    x[index] += value
+    return x
+
+
+def indexing_calls():
+    """Return calls that read and write elements by every kind of index, with a name each."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3, 4, 2))
+    calls = {}
+    for name, index in INDICES.items():
+        shape = x[index].shape
+        value = np.asarray(rng.normal(size=shape))
+        calls[f"get {name}"] = Call(lambda x, index=index: get(x, index), (x,), {})
+        calls[f"add {name}"] = Call(lambda x, v, index=index: add_in_place(x, index, v), (x, value), {})
+        unique = np.zeros(x.shape, int)
+        np.add.at(unique, index, 1)
+        if unique.max(initial=0) < 2:  # otherwise the last one wins: see the test of that
+            calls[f"put {name}"] = Call(lambda x, v, index=index: put(x, index, v), (x, value), {})
+            calls[f"put scalar {name}"] = Call(lambda x, v, index=index: put(x, index, v), (x, np.array(0.5)), {})
+            calls[f"put constant {name}"] = Call(lambda x, index=index: put(x, index, 2.0), (x,), {})
+    return calls

@@ -7,7 +7,6 @@ from fastbp._core.program cimport Program
 
 cdef enum:
     MAX_NDIM = 32
-    FLAGS_RAISED = 1
 
 # Run `p` over `shape` (nd, dims), whose first `lead` axes are block axes. operands[k]: borrowed
 # ndarray of the program's dtype that broadcasts to the shape, Python float, or NULL where the
@@ -25,4 +24,3 @@ cdef cnp.ndarray sum_to_shape(cnp.ndarray g, int lead, tuple shape)
 
 cdef bint is_plain(cnp.ndarray a) noexcept          # aligned, native, float32 or float64
 cdef bint is_ours(PyObject *a) noexcept             # one reference, own data, writable, C order
-cdef cnp.ndarray new_array(int nd, const cnp.npy_intp *dims, int typenum)

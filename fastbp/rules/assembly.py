@@ -6,9 +6,10 @@ Primitive rows: concatenate, pad. The rest is composed of them, of reshape and o
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
+from fastbp._core import graph
 from fastbp._core.graph import Variable, values_of
 from fastbp.errors import NoRuleError
-from fastbp.rules.indexing import FULL, getitem_op, take
+from fastbp.rules.indexing import FULL, getitem_op, setitem, take
 from fastbp.rules.structural import as_operand, float_dtype, from_end, lead_of, reshaped
 from fastbp.rules.table import general, implements, refuse
 
@@ -122,6 +123,24 @@ def column_stack(tup):
 def append(arr, values, axis=None):
     """Arguments as in `numpy.append`."""
     return concatenate([arr, values], axis)
+
+
+@implements(np.insert, samples=lambda rng: [
+    ((rng.normal(size=(2, 3)), 1, rng.normal(size=2)), {"axis": 1}),
+    ((rng.normal(size=(2, 3)), [0, 2], rng.normal(size=())), {}),
+    ((rng.normal(size=(2, 3)), slice(1, 3), rng.normal(size=(2, 1))), {"axis": 1}),
+    ((rng.normal(size=0), 0, rng.normal(size=2)), {}), ((rng.normal(size=3), -1, 2), {})])
+def insert(arr, obj, values, axis=None):
+    """Arguments as in `numpy.insert`."""
+    arr, values = as_operand(arr), as_operand(values)
+    if not isinstance(arr, Variable):
+        arr = graph.variable(arr)
+    # NumPy, inserting negative numbers among the numbers of the elements, shows what goes where.
+    old, new = np.arange(arr.size).reshape(arr.shape), -1 - np.arange(values.size)
+    numbers = np.insert(old, values_of(obj), new.reshape(values.shape), axis)
+    source = np.concatenate([np.ravel(arr), np.zeros(1, arr.dtype)])
+    new = numbers < 0
+    return setitem(take(source, np.maximum(numbers, -1)), new, np.ravel(values)[-1 - numbers[new]])
 
 
 @implements(np.block, samples=lambda rng: [
@@ -311,6 +330,19 @@ pad_op = general("pad", _pad, nin=1, saves=(), vjp=(_unpad,),
                  jvp=(lambda t, ans, x, width, constants: pad_op(t, width=width, constants=None),))
 
 
+def _widths(pad_width, nd):
+    """Return the pad_width= argument as a pair of ints for every axis."""
+    if isinstance(pad_width, dict):
+        pairs = [(0, 0)] * nd
+        for axis, width in pad_width.items():
+            pairs[axis] = (width, width) if np.ndim(width) == 0 else width
+        pad_width = pairs
+    pairs = np.asarray(pad_width)
+    if pairs.dtype.kind not in "iu":
+        raise TypeError("`pad_width` must be of integral type.")
+    return tuple(map(tuple, np.broadcast_to(pairs, (nd, 2)).tolist()))
+
+
 @implements(np.pad, samples=lambda rng: [
     ((rng.normal(size=(2, 3)), 1), {}), ((rng.normal(size=(2, 3)),
         ((0, 1), (2, 0))), {"constant_values": (1.0, 2.0)}),
@@ -331,18 +363,14 @@ def pad(array, pad_width, mode="constant", **kwargs):
         raise NoRuleError("numpy.pad: reflect_type='odd' is not supported for Variables")
     if isinstance(kwargs.get("constant_values"), Variable):
         raise NoRuleError("numpy.pad: constant_values= cannot be a Variable")
-    shape = np.pad(array.value, pad_width, mode, **kwargs).shape  # raises where NumPy does
-    if isinstance(pad_width, dict):
-        pad_width = [pad_width.get(k, pad_width.get(k - array.ndim, 0)) for k in range(array.ndim)]
-        pad_width = [(w, w) if np.ndim(w) == 0 else w for w in pad_width]
-    width = tuple([(int(before), int(after)) for before, after in np.broadcast_to(pad_width,
-        (array.ndim, 2))])
-    assert shape == tuple([n + sum(w) for n, w in zip(array.shape, width, strict=True)])
+    np.pad(np.zeros((1,) * array.ndim), 0, mode, **kwargs)  # raises where NumPy does
+    width = _widths(pad_width, array.ndim)
     if mode == "constant":
         constants = kwargs.get("constant_values", 0)
         constants = tuple(map(tuple, np.broadcast_to(constants, (array.ndim, 2)).tolist()))
         return pad_op(array, width=width, constants=constants)
+    result = np.positive(array)
     for axis, around in enumerate(width):
         if around != (0, 0):
-            array = take(array, np.pad(np.arange(array.shape[axis]), around, mode), axis)
-    return array
+            result = take(result, np.pad(np.arange(array.shape[axis]), around, mode), axis)
+    return result

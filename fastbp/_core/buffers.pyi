@@ -1,0 +1,9 @@
+"""New arrays, the large ones from a pool of blocks that sweeps use again and again."""
+
+from typing import Any
+
+from numpy.typing import DTypeLike, NDArray
+
+def cached_bytes() -> int: ...
+def release() -> None: ...
+def empty(shape: int | tuple[int, ...], dtype: DTypeLike = ...) -> NDArray[Any]: ...

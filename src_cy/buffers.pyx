@@ -1,0 +1,215 @@
+"""New arrays, the large ones from a pool of blocks that sweeps use again and again.
+
+A derivative makes large temporaries and drops them. The C library gives such memory back to the
+system at once, and the next array pays for it again, page by page: at 10^5 elements that takes longer
+than the arithmetic. So large arrays of the core get their memory from a small pool, through NumPy's
+own interface for memory handlers (NEP 49): they are ordinary arrays that own their data, and return
+their block when they die, wherever that is.
+"""
+
+import os
+
+from cpython.pycapsule cimport PyCapsule_New
+from cpython.object cimport PyObject
+from libc.stdint cimport uint8_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy, memset, strcpy
+
+cimport numpy as cnp
+
+import numpy as np
+
+cnp.import_array()
+
+cdef extern from "Python.h":
+    void Py_XDECREF(PyObject *o)
+
+cdef extern from "pythread.h":
+    ctypedef void *PyThread_type_lock
+    PyThread_type_lock PyThread_allocate_lock() nogil
+    int PyThread_acquire_lock(PyThread_type_lock lock, int wait) nogil
+    void PyThread_release_lock(PyThread_type_lock lock) nogil
+
+cdef extern from "numpy/arrayobject.h":
+    ctypedef struct PyDataMemAllocator:
+        void *ctx
+        void *(*malloc)(void *ctx, size_t size) noexcept nogil
+        void *(*calloc)(void *ctx, size_t count, size_t size) noexcept nogil
+        void *(*realloc)(void *ctx, void *block, size_t size) noexcept nogil
+        void (*free)(void *ctx, void *block, size_t size) noexcept nogil
+    ctypedef struct PyDataMem_Handler:
+        char name[127]
+        uint8_t version
+        PyDataMemAllocator allocator
+    PyObject *PyDataMem_SetHandler(PyObject *handler)
+
+cdef enum:
+    LARGE = 65536                   # bytes: from here on arrays come from the pool
+    ALIGNMENT = 64
+    SLOTS = 64
+    POOL_BYTES = 67108864           # the pool keeps at most 64 MiB of unused blocks
+
+cdef struct Block:
+    char *start
+    size_t capacity
+
+# What stands in front of a block's first byte.
+cdef struct Header:
+    void *raw
+    size_t capacity
+
+cdef Block _pool[SLOTS]             # unused blocks, the oldest first
+cdef int _count = 0
+cdef size_t _bytes = 0
+# The holder of the lock never waits for the GIL.
+cdef PyThread_type_lock _lock = PyThread_allocate_lock()
+
+
+def _renew_lock():
+    """A forked child may have inherited a lock that a thread of its parent held."""
+    global _lock
+    _lock = PyThread_allocate_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
+
+
+cdef Block _take(int i) noexcept nogil:
+    """Remove a block from the pool; the lock is held."""
+    global _count, _bytes
+    cdef Block block = _pool[i]
+    cdef int k
+    _count -= 1
+    _bytes -= block.capacity
+    for k in range(i, _count):
+        _pool[k] = _pool[k + 1]
+    return block
+
+
+cdef void *_allocate(void *ctx, size_t size) noexcept nogil:
+    cdef char *start = NULL
+    cdef int i, best = -1
+    PyThread_acquire_lock(_lock, 1)
+    for i in range(_count):
+        # A block may be a quarter larger than what it is used for, not more.
+        if size <= _pool[i].capacity <= size + size // 4:
+            if best < 0 or _pool[i].capacity < _pool[best].capacity:
+                best = i
+    if best >= 0:
+        start = _take(best).start
+    PyThread_release_lock(_lock)
+    if start == NULL:
+        start = <char *> malloc(size + 2 * ALIGNMENT)
+        if start == NULL:
+            return NULL
+        start = _aligned(start, size)
+    return start
+
+
+cdef char *_aligned(char *raw, size_t capacity) noexcept nogil:
+    """The usable part of a raw block, behind its header."""
+    cdef char *start = raw + 2 * ALIGNMENT - (<size_t> raw) % ALIGNMENT
+    _header(start).raw = raw
+    _header(start).capacity = capacity
+    return start
+
+
+cdef inline Header *_header(void *start) noexcept nogil:
+    return <Header *> start - 1
+
+
+cdef void _free(void *ctx, void *start, size_t size) noexcept nogil:
+    global _count, _bytes
+    cdef size_t capacity
+    cdef Block oldest
+    if start == NULL:
+        return
+    capacity = _header(start).capacity
+    if capacity < LARGE or capacity > POOL_BYTES:
+        free(_header(start).raw)
+        return
+    PyThread_acquire_lock(_lock, 1)
+    while _count == SLOTS or _bytes + capacity > POOL_BYTES:
+        oldest = _take(0)
+        free(_header(oldest.start).raw)
+    _pool[_count].start = <char *> start
+    _pool[_count].capacity = capacity
+    _count += 1
+    _bytes += capacity
+    PyThread_release_lock(_lock)
+
+
+cdef void *_allocate_zeros(void *ctx, size_t count, size_t size) noexcept nogil:
+    cdef void *start
+    if size and count > (<size_t> -1) // size - 4 * ALIGNMENT:
+        return NULL
+    start = _allocate(ctx, count * size)
+    if start != NULL:
+        memset(start, 0, count * size)
+    return start
+
+
+cdef void *_reallocate(void *ctx, void *start, size_t size) noexcept nogil:
+    cdef void *moved = _allocate(ctx, size)
+    if moved != NULL and start != NULL:
+        memcpy(moved, start, min(_header(start).capacity, size))
+        _free(ctx, start, 0)
+    return moved
+
+
+cdef PyDataMem_Handler _handler
+strcpy(_handler.name, b"fastbp_pool")
+_handler.version = 1
+_handler.allocator.ctx = NULL
+_handler.allocator.malloc = _allocate
+_handler.allocator.calloc = _allocate_zeros
+_handler.allocator.realloc = _reallocate
+_handler.allocator.free = _free
+cdef object _capsule = PyCapsule_New(&_handler, "mem_handler", NULL)
+
+
+cdef cnp.ndarray new_array(int nd, const cnp.npy_intp *dims, int typenum):
+    cdef cnp.npy_intp size = 8 if typenum == cnp.NPY_DOUBLE else 4
+    cdef PyObject *before
+    cdef int k
+    for k in range(nd):
+        size *= dims[k]
+    if size < LARGE:
+        return cnp.PyArray_EMPTY(nd, <cnp.npy_intp *> dims, typenum, 0)
+    before = PyDataMem_SetHandler(<PyObject *> _capsule)
+    if before == NULL:
+        raise MemoryError
+    try:
+        return cnp.PyArray_EMPTY(nd, <cnp.npy_intp *> dims, typenum, 0)
+    finally:
+        Py_XDECREF(PyDataMem_SetHandler(before))
+        Py_XDECREF(before)
+
+
+def empty(shape, dtype=np.float64):
+    """Return a new array as the core makes them; for tests and measurements."""
+    cdef cnp.npy_intp dims[32]
+    cdef int k
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    dtype = np.dtype(dtype)
+    if len(shape) > 32 or dtype.char not in "fd" or any(n < 0 for n in shape):
+        raise ValueError(f"empty: shape {shape} and dtype {dtype} are not supported")
+    for k in range(len(shape)):
+        dims[k] = shape[k]
+    return new_array(len(shape), dims, dtype.num)
+
+
+def cached_bytes():
+    """Return the size of the unused blocks that the pool keeps, in bytes; at most 64 MiB."""
+    return _bytes
+
+
+def release():
+    """Give the unused blocks of the pool back to the system."""
+    cdef Block block
+    PyThread_acquire_lock(_lock, 1)
+    while _count:
+        block = _take(_count - 1)
+        free(_header(block.start).raw)
+    PyThread_release_lock(_lock)
