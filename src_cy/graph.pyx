@@ -103,9 +103,8 @@ def implementation_of(function):
 cdef class Spec:
     """Shape and dtype of an operand whose value a rule does not read."""
 
-    def __init__(self, shape, typenum):
-        self.shape = tuple(shape)
-        self.typenum = typenum
+    def __init__(self, *args):
+        raise TypeError("a Spec is made by the engine")
 
     @property
     def ndim(self):
@@ -237,6 +236,17 @@ cdef class Op:
 
     def __reduce__(self):
         raise TypeError("operations cannot be pickled")
+
+
+cdef Spec new_spec(tuple shape, int typenum):
+    cdef Spec spec = Spec.__new__(Spec)
+    spec.shape = shape
+    spec.typenum = typenum
+    return spec
+
+
+cdef Spec spec_of(cnp.ndarray value):
+    return new_spec((<object> value).shape, cnp.PyArray_TYPE(value))
 
 
 # ---- nodes -------------------------------------------------------------------------------------
@@ -486,7 +496,10 @@ def _dtype_name(x):
 
 cdef cnp.ndarray _float_array(Op op, object out):
     """The result of an operation as a plain array; it stays a view where it is one."""
-    cdef cnp.ndarray array = np.asarray(out)
+    cdef cnp.ndarray array
+    if cnp.PyArray_CheckExact(out) and is_plain(out):
+        return out
+    array = np.asarray(out)
     if not is_plain(array):
         if not _is_float(array.dtype):
             raise DTypeError(f"{op.name}: the result has dtype {array.dtype}; "
@@ -507,6 +520,8 @@ cdef object record(Op op, tuple operands, dict static):
         raise TypeError(f"{op.name} takes {op.nin} operands, not {len(operands)}")
     if op.kind == MATMUL and _plain_pair(operands[0], operands[1]):
         return _record_matmul(op, operands[0], operands[1])
+    if op.nin == 1 and type(operands[0]) is Variable:
+        return _record_unary(op, operands[0], static)
     for k in range(len(operands)):
         x = operands[k]
         if type(x) is Variable:
@@ -525,7 +540,8 @@ cdef object record(Op op, tuple operands, dict static):
     for k in range(len(values)):
         value = values[k]
         if not op.saves >> <unsigned int> min(k, 29) & 1:
-            value = Spec((<object> value).shape, cnp.PyArray_TYPE(value))
+            # The shape and dtype of a Variable are its node's.
+            value = None if parents[k] is not None else spec_of(value)
         saved.append(value)
     node = new_node(op, out, (<object> out).shape)
     node.parents = tuple(parents)
@@ -537,6 +553,20 @@ cdef object record(Op op, tuple operands, dict static):
     for parent in parents:
         collectable = collectable or (parent is not None and (<Node> parent).collectable)
     hide_from_gc(node, collectable)
+    return make_variable(out, node)
+
+
+cdef Variable _record_unary(Op op, Variable x, dict static):
+    """`record` for one operand."""
+    cdef cnp.ndarray out = _float_array(op, op.forward(x.value, **static))
+    cdef Node node = new_node(op, out, (<object> out).shape)
+    node.a = x.node
+    node.static = static
+    if op.saves & 1:
+        node.saved_a = x.value
+    if op.saves & SAVES_ANS:
+        node.ans = out
+    hide_from_gc(node, op.opaque or x.node.collectable)
     return make_variable(out, node)
 
 
@@ -567,8 +597,10 @@ cdef Variable _record_matmul(Op op, object x, object y):
     cdef Node node = new_node(op, out, (<object> out).shape)
     cdef bint collectable = False
     # Each cotangent reads the other operand.
-    node.saved_a = a if y_moves else Spec((<object> a).shape, cnp.PyArray_TYPE(a))
-    node.saved_b = b if x_moves else Spec((<object> b).shape, cnp.PyArray_TYPE(b))
+    if y_moves:
+        node.saved_a = a
+    if x_moves:
+        node.saved_b = b
     node.static = NO_STATIC
     if x_moves:
         node.a = (<Variable> x).node

@@ -19,7 +19,7 @@ cimport numpy as cnp
 from fastbp._core.buffers cimport new_array
 from fastbp._core.elementwise cimport is_ours, is_plain, run_program, sum_to_shape
 from fastbp._core.graph cimport (
-    ELEMENTWISE, MATMUL, Node, Op, Spec, Variable, hook, make_variable, parent_count, parent_of,
+    ELEMENTWISE, MATMUL, Node, Op, Variable, hook, make_variable, new_spec, parent_count, parent_of,
     saved_of,
 )
 from fastbp._core.matmul cimport c_matmul_vjp_a, c_matmul_vjp_b
@@ -40,16 +40,17 @@ cdef object _operand(Node node, Py_ssize_t k, bint recorded):
     """Operand k as a rule reads it: its value, a Variable when recording, or its Spec."""
     cdef object value = saved_of(node, k)
     cdef Node parent
-    if recorded and value is not None and type(value) is not Spec:
-        parent = parent_of(node, k)
-        if parent is not None:
-            return make_variable(value, parent)
+    parent = parent_of(node, k)
+    if value is None:
+        return None if parent is None else new_spec(parent.shape, parent.typenum)
+    if recorded and parent is not None:
+        return make_variable(value, parent)
     return value
 
 
 cdef object _answer(Node node, bint recorded):
     if node.ans is None:
-        return Spec(node.shape, node.typenum)
+        return new_spec(node.shape, node.typenum)
     return make_variable(node.ans, node) if recorded else node.ans
 
 

@@ -149,6 +149,23 @@ def test_the_namespace_mirrors_numpy(name, rng):
             assert_close(values(call.on(function, [bp.variable(x) for x in call.arrays])), expected)
 
 
+@pytest.mark.parametrize("name", [name for name in SAMPLES if hasattr(np.ndarray, name)])
+def test_methods_are_those_of_arrays(name):
+    """A method of ndarray does the same on a Variable, and is recorded."""
+    for call in calls_of(name):
+        args, kwargs = call.treedef.unflatten(call.leaves)
+        if not args or type(args[0]) is not np.ndarray or args[0].dtype != np.float64:
+            continue  # as in ``choose(indices, arrays)``
+        try:
+            expected = getattr(args[0], name)(*args[1:], **kwargs)
+        except TypeError:
+            continue  # an argument that only the function has
+        x = bp.variable(args[0])
+        found = getattr(x, name)(*args[1:], **kwargs)
+        assert_close(values(found), expected)
+        assert bp.gradients(found, x, np.ones(found.shape), unconnected="raise").shape == x.shape
+
+
 @pytest.mark.parametrize("name", [name for name in SAMPLES if "out" in inspect.signature(FUNCTIONS[name]).parameters])
 def test_out_is_refused_by_name(name):
     call = calls_of(name)[0]
@@ -295,7 +312,8 @@ def test_blocks_differentiate_again(call):
     def f(*xs):
         return [np.sum(np.sin(y)) for y in tree.flatten(call(*xs))[0]]
 
-    found = [bp.jacobian(bp.jacobian(f, mode=inner), mode=outer)(*arrays)
+    argnums = tuple(range(len(arrays)))
+    found = [bp.jacobian(bp.jacobian(f, argnums, mode=inner), argnums, mode=outer)(*arrays)
              for inner in ("reverse", "forward") for outer in ("reverse", "forward")]
     for other in found[1:]:
         assert_close(other, found[0], ulps=1024)

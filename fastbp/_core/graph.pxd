@@ -63,6 +63,7 @@ cdef class Spec:
 cdef Py_ssize_t parent_count(Node node) noexcept
 cdef Node parent_of(Node node, Py_ssize_t i)
 cdef object saved_of(Node node, Py_ssize_t i)
+cdef Spec new_spec(tuple shape, int typenum)
 cdef long long next_id() noexcept
 cdef Variable make_variable(cnp.ndarray value, Node node)
 cdef object hook(str name)
