@@ -1,10 +1,10 @@
 """New arrays, the large ones from a pool of blocks that sweeps use again and again.
 
 A derivative makes large temporaries and drops them. The C library gives such memory back to the
-system at once, and the next array pays for it again, page by page: at 10^5 elements that takes longer
-than the arithmetic. So large arrays of the core get their memory from a small pool, through NumPy's
-own interface for memory handlers (NEP 49): they are ordinary arrays that own their data, and return
-their block when they die, wherever that is.
+system at once, and the next array pays for it again, page by page: at 10^5 elements that takes
+longer than the arithmetic. So large arrays of the core get their memory from a small pool, through
+NumPy's own interface for memory handlers (NEP 49): they are ordinary arrays that own their data,
+and return their block when they die, wherever that is.
 """
 
 import os

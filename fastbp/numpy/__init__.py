@@ -19,7 +19,16 @@ from fastbp._core.graph import implementation_of as _implementation_of
 from fastbp.numpy import linalg
 from fastbp.rules.table import FUNCTIONS as _FUNCTIONS
 
-_names = {name: f for name, f in _FUNCTIONS.items() if "." not in name}
+_ACTIVATIONS = (
+    "log_sigmoid",
+    "log_softmax",
+    "logsumexp",
+    "relu",
+    "sigmoid",
+    "softmax",
+    "softplus",
+)
+_names = {n: f for n, f in _FUNCTIONS.items() if hasattr(_np, n) or n in _ACTIVATIONS}
 # NumPy's other names for the same ufunc: abs, acos, mod, pow ...
 for _name, _ufunc in vars(_np).items():
     if isinstance(_ufunc, _np.ufunc) and _implementation_of(_ufunc) is not None:

@@ -83,7 +83,7 @@ def _log_sum(x, axis):
 def _logsumexp(x, axis, keepdims):
     shift, rest = _log_sum(x, axis)
     out = shift + rest
-    return out if keepdims else np.squeeze(out, axis)
+    return out if keepdims else np.squeeze(out, axis)[()]
 
 
 def _weights(ans, x, axis):
