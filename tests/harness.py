@@ -1,4 +1,4 @@
-"""What the tests over the table of operations share: sampled operands, memory layouts, calls as functions of arrays."""
+"""What the tests over the table share: operands, memory layouts, calls as functions of arrays."""
 
 import functools
 
@@ -24,7 +24,11 @@ def laid_out(x, layout):
         return np.array(x, order="F")
     if layout == "strided":
         room = np.full([2 * n + 1 for n in x.shape] or [3], np.nan, x.dtype)
-        view = room[tuple(slice(2 * n - 1, None, -2) if n else slice(0, 0) for n in x.shape)] if x.ndim else room[1, ...]
+        view = (
+            room[tuple(slice(2 * n - 1, None, -2) if n else slice(0, 0) for n in x.shape)]
+            if x.ndim
+            else room[1, ...]
+        )
         view[...] = x
         return view
     copy = np.array(x, order="C")
@@ -36,7 +40,9 @@ def operands_of(op, shapes, rng, dtype=np.float64):
     """Sample operands of an elementwise operation from its domain."""
     domain = op.info["domain"]
     pairs = domain if isinstance(domain[0], tuple) else (domain,) * op.nin
-    return [rng.uniform(*pair, shape).astype(dtype) for pair, shape in zip(pairs, shapes, strict=True)]
+    return [
+        rng.uniform(*pair, shape).astype(dtype) for pair, shape in zip(pairs, shapes, strict=True)
+    ]
 
 
 class Call:
@@ -54,7 +60,9 @@ class Call:
         self.function = function
         self.symmetric = symmetric
         self.leaves, self.treedef = tree.flatten((args, kwargs))
-        self.moving = [k for k, x in enumerate(self.leaves) if type(x) is np.ndarray and x.dtype == np.float64]
+        self.moving = [
+            k for k, x in enumerate(self.leaves) if type(x) is np.ndarray and x.dtype == np.float64
+        ]
         self.arrays = [self.leaves[k] for k in self.moving]
 
     def arguments(self, arrays):
@@ -105,19 +113,26 @@ def calls_of(name):
     """Return the sampled calls of a function in the table, through NumPy where it is NumPy's."""
     function = numpy_function(name)
     if not isinstance(function, np.ufunc) and not hasattr(function, "_implementation"):
-        function = FUNCTIONS[name]  # NumPy does not hand it Variables (``numpy.array``), or does not have it
+        function = FUNCTIONS[
+            name
+        ]  # NumPy does not hand it Variables (``numpy.array``), or does not have it
     symmetric = getattr(FUNCTIONS[name], "symmetric", False)
-    return [Call(function, args, kwargs, symmetric) for args, kwargs in SAMPLES[name](np.random.default_rng(0))]
+    return [
+        Call(function, args, kwargs, symmetric)
+        for args, kwargs in SAMPLES[name](np.random.default_rng(0))
+    ]
 
 
 def directions(structure, seed=1):
     """Return random numbers in the shapes and dtypes of a structure's arrays."""
     rng = np.random.default_rng(seed)
-    return tree.map(lambda x: rng.standard_normal(np.shape(x)).astype(np.asarray(x).dtype), structure)
+    return tree.map(
+        lambda x: rng.standard_normal(np.shape(x)).astype(np.asarray(x).dtype), structure
+    )
 
 
 def assert_close(found, expected, ulps=16):
-    """Compare two structures: shapes and dtypes exactly, values to rounding of the largest element."""
+    """Compare structures: shapes and dtypes exactly, values to rounding of the largest element."""
     found, expected = tree.flatten(found)[0], tree.flatten(expected)[0]
     assert len(found) == len(expected)
     for a, b in zip(found, expected, strict=True):
@@ -199,11 +214,17 @@ def indexing_calls():
         shape = x[index].shape
         value = np.asarray(rng.normal(size=shape))
         calls[f"get {name}"] = Call(lambda x, index=index: get(x, index), (x,), {})
-        calls[f"add {name}"] = Call(lambda x, v, index=index: add_in_place(x, index, v), (x, value), {})
+        calls[f"add {name}"] = Call(
+            lambda x, v, index=index: add_in_place(x, index, v), (x, value), {}
+        )
         unique = np.zeros(x.shape, int)
         np.add.at(unique, index, 1)
         if unique.max(initial=0) < 2:  # otherwise the last one wins: see the test of that
             calls[f"put {name}"] = Call(lambda x, v, index=index: put(x, index, v), (x, value), {})
-            calls[f"put scalar {name}"] = Call(lambda x, v, index=index: put(x, index, v), (x, np.array(0.5)), {})
-            calls[f"put constant {name}"] = Call(lambda x, index=index: put(x, index, 2.0), (x,), {})
+            calls[f"put scalar {name}"] = Call(
+                lambda x, v, index=index: put(x, index, v), (x, np.array(0.5)), {}
+            )
+            calls[f"put constant {name}"] = Call(
+                lambda x, index=index: put(x, index, 2.0), (x,), {}
+            )
     return calls

@@ -1,6 +1,7 @@
-"""Every elementwise operation once more, in mpmath: independent of NumPy and of the formulas in the table."""
+"""Every elementwise operation once more, in mpmath: independent of NumPy and of the table."""
 
 import mpmath as mp
+
 
 def _remainder(x, y):
     return x - y * mp.floor(x / y)
@@ -114,6 +115,7 @@ ORACLE = {
 
 def partial(name, position, *operands):
     """Return a partial derivative, correct to far more than double precision."""
+
     def along(t):
         moved = list(map(mp.mpf, operands))
         moved[position] = t

@@ -1,4 +1,4 @@
-"""Elementwise programs and the layouts they run over, without the rules on top; and floating-point warnings."""
+"""Elementwise programs, the layouts they run over, and floating-point warnings."""
 
 import itertools
 import os
@@ -23,7 +23,9 @@ def program(expression, nin, dtype=np.float64):
     """Compile an expression, or several, of `nin` inputs."""
     trace = Trace()
     out = expression(*[trace.input() for _ in range(nin)])
-    return compile_program(trace, [trace.lift(x) for x in (out if isinstance(out, tuple) else (out,))], TYPENUM[dtype])
+    return compile_program(
+        trace, [trace.lift(x) for x in (out if isinstance(out, tuple) else (out,))], TYPENUM[dtype]
+    )
 
 
 # ---- traces and programs
@@ -38,7 +40,10 @@ EXPRESSIONS = {
     "several outputs": (lambda x, y: (x + y, x - y, x * y), 2),
     "one output twice": (lambda x: (np.sin(x), np.sin(x), x, x), 1),
     "a long chain": (lambda x: np.sin(np.cos(np.tanh(np.exp(-x * x) + x) * x) - x), 1),
-    "many temporaries": (lambda x, y: (x + y) * (x - y) + (x * x + y) * (y * y - x) - (x + 1) * (y + 1), 2),
+    "many temporaries": (
+        lambda x, y: (x + y) * (x - y) + (x * x + y) * (y * y - x) - (x + 1) * (y + 1),
+        2,
+    ),
     "where": (lambda x, y: np.where(x > y, x * x, y - 1.0), 2),
     "where of a constant": (lambda x: np.where(x > 0.0, 0.5, -x), 1),
     "masks": (lambda x, y: ((x > 0.0) & (y <= 0.5)) | (x == y), 2),
@@ -63,7 +68,9 @@ def test_a_program_computes_its_expression(name, dtype, rng):
         assert len(found) == len(expected)
         for a, b in zip(found, expected, strict=True):
             assert a.dtype == dtype
-            np.testing.assert_allclose(a, np.broadcast_to(b, n), rtol=16 * EPS[a.dtype], atol=8 * EPS[a.dtype])
+            np.testing.assert_allclose(
+                a, np.broadcast_to(b, n), rtol=16 * EPS[a.dtype], atol=8 * EPS[a.dtype]
+            )
 
 
 def test_equal_parts_are_computed_once():
@@ -86,14 +93,20 @@ def test_a_trace_knows_what_its_values_depend_on():
 
 def test_an_expression_cannot_branch_or_reduce():
     x = Trace().input()
-    for bad in (lambda: bool(x > 0.0), lambda: np.sum(x), lambda: np.add.reduce(x), lambda: np.exp(x, where=True),
-                lambda: np.where(x)):
+    for bad in (
+        lambda: bool(x > 0.0),
+        lambda: np.sum(x),
+        lambda: np.add.reduce(x),
+        lambda: np.exp(x, where=True),
+        lambda: np.where(x),
+    ):
         with pytest.raises(TypeError):
             bad()
 
 
 def test_a_program_that_does_not_fit_is_refused_not_truncated():
     """Too many values are alive at once: the caller falls back to NumPy."""
+
     def wide(x):
         parts = [np.sin(x * k) for k in range(1, 60)]
         total = parts[0]
@@ -177,7 +190,9 @@ def test_operands_of_any_layout(dtype):
         others = [o for o, z in ((y, xv), (x, yv)) if type(z) is bp.Variable]
         for bar, z, other in zip(bars, inputs, others, strict=True):
             reference = elementwise.sum_to(np.asarray(g * other, dtype), z.shape)
-            np.testing.assert_allclose(bar, reference, rtol=64 * EPS[bar.dtype], err_msg=f"{a}, {b}")
+            np.testing.assert_allclose(
+                bar, reference, rtol=64 * EPS[bar.dtype], err_msg=f"{a}, {b}"
+            )
 
 
 @pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 3), (2, 0, 3), (1, 0)])
@@ -226,12 +241,16 @@ def test_too_many_axes_are_refused():
 
 
 def test_shapes_that_do_not_broadcast_are_named():
-    with pytest.raises(bp.errors.ShapeError, match=r"add: shapes \(2, 3\), \(2,\) do not broadcast"):
+    with pytest.raises(
+        bp.errors.ShapeError, match=r"add: shapes \(2, 3\), \(2,\) do not broadcast"
+    ):
         bp.variable(np.ones((2, 3))) + np.ones(2)
 
 
 @pytest.mark.parametrize("lead", [(), (3,)])
-@pytest.mark.parametrize("shape", [(), (1,), (4,), (1, 4), (2, 1), (2, 4), (5, 2, 4), (5, 1, 1), (1, 1, 1)])
+@pytest.mark.parametrize(
+    "shape", [(), (1,), (4,), (1, 4), (2, 1), (2, 4), (5, 2, 4), (5, 1, 1), (1, 1, 1)]
+)
 @pytest.mark.parametrize("layout", ["C", "F", "step"])
 def test_sum_to(lead, shape, layout, rng):
     full = (5, 2, 4)
@@ -306,7 +325,13 @@ def test_the_activations_do_not_overflow():
     """Their kernels are written to be silent where the result is right."""
     x = bp.variable(np.array([-1e4, -800.0, 0.0, 800.0, 1e4]))
     with np.errstate(all="raise", under="ignore"):
-        for f in (bp.numpy.sigmoid, bp.numpy.softplus, bp.numpy.log_sigmoid, bp.numpy.relu, np.tanh):
+        for f in (
+            bp.numpy.sigmoid,
+            bp.numpy.softplus,
+            bp.numpy.log_sigmoid,
+            bp.numpy.relu,
+            np.tanh,
+        ):
             assert np.all(np.isfinite(bp.gradients(f(x), x, np.ones(5))))
 
 
@@ -344,6 +369,11 @@ assert np.all(bp.gradients(w, v, np.ones(3)) == 51 * 52 / 2)
 
 
 def test_without_loops_everything_works_by_ufuncs():
-    result = subprocess.run([sys.executable, "-W", "error", "-c", WITHOUT_LOOPS], capture_output=True, text=True,
-                            env={**os.environ, "FASTBP_NO_LOOPS": "1"}, timeout=120)
+    result = subprocess.run(
+        [sys.executable, "-W", "error", "-c", WITHOUT_LOOPS],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "FASTBP_NO_LOOPS": "1"},
+        timeout=120,
+    )
     assert result.returncode == 0, result.stderr

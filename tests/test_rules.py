@@ -1,4 +1,4 @@
-"""The harness over the table of operations: every row and function, in every dtype, memory layout and mode."""
+"""The harness over the table of operations: every row, in every dtype, layout and mode."""
 
 import functools
 import inspect
@@ -33,11 +33,29 @@ from .harness import (
 
 SHAPES = {
     1: [((),), ((3,),), ((2, 3),), ((0,),), ((2, 0, 3),)],
-    2: [((), ()), ((2, 3), (2, 3)), ((2, 3), (3,)), ((2, 1), (1, 3)), ((), (2, 3)), ((3,), ()), ((0,), (1,)),
-        ((2, 0, 3), (3,))],
-    3: [((), (), ()), ((2, 3), (2, 3), (2, 3)), ((2, 3), (3,), (2, 1)), ((), (3,), ()), ((2, 0, 3), (3,), ())],
+    2: [
+        ((), ()),
+        ((2, 3), (2, 3)),
+        ((2, 3), (3,)),
+        ((2, 1), (1, 3)),
+        ((), (2, 3)),
+        ((3,), ()),
+        ((0,), (1,)),
+        ((2, 0, 3), (3,)),
+    ],
+    3: [
+        ((), (), ()),
+        ((2, 3), (2, 3), (2, 3)),
+        ((2, 3), (3,), (2, 1)),
+        ((), (3,), ()),
+        ((2, 0, 3), (3,), ()),
+    ],
 }
-CALLS = [pytest.param(call, id=f"{name}-{k}") for name in SAMPLES for k, call in enumerate(calls_of(name))]
+CALLS = [
+    pytest.param(call, id=f"{name}-{k}")
+    for name in SAMPLES
+    for k, call in enumerate(calls_of(name))
+]
 CALLS += [pytest.param(call, id=name) for name, call in indexing_calls().items()]
 by_dtype = pytest.mark.parametrize("dtype", DTYPES, ids=lambda d: d.__name__)
 by_call = pytest.mark.parametrize("call", CALLS)
@@ -145,7 +163,11 @@ def test_the_namespace_mirrors_numpy(name, rng):
             expected = call.on(own or call.function, call.arrays)
             found = call.on(function, call.arrays)
             assert tree.map(type, found) == tree.map(type, expected)
-            assert_close(found, expected, ulps=0 if own and own is not getattr(scipy.special, name, None) else 16)
+            assert_close(
+                found,
+                expected,
+                ulps=0 if own and own is not getattr(scipy.special, name, None) else 16,
+            )
             assert_close(values(call.on(function, [bp.variable(x) for x in call.arrays])), expected)
 
 
@@ -166,7 +188,9 @@ def test_methods_are_those_of_arrays(name):
         assert bp.gradients(found, x, np.ones(found.shape), unconnected="raise").shape == x.shape
 
 
-@pytest.mark.parametrize("name", [name for name in SAMPLES if "out" in inspect.signature(FUNCTIONS[name]).parameters])
+@pytest.mark.parametrize(
+    "name", [name for name in SAMPLES if "out" in inspect.signature(FUNCTIONS[name]).parameters]
+)
 def test_out_is_refused_by_name(name):
     call = calls_of(name)[0]
     args, kwargs = call.arguments([bp.variable(x) for x in call.arrays])
@@ -184,8 +208,10 @@ def test_partials_are_those_of_an_independent_implementation(op, rng):
     """Reverse and forward against mpmath, to a few roundings."""
     xs = operands_of(op, ((6,),) * op.nin, rng)
     y, pullback = bp.vjp(op, *xs)
-    expected = [[float(oracle.partial(op.name, k, *map(float, point))) for point in zip(*xs, strict=True)]
-                for k in range(op.nin)]
+    expected = [
+        [float(oracle.partial(op.name, k, *map(float, point))) for point in zip(*xs, strict=True)]
+        for k in range(op.nin)
+    ]
     values = [float(oracle.value(op.name, *map(float, point))) for point in zip(*xs, strict=True)]
     np.testing.assert_allclose(y, values, rtol=1e-14, atol=1e-15)
     np.testing.assert_allclose(pullback(np.ones(6)), expected, rtol=1e-14, atol=1e-15)
@@ -225,7 +251,7 @@ def same_in_every_layout(f, arrays):
 
 
 def vjp_and_jvp(f, arrays, layout):
-    """Apply both derivatives, everything that goes in being laid out alike; it must come out untouched."""
+    """Apply both derivatives to arrays laid out alike; these must come out untouched."""
     xs = [laid_out(x, layout) for x in arrays]
     y, pullback = bp.vjp(f, *xs)
     g, t = (tree.map(functools.partial(laid_out, layout=layout), directions(d)) for d in (y, xs))
@@ -255,16 +281,37 @@ def one_at_a_time(f, arrays):
     together = pullback(g)
     total = 0.0
     for k in range(len(arrays)):
+
         def alone(x, k=k):
-            return f(*arrays[:k], x, *arrays[k + 1:])
+            return f(*arrays[:k], x, *arrays[k + 1 :])
 
         if getattr(f, "function", None) is np.full_like and k == 1:
             continue  # NumPy asks the first argument only
         assert_close(bp.vjp(alone, arrays[k])[1](g)[0], together[k])
         t = bp.jvp(alone, (arrays[k],), (tangents[k],))[1]
-        total += sum(np.vdot(a, b) for a, b in zip(tree.flatten(g)[0], tree.flatten(t)[0], strict=True))
+        total += sum(
+            np.vdot(a, b) for a, b in zip(tree.flatten(g)[0], tree.flatten(t)[0], strict=True)
+        )
     expected = sum(np.vdot(a, b) for a, b in zip(together, tangents, strict=True))
     np.testing.assert_allclose(total, expected, rtol=1e-11, atol=1e-11)
+
+
+@by_dtype
+@by_op
+def test_long_arrays_are_computed_block_by_block(op, dtype, rng):
+    """What repeats a short array has its derivatives, repeated: beyond the block size, too."""
+    short = operands_of(op, ((7,),) * op.nin, rng, dtype)
+    long = [np.tile(x, (5, 300)) for x in short]
+    g, ts = directions(short[0]), directions(short)
+    y, pullback = bp.vjp(op, *long)
+    y_short, pullback_short = bp.vjp(op, *short)
+    expected = y_short, pullback_short(g), bp.jvp(op, short, ts)[1]
+    found = (
+        y,
+        pullback(np.tile(g, (5, 300))),
+        bp.jvp(op, long, [np.tile(t, (5, 300)) for t in ts])[1],
+    )
+    assert_close(found, tree.map(lambda x: np.tile(x, (5, 300)), expected), ulps=64)
 
 
 # ---- blocks of many (co)tangents
@@ -291,12 +338,28 @@ def jacobians_agree(f, arrays):
     leaves, treedef = tree.flatten(y)
     rows = []
     for k, leaf in enumerate(leaves):
-        units = np.eye(np.size(leaf), dtype=np.asarray(leaf).dtype).reshape((np.size(leaf), *np.shape(leaf)))
-        found = [pullback(treedef.unflatten([*map(np.zeros_like, leaves[:k]), unit, *map(np.zeros_like, leaves[k + 1:])]))
-                 for unit in units]
-        columns = zip(*found, strict=True) if found else [[np.zeros((0, *x.shape), x.dtype)] for x in arrays]
-        rows.append(tuple(np.reshape(np.stack(c) if found else c, np.shape(leaf) + x.shape)
-                          for c, x in zip(columns, arrays, strict=True)))
+        units = np.eye(np.size(leaf), dtype=np.asarray(leaf).dtype).reshape(
+            (np.size(leaf), *np.shape(leaf))
+        )
+        found = [
+            pullback(
+                treedef.unflatten(
+                    [*map(np.zeros_like, leaves[:k]), unit, *map(np.zeros_like, leaves[k + 1 :])]
+                )
+            )
+            for unit in units
+        ]
+        columns = (
+            zip(*found, strict=True)
+            if found
+            else [[np.zeros((0, *x.shape), x.dtype)] for x in arrays]
+        )
+        rows.append(
+            tuple(
+                np.reshape(np.stack(c) if found else c, np.shape(leaf) + x.shape)
+                for c, x in zip(columns, arrays, strict=True)
+            )
+        )
     assert_close(treedef.unflatten(rows), by_rows, ulps=64)
 
 
@@ -313,7 +376,10 @@ def test_blocks_differentiate_again(call):
         return [np.sum(np.sin(y)) for y in tree.flatten(call(*xs))[0]]
 
     argnums = tuple(range(len(arrays)))
-    found = [bp.jacobian(bp.jacobian(f, argnums, mode=inner), argnums, mode=outer)(*arrays)
-             for inner in ("reverse", "forward") for outer in ("reverse", "forward")]
+    found = [
+        bp.jacobian(bp.jacobian(f, argnums, mode=inner), argnums, mode=outer)(*arrays)
+        for inner in ("reverse", "forward")
+        for outer in ("reverse", "forward")
+    ]
     for other in found[1:]:
         assert_close(other, found[0], ulps=1024)

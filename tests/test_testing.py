@@ -23,8 +23,11 @@ def rejected(f, args, match, **options):
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("factor", [1.001, 0.999, -1.0, 0.0, 2.0, np.nan])
 def test_rejects_a_vjp_that_is_off_by_a_factor(factor, seed, rng):
-    wrong = bp.custom_rule(np.sin, vjp=lambda g, ans, x: g * np.cos(x) * factor,
-                           jvp=lambda ts, ans, x: ts[0] * np.cos(x))
+    wrong = bp.custom_rule(
+        np.sin,
+        vjp=lambda g, ans, x: g * np.cos(x) * factor,
+        jvp=lambda ts, ans, x: ts[0] * np.cos(x),
+    )
     x = rng.normal(size=(3, 4))
     rejected(wrong, x, "mode rev", seed=seed)
     rejected(wrong, x, "mode rev", modes=("rev",), seed=seed)
@@ -34,8 +37,11 @@ def test_rejects_a_vjp_that_is_off_by_a_factor(factor, seed, rng):
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("factor", [1.001, 0.999, -1.0, 0.0, 2.0, np.nan])
 def test_rejects_a_jvp_that_is_off_by_a_factor(factor, seed, rng):
-    wrong = bp.custom_rule(np.sin, vjp=lambda g, ans, x: g * np.cos(x),
-                           jvp=lambda ts, ans, x: ts[0] * np.cos(x) * factor)
+    wrong = bp.custom_rule(
+        np.sin,
+        vjp=lambda g, ans, x: g * np.cos(x),
+        jvp=lambda ts, ans, x: ts[0] * np.cos(x) * factor,
+    )
     x = rng.normal(size=(3, 4))
     rejected(wrong, x, "mode fwd", seed=seed)
     rejected(wrong, x, "mode fwd", modes=("fwd",), seed=seed)
@@ -45,29 +51,43 @@ def test_rejects_a_jvp_that_is_off_by_a_factor(factor, seed, rng):
 @pytest.mark.parametrize("modes", [("fwd", "rev"), ("fwd",), ("rev",)])
 def test_rejects_two_rules_that_are_wrong_in_the_same_way(modes, rng):
     """Each the transpose of the other, neither the derivative of the function."""
-    wrong = bp.custom_rule(np.sin, vjp=lambda g, ans, x: g * 1.001 * np.cos(x),
-                           jvp=lambda ts, ans, x: ts[0] * 1.001 * np.cos(x))
+    wrong = bp.custom_rule(
+        np.sin,
+        vjp=lambda g, ans, x: g * 1.001 * np.cos(x),
+        jvp=lambda ts, ans, x: ts[0] * 1.001 * np.cos(x),
+    )
     rejected(wrong, rng.normal(size=5), "differences", modes=modes)
 
 
 def test_rejects_rules_that_are_not_transposes_within_the_tolerance_of_differences(rng):
-    wrong = bp.custom_rule(np.sin, vjp=lambda g, ans, x: g * np.cos(x) * (1 + 1e-9),
-                           jvp=lambda ts, ans, x: ts[0] * np.cos(x))
+    wrong = bp.custom_rule(
+        np.sin,
+        vjp=lambda g, ans, x: g * np.cos(x) * (1 + 1e-9),
+        jvp=lambda ts, ans, x: ts[0] * np.cos(x),
+    )
     rejected(wrong, rng.normal(size=5), "fwd against rev")
 
 
 def test_rejects_a_transposed_rule(rng):
     square = rng.normal(size=(4, 4))
-    wrong = bp.custom_rule(lambda x: square @ x, vjp=lambda g, ans, x: square @ g,
-                           jvp=lambda ts, ans, x: square @ ts[0])
+    wrong = bp.custom_rule(
+        lambda x: square @ x,
+        vjp=lambda g, ans, x: square @ g,
+        jvp=lambda ts, ans, x: square @ ts[0],
+    )
     rejected(wrong, rng.normal(size=(4, 4)), "mode rev")
-    wrong = bp.custom_rule(lambda x: x @ square, vjp=lambda g, ans, x: g @ square.T,
-                           jvp=lambda ts, ans, x: ts[0] @ square.T)
+    wrong = bp.custom_rule(
+        lambda x: x @ square,
+        vjp=lambda g, ans, x: g @ square.T,
+        jvp=lambda ts, ans, x: ts[0] @ square.T,
+    )
     rejected(wrong, rng.normal(size=(4, 4)), "mode fwd")
 
 
 def test_rejects_a_rule_that_forgets_its_scale(rng):
-    wrong = bp.custom_rule(lambda x: np.mean(x, axis=0), vjp=lambda g, ans, x: np.broadcast_to(g, x.shape))
+    wrong = bp.custom_rule(
+        lambda x: np.mean(x, axis=0), vjp=lambda g, ans, x: np.broadcast_to(g, x.shape)
+    )
     rejected(wrong, rng.normal(size=(5, 3)), "mode rev")
 
 
@@ -84,7 +104,8 @@ def test_rejects_a_rule_that_is_wrong_for_one_element_of_100(mode, rng):
     wrong = bp.custom_rule(
         np.sin,
         vjp=lambda g, ans, x: g * np.cos(x) * (mask if mode == "rev" else 1.0),
-        jvp=lambda ts, ans, x: ts[0] * np.cos(x) * (mask if mode == "fwd" else 1.0))
+        jvp=lambda ts, ans, x: ts[0] * np.cos(x) * (mask if mode == "fwd" else 1.0),
+    )
     rejected(wrong, rng.uniform(-1, 1, 100), f"mode {mode}")
 
 
@@ -109,7 +130,10 @@ def test_rejects_a_rule_that_is_wrong_in_second_order_only(mode, rng):
     frozen = bp.custom_rule(
         np.sin,
         vjp=lambda g, ans, x: g * (bp.stop_gradient(np.cos(x)) if mode == "rev" else np.cos(x)),
-        jvp=lambda ts, ans, x: ts[0] * (bp.stop_gradient(np.cos(x)) if mode == "fwd" else np.cos(x)))
+        jvp=lambda ts, ans, x: (
+            ts[0] * (bp.stop_gradient(np.cos(x)) if mode == "fwd" else np.cos(x))
+        ),
+    )
     x = rng.normal(size=3)
     check_grads(frozen, x, order=1)
     rejected(frozen, x, f"{'vjp' if mode == 'rev' else 'jvp'} of f")
@@ -135,7 +159,9 @@ def test_rejects_an_error_in_one_leaf_of_a_container(rng):
     wrong = bp.custom_rule(np.sin, vjp=lambda g, ans, x: 1.001 * g * np.cos(x))
     params = {"w": rng.normal(size=3), "b": [rng.normal(), (rng.normal(size=(2, 2)),)]}
     check_grads(lambda p: np.sin(p["w"]) * p["b"][0] + np.sum(np.sin(p["b"][1][0])), (params,))
-    rejected(lambda p: np.sin(p["w"]) * p["b"][0] + np.sum(wrong(p["b"][1][0])), (params,), "mode rev")
+    rejected(
+        lambda p: np.sin(p["w"]) * p["b"][0] + np.sum(wrong(p["b"][1][0])), (params,), "mode rev"
+    )
 
 
 # ---- right rules
@@ -154,7 +180,9 @@ def test_the_tolerance_follows_the_scale_of_the_result(scale, rng):
     """Neither a tiny nor a huge derivative is judged by an absolute tolerance."""
     x = rng.normal(size=5)
     check_grads(lambda x: np.sin(x) * scale, x)
-    wrong = bp.custom_rule(lambda x: np.sin(x) * scale, vjp=lambda g, ans, x: g * np.cos(x) * scale * 1.001)
+    wrong = bp.custom_rule(
+        lambda x: np.sin(x) * scale, vjp=lambda g, ans, x: g * np.cos(x) * scale * 1.001
+    )
     rejected(wrong, x, "mode rev")
 
 
@@ -196,7 +224,10 @@ def test_accepts_empty_arrays(shape):
 
 
 def test_accepts_outputs_that_are_constant_or_integers(rng):
-    check_grads(lambda x: (np.sin(x), 3.0, np.argsort(x.value if type(x) is bp.Variable else x)), rng.normal(size=3))
+    check_grads(
+        lambda x: (np.sin(x), 3.0, np.argsort(x.value if type(x) is bp.Variable else x)),
+        rng.normal(size=3),
+    )
     check_grads(lambda x: np.ones(3), rng.normal(size=3))
 
 
@@ -239,7 +270,11 @@ def test_a_reference_that_is_not_finite_is_named(rng):
 
 def test_a_failure_names_mode_both_numbers_and_tolerance(rng):
     wrong = bp.custom_rule(np.sin, vjp=lambda g, ans, x: 2 * g * np.cos(x))
-    rejected(wrong, rng.normal(size=3), r"f, mode rev against differences: -?\d.*, expected -?\d.*tolerance \d")
+    rejected(
+        wrong,
+        rng.normal(size=3),
+        r"f, mode rev against differences: -?\d.*, expected -?\d.*tolerance \d",
+    )
 
 
 @pytest.mark.parametrize("options", [{"order": 0}, {"modes": ()}, {"modes": ("reverse",)}])
@@ -250,6 +285,7 @@ def test_bad_options_are_refused(options):
 
 def test_numerical_jvp_is_of_order_four():
     """Halving the step divides the error by 16."""
+
     def error(step):
         return abs(numerical_jvp(np.exp, (0.3,), (1.0,), step=step) - np.exp(0.3))
 
