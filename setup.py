@@ -17,8 +17,12 @@ from setuptools import Extension, setup
 
 SOURCES = Path("src_cy")
 # C files compiled into an extension beside its .pyx.
-C_SOURCES = {"loops": ["kernels.c"]}
-C_HEADERS = {"loops": ["kernels.h", "kernels_level.h", "kernels_body.h"], "blas": ["tiny_gemm.h"]}
+C_SOURCES = {"elementwise": ["threads.c"], "loops": ["kernels.c"]}
+C_HEADERS = {
+    "blas": ["tiny_gemm.h"],
+    "elementwise": ["threads.h"],
+    "loops": ["kernels.h", "kernels_level.h", "kernels_body.h"],
+}
 
 DEBUG = os.environ.get("FASTBP_DEBUG") == "1"
 SANITIZE = os.environ.get("FASTBP_SANITIZE") == "1"
@@ -57,8 +61,8 @@ def compile_args():
         return ["/O2"], []
     # Nothing here reads errno; without it the square root does not vectorise.
     args = ["-O1", "-g"] if SANITIZE else ["-O3"]
-    args.append("-fno-math-errno")
-    link = []
+    args += ["-fno-math-errno", "-pthread"]
+    link = ["-pthread"]
     if SANITIZE:
         args += ["-fsanitize=address,undefined", "-fno-omit-frame-pointer"]
         link += ["-fsanitize=address,undefined"]

@@ -158,7 +158,7 @@ class _Rerun:
         fresh = [graph.variable(v) for v in values]
         leaves = list(self.constants)
         for k, x in zip(self.moving, fresh, strict=True):
-            leaves[k] = x
+            leaves[k] = graph.handle(x)
         args, kwargs = self.treedef.unflatten(leaves)
         return fresh, *tree.flatten(self.f(*args, **kwargs))
 

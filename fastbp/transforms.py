@@ -194,7 +194,9 @@ class _Recorded:
             self.treedefs.append(treedef)
         self.inputs = [self._record(k) for k in range(len(self.primals))]
         call = list(args)
-        for i, part in zip(self.positions, self._split(self.inputs), strict=True):
+        # Handles of its own: a function that writes into its arguments must not move our ends.
+        handles = [graph.handle(x) for x in self.inputs]
+        for i, part in zip(self.positions, self._split(handles), strict=True):
             call[i] = part
         self.result = f(*call, **kwargs)
 

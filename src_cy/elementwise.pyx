@@ -12,6 +12,8 @@ cimport numpy as cnp
 from fastbp._core.loops cimport Loop, find_ufunc_loop
 from fastbp._core.program cimport MAX_EXTERNAL, Program
 
+from operator import index
+
 import numpy as np
 
 cnp.import_array()
@@ -24,13 +26,31 @@ cdef extern from "<fenv.h>" nogil:
     int feclearexcept(int)
     int FE_DIVBYZERO, FE_OVERFLOW, FE_INVALID
 
+cdef extern from "threads.h" nogil:
+    const int MAX_THREADS "FASTBP_MAX_THREADS"
+    int fastbp_thread_count()
+    void fastbp_set_thread_count(int n)
+    void fastbp_parallel(void (*work)(void *context, int part) noexcept nogil, void *context,
+                         int parts)
+
 cdef enum:
+    # Elements that a thread takes at once: whole blocks, so that any split computes the same.
+    PART = 8192
+    PARALLEL = 98304    # from here on two threads beat one, even where memory is the limit
     SHORT_RUN = 16      # below this inner length, walking the outer axes costs more than copying
     WORTH_COPYING = 512
 
 cdef Loop ADD_D, ADD_F
 cdef bint HAVE_ADD = (find_ufunc_loop(np.add, cnp.NPY_DOUBLE, &ADD_D)
                       and find_ufunc_loop(np.add, cnp.NPY_FLOAT, &ADD_F))
+
+
+cdef struct Run:
+    void *program   # a borrowed Program
+    char **ptrs
+    const intptr_t *steps
+    intptr_t total
+    int n_slots
 
 
 cdef bint take_fp_flags() noexcept nogil:
@@ -90,13 +110,37 @@ cdef int run_program(Program p, PyObject **operands, const int *leads, PyObject 
         ptrs[n_in + k] = cnp.PyArray_BYTES(<cnp.ndarray> outs[k])
         flat[n_in + k] = itemsize
     if simple:
-        if total > 4096:
+        if total >= PARALLEL:
+            with nogil:
+                _run_parts(p, ptrs, flat, total)
+        elif total > 4096:
             with nogil:
                 p.run(ptrs, flat, total)
         else:
             p.run(ptrs, flat, total)
         return 0
     return _run_strided(p, operands, leads, outs, ptrs, nd, dims, total)
+
+
+cdef void _run_parts(Program p, char **ptrs, const intptr_t *steps, intptr_t total) noexcept nogil:
+    """Run on all threads; slots with a step of zero stay where they are."""
+    cdef Run run
+    run.program = <void *> p
+    run.ptrs = ptrs
+    run.steps = steps
+    run.total = total
+    run.n_slots = p.n_inputs + p.n_outputs
+    fastbp_parallel(_run_part, &run, <int> ((total + PART - 1) // PART))
+
+
+cdef void _run_part(void *context, int part) noexcept nogil:
+    cdef Run *run = <Run *> context
+    cdef char *ptrs[MAX_EXTERNAL]
+    cdef intptr_t first = <intptr_t> part * PART
+    cdef int k
+    for k in range(run.n_slots):
+        ptrs[k] = run.ptrs[k] + first * run.steps[k]
+    (<Program> run.program).run(ptrs, run.steps, min(PART, run.total - first))
 
 
 cdef inline bint _has_shape(cnp.ndarray a, int nd, const cnp.npy_intp *dims) noexcept:
@@ -289,3 +333,52 @@ def sum_to(g, shape, int lead=0):
     ndarray of the dtype of `g`, shape ``g.shape[:lead] + shape``
     """
     return sum_to_shape(np.asarray(g), lead, tuple(shape))
+
+
+def num_threads():
+    """Return the number of threads that run large elementwise programs.
+
+    Returns
+    -------
+    int
+        Until `set_num_threads` is called: the number of CPUs that the process may use, but at most
+        ``FASTBP_NUM_THREADS`` (if that is not in the environment, ``OMP_NUM_THREADS``) and at most
+        16. Always 1 where there are no POSIX threads.
+
+    Examples
+    --------
+    >>> from fastbp._core import elementwise
+    >>> 1 <= elementwise.num_threads() <= 16
+    True
+    """
+    return fastbp_thread_count()
+
+
+def set_num_threads(n):
+    """Set the number of threads that run large elementwise programs.
+
+    Results do not depend on it, to the last bit.
+
+    Parameters
+    ----------
+    n : int
+        More than 16 are 16. Without effect where there are no POSIX threads.
+
+    Raises
+    ------
+    ValueError
+        If `n` is less than 1.
+
+    Examples
+    --------
+    >>> from fastbp._core import elementwise
+    >>> before = elementwise.num_threads()
+    >>> elementwise.set_num_threads(1)
+    >>> elementwise.num_threads()
+    1
+    >>> elementwise.set_num_threads(before)
+    """
+    n = index(n)
+    if n < 1:
+        raise ValueError(f"set_num_threads: n must be at least 1, got {n}")
+    fastbp_set_thread_count(min(n, MAX_THREADS))

@@ -298,7 +298,14 @@ cdef class Variable:
             module = getattr(function, "__module__", None) or "numpy"
             raise NoRuleError(f"{module}.{function.__name__} has no derivative rule in fastbp; "
                               "use fastbp.stop_gradient where no derivative is wanted")
-        return implementation(*args, **kwargs)
+        try:
+            return implementation(*args, **kwargs)
+        except AttributeError as error:
+            if args and type(args[0]) is Variable:
+                raise
+            # The array is a plain one: the Variable is an axis, a count, a list of indices.
+            raise DTypeError(f"numpy.{function.__name__}: a Variable stands where a plain value "
+                             "is needed") from error
 
 
 cdef class _BoundMethod:
@@ -417,6 +424,11 @@ def variable(array, name=None):
         v = make_variable(data, leaf_node(data))
     v.name = name
     return v
+
+
+def handle(Variable x not None):
+    """Return another handle on the value of `x`: writing into one does not change the other."""
+    return make_variable(x.value, x.node)
 
 
 def leaf_array(x, str what="variable"):

@@ -207,6 +207,17 @@ def test_functions_without_a_rule_say_so(x):
         np.fft.fft(x)
 
 
+def test_a_variable_is_no_axis_and_no_count(x):
+    for call in (
+        lambda: np.tile(np.ones(3), x),
+        lambda: np.split(np.ones(4), x),
+        lambda: np.sum(np.ones(3), axis=x),
+        lambda: np.reshape(np.ones(3), x),
+    ):
+        with pytest.raises((TypeError, ValueError)):
+            call()
+
+
 def test_a_variable_does_not_turn_into_an_array_silently(x):
     with pytest.raises(errors.NoRuleError, match="stack"):
         np.asarray(x)
@@ -312,6 +323,22 @@ def test_item_assignment_differentiates(rng):
     want[want > 3.0] = 0.0
     np.testing.assert_allclose(bp.vjp(f, x, v)[0], want**2)
     check_grads(f, (x, v))
+
+
+def test_functions_that_write_into_their_arguments(rng):
+    def f(x):
+        x *= 2.0
+        x[0] = 5.0
+        return x * x
+
+    a = rng.standard_normal(3)
+    before = a.copy()
+    expected = np.diag([0.0, 8 * a[1], 8 * a[2]])
+    for g in (f, bp.checkpoint(f)):
+        np.testing.assert_allclose(bp.jacobian(g, mode="reverse")(a), expected)
+        np.testing.assert_allclose(bp.jacobian(g, mode="forward")(a), expected)
+        np.testing.assert_allclose(bp.grad(lambda x, g=g: np.sum(g(x)))(a), np.diag(expected))
+    np.testing.assert_array_equal(a, before)
 
 
 def test_in_place_shape_and_dtype_are_kept(rng):

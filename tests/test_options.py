@@ -1,5 +1,6 @@
 """Every option of every function is honoured as NumPy does, or refused by name: never ignored."""
 
+import functools
 import inspect
 import warnings
 
@@ -10,19 +11,31 @@ import fastbp as bp
 from fastbp import tree
 from fastbp.errors import NoRuleError
 from fastbp.rules.table import FUNCTIONS, SAMPLES
+from fastbp.testing import check_grads
 
-from .harness import assert_close, calls_of
+from .harness import Call, assert_close, calls_of
 
 # What to try for a parameter of this name, right or wrong.
 TRIALS = {
-    "axis": [None, 0, -1, 1, 7, (0,), (0, -1), (0, 1), (0, 0), (), 0.5],
+    "axis": [None, 0, -1, 1, 7, (0,), (0, -1), (0, 1), (0, 0), (), "x"],
     "axes": [None, 1, 0, (1, 0), (0, 0), ((0,), (0,)), 9],
     "keepdims": [True, False],
     "dtype": [np.float64, np.float32, "f4", np.int64, complex],
     "initial": [2.0, None],
     "where": [True, False, np.array([True, False, True]), np.array([[True], [False]])],
     "order": ["C", "F", "A", "K", "x"],
-    "mode": ["wrap", "clip", "raise", "reflect", "constant", "edge", "full", "same", "reduced", "x"],
+    "mode": [
+        "wrap",
+        "clip",
+        "raise",
+        "reflect",
+        "constant",
+        "edge",
+        "full",
+        "same",
+        "reduced",
+        "x",
+    ],
     "ddof": [1, 0, 0.5],
     "correction": [1, 0.5],
     "mean": [np.array(0.5)],
@@ -60,6 +73,14 @@ TRIALS = {
 }
 
 
+# Accidents of NumPy that are not followed: calls that are wrong here and not there, or the reverse.
+ACCIDENTS = [
+    ("cumulative_sum", "axis", (0,)),
+    ("cumulative_prod", "axis", (0,)),
+    ("vecdot", "axis", None),
+]
+
+
 def outcome(f, args, kwargs):
     """Return what a call returns, or the exception that it raises."""
     try:
@@ -84,8 +105,22 @@ def compare(call, kwargs, arrays):
         return
     assert not isinstance(found, Exception) or isinstance(found, bp.errors.DTypeError), repr(found)
     if not isinstance(found, Exception):
-        found = tree.map(lambda y: y.value if type(y) is bp.Variable else y, found)
-        assert_close(found, plain, ulps=64)
+        values = tree.map(lambda y: y.value if type(y) is bp.Variable else y, found)
+        assert_close(values, plain, ulps=64)
+        if all(np.asarray(y).dtype != np.float32 and np.all(np.isfinite(y)) for y in leaves(plain)):
+            derived = with_options(call, kwargs)
+            check_grads(derived, tuple(derived.arrays), order=1)
+
+
+def leaves(structure):
+    return tree.flatten(structure)[0]
+
+
+def with_options(call, options):
+    """Return the call with other options, as a function of its arrays."""
+    args, own = call.arguments(call.arrays)
+    own = {key: value for key, value in own.items() if key not in options}
+    return Call(functools.partial(call.function, **options), args, own, call.symmetric)
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -96,11 +131,14 @@ def test_options_are_honoured_or_refused(name):
         given = list(parameters)[: len(args)]
         for option in [p for p in parameters if p in TRIALS and p not in given]:
             for value in TRIALS[option]:
+                if (name, option, value) in ACCIDENTS:
+                    continue
                 try:
                     compare(call, {option: value}, call.arrays)
                 except AssertionError as error:
                     shapes = [x.shape for x in call.arrays]
-                    raise AssertionError(f"{name} of {shapes}, {own}, {option}={value!r}: {error}")
+                    case = f"{name} of {shapes}, {own}, {option}={value!r}"
+                    raise AssertionError(f"{case}: {error}") from None
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -114,7 +152,9 @@ def test_the_signature_is_numpys(name):
     except ValueError:
         return  # built in
     found = inspect.signature(bp._core.graph.implementation_of(function)).parameters
-    if any(p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) for p in (*expected.values(), *found.values())):
+    if any(
+        p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) for p in (*expected.values(), *found.values())
+    ):
         return
     assert list(found) == list(expected)
     for key, parameter in expected.items():

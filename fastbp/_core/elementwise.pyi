@@ -1,7 +1,9 @@
 """Elementwise programs over broadcast arrays, and sums back to an operand's shape."""
 
-from typing import Any
+from typing import Any, SupportsIndex
 
 from numpy.typing import NDArray
 
 def sum_to(g: NDArray[Any], shape: tuple[int, ...], lead: int = 0) -> NDArray[Any]: ...
+def num_threads() -> int: ...
+def set_num_threads(n: SupportsIndex) -> None: ...

@@ -202,7 +202,10 @@ def array(object, dtype=None, *, copy=True, order="K", subok=False, ndmin=0, lik
     """
     if not _has_variable(object):
         return np.array(object, dtype, copy=copy, order=order, subok=subok, ndmin=ndmin, like=like)
+    np.array(0.0, order=order)  # raises where NumPy does
     x = _from_nested("array", object, dtype, like)
+    if copy is False and x is not object:
+        raise ValueError("array: Variables in nested lists cannot become an array without a copy")
     if x.ndim < ndmin:
         x = reshaped(x, (1,) * (ndmin - x.ndim) + x.shape)
     return np.positive(x) if x is object else x
@@ -217,7 +220,10 @@ def asarray(a, dtype=None, order=None, *, device=None, copy=None, like=None):
     """
     if not _has_variable(a):
         return np.asarray(a, dtype, order, device=device, copy=copy, like=like)
+    np.asarray(0.0, None, order, device=device)  # raises where NumPy does
     x = _from_nested("asarray", a, dtype, like)
+    if copy is False and x is not a:
+        raise ValueError("asarray: Variables in nested lists cannot become an array without a copy")
     return np.positive(x) if copy and x is a else x
 
 
@@ -303,7 +309,9 @@ def tile(A, reps):
     ((rng.normal(size=(2, 3)), [2]), {"axis": 0})])
 def repeat(a, repeats, axis=None):
     """Arguments as in `numpy.repeat`."""
-    a, axis = (np.ravel(a), 0) if axis is None else (a, normalize_axis_index(axis, a.ndim))
+    if axis is None or a.ndim == 0:
+        a, axis = np.ravel(a), 0 if axis is None else axis
+    axis = normalize_axis_index(axis, a.ndim)
     which = np.repeat(np.arange(a.shape[axis]), values_of(repeats))  # raises where NumPy does
     if np.size(repeats) != 1:
         return take(a, which, axis)
