@@ -97,8 +97,11 @@ def peak_memory(run: Callable) -> int:
 
 
 def _return_free_memory() -> None:
-    """Give back what glibc keeps of the set-up, or the run could live in it unseen."""
+    """Give back what glibc and fastbp keep of the set-up, or the run could live in it unseen."""
     gc.collect()
+    pool = sys.modules.get("fastbp._core.buffers")  # a peer's process need not have it
+    if pool is not None:
+        pool.release()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

@@ -135,7 +135,7 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
         if not recorded or not (moving or call.closed_over):
             return out_def.unflatten(outputs)
         packed = call.op(_packed(recorded))(*[leaves[k] for k in moving], *call.closed_over)
-        parts = iter(_unpacked(packed, [y.shape for y in recorded]))
+        parts = iter(_unpacked(packed, recorded))
         return out_def.unflatten([next(parts) if type(y) is Variable else y for y in outputs])
 
     return checkpointed
@@ -212,12 +212,13 @@ def _packed(outputs: list[Any]) -> Any:
     return np.concatenate([np.ravel(y) for y in outputs]) if outputs else None
 
 
-def _unpacked(packed: Any, shapes: list[tuple[int, ...]]) -> list[Any]:
-    if len(shapes) == 1:
+def _unpacked(packed: Any, outputs: list[Variable]) -> list[Any]:
+    """Take the packed array apart into values like `outputs`."""
+    if len(outputs) == 1:
         return [packed]
     parts, start = [], 0
-    for shape in shapes:
-        size = int(np.prod(shape))
-        parts.append(np.reshape(packed[start : start + size], shape))
-        start += size
+    for y in outputs:
+        part = np.reshape(packed[start : start + y.size], y.shape)
+        parts.append(part.astype(y.dtype, copy=False))
+        start += y.size
     return parts

@@ -211,6 +211,8 @@ def test_a_variable_is_no_axis_and_no_count(x):
     for call in (
         lambda: np.tile(np.ones(3), x),
         lambda: np.split(np.ones(4), x),
+        lambda: np.hsplit(np.ones(4), x),
+        lambda: np.delete(x, x),
         lambda: np.sum(np.ones(3), axis=x),
         lambda: np.reshape(np.ones(3), x),
     ):

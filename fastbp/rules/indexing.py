@@ -312,6 +312,8 @@ def extract(condition, arr):
     ((rng.normal(size=(2, 3)), -1), {"axis": 0})])
 def delete(arr, obj, axis=None):
     """Arguments as in `numpy.delete`."""
+    if isinstance(obj, Variable):
+        raise DTypeError(f"numpy.delete: the index is a Variable of dtype {obj.dtype}")
     arr, axis = _along(arr, axis)
     return take(arr, np.delete(np.arange(arr.shape[axis]), obj), axis)
 

@@ -133,7 +133,7 @@ def general(name, forward, *, nin, vjp, jvp=None, saves=None, scatter=None, comp
     Op
     """
     if saves is None:
-        saves = (*range(nin if nin >= 0 else 29), "ans")
+        saves = (*range(nin if nin >= 0 else 30), "ans")
     op = Op(name, forward, nin=nin, vjp=vjp, jvp=jvp, scatter=scatter, saves=saves,
             compiled=compiled, source=source, kind="general")
     return _add(op)

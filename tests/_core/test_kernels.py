@@ -66,7 +66,7 @@ def reference(name, *x):
     """Compute with NumPy what the kernel means."""
     one = x[0].dtype.type(1)
     with np.errstate(all="ignore"):
-        product = lambda g, p: np.where(g == 0, g, g * p)  # noqa: E731
+        product = lambda g, p: np.where(g == 0, g, g * p)
         table = {
             "mulz": product,
             "mulz_add": lambda acc, g, p: acc + product(g, p),
@@ -368,7 +368,7 @@ def level():
 def test_every_instruction_set_passes(name):
     if LEVELS.index(name) >= LEVELS.index(level()):
         pytest.skip("tested in this process, or beyond this machine")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
+    command = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
     environment = {**os.environ, "FASTBP_SIMD": name}
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout[-3000:]
