@@ -401,16 +401,13 @@ cdef object call_elementwise(Op op, tuple operands):
     if strong and typenum != cnp.NPY_DOUBLE:
         return _call_converted(op, operands)
     program = op.forward_program(typenum)
+    nd = cnp.PyArray_NDIM(first) if same_shape else _broadcast_dims(op, arrays, nin, dims)
     if program is None:
         out = _float_array(op, op.forward(*[<object> arrays[k] for k in range(nin)]))
         if cnp.PyArray_TYPE(out) != typenum:
             out = out.astype(FLOATS[typenum == cnp.NPY_FLOAT])
     else:
-        if same_shape:
-            out = new_array(cnp.PyArray_NDIM(first), cnp.PyArray_DIMS(first), typenum)
-        else:
-            nd = _broadcast_dims(op, arrays, nin, dims)
-            out = new_array(nd, dims, typenum)
+        out = new_array(nd, cnp.PyArray_DIMS(first) if same_shape else dims, typenum)
         outs[0] = <PyObject *> out
         run_program(program, arrays, NULL, outs, cnp.PyArray_NDIM(out), cnp.PyArray_DIMS(out))
         if take_fp_flags() and op.kernel is None:
