@@ -27,13 +27,23 @@ def _parts(g, needs, ans, *operands, axis):
 
 def _joined_tangents(tangents, ans, *operands, axis):
     lead = next(lead_of(t, ans) for t in tangents if t is not None)
-    return np.concatenate([np.zeros(lead + x.shape, x.dtype) if t is None else t
-                           for t, x in zip(tangents, operands, strict=True)], axis)
+    return np.concatenate(
+        [
+            np.zeros(lead + x.shape, x.dtype) if t is None else t
+            for t, x in zip(tangents, operands, strict=True)
+        ],
+        axis,
+    )
 
 
 concatenate_op = general(
-    "concatenate", lambda *operands, axis: np.concatenate(operands, axis), nin=-1, saves=(),
-    vjp=_parts, jvp=_joined_tangents)
+    "concatenate",
+    lambda *operands, axis: np.concatenate(operands, axis),
+    nin=-1,
+    saves=(),
+    vjp=_parts,
+    jvp=_joined_tangents,
+)
 
 
 def _join(function, arrays, axis, out=None, dtype=None, casting="same_kind"):
@@ -52,12 +62,18 @@ def _pair(rng):
     return [rng.normal(size=(2, 3)), rng.normal(size=(2, 3))]
 
 
-@implements(np.concatenate, samples=lambda rng: [
-    ((_pair(rng),), {}),
-    (([rng.normal(size=(2, 3)), rng.normal(size=(2, 0)), rng.normal(size=(2, 2))],), {"axis": -1}),
-    (((rng.normal(size=(2, 3)), rng.normal(size=())),), {"axis": None, "dtype": np.float64}),
-    (([[1, 2], rng.normal(size=3)],), {}),
-])
+@implements(
+    np.concatenate,
+    samples=lambda rng: [
+        ((_pair(rng),), {}),
+        (
+            ([rng.normal(size=(2, 3)), rng.normal(size=(2, 0)), rng.normal(size=(2, 2))],),
+            {"axis": -1},
+        ),
+        (((rng.normal(size=(2, 3)), rng.normal(size=())),), {"axis": None, "dtype": np.float64}),
+        (([[1, 2], rng.normal(size=3)],), {}),
+    ],
+)
 def concatenate(arrays, /, axis=0, out=None, *, dtype=None, casting="same_kind"):
     """Arguments as in `numpy.concatenate`; out= and casting= are refused.
 
@@ -70,9 +86,14 @@ def concatenate(arrays, /, axis=0, out=None, *, dtype=None, casting="same_kind")
     return _join("concatenate", arrays, axis, out, dtype, casting)
 
 
-@implements(np.stack, samples=lambda rng: [
-    ((_pair(rng),), {"axis": 1}), ((_pair(rng),), {"axis": -1, "dtype": np.float64}),
-    (([rng.normal(size=()), 1.0, rng.normal(size=())],), {})])
+@implements(
+    np.stack,
+    samples=lambda rng: [
+        ((_pair(rng),), {"axis": 1}),
+        ((_pair(rng),), {"axis": -1, "dtype": np.float64}),
+        (([rng.normal(size=()), 1.0, rng.normal(size=())],), {}),
+    ],
+)
 def stack(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):
     """Arguments as in `numpy.stack`; out= and casting= are refused."""
     arrays = [as_operand(x) for x in arrays]
@@ -89,23 +110,32 @@ def _each(at_least, arrays):
     return arrays if isinstance(arrays, tuple) else (arrays,)
 
 
-@implements(np.vstack, samples=lambda rng: [
-    ((_pair(rng),), {}), (([rng.normal(size=3), _pair(rng)[0]],), {"dtype": np.float64})])
+@implements(
+    np.vstack,
+    samples=lambda rng: [
+        ((_pair(rng),), {}),
+        (([rng.normal(size=3), _pair(rng)[0]],), {"dtype": np.float64}),
+    ],
+)
 def vstack(tup, *, dtype=None, casting="same_kind"):
     """Arguments as in `numpy.vstack`; casting= is refused."""
     return _join("vstack", _each(np.atleast_2d, tup), 0, None, dtype, casting)
 
 
-@implements(np.hstack, samples=lambda rng: [
-    ((_pair(rng),), {}), (([rng.normal(size=3), rng.normal(size=())],), {})])
+@implements(
+    np.hstack,
+    samples=lambda rng: [((_pair(rng),), {}), (([rng.normal(size=3), rng.normal(size=())],), {})],
+)
 def hstack(tup, *, dtype=None, casting="same_kind"):
     """Arguments as in `numpy.hstack`; casting= is refused."""
     arrays = _each(np.atleast_1d, tup)
     return _join("hstack", arrays, 0 if arrays[0].ndim == 1 else 1, None, dtype, casting)
 
 
-@implements(np.dstack, samples=lambda rng: [
-    ((_pair(rng),), {}), (([rng.normal(size=3), rng.normal(size=3)],), {})])
+@implements(
+    np.dstack,
+    samples=lambda rng: [((_pair(rng),), {}), (([rng.normal(size=3), rng.normal(size=3)],), {})],
+)
 def dstack(tup):
     """Arguments as in `numpy.dstack`."""
     return _join("dstack", _each(np.atleast_3d, tup), 2)
@@ -118,18 +148,29 @@ def column_stack(tup):
     return _join("column_stack", [np.reshape(x, (-1, 1)) if x.ndim < 2 else x for x in arrays], 1)
 
 
-@implements(np.append, samples=lambda rng: [
-    ((*_pair(rng),), {}), ((*_pair(rng), 1), {}), ((rng.normal(size=3), 2.0), {})])
+@implements(
+    np.append,
+    samples=lambda rng: [
+        ((*_pair(rng),), {}),
+        ((*_pair(rng), 1), {}),
+        ((rng.normal(size=3), 2.0), {}),
+    ],
+)
 def append(arr, values, axis=None):
     """Arguments as in `numpy.append`."""
     return concatenate([arr, values], axis)
 
 
-@implements(np.insert, samples=lambda rng: [
-    ((rng.normal(size=(2, 3)), 1, rng.normal(size=2)), {"axis": 1}),
-    ((rng.normal(size=(2, 3)), [0, 2], rng.normal(size=())), {}),
-    ((rng.normal(size=(2, 3)), slice(1, 3), rng.normal(size=(2, 1))), {"axis": 1}),
-    ((rng.normal(size=0), 0, rng.normal(size=2)), {}), ((rng.normal(size=3), -1, 2), {})])
+@implements(
+    np.insert,
+    samples=lambda rng: [
+        ((rng.normal(size=(2, 3)), 1, rng.normal(size=2)), {"axis": 1}),
+        ((rng.normal(size=(2, 3)), [0, 2], rng.normal(size=())), {}),
+        ((rng.normal(size=(2, 3)), slice(1, 3), rng.normal(size=(2, 1))), {"axis": 1}),
+        ((rng.normal(size=0), 0, rng.normal(size=2)), {}),
+        ((rng.normal(size=3), -1, 2), {}),
+    ],
+)
 def insert(arr, obj, values, axis=None):
     """Arguments as in `numpy.insert`."""
     arr, values = as_operand(arr), as_operand(values)
@@ -143,17 +184,23 @@ def insert(arr, obj, values, axis=None):
     return setitem(take(source, np.maximum(numbers, -1)), new, np.ravel(values)[-1 - numbers[new]])
 
 
-@implements(np.block, samples=lambda rng: [
-    (([[rng.normal(size=(2, 2)), np.zeros((2, 1))], [rng.normal(size=(1, 3))]],), {}),
-    (([rng.normal(size=2), 1.0],), {}), ((rng.normal(size=(2, 2)),), {})])
+@implements(
+    np.block,
+    samples=lambda rng: [
+        (([[rng.normal(size=(2, 2)), np.zeros((2, 1))], [rng.normal(size=(1, 3))]],), {}),
+        (([rng.normal(size=2), 1.0],), {}),
+        ((rng.normal(size=(2, 2)),), {}),
+    ],
+)
 def block(arrays):
     """Arguments as in `numpy.block`."""
     nd = np.block(values_of(arrays)).ndim  # raises where NumPy does
 
     def join(item, depth):
         if not isinstance(item, list):
-            return np.reshape(item,
-                (1,) * (nd - np.ndim(values_of(item))) + np.shape(values_of(item)))
+            return np.reshape(
+                item, (1,) * (nd - np.ndim(values_of(item))) + np.shape(values_of(item))
+            )
         return np.concatenate([join(part, depth - 1) for part in item], -depth)
 
     depth, item = 0, arrays
@@ -183,10 +230,14 @@ def _from_nested(function, x, dtype, like):
     return x if dtype is None or x.dtype == dtype else np.astype(x, dtype)
 
 
-@implements(name="array", samples=lambda rng: [
-    (([[rng.normal(size=()), 1.0], [2, rng.normal(size=())]],), {}),
-    ((_pair(rng),), {"ndmin": 4, "dtype": np.float64}),
-    ((rng.normal(size=3),), {})])
+@implements(
+    name="array",
+    samples=lambda rng: [
+        (([[rng.normal(size=()), 1.0], [2, rng.normal(size=())]],), {}),
+        ((_pair(rng),), {"ndmin": 4, "dtype": np.float64}),
+        ((rng.normal(size=3),), {}),
+    ],
+)
 def array(object, dtype=None, *, copy=True, order="K", subok=False, ndmin=0, like=None):
     """Make an array, or a Variable from nested lists with Variables in them.
 
@@ -211,8 +262,13 @@ def array(object, dtype=None, *, copy=True, order="K", subok=False, ndmin=0, lik
     return np.positive(x) if x is object else x
 
 
-@implements(name="asarray", samples=lambda rng: [
-    (([1.0, rng.normal(size=())],), {}), ((rng.normal(size=3),), {"dtype": np.float64})])
+@implements(
+    name="asarray",
+    samples=lambda rng: [
+        (([1.0, rng.normal(size=())],), {}),
+        ((rng.normal(size=3),), {"dtype": np.float64}),
+    ],
+)
 def asarray(a, dtype=None, order=None, *, device=None, copy=None, like=None):
     """Make an array, or a Variable from nested lists with Variables in them, unless it is one.
 
@@ -238,22 +294,34 @@ def _split(function, ary, indices_or_sections, axis):
     return [getitem_op(ary, index=(..., part, *tail), repeats=False) for part in slices]
 
 
-@implements(np.array_split, samples=lambda rng: [
-    ((rng.normal(size=(2, 5)), 3), {"axis": 1}), ((rng.normal(size=4), [1, 3]), {})])
+@implements(
+    np.array_split,
+    samples=lambda rng: [
+        ((rng.normal(size=(2, 5)), 3), {"axis": 1}),
+        ((rng.normal(size=4), [1, 3]), {}),
+    ],
+)
 def array_split(ary, indices_or_sections, axis=0):
     """Arguments as in `numpy.array_split`."""
     return _split(np.array_split, ary, indices_or_sections, axis)
 
 
-@implements(np.split, samples=lambda rng: [
-    ((rng.normal(size=(2, 4)), 2), {"axis": -1}), ((rng.normal(size=5), [3, 2]), {})])
+@implements(
+    np.split,
+    samples=lambda rng: [
+        ((rng.normal(size=(2, 4)), 2), {"axis": -1}),
+        ((rng.normal(size=5), [3, 2]), {}),
+    ],
+)
 def split(ary, indices_or_sections, axis=0):
     """Arguments as in `numpy.split`."""
     return _split(np.split, ary, indices_or_sections, axis)
 
 
-@implements(np.hsplit, samples=lambda rng: [
-    ((rng.normal(size=(2, 4)), 2), {}), ((rng.normal(size=4), [1]), {})])
+@implements(
+    np.hsplit,
+    samples=lambda rng: [((rng.normal(size=(2, 4)), 2), {}), ((rng.normal(size=4), [1]), {})],
+)
 def hsplit(ary, indices_or_sections):
     """Arguments as in `numpy.hsplit`."""
     np.hsplit(ary.value, indices_or_sections)  # raises where NumPy does
@@ -274,8 +342,13 @@ def dsplit(ary, indices_or_sections):
     return split(ary, indices_or_sections, 2)
 
 
-@implements(np.unstack, samples=lambda rng: [
-    ((rng.normal(size=(2, 3)),), {}), ((rng.normal(size=(2, 3)),), {"axis": -1})])
+@implements(
+    np.unstack,
+    samples=lambda rng: [
+        ((rng.normal(size=(2, 3)),), {}),
+        ((rng.normal(size=(2, 3)),), {"axis": -1}),
+    ],
+)
 def unstack(x, /, *, axis=0):
     """Arguments as in `numpy.unstack`."""
     if x.ndim == 0:
@@ -286,10 +359,16 @@ def unstack(x, /, *, axis=0):
 # ---- repeating
 
 
-@implements(np.tile, samples=lambda rng: [
-    ((rng.normal(size=(2, 3)), 2), {}), ((rng.normal(size=3), (2, 1, 2)), {}),
-    ((rng.normal(size=(2, 3, 2)), (2, 2)), {}),
-    ((rng.normal(size=()), 3), {}), ((rng.normal(size=2), 0), {})])
+@implements(
+    np.tile,
+    samples=lambda rng: [
+        ((rng.normal(size=(2, 3)), 2), {}),
+        ((rng.normal(size=3), (2, 1, 2)), {}),
+        ((rng.normal(size=(2, 3, 2)), (2, 2)), {}),
+        ((rng.normal(size=()), 3), {}),
+        ((rng.normal(size=2), 0), {}),
+    ],
+)
 def tile(A, reps):
     """Arguments as in `numpy.tile`."""
     reps = tuple(reps) if np.iterable(reps) else (reps,)
@@ -298,15 +377,23 @@ def tile(A, reps):
     shape = (1,) * (nd - A.ndim) + A.shape
     inner = tuple([n for size in shape for n in (1, size)])
     outer = tuple([n for pair in zip(reps, shape, strict=True) for n in pair])
-    return reshaped(np.broadcast_to(reshaped(A, inner), outer), tuple([r * n for r, n in zip(reps,
-        shape, strict=True)]))
+    return reshaped(
+        np.broadcast_to(reshaped(A, inner), outer),
+        tuple([r * n for r, n in zip(reps, shape, strict=True)]),
+    )
 
 
-@implements(np.repeat, method="repeat", samples=lambda rng: [
-    ((rng.normal(size=(2, 3)), 2), {}), ((rng.normal(size=(2, 3)), 2), {"axis": -1}),
-    ((rng.normal(size=()), 2), {}),
-    ((rng.normal(size=(2, 3)), [0, 2, 1]), {"axis": 1}),
-    ((rng.normal(size=(2, 3)), [2]), {"axis": 0})])
+@implements(
+    np.repeat,
+    method="repeat",
+    samples=lambda rng: [
+        ((rng.normal(size=(2, 3)), 2), {}),
+        ((rng.normal(size=(2, 3)), 2), {"axis": -1}),
+        ((rng.normal(size=()), 2), {}),
+        ((rng.normal(size=(2, 3)), [0, 2, 1]), {"axis": 1}),
+        ((rng.normal(size=(2, 3)), [2]), {"axis": 0}),
+    ],
+)
 def repeat(a, repeats, axis=None):
     """Arguments as in `numpy.repeat`."""
     if axis is None or a.ndim == 0:
@@ -316,8 +403,9 @@ def repeat(a, repeats, axis=None):
     if np.size(repeats) != 1:
         return take(a, which, axis)
     before, (n, *after) = a.shape[:axis], a.shape[axis:]
-    wide = np.broadcast_to(reshaped(a, (*before, n, 1, *after)), (*before, n,
-        which.size // n if n else 0, *after))
+    wide = np.broadcast_to(
+        reshaped(a, (*before, n, 1, *after)), (*before, n, which.size // n if n else 0, *after)
+    )
     return reshaped(wide, (*before, which.size, *after))
 
 
@@ -330,12 +418,19 @@ def _pad(x, width, constants):
 
 
 def _unpad(g, ans, x, width, constants):
-    return g[(..., *[slice(before, before + n) for (before, _), n in zip(width, x.shape,
-        strict=True)])]
+    return g[
+        (..., *[slice(before, before + n) for (before, _), n in zip(width, x.shape, strict=True)])
+    ]
 
 
-pad_op = general("pad", _pad, nin=1, saves=(), vjp=(_unpad,),
-                 jvp=(lambda t, ans, x, width, constants: pad_op(t, width=width, constants=None),))
+pad_op = general(
+    "pad",
+    _pad,
+    nin=1,
+    saves=(),
+    vjp=(_unpad,),
+    jvp=(lambda t, ans, x, width, constants: pad_op(t, width=width, constants=None),),
+)
 
 
 def _widths(pad_width, nd):
@@ -351,12 +446,18 @@ def _widths(pad_width, nd):
     return tuple(map(tuple, np.broadcast_to(pairs, (nd, 2)).tolist()))
 
 
-@implements(np.pad, samples=lambda rng: [
-    ((rng.normal(size=(2, 3)), 1), {}), ((rng.normal(size=(2, 3)),
-        ((0, 1), (2, 0))), {"constant_values": (1.0, 2.0)}),
-    ((rng.normal(size=(2, 3)), {-1: (1, 2)}), {}),
-    *[((rng.normal(size=(3, 4)), (2, 1), mode), {}) for mode in ("edge", "reflect", "symmetric",
-        "wrap")]])
+@implements(
+    np.pad,
+    samples=lambda rng: [
+        ((rng.normal(size=(2, 3)), 1), {}),
+        ((rng.normal(size=(2, 3)), ((0, 1), (2, 0))), {"constant_values": (1.0, 2.0)}),
+        ((rng.normal(size=(2, 3)), {-1: (1, 2)}), {}),
+        *[
+            ((rng.normal(size=(3, 4)), (2, 1), mode), {})
+            for mode in ("edge", "reflect", "symmetric", "wrap")
+        ],
+    ],
+)
 def pad(array, pad_width, mode="constant", **kwargs):
     """Arguments as in `numpy.pad`; the modes are constant, edge, reflect, symmetric and wrap.
 

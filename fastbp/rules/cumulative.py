@@ -27,7 +27,8 @@ def _sum_from(g, axis):
 
 
 cumsum_op = linear(
-    "cumsum", lambda x, axis: np.cumsum(x, axis), lambda g, ans, x, axis: _sum_from(g, axis))
+    "cumsum", lambda x, axis: np.cumsum(x, axis), lambda g, ans, x, axis: _sum_from(g, axis)
+)
 
 
 def _cumulate(function, op, a, axis, dtype, out):
@@ -42,9 +43,15 @@ def _cumulate(function, op, a, axis, dtype, out):
 def _cumulative_samples(rng):
     x = rng.uniform(0.5, 2.0, size=(2, 3, 4))
     with_zeros = np.array([[2.0, 0.0, 3.0, 0.0], [1.0, 2.0, 0.0, 4.0]])
-    return [((x[0],), {}), ((x,), {"axis": 1}), ((x,), {"axis": -1, "dtype": np.float64}),
-            ((rng.normal(size=()),), {}), ((rng.normal(size=(2, 0)),), {"axis": 1}),
-            ((with_zeros,), {"axis": 1}), ((with_zeros,), {"axis": 0})]
+    return [
+        ((x[0],), {}),
+        ((x,), {"axis": 1}),
+        ((x,), {"axis": -1, "dtype": np.float64}),
+        ((rng.normal(size=()),), {}),
+        ((rng.normal(size=(2, 0)),), {"axis": 1}),
+        ((with_zeros,), {"axis": 1}),
+        ((with_zeros,), {"axis": 0}),
+    ]
 
 
 @implements(np.cumsum, method="cumsum", accumulate=np.add, samples=_cumulative_samples)
@@ -79,8 +86,11 @@ def _cumulative(cumulate, first, x, axis, dtype, out, include_initial):
 
 def _array_api_samples(rng):
     x = rng.uniform(0.5, 2.0, size=(2, 3))
-    return [((x[0],), {}), ((x,), {"axis": 1}),
-            ((x,), {"axis": -2, "include_initial": True, "dtype": np.float64})]
+    return [
+        ((x[0],), {}),
+        ((x,), {"axis": 1}),
+        ((x,), {"axis": -2, "include_initial": True, "dtype": np.float64}),
+    ]
 
 
 @implements(np.cumulative_sum, samples=_array_api_samples)
@@ -131,8 +141,9 @@ def _recur_vjp(g, needs, ans, a, b):
 
 
 def _recur_jvp(tangents, ans, a, b):
-    ta, tb = [0.0 if t is None else in_front(t, x, ans)
-              for t, x in zip(tangents, (a, b), strict=True)]
+    ta, tb = [
+        0.0 if t is None else in_front(t, x, ans) for t, x in zip(tangents, (a, b), strict=True)
+    ]
     return recurrence(a, ta * _before(ans, 0.0) + tb)
 
 
@@ -154,8 +165,14 @@ def _cumprod_jvp(t, ans, x, axis):
     return np.swapaxes(recurrence(x, np.swapaxes(t, axis, -1) * _products_before(x)), axis, -1)
 
 
-cumprod_op = general("cumprod", lambda x, axis: np.cumprod(x, axis), nin=1, saves=(0, "ans"),
-                     vjp=(_cumprod_vjp,), jvp=(_cumprod_jvp,))
+cumprod_op = general(
+    "cumprod",
+    lambda x, axis: np.cumprod(x, axis),
+    nin=1,
+    saves=(0, "ans"),
+    vjp=(_cumprod_vjp,),
+    jvp=(_cumprod_jvp,),
+)
 
 
 @implements(np.cumprod, method="cumprod", accumulate=np.multiply, samples=_cumulative_samples)
@@ -188,13 +205,26 @@ def _prod_jvp(t, ans, x):
 
 
 # Along the last axis.
-prod_op = general("prod", lambda x: np.multiply.reduce(x, -1), nin=1, saves=(0, "ans"),
-                  vjp=(_prod_vjp,), jvp=(_prod_jvp,))
+prod_op = general(
+    "prod",
+    lambda x: np.multiply.reduce(x, -1),
+    nin=1,
+    saves=(0, "ans"),
+    vjp=(_prod_vjp,),
+    jvp=(_prod_jvp,),
+)
 
 
-@implements(np.prod, method="prod", reduce=np.multiply, samples=lambda rng: [
-    *sum_samples(rng), ((rng.normal(size=3),), {"initial": 2.0}),
-    ((np.array([[2.0, 0.0, -3.0], [0.0, 2.0, 0.0], [1.0, -2.0, 4.0]]),), {"axis": 1})])
+@implements(
+    np.prod,
+    method="prod",
+    reduce=np.multiply,
+    samples=lambda rng: [
+        *sum_samples(rng),
+        ((rng.normal(size=3),), {"initial": 2.0}),
+        ((np.array([[2.0, 0.0, -3.0], [0.0, 2.0, 0.0], [1.0, -2.0, 4.0]]),), {"axis": 1}),
+    ],
+)
 def prod(a, axis=None, dtype=None, out=None, keepdims=UNSET, initial=UNSET, where=UNSET):
     """Arguments as in `numpy.prod`; out= is refused.
 
@@ -217,10 +247,15 @@ def prod(a, axis=None, dtype=None, out=None, keepdims=UNSET, initial=UNSET, wher
 # ---- differences
 
 
-@implements(np.diff, samples=lambda rng: [
-    ((rng.normal(size=(2, 4)),), {}), ((rng.normal(size=(3, 2)),), {"n": 2, "axis": 0}),
-    ((rng.normal(size=(2, 3)),), {"prepend": 0.5, "append": rng.normal(size=(2, 1))}),
-    ((rng.normal(size=3), 0), {})])
+@implements(
+    np.diff,
+    samples=lambda rng: [
+        ((rng.normal(size=(2, 4)),), {}),
+        ((rng.normal(size=(3, 2)),), {"n": 2, "axis": 0}),
+        ((rng.normal(size=(2, 3)),), {"prepend": 0.5, "append": rng.normal(size=(2, 1))}),
+        ((rng.normal(size=3), 0), {}),
+    ],
+)
 def diff(a, n=1, axis=-1, prepend=UNSET, append=UNSET):
     """Arguments as in `numpy.diff`."""
     if n < 0:
@@ -245,9 +280,13 @@ def diff(a, n=1, axis=-1, prepend=UNSET, append=UNSET):
     return a
 
 
-@implements(np.ediff1d, samples=lambda rng: [
-    ((rng.normal(size=(2, 3)),), {}),
-    ((rng.normal(size=3),), {"to_end": rng.normal(size=2), "to_begin": 1.0})])
+@implements(
+    np.ediff1d,
+    samples=lambda rng: [
+        ((rng.normal(size=(2, 3)),), {}),
+        ((rng.normal(size=3),), {"to_end": rng.normal(size=2), "to_begin": 1.0}),
+    ],
+)
 def ediff1d(ary, to_end=None, to_begin=None):
     """Arguments as in `numpy.ediff1d`."""
     steps = np.diff(np.ravel(ary))
@@ -255,9 +294,15 @@ def ediff1d(ary, to_end=None, to_begin=None):
     return np.concatenate([*ends[0], steps, *ends[1]], dtype=steps.dtype)
 
 
-@implements(np.trapezoid, samples=lambda rng: [
-    ((rng.normal(size=(2, 4)),), {}), ((rng.normal(size=(3, 2)), rng.normal(size=3)), {"axis": 0}),
-    ((rng.normal(size=(2, 3)), rng.normal(size=(2, 3))), {}), ((rng.normal(size=4),), {"dx": 0.5})])
+@implements(
+    np.trapezoid,
+    samples=lambda rng: [
+        ((rng.normal(size=(2, 4)),), {}),
+        ((rng.normal(size=(3, 2)), rng.normal(size=3)), {"axis": 0}),
+        ((rng.normal(size=(2, 3)), rng.normal(size=(2, 3))), {}),
+        ((rng.normal(size=4),), {"dx": 0.5}),
+    ],
+)
 def trapezoid(y, x=None, dx=1.0, axis=-1):
     """Arguments as in `numpy.trapezoid`; `x` and `dx` may be Variables, too."""
     y = as_operand(y)

@@ -12,10 +12,17 @@ def _along_diagonal(columns, offset, length):
     return (..., slice(start, start + length * (columns + 1), columns + 1))
 
 
-@implements(np.diagonal, method="diagonal", samples=lambda rng: [
-    ((rng.normal(size=(3, 4)),), {}), ((rng.normal(size=(3, 4)), -1), {}),
-    ((rng.normal(size=(3, 2)), 1), {}),
-    ((rng.normal(size=(2, 3, 4)), 1, 2, 0), {}), ((rng.normal(size=(2, 3)), 5), {})])
+@implements(
+    np.diagonal,
+    method="diagonal",
+    samples=lambda rng: [
+        ((rng.normal(size=(3, 4)),), {}),
+        ((rng.normal(size=(3, 4)), -1), {}),
+        ((rng.normal(size=(3, 2)), 1), {}),
+        ((rng.normal(size=(2, 3, 4)), 1, 2, 0), {}),
+        ((rng.normal(size=(2, 3)), 5), {}),
+    ],
+)
 def diagonal(a, offset=0, axis1=0, axis2=1):
     """Arguments as in `numpy.diagonal`."""
     length = np.diagonal(a.value, offset, axis1, axis2).shape[-1]
@@ -25,10 +32,17 @@ def diagonal(a, offset=0, axis1=0, axis2=1):
     return getitem_op(flat, index=_along_diagonal(columns, offset, length), repeats=False)
 
 
-@implements(np.diag, samples=lambda rng: [
-    ((rng.normal(size=3),), {}), ((rng.normal(size=3), 1), {}), ((rng.normal(size=2), -2), {}),
-    ((rng.normal(size=(3, 4)),), {}), ((rng.normal(size=(3, 4)), -1), {}),
-    ((rng.normal(size=(0,)), 1), {})])
+@implements(
+    np.diag,
+    samples=lambda rng: [
+        ((rng.normal(size=3),), {}),
+        ((rng.normal(size=3), 1), {}),
+        ((rng.normal(size=2), -2), {}),
+        ((rng.normal(size=(3, 4)),), {}),
+        ((rng.normal(size=(3, 4)), -1), {}),
+        ((rng.normal(size=(0,)), 1), {}),
+    ],
+)
 def diag(v, k=0):
     """Arguments as in `numpy.diag`."""
     if v.ndim == 2:
@@ -46,26 +60,41 @@ def diagflat(v, k=0):
     return diag(np.ravel(v), k)
 
 
-@implements(np.trace, method="trace", samples=lambda rng: [
-    ((rng.normal(size=(3, 4)),), {}), ((rng.normal(size=(2, 3, 4)), -1, 2, 1),
-        {"dtype": np.float64})])
+@implements(
+    np.trace,
+    method="trace",
+    samples=lambda rng: [
+        ((rng.normal(size=(3, 4)),), {}),
+        ((rng.normal(size=(2, 3, 4)), -1, 2, 1), {"dtype": np.float64}),
+    ],
+)
 def trace(a, offset=0, axis1=0, axis2=1, dtype=None, out=None):
     """Arguments as in `numpy.trace`; out= is refused."""
     refuse("trace", out=(out, None))
     return np.sum(diagonal(a, offset, axis1, axis2), -1, dtype)
 
 
-@implements(np.tril, samples=lambda rng: [
-    ((rng.normal(size=(3, 4)),), {}), ((rng.normal(size=(2, 3, 2)), -1), {}),
-    ((rng.normal(size=3), 1), {})])
+@implements(
+    np.tril,
+    samples=lambda rng: [
+        ((rng.normal(size=(3, 4)),), {}),
+        ((rng.normal(size=(2, 3, 2)), -1), {}),
+        ((rng.normal(size=3), 1), {}),
+    ],
+)
 def tril(m, k=0):
     """Arguments as in `numpy.tril`."""
     return np.where(np.tri(*m.shape[-2:], k=k, dtype=bool), m, 0.0)
 
 
-@implements(np.triu, samples=lambda rng: [
-    ((rng.normal(size=(3, 4)),), {}), ((rng.normal(size=(2, 3, 2)), -1), {}),
-    ((rng.normal(size=3), 1), {})])
+@implements(
+    np.triu,
+    samples=lambda rng: [
+        ((rng.normal(size=(3, 4)),), {}),
+        ((rng.normal(size=(2, 3, 2)), -1), {}),
+        ((rng.normal(size=3), 1), {}),
+    ],
+)
 def triu(m, k=0):
     """Arguments as in `numpy.triu`."""
     return np.where(np.tri(*m.shape[-2:], k=k - 1, dtype=bool), 0.0, m)

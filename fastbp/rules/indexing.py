@@ -35,7 +35,7 @@ def positions(shape, index):
     for axis in range(len(shape) - 1, -1, -1):
         k, n = places[axis], shape[axis]
         along = np.arange(n).reshape([-1 if j == axis else 1 for j in range(len(shape))])
-        flat = flat + stride * along[(*units[:k], items[k], *units[k + 1:])]
+        flat = flat + stride * along[(*units[:k], items[k], *units[k + 1 :])]
         stride *= n
     return np.asarray(flat)
 
@@ -72,7 +72,8 @@ getitem_op = linear(
     "getitem",
     lambda x, index, repeats: x[index],
     lambda g, ans, x, index, repeats: put_op(
-        g, shape=x.shape, index=index, repeats=repeats, own=ans.ndim),
+        g, shape=x.shape, index=index, repeats=repeats, own=ans.ndim
+    ),
     scatter=lambda into, g, i, ans, x, index, repeats: add_at(into, index, g, repeats),
 )
 put_op = linear(
@@ -96,9 +97,16 @@ def _set_jvp(tangents, ans, x, value, index):
 
 
 set_op = general(
-    "setitem", _set, nin=2, saves=(), jvp=_set_jvp,
-    vjp=(lambda g, ans, x, value, index: set_op(g, 0.0, index=index),
-         lambda g, ans, x, value, index: getitem_op(g, index=index, repeats=False)))
+    "setitem",
+    _set,
+    nin=2,
+    saves=(),
+    jvp=_set_jvp,
+    vjp=(
+        lambda g, ans, x, value, index: set_op(g, 0.0, index=index),
+        lambda g, ans, x, value, index: getitem_op(g, index=index, repeats=False),
+    ),
+)
 
 # ---- x[index]
 
@@ -131,7 +139,7 @@ def _whole(shape, index):
         at = index.index(...)
         rest = len(shape) - named + 1
         _check(shape, named - 1, index.count(...))
-        return (..., *index[:at], *FULL[rest], *index[at + 1:]), False, True
+        return (..., *index[:at], *FULL[rest], *index[at + 1 :]), False, True
     _check(shape, named, 0)
     return (..., *index, *FULL[len(shape) - named]), False, True
 
@@ -148,8 +156,10 @@ def _item(item):
     if type(item) in BASIC:
         return item
     if isinstance(item, Variable):
-        raise DTypeError("an index has to be of integers or booleans, not a Variable of dtype "
-                         f"{item.dtype}: use its value")
+        raise DTypeError(
+            "an index has to be of integers or booleans, not a Variable of dtype "
+            f"{item.dtype}: use its value"
+        )
     array = np.array(item)
     if array.size == 0 and not isinstance(item, np.ndarray):
         array = array.astype(np.intp)
@@ -163,19 +173,22 @@ def _is_mask(item):
 
 
 def _whole_with_arrays(shape, index):
-    named = sum([item.ndim if _is_mask(item) else item is not None and item is not ...
-                 for item in index])
+    named = sum(
+        [item.ndim if _is_mask(item) else item is not None and item is not ... for item in index]
+    )
     ellipses = [k for k, item in enumerate(index) if item is ...]
     _check(shape, named, len(ellipses))
     at = ellipses[0] if ellipses else len(index)
-    index = [*index[:at], *FULL[len(shape) - named], *index[at + 1:]]
+    index = [*index[:at], *FULL[len(shape) - named], *index[at + 1 :]]
     whole, arrays, repeats, axis = [], [], False, 0  # arrays: where they are in `whole`
     for item in index:
         own, start = [item], len(whole)
         if _is_mask(item):
-            if item.shape != shape[axis: axis + item.ndim]:
-                raise IndexError(f"a boolean index of shape {item.shape} does not fit axis {axis} "
-                                 f"of shape {shape}")
+            if item.shape != shape[axis : axis + item.ndim]:
+                raise IndexError(
+                    f"a boolean index of shape {item.shape} does not fit axis {axis} "
+                    f"of shape {shape}"
+                )
             axis += item.ndim
             own = item.nonzero() if item.ndim else own
         else:
@@ -227,8 +240,10 @@ def _fitted(value, shape):
     try:
         return np.broadcast_to(value, shape)
     except ValueError:
-        raise ShapeError(f"setitem: a value of shape {value.shape} does not broadcast to the shape "
-                         f"{shape} that is assigned to") from None
+        raise ShapeError(
+            f"setitem: a value of shape {value.shape} does not broadcast to the shape "
+            f"{shape} that is assigned to"
+        ) from None
 
 
 graph.bind("setitem", setitem)
@@ -236,14 +251,18 @@ graph.bind("setitem", setitem)
 # ---- functions that index
 
 
-@implements(np.take, method="take", samples=lambda rng: [
-    ((rng.normal(size=(2, 3)), [0, 4, 4]), {}),
-    ((rng.normal(size=(2, 3)), np.array([[0, 1], [-1, 1]])), {"axis": 1}),
-    ((rng.normal(size=(2, 3)), 1), {"axis": -1}),
-    ((rng.normal(size=(2, 3)), np.array([-1, 4])), {"axis": 0, "mode": "wrap"}),
-    ((rng.normal(size=4), [7, -2]), {"mode": "clip"}),
-    ((rng.normal(size=(2, 3)), []), {"axis": 1}),
-])
+@implements(
+    np.take,
+    method="take",
+    samples=lambda rng: [
+        ((rng.normal(size=(2, 3)), [0, 4, 4]), {}),
+        ((rng.normal(size=(2, 3)), np.array([[0, 1], [-1, 1]])), {"axis": 1}),
+        ((rng.normal(size=(2, 3)), 1), {"axis": -1}),
+        ((rng.normal(size=(2, 3)), np.array([-1, 4])), {"axis": 0, "mode": "wrap"}),
+        ((rng.normal(size=4), [7, -2]), {"mode": "clip"}),
+        ((rng.normal(size=(2, 3)), []), {"axis": 1}),
+    ],
+)
 def take(a, indices, axis=None, out=None, mode="raise"):
     """Arguments as in `numpy.take`; out= is refused.
 
@@ -269,11 +288,14 @@ def _along(a, axis):
     return (np.ravel(a), 0) if axis is None else (a, normalize_axis_index(axis, a.ndim))
 
 
-@implements(np.take_along_axis, samples=lambda rng: [
-    ((rng.normal(size=(2, 3)), np.array([[2, 2], [0, -1]])), {}),
-    ((rng.normal(size=(2, 3)), np.array([[1, 0, 1]])), {"axis": 0}),
-    ((rng.normal(size=(2, 3)), np.array([5, 0])), {"axis": None}),
-])
+@implements(
+    np.take_along_axis,
+    samples=lambda rng: [
+        ((rng.normal(size=(2, 3)), np.array([[2, 2], [0, -1]])), {}),
+        ((rng.normal(size=(2, 3)), np.array([[1, 0, 1]])), {"axis": 0}),
+        ((rng.normal(size=(2, 3)), np.array([5, 0])), {"axis": None}),
+    ],
+)
 def take_along_axis(arr, indices, axis=-1):
     """Arguments as in `numpy.take_along_axis`."""
     indices = _item(indices)
@@ -284,9 +306,13 @@ def take_along_axis(arr, indices, axis=-1):
     return getitem(arr, tuple(grid))
 
 
-@implements(np.compress, samples=lambda rng: [
-    (([True, False, True], rng.normal(size=(2, 3))), {"axis": 1}),
-    ((np.array([0, 1, 1]), rng.normal(size=(2, 3))), {})])
+@implements(
+    np.compress,
+    samples=lambda rng: [
+        (([True, False, True], rng.normal(size=(2, 3))), {"axis": 1}),
+        ((np.array([0, 1, 1]), rng.normal(size=(2, 3))), {}),
+    ],
+)
 def compress(condition, a, axis=None, out=None):
     """Arguments as in `numpy.compress`; out= is refused."""
     refuse("compress", out=(out, None))
@@ -297,19 +323,27 @@ def compress(condition, a, axis=None, out=None):
 
 
 graph.bind_method(
-    "compress", lambda a, condition, axis=None, out=None: compress(condition, a, axis, out))
+    "compress", lambda a, condition, axis=None, out=None: compress(condition, a, axis, out)
+)
 
 
-@implements(np.extract, samples=lambda rng: [
-    ((np.array([[True, False], [True, True]]), rng.normal(size=(2, 2))), {})])
+@implements(
+    np.extract,
+    samples=lambda rng: [((np.array([[True, False], [True, True]]), rng.normal(size=(2, 2))), {})],
+)
 def extract(condition, arr):
     """Arguments as in `numpy.extract`."""
     return np.take(np.ravel(arr), np.flatnonzero(values_of(condition)))
 
 
-@implements(np.delete, samples=lambda rng: [
-    ((rng.normal(size=(2, 3)), [0, 4]), {}), ((rng.normal(size=(2, 3)), slice(0, 2)), {"axis": 1}),
-    ((rng.normal(size=(2, 3)), -1), {"axis": 0})])
+@implements(
+    np.delete,
+    samples=lambda rng: [
+        ((rng.normal(size=(2, 3)), [0, 4]), {}),
+        ((rng.normal(size=(2, 3)), slice(0, 2)), {"axis": 1}),
+        ((rng.normal(size=(2, 3)), -1), {"axis": 0}),
+    ],
+)
 def delete(arr, obj, axis=None):
     """Arguments as in `numpy.delete`."""
     if isinstance(obj, Variable):
@@ -329,23 +363,38 @@ def in_front(t, operand, ans):
 
 
 def _where_jvp(tangents, ans, condition, x, y):
-    return np.where(condition, *[
-        np.zeros(ans.shape, ans.dtype) if t is None else in_front(t, operand, ans)
-        for t, operand in zip(tangents[1:], (x, y), strict=True)])
+    return np.where(
+        condition,
+        *[
+            np.zeros(ans.shape, ans.dtype) if t is None else in_front(t, operand, ans)
+            for t, operand in zip(tangents[1:], (x, y), strict=True)
+        ],
+    )
 
 
 where_op = general(
-    "where", np.where, nin=3, saves=(0,), jvp=_where_jvp,
-    vjp=(None, lambda g, ans, condition, x, y: np.where(condition, g, 0.0),
-         lambda g, ans, condition, x, y: np.where(condition, 0.0, g)))
+    "where",
+    np.where,
+    nin=3,
+    saves=(0,),
+    jvp=_where_jvp,
+    vjp=(
+        None,
+        lambda g, ans, condition, x, y: np.where(condition, g, 0.0),
+        lambda g, ans, condition, x, y: np.where(condition, 0.0, g),
+    ),
+)
 
 
-@implements(np.where, samples=lambda rng: [
-    ((rng.normal(size=(2, 3)) > 0, rng.normal(size=(2, 3)), rng.normal(size=3)), {}),
-    ((np.array([[True], [False]]), rng.normal(size=()), rng.normal(size=3)), {}),
-    ((True, rng.normal(size=(2, 3)), 1.0), {}),
-    ((np.array([0, 2]), 1.0, rng.normal(size=2)), {}),
-])
+@implements(
+    np.where,
+    samples=lambda rng: [
+        ((rng.normal(size=(2, 3)) > 0, rng.normal(size=(2, 3)), rng.normal(size=3)), {}),
+        ((np.array([[True], [False]]), rng.normal(size=()), rng.normal(size=3)), {}),
+        ((True, rng.normal(size=(2, 3)), 1.0), {}),
+        ((np.array([0, 2]), 1.0, rng.normal(size=2)), {}),
+    ],
+)
 def where(condition, x=None, y=None, /):
     """Arguments as in `numpy.where`. A condition that is a Variable is read for its values.
 
@@ -369,11 +418,19 @@ def where(condition, x=None, y=None, /):
     return np.where(condition, x, y)
 
 
-@implements(np.select, samples=lambda rng: [
-    (([np.array([True, False, False]), np.array([True, True, False])],
-      [rng.normal(size=3), rng.normal(size=3)]), {}),
-    (([np.array([[True], [False]])], [rng.normal(size=3)], 2.0), {}),
-])
+@implements(
+    np.select,
+    samples=lambda rng: [
+        (
+            (
+                [np.array([True, False, False]), np.array([True, True, False])],
+                [rng.normal(size=3), rng.normal(size=3)],
+            ),
+            {},
+        ),
+        (([np.array([[True], [False]])], [rng.normal(size=3)], 2.0), {}),
+    ],
+)
 def select(condlist, choicelist, default=0):
     """Arguments as in `numpy.select`."""
     conditions = [values_of(c) for c in condlist]
@@ -386,9 +443,13 @@ def select(condlist, choicelist, default=0):
     return default
 
 
-@implements(np.choose, samples=lambda rng: [
-    ((np.array([0, 1, 1]), [rng.normal(size=3), rng.normal(size=(2, 3))]), {}),
-    ((np.array([[0], [3]]), [rng.normal(size=3), rng.normal(size=())]), {"mode": "clip"})])
+@implements(
+    np.choose,
+    samples=lambda rng: [
+        ((np.array([0, 1, 1]), [rng.normal(size=3), rng.normal(size=(2, 3))]), {}),
+        ((np.array([[0], [3]]), [rng.normal(size=3), rng.normal(size=())]), {"mode": "clip"}),
+    ],
+)
 def choose(a, choices, out=None, mode="raise"):
     """Arguments as in `numpy.choose`; out= is refused."""
     refuse("choose", out=(out, None))

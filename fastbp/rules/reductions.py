@@ -35,7 +35,7 @@ def unreduced(g, ans, axis, keepdims):
     """Give `g` back the axes that were reduced away, with length one."""
     if keepdims or not axis or not g.ndim:
         return g
-    own = iter(g.shape[g.ndim - ans.ndim:] if ans.ndim else ())
+    own = iter(g.shape[g.ndim - ans.ndim :] if ans.ndim else ())
     nd = ans.ndim + len(axis)
     return g.reshape(lead_of(g, ans) + tuple([1 if k in axis else next(own) for k in ALL[nd]]))
 
@@ -70,20 +70,31 @@ def _unmean(g, ans, x, axis, keepdims, n):
 
 sum_op = linear("sum", lambda x, axis, keepdims: add_reduce(x, axis, None, None, keepdims), _unsum)
 mean_op = linear(
-    "mean", lambda x, axis, keepdims, n: add_reduce(x, axis, None, None, keepdims) / n, _unmean)
+    "mean", lambda x, axis, keepdims, n: add_reduce(x, axis, None, None, keepdims) / n, _unmean
+)
 
 
 def sum_samples(rng):
     """Return calls that reach the arguments that the reductions have in common."""
     x = rng.normal(size=(2, 3, 4))
-    return [((x,), {}), ((x,), {"axis": 1}), ((x,), {"axis": (0, -1), "keepdims": True}),
-            ((x,), {"axis": ()}), ((rng.normal(size=()),), {}),
-            ((rng.normal(size=(0, 2)),), {"axis": -1}), ((x[0],), {"dtype": np.float64}),
-            ((x[0],), {"where": np.array([True, False, True, True])})]
+    return [
+        ((x,), {}),
+        ((x,), {"axis": 1}),
+        ((x,), {"axis": (0, -1), "keepdims": True}),
+        ((x,), {"axis": ()}),
+        ((rng.normal(size=()),), {}),
+        ((rng.normal(size=(0, 2)),), {"axis": -1}),
+        ((x[0],), {"dtype": np.float64}),
+        ((x[0],), {"where": np.array([True, False, True, True])}),
+    ]
 
 
-@implements(np.sum, method="sum", reduce=np.add, samples=lambda rng: [
-    *sum_samples(rng), ((rng.normal(size=3),), {"initial": 2.0})])
+@implements(
+    np.sum,
+    method="sum",
+    reduce=np.add,
+    samples=lambda rng: [*sum_samples(rng), ((rng.normal(size=3),), {"initial": 2.0})],
+)
 def sum(a, axis=None, dtype=None, out=None, keepdims=UNSET, initial=UNSET, where=UNSET):
     """Arguments as in `numpy.sum`; out= is refused.
 
@@ -99,8 +110,11 @@ def sum(a, axis=None, dtype=None, out=None, keepdims=UNSET, initial=UNSET, where
     return sum_op(a, axis=axes_of(axis, a.ndim), keepdims=given(keepdims))
 
 
-@implements(np.mean, method="mean", samples=lambda rng: [
-    case for case in sum_samples(rng) if case[0][0].size])
+@implements(
+    np.mean,
+    method="mean",
+    samples=lambda rng: [case for case in sum_samples(rng) if case[0][0].size],
+)
 def mean(a, axis=None, dtype=None, out=None, keepdims=UNSET, *, where=UNSET):
     """Arguments as in `numpy.mean`; out= is refused."""
     if dtype is not None or out is not None or where is not UNSET:
@@ -114,13 +128,19 @@ def mean(a, axis=None, dtype=None, out=None, keepdims=UNSET, *, where=UNSET):
     return mean_op(a, axis=axis, keepdims=given(keepdims), n=count(a.shape, axis))
 
 
-@implements(np.average, samples=lambda rng: [
-    ((rng.normal(size=(2, 3)),), {}),
-    ((rng.normal(size=(2, 3)), 1, rng.uniform(1, 2, size=3), True), {}),
-    ((rng.normal(size=(2, 3)),), {"weights": rng.uniform(1, 2, size=(2, 3)), "keepdims": True}),
-    ((rng.normal(size=(2, 3, 4)),), {"axis": (2, 0), "weights": rng.uniform(1, 2, size=(4, 2))}),
-    ((np.arange(6).reshape(2, 3),), {"axis": 0, "weights": rng.uniform(1, 2, size=2)}),
-])
+@implements(
+    np.average,
+    samples=lambda rng: [
+        ((rng.normal(size=(2, 3)),), {}),
+        ((rng.normal(size=(2, 3)), 1, rng.uniform(1, 2, size=3), True), {}),
+        ((rng.normal(size=(2, 3)),), {"weights": rng.uniform(1, 2, size=(2, 3)), "keepdims": True}),
+        (
+            (rng.normal(size=(2, 3, 4)),),
+            {"axis": (2, 0), "weights": rng.uniform(1, 2, size=(4, 2))},
+        ),
+        ((np.arange(6).reshape(2, 3),), {"axis": 0, "weights": rng.uniform(1, 2, size=2)}),
+    ],
+)
 def average(a, axis=None, weights=None, returned=False, *, keepdims=UNSET):
     """Arguments as in `numpy.average`; the weights may be Variables, too."""
     a = as_operand(a)
@@ -139,16 +159,24 @@ def average(a, axis=None, weights=None, returned=False, *, keepdims=UNSET):
     return (result, np.broadcast_to(total, result.shape)) if returned else result
 
 
-@implements(np.nansum, samples=lambda rng: [
-    ((rng.normal(size=(2, 3)),), {"axis": 0, "keepdims": True, "initial": 1.0})])
+@implements(
+    np.nansum,
+    samples=lambda rng: [
+        ((rng.normal(size=(2, 3)),), {"axis": 0, "keepdims": True, "initial": 1.0})
+    ],
+)
 def nansum(a, axis=None, dtype=None, out=None, keepdims=UNSET, initial=UNSET, where=UNSET):
     """Arguments as in `numpy.nansum`; out= is refused. NaNs get no cotangent."""
     return sum(np.where(np.isnan(a.value), 0.0, a), axis, dtype, out, keepdims, initial, where)
 
 
-@implements(np.nanmean, samples=lambda rng: [
-    ((rng.normal(size=(2, 3)),), {"keepdims": True}),
-    ((rng.normal(size=(2, 3)), 1), {"where": np.array([True, False, True])})])
+@implements(
+    np.nanmean,
+    samples=lambda rng: [
+        ((rng.normal(size=(2, 3)),), {"keepdims": True}),
+        ((rng.normal(size=(2, 3)), 1), {"where": np.array([True, False, True])}),
+    ],
+)
 def nanmean(a, axis=None, dtype=None, out=None, keepdims=UNSET, *, where=UNSET):
     """Arguments as in `numpy.nanmean`; out= is refused. NaNs get no cotangent."""
     there = ~np.isnan(a.value)
@@ -186,20 +214,32 @@ def _half_over(g, ans):
 
 
 var_op = general(
-    "var", lambda x, axis, keepdims, ddof: x.var(axis=axis, ddof=ddof, keepdims=keepdims),
-    nin=1, saves=(0,), vjp=(_var_vjp,), jvp=(_var_jvp,))
+    "var",
+    lambda x, axis, keepdims, ddof: x.var(axis=axis, ddof=ddof, keepdims=keepdims),
+    nin=1,
+    saves=(0,),
+    vjp=(_var_vjp,),
+    jvp=(_var_jvp,),
+)
 std_op = general(
-    "std", lambda x, axis, keepdims, ddof: x.std(axis=axis, ddof=ddof, keepdims=keepdims),
-    nin=1, saves=(0, "ans"),
+    "std",
+    lambda x, axis, keepdims, ddof: x.std(axis=axis, ddof=ddof, keepdims=keepdims),
+    nin=1,
+    saves=(0, "ans"),
     vjp=(lambda g, ans, x, **static: _var_vjp(_half_over(g, ans), ans, x, **static),),
-    jvp=(lambda t, ans, x, **static: _half_over(_var_jvp(t, ans, x, **static), ans),))
+    jvp=(lambda t, ans, x, **static: _half_over(_var_jvp(t, ans, x, **static), ans),),
+)
 
 
 def _var_samples(rng):
     x = rng.normal(size=(2, 3, 4))
-    return [((x,), {}), ((x,), {"axis": -1}), ((x,), {"axis": (0, 1), "keepdims": True, "ddof": 1}),
-            ((x[0],), {"axis": 0, "correction": 0.5}),
-            ((x[0],), {"dtype": np.float64, "mean": UNSET})]
+    return [
+        ((x,), {}),
+        ((x,), {"axis": -1}),
+        ((x,), {"axis": (0, 1), "keepdims": True, "ddof": 1}),
+        ((x[0],), {"axis": 0, "correction": 0.5}),
+        ((x[0],), {"dtype": np.float64, "mean": UNSET}),
+    ]
 
 
 def _spread(function, op, a, axis, dtype, out, ddof, keepdims, where, mean, correction):
@@ -213,15 +253,35 @@ def _spread(function, op, a, axis, dtype, out, ddof, keepdims, where, mean, corr
 
 
 @implements(np.var, method="var", samples=_var_samples)
-def var(a, axis=None, dtype=None, out=None, ddof=0, keepdims=UNSET, *, where=UNSET,
-        mean=UNSET, correction=UNSET):
+def var(
+    a,
+    axis=None,
+    dtype=None,
+    out=None,
+    ddof=0,
+    keepdims=UNSET,
+    *,
+    where=UNSET,
+    mean=UNSET,
+    correction=UNSET,
+):
     """Arguments as in `numpy.var`; out=, where= and mean= are refused."""
     return _spread("var", var_op, a, axis, dtype, out, ddof, keepdims, where, mean, correction)
 
 
 @implements(np.std, method="std", samples=_var_samples)
-def std(a, axis=None, dtype=None, out=None, ddof=0, keepdims=UNSET, *, where=UNSET,
-        mean=UNSET, correction=UNSET):
+def std(
+    a,
+    axis=None,
+    dtype=None,
+    out=None,
+    ddof=0,
+    keepdims=UNSET,
+    *,
+    where=UNSET,
+    mean=UNSET,
+    correction=UNSET,
+):
     """Arguments as in `numpy.std`; out=, where= and mean= are refused.
 
     Notes
@@ -250,16 +310,32 @@ def _extreme_jvp(t, ans, x, axis, keepdims):
     return np.sum(t * _shares(x, ans, axis, keepdims), axis, keepdims=keepdims)
 
 
-max_op = general("max", lambda x, axis, keepdims: np.maximum.reduce(x, axis, keepdims=keepdims),
-                 nin=1, saves=(0, "ans"), vjp=(_extreme_vjp,), jvp=(_extreme_jvp,))
-min_op = general("min", lambda x, axis, keepdims: np.minimum.reduce(x, axis, keepdims=keepdims),
-                 nin=1, saves=(0, "ans"), vjp=(_extreme_vjp,), jvp=(_extreme_jvp,))
+max_op = general(
+    "max",
+    lambda x, axis, keepdims: np.maximum.reduce(x, axis, keepdims=keepdims),
+    nin=1,
+    saves=(0, "ans"),
+    vjp=(_extreme_vjp,),
+    jvp=(_extreme_jvp,),
+)
+min_op = general(
+    "min",
+    lambda x, axis, keepdims: np.minimum.reduce(x, axis, keepdims=keepdims),
+    nin=1,
+    saves=(0, "ans"),
+    vjp=(_extreme_vjp,),
+    jvp=(_extreme_jvp,),
+)
 
 
 def _extreme_samples(rng):
     x = rng.permutation(24).reshape(2, 3, 4) / 10.0
-    return [((x,), {}), ((x,), {"axis": -1}), ((x,), {"axis": (0, 2), "keepdims": True}),
-            ((rng.normal(size=()),), {})]
+    return [
+        ((x,), {}),
+        ((x,), {"axis": -1}),
+        ((x,), {"axis": (0, 2), "keepdims": True}),
+        ((rng.normal(size=()),), {}),
+    ]
 
 
 @implements(np.max, np.amax, method="max", reduce=np.maximum, samples=_extreme_samples)

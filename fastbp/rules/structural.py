@@ -65,15 +65,20 @@ def float_dtype(dtype, function):
     """Return a dtype that can be differentiated, or raise `DTypeError`."""
     dtype = np.dtype(dtype)
     if dtype not in graph.FLOATS:
-        raise DTypeError(f"numpy.{function}: a Variable cannot have dtype {dtype}, only float64 or "
-                         "float32; use x.value for a plain array")
+        raise DTypeError(
+            f"numpy.{function}: a Variable cannot have dtype {dtype}, only float64 or "
+            "float32; use x.value for a plain array"
+        )
     return dtype
 
 
-@implements(np.astype, samples=lambda rng: [
-    ((rng.normal(size=(2, 3)), np.float64), {}),
-    ((rng.normal(size=3), np.float64), {"copy": False, "device": "cpu"}),
-])
+@implements(
+    np.astype,
+    samples=lambda rng: [
+        ((rng.normal(size=(2, 3)), np.float64), {}),
+        ((rng.normal(size=3), np.float64), {"copy": False, "device": "cpu"}),
+    ],
+)
 def astype(x, dtype, /, *, copy=True, device=None):
     """Arguments as in `numpy.astype`; the dtype must be float64 or float32."""
     refuse("astype", device=(None if device == "cpu" else device, None))
@@ -93,8 +98,11 @@ def _astype_method(x, dtype, order="K", casting="unsafe", subok=True, copy=True)
 graph.bind_method("astype", _astype_method)
 
 
-@implements(np.copy, method="copy", samples=lambda rng: [
-    ((rng.normal(size=(2, 3)),), {}), ((rng.normal(size=3), "C"), {})])
+@implements(
+    np.copy,
+    method="copy",
+    samples=lambda rng: [((rng.normal(size=(2, 3)),), {}), ((rng.normal(size=3), "C"), {})],
+)
 def copy(a, order="K", subok=False):
     """Arguments as in `numpy.copy`; a Variable has no memory layout, so every order is the same."""
     np.copy(0.0, order)  # raises where NumPy does
@@ -109,7 +117,8 @@ def _reshape(x, shape, own):
 
 
 reshape_op = linear(
-    "reshape", _reshape, lambda g, ans, x, shape, own: g.reshape(lead_of(g, ans) + x.shape))
+    "reshape", _reshape, lambda g, ans, x, shape, own: g.reshape(lead_of(g, ans) + x.shape)
+)
 
 
 def reshaped(a, shape):
@@ -117,14 +126,17 @@ def reshaped(a, shape):
     return reshape_op(a, shape=shape, own=a.ndim)
 
 
-@implements(np.reshape, samples=lambda rng: [
-    ((rng.normal(size=(2, 3)), (3, 2)), {}),
-    ((rng.normal(size=(2, 3, 2)), (-1, 4)), {"order": "F"}),
-    ((rng.normal(size=(2, 3)), -1), {}),
-    ((rng.normal(size=(1,)), ()), {"copy": True}),
-    ((rng.normal(size=()), [1, 1]), {"copy": None}),
-    ((rng.normal(size=(2, 0)), (0, 5)), {}),
-])
+@implements(
+    np.reshape,
+    samples=lambda rng: [
+        ((rng.normal(size=(2, 3)), (3, 2)), {}),
+        ((rng.normal(size=(2, 3, 2)), (-1, 4)), {"order": "F"}),
+        ((rng.normal(size=(2, 3)), -1), {}),
+        ((rng.normal(size=(1,)), ()), {"copy": True}),
+        ((rng.normal(size=()), [1, 1]), {"copy": None}),
+        ((rng.normal(size=(2, 0)), (0, 5)), {}),
+    ],
+)
 def reshape(a, /, shape, order="C", *, copy=None):
     """Arguments as in `numpy.reshape`; ``copy=False`` and orders other than C and F are refused.
 
@@ -146,25 +158,42 @@ def _reshape_method(a, /, *shape, order="C", copy=None):
 graph.bind_method("reshape", _reshape_method)
 
 
-@implements(np.ravel, method=("ravel", "flatten"), samples=lambda rng: [
-    ((rng.normal(size=(2, 3)),), {}), ((rng.normal(size=(2, 3)), "F"), {}),
-    ((rng.normal(size=()),), {})])
+@implements(
+    np.ravel,
+    method=("ravel", "flatten"),
+    samples=lambda rng: [
+        ((rng.normal(size=(2, 3)),), {}),
+        ((rng.normal(size=(2, 3)), "F"), {}),
+        ((rng.normal(size=()),), {}),
+    ],
+)
 def ravel(a, order="C"):
     """Arguments as in `numpy.ravel`; of the orders, C and F."""
     return reshape(a, (a.size,), order)
 
 
-@implements(np.expand_dims, samples=lambda rng: [
-    ((rng.normal(size=(2, 3)), 1), {}), ((rng.normal(size=(2,)), (0, -1)), {}),
-    ((rng.normal(size=()), 0), {})])
+@implements(
+    np.expand_dims,
+    samples=lambda rng: [
+        ((rng.normal(size=(2, 3)), 1), {}),
+        ((rng.normal(size=(2,)), (0, -1)), {}),
+        ((rng.normal(size=()), 0), {}),
+    ],
+)
 def expand_dims(a, axis):
     """Arguments as in `numpy.expand_dims`."""
     return reshaped(a, np.expand_dims(a.value, axis).shape)
 
 
-@implements(np.squeeze, method="squeeze", samples=lambda rng: [
-    ((rng.normal(size=(1, 3, 1)),), {}), ((rng.normal(size=(1, 3, 1)), -1), {}),
-    ((rng.normal(size=(1, 1)),), {"axis": (0, 1)})])
+@implements(
+    np.squeeze,
+    method="squeeze",
+    samples=lambda rng: [
+        ((rng.normal(size=(1, 3, 1)),), {}),
+        ((rng.normal(size=(1, 3, 1)), -1), {}),
+        ((rng.normal(size=(1, 1)),), {"axis": (0, 1)}),
+    ],
+)
 def squeeze(a, axis=None):
     """Arguments as in `numpy.squeeze`."""
     return reshaped(a, np.squeeze(a.value, axis).shape)
@@ -180,22 +209,37 @@ def _at_least(function, arrays):
     return results[0] if len(results) == 1 else tuple(results)
 
 
-@implements(np.atleast_1d, samples=lambda rng: [
-    ((rng.normal(size=()),), {}), ((rng.normal(size=(2, 3)), rng.normal(size=())), {})])
+@implements(
+    np.atleast_1d,
+    samples=lambda rng: [
+        ((rng.normal(size=()),), {}),
+        ((rng.normal(size=(2, 3)), rng.normal(size=())), {}),
+    ],
+)
 def atleast_1d(*arys):
     """Arguments as in `numpy.atleast_1d`."""
     return _at_least(np.atleast_1d, arys)
 
 
-@implements(np.atleast_2d, samples=lambda rng: [
-    ((rng.normal(size=3),), {}), ((rng.normal(size=(2, 3)), rng.normal(size=())), {})])
+@implements(
+    np.atleast_2d,
+    samples=lambda rng: [
+        ((rng.normal(size=3),), {}),
+        ((rng.normal(size=(2, 3)), rng.normal(size=())), {}),
+    ],
+)
 def atleast_2d(*arys):
     """Arguments as in `numpy.atleast_2d`."""
     return _at_least(np.atleast_2d, arys)
 
 
-@implements(np.atleast_3d, samples=lambda rng: [
-    ((rng.normal(size=3),), {}), ((rng.normal(size=(2, 3)), rng.normal(size=())), {})])
+@implements(
+    np.atleast_3d,
+    samples=lambda rng: [
+        ((rng.normal(size=3),), {}),
+        ((rng.normal(size=(2, 3)), rng.normal(size=())), {}),
+    ],
+)
 def atleast_3d(*arys):
     """Arguments as in `numpy.atleast_3d`."""
     return _at_least(np.atleast_3d, arys)
@@ -222,9 +266,14 @@ def _permuted(function, a, *args):
     return transpose_op(a, axes=tuple([k - nd for k in function(np.empty(range(nd)), *args).shape]))
 
 
-@implements(np.transpose, samples=lambda rng: [
-    ((rng.normal(size=(2, 3, 4)),), {}), ((rng.normal(size=(2, 3, 4)), (1, -1, 0)), {}),
-    ((rng.normal(size=()),), {})])
+@implements(
+    np.transpose,
+    samples=lambda rng: [
+        ((rng.normal(size=(2, 3, 4)),), {}),
+        ((rng.normal(size=(2, 3, 4)), (1, -1, 0)), {}),
+        ((rng.normal(size=()),), {}),
+    ],
+)
 def transpose(a, axes=None):
     """Arguments as in `numpy.transpose`."""
     if axes is None:
@@ -239,29 +288,42 @@ def _transpose_method(a, *axes):
 graph.bind_method("transpose", _transpose_method)
 
 
-@implements(np.matrix_transpose, samples=lambda rng: [
-    ((rng.normal(size=(2, 3, 4)),), {}), ((rng.normal(size=(2, 3)),), {})])
+@implements(
+    np.matrix_transpose,
+    samples=lambda rng: [((rng.normal(size=(2, 3, 4)),), {}), ((rng.normal(size=(2, 3)),), {})],
+)
 def matrix_transpose(x, /):
     """Arguments as in `numpy.matrix_transpose`."""
     return _permuted(np.matrix_transpose, x)
 
 
-@implements(np.swapaxes, method="swapaxes", samples=lambda rng: [
-    ((rng.normal(size=(2, 3, 4)), 0, -1), {})])
+@implements(
+    np.swapaxes, method="swapaxes", samples=lambda rng: [((rng.normal(size=(2, 3, 4)), 0, -1), {})]
+)
 def swapaxes(a, axis1, axis2):
     """Arguments as in `numpy.swapaxes`."""
     return _permuted(np.swapaxes, a, axis1, axis2)
 
 
-@implements(np.moveaxis, samples=lambda rng: [
-    ((rng.normal(size=(2, 3, 4)), 0, -1), {}), ((rng.normal(size=(2, 3, 4)), (0, 1), (-1, 0)), {})])
+@implements(
+    np.moveaxis,
+    samples=lambda rng: [
+        ((rng.normal(size=(2, 3, 4)), 0, -1), {}),
+        ((rng.normal(size=(2, 3, 4)), (0, 1), (-1, 0)), {}),
+    ],
+)
 def moveaxis(a, source, destination):
     """Arguments as in `numpy.moveaxis`."""
     return _permuted(np.moveaxis, a, source, destination)
 
 
-@implements(np.rollaxis, samples=lambda rng: [
-    ((rng.normal(size=(2, 3, 4)), 2), {}), ((rng.normal(size=(2, 3, 4)), 0, 2), {})])
+@implements(
+    np.rollaxis,
+    samples=lambda rng: [
+        ((rng.normal(size=(2, 3, 4)), 2), {}),
+        ((rng.normal(size=(2, 3, 4)), 0, 2), {}),
+    ],
+)
 def rollaxis(a, axis, start=0):
     """Arguments as in `numpy.rollaxis`."""
     return _permuted(np.rollaxis, a, axis, start)
@@ -271,7 +333,7 @@ def rollaxis(a, axis, start=0):
 
 
 def _broadcast(x, shape, own):
-    lead, inner = x.shape[: x.ndim - own], x.shape[x.ndim - own:]
+    lead, inner = x.shape[: x.ndim - own], x.shape[x.ndim - own :]
     if lead:
         x = x.reshape(lead + (1,) * (len(shape) - own) + inner)
     return np.broadcast_to(x, lead + shape)
@@ -281,18 +343,27 @@ def _broadcast(x, shape, own):
 broadcast_op = linear("broadcast_to", _broadcast, lambda g, ans, x, shape, own: g)
 
 
-@implements(np.broadcast_to, samples=lambda rng: [
-    ((rng.normal(size=(3, 1)), (2, 3, 4)), {}), ((rng.normal(size=()), 2), {}),
-    ((rng.normal(size=(1, 2)), (0, 2)), {})])
+@implements(
+    np.broadcast_to,
+    samples=lambda rng: [
+        ((rng.normal(size=(3, 1)), (2, 3, 4)), {}),
+        ((rng.normal(size=()), 2), {}),
+        ((rng.normal(size=(1, 2)), (0, 2)), {}),
+    ],
+)
 def broadcast_to(array, shape, subok=False):
     """Arguments as in `numpy.broadcast_to`."""
     shape = tuple(shape) if np.iterable(shape) else (shape,)
     return broadcast_op(array, shape=shape, own=array.ndim)
 
 
-@implements(np.broadcast_arrays, samples=lambda rng: [
-    ((rng.normal(size=(3, 1)), rng.normal(size=4)), {}),
-    ((rng.normal(size=()), 1.0, rng.normal(size=(2, 0))), {})])
+@implements(
+    np.broadcast_arrays,
+    samples=lambda rng: [
+        ((rng.normal(size=(3, 1)), rng.normal(size=4)), {}),
+        ((rng.normal(size=()), 1.0, rng.normal(size=(2, 0))), {}),
+    ],
+)
 def broadcast_arrays(*args, subok=False):
     """Arguments as in `numpy.broadcast_arrays`."""
     shape = np.broadcast_shapes(*[np.shape(values_of(x)) for x in args])
@@ -302,13 +373,21 @@ def broadcast_arrays(*args, subok=False):
 # ---- order along axes
 
 flip_op = linear("flip", lambda x, axis: np.flip(x, axis), lambda g, ans, x, axis: np.flip(g, axis))
-roll_op = linear("roll", lambda x, shift, axis: np.roll(x, shift, axis),
-                 lambda g, ans, x, shift, axis: np.roll(g, [-s for s in shift], axis))
+roll_op = linear(
+    "roll",
+    lambda x, shift, axis: np.roll(x, shift, axis),
+    lambda g, ans, x, shift, axis: np.roll(g, [-s for s in shift], axis),
+)
 
 
-@implements(np.flip, samples=lambda rng: [
-    ((rng.normal(size=(2, 3)),), {}), ((rng.normal(size=(2, 3)), -1), {}),
-    ((rng.normal(size=(2, 3, 2)), (0, 2)), {})])
+@implements(
+    np.flip,
+    samples=lambda rng: [
+        ((rng.normal(size=(2, 3)),), {}),
+        ((rng.normal(size=(2, 3)), -1), {}),
+        ((rng.normal(size=(2, 3, 2)), (0, 2)), {}),
+    ],
+)
 def flip(m, axis=None):
     """Arguments as in `numpy.flip`."""
     return flip_op(m, axis=from_end(range(m.ndim) if axis is None else axis, m.ndim))
@@ -326,9 +405,13 @@ def flipud(m):
     return flip(m, 0)
 
 
-@implements(np.rot90, samples=lambda rng: [
-    *[((rng.normal(size=(2, 3)), k), {}) for k in range(4)],
-    ((rng.normal(size=(2, 3, 4)), -1, (1, 2)), {})])
+@implements(
+    np.rot90,
+    samples=lambda rng: [
+        *[((rng.normal(size=(2, 3)), k), {}) for k in range(4)],
+        ((rng.normal(size=(2, 3, 4)), -1, (1, 2)), {}),
+    ],
+)
 def rot90(m, k=1, axes=(0, 1)):
     """Arguments as in `numpy.rot90`."""
     np.rot90(m.value, k, axes)  # raises where NumPy does
@@ -340,11 +423,16 @@ def rot90(m, k=1, axes=(0, 1)):
     return flip(swapaxes(m, first, second), second)
 
 
-@implements(np.roll, samples=lambda rng: [
-    ((rng.normal(size=(2, 3)), 2), {}), ((rng.normal(size=(2, 3)), -1), {"axis": 1}),
-    ((rng.normal(size=(2, 3, 4)), (1, 2)), {"axis": (0, -1)}),
-    ((rng.normal(size=(2, 3)), 1), {"axis": (0, 1)}),
-    ((rng.normal(size=5), (1, 2)), {"axis": 0})])
+@implements(
+    np.roll,
+    samples=lambda rng: [
+        ((rng.normal(size=(2, 3)), 2), {}),
+        ((rng.normal(size=(2, 3)), -1), {"axis": 1}),
+        ((rng.normal(size=(2, 3, 4)), (1, 2)), {"axis": (0, -1)}),
+        ((rng.normal(size=(2, 3)), 1), {"axis": (0, 1)}),
+        ((rng.normal(size=5), (1, 2)), {"axis": 0}),
+    ],
+)
 def roll(a, shift, axis=None):
     """Arguments as in `numpy.roll`."""
     if axis is None:

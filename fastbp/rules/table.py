@@ -42,8 +42,17 @@ FUNCTIONS = {}  # name in fastbp.numpy -> function
 SAMPLES = {}  # the same name -> calls for the tests; elementwise: sampled from the domain
 
 
-def elementwise(name, forward, *partials, ufunc=None, domain=(-2.0, 2.0), kinks="", kernel=None,
-                source="", hook=True):
+def elementwise(
+    name,
+    forward,
+    *partials,
+    ufunc=None,
+    domain=(-2.0, 2.0),
+    kinks="",
+    kernel=None,
+    source="",
+    hook=True,
+):
     """Add an elementwise operation.
 
     Parameters
@@ -68,8 +77,17 @@ def elementwise(name, forward, *partials, ufunc=None, domain=(-2.0, 2.0), kinks=
     -------
     Op
     """
-    op = Op(name, forward, nin=len(partials), partials=partials, kernel=kernel,
-            domain=domain, kinks=kinks, source=source, kind="elementwise")
+    op = Op(
+        name,
+        forward,
+        nin=len(partials),
+        partials=partials,
+        kernel=kernel,
+        domain=domain,
+        kinks=kinks,
+        source=source,
+        kind="elementwise",
+    )
     for u in _as_tuple(ufunc if ufunc is not None else forward):
         if isinstance(u, np.ufunc):
             graph.bind_ufunc(u, op)
@@ -104,13 +122,23 @@ def linear(name, apply, transpose, *, saves=(), scatter=None, source=""):
     def jvp(t, ans, x, **static):
         return op(t, **static)
 
-    op = Op(name, apply, nin=1, vjp=(transpose,), jvp=(jvp,), scatter=scatter, saves=saves,
-            source=source, kind="linear")
+    op = Op(
+        name,
+        apply,
+        nin=1,
+        vjp=(transpose,),
+        jvp=(jvp,),
+        scatter=scatter,
+        saves=saves,
+        source=source,
+        kind="linear",
+    )
     return _add(op)
 
 
-def general(name, forward, *, nin, vjp, jvp=None, saves=None, scatter=None, compiled=False,
-            source=""):
+def general(
+    name, forward, *, nin, vjp, jvp=None, saves=None, scatter=None, compiled=False, source=""
+):
     """Add an operation with explicit rules; see `fastbp._core.graph.Op` for their forms.
 
     Parameters
@@ -134,8 +162,18 @@ def general(name, forward, *, nin, vjp, jvp=None, saves=None, scatter=None, comp
     """
     if saves is None:
         saves = (*range(nin if nin >= 0 else 30), "ans")
-    op = Op(name, forward, nin=nin, vjp=vjp, jvp=jvp, scatter=scatter, saves=saves,
-            compiled=compiled, source=source, kind="general")
+    op = Op(
+        name,
+        forward,
+        nin=nin,
+        vjp=vjp,
+        jvp=jvp,
+        scatter=scatter,
+        saves=saves,
+        compiled=compiled,
+        source=source,
+        kind="general",
+    )
     return _add(op)
 
 
@@ -250,5 +288,6 @@ def refuse(function, **given):
     """
     for argument, (value, default) in given.items():
         if value is not default and not (np.isscalar(value) and value == default):
-            raise NoRuleError(f"numpy.{function}: the argument {argument}= is not supported for "
-                              "Variables")
+            raise NoRuleError(
+                f"numpy.{function}: the argument {argument}= is not supported for Variables"
+            )
