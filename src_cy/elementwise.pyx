@@ -157,6 +157,7 @@ cdef int _run_strided(Program p, PyObject **operands, const int *leads, PyObject
                       char **ptrs, int nd, const cnp.npy_intp *dims, intptr_t total) except -1:
     cdef intptr_t steps[MAX_EXTERNAL][MAX_NDIM]
     cdef intptr_t shape[MAX_NDIM]
+    cdef intptr_t flat[MAX_EXTERNAL]
     cdef int n_slots = p.n_inputs + p.n_outputs
     cdef int k, axis, merged
     for k in range(n_slots):
@@ -178,6 +179,12 @@ cdef int _run_strided(Program p, PyObject **operands, const int *leads, PyObject
             merged += 1
     if shape[merged - 1] < SHORT_RUN and total > WORTH_COPYING:
         return _run_copied(p, operands, leads, outs, nd, dims)
+    if merged == 1 and total >= PARALLEL:
+        for k in range(n_slots):
+            flat[k] = steps[k][0]
+        with nogil:
+            _run_parts(p, ptrs, flat, total)
+        return 0
     with nogil:
         _walk(p, ptrs, steps, shape, merged, n_slots)
     return 0

@@ -28,7 +28,7 @@ def run(code, **environment):
     """Run code in a fresh interpreter and return what it prints."""
     kept = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
     return subprocess.run(
-        [sys.executable, "-P", "-c", code],
+        [sys.executable, "-c", code],
         env=kept | environment,
         capture_output=True,
         check=True,
@@ -76,6 +76,13 @@ def test_scalars_stay_in_place(scalar):
     elementwise.set_num_threads(2)
     assert np.array_equal(OPS["multiply"](x, scalar), 2.5 * x)
     assert np.array_equal(OPS["subtract"](scalar, x), 2.5 - x)
+
+
+def test_one_axis_with_any_stride():
+    x = np.arange(400_001.0)
+    elementwise.set_num_threads(2)
+    assert np.array_equal(OPS["add"](x[::2], np.broadcast_to(1.5, 200_001)), x[::2] + 1.5)
+    assert np.array_equal(OPS["subtract"](x[::-1], x), x[::-1] - x)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
