@@ -56,7 +56,8 @@ def gradients(
     ys : Variable or sequence of Variable
         Outputs of any shapes.
     xs : Variable or sequence of Variable
-        Inputs of any shapes: leaves, or values computed on the way to `ys`.
+        Inputs of any shapes: leaves, or values computed on the way to `ys`. One that was written
+        into stands for its present value.
     grad_outputs : array_like or sequence of array_like or None, optional
         Cotangents, one of the shape of each output; None for a scalar output stands for one.
     unconnected : {"zero", "none", "raise"}
