@@ -15,8 +15,8 @@ Not listed: NumPy functions that are constant almost everywhere (`argmax`, `floo
 which see the values.
 """
 
-GILES = """Giles 2008: M. B. Giles, "Collected matrix derivative results for forward and reverse mode
-algorithmic differentiation", in Advances in Automatic Differentiation, Springer, 2008."""
+GILES = """Giles 2008: M. B. Giles, "Collected matrix derivative results for forward and reverse
+mode algorithmic differentiation", in Advances in Automatic Differentiation, Springer, 2008."""
 
 
 def page():
@@ -26,7 +26,7 @@ def page():
         HEAD,
         "## Elementwise",
         "",
-        "| name | where the derivative does not exist |",
+        "| name | at singular points |",
         "|---|---|",
     ]
     lines += [
