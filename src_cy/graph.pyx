@@ -225,6 +225,20 @@ cdef class Op:
             return self.ufunc(*operands, **static)
         return record(self, operands, static)
 
+    @property
+    def __name__(self):
+        return self.name
+
+    @property
+    def __doc__(self):
+        """What ``help(fastbp.numpy.tanh)`` shows."""
+        text = f"{self.name}: an operation of fastbp; recorded where an operand is a Variable."
+        if self.ufunc is not None:
+            text = f"{self.ufunc.__doc__.strip()}\n\nDifferentiable: recorded on Variables."
+        if self.info.get("kinks"):
+            text += f"\nDerivative at singular points: {self.info['kinks']}."
+        return text
+
     def __getattr__(self, str name):
         # An operation stands for its ufunc in fastbp.numpy: reduce, accumulate, outer, nin ...
         if self.ufunc is None or name.startswith("__"):

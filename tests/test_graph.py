@@ -1,6 +1,7 @@
 """Variables: ndarray's manners, NumPy's protocols, writing in place, and refusals."""
 
 import copy
+import inspect
 import operator
 import pickle
 
@@ -373,6 +374,15 @@ def test_namespace_mirrors_numpy(x):
     np.testing.assert_array_equal(bnp.zeros(3), np.zeros(3))
     with pytest.raises(AttributeError):
         bnp.no_such_function  # noqa: B018
+
+
+def test_operations_document_themselves():
+    text = inspect.getdoc(bnp.maximum)
+    assert text.startswith("maximum(x1, x2")
+    assert text.endswith("one half each at a tie.")
+    assert bnp.maximum.__name__ == "maximum"
+    assert "recorded" in inspect.getdoc(bnp.relu)
+    assert "Parameters" in inspect.getdoc(type(bnp.relu))
 
 
 def test_formatting(x):

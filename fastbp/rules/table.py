@@ -51,7 +51,6 @@ def elementwise(
     kinks="",
     kernel=None,
     source="",
-    hook=True,
 ):
     """Add an elementwise operation.
 
@@ -93,8 +92,7 @@ def elementwise(
             graph.bind_ufunc(u, op)
     _add(op)
     FUNCTIONS[name] = op
-    if hook:
-        graph.bind(name, op)
+    graph.bind(name, op)
     return op
 
 
