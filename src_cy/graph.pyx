@@ -28,6 +28,7 @@ cdef extern from "Python.h":
     void PyObject_GC_Track(PyObject *o) noexcept
     void PyObject_GC_UnTrack(PyObject *o) noexcept
     int PyObject_GC_IsTracked(PyObject *o) noexcept
+    Py_ssize_t Py_REFCNT(PyObject *o) noexcept
 
 cdef long long _last_id = 0
 cdef dict _hooks = {}       # operations and functions that the core calls by name
@@ -270,7 +271,39 @@ cdef Spec spec_of(cnp.ndarray value):
 @cython.freelist(512)
 @cython.trashcan(True)
 cdef class Node:
-    pass
+    def __dealloc__(self):
+        cdef int held = 1 + (self.a is self.b)      # references that this node has to its parent
+        if _dies_with(self.a, held) or _dies_with(self.b, held) or self.parents is not None:
+            _release_parents(self)
+
+
+cdef inline bint _dies_with(Node parent, int held) noexcept:
+    return parent is not None and Py_REFCNT(<PyObject *> parent) == held
+
+
+cdef int _release_parents(Node node) except -1:
+    """Let the ancestors of a dying node die one after the other: a long chain must not recurse."""
+    cdef list pending = []
+    _take_parents(node, pending)
+    while pending:
+        node = <Node> pending.pop()
+        if Py_REFCNT(<PyObject *> node) == 1:
+            _take_parents(node, pending)
+
+
+cdef int _take_parents(Node node, list pending) except -1:
+    cdef object parent
+    if node.a is not None:
+        pending.append(node.a)
+        node.a = None
+    if node.b is not None:
+        pending.append(node.b)
+        node.b = None
+    if node.parents is not None:
+        for parent in node.parents:
+            if parent is not None:
+                pending.append(parent)
+        node.parents = None
 
 
 cdef Py_ssize_t parent_count(Node node) noexcept:

@@ -110,6 +110,7 @@ def test_python_threads_share_the_pool():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_child_of_fork_has_its_own_pool():
     code = """
 import os
