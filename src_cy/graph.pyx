@@ -272,13 +272,12 @@ cdef Spec spec_of(cnp.ndarray value):
 @cython.trashcan(True)
 cdef class Node:
     def __dealloc__(self):
-        cdef int held = 1 + (self.a is self.b)      # references that this node has to its parent
-        if _dies_with(self.a, held) or _dies_with(self.b, held) or self.parents is not None:
+        # By pointer: passing a parent as an object would add a reference. One that has no other
+        # than those from here dies with this node; None has many.
+        cdef int held = 1 + (self.a is self.b)
+        if (Py_REFCNT(<PyObject *> self.a) == held or Py_REFCNT(<PyObject *> self.b) == held
+                or self.parents is not None):
             _release_parents(self)
-
-
-cdef inline bint _dies_with(Node parent, int held) noexcept:
-    return parent is not None and Py_REFCNT(<PyObject *> parent) == held
 
 
 cdef int _release_parents(Node node) except -1:

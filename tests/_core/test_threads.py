@@ -28,7 +28,7 @@ def run(code, **environment):
     """Run code in a fresh interpreter and return what it prints."""
     kept = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
     return subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-P", "-c", code],
         env=kept | environment,
         capture_output=True,
         check=True,
