@@ -283,26 +283,25 @@ cdef class Node:
 cdef int _release_parents(Node node) except -1:
     """Let the ancestors of a dying node die one after the other: a long chain must not recurse."""
     cdef list pending = []
-    _take_parents(node, pending)
-    while pending:
-        node = <Node> pending.pop()
-        if Py_REFCNT(<PyObject *> node) == 1:
-            _take_parents(node, pending)
-
-
-cdef int _take_parents(Node node, list pending) except -1:
-    cdef object parent
-    if node.a is not None:
-        pending.append(node.a)
-        node.a = None
-    if node.b is not None:
-        pending.append(node.b)
+    cdef Node following
+    while node is not None:
+        following, node.a = node.a, None
+        if node.b is not None and node.b is not following:
+            if Py_REFCNT(<PyObject *> node.b) == 1:
+                pending.append(node.b)
         node.b = None
-    if node.parents is not None:
-        for parent in node.parents:
-            if parent is not None:
-                pending.append(parent)
-        node.parents = None
+        if node.parents is not None:
+            pending.extend([parent for parent in node.parents if parent is not None])
+            node.parents = None
+        # What others hold stays alive; what only we hold dies when `node` moves on.
+        while following is not None or pending:
+            node = following if following is not None else <Node> pending.pop()
+            following = None
+            if Py_REFCNT(<PyObject *> node) == 1:
+                break
+        else:
+            node = None
+    return 0
 
 
 cdef Py_ssize_t parent_count(Node node) noexcept:
