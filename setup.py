@@ -78,7 +78,10 @@ def extensions():
             [str(pyx), *extra],
             depends=[str(SOURCES / name) for name in C_HEADERS.get(pyx.stem, [])],
             include_dirs=[numpy.get_include(), str(SOURCES)],
-            define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
+            define_macros=[
+                ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
+                ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
+            ],
             extra_compile_args=args,
             extra_link_args=link,
         )
