@@ -342,18 +342,21 @@ def dsplit(ary, indices_or_sections):
     return split(ary, indices_or_sections, 2)
 
 
-@implements(
-    np.unstack,
-    samples=lambda rng: [
-        ((rng.normal(size=(2, 3)),), {}),
-        ((rng.normal(size=(2, 3)),), {"axis": -1}),
-    ],
-)
 def unstack(x, /, *, axis=0):
     """Arguments as in `numpy.unstack`."""
     if x.ndim == 0:
         raise ValueError("Input array must be at least 1-d.")
     return tuple(np.moveaxis(x, axis, 0))
+
+
+if hasattr(np, "unstack"):  # NumPy 2.1
+    implements(
+        np.unstack,
+        samples=lambda rng: [
+            ((rng.normal(size=(2, 3)),), {}),
+            ((rng.normal(size=(2, 3)),), {"axis": -1}),
+        ],
+    )(unstack)
 
 
 # ---- repeating

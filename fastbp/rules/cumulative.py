@@ -93,10 +93,13 @@ def _array_api_samples(rng):
     ]
 
 
-@implements(np.cumulative_sum, samples=_array_api_samples)
 def cumulative_sum(x, /, *, axis=None, dtype=None, out=None, include_initial=False):
     """Arguments as in `numpy.cumulative_sum`; out= is refused."""
     return _cumulative(cumsum, 0.0, x, axis, dtype, out, include_initial)
+
+
+if hasattr(np, "cumulative_sum"):  # NumPy 2.1
+    implements(np.cumulative_sum, samples=_array_api_samples)(cumulative_sum)
 
 
 # ---- products: by division where that is safe, otherwise by products of what is before and after
@@ -186,10 +189,13 @@ def cumprod(a, axis=None, dtype=None, out=None):
     return _cumulate("cumprod", cumprod_op, a, axis, dtype, out)
 
 
-@implements(np.cumulative_prod, samples=_array_api_samples)
 def cumulative_prod(x, /, *, axis=None, dtype=None, out=None, include_initial=False):
     """Arguments as in `numpy.cumulative_prod`; out= is refused."""
     return _cumulative(cumprod, 1.0, x, axis, dtype, out, include_initial)
+
+
+if hasattr(np, "cumulative_prod"):  # NumPy 2.1
+    implements(np.cumulative_prod, samples=_array_api_samples)(cumulative_prod)
 
 
 def _prod_vjp(g, ans, x):
