@@ -115,7 +115,7 @@ def joining(pool, x, y, i, half):
 
 
 def casting(pool, x, y, i, half):
-    return np.astype(x, (half, np.float64)[i % 2])
+    return x.astype((half, np.float64)[i % 2])
 
 
 def assignment(pool, x, y, i, half):
@@ -129,7 +129,7 @@ def in_place(pool, x, y, i, half):
     """Update a value wherever the pool holds it; inputs stay what they are."""
     x, old = copy_of(x), x
     y = y if fits(x, y) and np.broadcast_shapes(x.shape, y.shape) == x.shape else np.sum(y)
-    y = np.astype(np.tanh(y), x.dtype)
+    y = np.tanh(y).astype(x.dtype)
     if i % 4 == 0:
         x += y
     elif i % 4 == 1:

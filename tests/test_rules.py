@@ -180,8 +180,8 @@ def test_methods_are_those_of_arrays(name):
             continue  # as in ``choose(indices, arrays)``
         try:
             expected = getattr(args[0], name)(*args[1:], **kwargs)
-        except TypeError:
-            continue  # an argument that only the function has
+        except (TypeError, AttributeError):
+            continue  # an argument that only the function has, a method that was removed
         x = bp.variable(args[0])
         found = getattr(x, name)(*args[1:], **kwargs)
         assert_close(values(found), expected)

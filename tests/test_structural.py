@@ -87,7 +87,7 @@ def test_ufunc_methods(call, rng):
         (lambda x: np.var(x, where=np.ones(3, bool)), "where"),
         (lambda x: np.var(x, mean=np.zeros(())), "mean"),
         (lambda x: np.reshape(x, (3, 1), "A"), "order"),
-        (lambda x: np.reshape(x, (3, 1), copy=False), "copy"),
+        (lambda x: bnp.reshape(x, (3, 1), copy=False), "copy"),
         (lambda x: x.ravel("K"), "order"),
         (lambda x: np.concatenate([x, x], casting="unsafe"), "casting"),
         (lambda x: np.sum(x, out=np.zeros(())), "out"),
