@@ -15,25 +15,31 @@ from typing import Any
 import numpy as np
 
 from fastbp import tree
-from fastbp._core import graph, sweep, tape
+from fastbp._core import graph, sweep
 from fastbp._core.graph import Variable
-from fastbp.errors import DTypeError, FastbpError, ShapeError, UnconnectedError
+from fastbp.errors import DTypeError, ShapeError, UnconnectedError
+from fastbp.recording import (
+    Recorded,
+    cotangent_for,
+    depends_on_outer,
+    like,
+    named,
+    numbers,
+    outputs_of,
+    plain,
+)
 
 __all__ = [
     "elementwise_grad",
     "grad",
     "gradients",
-    "hessian",
     "hvp",
-    "jacobian",
     "jvp",
     "linearize",
     "stop_gradient",
     "value_and_grad",
     "vjp",
 ]
-
-BLOCK_BYTES = 1 << 25  # largest (co)tangent array of one block of a Jacobian sweep
 
 
 # ---- gradients of recorded values ----------------------------------------------------------------
@@ -104,7 +110,8 @@ def gradients(
     if len(given) != len(outputs):
         raise ShapeError(f"gradients: {len(given)} grad_outputs for {len(outputs)} ys")
     cotangents = [
-        _cotangent("gradients", "grad_outputs[{}]", g, outputs[i], i) for i, g in enumerate(given)
+        cotangent_for("gradients", "grad_outputs[{}]", g, outputs[i], i)
+        for i, g in enumerate(given)
     ]
     results = sweep.reverse(outputs, cotangents, inputs, bool(create_graph))
     if create_graph or not all(type(g) is np.ndarray for g in results):
@@ -129,154 +136,6 @@ def _complete(
             results[i] = np.zeros(x.shape, x.dtype)
         if create_graph and results[i] is not None and type(results[i]) is not Variable:
             results[i] = graph.variable(results[i])
-
-
-def _cotangent(name: str, label: str, g: Any, y: Any, number: int = 0) -> Any:
-    """Return the cotangent `g` of a value `y` as an array or Variable of its shape."""
-    if type(g) is np.ndarray and type(y) is Variable and g.shape == y.shape and g.dtype == y.dtype:
-        return g
-    what = label.format(number)
-    shape = np.shape(y.value if type(y) is Variable else y)
-    if g is None:
-        if np.prod(shape) != 1:
-            raise ShapeError(f"{name}: an output of shape {shape} is not a scalar and needs {what}")
-        return None
-    if type(g) is not Variable:
-        g = _numbers(g, f"{name}: {what}")
-    if g.shape != shape:
-        raise ShapeError(f"{name}: {what} has shape {g.shape}, its output has shape {shape}")
-    return g
-
-
-def _numbers(x: Any, what: str) -> np.ndarray:
-    """Return a cotangent or tangent as an array; integers are fine here."""
-    try:
-        array = np.asarray(x)
-    except ValueError as error:
-        raise ShapeError(f"{what} is not a rectangular array ({error})") from None
-    if array.dtype.kind not in "fiub":
-        raise DTypeError(f"{what} has dtype {array.dtype}, real numbers are needed")
-    return array if array.dtype.kind == "f" else array.astype(float)
-
-
-# ---- recording a call ----------------------------------------------------------------------------
-
-
-class _Recorded:
-    """One call of a function with some of its arguments recorded.
-
-    Attributes
-    ----------
-    primals : list
-        The leaves of the recorded arguments, as given.
-    inputs : list of Variable
-        The same, recorded.
-    result
-        What the function returned.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        f: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        argnums: Any,
-    ) -> None:
-        if not callable(f):
-            raise TypeError(f"{name}: a function is needed, not a {type(f).__name__}")
-        self.name = name
-        self.positions = _positions(name, argnums, len(args))
-        self.primals: list[Any] = []
-        self.treedefs: list[tree.TreeDef] = []
-        for i in self.positions:
-            leaves, treedef = tree.flatten(args[i])
-            self.primals.extend(leaves)
-            self.treedefs.append(treedef)
-        self.inputs = [self._record(k) for k in range(len(self.primals))]
-        call = list(args)
-        # Handles of its own: a function that writes into its arguments must not move our ends.
-        handles = [graph.handle(x) for x in self.inputs]
-        for i, part in zip(self.positions, self._split(handles), strict=True):
-            call[i] = part
-        self.result = f(*call, **kwargs)
-
-    def _record(self, k: int) -> Variable:
-        try:
-            return graph.variable(self.primals[k])
-        except FastbpError as error:
-            path = self._paths()[k]
-            message = str(error).removeprefix("variable: ")
-            raise type(error)(f"{self.name}: {path}: {message}") from None
-
-    def _paths(self) -> list[str]:
-        return [
-            path
-            for i, treedef in zip(self.positions, self.treedefs, strict=True)
-            for path in treedef.paths(f"argument {i}")
-        ]
-
-    def _split(self, leaves: Sequence[Any]) -> list[Any]:
-        """Rebuild the recorded arguments' containers around other leaves."""
-        parts, start = [], 0
-        for treedef in self.treedefs:
-            parts.append(treedef.unflatten(leaves[start : start + treedef.num_leaves]))
-            start += treedef.num_leaves
-        return parts
-
-    def gather(self, leaves: Sequence[Any], single: bool) -> Any:
-        """Return derivatives in the structure of the arguments; a tuple unless `single`."""
-        parts = self._split([_like(g, x) for g, x in zip(leaves, self.primals, strict=True)])
-        return parts[0] if single else tuple(parts)
-
-
-def _positions(name: str, argnums: Any, count: int) -> list[int]:
-    positions = list(argnums) if isinstance(argnums, (tuple, list)) else [argnums]
-    for i in positions:
-        if not isinstance(i, (int, np.integer)) or isinstance(i, bool):
-            raise TypeError(f"{name}: argnums must be integers, not {i!r}")
-        if not -count <= i < count:
-            raise ValueError(f"{name}: argnums {i} for a call with {count} positional arguments")
-    positions = [int(i) % count for i in positions]
-    if len(set(positions)) != len(positions) or not positions:
-        raise ValueError(f"{name}: argnums {argnums} must name distinct arguments, at least one")
-    return positions
-
-
-def _like(g: Any, primal: Any) -> Any:
-    """Return a derivative as its primal was given: zeros for None, a scalar for a scalar."""
-    if g is None:
-        g = np.zeros(np.shape(primal.value if type(primal) is Variable else primal), _dtype(primal))
-    if type(g) is not Variable and g.ndim == 0 and not isinstance(primal, np.ndarray):
-        return g[()]
-    return g
-
-
-def _dtype(primal: Any) -> Any:
-    return primal.dtype if isinstance(primal, (Variable, np.ndarray, np.generic)) else np.float64
-
-
-def _plain(y: Any, outer: bool = False) -> Any:
-    """Return an output as an array (0-d ones as scalars).
-
-    It stays a Variable if it has outer ones.
-    """
-    if type(y) is not Variable or outer:
-        return y
-    return y.value if y.ndim else y.value[()]
-
-
-def _outputs(r: _Recorded) -> tuple[list[Any], tree.TreeDef]:
-    """Flatten what the function returned."""
-    leaves, treedef = tree.flatten(r.result)
-    for k, y in enumerate(leaves):
-        if type(y) is not Variable:
-            _numbers(y, f"{r.name}: the function's {treedef.paths('output')[k]}")
-    return leaves, treedef
-
-
-def _depends_on_outer(outputs: list[Any], r: _Recorded) -> bool:
-    return tape.has_outer([y for y in outputs if type(y) is Variable], r.inputs)
 
 
 # ---- gradients of scalar functions ---------------------------------------------------------------
@@ -330,25 +189,25 @@ def _value_and_grad(
     single = not isinstance(argnums, (tuple, list))
 
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
-        r = _Recorded(name, f, args, kwargs, argnums)
+        r = Recorded(name, f, args, kwargs, argnums)
         y, aux = _with_aux(r) if has_aux else (r.result, None)
         _check_scalar(name, y)
         if type(y) is not Variable:
             value, found = y, [None] * len(r.inputs)
         else:
-            value, shown = y, _plain(y)
+            value, shown = y, plain(y)
             outputs, r.result = [y], None
             del y
             found, outer = sweep.pull_back(outputs, [None], r.inputs, None, 0, True)
             value = value if outer else shown
         if has_aux:
-            value = (value, tree.map(functools.partial(_plain, outer=type(value) is Variable), aux))
+            value = (value, tree.map(functools.partial(plain, outer=type(value) is Variable), aux))
         return value, r.gather(found, single)
 
-    return _named(value_and_gradient, name, f)
+    return named(value_and_gradient, name, f)
 
 
-def _with_aux(r: _Recorded) -> tuple[Any, Any]:
+def _with_aux(r: Recorded) -> tuple[Any, Any]:
     if not isinstance(r.result, tuple) or len(r.result) != 2:
         raise TypeError(
             f"{r.name}: with has_aux the function must return a pair, not {type(r.result).__name__}"
@@ -360,7 +219,7 @@ def _check_scalar(name: str, y: Any) -> None:
     value = y.value if type(y) is Variable else y
     if isinstance(value, (list, tuple, dict)) or value is None:
         raise ShapeError(f"{name}: the function must return a scalar, not a {type(value).__name__}")
-    array = _numbers(value, f"{name}: the function's output")
+    array = numbers(value, f"{name}: the function's output")
     if array.size != 1:
         raise ShapeError(
             f"{name}: the function must return a scalar, not an array of shape {array.shape}; "
@@ -393,7 +252,7 @@ def grad(f: Callable[..., Any], argnums: Any = 0, has_aux: bool = False) -> Call
         value, found = both(*args, **kwargs)
         return (found, value[1]) if has_aux else found
 
-    return _named(gradient, "grad", f)
+    return named(gradient, "grad", f)
 
 
 def elementwise_grad(f: Callable[..., Any], argnums: Any = 0) -> Callable[..., Any]:
@@ -424,21 +283,13 @@ def elementwise_grad(f: Callable[..., Any], argnums: Any = 0) -> Callable[..., A
     single = not isinstance(argnums, (tuple, list))
 
     def derivative(*args: Any, **kwargs: Any) -> Any:
-        r = _Recorded("elementwise_grad", f, args, kwargs, argnums)
-        leaves, _ = _outputs(r)
+        r = Recorded("elementwise_grad", f, args, kwargs, argnums)
+        leaves, _ = outputs_of(r)
         outputs = [y for y in leaves if type(y) is Variable]
         found = sweep.reverse(outputs, [np.ones(y.shape, y.dtype) for y in outputs], r.inputs, None)
         return r.gather(found, single)
 
-    return _named(derivative, "elementwise_grad", f)
-
-
-def _named(g: Callable[..., Any], name: str, f: Any) -> Callable[..., Any]:
-    """Give a derived function a name and a docstring that lead back to `f`."""
-    inner = getattr(f, "__name__", type(f).__name__)
-    g.__name__ = g.__qualname__ = f"{name}({inner})"
-    g.__doc__ = f"fastbp.{name} of {inner}.\n\n{getattr(f, '__doc__', None) or ''}"
-    return g
+    return named(derivative, "elementwise_grad", f)
 
 
 # ---- products with Jacobians ---------------------------------------------------------------------
@@ -470,14 +321,14 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
     >>> pullback(np.ones(2))
     (array([3., 4.]), array([1., 2.]))
     """
-    r = _Recorded("vjp", f, primals, {}, tuple(range(len(primals))))
-    leaves, treedef = _outputs(r)
-    outer = _depends_on_outer(leaves, r)
+    r = Recorded("vjp", f, primals, {}, tuple(range(len(primals))))
+    leaves, treedef = outputs_of(r)
+    outer = depends_on_outer(leaves, r)
 
     def pullback(cotangent: Any) -> tuple[Any, ...]:
         given = treedef.leaves_of(cotangent, "cotangent")
         checked = [
-            _cotangent("vjp", "a cotangent", g, y) for g, y in zip(given, leaves, strict=True)
+            cotangent_for("vjp", "a cotangent", g, y) for g, y in zip(given, leaves, strict=True)
         ]
         pairs = [(y, g) for y, g in zip(leaves, checked, strict=True) if type(y) is Variable]
         recorded = outer or any(type(g) is Variable for g in checked)
@@ -485,7 +336,7 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
         cotangents: tuple[Any, ...] = r.gather(found, False)
         return cotangents
 
-    return treedef.unflatten([_plain(y, outer) for y in leaves]), pullback
+    return treedef.unflatten([plain(y, outer) for y in leaves]), pullback
 
 
 def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
@@ -519,9 +370,9 @@ def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., 
 def _linearize(
     name: str, f: Callable[..., Any], primals: Sequence[Any]
 ) -> tuple[Any, Callable[..., Any]]:
-    r = _Recorded(name, f, tuple(primals), {}, tuple(range(len(primals))))
-    leaves, treedef = _outputs(r)
-    outer = _depends_on_outer(leaves, r)
+    r = Recorded(name, f, tuple(primals), {}, tuple(range(len(primals))))
+    leaves, treedef = outputs_of(r)
+    outer = depends_on_outer(leaves, r)
     outputs = [y for y in leaves if type(y) is Variable]
 
     def pushforward(*tangents: Any) -> Any:
@@ -536,15 +387,15 @@ def _linearize(
         recorded = outer or any(type(t) is Variable for t in checked)
         found = iter(sweep.forward(outputs, r.inputs, checked, recorded))
         return treedef.unflatten(
-            [_like(next(found) if type(y) is Variable else None, _plain(y)) for y in leaves]
+            [like(next(found) if type(y) is Variable else None, plain(y)) for y in leaves]
         )
 
-    return treedef.unflatten([_plain(y, outer) for y in leaves]), pushforward
+    return treedef.unflatten([plain(y, outer) for y in leaves]), pushforward
 
 
 def _tangent(name: str, t: Any, x: Variable) -> Any:
     if type(t) is not Variable:
-        t = _numbers(t, f"{name}: a tangent")
+        t = numbers(t, f"{name}: a tangent")
     if t.shape != x.shape:
         raise ShapeError(f"{name}: a tangent has shape {t.shape}, its primal has shape {x.shape}")
     return t
@@ -605,160 +456,6 @@ def hvp(f: Callable[..., Any], x: Any, v: Any) -> Any:
     array([ 6., 12.])
     """
     return jvp(grad(f), (x,), (v,))[1]
-
-
-# ---- whole Jacobians -----------------------------------------------------------------------------
-
-
-def jacobian(f: Callable[..., Any], argnums: Any = 0, mode: str = "auto") -> Callable[..., Any]:
-    """Return a function that computes the Jacobian of `f`.
-
-    Parameters
-    ----------
-    f : callable
-        Returns an array or a nested container of arrays.
-    argnums : int or sequence of int
-        As for `grad`.
-    mode : {"auto", "reverse", "forward"}
-        Sweep direction; "auto" takes reverse if there are no more outputs than inputs.
-
-    Returns
-    -------
-    callable
-        Takes the arguments of `f`; returns an array of shape ``out.shape + in.shape`` and the
-        dtype of the input. For
-        containers: the structure of the output with, in place of each leaf, the structure of the
-        argument (a tuple for several `argnums`).
-
-    Notes
-    -----
-    The sweep carries a block of many (co)tangents at once, so that Jacobians of matrix products are
-    matrix products. A block is as large as fits into 32 MiB for the largest intermediate array.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import fastbp as bp
-    >>> bp.jacobian(lambda x: x[1:] * x[:-1])(np.array([1.0, 2.0, 3.0]))
-    array([[2., 1., 0.],
-           [0., 3., 2.]])
-    """
-    if mode not in ("auto", "reverse", "forward"):
-        raise ValueError(f'jacobian: mode must be "auto", "reverse" or "forward", not {mode!r}')
-    return _jacobian("jacobian", f, argnums, mode)
-
-
-def _jacobian(name: str, f: Callable[..., Any], argnums: Any, mode: str) -> Callable[..., Any]:
-    single = not isinstance(argnums, (tuple, list))
-
-    def jacobian_of(*args: Any, **kwargs: Any) -> Any:
-        r = _Recorded(name, f, args, kwargs, argnums)
-        leaves, treedef = _outputs(r)
-        outer = _depends_on_outer(leaves, r)
-        n_out = sum(np.size(_plain(y)) for y in leaves)
-        n_in = sum(x.size for x in r.inputs)
-        forward = mode == "forward" or (mode == "auto" and n_out > n_in)
-        rows = (
-            _by_columns(leaves, r.inputs, outer)
-            if forward
-            else [_by_rows(y, r.inputs, outer) for y in leaves]
-        )
-        return treedef.unflatten([_gathered(r, row, single) for row in rows])
-
-    return _named(jacobian_of, name, f)
-
-
-def _gathered(r: _Recorded, row: list[Any], single: bool) -> Any:
-    parts = r._split([j if type(j) is Variable or j.ndim else j[()] for j in row])
-    return parts[0] if single else tuple(parts)
-
-
-def _by_rows(y: Any, inputs: list[Variable], recorded: bool) -> list[Any]:
-    """Jacobians of one output, by reverse sweeps of blocks of unit cotangents."""
-    shape = np.shape(_plain(y))
-    blocks: list[list[Any]] = [[] for _ in inputs]
-    if type(y) is Variable:
-        for seeds in _unit_blocks(y, [y], inputs):
-            found = sweep.reverse([y], [seeds], inputs, recorded, 1)
-            for parts, x, g in zip(blocks, inputs, found, strict=True):
-                parts.append(np.zeros((len(seeds), *x.shape), x.dtype) if g is None else g)
-    return [
-        np.reshape(_joined(parts), shape + x.shape) if parts else np.zeros(shape + x.shape, x.dtype)
-        for parts, x in zip(blocks, inputs, strict=True)
-    ]
-
-
-def _by_columns(leaves: list[Any], inputs: list[Variable], recorded: bool) -> list[list[Any]]:
-    """Jacobians of all outputs, by forward sweeps of blocks of unit tangents."""
-    outputs = [y for y in leaves if type(y) is Variable]
-    table: list[list[Any]] = [[] for _ in leaves]
-    for k, x in enumerate(inputs):
-        blocks: list[list[Any]] = [[] for _ in outputs]
-        for seeds in _unit_blocks(x, outputs, inputs):
-            tangents: list[Any] = [None] * len(inputs)
-            tangents[k] = seeds
-            found = sweep.forward(outputs, inputs, tangents, recorded, 1)
-            for parts, y, t in zip(blocks, outputs, found, strict=True):
-                parts.append(np.zeros((len(seeds), *y.shape), y.dtype) if t is None else t)
-        columns = iter(blocks)
-        for row, y in zip(table, leaves, strict=True):
-            parts = next(columns) if type(y) is Variable else []
-            row.append(_from_columns(parts, np.shape(_plain(y)), x))
-    return table
-
-
-def _from_columns(parts: list[Any], shape: tuple[int, ...], x: Variable) -> Any:
-    """Turn tangents, one for each element of `x`, into a Jacobian of shape ``shape + x.shape``."""
-    if not parts:
-        return np.zeros(shape + x.shape, x.dtype)
-    columns = _joined(parts).astype(x.dtype, copy=False)
-    moved = np.transpose(columns, (*range(1, len(shape) + 1), 0))
-    jac: Any = np.reshape(moved, shape + x.shape)
-    return jac if type(jac) is Variable else np.require(jac, requirements="C")
-
-
-def _joined(parts: list[Any]) -> Any:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def _unit_blocks(end: Variable, outputs: list[Any], inputs: list[Variable]) -> Any:
-    """Yield the unit vectors of the space of `end`, in blocks along a leading axis."""
-    largest = max(1, tape.largest(outputs, inputs)) * end.dtype.itemsize
-    count = int(max(1, min(end.size, BLOCK_BYTES // largest)))
-    for start in range(0, end.size, count):
-        stop = min(start + count, end.size)
-        seeds = np.zeros((stop - start, end.size), end.dtype)
-        seeds[np.arange(stop - start), np.arange(start, stop)] = 1.0
-        yield seeds.reshape((stop - start, *end.shape))
-
-
-def hessian(f: Callable[..., Any], argnums: Any = 0) -> Callable[..., Any]:
-    """Return a function that computes the Hessian of a scalar function.
-
-    The gradient is recorded, then blocks of tangents are pushed through it.
-
-    Parameters
-    ----------
-    f : callable
-        Returns a scalar.
-    argnums : int
-        The argument to differentiate twice; it may be a nested container.
-
-    Returns
-    -------
-    callable
-        Takes the arguments of `f`; returns an array of shape ``in.shape + in.shape``, for
-        containers nested in themselves.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import fastbp as bp
-    >>> bp.hessian(lambda x: x[0] ** 2 * x[1])(np.array([1.0, 3.0]))
-    array([[6., 2.],
-           [2., 0.]])
-    """
-    return _jacobian("hessian", grad(f, argnums), argnums, "forward")
 
 
 def stop_gradient(x: Any) -> Any:

@@ -1,0 +1,179 @@
+"""Recording one call of a user's function: what every transform does first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastbp import tree
+from fastbp._core import graph
+from fastbp._core.graph import Variable
+from fastbp._core.tape import has_outer
+from fastbp.errors import DTypeError, FastbpError, ShapeError
+
+__all__ = [
+    "Recorded",
+    "cotangent_for",
+    "depends_on_outer",
+    "like",
+    "named",
+    "numbers",
+    "outputs_of",
+    "plain",
+]
+
+
+class Recorded:
+    """One call of a function with some of its arguments recorded.
+
+    Attributes
+    ----------
+    primals : list
+        The leaves of the recorded arguments, as given.
+    inputs : list of Variable
+        The same, recorded.
+    result
+        What the function returned.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        f: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        argnums: Any,
+    ) -> None:
+        if not callable(f):
+            raise TypeError(f"{name}: a function is needed, not a {type(f).__name__}")
+        self.name = name
+        self.positions = _positions(name, argnums, len(args))
+        self.primals: list[Any] = []
+        self.treedefs: list[tree.TreeDef] = []
+        for i in self.positions:
+            leaves, treedef = tree.flatten(args[i])
+            self.primals.extend(leaves)
+            self.treedefs.append(treedef)
+        self.inputs = [self._record(k) for k in range(len(self.primals))]
+        call = list(args)
+        # Handles of its own: a function that writes into its arguments must not move our ends.
+        handles = [graph.handle(x) for x in self.inputs]
+        for i, part in zip(self.positions, self.split(handles), strict=True):
+            call[i] = part
+        self.result = f(*call, **kwargs)
+
+    def _record(self, k: int) -> Variable:
+        try:
+            return graph.variable(self.primals[k])
+        except FastbpError as error:
+            path = self._paths()[k]
+            message = str(error).removeprefix("variable: ")
+            raise type(error)(f"{self.name}: {path}: {message}") from None
+
+    def _paths(self) -> list[str]:
+        return [
+            path
+            for i, treedef in zip(self.positions, self.treedefs, strict=True)
+            for path in treedef.paths(f"argument {i}")
+        ]
+
+    def split(self, leaves: Sequence[Any]) -> list[Any]:
+        """Rebuild the recorded arguments' containers around other leaves."""
+        parts, start = [], 0
+        for treedef in self.treedefs:
+            parts.append(treedef.unflatten(leaves[start : start + treedef.num_leaves]))
+            start += treedef.num_leaves
+        return parts
+
+    def gather(self, leaves: Sequence[Any], single: bool) -> Any:
+        """Return derivatives in the structure of the arguments; a tuple unless `single`."""
+        parts = self.split([like(g, x) for g, x in zip(leaves, self.primals, strict=True)])
+        return parts[0] if single else tuple(parts)
+
+
+def _positions(name: str, argnums: Any, count: int) -> list[int]:
+    positions = list(argnums) if isinstance(argnums, (tuple, list)) else [argnums]
+    for i in positions:
+        if not isinstance(i, (int, np.integer)) or isinstance(i, bool):
+            raise TypeError(f"{name}: argnums must be integers, not {i!r}")
+        if not -count <= i < count:
+            raise ValueError(f"{name}: argnums {i} for a call with {count} positional arguments")
+    positions = [int(i) % count for i in positions]
+    if len(set(positions)) != len(positions) or not positions:
+        raise ValueError(f"{name}: argnums {argnums} must name distinct arguments, at least one")
+    return positions
+
+
+def like(g: Any, primal: Any) -> Any:
+    """Return a derivative as its primal was given: zeros for None, a scalar for a scalar."""
+    if g is None:
+        g = np.zeros(np.shape(primal.value if type(primal) is Variable else primal), _dtype(primal))
+    if type(g) is not Variable and g.ndim == 0 and not isinstance(primal, np.ndarray):
+        return g[()]
+    return g
+
+
+def _dtype(primal: Any) -> Any:
+    return primal.dtype if isinstance(primal, (Variable, np.ndarray, np.generic)) else np.float64
+
+
+def plain(y: Any, outer: bool = False) -> Any:
+    """Return an output as an array (0-d ones as scalars).
+
+    It stays a Variable if it has outer ones.
+    """
+    if type(y) is not Variable or outer:
+        return y
+    return y.value if y.ndim else y.value[()]
+
+
+def outputs_of(r: Recorded) -> tuple[list[Any], tree.TreeDef]:
+    """Flatten what the function returned."""
+    leaves, treedef = tree.flatten(r.result)
+    for k, y in enumerate(leaves):
+        if type(y) is not Variable:
+            numbers(y, f"{r.name}: the function's {treedef.paths('output')[k]}")
+    return leaves, treedef
+
+
+def depends_on_outer(outputs: list[Any], r: Recorded) -> bool:
+    """Say whether outputs depend on Variables from outside the call."""
+    return has_outer([y for y in outputs if type(y) is Variable], r.inputs)
+
+
+def cotangent_for(name: str, label: str, g: Any, y: Any, number: int = 0) -> Any:
+    """Return the cotangent `g` of a value `y` as an array or Variable of its shape."""
+    if type(g) is np.ndarray and type(y) is Variable and g.shape == y.shape and g.dtype == y.dtype:
+        return g
+    what = label.format(number)
+    shape = np.shape(y.value if type(y) is Variable else y)
+    if g is None:
+        if np.prod(shape) != 1:
+            raise ShapeError(f"{name}: an output of shape {shape} is not a scalar and needs {what}")
+        return None
+    if type(g) is not Variable:
+        g = numbers(g, f"{name}: {what}")
+    if g.shape != shape:
+        raise ShapeError(f"{name}: {what} has shape {g.shape}, its output has shape {shape}")
+    return g
+
+
+def numbers(x: Any, what: str) -> np.ndarray:
+    """Return a cotangent or tangent as an array; integers are fine here."""
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise ShapeError(f"{what} is not a rectangular array ({error})") from None
+    if array.dtype.kind not in "fiub":
+        raise DTypeError(f"{what} has dtype {array.dtype}, real numbers are needed")
+    return array if array.dtype.kind == "f" else array.astype(float)
+
+
+def named(g: Callable[..., Any], name: str, f: Any) -> Callable[..., Any]:
+    """Give a derived function a name and a docstring that lead back to `f`."""
+    inner = getattr(f, "__name__", type(f).__name__)
+    g.__name__ = g.__qualname__ = f"{name}({inner})"
+    g.__doc__ = f"fastbp.{name} of {inner}.\n\n{getattr(f, '__doc__', None) or ''}"
+    return g
