@@ -14,6 +14,7 @@ cimport numpy as cnp
 from fastbp._core.buffers cimport new_array
 from fastbp._core.elementwise cimport MAX_NDIM, is_plain, run_program, take_fp_flags
 from fastbp._core.matmul cimport c_matmul
+from fastbp._core.partials cimport SAVES_ANS
 from fastbp._core.program cimport Program
 
 import numpy as np
@@ -45,12 +46,6 @@ cdef dict NO_STATIC = {}
 
 cdef bint _is_float(dtype):
     return dtype.kind == "f" and dtype.newbyteorder("=") in FLOATS
-
-
-cdef long long next_id() noexcept:
-    global _last_id
-    _last_id += 1
-    return _last_id
 
 
 def current_id():
@@ -325,11 +320,13 @@ cdef object saved_of(Node node, Py_ssize_t i):
 
 
 cdef Node new_node(Op op, cnp.ndarray value, tuple shape):
+    global _last_id
     cdef Node node = Node.__new__(Node)
+    _last_id += 1
     node.op = op
     node.shape = shape
     node.typenum = cnp.PyArray_TYPE(value)
-    node.id = next_id()
+    node.id = _last_id
     return node
 
 

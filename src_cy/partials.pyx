@@ -11,10 +11,6 @@ import numpy as np
 from fastbp._core.program import Trace, compile_program
 
 
-cdef enum:
-    SAVES_ANS = 0x40000000
-
-
 def _trace(partials):
     """Trace the partials.
 

@@ -9,9 +9,6 @@ cdef enum Kind:
     MATMUL              # compiled VJPs in matmul.pyx
     GENERAL             # rules in Python: structural, linear, linear algebra
 
-cdef enum:
-    SAVES_ANS = 0x40000000
-
 cdef class Op:
     cdef readonly str name
     cdef readonly int kind
@@ -64,7 +61,6 @@ cdef Py_ssize_t parent_count(Node node) noexcept
 cdef Node parent_of(Node node, Py_ssize_t i)
 cdef object saved_of(Node node, Py_ssize_t i)
 cdef Spec new_spec(tuple shape, int typenum)
-cdef long long next_id() noexcept
 cdef Variable make_variable(cnp.ndarray value, Node node)
 cdef object hook(str name)
 cdef object call_elementwise(Op op, tuple operands)
