@@ -1,0 +1,20 @@
+from typing import Any, final
+
+import numpy as np
+
+from fastbp._core.graph import Op, Spec, Variable
+
+@final
+class Link:
+    op: Op | None
+    parents: tuple[int, ...]
+    operands: tuple[Any, ...]
+    ans: np.ndarray | Spec
+    static: dict[str, Any]
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    def __init__(self, *args: Any) -> None: ...
+
+def links(
+    outputs: list[Variable], inputs: list[Variable]
+) -> tuple[list[Link], list[int], list[int]]: ...
