@@ -67,7 +67,7 @@ __all__ = [
     "vjp",
 ]
 
-_SUBMODULES = ("numpy", "scipy", "testing", "tree")
+_SUBMODULES = ("numpy", "scipy", "sparse", "tensor", "testing", "tree")
 
 
 def __getattr__(name):

@@ -6,8 +6,12 @@ Sweeps read nodes directly. What looks at the whole record once, and not at ever
 
 cimport cython
 cimport numpy as cnp
-from fastbp._core.graph cimport Node, Op, new_spec, parent_count, parent_of, saved_of
+from fastbp._core.graph cimport (
+    Node, Op, Variable, make_variable, new_spec, parent_count, parent_of, saved_of,
+)
 from fastbp._core.tape cimport HAS_PARENTS, IS_END, Tape, collect, node_dtype
+
+import numpy as np
 
 cnp.import_array()
 
@@ -30,8 +34,12 @@ cdef class Link:
     static : dict
     shape : tuple of int
     dtype : numpy.dtype
+    variable : Variable
+        A handle on the node, to name it as an end of a sweep; its value is zeros unless the node
+        keeps its own.
     """
     cdef readonly Op op
+    cdef readonly Variable variable
     cdef readonly tuple parents, operands, shape
     cdef readonly object ans, dtype
     cdef readonly dict static
@@ -57,7 +65,13 @@ cdef Link _link(Tape tape, Py_ssize_t position):
     cdef Py_ssize_t k, n = parent_count(node)
     link.shape = node.shape
     link.dtype = node_dtype(node)
-    link.ans = new_spec(node.shape, node.typenum) if node.ans is None else node.ans
+    if node.ans is None:
+        link.ans = new_spec(node.shape, node.typenum)
+        # A zero broadcast to the shape takes no memory.
+        value = np.broadcast_to(np.zeros((), link.dtype), node.shape)
+    else:
+        link.ans = value = node.ans
+    link.variable = make_variable(value, node)
     if tape.roles[position] & IS_END or not tape.roles[position] & HAS_PARENTS:
         link.parents = link.operands = ()
         link.static = {}

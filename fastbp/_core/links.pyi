@@ -13,6 +13,7 @@ class Link:
     static: dict[str, Any]
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    variable: Variable
     def __init__(self, *args: Any) -> None: ...
 
 def links(
