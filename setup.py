@@ -20,6 +20,7 @@ SOURCES = Path("src_cy")
 C_SOURCES = {"elementwise": ["threads.c"], "loops": ["kernels.c"]}
 C_HEADERS = {
     "blas": ["tiny_gemm.h"],
+    "contract": ["contract_kernels.h"],
     "elementwise": ["threads.h"],
     "loops": ["kernels.h", "kernels_level.h", "kernels_body.h"],
 }

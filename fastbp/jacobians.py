@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from fastbp._core.graph import Variable
 from fastbp.recording import Recorded, depends_on_outer, named, outputs_of, plain
 from fastbp.transforms import grad
 
-__all__ = ["hessian", "jacobian"]
+__all__ = ["between", "hessian", "jacobian"]
 
 BLOCK_BYTES = 1 << 25  # largest (co)tangent array of one block
 
@@ -80,13 +80,28 @@ def _gathered(r: Recorded, row: list[Any], single: bool) -> Any:
     return parts[0] if single else tuple(parts)
 
 
-def _by_rows(y: Any, inputs: list[Variable], recorded: bool) -> list[Any]:
+def between(y: Variable, x: Variable, others: Sequence[Variable] = ()) -> np.ndarray:
+    """Return the Jacobian between two Variables of a record, of shape ``y.shape + x.shape``.
+
+    What flows through `others`, other Variables of the record, does not count.
+    """
+    inputs = [x, *others]
+    if y.size > x.size:
+        jac = _by_columns([y], inputs, False, True, 1)[0][0]
+    else:
+        jac = _by_rows(y, inputs, False, True)[0]
+    return np.asarray(jac)
+
+
+def _by_rows(
+    y: Any, inputs: list[Variable], recorded: bool, independent: bool = False
+) -> list[Any]:
     """Jacobians of one output, by reverse sweeps of blocks of unit cotangents."""
     shape = np.shape(plain(y))
     blocks: list[list[Any]] = [[] for _ in inputs]
     if type(y) is Variable:
         for seeds in _unit_blocks(y, [y], inputs):
-            found = sweep.reverse([y], [seeds], inputs, recorded, 1)
+            found = sweep.reverse([y], [seeds], inputs, recorded, 1, False, independent)
             for parts, x, g in zip(blocks, inputs, found, strict=True):
                 parts.append(np.zeros((len(seeds), *x.shape), x.dtype) if g is None else g)
     return [
@@ -95,16 +110,25 @@ def _by_rows(y: Any, inputs: list[Variable], recorded: bool) -> list[Any]:
     ]
 
 
-def _by_columns(leaves: list[Any], inputs: list[Variable], recorded: bool) -> list[list[Any]]:
-    """Jacobians of all outputs, by forward sweeps of blocks of unit tangents."""
+def _by_columns(
+    leaves: list[Any],
+    inputs: list[Variable],
+    recorded: bool,
+    independent: bool = False,
+    count: int | None = None,
+) -> list[list[Any]]:
+    """Jacobians of all outputs, by forward sweeps of blocks of unit tangents.
+
+    By the first `count` inputs.
+    """
     outputs = [y for y in leaves if type(y) is Variable]
     table: list[list[Any]] = [[] for _ in leaves]
-    for k, x in enumerate(inputs):
+    for k, x in enumerate(inputs[:count]):
         blocks: list[list[Any]] = [[] for _ in outputs]
         for seeds in _unit_blocks(x, outputs, inputs):
             tangents: list[Any] = [None] * len(inputs)
             tangents[k] = seeds
-            found = sweep.forward(outputs, inputs, tangents, recorded, 1)
+            found = sweep.forward(outputs, inputs, tangents, recorded, 1, independent)
             for parts, y, t in zip(blocks, outputs, found, strict=True):
                 parts.append(np.zeros((len(seeds), *y.shape), y.dtype) if t is None else t)
         columns = iter(blocks)

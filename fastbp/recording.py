@@ -11,7 +11,7 @@ from fastbp import tree
 from fastbp._core import graph
 from fastbp._core.graph import Variable
 from fastbp._core.tape import has_outer
-from fastbp.errors import DTypeError, FastbpError, ShapeError
+from fastbp.errors import DTypeError, FastbpError, NoRuleError, ShapeError
 
 __all__ = [
     "Recorded",
@@ -22,6 +22,7 @@ __all__ = [
     "numbers",
     "outputs_of",
     "plain",
+    "record_one",
 ]
 
 
@@ -91,6 +92,39 @@ class Recorded:
         """Return derivatives in the structure of the arguments; a tuple unless `single`."""
         parts = self.split([like(g, x) for g, x in zip(leaves, self.primals, strict=True)])
         return parts[0] if single else tuple(parts)
+
+
+def record_one(
+    name: str, f: Callable[..., Any], args: tuple[Any, ...], argnums: Any
+) -> tuple[Variable, Any]:
+    """Record a function of one array (of several arguments) that returns one array.
+
+    Returns the argument, and the output: a Variable, or an array if it is constant.
+
+    Raises
+    ------
+    TypeError
+        If the argument or the output is a container.
+    NoRuleError
+        If the output depends on Variables from outside: the caller's result cannot.
+    """
+    if isinstance(argnums, (tuple, list)):
+        raise TypeError(f"{name}: argnums must be one integer, not {argnums!r}")
+    r = Recorded(name, f, args, {}, argnums)
+    given = args[r.positions[0]]
+    if len(r.inputs) != 1 or isinstance(given, (list, tuple, dict)):
+        raise TypeError(f"{name}: argument {argnums} must be one array, not {type(given).__name__}")
+    y = r.result
+    if isinstance(y, (list, tuple, dict)) or y is None:
+        raise TypeError(f"{name}: the function must return one array, not a {type(y).__name__}")
+    if type(y) is not Variable:
+        y = numbers(y, f"{name}: the function's output")
+    if type(given) is Variable or depends_on_outer([y], r):
+        raise NoRuleError(
+            f"{name}: the function depends on Variables from outside, but the result cannot be a "
+            "Variable; inside functions that are differentiated use fastbp.jvp, vjp or jacobian"
+        )
+    return r.inputs[0], y
 
 
 def _positions(name: str, argnums: Any, count: int) -> list[int]:

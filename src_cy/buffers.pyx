@@ -44,7 +44,6 @@ cdef extern from "numpy/arrayobject.h":
     PyObject *PyDataMem_SetHandler(PyObject *handler)
 
 cdef enum:
-    LARGE = 65536                   # bytes: from here on arrays come from the pool
     ALIGNMENT = 64
     SLOTS = 64
     POOL_BYTES = 67108864           # the pool keeps at most 64 MiB of unused blocks
@@ -177,14 +176,24 @@ cdef cnp.ndarray new_array(int nd, const cnp.npy_intp *dims, int typenum):
         size *= dims[k]
     if size < LARGE:
         return cnp.PyArray_EMPTY(nd, <cnp.npy_intp *> dims, typenum, 0)
-    before = PyDataMem_SetHandler(<PyObject *> _capsule)
-    if before == NULL:
-        raise MemoryError
+    before = enter_pool()
     try:
         return cnp.PyArray_EMPTY(nd, <cnp.npy_intp *> dims, typenum, 0)
     finally:
-        Py_XDECREF(PyDataMem_SetHandler(before))
-        Py_XDECREF(before)
+        leave_pool(before)
+
+
+cdef PyObject *enter_pool() except NULL:
+    cdef PyObject *before = PyDataMem_SetHandler(<PyObject *> _capsule)
+    if before == NULL:
+        raise MemoryError
+    return before
+
+
+cdef int leave_pool(PyObject *before) except -1:
+    Py_XDECREF(PyDataMem_SetHandler(before))
+    Py_XDECREF(before)
+    return 0
 
 
 def empty(shape, dtype=np.float64):

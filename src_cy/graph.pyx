@@ -154,6 +154,9 @@ cdef class Op:
     dominant : int
         Bit mask of operands whose partial, where it is zero, makes the product with a (co)tangent
         zero even if that is infinite or NaN. Otherwise only a zero (co)tangent does.
+    pattern : callable, optional
+        Which elements of the operands an element of the output depends on, one of
+        `fastbp.rules.patterns`; by default on all of them. Elementwise operations need none.
     **info
         Documentation and samples; kept in ``op.info``.
 
@@ -162,7 +165,7 @@ cdef class Op:
 
     def __init__(self, name, forward, *, nin, partials=None, vjp=None, jvp=None, scatter=None,
                  saves=(), blocks=True, compiled=False, kernel=None, opaque=False, dominant=0,
-                 **info):
+                 pattern=None, **info):
         self.name = name
         self.opaque = opaque
         self.dominant = dominant
@@ -172,6 +175,7 @@ cdef class Op:
         self.vjp, self.jvp, self.scatter = vjp, jvp, scatter
         self.blocks = blocks
         self.kernel = kernel
+        self.pattern = pattern
         self.info = info
         self.forwards, self.pulls, self.pushes = [None] * 2, [None] * 128, [None] * 16
         self.saves = 0

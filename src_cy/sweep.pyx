@@ -13,11 +13,13 @@ again.
 from cpython.list cimport PyList_GET_ITEM
 from cpython.object cimport PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM
+from libc.stdlib cimport calloc, free
 
 cimport cython
 cimport numpy as cnp
-from fastbp._core.buffers cimport new_array
+from fastbp._core.buffers cimport LARGE, enter_pool, leave_pool, new_array
 from fastbp._core.elementwise cimport is_ours, is_plain, run_program, sum_to_shape
+from fastbp._core.fused cimport Group, new_group
 from fastbp._core.graph cimport (
     ELEMENTWISE, MATMUL, Node, Op, Variable, hook, make_variable, new_spec, parent_count, parent_of,
     saved_of,
@@ -62,6 +64,10 @@ cdef tuple _shape(object x):
     return (<Variable> x).node.shape if type(x) is Variable else (<object> x).shape
 
 
+cdef enum:
+    WORTH_GROUPING = 32768      # bytes of a tangent: less stays in the L1 cache anyway
+
+
 # ---- the two sweeps ----------------------------------------------------------------------------
 
 
@@ -72,6 +78,13 @@ cdef class Sweep:
     cdef list values            # cotangents or tangents; None: zero
     cdef bint recorded
     cdef int lead
+    # Forward: how many nodes and results have still to read each tangent, and the operations that
+    # wait to be run together; their tangents stand as the group in `values`.
+    cdef Py_ssize_t *uses
+    cdef Group group
+
+    def __dealloc__(self):
+        free(self.uses)
 
     def __cinit__(self, Tape tape, bint recorded, int lead):
         self.tape = tape
@@ -324,9 +337,16 @@ cdef class Sweep:
         cdef Py_ssize_t k, n = parent_count(node)
         cdef tuple needs = tuple([parents[k] >= 0 for k in range(n)])
         cdef Node parent
+        cdef PyObject *before
         if self.lead and not op.blocks:
             rows = [_cotangents(node, needs, g[i], self.recorded) for i in range(_shape(g)[0])]
             values = _stacked(rows)
+        elif not self.recorded and cnp.PyArray_NBYTES(g) >= LARGE:
+            before = enter_pool()
+            try:
+                values = _cotangents(node, needs, g, False)
+            finally:
+                leave_pool(before)
         else:
             values = _cotangents(node, needs, g, self.recorded)
         for k in range(n):
@@ -339,27 +359,148 @@ cdef class Sweep:
 
     # -- forward
 
-    cdef object push(self, Py_ssize_t position, Node node):
-        """Return the tangent of one node's value, or None for zero."""
+    cdef int count_uses(self) except -1:
+        cdef Py_ssize_t k, p
+        self.uses = <Py_ssize_t *> calloc(self.tape.count + 1, sizeof(Py_ssize_t))
+        if self.uses == NULL:
+            raise MemoryError
+        for k in range(self.tape.n_parents):
+            if self.tape.parents[k] >= 0:
+                self.uses[self.tape.parents[k]] += 1
+        for p in self.tape.output_positions:
+            if p >= 0:
+                self.uses[p] += 1
+        return 0
+
+    cdef int step_forward(self, Py_ssize_t position) except -1:
+        """Push through one node, and drop the tangents that nobody reads any more."""
+        cdef Node node = <Node> self.tape.nodes[position]
         cdef Py_ssize_t *parents = self.tape.parents + self.tape.first[position]
-        cdef Py_ssize_t k, n = parent_count(node)
-        cdef list tangents = [
-            self.values[parents[k]] if parents[k] >= 0 else None for k in range(n)
-        ]
+        cdef Py_ssize_t k
+        t = self.push(position, node, parents)
+        for k in range(parent_count(node)):
+            if parents[k] >= 0:
+                self.uses[parents[k]] -= 1
+                if self.uses[parents[k]] == 0 and type(self.values[parents[k]]) is not Group:
+                    self.values[parents[k]] = None
+        if type(t) is Group:
+            self.values[position] = t
+        elif t is not None:
+            self.add(position, t)
+        return 0
+
+    cdef list tangents_of(self, Node node, Py_ssize_t *parents):
+        cdef Py_ssize_t k
+        return [self.values[parents[k]] if parents[k] >= 0 else None
+                for k in range(parent_count(node))]
+
+    cdef object push(self, Py_ssize_t position, Node node, Py_ssize_t *parents):
+        """Return the tangent of one node's value, None for zero, or the group that it joined."""
+        cdef list tangents = self.tangents_of(node, parents)
+        cdef bint waits = False, moves = False
+        cdef PyObject *before
+        cdef object t
         for t in tangents:
-            if t is not None:
-                break
-        else:
+            moves = moves or t is not None
+            waits = waits or type(t) is Group
+        if not moves:
             return None
+        if node.op.kind == ELEMENTWISE and self.defer(position, node, parents, tangents):
+            return self.group
+        if waits:
+            self.run_group()
+            tangents = self.tangents_of(node, parents)
         if node.op.kind == ELEMENTWISE:
             return self.push_elementwise(node, tangents)
         if self.lead and not node.op.blocks:
             size = next(_shape(t)[0] for t in tangents if t is not None)
             rows = [[None if t is None else t[i] for t in tangents] for i in range(size)]
             value = np.stack([_tangent(node, row, self.recorded) for row in rows])
+        elif not self.recorded and self.is_large(node, tangents):
+            before = enter_pool()
+            try:
+                value = _tangent(node, tangents, False)
+            finally:
+                leave_pool(before)
         else:
             value = _tangent(node, tangents, self.recorded)
         return self.conform(node, value, node.shape, node.op.name)
+
+    cdef bint is_large(self, Node node, list tangents) except -1:
+        """Whether the tangent that comes out is for the pool."""
+        cdef Py_ssize_t size = 4 if node.typenum == cnp.NPY_FLOAT else 8
+        cdef object n, t
+        for n in node.shape:
+            size *= n
+        if self.lead:
+            for t in tangents:
+                if t is not None:
+                    return size * cnp.PyArray_DIM(t, 0) >= LARGE
+        return size >= LARGE
+
+    cdef bint defer(self, Py_ssize_t position, Node node, Py_ssize_t *parents,
+                    list tangents) except -1:
+        """Let a large elementwise operation wait for others of its shape, if it can."""
+        cdef Op op = node.op
+        cdef PyObject *operands[MAX_EXTERNAL]
+        cdef int leads[MAX_EXTERNAL]
+        cdef cnp.npy_intp vectors = 1
+        cdef Py_ssize_t size = 4 if node.typenum == cnp.NPY_FLOAT else 8
+        cdef int k, moving = 0, n_own
+        cdef Program program
+        cdef Group group = self.group
+        cdef object n, t
+        if self.recorded or self.values[position] is not None:
+            return False
+        for k in range(len(tangents)):
+            t = tangents[k]
+            if t is not None:
+                moving |= 1 << k
+                if self.lead:
+                    vectors = (<Group> t).vectors if type(t) is Group else cnp.PyArray_DIM(t, 0)
+        for n in node.shape:
+            size *= n
+        if size * vectors < WORTH_GROUPING:
+            return False
+        program = op.push_program(node.typenum, moving)
+        if program is None:
+            return False
+        if group is None or not group.fits(node, vectors):
+            self.run_group()
+            tangents = self.tangents_of(node, parents)
+            group = new_group(node, self.lead, vectors)
+        n_own = self._fill(node, program, operands, leads)
+        if not group.add(position, program, operands, n_own,
+                         self._members(group, parents, tangents)):
+            return False
+        self.group = group
+        return True
+
+    cdef list _members(self, Group group, Py_ssize_t *parents, list tangents):
+        """Tangents as a group takes them; those of its members by their number."""
+        cdef Py_ssize_t k
+        return [
+            group.positions.index(parents[k])
+            if type(tangents[k]) is Group else tangents[k]
+            for k in range(len(tangents))
+        ]
+
+    cdef int run_group(self) except -1:
+        """Compute the tangents that wait; those that nobody else reads are not kept."""
+        cdef Group group = self.group
+        cdef char wanted[64]
+        cdef Py_ssize_t k, position
+        if group is None:
+            return 0
+        self.group = None
+        for k in range(len(group.positions)):
+            position = group.positions[k]
+            wanted[k] = self.uses[position] > 0
+        values = group.run(wanted)
+        for k in range(len(group.positions)):
+            position = group.positions[k]
+            self.values[position] = values[k]
+        return 0
 
     cdef object push_elementwise(self, Node node, list tangents):
         cdef Op op = node.op
@@ -641,9 +782,9 @@ def forward(list outputs, list inputs, list tangents, create_graph=False, int le
         if tangents[k] is not None and i >= 0:
             node = <Node> tape.nodes[i]
             sweep.add(i, sweep.start(node, tangents[k], "jvp"))
+    sweep.count_uses()
     for i in range(tape.count):
         if tape.roles[i] & HAS_PARENTS:
-            t = sweep.push(i, <Node> tape.nodes[i])
-            if t is not None:
-                sweep.add(i, t)
+            sweep.step_forward(i)
+    sweep.run_group()
     return _results(sweep, tape.output_positions)

@@ -1,10 +1,50 @@
 # The Variable: operators, in-place operations and NumPy's protocols. Included by graph.pyx, because
 # recording and its handle need each other's types.
 
+import sys
+
+cdef dict _modules = sys.modules
+
 cdef bint _operand_ok(object x) noexcept:
     """Whether an operator can take `x`; otherwise its own reflected method has a say."""
     return (type(x) is Variable or cnp.PyArray_Check(x)
             or isinstance(x, (int, float, np.generic, list, tuple)))
+
+
+# SciPy's sparse matrices as operands. Their rules are loaded when a Variable can first meet one:
+# when a leaf is made after scipy.sparse was imported, or when an operator finds one.
+
+cdef bint _sparse_is_loaded = False
+
+
+cdef int _load_sparse() except -1:
+    global _sparse_is_loaded
+    if not _sparse_is_loaded and "scipy.sparse" in _modules and "late_sparse" in _hooks:
+        _sparse_is_loaded = True
+        _hooks.pop("late_sparse")()
+    return 0
+
+
+cdef object _with_sparse(str name, object a, object b):
+    """Apply an operator to a Variable and an operand that is not NumPy's."""
+    _load_sparse()
+    operator = _hooks.get("sparse_operator")
+    return NotImplemented if operator is None else operator(name, a, b)
+
+
+cdef object _asked_by_sparse():
+    """Return "operator" or "method" if code of scipy.sparse asks a Variable for an array, or None.
+
+    An operator does so before SciPy's classes know Variables: for a leaf older than their import.
+    """
+    frame = sys._getframe()
+    asked = None
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("scipy.sparse"):
+        if frame.f_code.co_name in ("__matmul__", "__mul__", "__truediv__"):
+            return "operator"
+        asked = "method"
+        frame = frame.f_back
+    return asked
 
 
 @cython.final
@@ -80,28 +120,44 @@ cdef class Variable:
         return (<object> self.value).tolist()
 
     def __add__(self, other):
-        return call_elementwise(ADD, (self, other)) if _operand_ok(other) else NotImplemented
+        if _operand_ok(other):
+            return call_elementwise(ADD, (self, other))
+        return _with_sparse("add", self, other)
 
     def __radd__(self, other):
-        return call_elementwise(ADD, (other, self)) if _operand_ok(other) else NotImplemented
+        if _operand_ok(other):
+            return call_elementwise(ADD, (other, self))
+        return _with_sparse("add", other, self)
 
     def __sub__(self, other):
-        return call_elementwise(SUBTRACT, (self, other)) if _operand_ok(other) else NotImplemented
+        if _operand_ok(other):
+            return call_elementwise(SUBTRACT, (self, other))
+        return _with_sparse("subtract", self, other)
 
     def __rsub__(self, other):
-        return call_elementwise(SUBTRACT, (other, self)) if _operand_ok(other) else NotImplemented
+        if _operand_ok(other):
+            return call_elementwise(SUBTRACT, (other, self))
+        return _with_sparse("subtract", other, self)
 
     def __mul__(self, other):
-        return call_elementwise(MULTIPLY, (self, other)) if _operand_ok(other) else NotImplemented
+        if _operand_ok(other):
+            return call_elementwise(MULTIPLY, (self, other))
+        return _with_sparse("multiply", self, other)
 
     def __rmul__(self, other):
-        return call_elementwise(MULTIPLY, (other, self)) if _operand_ok(other) else NotImplemented
+        if _operand_ok(other):
+            return call_elementwise(MULTIPLY, (other, self))
+        return _with_sparse("multiply", other, self)
 
     def __truediv__(self, other):
-        return call_elementwise(DIVIDE, (self, other)) if _operand_ok(other) else NotImplemented
+        if _operand_ok(other):
+            return call_elementwise(DIVIDE, (self, other))
+        return _with_sparse("divide", self, other)
 
     def __rtruediv__(self, other):
-        return call_elementwise(DIVIDE, (other, self)) if _operand_ok(other) else NotImplemented
+        if _operand_ok(other):
+            return call_elementwise(DIVIDE, (other, self))
+        return _with_sparse("divide", other, self)
 
     def __mod__(self, other):
         return hook("remainder")(self, other) if _operand_ok(other) else NotImplemented
@@ -139,10 +195,14 @@ cdef class Variable:
         return hook("power")(other, self) if _operand_ok(other) else NotImplemented
 
     def __matmul__(self, other):
-        return _hooks["matmul"](self, other) if _operand_ok(other) else NotImplemented
+        if _operand_ok(other):
+            return _hooks["matmul"](self, other)
+        return _with_sparse("matmul", self, other)
 
     def __rmatmul__(self, other):
-        return _hooks["matmul"](other, self) if _operand_ok(other) else NotImplemented
+        if _operand_ok(other):
+            return _hooks["matmul"](other, self)
+        return _with_sparse("matmul", other, self)
 
     def __neg__(self):
         return call_elementwise(<Op> _hooks["negative"], (self,))
@@ -238,6 +298,14 @@ cdef class Variable:
     __complex__ = __float__
 
     def __array__(self, *args, **kwargs):
+        asked = _asked_by_sparse()
+        if asked == "operator":
+            # What is no array for SciPy has its reflected operator called: ours.
+            return np.array(None, object)
+        if asked is not None and not _sparse_is_loaded:
+            _load_sparse()
+            raise NoRuleError("scipy.sparse was imported after this Variable was made, and its "
+                              "methods did not know Variables yet: import it earlier")
         raise NoRuleError("a Variable cannot become a plain array without losing its derivative: "
                           "use x.value or fastbp.stop_gradient(x) for the values, numpy.stack or "
                           "fastbp.numpy.array to join Variables")
@@ -420,6 +488,8 @@ def variable(array, name=None):
     if type(array) is Variable:
         v = call_elementwise(<Op> _hooks["identity"], (array,))
     else:
+        if not _sparse_is_loaded:
+            _load_sparse()
         data = leaf_array(array, "variable")
         v = make_variable(data, leaf_node(data))
     v.name = name

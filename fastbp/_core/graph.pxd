@@ -21,6 +21,7 @@ cdef class Op:
     cdef readonly int dominant
     cdef readonly bint blocks           # the rules carry leading block axes through
     cdef readonly object kernel
+    cdef readonly object pattern        # sparsity: a function of fastbp.rules.patterns
     cdef readonly object ufunc          # the ufunc that is recorded as this operation
     cdef readonly dict info             # documentation and samples
     cdef readonly tuple constant_partials

@@ -34,6 +34,7 @@ class Op:
     opaque: bool
     dominant: int
     kernel: str | None
+    pattern: Callable[..., Any] | None
     ufunc: np.ufunc | None
     info: dict[str, Any]
     constant_partials: tuple[float | None, ...] | None
@@ -53,6 +54,7 @@ class Op:
         kernel: str | None = None,
         opaque: bool = False,
         dominant: int = 0,
+        pattern: Callable[..., Any] | None = None,
         **info: Any,
     ) -> None: ...
     @property

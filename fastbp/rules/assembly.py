@@ -3,12 +3,15 @@
 Primitive rows: concatenate, pad. The rest is composed of them, of reshape and of indexing.
 """
 
+import functools
+
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from fastbp._core import graph
 from fastbp._core.graph import Variable, values_of
 from fastbp.errors import NoRuleError
+from fastbp.rules import patterns
 from fastbp.rules.indexing import FULL, getitem_op, setitem, take
 from fastbp.rules.structural import as_operand, float_dtype, from_end, lead_of, reshaped
 from fastbp.rules.table import general, implements, refuse
@@ -43,6 +46,7 @@ concatenate_op = general(
     saves=(),
     vjp=_parts,
     jvp=_joined_tangents,
+    pattern=patterns.moves,
 )
 
 
@@ -433,6 +437,7 @@ pad_op = general(
     saves=(),
     vjp=(_unpad,),
     jvp=(lambda t, ans, x, width, constants: pad_op(t, width=width, constants=None),),
+    pattern=functools.partial(patterns.moves, constants=None),
 )
 
 

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from fastbp._core import graph
+from fastbp.rules import patterns
 from fastbp.rules.elementwise import POSITIVE, conjugate, multiply, positive, power, remainder
 from fastbp.rules.table import elementwise, implements, linear, refuse
 
@@ -157,6 +158,7 @@ ldexp_op = linear(
     "ldexp",
     lambda x, exponent: np.ldexp(x, exponent),
     lambda g, ans, x, exponent: np.ldexp(g, exponent),
+    pattern=patterns.same,
 )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from fastbp._core.graph import Variable
 from fastbp._core.matmul import matmul
 from fastbp.errors import DTypeError, ShapeError
+from fastbp.rules import patterns
 from fastbp.rules.structural import cast
 from fastbp.rules.table import general, linear
 
@@ -138,6 +139,7 @@ contract = general(
     saves=(0, 1),
     vjp=(_vjp_left, _vjp_right),
     jvp=(_jvp_left, _jvp_right),
+    pattern=patterns.contracts,
 )
 
 
@@ -174,9 +176,13 @@ diagonal_of = linear(
     "einsum_diagonal",
     _diagonal_view,
     lambda g, ans, x, labels: spread(g, labels=labels, shape=x.shape),
+    pattern=patterns.moves,
 )
 spread = linear(
-    "einsum_spread", _spread, lambda g, ans, x, labels, shape: diagonal_of(g, labels=labels)
+    "einsum_spread",
+    _spread,
+    lambda g, ans, x, labels, shape: diagonal_of(g, labels=labels),
+    pattern=patterns.moves,
 )
 
 

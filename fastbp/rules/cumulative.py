@@ -4,6 +4,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from fastbp._core.graph import values_of
+from fastbp.rules import patterns
 from fastbp.rules.indexing import FULL, in_front
 from fastbp.rules.reductions import (
     ALL,
@@ -27,7 +28,10 @@ def _sum_from(g, axis):
 
 
 cumsum_op = linear(
-    "cumsum", lambda x, axis: np.cumsum(x, axis), lambda g, ans, x, axis: _sum_from(g, axis)
+    "cumsum",
+    lambda x, axis: np.cumsum(x, axis),
+    lambda g, ans, x, axis: _sum_from(g, axis),
+    pattern=patterns.accumulates,
 )
 
 
@@ -151,7 +155,15 @@ def _recur_jvp(tangents, ans, a, b):
 
 
 # s_k = a_k s_{k-1} + b_k along the last axis: what the derivative of a cumulative product is.
-recurrence = general("recurrence", _recur, nin=2, saves=(0, "ans"), vjp=_recur_vjp, jvp=_recur_jvp)
+recurrence = general(
+    "recurrence",
+    _recur,
+    nin=2,
+    saves=(0, "ans"),
+    vjp=_recur_vjp,
+    jvp=_recur_jvp,
+    pattern=patterns.recurs,
+)
 
 
 def _cumprod_vjp(g, ans, x, axis):
@@ -175,6 +187,7 @@ cumprod_op = general(
     saves=(0, "ans"),
     vjp=(_cumprod_vjp,),
     jvp=(_cumprod_jvp,),
+    pattern=patterns.accumulates,
 )
 
 
@@ -218,6 +231,7 @@ prod_op = general(
     saves=(0, "ans"),
     vjp=(_prod_vjp,),
     jvp=(_prod_jvp,),
+    pattern=patterns.reduces,
 )
 
 

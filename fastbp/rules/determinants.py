@@ -8,6 +8,7 @@ import numpy as np
 from numpy.linalg import LinAlgError
 
 from fastbp._core.graph import values_of
+from fastbp.rules import patterns
 from fastbp.rules.linalg import GILES, check_square, regular
 from fastbp.rules.products import aligned, mt
 from fastbp.rules.table import general, implements
@@ -87,6 +88,7 @@ cofactors_push_op = general(
         lambda s, ans, t, a: cofactors_push_op(s, a),
         lambda s, ans, t, a: _third(t, aligned(s, a, ans.ndim), a),
     ),
+    pattern=patterns.couples,
 )
 cofactors_op = general(
     "linalg.cofactors",
@@ -95,6 +97,7 @@ cofactors_op = general(
     saves=(0,),
     vjp=(lambda g, ans, a: cofactors_push_op(g, a),),
     jvp=(lambda t, ans, a: cofactors_push_op(t, a),),
+    pattern=patterns.couples,
 )
 det_op = general(
     "linalg.det",
@@ -104,6 +107,7 @@ det_op = general(
     source=GILES,
     vjp=(lambda g, ans, a: g[..., None, None] * cofactors_op(a),),
     jvp=(lambda t, ans, a: np.sum(cofactors_op(a) * t, axis=(-2, -1)),),
+    pattern=patterns.reduces_matrices,
 )
 
 
@@ -147,6 +151,7 @@ slogdet_op = general(
     saves=(0,),
     vjp=(lambda g, ans, a: g[..., 0, None, None] * mt(np.linalg.inv(a)),),
     jvp=(_slogdet_jvp,),
+    pattern=patterns.determines,
     source=GILES,
 )
 

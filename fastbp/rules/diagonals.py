@@ -2,9 +2,10 @@
 
 import numpy as np
 
+from fastbp.rules import patterns
 from fastbp.rules.indexing import getitem_op, put_op
 from fastbp.rules.structural import reshaped
-from fastbp.rules.table import implements, refuse
+from fastbp.rules.table import implements, linear, refuse
 
 
 def _along_diagonal(columns, offset, length):
@@ -74,6 +75,21 @@ def trace(a, offset=0, axis1=0, axis2=1, dtype=None, out=None):
     return np.sum(diagonal(a, offset, axis1, axis2), -1, dtype)
 
 
+# ---- triangles: operations of their own, so that the zeros are known not to depend on the values
+
+tril_op = linear(
+    "tril", lambda m, k: np.tril(m, k), lambda g, ans, m, k: np.tril(g, k), pattern=patterns.moves
+)
+triu_op = linear(
+    "triu", lambda m, k: np.triu(m, k), lambda g, ans, m, k: np.triu(g, k), pattern=patterns.moves
+)
+
+
+def _as_matrix(m):
+    """Let a vector be every row of a square matrix, as NumPy does."""
+    return m if m.ndim > 1 else np.broadcast_to(m, (m.size, m.size))
+
+
 @implements(
     np.tril,
     samples=lambda rng: [
@@ -84,7 +100,7 @@ def trace(a, offset=0, axis1=0, axis2=1, dtype=None, out=None):
 )
 def tril(m, k=0):
     """Arguments as in `numpy.tril`."""
-    return np.where(np.tri(*m.shape[-2:], k=k, dtype=bool), m, 0.0)
+    return tril_op(_as_matrix(m), k=k)
 
 
 @implements(
@@ -97,4 +113,4 @@ def tril(m, k=0):
 )
 def triu(m, k=0):
     """Arguments as in `numpy.triu`."""
-    return np.where(np.tri(*m.shape[-2:], k=k - 1, dtype=bool), 0.0, m)
+    return triu_op(_as_matrix(m), k=k)

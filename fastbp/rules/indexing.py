@@ -11,6 +11,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from fastbp._core import graph
 from fastbp._core.graph import Variable, values_of
 from fastbp.errors import DTypeError, ShapeError
+from fastbp.rules import patterns
 from fastbp.rules.structural import as_operand
 from fastbp.rules.table import general, implements, linear, refuse
 
@@ -75,11 +76,13 @@ getitem_op = linear(
         g, shape=x.shape, index=index, repeats=repeats, own=ans.ndim
     ),
     scatter=lambda into, g, i, ans, x, index, repeats: add_at(into, index, g, repeats),
+    pattern=patterns.moves,
 )
 put_op = linear(
     "put",
     _put,
     lambda g, ans, x, shape, index, repeats, own: getitem_op(g, index=index, repeats=repeats),
+    pattern=patterns.puts,
 )
 
 
@@ -106,6 +109,7 @@ set_op = general(
         lambda g, ans, x, value, index: set_op(g, 0.0, index=index),
         lambda g, ans, x, value, index: getitem_op(g, index=index, repeats=False),
     ),
+    pattern=patterns.moves,
 )
 
 # ---- x[index]
@@ -383,6 +387,7 @@ where_op = general(
         lambda g, ans, condition, x, y: np.where(condition, g, 0.0),
         lambda g, ans, condition, x, y: np.where(condition, 0.0, g),
     ),
+    pattern=patterns.chooses,
 )
 
 

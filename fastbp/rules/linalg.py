@@ -12,6 +12,7 @@ from numpy.linalg import LinAlgError
 from scipy.linalg import lapack
 
 from fastbp.errors import ShapeError
+from fastbp.rules import patterns
 from fastbp.rules.contraction import promoted
 from fastbp.rules.products import aligned, mt, stored
 from fastbp.rules.table import general, implements, refuse
@@ -56,6 +57,7 @@ inv_op = general(
     source=GILES,
     vjp=(lambda g, ans, a: -(mt(ans) @ g @ mt(ans)),),
     jvp=(lambda t, ans, a: -(ans @ t @ ans),),
+    pattern=patterns.couples,
 )
 
 
@@ -102,6 +104,7 @@ pinv_op = general(
     saves=(0, "ans"),
     vjp=(_pinv_vjp,),
     jvp=(_pinv_jvp,),
+    pattern=patterns.couples,
     source="G. H. Golub and V. Pereyra, SIAM J. Numer. Anal. 10 (1973) 413-432, eq. 4.12",
 )
 
@@ -176,6 +179,7 @@ lu_op = general(  # its derivative is that of the solution, and zero here
     saves=(),
     vjp=(lambda g, ans, a: None,),
     jvp=(lambda t, ans, a: np.zeros(t.shape[: t.ndim - 2] + ans.shape, t.dtype),),
+    pattern=patterns.nothing,
 )
 lu_solve_op = general(
     "linalg.lu_solve",
@@ -184,6 +188,7 @@ lu_solve_op = general(
     saves=(0, 2, "ans"),
     vjp=_lu_solve_vjp,
     jvp=_lu_solve_jvp,
+    pattern=patterns.solves,
     source=GILES,
 )
 
@@ -218,6 +223,7 @@ solve_op = general(
     saves=(0, "ans"),
     vjp=_solve_vjp,
     jvp=_solve_jvp,
+    pattern=patterns.solves,
     source=GILES,
 )
 
@@ -293,6 +299,7 @@ cholesky_op = general(
     saves=("ans",),
     vjp=(_cholesky_vjp,),
     jvp=(_cholesky_jvp,),
+    pattern=patterns.couples_lower,
     source="I. Murray, Differentiation of the Cholesky decomposition, arXiv:1602.07527, 2016",
 )
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastbp.errors import NoRuleError, ShapeError
-from fastbp.rules import products
+from fastbp.rules import patterns, products
 from fastbp.rules.structural import from_end
 from fastbp.rules.table import general, implements, nondifferentiable
 
@@ -41,6 +41,7 @@ norm_op = general(
     saves=(0, "ans"),
     vjp=(_norm_vjp,),
     jvp=(_norm_jvp,),
+    pattern=patterns.reduces,
 )
 
 

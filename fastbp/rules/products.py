@@ -7,6 +7,7 @@ from fastbp._core import graph
 from fastbp._core import matmul as core
 from fastbp._core.graph import Variable
 from fastbp.errors import NoRuleError, ShapeError
+from fastbp.rules import patterns
 from fastbp.rules.contraction import as_dtype, as_operand, contract_all, product, promoted
 from fastbp.rules.structural import transpose_op
 from fastbp.rules.table import general, implements, refuse
@@ -64,6 +65,7 @@ matmul_op = general(
         lambda t, ans, a, b: _matmul_jvp(t, a, b, 0),
         lambda t, ans, a, b: _matmul_jvp(t, a, b, 1),
     ),
+    pattern=patterns.multiplies,
 )
 
 
@@ -365,6 +367,7 @@ cross_op = general(
         lambda t, ans, a, b: cross_op(aligned(t, a, ans.ndim), b),
         lambda t, ans, a, b: cross_op(a, aligned(t, b, ans.ndim)),
     ),
+    pattern=patterns.crosses,
 )
 
 

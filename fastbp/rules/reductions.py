@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from fastbp._core.graph import values_of
+from fastbp.rules import patterns
 from fastbp.rules.structural import as_operand, cast, float_dtype, from_end, lead_of, spread
 from fastbp.rules.table import general, implements, linear, refuse
 
@@ -68,9 +69,17 @@ def _unmean(g, ans, x, axis, keepdims, n):
     return _unsum(g / n, ans, x, axis, keepdims)
 
 
-sum_op = linear("sum", lambda x, axis, keepdims: add_reduce(x, axis, None, None, keepdims), _unsum)
+sum_op = linear(
+    "sum",
+    lambda x, axis, keepdims: add_reduce(x, axis, None, None, keepdims),
+    _unsum,
+    pattern=patterns.reduces,
+)
 mean_op = linear(
-    "mean", lambda x, axis, keepdims, n: add_reduce(x, axis, None, None, keepdims) / n, _unmean
+    "mean",
+    lambda x, axis, keepdims, n: add_reduce(x, axis, None, None, keepdims) / n,
+    _unmean,
+    pattern=patterns.reduces,
 )
 
 
@@ -220,6 +229,7 @@ var_op = general(
     saves=(0,),
     vjp=(_var_vjp,),
     jvp=(_var_jvp,),
+    pattern=patterns.reduces,
 )
 std_op = general(
     "std",
@@ -228,6 +238,7 @@ std_op = general(
     saves=(0, "ans"),
     vjp=(lambda g, ans, x, **static: _var_vjp(_half_over(g, ans), ans, x, **static),),
     jvp=(lambda t, ans, x, **static: _half_over(_var_jvp(t, ans, x, **static), ans),),
+    pattern=patterns.reduces,
 )
 
 
@@ -317,6 +328,7 @@ max_op = general(
     saves=(0, "ans"),
     vjp=(_extreme_vjp,),
     jvp=(_extreme_jvp,),
+    pattern=patterns.reduces,
 )
 min_op = general(
     "min",
@@ -325,6 +337,7 @@ min_op = general(
     saves=(0, "ans"),
     vjp=(_extreme_vjp,),
     jvp=(_extreme_jvp,),
+    pattern=patterns.reduces,
 )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastbp._core import graph
 from fastbp.errors import DTypeError
+from fastbp.rules import patterns
 from fastbp.rules.table import elementwise, general, implements
 
 # ---- elementwise
@@ -125,9 +126,22 @@ def _log_softmax(x, axis):
     return out
 
 
-logsumexp_op = general("logsumexp", _logsumexp, nin=1, vjp=(_logsumexp_vjp,), jvp=(_logsumexp_jvp,))
+logsumexp_op = general(
+    "logsumexp",
+    _logsumexp,
+    nin=1,
+    vjp=(_logsumexp_vjp,),
+    jvp=(_logsumexp_jvp,),
+    pattern=patterns.reduces,
+)
 softmax_op = general(
-    "softmax", _softmax, nin=1, saves=("ans",), vjp=(_softmax_rule,), jvp=(_softmax_rule,)
+    "softmax",
+    _softmax,
+    nin=1,
+    saves=("ans",),
+    vjp=(_softmax_rule,),
+    jvp=(_softmax_rule,),
+    pattern=patterns.mixes,
 )
 log_softmax_op = general(
     "log_softmax",
@@ -136,6 +150,7 @@ log_softmax_op = general(
     saves=("ans",),
     vjp=(lambda g, ans, x, axis: g - np.exp(ans) * np.sum(g, axis=axis, keepdims=True),),
     jvp=(lambda t, ans, x, axis: t - np.sum(np.exp(ans) * t, axis=axis, keepdims=True),),
+    pattern=patterns.mixes,
 )
 
 

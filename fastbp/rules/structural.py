@@ -13,6 +13,7 @@ from fastbp._core import graph
 from fastbp._core.elementwise import sum_to as _sum_to
 from fastbp._core.graph import Variable, values_of
 from fastbp.errors import DTypeError
+from fastbp.rules import patterns
 from fastbp.rules.table import implements, linear, refuse
 
 SMALL = 2048  # elements; for larger arrays a pass over memory costs more than `numpy.broadcast_to`
@@ -52,13 +53,23 @@ def _unsum(g, ans, x, shape, nd):
 
 
 # Undoes broadcasting: `nd` axes of x are its own, those in front are block axes.
-sum_to = linear("sum_to", lambda x, shape, nd: _sum_to(x, shape, x.ndim - nd), _unsum)
+sum_to = linear(
+    "sum_to",
+    lambda x, shape, nd: _sum_to(x, shape, x.ndim - nd),
+    _unsum,
+    pattern=patterns.scatters,
+)
 graph.bind("sum_to", sum_to)
 graph.bind("variable", graph.variable)
 
 # ---- dtype and copies
 
-cast = linear("astype", lambda x, dtype: x.astype(dtype), lambda g, ans, x, dtype: g)
+cast = linear(
+    "astype",
+    lambda x, dtype: x.astype(dtype),
+    lambda g, ans, x, dtype: g,
+    pattern=patterns.same,
+)
 
 
 def float_dtype(dtype, function):
@@ -117,7 +128,10 @@ def _reshape(x, shape, own):
 
 
 reshape_op = linear(
-    "reshape", _reshape, lambda g, ans, x, shape, own: g.reshape(lead_of(g, ans) + x.shape)
+    "reshape",
+    _reshape,
+    lambda g, ans, x, shape, own: g.reshape(lead_of(g, ans) + x.shape),
+    pattern=patterns.moves,
 )
 
 
@@ -257,7 +271,7 @@ def _transpose_back(g, ans, x, axes):
     return _transpose(g, [axes.index(k) - nd for k in range(-nd, 0)])
 
 
-transpose_op = linear("transpose", _transpose, _transpose_back)
+transpose_op = linear("transpose", _transpose, _transpose_back, pattern=patterns.moves)
 
 
 def _permuted(function, a, *args):
@@ -340,7 +354,9 @@ def _broadcast(x, shape, own):
 
 
 # The engine sums.
-broadcast_op = linear("broadcast_to", _broadcast, lambda g, ans, x, shape, own: g)
+broadcast_op = linear(
+    "broadcast_to", _broadcast, lambda g, ans, x, shape, own: g, pattern=patterns.moves
+)
 
 
 @implements(
@@ -372,11 +388,17 @@ def broadcast_arrays(*args, subok=False):
 
 # ---- order along axes
 
-flip_op = linear("flip", lambda x, axis: np.flip(x, axis), lambda g, ans, x, axis: np.flip(g, axis))
+flip_op = linear(
+    "flip",
+    lambda x, axis: np.flip(x, axis),
+    lambda g, ans, x, axis: np.flip(g, axis),
+    pattern=patterns.moves,
+)
 roll_op = linear(
     "roll",
     lambda x, shift, axis: np.roll(x, shift, axis),
     lambda g, ans, x, shift, axis: np.roll(g, [-s for s in shift], axis),
+    pattern=patterns.moves,
 )
 
 

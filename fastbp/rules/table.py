@@ -96,7 +96,7 @@ def elementwise(
     return op
 
 
-def linear(name, apply, transpose, *, saves=(), scatter=None, source=""):
+def linear(name, apply, transpose, *, saves=(), scatter=None, pattern=None, source=""):
     """Add a linear map of one operand, given by itself and its transpose.
 
     Parameters
@@ -111,6 +111,8 @@ def linear(name, apply, transpose, *, saves=(), scatter=None, source=""):
         (0,) if the transpose reads the operand's value, as no plain linear map does.
     scatter : callable, optional
         ``scatter(into, g, i, ans, x, **static)`` adds the transpose into an array.
+    pattern : callable
+        Which elements depend on which: one of `fastbp.rules.patterns`.
 
     Returns
     -------
@@ -127,6 +129,7 @@ def linear(name, apply, transpose, *, saves=(), scatter=None, source=""):
         vjp=(transpose,),
         jvp=(jvp,),
         scatter=scatter,
+        pattern=pattern,
         saves=saves,
         source=source,
         kind="linear",
@@ -135,7 +138,17 @@ def linear(name, apply, transpose, *, saves=(), scatter=None, source=""):
 
 
 def general(
-    name, forward, *, nin, vjp, jvp=None, saves=None, scatter=None, compiled=False, source=""
+    name,
+    forward,
+    *,
+    nin,
+    vjp,
+    jvp=None,
+    saves=None,
+    scatter=None,
+    pattern=None,
+    compiled=False,
+    source="",
 ):
     """Add an operation with explicit rules; see `fastbp._core.graph.Op` for their forms.
 
@@ -151,6 +164,8 @@ def general(
         (at some cost).
     saves : tuple, optional
         Operand positions and "ans" that the rules read; by default all operands and the answer.
+    pattern : callable
+        Which elements depend on which: one of `fastbp.rules.patterns`.
     source : str
         Where the formula is from.
 
@@ -167,6 +182,7 @@ def general(
         vjp=vjp,
         jvp=jvp,
         scatter=scatter,
+        pattern=pattern,
         saves=saves,
         compiled=compiled,
         source=source,

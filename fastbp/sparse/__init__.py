@@ -4,12 +4,35 @@
 >>> import fastbp as bp
 >>> def f(x):
 ...     return x[1:] ** 2 - x[:-1]
->>> bp.sparse.sparsity(f, np.zeros(4)).toarray().astype(int)
-array([[1, 1, 0, 0],
-       [0, 1, 1, 0],
-       [0, 0, 1, 1]])
+>>> bp.sparse.jacobian(f, np.arange(4.0)).toarray()
+array([[-1.,  2.,  0.,  0.],
+       [ 0., -1.,  4.,  0.],
+       [ 0.,  0., -1.,  6.]])
 """
 
+from fastbp.sparse.adapters import for_least_squares, for_minimize, for_root, for_solve_ivp
+from fastbp.sparse.coloring import Coloring, color
+from fastbp.sparse.jacobians import Prepared, hessian, jacobian, prepare
+from fastbp.sparse.matrices import SparseMatrix, csr, from_scipy
 from fastbp.sparse.patterns import sparsity
+from fastbp.sparse.solving import Factorized, factorized, solve
 
-__all__ = ["sparsity"]
+__all__ = [
+    "Coloring",
+    "Factorized",
+    "Prepared",
+    "SparseMatrix",
+    "color",
+    "csr",
+    "factorized",
+    "for_least_squares",
+    "for_minimize",
+    "for_root",
+    "for_solve_ivp",
+    "from_scipy",
+    "hessian",
+    "jacobian",
+    "prepare",
+    "solve",
+    "sparsity",
+]

@@ -1,0 +1,30 @@
+"""Greedy colorings of sparsity patterns, and the orders in which they visit."""
+
+from numpy import int32
+from numpy.typing import NDArray
+
+def transpose(
+    indptr: NDArray[int32], indices: NDArray[int32], width: int
+) -> tuple[NDArray[int32], NDArray[int32], NDArray[int32]]: ...
+def edges(
+    indptr: NDArray[int32], indices: NDArray[int32]
+) -> tuple[NDArray[int32] | None, int]: ...
+def order_of(
+    order: str,
+    indptr: NDArray[int32],
+    indices: NDArray[int32],
+    back: NDArray[int32] | None = None,
+    back_rows: NDArray[int32] | None = None,
+) -> NDArray[int32]: ...
+def partial(
+    indptr: NDArray[int32],
+    indices: NDArray[int32],
+    width: int,
+    order: NDArray[int32] | None = None,
+) -> tuple[NDArray[int32], int]: ...
+def symmetric(
+    indptr: NDArray[int32],
+    indices: NDArray[int32],
+    order: NDArray[int32],
+    acyclic: bool = False,
+) -> tuple[NDArray[int32], int]: ...

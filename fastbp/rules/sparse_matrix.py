@@ -1,0 +1,228 @@
+"""A sparse matrix whose stored values may be recorded: what `fastbp.sparse.csr` returns."""
+
+import numpy as np
+from scipy import sparse
+
+from fastbp._core.graph import Variable
+from fastbp.errors import DTypeError, NoRuleError, ShapeError
+from fastbp.rules.sparse_products import (
+    Constant,
+    Structure,
+    check_axis,
+    dot_op,
+    product_op,
+)
+
+__all__ = ["SparseMatrix", "as_structure", "numbers"]
+
+
+def numbers(what, x):
+    """Return an operand as a Variable or an array of real numbers."""
+    if type(x) is Variable:
+        return x
+    array = np.asarray(x)
+    if array.dtype.kind not in "fiub":
+        raise DTypeError(f"{what}: an operand has dtype {array.dtype}; real numbers are needed")
+    return array
+
+
+def as_structure(matrix):
+    """Return the structure and the values of a SciPy matrix of two axes, converted to CSR."""
+    matrix = sparse.csr_array(matrix)
+    return Structure(matrix.indices, matrix.indptr, matrix.shape), matrix.data
+
+
+class SparseMatrix:
+    """A matrix in compressed rows whose stored values may be a Variable.
+
+    Made by `csr` and `from_scipy`, and by elementwise products of SciPy's matrices with Variables.
+    Its places are fixed; its operators are those of SciPy's sparse arrays: ``@`` multiplies
+    matrices, ``*`` elements. Products with arrays are recorded with respect to both.
+
+    Attributes
+    ----------
+    data : Variable or ndarray, shape (nnz,)
+        The stored values, row by row.
+    indices, indptr : ndarray of int
+        Columns of the stored values, and where each row begins and ends.
+    shape : (int, int)
+    """
+
+    __array_ufunc__ = None  # NumPy's arrays leave the operators to us
+    __array_priority__ = 2000.0
+    __slots__ = ("data", "structure")
+
+    def __init__(self, data, structure):
+        self.data = data
+        self.structure = structure
+
+    ndim = 2
+    format = "csr"
+
+    @property
+    def shape(self):
+        """Rows and columns."""
+        return self.structure.shape
+
+    @property
+    def indices(self):
+        """Columns of the stored values."""
+        return self.structure.indices
+
+    @property
+    def indptr(self):
+        """Where each row begins and ends."""
+        return self.structure.indptr
+
+    @property
+    def nnz(self):
+        """Number of stored values."""
+        return self.structure.nnz
+
+    @property
+    def dtype(self):
+        """That of the stored values."""
+        return self.data.dtype
+
+    @property
+    def T(self):  # noqa: N802
+        """The transpose, in compressed rows too."""
+        return SparseMatrix(self.data[self.structure.order], self.structure.transpose)
+
+    def transpose(self):
+        """Return the transpose."""
+        return self.T
+
+    def __repr__(self):
+        kind = "recorded" if type(self.data) is Variable else "constant"
+        return f"<SparseMatrix {self.shape}, {self.nnz} {kind} values of {self.dtype}>"
+
+    # ---- products
+
+    def dot(self, x):
+        """Return ``self @ x``."""
+        return self @ x
+
+    def __matmul__(self, x):
+        if _is_sparse(x):
+            return _refuse_sparse("@")
+        x = numbers("sparse @", x)
+        axis = check_axis("sparse @", self.shape, x)
+        return product_op(self.data, x, structure=self.structure, transposed=False, axis=axis)
+
+    def __rmatmul__(self, x):
+        if _is_sparse(x):
+            return _refuse_sparse("@")
+        x = numbers("@ sparse", x)
+        if x.ndim not in (1, 2) or x.shape[-1] != self.shape[0]:
+            raise ShapeError(f"@ sparse: shapes {x.shape} and {self.shape} do not fit")
+        # Each row of x is a vector.
+        return product_op(self.data, x, structure=self.structure, transposed=True, axis=-1)
+
+    def multiply(self, x):
+        """Multiply elements with a scalar or an array that broadcasts to this shape."""
+        if _is_sparse(x):
+            return _refuse_sparse("*")
+        return SparseMatrix(self.data * self._entries("sparse *", x), self.structure)
+
+    __mul__ = __rmul__ = multiply
+
+    def __truediv__(self, x):
+        if _is_sparse(x):
+            return _refuse_sparse("/")
+        return SparseMatrix(self.data / self._entries("sparse /", x), self.structure)
+
+    def __neg__(self):
+        return SparseMatrix(-self.data, self.structure)
+
+    def _entries(self, what, x):
+        """Return the elements of `x`, broadcast to this shape, at the stored places."""
+        if isinstance(x, (int, float)):
+            return x  # a Python number does not promote float32
+        x = numbers(what, x)
+        try:
+            fits = np.broadcast_shapes(x.shape, self.shape) == self.shape
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ShapeError(f"{what}: shape {x.shape} does not broadcast to {self.shape}")
+        rows, columns = self.structure.rows, self.indices
+        if x.ndim == 2:
+            return x[rows * (x.shape[0] > 1), columns * (x.shape[1] > 1)]
+        return x[columns * (x.shape[0] > 1)] if x.ndim == 1 else x
+
+    # ---- sums
+
+    def __add__(self, other):
+        return self._with_same_structure("+", other, np.add)
+
+    def __radd__(self, other):
+        return self._with_same_structure("+", other, lambda a, b: b + a)
+
+    def __sub__(self, other):
+        return self._with_same_structure("-", other, np.subtract)
+
+    def __rsub__(self, other):
+        return self._with_same_structure("-", other, lambda a, b: b - a)
+
+    def _with_same_structure(self, name, other, operation):
+        if sparse.issparse(other):
+            if other.ndim != 2:
+                raise ShapeError(f"sparse {name}: an operand of shape {other.shape}")
+            structure, data = as_structure(other)
+            other = SparseMatrix(data, structure)
+        if not isinstance(other, SparseMatrix):
+            raise NoRuleError(
+                f"sparse {name} {type(other).__name__}: only matrices of equal structure can be "
+                "added; use .toarray() for a dense result"
+            )
+        if not self.structure.same_as(other.structure):
+            raise NoRuleError(
+                f"sparse {name}: the matrices, of shapes {self.shape} and {other.shape}, store "
+                "different places; only matrices of equal structure can be added"
+            )
+        return SparseMatrix(operation(self.data, other.data), self.structure)
+
+    def sum(self, axis=None):
+        """Sum all elements, those of each column (axis 0) or of each row (axis 1)."""
+        if axis is None:
+            return np.sum(self.data)
+        if axis not in (0, 1, -1, -2):
+            raise ShapeError(f"sparse sum: axis {axis} for a matrix")
+        return self._linear(self.structure.sums(axis % 2 == 0, self.dtype))
+
+    # ---- elements
+
+    def diagonal(self):
+        """Return the main diagonal, of length ``min(shape)``."""
+        places = np.flatnonzero(self.structure.rows == self.indices)
+        parts = (np.ones(len(places), self.dtype), (self.indices[places], places))
+        return self._linear(sparse.csr_array(parts, shape=(min(self.shape), self.nnz)))
+
+    def toarray(self):
+        """Return a dense array; values stored at the same place are added."""
+        m, n = self.shape
+        flat = self.structure.rows.astype(np.int64) * n + self.indices
+        parts = (np.ones(self.nnz, self.dtype), flat, np.arange(self.nnz + 1))
+        return np.reshape(self._linear(sparse.csc_array(parts, shape=(m * n, self.nnz))), (m, n))
+
+    todense = toarray
+
+    def _linear(self, matrix):
+        return dot_op(self.data, matrix=Constant(matrix), axis=-1)
+
+    def to_scipy(self):
+        """Return a `scipy.sparse.csr_array` with a copy of the values; this leaves the graph."""
+        data = self.data.value if type(self.data) is Variable else self.data
+        return self.structure.matrix(data).copy()
+
+
+def _is_sparse(x):
+    return isinstance(x, SparseMatrix) or sparse.issparse(x)
+
+
+def _refuse_sparse(operator):
+    raise NoRuleError(
+        f"sparse {operator} sparse: products of two sparse matrices have no derivative rule in "
+        "fastbp; multiply with a dense array, or apply one after the other"
+    )

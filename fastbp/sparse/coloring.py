@@ -1,0 +1,398 @@
+"""Colorings of sparsity patterns: which columns or rows one sweep can find together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+
+from fastbp._core import coloring as _coloring
+from fastbp._core import compression
+from fastbp.errors import ShapeError
+
+__all__ = ["KINDS", "ORDERS", "Coloring", "Structure", "color"]
+
+KINDS = ("column", "row", "star", "acyclic", "bidirectional")
+ORDERS = (
+    "natural",
+    "largest_first",
+    "smallest_last",
+    "incidence_degree",
+    "dynamic_largest_first",
+    "random",
+)
+SYMMETRIC = ("star", "acyclic")
+
+
+class Structure:
+    """Where the stored elements of a matrix are: compressed rows, and what follows from them.
+
+    Attributes
+    ----------
+    shape : (int, int)
+    indptr, indices : ndarray of int32
+        Sorted rows without duplicates.
+    """
+
+    def __init__(self, shape: tuple[int, int], indptr: np.ndarray, indices: np.ndarray) -> None:
+        self.shape = shape
+        self.indptr = indptr
+        self.indices = indices
+        self._transposed: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+
+    @classmethod
+    def of(cls, pattern: Any, name: str = "color") -> Structure:
+        """Read the structure of a SciPy sparse array or matrix, or of a dense array."""
+        if isinstance(pattern, Structure):
+            return pattern
+        if not scipy.sparse.issparse(pattern):
+            try:
+                pattern = np.asarray(pattern, dtype=bool)
+            except ValueError as error:
+                raise ShapeError(f"{name}: the pattern is not a matrix ({error})") from None
+        if pattern.ndim != 2:
+            raise ShapeError(f"{name}: a pattern is a matrix, not of shape {pattern.shape}")
+        csr = scipy.sparse.csr_array(pattern)
+        if max(csr.nnz, *csr.shape) >= 2**31 - 1:
+            raise ShapeError(f"{name}: a pattern of {csr.nnz} stored elements is too large")
+        if not csr.has_canonical_format:
+            csr = csr.copy() if csr is pattern else csr
+            csr.data = np.ones(len(csr.indices), bool)
+            csr.sum_duplicates()
+        parts = (np.ascontiguousarray(a, np.int32) for a in (csr.indptr, csr.indices))
+        indptr, indices = parts
+        return cls((int(csr.shape[0]), int(csr.shape[1])), indptr, indices[: csr.nnz])
+
+    @property
+    def nnz(self) -> int:
+        """Number of stored elements."""
+        return len(self.indices)
+
+    def transposed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Compressed columns: indptr, indices, and where each element is among the rows."""
+        if self._transposed is None:
+            self._transposed = _coloring.transpose(self.indptr, self.indices, self.shape[1])
+        return self._transposed
+
+    def row_of_entries(self) -> np.ndarray:
+        """Row of each stored element."""
+        counts = np.diff(self.indptr)
+        return np.repeat(np.arange(self.shape[0], dtype=np.int32), counts)
+
+
+class Coloring:
+    """Colors of columns, of rows, or of both: those of one color share a sweep.
+
+    Parameters
+    ----------
+    kind : {"column", "row", "star", "acyclic", "bidirectional"}
+    shape : (int, int)
+        Of the pattern.
+    columns, rows : array_like of int, optional
+        The colors, from 0; -1 where none is needed. Kinds "column", "star" and "acyclic" have
+        colors of columns, "row" of rows, "bidirectional" of both.
+    order : str, optional
+        How they were found.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> tridiagonal = abs(np.subtract.outer(range(6), range(6))) <= 1
+    >>> c = bp.sparse.color(tridiagonal)
+    >>> c.num_colors, c.columns
+    (3, array([1, 2, 0, 1, 2, 0], dtype=int32))
+    >>> c.is_valid(tridiagonal)
+    True
+    """
+
+    kind: str
+    order: str
+    shape: tuple[int, int]
+    columns: np.ndarray | None
+    rows: np.ndarray | None
+
+    def __init__(
+        self,
+        kind: str,
+        shape: tuple[int, int],
+        columns: Any = None,
+        rows: Any = None,
+        order: str = "given",
+    ) -> None:
+        if kind not in KINDS:
+            raise ValueError(f"Coloring: kind must be one of {', '.join(KINDS)}, not {kind!r}")
+        m, n = (int(size) for size in shape)
+        if kind in SYMMETRIC and m != n:
+            raise ShapeError(f"Coloring: a {kind} coloring is of a square pattern, not {m} x {n}")
+        self.kind, self.shape, self.order = kind, (m, n), order
+        self.columns = _colors("columns", columns, n, m + n, kind != "row")
+        self.rows = _colors("rows", rows, m, m + n, kind in ("row", "bidirectional"))
+
+    @property
+    def num_column_colors(self) -> int:
+        """Number of forward sweeps."""
+        return _count(self.columns)
+
+    @property
+    def num_row_colors(self) -> int:
+        """Number of reverse sweeps."""
+        return _count(self.rows)
+
+    @property
+    def num_colors(self) -> int:
+        """Number of sweeps, in both directions."""
+        return self.num_column_colors + self.num_row_colors
+
+    def __repr__(self) -> str:
+        m, n = self.shape
+        split = ""
+        if self.kind == "bidirectional":
+            split = f" ({self.num_column_colors} of columns, {self.num_row_colors} of rows)"
+        return (
+            f"<Coloring: {self.kind}, {m} x {n}, {self.num_colors} colors{split}, "
+            f"order {self.order}>"
+        )
+
+    def is_valid(self, pattern: Any) -> bool:
+        """Say whether every stored element of `pattern` can be recovered with these colors.
+
+        Parameters
+        ----------
+        pattern : scipy.sparse array or matrix, or dense array
+        """
+        structure = Structure.of(pattern, "is_valid")
+        if structure.shape != self.shape:
+            return False
+        if self.kind == "acyclic":
+            return steps_of(self, structure) is not None
+        column, row = recoverable(self, structure)
+        return bool(np.all(column | row))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the coloring as a dictionary of numbers, strings and lists (JSON)."""
+        return {
+            "kind": self.kind,
+            "order": self.order,
+            "shape": list(self.shape),
+            "columns": None if self.columns is None else self.columns.tolist(),
+            "rows": None if self.rows is None else self.rows.tolist(),
+        }
+
+    @classmethod
+    def from_dict(cls, d: dict[str, Any]) -> Coloring:
+        """Return the coloring that `to_dict` was made from."""
+        return cls(d["kind"], d["shape"], d["columns"], d["rows"], d["order"])
+
+    def __reduce__(self) -> Any:
+        return Coloring, (self.kind, self.shape, self.columns, self.rows, self.order)
+
+
+def _colors(what: str, colors: Any, size: int, most: int, needed: bool) -> np.ndarray | None:
+    if (colors is not None) != needed:
+        raise ValueError(f"Coloring: this kind {'needs' if needed else 'has no'} colors of {what}")
+    if colors is None:
+        return None
+    array = np.asarray(colors)
+    if array.shape != (size,):
+        raise ShapeError(f"Coloring: {what} must be {size} colors, not of shape {array.shape}")
+    if size and array.dtype.kind not in "iu":
+        raise TypeError(f"Coloring: {what} must be integers, not {array.dtype}")
+    if size and not (-1 <= array.min() and array.max() < most):
+        raise ValueError(f"Coloring: colors of {what} are from -1 to {most - 1}")
+    array = array.astype(np.int32)
+    array.setflags(write=False)
+    return array
+
+
+def _count(colors: np.ndarray | None) -> int:
+    return 0 if colors is None or not colors.size else int(colors.max()) + 1
+
+
+# ---- what can be recovered ---------------------------------------------------------------------
+
+
+def recoverable(coloring: Coloring, s: Structure) -> tuple[np.ndarray, np.ndarray]:
+    """Say which elements are alone in a sum of a forward sweep, and which in one of a reverse.
+
+    For a symmetric matrix the reverse sweeps are the forward ones, read as rows.
+    """
+    column = row = np.zeros(s.nnz, bool)
+    if coloring.columns is not None:
+        column = compression.alone(s.indptr, s.indices, coloring.columns)
+    row_colors = coloring.columns if coloring.kind == "star" else coloring.rows
+    if row_colors is not None:
+        indptr, indices, entries = s.transposed()
+        row = np.empty(s.nnz, bool)
+        row[entries] = compression.alone(indptr, indices, row_colors)
+    return column, row
+
+
+def steps_of(coloring: Coloring, s: Structure) -> np.ndarray | None:
+    """Return the steps of recovery by substitution; None if there is no way."""
+    assert coloring.columns is not None
+    numbers, _ = _coloring.edges(s.indptr, s.indices)
+    return (
+        None
+        if numbers is None
+        else compression.peel(s.indptr, s.indices, numbers, coloring.columns)
+    )
+
+
+# ---- coloring ----------------------------------------------------------------------------------
+
+
+def color(
+    pattern: Any, kind: str = "column", order: str = "largest_first", seed: int = 0
+) -> Coloring:
+    """Color a sparsity pattern by a greedy algorithm.
+
+    Parameters
+    ----------
+    pattern : scipy.sparse array or matrix, or dense array, shape (m, n)
+        Only the structure counts: stored zeros are part of it.
+    kind : {"column", "row", "star", "acyclic", "bidirectional"}
+        * "column": columns of one color have no row in common; for forward sweeps.
+        * "row": the same for rows; for reverse sweeps.
+        * "star": for symmetric matrices; one of an element and its mirror image can be read off.
+        * "acyclic": for symmetric matrices; fewer colors, elements are found by substitution.
+        * "bidirectional": each element is found from a column or from a row [3]_; few colors
+          even where some rows or some columns are dense.
+    order : str
+        In which order they are visited: "natural", "largest_first", "smallest_last",
+        "incidence_degree", "dynamic_largest_first" or "random". All but "natural", "random" and
+        "largest_first" take time of the order of the sum of the squared lengths of the rows.
+    seed : int
+        For order "random".
+
+    Returns
+    -------
+    Coloring
+
+    Raises
+    ------
+    ShapeError
+        If a pattern for "star" or "acyclic" is not symmetric.
+
+    References
+    ----------
+    .. [1] A. Gebremedhin, F. Manne, A. Pothen, "What color is your Jacobian? Graph coloring for
+       computing derivatives", 2005.
+    .. [2] A. Gebremedhin, A. Tarafdar, F. Manne, A. Pothen, "New acyclic and star coloring
+       algorithms with application to computing Hessians", 2007.
+    .. [3] T. Coleman, A. Verma, "The efficient computation of sparse Jacobian matrices using
+       automatic differentiation", 1998 (colorings of rows and columns).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> arrow = np.eye(100, dtype=bool)
+    >>> arrow[0] = arrow[:, 0] = True
+    >>> [bp.sparse.color(arrow, kind).num_colors for kind in ("column", "star", "bidirectional")]
+    [100, 2, 3]
+    """
+    if kind not in KINDS:
+        raise ValueError(f"color: kind must be one of {', '.join(KINDS)}, not {kind!r}")
+    if order not in ORDERS:
+        raise ValueError(f"color: order must be one of {', '.join(ORDERS)}, not {order!r}")
+    s = Structure.of(pattern)
+    if kind == "column":
+        return Coloring(kind, s.shape, columns=_partial(s, True, order, seed), order=order)
+    if kind == "row":
+        return Coloring(kind, s.shape, rows=_partial(s, False, order, seed), order=order)
+    if kind == "bidirectional":
+        return _bidirectional(s, order, seed)
+    if s.shape[0] != s.shape[1]:
+        raise ShapeError(f"color: a {kind} coloring needs a symmetric pattern, not {s.shape}")
+    return Coloring(kind, s.shape, columns=_symmetric(s, kind, order, seed), order=order)
+
+
+def _visits(order: str, seed: int, n: int, *parts: np.ndarray) -> np.ndarray:
+    if order == "natural":
+        return np.arange(n, dtype=np.int32)
+    if order == "random":
+        return np.random.default_rng(seed).permutation(n).astype(np.int32)
+    return _coloring.order_of(order, *parts)
+
+
+Rows = tuple[np.ndarray, np.ndarray, int]  # indptr, indices, width
+
+
+def _first_fit(rows: Rows, columns: Rows, order: str, seed: int) -> np.ndarray:
+    """Color rows; `columns` is the transpose."""
+    count = len(rows[0]) - 1
+    visits = None
+    if order != "natural":
+        visits = _visits(order, seed, count, *rows[:2], *columns[:2])
+    return _coloring.partial(*rows, visits)[0]
+
+
+def _partial(s: Structure, by_columns: bool, order: str, seed: int) -> np.ndarray:
+    rows = (s.indptr, s.indices, s.shape[1])
+    columns = (*s.transposed()[:2], s.shape[0])
+    return _first_fit(*((columns, rows) if by_columns else (rows, columns)), order, seed)
+
+
+def _chosen(rows: Rows, chosen: np.ndarray) -> tuple[Rows, Rows]:
+    """Empty all rows but the chosen ones; return that and its transpose."""
+    indptr, indices, width = rows
+    lengths = np.diff(indptr)
+    left = np.zeros(len(indptr), np.int32)
+    np.cumsum(np.where(chosen, lengths, 0), out=left[1:])
+    result = (left, indices[np.repeat(chosen, lengths)], width)
+    back = _coloring.transpose(*result)
+    return result, (back[0], back[1], len(indptr) - 1)
+
+
+def _symmetric(s: Structure, kind: str, order: str, seed: int) -> np.ndarray:
+    visits = _visits(order, seed, s.shape[0], s.indptr, s.indices)
+    try:
+        return _coloring.symmetric(s.indptr, s.indices, visits, kind == "acyclic")[0]
+    except ShapeError:
+        raise ShapeError(f"color: a {kind} coloring needs a symmetric pattern") from None
+
+
+def _bidirectional(s: Structure, order: str, seed: int) -> Coloring:
+    """Take the best of several cuts.
+
+    In a cut, rows longer than a limit are found by row colors, and all others by column colors; or
+    the same with rows and columns exchanged. So a column color need not look at long rows.
+    """
+    m, n = s.shape
+    rows = (s.indptr, s.indices, n)
+    columns = (*s.transposed()[:2], m)
+    cuts = [
+        (*cut, exchanged) for exchanged, lines in enumerate((rows, columns)) for cut in _cuts(lines)
+    ]
+    best: Coloring | None = None
+    for bound, _, long, exchanged in sorted(cuts, key=lambda cut: cut[:2]):
+        if best is not None and bound >= best.num_colors:
+            break
+        lines = columns if exchanged else rows
+        short_colors = _first_fit(*_chosen(lines, ~long)[::-1], order, seed)
+        long_colors = _first_fit(*_chosen(lines, long), order, seed)
+        pair = (long_colors, short_colors) if exchanged else (short_colors, long_colors)
+        found = Coloring("bidirectional", s.shape, *pair, order)
+        if best is None or found.num_colors < best.num_colors:
+            best = found
+    assert best is not None
+    return best
+
+
+def _cuts(lines: Rows) -> list[tuple[int, int, np.ndarray]]:
+    """Return cuts at limits that halve: a lower bound of the colors, their number, the long lines.
+
+    The entries of a line in one direction need different colors.
+    """
+    lengths = np.diff(lines[0])
+    limit, shortest = int(lengths.max(initial=0)), int(lengths.min(initial=0))
+    found: list[tuple[int, int, np.ndarray]] = []
+    while True:
+        long = lengths > limit
+        across = np.bincount(lines[1][np.repeat(long, lengths)], minlength=1).max()
+        found.append((int(lengths[~long].max(initial=0) + across), len(found), long))
+        limit //= 2
+        if limit < max(1, shortest):
+            return found

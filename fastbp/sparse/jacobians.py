@@ -1,0 +1,357 @@
+"""Sparse Jacobians and Hessians by compressed sweeps."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+
+from fastbp._core import sweep, tape
+from fastbp._core.graph import Variable
+from fastbp.errors import DTypeError, ShapeError
+from fastbp.recording import named, plain, record_one
+from fastbp.sparse.coloring import Coloring, Structure
+from fastbp.sparse.compressed import Plan, choose, mode_of
+from fastbp.sparse.patterns import sparsity
+from fastbp.transforms import grad
+
+__all__ = ["Prepared", "hessian", "jacobian", "prepare"]
+
+
+class Prepared:
+    """The sparse Jacobian of a function, ready to be evaluated again and again; see `prepare`.
+
+    Attributes
+    ----------
+    pattern : scipy.sparse.csr_array of bool
+    coloring : Coloring
+    mode : {"forward", "reverse", "bidirectional"}
+    num_sweeps : int
+        Number of vectors that are pushed or pulled through the record at a call.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        f: Callable[..., Any],
+        args: tuple[Any, ...],
+        argnums: int,
+        pattern: Any,
+        coloring: Coloring | str | None,
+        mode: str,
+        format: str,
+        symmetric: bool = False,
+    ) -> None:
+        if format not in ("csr", "csc"):
+            raise ValueError(f'{name}: format must be "csr" or "csc", not {format!r}')
+        self._name, self._f, self._argnums = name, f, argnums
+        self._format = format
+        self._lock = threading.RLock()
+        x, y = self._record(args)
+        self._in = (x.shape, x.dtype)
+        self._out_shape: tuple[int, ...] = np.shape(plain(y))
+        shape = (int(np.prod(self._out_shape)), x.size)
+        given = pattern is not None
+        if not given:
+            pattern = sparsity(f, *args, argnums=argnums)
+            if symmetric:
+                pattern = pattern + pattern.T
+        s = Structure.of(pattern, name)
+        if s.shape != shape:
+            raise ShapeError(f"{name}: the pattern has shape {s.shape}, the derivative {shape}")
+        if symmetric and coloring is None:
+            coloring = "star"
+        self.coloring = choose(name, s, mode, coloring)
+        self.mode = mode_of(self.coloring)
+        largest = tape.largest([y], [x]) if isinstance(y, Variable) else 1
+        self._plan = Plan(name, s, self.coloring, x.dtype, largest, format == "csc")
+        self._structure = s
+        self._matrix = self._new_matrix()
+        if given and not self._checks(y, x):
+            raise ValueError(f"{name}: the derivative has nonzeros outside of the given pattern")
+
+    @property
+    def pattern(self) -> Any:
+        """The pattern as a new csr_array of bool."""
+        s = self._structure
+        parts = np.ones(s.nnz, bool), s.indices.copy(), s.indptr.copy()
+        return scipy.sparse.csr_array(parts, shape=s.shape)
+
+    @property
+    def num_sweeps(self) -> int:
+        """Number of vectors that are pushed or pulled through the record at a call."""
+        return self.coloring.num_colors
+
+    def __repr__(self) -> str:
+        m, n = self._structure.shape
+        return (
+            f"<Prepared: {self._name} of {getattr(self._f, '__name__', 'a function')}, {m} x {n}, "
+            f"{self._structure.nnz} stored, {self.num_sweeps} {self.mode} sweeps>"
+        )
+
+    def __call__(self, *args: Any) -> Any:
+        """Evaluate at new arguments.
+
+        Returns
+        -------
+        scipy.sparse.csr_array or csc_array
+            The same object at every call, with new values.
+        """
+        return self.value_and_jacobian(*args)[1]
+
+    def value_and_jacobian(self, *args: Any) -> tuple[Any, Any]:
+        """Return the value of the function, too; it costs nothing more."""
+        with self._lock:
+            x, y = self._record(args)
+            self._check_shapes(x, y)
+            self._fill(y, x)
+            return plain(y), self._matrix
+
+    def verify(self, *args: Any) -> bool:
+        """Say whether the pattern holds at these arguments.
+
+        The product of the sparse Jacobian with a random vector is compared with the directional
+        derivative: an element that the pattern misses shows, whatever made it appear (control
+        flow, another constant).
+        """
+        with self._lock:
+            x, y = self._record(args)
+            self._check_shapes(x, y)
+            return self._checks(y, x)
+
+    # ---- inside
+
+    def _record(self, args: tuple[Any, ...]) -> tuple[Variable, Any]:
+        return record_one(self._name, self._f, args, self._argnums)
+
+    def _check_shapes(self, x: Variable, y: Any) -> None:
+        shape, dtype = self._in
+        if x.shape != shape:
+            raise ShapeError(
+                f"{self._name}: argument {self._argnums} has shape {x.shape}, prepared was {shape}"
+            )
+        if x.dtype != dtype:
+            raise DTypeError(
+                f"{self._name}: argument {self._argnums} has dtype {x.dtype}, prepared was {dtype}"
+            )
+        if np.shape(plain(y)) != self._out_shape:
+            raise ShapeError(
+                f"{self._name}: the function returned shape {np.shape(plain(y))}, "
+                f"prepared was {self._out_shape}"
+            )
+
+    def _fill(self, y: Any, x: Variable) -> None:
+        matrix = self._matrix
+        if not (
+            matrix.data is self._data
+            and matrix.indices is self._indices
+            and matrix.indptr is self._indptr
+        ):
+            self._matrix = self._new_matrix()  # somebody changed its structure
+        if isinstance(y, Variable):
+            self._plan.fill(y, x, self._data)
+        else:
+            self._data[...] = 0.0
+
+    def _new_matrix(self) -> Any:
+        s = self._structure
+        csc = self._format == "csc"
+        indptr, indices = s.transposed()[:2] if csc else (s.indptr, s.indices)
+        kind = scipy.sparse.csc_array if csc else scipy.sparse.csr_array
+        data = np.zeros(s.nnz, self._in[1])
+        matrix = kind((data, indices.copy(), indptr.copy()), shape=s.shape)
+        matrix.has_canonical_format = True
+        self._data, self._indices, self._indptr = matrix.data, matrix.indices, matrix.indptr
+        return matrix
+
+    def _checks(self, y: Any, x: Variable) -> bool:
+        """Evaluate, and compare with a random directional derivative."""
+        self._fill(y, x)
+        v = np.random.default_rng(0).normal(size=x.shape).astype(x.dtype)
+        t = sweep.forward([y], [x], [v])[0] if isinstance(y, Variable) else None
+        exact = np.zeros(self._out_shape) if t is None else t
+        exact, found = exact.reshape(-1), self._matrix @ v.reshape(-1)
+        size = abs(self._matrix) @ abs(v.reshape(-1)) + abs(exact)
+        finite = np.isfinite(exact) & np.isfinite(found)
+        tolerance = np.sqrt(np.finfo(x.dtype).eps) * size
+        return bool(np.all(abs(exact - found)[finite] <= tolerance[finite]))
+
+
+def prepare(
+    f: Callable[..., Any],
+    *args: Any,
+    argnums: int = 0,
+    pattern: Any = None,
+    coloring: Coloring | str | None = None,
+    mode: str = "auto",
+    format: str = "csr",
+) -> Prepared:
+    """Find pattern and coloring of the Jacobian of `f`, for many evaluations.
+
+    Parameters
+    ----------
+    f : callable
+        Returns one array.
+    *args
+        Arguments of `f`, of the shapes and dtypes of later calls.
+    argnums : int
+        The argument to differentiate: one array, of any shape.
+    pattern : scipy.sparse array or matrix, or dense array, shape (out.size, in.size), optional
+        By default it is detected. Stored zeros are part of it.
+    coloring : Coloring or str, optional
+        A coloring, or its kind. "star" and "acyclic" are for functions whose Jacobian is
+        symmetric.
+    mode : {"auto", "forward", "reverse", "bidirectional"}
+        Direction of the sweeps; "auto" takes the cheapest by the numbers of colors.
+    format : {"csr", "csc"}
+
+    Returns
+    -------
+    Prepared
+        ``prepared(*args)`` runs `f` and returns the Jacobian at these arguments: the same sparse
+        array at every call, with new values; take a ``.copy()`` to keep it.
+
+    Raises
+    ------
+    ShapeError
+        If the pattern or the coloring has another shape than the Jacobian.
+    ValueError
+        If the coloring is not valid, or a given pattern misses nonzeros.
+    NoRuleError
+        If the result depends on Variables from outside.
+
+    Notes
+    -----
+    The pattern is that of the record at `args`. A function whose control flow takes another way at
+    a later call, or whose other arguments have zeros in other places, may have nonzeros elsewhere:
+    ``prepared.verify(*args)`` finds out. `jacobian` looks at every call.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> def f(x):
+    ...     return x[1:] * x[:-1]
+    >>> jac = bp.sparse.prepare(f, np.zeros(4))
+    >>> jac
+    <Prepared: jacobian of f, 3 x 4, 6 stored, 2 forward sweeps>
+    >>> jac(np.arange(4.0)).toarray()
+    array([[1., 0., 0., 0.],
+           [0., 2., 1., 0.],
+           [0., 0., 3., 2.]])
+    """
+    return Prepared("jacobian", f, args, argnums, pattern, coloring, mode, format)
+
+
+def jacobian(
+    f: Callable[..., Any],
+    *args: Any,
+    argnums: int = 0,
+    pattern: Any = None,
+    coloring: Coloring | str | None = None,
+    mode: str = "auto",
+    format: str = "csr",
+) -> Any:
+    """Return the Jacobian of `f` at `args` as a sparse array.
+
+    Parameters
+    ----------
+    f, argnums, pattern, coloring, mode, format
+        As for `prepare`.
+    *args
+        Arguments of `f`. Without them a function of these arguments is returned, which keeps
+        pattern and coloring for each combination of shapes and dtypes.
+
+    Returns
+    -------
+    scipy.sparse.csr_array or csc_array of shape (out.size, in.size), or callable
+        A new array at every call. Rows are the elements of the output, columns those of the
+        argument, both in C order; the dtype is that of the argument.
+
+    Notes
+    -----
+    The returned function compares every result with a random directional derivative, and prepares
+    anew if the pattern changed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> jac = bp.sparse.jacobian(lambda x: x**2 - np.roll(x, 1))
+    >>> jac(np.arange(3.0)).toarray()
+    array([[ 0.,  0., -1.],
+           [-1.,  2.,  0.],
+           [ 0., -1.,  4.]])
+    """
+    return _evaluated("jacobian", f, args, (argnums, pattern, coloring, mode, format))
+
+
+def hessian(
+    f: Callable[..., Any],
+    *args: Any,
+    argnums: int = 0,
+    pattern: Any = None,
+    coloring: Coloring | str | None = None,
+    format: str = "csr",
+) -> Any:
+    """Return the Hessian of a scalar function as a sparse array.
+
+    The gradient is recorded, and a block of tangents, one for each color, is pushed through it.
+
+    Parameters
+    ----------
+    f : callable
+        Returns a scalar.
+    *args, argnums, format
+        As for `jacobian`.
+    pattern : scipy.sparse array or matrix, or dense array, shape (in.size, in.size), optional
+        Symmetric. By default that of the gradient's Jacobian.
+    coloring : Coloring or str, optional
+        By default a star coloring of the symmetric pattern: half of the elements come from their
+        mirror images, so that the result is exactly symmetric. "acyclic" needs fewer sweeps.
+
+    Returns
+    -------
+    scipy.sparse.csr_array or csc_array of shape (in.size, in.size), or callable
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> bp.sparse.hessian(lambda x: np.sum(x[1:] * x[:-1] ** 2), np.arange(3.0)).toarray()
+    array([[2., 0., 0.],
+           [0., 4., 2.],
+           [0., 2., 0.]])
+    """
+    g = grad(f, argnums)
+    return _evaluated("hessian", g, args, (argnums, pattern, coloring, "auto", format, True), f)
+
+
+def _evaluated(
+    name: str, f: Callable[..., Any], args: tuple[Any, ...], options: Any, inner: Any = None
+) -> Any:
+    if args:
+        return Prepared(name, f, args, *options)(*args)
+    ready: dict[Any, Prepared] = {}
+
+    def derivative(*args: Any) -> Any:
+        key = tuple([_kind(a) for a in args])
+        p = ready.get(key)
+        if p is not None:
+            with p._lock:
+                if p.verify(*args):
+                    return p._matrix.copy()
+        p = ready[key] = Prepared(name, f, args, *options)
+        with p._lock:
+            return p(*args).copy()
+
+    return named(derivative, f"sparse.{name}", f if inner is None else inner)
+
+
+def _kind(a: Any) -> Any:
+    if isinstance(a, np.ndarray):
+        return a.shape, a.dtype
+    return type(a)

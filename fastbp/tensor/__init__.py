@@ -1,0 +1,28 @@
+"""Explicit derivative tensors ``dY/dX`` of any rank, without their zeros.
+
+>>> import numpy as np
+>>> import fastbp as bp
+>>> T = bp.tensor.matmul_derivative(np.ones((64, 64)), np.ones((64, 64)))
+>>> T
+<derivative tensor (64, 64) x (64, 64): structured, float64, density 0.0156, 32.77 kB>
+>>> T.to_sparse()
+<derivative tensor (64, 64) x (64, 64): sparse, float64, density 0.0156, 2.098 MB>
+>>> T.size * T.dtype.itemsize  # bytes with all zeros
+134217728
+"""
+
+from fastbp.tensor.base import MEMORY_LIMIT, DerivativeTensor
+from fastbp.tensor.blocks import BlockSparse
+from fastbp.tensor.dense import Dense
+from fastbp.tensor.products import from_dense, matmul_derivative
+from fastbp.tensor.structured import Structured
+
+__all__ = [
+    "MEMORY_LIMIT",
+    "BlockSparse",
+    "Dense",
+    "DerivativeTensor",
+    "Structured",
+    "from_dense",
+    "matmul_derivative",
+]

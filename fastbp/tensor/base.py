@@ -1,0 +1,359 @@
+"""The interface of explicit derivative tensors, whatever their storage."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastbp.errors import DTypeError, ShapeError
+
+if TYPE_CHECKING:
+    from fastbp.tensor.blocks import BlockSparse
+
+__all__ = ["MEMORY_LIMIT", "DerivativeTensor"]
+
+#: Largest dense tensor that is made unless a call gives its own limit, in bytes: 1 GiB.
+MEMORY_LIMIT = 1 << 30
+
+FLOATS = (np.dtype("f8"), np.dtype("f4"))
+
+
+class DerivativeTensor:
+    """The derivative of an array Y with respect to an array X: ``T[i..., k...] = dY[i] / dX[k]``.
+
+    A tensor cannot be changed. Its values may be shared with the arrays that it was made from,
+    which then must not be written to.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        ``out_shape + in_shape``.
+    out_shape, in_shape : tuple of int
+        The shapes of Y and X.
+    dtype : numpy.dtype
+        float64 or float32. What a tensor is multiplied with is converted to it.
+    storage : {"structured", "sparse", "dense"}
+    size : int
+        Number of elements, zeros included.
+    nnz : int
+        Number of elements that are not zero by structure. Some may happen to be zero.
+    density : float
+        ``nnz / size``, 0 for an empty tensor.
+    nbytes : int
+        Bytes of all arrays that the tensor holds.
+    """
+
+    __slots__ = ("_dtype", "_in_shape", "_out_shape")
+    storage = ""
+    __array_ufunc__ = None  # NumPy's operators leave tensors to the methods below
+
+    _out_shape: tuple[int, ...]
+    _in_shape: tuple[int, ...]
+    _dtype: np.dtype[Any]
+
+    def _set(self, out_shape: Sequence[int], in_shape: Sequence[int], dtype: Any) -> None:
+        self._out_shape = tuple(map(operator.index, out_shape))
+        self._in_shape = tuple(map(operator.index, in_shape))
+        self._dtype = np.dtype(dtype)
+        if min(self.shape, default=0) < 0:
+            raise ShapeError(f"{type(self).__name__}: negative size in shape {self.shape}")
+        if self._dtype not in FLOATS:
+            raise DTypeError(
+                f"{type(self).__name__}: tensors are float64 or float32, not {self._dtype}"
+            )
+
+    @property
+    def out_shape(self) -> tuple[int, ...]:  # noqa: D102 (see the class)
+        return self._out_shape
+
+    @property
+    def in_shape(self) -> tuple[int, ...]:  # noqa: D102
+        return self._in_shape
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # noqa: D102
+        return self._out_shape + self._in_shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:  # noqa: D102
+        return self._dtype
+
+    @property
+    def size(self) -> int:  # noqa: D102
+        return math.prod(self.shape)
+
+    @property
+    def density(self) -> float:  # noqa: D102
+        return self.nnz / self.size if self.size else 0.0
+
+    @property
+    def nnz(self) -> int:  # noqa: D102
+        raise NotImplementedError
+
+    @property
+    def nbytes(self) -> int:  # noqa: D102
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return (
+            f"<derivative tensor {self._out_shape} x {self._in_shape}: {self.storage}, "
+            f"{self._dtype}, density {self.density:.3g}, {in_units(self.nbytes)}>"
+        )
+
+    # ---- products
+
+    def contract(self, g: Any) -> np.ndarray:
+        """Contract the out axes with a cotangent: ``sum(g[i] * T[i, k] for i)``, a VJP.
+
+        Parameters
+        ----------
+        g : array_like, shape `out_shape`, or (K,) + `out_shape` for K cotangents at once
+
+        Returns
+        -------
+        ndarray, shape `in_shape`, or (K,) + `in_shape`
+
+        Raises
+        ------
+        ShapeError
+            If `g` has another shape.
+        DTypeError
+            If `g` has no real numbers.
+        """
+        x, batch = self._operand("contract", g, self._out_shape)
+        return self._contract(x, batch)
+
+    def apply(self, t: Any) -> np.ndarray:
+        """Contract the in axes with a tangent: ``sum(T[i, k] * t[k] for k)``, a JVP.
+
+        The derivative along the direction `t`.
+
+        Parameters
+        ----------
+        t : array_like, shape `in_shape`, or (K,) + `in_shape` for K tangents at once
+
+        Returns
+        -------
+        ndarray, shape `out_shape`, or (K,) + `out_shape`
+
+        Raises
+        ------
+        ShapeError
+            If `t` has another shape.
+        DTypeError
+            If `t` has no real numbers.
+        """
+        x, batch = self._operand("apply", t, self._in_shape)
+        return self._apply(x, batch)
+
+    def _contract(self, g: np.ndarray, batch: tuple[int, ...]) -> np.ndarray:
+        raise NotImplementedError
+
+    def _apply(self, t: np.ndarray, batch: tuple[int, ...]) -> np.ndarray:
+        raise NotImplementedError
+
+    def _operand(
+        self, name: str, x: Any, shape: tuple[int, ...]
+    ) -> tuple[np.ndarray, tuple[int, ...]]:
+        """Return an operand in the tensor's dtype, and the axis in front of `shape`, if any."""
+        try:
+            array = np.asarray(x)
+        except ValueError as error:
+            raise ShapeError(f"{name}: the operand is not an array ({error})") from None
+        if array.dtype.kind not in "fiub":
+            raise DTypeError(
+                f"{name}: an operand of dtype {array.dtype} cannot be multiplied with "
+                f"a derivative tensor of {self._dtype}"
+            )
+        batch = array.shape[: array.ndim - len(shape)] if array.ndim > len(shape) else ()
+        if len(batch) > 1 or array.shape[len(batch) :] != shape:
+            raise ShapeError(
+                f"{name}: the operand has shape {array.shape}; a derivative tensor of "
+                f"out_shape {self._out_shape} and in_shape {self._in_shape} needs {shape}, "
+                "or that behind one axis for several at once"
+            )
+        return np.asarray(array, self._dtype), batch
+
+    def compose(self, other: DerivativeTensor) -> DerivativeTensor:
+        """Return ``dY/dZ`` from ``dY/dX``, this tensor, and ``dX/dZ``: the chain rule.
+
+        Parameters
+        ----------
+        other : DerivativeTensor, its `out_shape` this one's `in_shape`
+
+        Returns
+        -------
+        DerivativeTensor
+            Structured if both are and their axes can be lined up; dense if one is dense; else
+            sparse.
+
+        Raises
+        ------
+        ShapeError
+            If the shapes do not fit.
+        MemoryError
+            If a dense result is above `MEMORY_LIMIT`.
+        """
+        if not isinstance(other, DerivativeTensor):
+            raise TypeError(f"compose: need a derivative tensor, got {type(other).__name__}")
+        if other._out_shape != self._in_shape:
+            raise ShapeError(
+                f"compose: dY/dX has in_shape {self._in_shape}, "
+                f"dX/dZ has out_shape {other._out_shape}"
+            )
+        from fastbp.tensor import combining
+
+        return combining.compose(self, other)
+
+    def block(self, *index: Any) -> np.ndarray:
+        """Return the derivative of one element of Y: ``T[index]``, of shape `in_shape`.
+
+        Parameters
+        ----------
+        *index : int
+            One for each axis of Y; negative ones count from the end.
+
+        Raises
+        ------
+        IndexError
+            If there are more or fewer, or one is out of range.
+        """
+        if len(index) != len(self._out_shape):
+            raise IndexError(
+                f"block: need {len(self._out_shape)} indices for out_shape {self._out_shape}, "
+                f"got {len(index)}"
+            )
+        place = []
+        for i, n in zip(map(operator.index, index), self._out_shape, strict=True):
+            if not -n <= i < n:
+                raise IndexError(f"block: index {index} is outside of out_shape {self._out_shape}")
+            place.append(i % n)
+        return self._block(tuple(place))
+
+    def _block(self, index: tuple[int, ...]) -> np.ndarray:
+        raise NotImplementedError
+
+    # ---- other forms
+
+    def transpose(self) -> DerivativeTensor:
+        """Return the tensor with out and in axes exchanged; `contract` and `apply` change places.
+
+        The order of the axes within `out_shape` and `in_shape` stays.
+        """
+        raise NotImplementedError
+
+    def to_sparse(self) -> BlockSparse:
+        """Return the same tensor with every nonzero stored, in blocks where they form such."""
+        raise NotImplementedError
+
+    def to_scipy(self) -> Any:
+        """Return the matrix ``T.reshape(Y.size, X.size)`` as a `scipy.sparse.csr_array`.
+
+        Row ``np.ravel_multi_index(i, out_shape)`` is the derivative of ``Y[i]``, column
+        ``np.ravel_multi_index(k, in_shape)`` that with respect to ``X[k]`` (C order). Indices
+        are sorted; there are no duplicates.
+        """
+        raise NotImplementedError
+
+    def to_dense(self, limit: int | None = None) -> np.ndarray:
+        """Return a new array with all elements, zeros included.
+
+        Parameters
+        ----------
+        limit : int, optional
+            The largest size in bytes; `MEMORY_LIMIT` (1 GiB) if not given.
+
+        Raises
+        ------
+        MemoryError
+            If the array would be larger. Nothing is allocated then.
+        """
+        check_limit("to_dense", self.shape, self._dtype, limit)
+        return self._to_dense()
+
+    def _to_dense(self) -> np.ndarray:
+        raise NotImplementedError
+
+    def _whole(self) -> np.ndarray:
+        """Return all elements in an array that is only read."""
+        return self.to_dense()
+
+    def astype(self, dtype: Any) -> DerivativeTensor:
+        """Return the tensor in another dtype, float64 or float32; itself if it has it."""
+        raise NotImplementedError
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("a derivative tensor cannot become an array without a copy")
+        return np.asarray(self.to_dense(), dtype)
+
+    # ---- arithmetic
+
+    def _scaled(self, factor: float) -> DerivativeTensor:
+        raise NotImplementedError
+
+    def __mul__(self, factor: Any) -> DerivativeTensor:
+        number = as_number(factor)
+        return NotImplemented if number is None else self._scaled(number)
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, divisor: Any) -> DerivativeTensor:
+        number = as_number(divisor)
+        return NotImplemented if number is None else self._scaled(1.0 / number)
+
+    def __neg__(self) -> DerivativeTensor:
+        return self._scaled(-1.0)
+
+    def __pos__(self) -> DerivativeTensor:
+        return self
+
+    def __add__(self, other: Any) -> DerivativeTensor:
+        return self._sum(other, 1.0)
+
+    def __sub__(self, other: Any) -> DerivativeTensor:
+        return self._sum(other, -1.0)
+
+    def _sum(self, other: Any, sign: float) -> Any:
+        if not isinstance(other, DerivativeTensor):
+            return NotImplemented
+        if (other._out_shape, other._in_shape) != (self._out_shape, self._in_shape):
+            raise ShapeError(
+                f"derivative tensors of shapes {self._out_shape} x {self._in_shape} and "
+                f"{other._out_shape} x {other._in_shape} cannot be added"
+            )
+        from fastbp.tensor import combining
+
+        return combining.add(self, other if sign == 1.0 else -other)
+
+
+def as_number(x: Any) -> float | None:
+    """Return a real scalar (or 0-d array of one) as a float, None for anything else."""
+    if isinstance(x, np.ndarray) and x.ndim == 0 and x.dtype.kind in "fiu":
+        return float(x)
+    return float(x) if isinstance(x, Real) else None
+
+
+def check_limit(name: str, shape: tuple[int, ...], dtype: np.dtype[Any], limit: int | None) -> None:
+    """Refuse a dense array above a limit in bytes."""
+    size, most = math.prod(shape) * dtype.itemsize, MEMORY_LIMIT if limit is None else limit
+    if size > most:
+        raise MemoryError(
+            f"{name}: a dense tensor of shape {shape} and {dtype} takes {in_units(size)} "
+            f"({size} bytes), above the limit of {in_units(most)}; use the structured or "
+            "sparse storage, or give a larger limit"
+        )
+
+
+def in_units(size: float) -> str:
+    """Return a number of bytes in decimal units."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.4g} {unit}"
+        size /= 1000
+    return f"{size:.4g} TB"

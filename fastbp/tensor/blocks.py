@@ -1,0 +1,300 @@
+"""Derivative tensors of which only the nonzeros are stored, in blocks of one size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from fastbp._core.contract import Blocks
+from fastbp.errors import ShapeError
+from fastbp.tensor.base import DerivativeTensor
+
+__all__ = ["BlockSparse"]
+
+Axes = tuple[Sequence[int], Sequence[int]]
+
+
+class BlockSparse(DerivativeTensor):
+    """The nonzeros of a tensor, as sorted blocks of a matrix with rearranged rows and columns.
+
+    The rows of the matrix are the elements of Y, in the order that they have after Y was reshaped
+    and transposed, its columns those of X likewise. So ``dC/dB`` for ``C = A @ B``, where columns
+    of C depend on the same columns of B, is block diagonal, and keeps no index for each element.
+    Blocks of one element are CSR.
+
+    Parameters
+    ----------
+    out_shape, in_shape : sequence of int
+        The shapes of Y and X.
+    data : ndarray of float64 or float32, shape (count, rows, columns)
+        The blocks. Shared, not copied, if C-contiguous: it must not be written to as long as the
+        tensor is in use.
+    indices : array_like of int, shape (count,)
+        The block column of each block, increasing within a block row.
+    indptr : array_like of int, shape (block rows + 1,)
+        Where each block row begins in `data` and `indices`.
+    out_axes, in_axes : (sizes, order), optional
+        Reshape Y (X) to these sizes in C order, then transpose the axes to this order.
+
+    Raises
+    ------
+    ShapeError
+        If the arrays do not describe a matrix of ``Y.size`` rows and ``X.size`` columns.
+    DTypeError
+        If `data` is neither float64 nor float32.
+    ValueError
+        If indices are not sorted or not in range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastbp.tensor import BlockSparse
+    >>> T = BlockSparse((2, 2), (2,), np.array([[[1.0], [2.0]], [[3.0], [4.0]]]), [0, 1], [0, 1, 2])
+    >>> T.to_dense()[:, :, 1]
+    array([[0., 0.],
+           [3., 4.]])
+    """
+
+    __slots__ = ("_blocks", "_in_axes", "_in_order", "_out_axes", "_out_order")
+    storage = "sparse"
+
+    def __init__(
+        self,
+        out_shape: Sequence[int],
+        in_shape: Sequence[int],
+        data: np.ndarray,
+        indices: Any,
+        indptr: Any,
+        out_axes: Axes | None = None,
+        in_axes: Axes | None = None,
+    ) -> None:
+        self._set(out_shape, in_shape, data.dtype)
+        self._out_axes, self._out_order = checked_axes("out", self._out_shape, out_axes)
+        self._in_axes, self._in_order = checked_axes("in", self._in_shape, in_axes)
+        rows, columns = math.prod(self._out_shape), math.prod(self._in_shape)
+        width = data.shape[-1] if data.ndim == 3 else 0
+        if width < 1 or columns % width or (len(indptr) - 1) * data.shape[1] != rows:
+            raise ShapeError(
+                f"BlockSparse: blocks of shape {data.shape[1:]} in {len(indptr) - 1} block rows "
+                f"do not make a matrix of {rows} x {columns}"
+            )
+        self._blocks = Blocks(data, indices, indptr, columns // width)
+
+    @classmethod
+    def empty(
+        cls, out_shape: Sequence[int], in_shape: Sequence[int], dtype: Any = np.float64
+    ) -> BlockSparse:
+        """Return a tensor of zeros, none of which is stored."""
+        indptr = np.zeros(math.prod(out_shape) + 1, np.int32)
+        return cls(out_shape, in_shape, np.empty((0, 1, 1), dtype), indptr[:0], indptr)
+
+    @classmethod
+    def from_scipy(
+        cls, matrix: Any, out_shape: Sequence[int], in_shape: Sequence[int]
+    ) -> BlockSparse:
+        """Return the tensor whose flattened matrix (see `to_scipy`) is given, as CSR."""
+        csr = sparse.csr_array(matrix)
+        if csr.shape != (math.prod(out_shape), math.prod(in_shape)):
+            raise ShapeError(
+                f"BlockSparse: a matrix of {csr.shape} is no tensor of {tuple(out_shape)} x "
+                f"{tuple(in_shape)}"
+            )
+        if not csr.has_canonical_format:
+            csr = csr.copy()
+            csr.sum_duplicates()
+        return cls(out_shape, in_shape, csr.data.reshape(-1, 1, 1), csr.indices, csr.indptr)
+
+    @classmethod
+    def from_coordinates(
+        cls, out_shape: Sequence[int], in_shape: Sequence[int], values: Any, rows: Any, columns: Any
+    ) -> BlockSparse:
+        """Return a tensor from its elements and their places in the flattened matrix."""
+        shape = (math.prod(out_shape), math.prod(in_shape))
+        coo = sparse.coo_array((values, (rows, columns)), shape=shape)
+        return cls.from_scipy(coo.tocsr(), out_shape, in_shape)
+
+    @property
+    def data(self) -> np.ndarray:
+        """The blocks, read-only, of shape (count, rows, columns)."""
+        return self._blocks.values
+
+    @property
+    def indices(self) -> np.ndarray:
+        """The block column of each block, read-only."""
+        return self._blocks.indices
+
+    @property
+    def indptr(self) -> np.ndarray:
+        """Where each block row begins, read-only."""
+        return self._blocks.indptr
+
+    @property
+    def coordinates(self) -> np.ndarray:
+        """The block row and the block column of each block, sorted, of shape (count, 2)."""
+        rows = np.repeat(np.arange(len(self.indptr) - 1), np.diff(self.indptr))
+        return np.stack([rows.astype(self.indices.dtype), self.indices], axis=1)
+
+    @property
+    def block_shape(self) -> tuple[int, int]:
+        """Rows and columns of a block."""
+        return self.data.shape[1:]
+
+    @property
+    def out_axes(self) -> Axes:
+        """How Y is reshaped and transposed: sizes, and the order of the axes."""
+        return self._out_axes
+
+    @property
+    def in_axes(self) -> Axes:
+        """How X is reshaped and transposed: sizes, and the order of the axes."""
+        return self._in_axes
+
+    @property
+    def nnz(self) -> int:  # noqa: D102 (see the base class)
+        return self.data.size
+
+    @property
+    def nbytes(self) -> int:  # noqa: D102
+        return self._blocks.nbytes
+
+    # ---- products
+
+    def contract(self, g: Any) -> np.ndarray:  # noqa: D102
+        # The short way, where nothing has to be rearranged.
+        if (
+            self._out_order is None
+            and self._in_order is None
+            and type(g) is np.ndarray
+            and g.shape == self._out_shape
+            and g.dtype is self._dtype
+            and g.flags.c_contiguous
+            and g.flags.aligned
+        ):
+            return self._blocks.scatter(g, self._in_shape)
+        return super().contract(g)
+
+    def _contract(self, g: np.ndarray, batch: tuple[int, ...]) -> np.ndarray:
+        x = arranged(g, batch, self._out_axes, self._out_order)
+        if self._in_order is None:
+            return self._blocks.scatter(x, batch + self._in_shape, bool(batch))
+        y = self._blocks.scatter(x, batch + transposed(self._in_axes), bool(batch))
+        return restored(y, batch, self._in_order).reshape(batch + self._in_shape)
+
+    def _apply(self, t: np.ndarray, batch: tuple[int, ...]) -> np.ndarray:
+        x = arranged(t, batch, self._in_axes, self._in_order)
+        if self._out_order is None:
+            return self._blocks.gather(x, batch + self._out_shape, bool(batch))
+        y = self._blocks.gather(x, batch + transposed(self._out_axes), bool(batch))
+        return restored(y, batch, self._out_order).reshape(batch + self._out_shape)
+
+    # ---- other forms
+
+    def _block(self, index: tuple[int, ...]) -> np.ndarray:
+        place = int(np.ravel_multi_index(index, self._out_shape)) if index else 0
+        b, i = divmod(int(self._row_of()[place]), self.block_shape[0])
+        part = slice(self.indptr[b], self.indptr[b + 1])
+        row = np.zeros(math.prod(self._in_shape), self._dtype)
+        row.reshape(-1, self.block_shape[1])[self.indices[part]] = self.data[part, i]
+        row = restored(row.reshape(transposed(self._in_axes)), (), self._in_order)
+        return row.reshape(self._in_shape)
+
+    def _row_of(self) -> np.ndarray:
+        """Return the row of the stored matrix for each element of Y."""
+        n = math.prod(self._out_shape)
+        rows = np.arange(n).reshape(transposed(self._out_axes))
+        return restored(rows, (), self._out_order).reshape(n)
+
+    def _column_of(self) -> np.ndarray:
+        """Return the element of X for each column of the stored matrix."""
+        n = math.prod(self._in_shape)
+        return arranged(np.arange(n), (), self._in_axes, self._in_order).reshape(n)
+
+    def transpose(self) -> BlockSparse:  # noqa: D102
+        first, row, number = self._blocks.by_columns()
+        data = np.ascontiguousarray(self.data[number].transpose(0, 2, 1))
+        return BlockSparse(
+            self._in_shape, self._out_shape, data, row, first, self._in_axes, self._out_axes
+        )
+
+    def with_data(self, data: np.ndarray) -> BlockSparse:
+        """Return a tensor with the same places and other values, of the shape of `data`."""
+        return BlockSparse(
+            self._out_shape, self._in_shape, data, self.indices, self.indptr,
+            self._out_axes, self._in_axes,
+        )  # fmt: skip
+
+    def same_places(self, other: BlockSparse) -> bool:
+        """Whether another tensor of this shape stores blocks at exactly the same places."""
+        return (
+            self._out_axes == other._out_axes
+            and self._in_axes == other._in_axes
+            and self.data.shape == other.data.shape
+            and np.array_equal(self.indptr, other.indptr)
+            and np.array_equal(self.indices, other.indices)
+        )
+
+    def _scaled(self, factor: float) -> BlockSparse:
+        return self.with_data(self.data * self._dtype.type(factor))
+
+    def astype(self, dtype: Any) -> BlockSparse:  # noqa: D102
+        return self if self._dtype == dtype else self.with_data(self.data.astype(dtype))
+
+    def to_sparse(self) -> BlockSparse:  # noqa: D102
+        return self
+
+    def to_scipy(self) -> sparse.csr_array:  # noqa: D102
+        shape = (math.prod(self._out_shape), math.prod(self._in_shape))
+        csr = sparse.csr_array(self._blocks.to_csr(self._row_of(), self._column_of()), shape=shape)
+        csr.sort_indices()
+        return csr
+
+    def _to_dense(self) -> np.ndarray:
+        return self.to_scipy().toarray().reshape(self.shape)
+
+
+# ---- axes: an array reshaped to sizes, then transposed to an order (None: as it is)
+
+
+def checked_axes(
+    name: str, shape: tuple[int, ...], axes: Axes | None
+) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], tuple[int, ...] | None]:
+    """Return sizes and order as tuples; and the order again, or None if it moves nothing."""
+    if axes is None:
+        return (shape, tuple(range(len(shape)))), None
+    sizes, order = tuple(map(int, axes[0])), tuple(map(int, axes[1]))
+    if math.prod(sizes) != math.prod(shape) or sorted(order) != list(range(len(sizes))):
+        raise ShapeError(
+            f"BlockSparse: {name}_shape {shape} cannot be reshaped to {sizes} "
+            f"and transposed to {order}"
+        )
+    moving = [k for k in order if sizes[k] != 1]
+    return (sizes, order), None if moving == sorted(moving) else order
+
+
+def transposed(axes: Axes) -> tuple[int, ...]:
+    """Return the shape of an arranged array."""
+    sizes, order = axes
+    return tuple([sizes[k] for k in order])
+
+
+def arranged(
+    x: np.ndarray, batch: tuple[int, ...], axes: Axes, order: Sequence[int] | None
+) -> np.ndarray:
+    """Return an array in the order of the stored matrix, C-contiguous, aligned and native."""
+    if order is not None:
+        lead = len(batch)
+        x = x.reshape(batch + tuple(axes[0]))
+        x = x.transpose((*range(lead), *[lead + k for k in order]))
+    return np.require(x, requirements=("C", "A"))
+
+
+def restored(x: np.ndarray, batch: tuple[int, ...], order: Sequence[int] | None) -> np.ndarray:
+    """Return an arranged array in the order of Y or X, C-contiguous."""
+    if order is not None:
+        lead = len(batch)
+        x = x.transpose((*range(lead), *[lead + int(k) for k in np.argsort(order)]))
+    return np.ascontiguousarray(x)

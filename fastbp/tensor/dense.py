@@ -1,0 +1,115 @@
+"""Derivative tensors that are stored whole, as an array."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from fastbp._core.matmul import matmul
+from fastbp.errors import DTypeError, ShapeError
+from fastbp.tensor.base import DerivativeTensor
+from fastbp.tensor.blocks import BlockSparse
+from fastbp.tensor.tiling import blocks_of
+
+__all__ = ["Dense"]
+
+
+class Dense(DerivativeTensor):
+    """An array of all elements.
+
+    Parameters
+    ----------
+    out_shape, in_shape : sequence of int
+        The shapes of Y and X.
+    array : ndarray of float64 or float32, shape ``out_shape + in_shape``
+        Shared, not copied, if C-contiguous: it must not be written to as long as the tensor is in
+        use.
+
+    Raises
+    ------
+    ShapeError
+        If the array has another shape.
+    DTypeError
+        If the array is neither float64 nor float32.
+
+    Notes
+    -----
+    `nnz` is the size: nothing is known to be zero by structure. `fastbp.tensor.from_dense` finds
+    zeros.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastbp.tensor import Dense
+    >>> Dense((2,), (3,), np.ones((2, 3))).apply([1.0, 2.0, 3.0])
+    array([6., 6.])
+    """
+
+    __slots__ = ("_array", "_matrix")
+    storage = "dense"
+
+    def __init__(self, out_shape: Sequence[int], in_shape: Sequence[int], array: Any) -> None:
+        array = np.asarray(array)
+        if array.dtype.kind != "f":
+            raise DTypeError(f"Dense: tensors are float64 or float32, not {array.dtype}")
+        self._set(out_shape, in_shape, array.dtype.newbyteorder("="))
+        if array.shape != self.shape:
+            raise ShapeError(
+                f"Dense: an array of shape {array.shape} is no tensor of {self._out_shape} x "
+                f"{self._in_shape}"
+            )
+        self._array = np.require(array, self._dtype, ("C", "A")).view(np.ndarray)
+        self._array.flags.writeable = False
+        self._matrix = self._array.reshape(math.prod(self._out_shape), math.prod(self._in_shape))
+
+    @property
+    def nnz(self) -> int:  # noqa: D102 (see the base class)
+        return self._array.size
+
+    @property
+    def nbytes(self) -> int:  # noqa: D102
+        return self._array.nbytes
+
+    def _contract(self, g: np.ndarray, batch: tuple[int, ...]) -> np.ndarray:
+        x = g.reshape((*batch, self._matrix.shape[0]))
+        return matmul(x, self._matrix).reshape(batch + self._in_shape)
+
+    def _apply(self, t: np.ndarray, batch: tuple[int, ...]) -> np.ndarray:
+        x = t.reshape((*batch, self._matrix.shape[1]))
+        return matmul(x, self._matrix.T).reshape(batch + self._out_shape)
+
+    def _block(self, index: tuple[int, ...]) -> np.ndarray:
+        return self._matrix[np.ravel_multi_index(index, self._out_shape) if index else 0].reshape(
+            self._in_shape
+        ).copy()
+
+    def transpose(self) -> Dense:  # noqa: D102
+        shape = self._in_shape + self._out_shape
+        return Dense(self._in_shape, self._out_shape, self._matrix.T.reshape(shape))
+
+    def _scaled(self, factor: float) -> Dense:
+        array = self._array * self._dtype.type(factor)
+        return Dense(self._out_shape, self._in_shape, array)
+
+    def to_sparse(self) -> BlockSparse:  # noqa: D102
+        return blocks_of(self._array, self._out_shape, self._in_shape)
+
+    def to_scipy(self) -> Any:  # noqa: D102
+        rows, columns = np.nonzero(self._matrix)  # NaN is not zero
+        values = self._matrix[rows, columns]
+        return sparse.coo_array((values, (rows, columns)), shape=self._matrix.shape).tocsr()
+
+    def _to_dense(self) -> np.ndarray:
+        return self._array.copy()
+
+    def _whole(self) -> np.ndarray:
+        return self._array
+
+    def astype(self, dtype: Any) -> Dense:  # noqa: D102
+        if self._dtype == dtype:
+            return self
+        return Dense(self._out_shape, self._in_shape, self._array.astype(dtype))

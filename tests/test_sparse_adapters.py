@@ -1,0 +1,278 @@
+"""What the adapters return, in SciPy's own solvers; against the same solvers without it."""
+
+import numpy as np
+import pytest
+import scipy
+import scipy.sparse as sp
+from scipy.integrate import solve_ivp
+from scipy.optimize import least_squares, minimize, root
+from scipy.sparse.linalg import LinearOperator
+
+import fastbp as bp
+
+N = 24
+
+
+def diffusion(t, y, k=4000.0):
+    """A stiff system: neighbours are coupled, and the ends are held."""
+    inner = k * (y[2:] - 2.0 * y[1:-1] + y[:-2]) + np.cos(t) - y[1:-1] ** 3
+    return np.concatenate([-y[:1], inner, -y[-1:]])
+
+
+def vanderpol(t, y, mu):
+    return [y[1], mu * (1.0 - y[0] ** 2) * y[1] - y[0]]
+
+
+# Before, SciPy handed Fortran an array that is too small (its pull request 22283).
+banded = pytest.mark.skipif(
+    np.lib.NumpyVersion(scipy.__version__) < "1.16.0", reason="LSODA with bands needs SciPy 1.16"
+)
+TIGHT = {"rtol": 1e-7, "atol": 1e-9}
+
+
+@pytest.mark.parametrize(
+    ("method", "use"),
+    [
+        ("BDF", "sparse"),
+        ("Radau", "sparse"),
+        ("BDF", "dense"),
+        ("Radau", "jac_sparsity"),
+        ("BDF", "jac_sparsity"),
+        ("LSODA", "dense"),
+        pytest.param("LSODA", "banded", marks=banded),
+    ],
+)
+@pytest.mark.parametrize("args", [(), (2500.0,)])
+def test_solve_ivp(method, use, args):
+    y0, span = np.linspace(0.0, 1.0, N) ** 2, (0.0, 0.5)
+    given = bp.sparse.for_solve_ivp(diffusion, 0.0, y0, use=use, args=args)
+    found = solve_ivp(diffusion, span, y0, method=method, args=args or None, **TIGHT, **given)
+    plain = solve_ivp(diffusion, span, y0, method=method, args=args or None, **TIGHT)
+    assert found.success
+    np.testing.assert_allclose(found.y[:, -1], plain.y[:, -1], rtol=1e-5, atol=1e-7)
+    assert found.njev > 0
+
+
+@pytest.mark.parametrize("method", ["BDF", "Radau"])
+@pytest.mark.parametrize("use", ["sparse", "dense", "jac_sparsity"])
+def test_solve_ivp_with_less_fill(method, use):
+    n = 12
+
+    def f(t, y):
+        u = y.reshape(n, n)
+        around = sum(np.roll(u, s, axis) for s in (-1, 1) for axis in (0, 1))
+        return (200.0 * (around - 4.0 * u) - u**3 + np.sin(t)).reshape(-1)
+
+    y0 = np.cos(np.arange(n * n))
+    given = bp.sparse.for_solve_ivp(f, 0.0, y0, use=use, method=method)
+    assert given["method"].__name__ == method
+    found = solve_ivp(f, (0.0, 0.5), y0, **TIGHT, **given)
+    plain = solve_ivp(f, (0.0, 0.5), y0, method=method, **TIGHT)
+    assert found.nlu > 0
+    np.testing.assert_allclose(found.y[:, -1], plain.y[:, -1], rtol=1e-4, atol=1e-6)
+    given = bp.sparse.for_solve_ivp(lambda t, y: -np.cumsum(y), method=method)  # not symmetric
+    lopsided = solve_ivp(lambda t, y: -np.cumsum(y), (0.0, 1.0), np.ones(5), **TIGHT, **given)
+    np.testing.assert_allclose(lopsided.y[0, -1], np.exp(-1.0), rtol=1e-5)
+
+
+def test_solve_ivp_needs_no_point_in_advance():
+    span, y0 = (0.0, 3.0), np.array([2.0, 0.0])
+    for method in ("BDF", "Radau"):
+        given = bp.sparse.for_solve_ivp(vanderpol)
+        found = solve_ivp(vanderpol, span, y0, method=method, args=(5.0,), **TIGHT, **given)
+        plain = solve_ivp(vanderpol, span, y0, method=method, args=(5.0,), **TIGHT)
+        np.testing.assert_allclose(found.y[:, -1], plain.y[:, -1], rtol=1e-4)
+
+
+def test_the_jacobian_of_solve_ivp_is_in_the_format_that_it_needs():
+    jac = bp.sparse.for_solve_ivp(diffusion)["jac"]
+    y = np.linspace(0.0, 1.0, N)
+    first, second = jac(0.0, y), jac(0.0, 2.0 * y)
+    assert first.format == "csc"
+    assert first.nnz == 3 * (N - 2) + 2
+    assert not np.shares_memory(first.data, second.data)  # SciPy may keep what it was given
+    dense = bp.jacobian(diffusion, argnums=1)(0.0, y)
+    np.testing.assert_allclose(first.toarray(), dense)
+
+
+@banded
+def test_a_band_that_does_not_hold_is_refused():
+    def f(t, y):
+        return -y if t < 0.5 else -y[::-1]
+
+    given = bp.sparse.for_solve_ivp(f, 0.0, np.ones(4), use="banded")
+    assert (given["lband"], given["uband"]) == (0, 0)
+    np.testing.assert_array_equal(given["jac"](0.0, np.ones(4)), -np.ones((1, 4)))
+    with pytest.raises(ValueError, match="left the band"):
+        given["jac"](1.0, np.ones(4))
+
+
+def test_control_flow_may_change_the_pattern():
+    def f(t, y):
+        return -y if t < 0.5 else -y - 2.0 * y[::-1]
+
+    jac = bp.sparse.for_solve_ivp(f)["jac"]
+    for t in (0.0, 1.0, 0.0):
+        dense = bp.jacobian(f, argnums=1)(t, np.ones(4))
+        np.testing.assert_array_equal(jac(t, np.ones(4)).toarray(), dense)
+
+
+# ---- least squares
+
+
+def residuals(x, scale=1.0, *, shift=0.0):
+    return np.concatenate([10.0 * (x[1:] - x[:-1] ** 2), scale * (1.0 - x) + shift])
+
+
+def line(p, t, y):
+    return [p[0] * a + p[1] - b for a, b in zip(t, y, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("method", "use"),
+    [
+        ("trf", "sparse"),
+        ("trf", "dense"),
+        ("trf", "operator"),
+        ("trf", "jac_sparsity"),
+        ("dogbox", "sparse"),
+        ("dogbox", "operator"),
+        ("lm", "dense"),
+    ],
+)
+@pytest.mark.parametrize("args", [(), (2.0,)])
+def test_least_squares(method, use, args):
+    x0 = np.full(N, 0.5)
+    given = bp.sparse.for_least_squares(residuals, x0, use=use, args=args)
+    kwargs = {} if use == "jac_sparsity" else {"shift": 0.25}
+    found = least_squares(residuals, x0, method=method, args=args, kwargs=kwargs, **given)
+    plain = least_squares(residuals, x0, method=method, args=args, kwargs=kwargs)
+    assert found.success
+    np.testing.assert_allclose(found.x, plain.x, rtol=1e-4, atol=1e-5)
+    if use == "sparse":
+        assert sp.issparse(found.jac)
+        dense = bp.jacobian(lambda x: residuals(x, *args, **kwargs))(found.x)
+        np.testing.assert_allclose(found.jac.toarray(), dense, rtol=1e-12)
+    if use == "operator":
+        assert isinstance(found.jac, LinearOperator)
+
+
+def test_least_squares_with_robust_loss_which_scales_the_jacobian_in_place():
+    x0 = np.full(N, 0.5)
+    given = bp.sparse.for_least_squares(residuals)
+    for loss in ("soft_l1", "cauchy"):
+        found = least_squares(residuals, x0, loss=loss, kwargs={"shift": 0.5}, **given)
+        plain = least_squares(residuals, x0, loss=loss, kwargs={"shift": 0.5})
+        np.testing.assert_allclose(found.cost, plain.cost, rtol=1e-6)
+
+
+def test_least_squares_of_a_list():
+    t = np.linspace(0.0, 1.0, 5)
+    given = bp.sparse.for_least_squares(line)
+    found = least_squares(line, [0.0, 0.0], args=(t, 2.0 * t + 1.0), **given)
+    np.testing.assert_allclose(found.x, [2.0, 1.0], rtol=1e-8)
+
+
+# ---- roots
+
+
+def equations(x, c=1.0):
+    return x**3 + 3.0 * x - np.roll(x, 1) - 0.5 * np.roll(x, -1) ** 2 - c
+
+
+@pytest.mark.parametrize("args", [(), (2.5,)])
+@pytest.mark.parametrize("method", ["hybr", "lm", "krylov"])
+def test_root(method, args):
+    x0 = np.zeros(N)
+    given = bp.sparse.for_root(equations, method=method, args=args)
+    found, plain = (
+        root(equations, x0, args=args, **arguments) for arguments in (given, {"method": method})
+    )
+    assert found.success
+    np.testing.assert_allclose(equations(found.x, *args), 0.0, atol=1e-5)
+    if plain.success:
+        np.testing.assert_allclose(found.x, plain.x, atol=1e-4)
+    if method == "krylov":
+        assert found.nit < 12
+
+
+def test_root_of_a_field():
+    def f(x):
+        return x**3 + 3.0 * x - np.roll(x, 1, axis=0) - np.roll(x, 1, axis=1) - 1.0
+
+    x0 = np.zeros((5, 6))
+    found = root(f, x0, **bp.sparse.for_root(f, x0, method="krylov"))
+    assert found.success
+    np.testing.assert_allclose(f(found.x), 0.0, atol=1e-5)
+
+
+# ---- minima
+
+
+def rosenbrock(x, a=100.0):
+    return np.sum(a * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
+
+
+@pytest.mark.parametrize(
+    ("method", "use"),
+    [
+        ("BFGS", "gradient"),
+        ("L-BFGS-B", "gradient"),
+        ("Newton-CG", "hessp"),
+        ("Newton-CG", "matrix_free"),
+        ("Newton-CG", "hess"),
+        ("Newton-CG", "operator"),
+        ("Newton-CG", "dense"),
+        ("trust-ncg", "hessp"),
+        ("trust-ncg", "matrix_free"),
+        ("trust-krylov", "hessp"),
+        ("trust-constr", "hess"),
+        ("trust-constr", "operator"),
+        ("trust-constr", "hessp"),
+        ("trust-exact", "dense"),
+    ],
+)
+@pytest.mark.parametrize("args", [(), (20.0,)])
+def test_minimize(method, use, args):
+    x0 = np.full(8, 0.5)
+    given = bp.sparse.for_minimize(rosenbrock, use=use)
+    found = minimize(rosenbrock, x0, args=args, method=method, **given)
+    np.testing.assert_allclose(found.x, 1.0, atol=2e-3)
+    if use == "gradient":
+        assert found.nfev < minimize(rosenbrock, x0, args=args, method=method).nfev
+
+
+def test_second_derivatives_are_exact(rng):
+    x, v = rng.normal(size=(2, 8))
+    expected = bp.hessian(rosenbrock)(x, 20.0)
+    uses = ("hess", "dense", "operator", "hessp", "matrix_free")
+    given = [bp.sparse.for_minimize(rosenbrock, use=use) for use in uses]
+    np.testing.assert_allclose(given[0]["hess"](x, 20.0).toarray(), expected, rtol=1e-12)
+    np.testing.assert_allclose(given[1]["hess"](x, 20.0), expected, rtol=1e-12)
+    np.testing.assert_allclose(given[2]["hess"](x, 20.0) @ v, expected @ v, rtol=1e-12)
+    for form in given[3:]:
+        for point, a in ((x, 20.0), (x, 100.0), (2.0 * x, 100.0)):
+            found = form["hessp"](point, v, a)
+            np.testing.assert_allclose(found, bp.hvp(lambda x, a=a: rosenbrock(x, a), point, v))
+    changed = x.copy()  # SciPy may reuse the array of the point
+    form["hessp"](changed, v)
+    changed[0] += 1.0
+    expected = bp.hvp(rosenbrock, changed, v)
+    np.testing.assert_allclose(form["hessp"](changed, v), expected, rtol=1e-12)
+
+
+def test_bad_arguments():
+    with pytest.raises(ValueError, match="'band' is not one of"):
+        bp.sparse.for_solve_ivp(diffusion, use="band")
+    with pytest.raises(ValueError, match="method 'LSODA' is not one of BDF, Radau"):
+        bp.sparse.for_solve_ivp(diffusion, method="LSODA")
+    with pytest.raises(ValueError, match="needs a point t0, y0"):
+        bp.sparse.for_solve_ivp(diffusion, use="jac_sparsity")
+    with pytest.raises(ValueError, match="is not one of"):
+        bp.sparse.for_least_squares(residuals, use="hess")
+    with pytest.raises(ValueError, match="needs a point x0"):
+        bp.sparse.for_least_squares(residuals, use="jac_sparsity")
+    with pytest.raises(ValueError, match="takes no Jacobian"):
+        bp.sparse.for_root(equations, method="broyden1")
+    with pytest.raises(ValueError, match="is not one of"):
+        bp.sparse.for_minimize(rosenbrock, use="jac")

@@ -1,0 +1,360 @@
+"""SciPy's sparse matrices beside Variables, and sparse matrices with recorded values."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fastbp as bp
+from fastbp.testing import check_grads
+
+FORMATS = ("bsr", "coo", "csc", "csr", "dia", "dok", "lil")
+KINDS = ("array", "matrix")
+M, N = 3, 4
+
+# Operators and methods, with the shapes of the dense operand.
+CALLS = {
+    "S @ x": (lambda s, x: s @ x, [(N,), (N, 2), (N, 1), (N, 0)]),
+    "x @ S": (lambda s, x: x @ s, [(M,), (2, M), (1, M), (0, M)]),
+    "S.T @ x": (lambda s, x: s.T @ x, [(M,), (M, 2)]),
+    "S.dot(x)": (lambda s, x: s.dot(x), [(N,), (N, 2)]),
+    "S.multiply(x)": (lambda s, x: s.multiply(x), [(M, N), (N,), (1, N), (M, 1), (1, 1), ()]),
+    "S * x": (lambda s, x: s * x, [(M, N), (N,), (N, M), (M, 1), ()]),
+    "x * S": (lambda s, x: x * s, [(M, N), (N,), (M,), (M, 1), ()]),
+    "S + x": (lambda s, x: s + x, [(M, N), (N,), (M, 1)]),
+    "x + S": (lambda s, x: x + s, [(M, N), (N,), (M, 1)]),
+    "S - x": (lambda s, x: s - x, [(M, N), (N,), (M, 1)]),
+    "x - S": (lambda s, x: x - s, [(M, N), (N,), (M, 1)]),
+    "S / x": (lambda s, x: s / x, [(M, N), (N,), (M, 1), ()]),
+}
+
+
+def matrix(rng, kind="csr_array", shape=(M, N), dtype=float):
+    """Return a matrix with empty rows and zeros, and its dense array."""
+    dense = rng.uniform(1.0, 2.0, shape) * (rng.random(shape) < 0.6)
+    dense[0] = 0.0
+    return getattr(sp, kind)(dense.astype(dtype)), dense.astype(dtype)
+
+
+def dense(y):
+    return y.toarray() if sp.issparse(y) or isinstance(y, bp.sparse.SparseMatrix) else y
+
+
+def of(function, *args):
+    """Call; return the dense result, or the class of what is raised."""
+    try:
+        return np.asarray(dense(function(*args)))
+    except (ValueError, TypeError, NotImplementedError) as error:
+        return type(error)
+
+
+@pytest.mark.filterwarnings("ignore::scipy.sparse.SparseEfficiencyWarning")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("call", CALLS)
+def test_operand_of_every_format(call, name, kind, rng):
+    function, shapes = CALLS[call]
+    s, _ = matrix(rng, f"{name}_{kind}")
+    for shape in shapes:
+        x = rng.uniform(1.0, 2.0, shape)
+        expected = of(function, s, x if shape else float(x))
+        if isinstance(expected, type):
+            with pytest.raises((ValueError, TypeError, NotImplementedError)):
+                function(s, bp.variable(x))
+            continue
+        found = dense(function(s, bp.variable(x)))
+        assert found.value.dtype == expected.dtype
+        np.testing.assert_allclose(found.value, expected, rtol=1e-14)
+        check_grads(lambda x, s=s: dense(function(s, x)), (x,))
+
+
+@pytest.mark.parametrize("call", ["S @ x", "x @ S"])
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_blocks_are_multiplied_at_once(call, mode, rng):
+    s, d = matrix(rng)
+    function, shapes = CALLS[call]
+    for shape in shapes[:3]:
+        x = rng.normal(size=shape)
+        found = bp.jacobian(lambda x: np.sin(function(s, x)), mode=mode)(x)
+        expected = bp.jacobian(lambda x: np.sin(function(d, x)))(x)
+        np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-13)
+        found = bp.hessian(lambda x: np.sum(np.sin(function(s, x))))(x)
+        expected = bp.hessian(lambda x: np.sum(np.sin(function(d, x))))(x)
+        np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, bool])
+def test_dtypes_are_those_of_scipy(dtype, rng):
+    s, _ = matrix(rng, dtype=dtype)
+    for x in (rng.normal(size=N), rng.normal(size=N).astype(np.float32)):
+        y = s @ bp.variable(x)
+        assert y.dtype == (s @ x).dtype
+        np.testing.assert_array_equal(y.value, s @ x)
+        assert bp.grad(lambda x: np.sum(s @ x))(x).dtype == x.dtype
+
+
+def test_sparse_arrays_of_one_axis(rng):
+    d = rng.normal(size=N) * (np.arange(N) != 1)
+    s = sp.coo_array(d)
+    x, y = rng.normal(size=N), rng.normal(size=(N, 2))
+    for function, at in [
+        (lambda s, x: s @ x, x),
+        (lambda s, x: s @ x, y),
+        (lambda s, x: x @ s, x),
+        (lambda s, x: x @ s, y.T),
+    ]:
+        np.testing.assert_allclose(function(s, bp.variable(at)).value, function(d, at))
+        check_grads(lambda x, f=function: f(s, x), (at,))
+
+
+def test_sparse_row_or_column_beside_a_dense_matrix(rng):
+    for shape in ((1, N), (M, 1)):
+        _, d = matrix(rng, shape=shape)
+        d[0, 0] = 2.0
+        s = sp.csr_array(d)
+        x = rng.normal(size=(M, N))
+        np.testing.assert_allclose(s.multiply(bp.variable(x)).toarray().value, d * x)
+        check_grads(lambda x, s=s: (s * x).toarray(), (x,))
+
+
+def test_errors_name_the_shapes(rng):
+    s, _ = matrix(rng)
+    x = bp.variable(rng.normal(size=M))
+    with pytest.raises(bp.errors.ShapeError, match=r"\(3, 4\) and \(3,\)"):
+        s @ x
+    with pytest.raises(bp.errors.ShapeError, match=r"\(4,\) and \(3, 4\)"):
+        bp.variable(np.ones(N)) @ s
+    with pytest.raises(bp.errors.ShapeError, match="do not fit"):
+        s.multiply(x)
+    with pytest.raises(bp.errors.ShapeError, match="does not broadcast"):
+        s + x
+    with pytest.raises(bp.errors.ShapeError, match="scalar"):
+        s @ bp.variable(1.0)
+    with pytest.raises(bp.errors.NoRuleError, match="scalar"):
+        s + bp.variable(1.0)
+    with pytest.raises(bp.errors.ShapeError, match="vector or a matrix"):
+        s @ bp.variable(np.ones((2, N, 2)))
+    with pytest.raises(bp.errors.DTypeError, match="complex128"):
+        (s * 1j) @ bp.variable(np.ones(N))
+    with pytest.raises(TypeError):
+        x / s.T  # as in SciPy
+
+
+def test_elsewhere_a_variable_is_still_no_array(rng):
+    s, _ = matrix(rng, shape=(N, N))
+    x = bp.variable(np.ones(N))
+    for refused in (np.asarray, sp.linalg.splu(sp.csc_array(np.eye(N))).solve, s.maximum):
+        with pytest.raises((TypeError, ValueError)):
+            refused(x)
+    with pytest.raises(bp.errors.NoRuleError, match="plain array"):
+        np.asarray(x)
+
+
+def run(code):
+    command = [sys.executable, "-P", "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.parametrize("expression", ["s @ x", "x @ s", "s * x", "x * s", "s + x", "m * x"])
+def test_scipy_may_be_imported_after_the_variable_was_made(expression):
+    code = f"""
+import numpy as np, fastbp as bp
+x = bp.variable(np.arange(3.0))
+import scipy.sparse as sp
+s, m = sp.csr_array(np.eye(3)), sp.coo_matrix(np.eye(3))
+y = {expression}
+print(type(y).__name__)
+"""
+    assert run(code) in ("Variable", "SparseMatrix")
+
+
+def test_methods_of_scipy_say_if_they_do_not_know_variables_yet():
+    code = """
+import sys, numpy as np, fastbp as bp
+early = "scipy.sparse" in sys.modules  # SciPy 1.13
+x = bp.variable(np.arange(3.0))
+import scipy.sparse as sp
+s = sp.csr_array(np.eye(3))
+try:
+    print(type(s.multiply(x)).__name__ if early else s.multiply(x))
+except bp.errors.NoRuleError as error:
+    assert "import it earlier" in str(error)
+    print(type(s.multiply(x)).__name__)
+"""
+    assert run(code) == "SparseMatrix"
+
+
+def test_scipy_is_left_alone_without_variables(rng):
+    s, d = matrix(rng)
+    assert type(s @ np.ones(N)) is np.ndarray
+    assert sp.issparse(s * 2.0)
+    assert sp.issparse(s.multiply(np.ones((M, N))))
+    assert s.dot.__doc__ == sp.csr_array.dot.__doc__
+    np.testing.assert_allclose((s @ s.T).toarray(), d @ d.T, rtol=1e-14)
+
+
+# ---- matrices with recorded values
+
+
+def square(rng, n=4, dtype=float):
+    """Return a regular structure, its values and a function from values to the dense matrix."""
+    dense = rng.normal(size=(n, n)) * (rng.random((n, n)) < 0.5) + 3.0 * np.eye(n)
+    s = sp.csr_array(dense.astype(dtype))
+    rows = np.repeat(np.arange(n), np.diff(s.indptr))
+
+    def scattered(values):
+        out = np.zeros((n, n), values.dtype)
+        out = bp.variable(out) if type(values) is bp.Variable else out
+        out[rows, s.indices] = values
+        return out
+
+    return s, scattered
+
+
+# Of a matrix A and an array x: a function that works on dense matrices too.
+FUNCTIONS = {
+    "A @ x": (lambda a, x: a @ x, [(4,), (4, 3)]),
+    "x @ A": (lambda a, x: x @ a, [(4,), (3, 4)]),
+    "A.T @ x": (lambda a, x: a.T @ x, [(4,), (4, 3)]),
+    "A * 2": (lambda a, x: dense(a * 2.5) + x, [(4, 4)]),
+    "A * x": (lambda a, x: dense(x * a), [(4, 4), (4,), (1, 4), (4, 1), (1, 1), ()]),
+    "A / x": (lambda a, x: dense(a / (3.0 + x * x)), [(4, 4), (4,), (4, 1)]),
+    "A + A": (lambda a, x: dense(a + a * x - -a), [(4, 4)]),
+    "A.diagonal": (lambda a, x: a.diagonal() * x, [(4,)]),
+    "A.sum": (lambda a, x: a.sum() * x, [(2,)]),
+    "A.sum(0)": (lambda a, x: a.sum(axis=0) * x, [(4,)]),
+    "A.sum(1)": (lambda a, x: a.sum(axis=-1) * x, [(4,)]),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_recorded_values(name, rng):
+    function, shapes = FUNCTIONS[name]
+    s, scattered = square(rng)
+    for shape in shapes:
+        x = rng.normal(size=shape)
+
+        def f(values, x):
+            return function(bp.sparse.csr(values, s.indices, s.indptr, s.shape), x)
+
+        def reference(values, x):
+            return function(scattered(values), x)
+
+        np.testing.assert_allclose(f(s.data, x), reference(s.data, x), rtol=1e-13)
+        check_grads(f, (s.data, x))
+        for k in (0, 1):
+            expected = bp.jacobian(reference, argnums=k)(s.data, x)
+            for mode in ("forward", "reverse"):
+                found = bp.jacobian(f, argnums=k, mode=mode)(s.data, x)
+                np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+                for then in ("forward", "reverse"):
+                    derived = bp.jacobian(bp.jacobian(f, argnums=k, mode=mode), mode=then)
+                    twice = bp.jacobian(bp.jacobian(reference, argnums=k))(s.data, x)
+                    np.testing.assert_allclose(derived(s.data, x), twice, rtol=1e-12, atol=1e-12)
+
+
+def test_recorded_values_in_float32(rng):
+    s, _ = square(rng, dtype=np.float32)
+    x = rng.normal(size=4).astype(np.float32)
+
+    def f(values, x):
+        a = bp.sparse.from_scipy(s, values)
+        return (a * 2.0) @ x + a.sum(0) + a.diagonal()
+
+    assert f(s.data, x).dtype == np.float32
+    for g in bp.grad(lambda v, x: np.sum(f(v, x)), argnums=(0, 1))(s.data, x):
+        assert g.dtype == np.float32
+    check_grads(f, (s.data, x), rtol=2e-3)
+
+
+def test_a_matrix_may_come_from_outside(rng):
+    s, _ = square(rng)
+    a = bp.sparse.from_scipy(s)
+    x = rng.normal(size=4)
+    np.testing.assert_allclose(bp.jacobian(lambda x: a @ x)(x), s.toarray())
+    a = bp.sparse.csr(bp.variable(s.data), s.indices, s.indptr, s.shape)
+    g = bp.gradients(np.sum(a @ x), a.data)
+    np.testing.assert_allclose(g, x[s.indices])
+
+
+def test_round_trip_and_plain_values(rng):
+    s, _ = square(rng)
+    a = bp.sparse.from_scipy(s.tolil())
+    assert (a.shape, a.nnz, a.ndim, a.dtype) == (s.shape, s.nnz, 2, s.dtype)
+    back = a.to_scipy()
+    assert isinstance(back, sp.csr_array)
+    np.testing.assert_array_equal(back.toarray(), s.toarray())
+    back.data[:] = 0.0
+    np.testing.assert_array_equal(a.toarray(), s.toarray())
+    np.testing.assert_array_equal(a.T.toarray(), s.toarray().T)
+    assert type(a @ np.ones(4)) is np.ndarray
+    assert type(np.ones(4) @ a) is np.ndarray
+    assert "4 constant values" in repr(bp.sparse.csr(np.ones(4), [0, 1, 2, 3], range(5), (4, 4)))
+    summed = bp.sparse.csr([1, 2, 3], [1, 1, 0], [0, 2, 3], (2, 2))
+    np.testing.assert_array_equal(summed.toarray(), [[0.0, 3.0], [3.0, 0.0]])
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        (([1.0], [0], [0, 1], (2, 2)), "indptr has length 2"),
+        (([1.0], [2], [0, 1, 1], (2, 2)), "columns"),
+        (([1.0], [-1], [0, 1, 1], (2, 2)), "columns"),
+        (([1.0, 1.0], [0, 1], [0, 2, 1], (2, 2)), "rise"),
+        (([1.0, 1.0], [0, 1], [1, 1, 2], (2, 2)), "rise"),
+        (([1.0, 1.0], [0, 1], [0, 1, 3], (2, 2)), "rise"),
+        (([1.0], [0, 1], [0, 1, 2], (2, 2)), "data has shape"),
+        (([[1.0]], [0], [0, 1], (1, 1)), "data has shape"),
+        (([1.0], [[0]], [0, 1], (1, 1)), "one axis"),
+        (([1.0], [0.0], [0, 1], (1, 1)), "integers"),
+        (([1.0], [0], [0, 1], (1, 1.5)), "integers"),
+        (([1.0], [0], [0, 1], (1,)), "two sizes"),
+        (([1j], [0], [0, 1], (1, 1)), "float64 or float32"),
+    ],
+)
+def test_bad_structures_are_refused(parts, message):
+    with pytest.raises(bp.errors.FastbpError, match=message):
+        bp.sparse.csr(*parts)
+
+
+def test_what_has_no_rule_says_so(rng):
+    s, _ = square(rng)
+    a = bp.sparse.from_scipy(s)
+    other = bp.sparse.from_scipy(sp.eye_array(4))
+    for refused in (
+        lambda: a @ a,
+        lambda: s @ a,
+        lambda: a * s,
+        lambda: a + other,
+        lambda: a + 1.0,
+        lambda: a - np.ones((4, 4)),
+    ):
+        with pytest.raises((bp.errors.NoRuleError, TypeError)):
+            refused()
+    for refused in (lambda: a @ np.ones(3), lambda: np.ones(3) @ a, lambda: a * np.ones(3)):
+        with pytest.raises(bp.errors.ShapeError):
+            refused()
+
+
+@settings(max_examples=60)
+@given(data=st.data())
+def test_random_structures_agree_with_dense_matrices(data):
+    m, n = data.draw(st.integers(0, 5)), data.draw(st.integers(0, 5))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**16)))
+    counts = rng.integers(0, 4, m) if n else np.zeros(m, int)
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    indices = rng.integers(0, max(n, 1), indptr[-1])  # unsorted, repeated
+    values, x, y = rng.normal(size=len(indices)), rng.normal(size=n), rng.normal(size=m)
+    dense = np.zeros((m, n))
+    np.add.at(dense, (np.repeat(np.arange(m), counts), indices), values)
+
+    def f(values, x, y):
+        a = bp.sparse.csr(values, indices, indptr, (m, n))
+        return a @ x + (y @ a).sum() + (a.T * 2.0).T @ x
+
+    np.testing.assert_allclose(f(values, x, y), 3 * dense @ x + (y @ dense).sum(), atol=1e-12)
+    check_grads(f, (values, x, y), order=1)
