@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 __all__ = ["BENCHMARKS", "SUITES", "Bench", "Target", "at_most", "bench", "faster", "get", "select"]
 
 # The suites in the order of the report. Each is the module of that name in this package.
-SUITES = ("matmul", "dense_layer", "elementwise", "mlp", "functions", "memory")
+SUITES = ("matmul", "dense_layer", "elementwise", "mlp", "functions", "memory", "tensor", "sparse")
 
 BENCHMARKS: dict[str, type[Bench]] = {}
 

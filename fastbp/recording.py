@@ -95,11 +95,12 @@ class Recorded:
 
 
 def record_one(
-    name: str, f: Callable[..., Any], args: tuple[Any, ...], argnums: Any
+    name: str, f: Callable[..., Any], args: tuple[Any, ...], argnums: Any, outer: bool = False
 ) -> tuple[Variable, Any]:
     """Record a function of one array (of several arguments) that returns one array.
 
-    Returns the argument, and the output: a Variable, or an array if it is constant.
+    Returns the argument, and the output: a Variable, or an array if it is constant. Only with
+    `outer` may it depend on Variables from outside.
 
     Raises
     ------
@@ -119,7 +120,7 @@ def record_one(
         raise TypeError(f"{name}: the function must return one array, not a {type(y).__name__}")
     if type(y) is not Variable:
         y = numbers(y, f"{name}: the function's output")
-    if type(given) is Variable or depends_on_outer([y], r):
+    if not outer and (type(given) is Variable or depends_on_outer([y], r)):
         raise NoRuleError(
             f"{name}: the function depends on Variables from outside, but the result cannot be a "
             "Variable; inside functions that are differentiated use fastbp.jvp, vjp or jacobian"

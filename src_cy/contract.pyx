@@ -6,7 +6,8 @@ every value once, and that is its cost; many vectors are small matrix products. 
 element are CSR. Cost grows with the stored values, never with the zeros between.
 
 Each part of the work writes a range of the result of its own, or a buffer of its own, and the parts
-depend on sizes alone: results do not depend on the number of threads, to the last bit.
+depend on sizes alone: results do not depend on the number of threads, to the last bit (unless it is
+BLAS that shares a large product out among its own).
 """
 
 cimport cython
@@ -14,6 +15,7 @@ cimport numpy as cnp
 from cython cimport floating
 from fastbp._core.blas cimport c_gemm
 from fastbp._core.buffers cimport new_array
+from fastbp._core.elementwise cimport run_parallel
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
@@ -47,7 +49,7 @@ ctypedef fused integer:
 cdef enum:
     MAX_NDIM = 64
     HOLD_GIL = 4096     # stored values below which giving up the GIL costs more than it gives
-    PARALLEL = 131072   # stored values from which two threads beat one
+    PARALLEL = 393216   # stored values from which two threads beat one
     PART = 32768        # stored values that a thread takes at once
     MAX_PARTS = 4096
     BUFFERS = 16        # parts that scatter single elements, each to a buffer of its own
@@ -65,18 +67,10 @@ def _set_kernel_level(int limit):
 _set_kernel_level(2)
 
 
-cdef void run_parallel(void (*work)(void *context, int part) noexcept nogil, void *context,
-                       int parts) noexcept nogil:
-    # Until fastbp._core.elementwise exports its pool of threads.
-    cdef int part
-    for part in range(parts):
-        work(context, part)
-
-
 include "contract_loops.pxi"
 
 
-# ---- Checked arrays -------------------------------------------------------------------------------
+# ---- Checked arrays ------------------------------------------------------------------------------
 
 cdef void _fill_csr(
     Blocks matrix, cnp.ndarray rows, cnp.ndarray columns, const integer *first,
@@ -207,8 +201,9 @@ cdef class Blocks:
 
         Parameters
         ----------
-        x : ndarray of the dtype of `values`, C-contiguous
-            Of any shape with the right number of elements, behind a first axis with `batch`.
+        x : ndarray of the dtype of `values`
+            Of any shape with the right number of elements, behind a first axis with `batch`; it is
+            copied if it is not C-contiguous.
         shape : tuple of int
         batch : bool
         """
@@ -262,10 +257,12 @@ cdef class Blocks:
         if not isinstance(x, cnp.ndarray):
             raise TypeError(f"Blocks: the operand must be an array, got {type(x).__name__}")
         operand = x
-        if cnp.PyArray_TYPE(operand) != self._typenum or not cnp.PyArray_ISCARRAY_RO(operand):
+        if cnp.PyArray_TYPE(operand) != self._typenum:
             raise DTypeError(
-                f"Blocks: the operand must be a C-contiguous array of {self.values.dtype}, "
-                f"got {x.dtype}")
+                f"Blocks: the operand must be an array of {self.values.dtype}, got {x.dtype}")
+        if not cnp.PyArray_ISCARRAY_RO(operand):
+            operand = cnp.PyArray_FROM_OTF(
+                operand, self._typenum, cnp.NPY_ARRAY_CARRAY_RO | cnp.NPY_ARRAY_ENSURECOPY)
         if batch:
             if cnp.PyArray_NDIM(operand) == 0:
                 raise ShapeError("Blocks: the operand has no batch axis")

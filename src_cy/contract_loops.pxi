@@ -75,12 +75,13 @@ cdef void _blocks(
 cdef void _gather_elements(
     Job *job, const floating *values, const integer *first, Py_ssize_t start, Py_ssize_t stop
 ) noexcept nogil:
-    # CSR: rows from start to stop. With several vectors, these are the last axis of x and y.
+    # CSR: rows from start to stop. With several vectors, these are the last axis of x and y, and
+    # each value adds a row of them to another.
     cdef const integer *source = <const integer *>job.source
     cdef const floating *x = <const floating *>job.x
     cdef floating *y = <floating *>job.y
-    cdef Py_ssize_t i, p, k, m = job.vectors
-    cdef floating even, odd, value
+    cdef Py_ssize_t i, p, m = job.vectors
+    cdef floating even, odd
     if m == 0:
         for i in range(start, stop):
             even = odd = 0
@@ -96,9 +97,7 @@ cdef void _gather_elements(
     memset(y + start * m, 0, (stop - start) * m * sizeof(floating))
     for i in range(start, stop):
         for p in range(first[i], first[i + 1]):
-            value = values[p]
-            for k in range(m):
-                y[i * m + k] += value * x[source[p] * m + k]
+            _product(True, 1, m, x + source[p] * m, values + p, y + i * m)
 
 
 cdef void _scatter_elements(
@@ -108,7 +107,7 @@ cdef void _scatter_elements(
     # CSR, summed over rows from start to stop, added to y.
     cdef const integer *source = <const integer *>job.source
     cdef const floating *x = <const floating *>job.x
-    cdef Py_ssize_t i, p, k, m = job.vectors
+    cdef Py_ssize_t i, p, m = job.vectors
     cdef floating value
     if m == 0:
         for i in range(start, stop):
@@ -118,16 +117,15 @@ cdef void _scatter_elements(
         return
     for i in range(start, stop):
         for p in range(first[i], first[i + 1]):
-            value = values[p]
-            for k in range(m):
-                y[source[p] * m + k] += value * x[i * m + k]
+            _product(True, 1, m, x + i * m, values + p, y + source[p] * m)
 
 
 cdef inline Py_ssize_t _cut(
     const integer *first, Py_ssize_t n, int part, int parts
 ) noexcept nogil:
     # The first row of a part, so that parts have about the same number of values.
-    cdef Py_ssize_t wanted = <Py_ssize_t>(<double>first[n] * part / parts), low = 0, high = n, middle
+    cdef Py_ssize_t wanted = <Py_ssize_t>(<double>first[n] * part / parts)
+    cdef Py_ssize_t low = 0, high = n, middle
     if part == parts:
         return n
     while low < high:
@@ -183,7 +181,7 @@ cdef void _run(Job *job) noexcept nogil:
         run_parallel(_work, job, job.parts)
 
 
-# ---- Index arrays ----------------------------------------------------------------------------------
+# ---- Index arrays --------------------------------------------------------------------------------
 
 cdef bint _sorted(
     const integer *first, const integer *source, Py_ssize_t rows, Py_ssize_t sources,

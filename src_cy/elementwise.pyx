@@ -53,6 +53,11 @@ cdef struct Run:
     int n_slots
 
 
+cdef void run_parallel(void (*work)(void *context, int part) noexcept nogil, void *context,
+                       int parts) noexcept nogil:
+    fastbp_parallel(work, context, parts)
+
+
 cdef bint take_fp_flags() noexcept nogil:
     if fetestexcept(FE_DIVBYZERO | FE_OVERFLOW | FE_INVALID):
         feclearexcept(FE_DIVBYZERO | FE_OVERFLOW | FE_INVALID)

@@ -393,7 +393,7 @@ cdef class Table:
                 if self.reserve_scratch(nx + ny) == FAILED:
                     return FAILED
                 return self.intern(self.scratch, _merge(x, nx, y, ny, self.scratch))
-        for waiting in range(8):        # it may have come lately
+        for _ in range(8):              # it may have come lately
             if self.is_merged(id):
                 break
             if self.entry(id).b == small:

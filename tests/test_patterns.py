@@ -1,6 +1,5 @@
 """Sparsity patterns against nonzeros of Jacobians: never less, and exact where that is provable."""
 
-import functools
 
 import numpy as np
 import pytest
@@ -25,6 +24,10 @@ CALLS = [
     for k, call in enumerate(calls_of(name))
 ]
 CALLS += [pytest.param(call, id=name) for name, call in indexing_calls().items()]
+# Small enough for second derivatives of every element.
+SMALL_CALLS = [
+    parameters for parameters in CALLS if 0 < sum(x.size for x in parameters.values[0].arrays) <= 30
+]
 
 
 def flat(structure):
@@ -96,12 +99,9 @@ def test_samples(call):
     check(call, call.arrays)
 
 
-@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("call", SMALL_CALLS)
 def test_gradients_of_samples(call):
     """The pattern of a recorded gradient is that of the Hessian."""
-    arrays = call.arrays
-    if not 0 < sum(x.size for x in arrays) <= 30:
-        pytest.skip("too large for second derivatives of every element, or nothing")
 
     def gradient(*xs):
         def loss(*ys):
@@ -109,7 +109,19 @@ def test_gradients_of_samples(call):
 
         return list(bp.grad(loss, tuple(range(len(xs))))(*xs))
 
-    check(gradient, arrays, seeds=1)
+    check(gradient, call.arrays, seeds=1)
+
+
+@pytest.mark.parametrize("mode", ["reverse", "forward"])
+@pytest.mark.parametrize("call", SMALL_CALLS)
+def test_jacobians_of_samples(call, mode):
+    """Recorded rules with block axes in front."""
+    argnums = tuple(range(len(call.arrays)))
+
+    def jacobian(*xs):
+        return list(bp.jacobian(lambda *ys: np.sin(flat(call(*ys))), argnums, mode=mode)(*xs))
+
+    check(jacobian, call.arrays, seeds=1, scale=0.1)
 
 
 @pytest.mark.parametrize("name", ELEMENTWISE)
@@ -332,13 +344,6 @@ def test_scratch_arrays_are_not_constants():
 
     np.testing.assert_array_equal(dense(g, X), np.eye(4))
 
-    def locked_inside(x):
-        mask = (x.value > 0) * 1.0
-        mask.flags.writeable = False
-        return mask * x
-
-    np.testing.assert_array_equal(dense(locked_inside, X), np.eye(4))
-
 
 def test_a_read_only_input_is_an_input():
     x = X.copy()
@@ -359,17 +364,6 @@ def locked(x):
 DIFFERENCES = locked(np.eye(4, k=1) - np.eye(4))
 
 
-class Model:
-    def __init__(self):
-        self.parts = {"matrix": [DIFFERENCES]}
-
-    def __call__(self, x):
-        return self.apply(x)
-
-    def apply(self, x):
-        return self.parts["matrix"][0] @ x
-
-
 def test_read_only_constants():
     matrix, mask = locked(np.eye(4, k=1) - np.eye(4)), locked([1, 0, 0, 2])
     both = band(4, 0, 1)
@@ -380,10 +374,7 @@ def test_read_only_constants():
         lambda x: np.einsum("ij,j->i", matrix, x),
         lambda x: DIFFERENCES @ x,
         lambda x, m=matrix: m @ x,
-        functools.partial(lambda m, x: np.dot(m, x), matrix),
-        Model(),
-        Model().apply,
-        lambda x: Model.apply(MODEL, x),
+        lambda x: np.dot(matrix, x),
     ):
         np.testing.assert_array_equal(dense(f, X), both)
     np.testing.assert_array_equal(dense(lambda x: mask * x, X), np.diag([1, 0, 0, 1]))
@@ -412,7 +403,6 @@ def test_read_only_constants():
     )
 
 
-MODEL = Model()
 PRODUCTS = ("matmul", "dot", "einsum", "tensordot", "kron", "outer", "vecdot", "inner")
 
 
@@ -541,7 +531,7 @@ def test_in_another_transform():
 
 def test_bad_arguments():
     for argnums in ((0,), True, 0.0, None):
-        with pytest.raises(TypeError, match="argnums must be one integer"):
+        with pytest.raises(TypeError, match="argnums must be"):
             sparsity(np.sin, X, argnums=argnums)
     with pytest.raises(ValueError, match="argnums 1"):
         sparsity(np.sin, X, argnums=1)

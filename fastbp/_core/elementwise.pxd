@@ -20,6 +20,10 @@ cdef void parallel(part_work work, void *context, int parts) noexcept nogil
 cdef int run_program(Program p, PyObject **operands, const int *leads, PyObject **outs,
                      int nd, const cnp.npy_intp *dims) except -1
 
+# Call work(context, part) for every part in [0, parts), on the pool of threads (threads.h).
+cdef void run_parallel(void (*work)(void *context, int part) noexcept nogil, void *context,
+                       int parts) noexcept nogil
+
 # Floating-point exceptions that NumPy would report (divide by zero, overflow, invalid); clears
 # them.
 cdef bint take_fp_flags() noexcept nogil

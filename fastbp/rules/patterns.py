@@ -63,7 +63,7 @@ def _reads(op):
 def _partial(p, k, link):
     """Return where the partial by operand k may not be zero, or None: everywhere."""
     op = link.op
-    if not p.knows or op.constant_partials[k] is not None:
+    if op.constant_partials[k] is not None:
         return None
     operands = [p.known(link, j) for j in range(op.nin)]
     ans = link.ans if p.local and isinstance(link.ans, np.ndarray) else None
@@ -131,7 +131,7 @@ def nothing(p, ids, link):
 
 def _weighted(p, x, link):
     """In local mode, leave out the elements that do not count for a reduction."""
-    if not p.local or link.op.info["kind"] == "linear":
+    if not p.local or link.op.info.get("kind") == "linear":
         return x
     ones = np.ones(link.shape, link.dtype)
     try:

@@ -7,20 +7,19 @@ of its solvers keep, scale or return what they are given.
 from __future__ import annotations
 
 import functools
-import operator
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import scipy
-from scipy import sparse
-from scipy.integrate import BDF, Radau
-from scipy.sparse.linalg import LinearOperator, splu
 
 import fastbp.numpy as bnp
+from fastbp.sparse import forms
 from fastbp.sparse.jacobians import hessian, jacobian
 from fastbp.sparse.patterns import sparsity
-from fastbp.transforms import grad, linearize, vjp
+from fastbp.transforms import grad
+
+METHODS = ("BDF", "Radau")  # the implicit methods that factorise sparse matrices
 
 __all__ = ["for_least_squares", "for_minimize", "for_root", "for_solve_ivp"]
 
@@ -76,7 +75,7 @@ def for_solve_ivp(
     """
     if method not in (None, *METHODS):
         raise ValueError(f"for_solve_ivp: method {method!r} is not one of {', '.join(METHODS)}")
-    found: dict[str, Any] = {} if method is None else {"method": METHODS[method]}
+    found: dict[str, Any] = {} if method is None else {"method": forms.less_fill(method)}
     g = _returning_array(f)
     derivative = jacobian(g, argnums=1, format="csc", **options)
 
@@ -105,7 +104,7 @@ def for_solve_ivp(
     entries = pattern.tocoo()
     below = entries.row.astype(np.int64) - entries.col
     lower, upper = int(below.max(initial=0)), int(-below.min(initial=0))
-    return found | {"jac": _banded(jac, lower, upper), "lband": lower, "uband": upper}
+    return found | {"jac": forms.banded(jac, lower, upper), "lband": lower, "uband": upper}
 
 
 def for_least_squares(
@@ -151,11 +150,11 @@ def for_least_squares(
     """
     g = _returning_array(f)
     if use == "sparse":
-        return {"jac": _with_keywords(g, lambda h: jacobian(h, **options))}
+        return {"jac": forms.with_keywords(g, lambda h: jacobian(h, **options))}
     if use == "dense":
-        return {"jac": _with_keywords(g, lambda h: _dense(jacobian(h, **options)))}
+        return {"jac": forms.with_keywords(g, lambda h: forms.dense(jacobian(h, **options)))}
     if use == "operator":
-        return {"jac": _with_keywords(g, _jacobian_operator)}
+        return {"jac": forms.with_keywords(g, forms.jacobian_operator)}
     if use != "jac_sparsity":
         raise _unknown("for_least_squares", use, "sparse, dense, operator, jac_sparsity")
     if x0 is None:
@@ -205,11 +204,11 @@ def for_root(
     """
     g = _returning_array(f)
     if method in ("hybr", "lm"):
-        return {"method": method, "jac": _dense(jacobian(g, **options))}
+        return {"method": method, "jac": forms.dense(jacobian(g, **options))}
     if method != "krylov":
         raise ValueError(f"for_root: method {method!r} takes no Jacobian (hybr, lm, krylov do)")
     shape = None if x0 is None else np.shape(x0)
-    inverse = _InverseJacobian(jacobian(g, format="csc", **options), args, shape)
+    inverse = forms.InverseJacobian(jacobian(g, format="csc", **options), args, shape)
     return {"method": method, "options": {"jac_options": {"inner_M": inverse}}}
 
 
@@ -248,56 +247,18 @@ def for_minimize(f: Callable[..., Any], *, use: str = "hessp", **options: Any) -
     """
     found: dict[str, Any] = {"jac": grad(f)}
     if use == "hessp":
-        found["hessp"] = _at_each_point(f, _sparse_product(f, options))
+        found["hessp"] = forms.at_each_point(f, forms.sparse_product(f, options))
     elif use == "matrix_free":
-        found["hessp"] = _at_each_point(f, _product)
+        found["hessp"] = forms.at_each_point(f, forms.matrix_free_product)
     elif use == "hess":
         found["hess"] = hessian(f, **options)
     elif use == "dense":
-        found["hess"] = _dense(hessian(f, **options))
+        found["hess"] = forms.dense(hessian(f, **options))
     elif use == "operator":
-        found["hess"] = _hessian_operator(f)
+        found["hess"] = forms.hessian_operator(f)
     elif use != "gradient":
         raise _unknown("for_minimize", use, "hessp, hess, dense, matrix_free, operator, gradient")
     return found
-
-
-# ---- solvers of SciPy's with another ordering of the unknowns
-
-
-def _less_fill(solver: Any) -> Any:
-    """Return an implicit method of SciPy's that orders symmetric patterns by minimum degree."""
-
-    class Solver(solver):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            if sparse.issparse(self.J):
-                self.lu = self._factorize
-
-        def _factorize(self, matrix: Any) -> Any:
-            self.nlu += 1
-            ordering = "MMD_AT_PLUS_A" if self._is_symmetric(matrix) else "COLAMD"
-            return splu(matrix, permc_spec=ordering)
-
-        def _is_symmetric(self, matrix: Any) -> bool:
-            """Say whether a matrix has a symmetric pattern; its structure hardly ever changes."""
-            known = getattr(self, "_known", None)
-            if known is not None and known[0] == (matrix.nnz, matrix.shape):
-                return known[1]
-            there = sparse.csc_array(
-                (np.ones(matrix.nnz, np.int8), matrix.indices, matrix.indptr), shape=matrix.shape
-            )
-            self._known = (matrix.nnz, matrix.shape), abs(there - there.T).nnz == 0
-            return self._known[1]
-
-    Solver.__name__ = Solver.__qualname__ = solver.__name__
-    Solver.__doc__ = f"{solver.__name__} of SciPy, with less fill-in for symmetric patterns."
-    return Solver
-
-
-METHODS = {"BDF": _less_fill(BDF), "Radau": _less_fill(Radau)}
-
-# ---- forms
 
 
 def _unknown(name: str, use: Any, known: str) -> ValueError:
@@ -313,123 +274,3 @@ def _returning_array(f: Callable[..., Any]) -> Callable[..., Any]:
         return bnp.array(y) if isinstance(y, (list, tuple)) else y
 
     return g
-
-
-def _dense(jac: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda x, *args: jac(x, *args).toarray()
-
-
-def _banded(jac: Callable[..., Any], lower: int, upper: int) -> Callable[..., Any]:
-    """Return the diagonals of a Jacobian as the rows of an array, as LSODA takes them."""
-
-    def packed(t: float, y: Any, *args: Any) -> np.ndarray:
-        entries = jac(t, y, *args).tocoo()
-        below = entries.row.astype(np.int64) - entries.col
-        if below.size and not -upper <= below.min() <= below.max() <= lower:
-            raise ValueError("for_solve_ivp: the Jacobian left the band that it has at t0, y0")
-        result = np.zeros((lower + upper + 1, entries.shape[1]))
-        result[below + upper, entries.col] = entries.data
-        return result
-
-    return packed
-
-
-def _with_keywords(
-    f: Callable[..., Any], derive: Callable[..., Callable[..., Any]]
-) -> Callable[..., Any]:
-    """Return a derivative that takes keyword arguments of `f`, which are constants, too."""
-    kept: list[Any] = [{}, derive(f)]
-
-    def derivative(x: Any, *args: Any, **kwargs: Any) -> Any:
-        given = kept[0]
-        if kwargs.keys() != given.keys() or any(kwargs[k] is not given[k] for k in kwargs):
-            kept[:] = kwargs, derive(functools.partial(f, **kwargs))
-        return kept[1](x, *args)
-
-    return derivative
-
-
-def _at(f: Callable[..., Any], args: tuple[Any, ...]) -> Callable[..., Any]:
-    return (lambda x: f(x, *args)) if args else f
-
-
-def _jacobian_operator(f: Callable[..., Any]) -> Callable[..., Any]:
-    def linear_operator(x: Any, *args: Any) -> LinearOperator:
-        g = _at(f, args)
-        y, push = linearize(g, x)
-        _, pull = vjp(g, x)
-        return LinearOperator(
-            (y.size, x.size),
-            matvec=lambda v: push(np.reshape(v, x.shape).astype(x.dtype)),
-            rmatvec=lambda u: pull(np.reshape(u, y.shape).astype(y.dtype))[0],
-            dtype=x.dtype,
-        )
-
-    return linear_operator
-
-
-def _hessian_operator(f: Callable[..., Any]) -> Callable[..., Any]:
-    def linear_operator(x: Any, *args: Any) -> LinearOperator:
-        product = _product(f, x, args)
-        return LinearOperator((x.size, x.size), matvec=product, rmatvec=product, dtype=x.dtype)
-
-    return linear_operator
-
-
-def _product(f: Callable[..., Any], x: Any, args: tuple[Any, ...]) -> Callable[..., Any]:
-    """Return the product of the Hessian at one point with vectors, without the matrix."""
-    push = linearize(grad(_at(f, args)), x)[1]
-    return lambda v: push(np.reshape(v, x.shape).astype(x.dtype, copy=False))
-
-
-def _sparse_product(f: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any]:
-    h = hessian(f, **options)
-    return lambda f, x, args: h(x, *args).dot
-
-
-def _at_each_point(f: Callable[..., Any], product: Callable[..., Any]) -> Callable[..., Any]:
-    """Return ``hessp(x, v, *args)``, which keeps what belongs to a point for all vectors there."""
-    kept: list[Any] = [None, (), None]
-
-    def hessp(x: Any, v: Any, *args: Any) -> Any:
-        point, others, multiply = kept
-        same = len(args) == len(others) and all(map(operator.is_, args, others))
-        if multiply is None or not same or not np.array_equal(x, point):
-            x = np.array(x)
-            multiply = product(f, x, args)
-            kept[:] = x, args, multiply
-        return multiply(v)
-
-    return hessp
-
-
-class _InverseJacobian:
-    """The preconditioner of `scipy.optimize.root`: solves with the Jacobian at the present point.
-
-    SciPy calls `setup` and `update` with that point, and `matvec`.
-    """
-
-    dtype = np.dtype(float)
-
-    def __init__(
-        self, jac: Callable[..., Any], args: tuple[Any, ...], shape: tuple[int, ...] | None
-    ) -> None:
-        self._jac, self._args, self._shape = jac, args, shape
-        self._lu: Any = None
-        self.shape = (0, 0)
-
-    def setup(self, x: Any, f: Any, _function: Any) -> None:
-        """Begin at a point."""
-        self.update(x, f)
-
-    def update(self, x: Any, _f: Any) -> None:
-        """Factorise at the next point."""
-        x = np.asarray(x)
-        x = x if self._shape is None else x.reshape(self._shape)
-        matrix = self._jac(x, *self._args)
-        self.shape = matrix.shape
-        self._lu = splu(matrix)
-
-    def matvec(self, v: Any) -> Any:
-        """Solve with the Jacobian."""
-        return self._lu.solve(np.ravel(v))

@@ -57,12 +57,11 @@ class Structure:
         if max(csr.nnz, *csr.shape) >= 2**31 - 1:
             raise ShapeError(f"{name}: a pattern of {csr.nnz} stored elements is too large")
         if not csr.has_canonical_format:
-            csr = csr.copy() if csr is pattern else csr
-            csr.data = np.ones(len(csr.indices), bool)
+            csr = csr.copy()  # the arrays are the caller's
             csr.sum_duplicates()
-        parts = (np.ascontiguousarray(a, np.int32) for a in (csr.indptr, csr.indices))
-        indptr, indices = parts
-        return cls((int(csr.shape[0]), int(csr.shape[1])), indptr, indices[: csr.nnz])
+        indptr = np.array(csr.indptr, np.int32)
+        indices = np.array(csr.indices[: csr.nnz], np.int32)
+        return cls((int(csr.shape[0]), int(csr.shape[1])), indptr, indices)
 
     @property
     def nnz(self) -> int:

@@ -112,9 +112,8 @@ class Plan:
             colors = c.columns[s.indices].astype(np.int64)
             positions = colors * m + rows
             if c.kind == "star":
-                mirrored = ~column
-                colors[mirrored] = c.columns[rows[mirrored]]
-                positions[mirrored] = colors[mirrored] * n + s.indices[mirrored]
+                source = _one_of_each_pair(s, rows, column)
+                colors, positions = colors[source], positions[source]
                 column = np.ones(s.nnz, bool)
             self._split(True, colors[order], positions[order], column[order], m)
         if c.rows is not None:
@@ -154,18 +153,30 @@ class Plan:
             for first in range(0, count, self._block)
         ]
 
-    def fill(self, y: Variable, x: Variable, data: np.ndarray) -> None:
-        """Run the sweeps and store the values."""
+    def fill(
+        self, y: Variable, x: Variable, data: np.ndarray, others: tuple[Variable, ...] = ()
+    ) -> None:
+        """Run the sweeps and store the values; what flows through `others` does not count."""
         if self.substitution is None:
             for part in self.parts:
-                found = part.run(y, x)
+                found = part.run(y, [x, *others])
                 assert part.gather is not None
                 part.gather(found, data)
             return
-        blocks = [part.run(y, x) for part in self.parts]
+        blocks = [part.run(y, [x, *others]) for part in self.parts]
         if blocks:
             whole = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
             self.substitution(whole, data)
+
+
+def _one_of_each_pair(s: Structure, rows: np.ndarray, alone: np.ndarray) -> np.ndarray:
+    """Return for each element of a symmetric pattern the one whose value it takes.
+
+    Both elements of a pair take the same: the upper one, if it is alone in its sum.
+    """
+    mirror = s.transposed()[2]
+    upper = np.where(rows <= s.indices, np.arange(s.nnz), mirror)
+    return np.where(alone[upper], upper, mirror[upper])
 
 
 class _Part:
@@ -194,12 +205,13 @@ class _Part:
             self._kept = shaped
         return shaped
 
-    def run(self, y: Variable, x: Variable) -> np.ndarray:
-        """Return the compressed block, flattened: one row for each color."""
+    def run(self, y: Variable, inputs: list[Variable]) -> np.ndarray:
+        """Return the compressed block for the first input, flattened: one row for each color."""
         if self.forward:
-            found = sweep.forward([y], [x], [self._seeds(x)], False, 1)[0]
+            tangents = [self._seeds(inputs[0])] + [None] * (len(inputs) - 1)
+            found = sweep.forward([y], inputs, tangents, False, 1, True)[0]
         else:
-            found = sweep.reverse([y], [self._seeds(y)], [x], False, 1)[0]
+            found = sweep.reverse([y], [self._seeds(y)], inputs, False, 1, False, True)[0]
         if found is None:
             return np.zeros((self.last - self.first) * self.size, self.dtype)
         return np.ascontiguousarray(found, self.dtype).reshape(-1)

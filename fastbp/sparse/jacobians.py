@@ -13,12 +13,12 @@ from fastbp._core import sweep, tape
 from fastbp._core.graph import Variable
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.recording import named, plain, record_one
-from fastbp.sparse.coloring import Coloring, Structure
+from fastbp.sparse.coloring import SYMMETRIC, Coloring, Structure
 from fastbp.sparse.compressed import Plan, choose, mode_of
 from fastbp.sparse.patterns import sparsity
 from fastbp.transforms import grad
 
-__all__ = ["Prepared", "hessian", "jacobian", "prepare"]
+__all__ = ["Prepared", "between", "hessian", "jacobian", "prepare"]
 
 
 class Prepared:
@@ -50,7 +50,7 @@ class Prepared:
         self._name, self._f, self._argnums = name, f, argnums
         self._format = format
         self._lock = threading.RLock()
-        x, y = self._record(args)
+        x, y = record_one(name, f, args, argnums)
         self._in = (x.shape, x.dtype)
         self._out_shape: tuple[int, ...] = np.shape(plain(y))
         shape = (int(np.prod(self._out_shape)), x.size)
@@ -70,8 +70,13 @@ class Prepared:
         self._plan = Plan(name, s, self.coloring, x.dtype, largest, format == "csc")
         self._structure = s
         self._matrix = self._new_matrix()
-        if given and not self._checks(y, x):
-            raise ValueError(f"{name}: the derivative has nonzeros outside of the given pattern")
+        # Entries bounded away from zero: none can hide a missing element.
+        signs = np.random.default_rng(0).uniform(-1.5, 0.5, x.shape)
+        self._direction = (signs + np.sign(signs)).astype(x.dtype)
+        assumed = self.coloring.kind in SYMMETRIC and not symmetric
+        if (given or assumed) and not self._checks(y, x):
+            what = "nonzeros outside of the given pattern" if given else "no symmetry"
+            raise ValueError(f"{name}: the derivative has {what}")
 
     @property
     def pattern(self) -> Any:
@@ -106,7 +111,6 @@ class Prepared:
         """Return the value of the function, too; it costs nothing more."""
         with self._lock:
             x, y = self._record(args)
-            self._check_shapes(x, y)
             self._fill(y, x)
             return plain(y), self._matrix
 
@@ -119,29 +123,30 @@ class Prepared:
         """
         with self._lock:
             x, y = self._record(args)
-            self._check_shapes(x, y)
             return self._checks(y, x)
 
     # ---- inside
 
     def _record(self, args: tuple[Any, ...]) -> tuple[Variable, Any]:
-        return record_one(self._name, self._f, args, self._argnums)
-
-    def _check_shapes(self, x: Variable, y: Any) -> None:
+        """Record the function at new arguments; return input and output."""
         shape, dtype = self._in
-        if x.shape != shape:
-            raise ShapeError(
-                f"{self._name}: argument {self._argnums} has shape {x.shape}, prepared was {shape}"
-            )
-        if x.dtype != dtype:
-            raise DTypeError(
-                f"{self._name}: argument {self._argnums} has dtype {x.dtype}, prepared was {dtype}"
-            )
+        given = args[self._argnums] if -len(args) <= self._argnums < len(args) else None
+        what = f"{self._name}: argument {self._argnums} has"
+        if isinstance(given, np.ndarray):
+            # Before the function sees it and fails.
+            if given.shape != shape:
+                raise ShapeError(f"{what} shape {given.shape}, prepared was {shape}")
+            if given.dtype != dtype:
+                raise DTypeError(f"{what} dtype {given.dtype}, prepared was {dtype}")
+        x, y = record_one(self._name, self._f, args, self._argnums)
+        if x.shape != shape or x.dtype != dtype:
+            raise ShapeError(f"{what} shape {x.shape} and dtype {x.dtype}, prepared was {self._in}")
         if np.shape(plain(y)) != self._out_shape:
             raise ShapeError(
                 f"{self._name}: the function returned shape {np.shape(plain(y))}, "
                 f"prepared was {self._out_shape}"
             )
+        return x, y
 
     def _fill(self, y: Any, x: Variable) -> None:
         matrix = self._matrix
@@ -170,14 +175,27 @@ class Prepared:
     def _checks(self, y: Any, x: Variable) -> bool:
         """Evaluate, and compare with a random directional derivative."""
         self._fill(y, x)
-        v = np.random.default_rng(0).normal(size=x.shape).astype(x.dtype)
+        v = self._direction
         t = sweep.forward([y], [x], [v])[0] if isinstance(y, Variable) else None
         exact = np.zeros(self._out_shape) if t is None else t
         exact, found = exact.reshape(-1), self._matrix @ v.reshape(-1)
         size = abs(self._matrix) @ abs(v.reshape(-1)) + abs(exact)
-        finite = np.isfinite(exact) & np.isfinite(found)
         tolerance = np.sqrt(np.finfo(x.dtype).eps) * size
-        return bool(np.all(abs(exact - found)[finite] <= tolerance[finite]))
+        finite = np.isfinite(exact) & np.isfinite(found)
+        return bool(np.all(abs(exact[finite] - found[finite]) <= tolerance[finite]))
+
+
+def between(y: Variable, x: Variable, others: tuple[Variable, ...], pattern: Any) -> Any:
+    """Return the Jacobian between two Variables of a record, as a csr_array.
+
+    What flows through `others`, other Variables of the record, does not count.
+    """
+    s = Structure.of(pattern, "jacobian")
+    coloring = choose("jacobian", s, "auto", None)
+    data = np.zeros(s.nnz, x.dtype)
+    plan = Plan("jacobian", s, coloring, x.dtype, tape.largest([y], [x]), False)
+    plan.fill(y, x, data, others)
+    return scipy.sparse.csr_array((data, s.indices, s.indptr), shape=s.shape)
 
 
 def prepare(

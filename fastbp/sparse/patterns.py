@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
+from fastbp import tree
 from fastbp._core.graph import Variable
 from fastbp._core.links import Link, links
 from fastbp._core.sparsity import Sets
-from fastbp.recording import Recorded, numbers
+from fastbp.recording import record_one
 from fastbp.rules import patterns
-from fastbp.sparse.locked import locked_arrays, owner_of
 
 __all__ = ["pattern_of", "sparsity"]
 
@@ -52,7 +52,9 @@ def sparsity(f: Callable[..., Any], *args: Any, argnums: int = 0, local: bool = 
     -----
     Unless `local`, the pattern holds for all values of all arguments for which `f` runs through the
     same operations: indices, shapes and branches of Python code are taken as they were in this
-    call. Zeros of a constant array count only if it is read-only and was there before the call.
+    call. Zeros of a constant array count only if it is read-only (``D.flags.writeable = False``):
+    that is the promise that they are not computed from the argument. The places that a constant
+    SciPy sparse matrix stores are taken as they are.
 
     Examples
     --------
@@ -62,36 +64,8 @@ def sparsity(f: Callable[..., Any], *args: Any, argnums: int = 0, local: bool = 
     array([[1, 1, 0],
            [0, 1, 1]])
     """
-    if not isinstance(argnums, (int, np.integer)) or isinstance(argnums, bool):
-        raise TypeError(f"sparsity: argnums must be one integer, not {argnums!r}")
-    locked = {} if local else locked_arrays(f, args)
-    r = Recorded("sparsity", f, _own(args, int(argnums)), {}, int(argnums))
-    if len(r.inputs) != 1 or isinstance(args[argnums], (list, tuple, dict)):
-        raise TypeError(f"sparsity: argument {argnums} must be one array")
-    return pattern_of([_output(r.result)], r.inputs, local=local, locked=locked)
-
-
-def _own(args: tuple[Any, ...], argnums: int) -> tuple[Any, ...]:
-    """Return the arguments with a copy of the one that is recorded.
-
-    So no array that was there before the call holds its values.
-    """
-    return (
-        tuple(
-            x.copy() if k == argnums % len(args) and type(x) is np.ndarray else x
-            for k, x in enumerate(args)
-        )
-        if args
-        else args
-    )
-
-
-def _output(y: Any) -> Any:
-    if type(y) is Variable:
-        return y
-    if isinstance(y, (list, tuple, dict)) or y is None:
-        raise TypeError(f"sparsity: the function must return one array, not a {type(y).__name__}")
-    return numbers(y, "sparsity: the function's output")
+    x, y = record_one("sparsity", f, args, argnums, outer=True)
+    return pattern_of([y], [x], local=local, arguments=args)
 
 
 def pattern_of(
@@ -99,7 +73,7 @@ def pattern_of(
     inputs: Iterable[Variable],
     *,
     local: bool = False,
-    locked: dict[int, Any] | None = None,
+    arguments: Any = (),
 ) -> Any:
     """Return the pattern between ends of a record: outputs, one below the other, by inputs.
 
@@ -111,15 +85,15 @@ def pattern_of(
         Taken for independent of each other.
     local : bool
         As for `sparsity`.
-    locked : dict, optional
-        What `locked_arrays` returned before the record was made.
+    arguments : container of arrays, optional
+        What may be another value when the pattern is used.
 
     Returns
     -------
     scipy.sparse.csr_array of bool
     """
     outputs, inputs = list(outputs), list(inputs)
-    sweep = _Propagation(sum(x.size for x in inputs), local, locked or {})
+    sweep = _Propagation(sum(x.size for x in inputs), local, arguments)
     found = sweep.run(outputs, inputs)
     ids = np.concatenate([x.reshape(-1) for x in found]) if found else np.zeros(0, np.int32)
     indptr, indices = sweep.sets.to_csr(ids)
@@ -132,21 +106,31 @@ def pattern_of(
 class _Propagation:
     """One walk along the record; what patterns see as ``p``."""
 
-    def __init__(self, size: int, local: bool, locked: dict[int, Any]) -> None:
+    def __init__(self, size: int, local: bool, arguments: Any) -> None:
         self.sets = Sets(size)
         self.local = local
-        self.locked = locked
-        self.knows = local or bool(locked)
+        self.arguments = [x for x in tree.flatten(arguments)[0] if isinstance(x, np.ndarray)]
 
     def known(self, link: Link, k: int) -> Any:
         """Return the value of operand k if its zeros are zeros wherever the pattern holds."""
         value = link.operands[k]
         if self.local:
             return value if isinstance(value, (np.ndarray, float, int)) else None
-        if not self.locked or link.parents[k] >= 0 or not isinstance(value, np.ndarray):
-            return None
-        owner = owner_of(value)
-        return value if owner is not None and id(owner) in self.locked else None
+        return value if link.parents[k] < 0 and self._is_fixed(value) else None
+
+    def _is_fixed(self, value: Any) -> bool:
+        """Say whether a constant is an array that nobody can write into, and no argument.
+
+        Any other one may hold what the function computed from its input, zeros and all.
+        """
+        owner, x = None, value
+        while isinstance(x, np.ndarray):
+            if x.flags.writeable:
+                return False
+            owner, x = x, x.base
+        if owner is None or x is not None:
+            return False
+        return not any(np.may_share_memory(owner, array) for array in self.arguments)
 
     def run(self, outputs: list[Any], inputs: list[Variable]) -> list[Any]:
         """Return for each output the numbers of the sets of its elements."""

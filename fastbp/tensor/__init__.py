@@ -14,6 +14,8 @@
 from fastbp.tensor.base import MEMORY_LIMIT, DerivativeTensor
 from fastbp.tensor.blocks import BlockSparse
 from fastbp.tensor.dense import Dense
+from fastbp.tensor.derivative import derivative
+from fastbp.tensor.explaining import Explanation, explain
 from fastbp.tensor.products import from_dense, matmul_derivative
 from fastbp.tensor.structured import Structured
 
@@ -22,7 +24,10 @@ __all__ = [
     "BlockSparse",
     "Dense",
     "DerivativeTensor",
+    "Explanation",
     "Structured",
+    "derivative",
+    "explain",
     "from_dense",
     "matmul_derivative",
 ]

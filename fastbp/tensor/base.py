@@ -165,9 +165,9 @@ class DerivativeTensor:
             array = np.asarray(x)
         except ValueError as error:
             raise ShapeError(f"{name}: the operand is not an array ({error})") from None
-        if array.dtype.kind not in "fiub":
+        if array.dtype.kind not in "fiub" or isinstance(x, np.ma.MaskedArray):
             raise DTypeError(
-                f"{name}: an operand of dtype {array.dtype} cannot be multiplied with "
+                f"{name}: a {type(x).__name__} of dtype {array.dtype} cannot be multiplied with "
                 f"a derivative tensor of {self._dtype}"
             )
         batch = array.shape[: array.ndim - len(shape)] if array.ndim > len(shape) else ()
@@ -297,13 +297,13 @@ class DerivativeTensor:
     def _scaled(self, factor: float) -> DerivativeTensor:
         raise NotImplementedError
 
-    def __mul__(self, factor: Any) -> DerivativeTensor:
+    def __mul__(self, factor: Any) -> Any:
         number = as_number(factor)
         return NotImplemented if number is None else self._scaled(number)
 
     __rmul__ = __mul__
 
-    def __truediv__(self, divisor: Any) -> DerivativeTensor:
+    def __truediv__(self, divisor: Any) -> Any:
         number = as_number(divisor)
         return NotImplemented if number is None else self._scaled(1.0 / number)
 
@@ -313,10 +313,10 @@ class DerivativeTensor:
     def __pos__(self) -> DerivativeTensor:
         return self
 
-    def __add__(self, other: Any) -> DerivativeTensor:
+    def __add__(self, other: Any) -> Any:
         return self._sum(other, 1.0)
 
-    def __sub__(self, other: Any) -> DerivativeTensor:
+    def __sub__(self, other: Any) -> Any:
         return self._sum(other, -1.0)
 
     def _sum(self, other: Any, sign: float) -> Any:

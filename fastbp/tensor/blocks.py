@@ -59,7 +59,7 @@ class BlockSparse(DerivativeTensor):
            [3., 4.]])
     """
 
-    __slots__ = ("_blocks", "_in_axes", "_in_order", "_out_axes", "_out_order")
+    __slots__ = ("_blocks", "_columns", "_plain", "_rows")
     storage = "sparse"
 
     def __init__(
@@ -73,8 +73,9 @@ class BlockSparse(DerivativeTensor):
         in_axes: Axes | None = None,
     ) -> None:
         self._set(out_shape, in_shape, data.dtype)
-        self._out_axes, self._out_order = checked_axes("out", self._out_shape, out_axes)
-        self._in_axes, self._in_order = checked_axes("in", self._in_shape, in_axes)
+        self._rows = Arrangement("out", self._out_shape, out_axes)
+        self._columns = Arrangement("in", self._in_shape, in_axes)
+        self._plain = self._rows.order is None and self._columns.order is None
         rows, columns = math.prod(self._out_shape), math.prod(self._in_shape)
         width = data.shape[-1] if data.ndim == 3 else 0
         if width < 1 or columns % width or (len(indptr) - 1) * data.shape[1] != rows:
@@ -146,12 +147,12 @@ class BlockSparse(DerivativeTensor):
     @property
     def out_axes(self) -> Axes:
         """How Y is reshaped and transposed: sizes, and the order of the axes."""
-        return self._out_axes
+        return self._rows.axes
 
     @property
     def in_axes(self) -> Axes:
         """How X is reshaped and transposed: sizes, and the order of the axes."""
-        return self._in_axes
+        return self._columns.axes
 
     @property
     def nnz(self) -> int:  # noqa: D102 (see the base class)
@@ -164,32 +165,32 @@ class BlockSparse(DerivativeTensor):
     # ---- products
 
     def contract(self, g: Any) -> np.ndarray:  # noqa: D102
-        # The short way, where nothing has to be rearranged.
-        if (
-            self._out_order is None
-            and self._in_order is None
-            and type(g) is np.ndarray
-            and g.shape == self._out_shape
-            and g.dtype is self._dtype
-            and g.flags.c_contiguous
-            and g.flags.aligned
-        ):
-            return self._blocks.scatter(g, self._in_shape)
+        if type(g) is np.ndarray and g.shape == self._out_shape and g.dtype is self._dtype:
+            if self._plain:  # nothing to convert, to check or to rearrange
+                return self._blocks.scatter(g, self._in_shape)
+            return self._contract(g, ())
         return super().contract(g)
 
+    def apply(self, t: Any) -> np.ndarray:  # noqa: D102
+        if type(t) is np.ndarray and t.shape == self._in_shape and t.dtype is self._dtype:
+            if self._plain:
+                return self._blocks.gather(t, self._out_shape)
+            return self._apply(t, ())
+        return super().apply(t)
+
     def _contract(self, g: np.ndarray, batch: tuple[int, ...]) -> np.ndarray:
-        x = arranged(g, batch, self._out_axes, self._out_order)
-        if self._in_order is None:
+        x = self._rows.arranged(g, batch)
+        if self._columns.order is None:
             return self._blocks.scatter(x, batch + self._in_shape, bool(batch))
-        y = self._blocks.scatter(x, batch + transposed(self._in_axes), bool(batch))
-        return restored(y, batch, self._in_order).reshape(batch + self._in_shape)
+        y = self._blocks.scatter(x, batch + self._columns.transposed, bool(batch))
+        return self._columns.restored(y, batch)
 
     def _apply(self, t: np.ndarray, batch: tuple[int, ...]) -> np.ndarray:
-        x = arranged(t, batch, self._in_axes, self._in_order)
-        if self._out_order is None:
+        x = self._columns.arranged(t, batch)
+        if self._rows.order is None:
             return self._blocks.gather(x, batch + self._out_shape, bool(batch))
-        y = self._blocks.gather(x, batch + transposed(self._out_axes), bool(batch))
-        return restored(y, batch, self._out_order).reshape(batch + self._out_shape)
+        y = self._blocks.gather(x, batch + self._rows.transposed, bool(batch))
+        return self._rows.restored(y, batch)
 
     # ---- other forms
 
@@ -199,39 +200,37 @@ class BlockSparse(DerivativeTensor):
         part = slice(self.indptr[b], self.indptr[b + 1])
         row = np.zeros(math.prod(self._in_shape), self._dtype)
         row.reshape(-1, self.block_shape[1])[self.indices[part]] = self.data[part, i]
-        row = restored(row.reshape(transposed(self._in_axes)), (), self._in_order)
-        return row.reshape(self._in_shape)
+        return self._columns.restored(row.reshape(self._columns.transposed), ())
 
     def _row_of(self) -> np.ndarray:
         """Return the row of the stored matrix for each element of Y."""
-        n = math.prod(self._out_shape)
-        rows = np.arange(n).reshape(transposed(self._out_axes))
-        return restored(rows, (), self._out_order).reshape(n)
+        rows = np.arange(math.prod(self._out_shape)).reshape(self._rows.transposed)
+        return self._rows.restored(rows, ()).reshape(-1)
 
     def _column_of(self) -> np.ndarray:
         """Return the element of X for each column of the stored matrix."""
-        n = math.prod(self._in_shape)
-        return arranged(np.arange(n), (), self._in_axes, self._in_order).reshape(n)
+        columns = np.arange(math.prod(self._in_shape)).reshape(self._in_shape)
+        return self._columns.arranged(columns, ()).reshape(-1)
 
     def transpose(self) -> BlockSparse:  # noqa: D102
         first, row, number = self._blocks.by_columns()
         data = np.ascontiguousarray(self.data[number].transpose(0, 2, 1))
         return BlockSparse(
-            self._in_shape, self._out_shape, data, row, first, self._in_axes, self._out_axes
+            self._in_shape, self._out_shape, data, row, first, self._columns.axes, self._rows.axes
         )
 
     def with_data(self, data: np.ndarray) -> BlockSparse:
         """Return a tensor with the same places and other values, of the shape of `data`."""
         return BlockSparse(
             self._out_shape, self._in_shape, data, self.indices, self.indptr,
-            self._out_axes, self._in_axes,
+            self._rows.axes, self._columns.axes,
         )  # fmt: skip
 
     def same_places(self, other: BlockSparse) -> bool:
         """Whether another tensor of this shape stores blocks at exactly the same places."""
         return (
-            self._out_axes == other._out_axes
-            and self._in_axes == other._in_axes
+            self._rows.axes == other.out_axes
+            and self._columns.axes == other.in_axes
             and self.data.shape == other.data.shape
             and np.array_equal(self.indptr, other.indptr)
             and np.array_equal(self.indices, other.indices)
@@ -253,48 +252,43 @@ class BlockSparse(DerivativeTensor):
         return csr
 
     def _to_dense(self) -> np.ndarray:
-        return self.to_scipy().toarray().reshape(self.shape)
+        return np.reshape(self.to_scipy().toarray(), self.shape)
 
 
-# ---- axes: an array reshaped to sizes, then transposed to an order (None: as it is)
+class Arrangement:
+    """The order in which an array's elements are rows or columns: reshaped, then transposed."""
 
+    __slots__ = ("axes", "inverse", "order", "shape", "sizes", "transposed")
 
-def checked_axes(
-    name: str, shape: tuple[int, ...], axes: Axes | None
-) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], tuple[int, ...] | None]:
-    """Return sizes and order as tuples; and the order again, or None if it moves nothing."""
-    if axes is None:
-        return (shape, tuple(range(len(shape)))), None
-    sizes, order = tuple(map(int, axes[0])), tuple(map(int, axes[1]))
-    if math.prod(sizes) != math.prod(shape) or sorted(order) != list(range(len(sizes))):
-        raise ShapeError(
-            f"BlockSparse: {name}_shape {shape} cannot be reshaped to {sizes} "
-            f"and transposed to {order}"
-        )
-    moving = [k for k in order if sizes[k] != 1]
-    return (sizes, order), None if moving == sorted(moving) else order
+    def __init__(self, name: str, shape: tuple[int, ...], axes: Axes | None) -> None:
+        sizes, order = axes if axes is not None else (shape, range(len(shape)))
+        self.shape, self.sizes = shape, tuple(map(int, sizes))
+        self.axes = self.sizes, tuple(map(int, order))
+        if math.prod(self.sizes) != math.prod(shape) or sorted(order) != list(range(len(sizes))):
+            raise ShapeError(
+                f"BlockSparse: {name}_shape {shape} cannot be reshaped to {self.sizes} "
+                f"and transposed to {self.axes[1]}"
+            )
+        moving = [k for k in self.axes[1] if self.sizes[k] != 1]
+        # None if nothing moves
+        self.order = None if moving == sorted(moving) else self.axes[1]
+        self.inverse = np.argsort(self.axes[1]).tolist()
+        self.transposed = tuple([self.sizes[k] for k in self.axes[1]])
 
+    def arranged(self, x: np.ndarray, batch: tuple[int, ...]) -> np.ndarray:
+        """Return a view of an array of shape ``batch + shape``, with this order of elements."""
+        if self.order is not None:
+            if not batch:
+                x = (x if self.sizes == self.shape else x.reshape(self.sizes)).transpose(self.order)
+            else:
+                x = x.reshape(batch + self.sizes).transpose((0, *[k + 1 for k in self.order]))
+        return x
 
-def transposed(axes: Axes) -> tuple[int, ...]:
-    """Return the shape of an arranged array."""
-    sizes, order = axes
-    return tuple([sizes[k] for k in order])
-
-
-def arranged(
-    x: np.ndarray, batch: tuple[int, ...], axes: Axes, order: Sequence[int] | None
-) -> np.ndarray:
-    """Return an array in the order of the stored matrix, C-contiguous, aligned and native."""
-    if order is not None:
-        lead = len(batch)
-        x = x.reshape(batch + tuple(axes[0]))
-        x = x.transpose((*range(lead), *[lead + k for k in order]))
-    return np.require(x, requirements=("C", "A"))
-
-
-def restored(x: np.ndarray, batch: tuple[int, ...], order: Sequence[int] | None) -> np.ndarray:
-    """Return an arranged array in the order of Y or X, C-contiguous."""
-    if order is not None:
-        lead = len(batch)
-        x = x.transpose((*range(lead), *[lead + int(k) for k in np.argsort(order)]))
-    return np.ascontiguousarray(x)
+    def restored(self, x: np.ndarray, batch: tuple[int, ...]) -> np.ndarray:
+        """Return an array of shape ``batch + transposed`` in the first order, C-contiguous."""
+        if self.order is not None:
+            axes = self.inverse if not batch else (0, *[k + 1 for k in self.inverse])
+            x = np.ascontiguousarray(x.transpose(axes))
+            if self.sizes == self.shape:
+                return x
+        return x.reshape(batch + self.shape)

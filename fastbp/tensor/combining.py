@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from fastbp.tensor.base import DerivativeTensor, check_limit
-from fastbp.tensor.blocks import BlockSparse, transposed
+from fastbp.tensor.blocks import BlockSparse
 from fastbp.tensor.dense import Dense
 from fastbp.tensor.joining import joined, summed
 from fastbp.tensor.structured import Structured
@@ -78,7 +78,7 @@ def _sparse_product(left: BlockSparse, right: BlockSparse) -> BlockSparse:
 
 
 def _blocks(tensor: BlockSparse) -> sparse.bsr_array:
-    shape = (math.prod(transposed(tensor.out_axes)), math.prod(transposed(tensor.in_axes)))
+    shape = (math.prod(tensor.out_shape), math.prod(tensor.in_shape))
     return sparse.bsr_array(
         (tensor.data, tensor.indices, tensor.indptr), shape=shape, blocksize=tensor.block_shape
     )

@@ -83,9 +83,8 @@ class Dense(DerivativeTensor):
         return matmul(x, self._matrix.T).reshape(batch + self._out_shape)
 
     def _block(self, index: tuple[int, ...]) -> np.ndarray:
-        return self._matrix[np.ravel_multi_index(index, self._out_shape) if index else 0].reshape(
-            self._in_shape
-        ).copy()
+        place = int(np.ravel_multi_index(index, self._out_shape)) if index else 0
+        return np.array(self._matrix[place]).reshape(self._in_shape)
 
     def transpose(self) -> Dense:  # noqa: D102
         shape = self._in_shape + self._out_shape

@@ -165,9 +165,7 @@ def _gain(merger: Merger) -> int:
     return merger[0]
 
 
-def _mergers(
-    factors: list[Factor], axes: set[Name], sizes: dict[Name, int]
-) -> Iterator[Merger]:
+def _mergers(factors: list[Factor], axes: set[Name], sizes: dict[Name, int]) -> Iterator[Merger]:
     """Yield which factors can be multiplied, the labels that stay, and the elements saved.
 
     One alone can be summed over labels that nothing else has.

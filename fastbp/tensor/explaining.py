@@ -1,0 +1,309 @@
+"""What the chain rule would cost with explicit tensors, link by link, for teaching and debugging."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fastbp._core import sweep
+from fastbp._core.graph import Variable
+from fastbp._core.links import Link, links
+from fastbp.recording import numbers, record_one
+from fastbp.errors import ShapeError
+from fastbp.sparse.patterns import pattern_of
+from fastbp.tensor import local
+from fastbp.tensor.base import DerivativeTensor, in_units
+from fastbp.tensor.derivative import tensor_between
+
+__all__ = ["Explanation", "LinkTensor", "explain"]
+
+# What a sweep does instead of contracting the tensor of an operation.
+DIRECT_RULES = {
+    "matmul": ("g @ b.T", "a.T @ g"),
+    "reshape": ("g reshaped back",),
+    "transpose": ("g transposed back",),
+    "broadcast_to": ("sum of g over the new axes",),
+    "sum": ("g broadcast",),
+    "mean": ("g / n broadcast",),
+    "getitem": ("g put into zeros",),
+    "concatenate": ("parts of g",),
+}
+
+
+@dataclass(frozen=True)
+class LinkTensor:
+    """The derivative of one recorded operation with respect to one of its operands.
+
+    Attributes
+    ----------
+    operation : str
+    operand : int
+    out_shape, in_shape : tuple of int
+    tensor : DerivativeTensor or None
+        None where not even the nonzeros fit into `fastbp.tensor.MEMORY_LIMIT`.
+    direct : str
+        What a sweep computes instead, from the cotangent ``g``.
+    """
+
+    operation: str
+    operand: int
+    out_shape: tuple[int, ...]
+    in_shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    tensor: DerivativeTensor | None
+    direct: str
+
+    @property
+    def size(self) -> int:
+        """Number of elements of the tensor, zeros included."""
+        return math.prod(self.out_shape + self.in_shape)
+
+    @property
+    def dense_nbytes(self) -> int:
+        """Bytes of the tensor if every zero were stored."""
+        return self.size * self.dtype.itemsize
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What `explain` found; printed as a table.
+
+    Attributes
+    ----------
+    links : list of LinkTensor
+        In the order of the record.
+    direct : numpy.ndarray
+        The gradient by a reverse sweep.
+    explicit : numpy.ndarray
+        The same by contracting the tensors of the links one after the other.
+    max_difference : float
+        The largest difference of the two, in units of the largest element.
+    pattern : scipy.sparse.csr_array of bool, shape (out.size, in.size)
+        Where the derivative of the whole function may have nonzeros.
+    """
+
+    links: list[LinkTensor]
+    direct: np.ndarray
+    explicit: np.ndarray
+    pattern: Any = field(repr=False)
+
+    @property
+    def max_difference(self) -> float:  # noqa: D102 (see the class)
+        if np.array_equal(self.direct, self.explicit, equal_nan=True):
+            return 0.0
+        scale = float(np.abs(self.direct).max(initial=0.0)) or 1.0
+        return float(np.abs(self.direct - self.explicit).max()) / scale
+
+    def __str__(self) -> str:
+        head = ("operation", "tensor", "nonzeros", "of", "bytes", "dense", "storage", "direct rule")
+        rows = [head, *[_row(link) for link in self.links]]
+        widths = [max(len(row[k]) for row in rows) for k in range(len(head))]
+        lines = [
+            "  ".join(
+                cell.rjust(width) if 2 <= k <= 5 else cell.ljust(width)
+                for k, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in rows
+        ]
+        lines.append(
+            f"gradient by contracting these tensors against the direct rules: "
+            f"max difference {self.max_difference:.1e}"
+        )
+        return "\n".join(lines)
+
+    def plot(self, axes: Any = None) -> Any:
+        """Draw the sparsity pattern of the whole derivative with matplotlib.
+
+        Parameters
+        ----------
+        axes : matplotlib.axes.Axes, optional
+            A new figure is made without it.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        if axes is None:
+            from matplotlib import pyplot
+
+            axes = pyplot.figure().add_subplot()
+        entries = self.pattern.tocoo()
+        rows, columns = self.pattern.shape
+        axes.plot(entries.col, entries.row, "s", markersize=max(0.5, min(8, 200 / max(1, columns))))
+        axes.set(
+            xlim=(-0.5, columns - 0.5),
+            ylim=(rows - 0.5, -0.5),
+            xlabel="element of the input",
+            ylabel="element of the output",
+            title=f"{self.pattern.nnz} of {rows * columns} may be nonzero",
+        )
+        return axes
+
+
+def _row(link: LinkTensor) -> tuple[str, ...]:
+    tensor = link.tensor
+    found = ("?", "too large", "") if tensor is None else (
+        str(tensor.nnz), in_units(tensor.nbytes), tensor.storage
+    )  # fmt: skip
+    return (
+        f"{link.operation}, operand {link.operand}",
+        f"{link.out_shape} x {link.in_shape}",
+        found[0],
+        str(link.size),
+        found[1],
+        in_units(link.dense_nbytes),
+        found[2],
+        link.direct,
+    )
+
+
+def explain(
+    f: Callable[..., Any], *args: Any, argnums: int = 0, cotangent: Any = None
+) -> Explanation:
+    """Show the derivative of `f` as a chain of tensors, and what is computed instead of them.
+
+    Parameters
+    ----------
+    f : callable
+        Returns one array.
+    *args
+        The arguments of `f`: small ones, as the tensors are really formed.
+    argnums : int
+        The argument to differentiate: one array.
+    cotangent : array_like, optional
+        What the output is contracted with; ones if not given.
+
+    Returns
+    -------
+    Explanation
+        Print it: for each link of the record the tensor's shape, its nonzeros, its bytes in the
+        leanest storage and with every zero, and the direct rule; then how far the gradient
+        that the tensors give is from the one that the direct rules give.
+
+    Raises
+    ------
+    TypeError
+        If the argument, or what `f` returns, is not one array.
+    ShapeError
+        If `cotangent` has not the shape of the output.
+    NoRuleError
+        If `f` depends on Variables from outside, or on a function without a rule.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> b = np.arange(6.0).reshape(3, 2)
+    >>> found = bp.tensor.explain(lambda a: np.sum((a @ b) ** 2), np.ones((4, 3)))
+    >>> [(link.operation, link.tensor.nnz, link.size) for link in found.links]
+    [('matmul', 24, 96), ('square', 8, 64), ('sum', 8, 8)]
+    >>> found.max_difference < 1e-12
+    True
+    """
+    x, y = record_one("explain", f, args, argnums)
+    shape = np.shape(y)
+    g = np.ones(shape, x.dtype) if cotangent is None else numbers(cotangent, "explain: cotangent")
+    if g.shape != shape:
+        raise ShapeError(f"explain: cotangent has shape {g.shape}, the output has shape {shape}")
+    if not isinstance(y, Variable):
+        zeros = np.zeros(x.shape, x.dtype)
+        return Explanation([], zeros, zeros, pattern_of([y], [x]))
+    g = np.asarray(g, y.dtype)
+    record, (at,), (start,) = links([y], [x])
+    tensors = [_tensors(link, record) for link in record]
+    direct = sweep.reverse([y], [g], [x])[0]
+    explicit = _contracted(record, tensors, at, start, g)
+    zeros = np.zeros(x.shape, x.dtype)
+    return Explanation(
+        [row for rows in tensors for row in rows.values()],
+        zeros if direct is None else direct,
+        zeros if explicit is None else explicit,
+        pattern_of([y], [x]),
+    )
+
+
+def _tensors(link: Link, record: list[Link]) -> dict[int, LinkTensor]:
+    """Return the tensors of one link by the operands that depend on the input."""
+    rows: dict[int, LinkTensor] = {}
+    for k, parent in enumerate(link.parents):
+        tensor: DerivativeTensor | None = local.structured(link, k) if parent >= 0 else None
+        if parent < 0 or (tensor is None and parent in link.parents[:k]):
+            continue  # a parent that is an operand twice: its tensor has both
+        assert link.op is not None
+        rows[k] = LinkTensor(
+            link.op.name,
+            k,
+            link.shape,
+            record[parent].shape,
+            link.dtype,
+            tensor or _tensor(link, k, record),
+            _direct_rule(link, k),
+        )
+    return rows
+
+
+def _tensor(link: Link, k: int, record: list[Link]) -> DerivativeTensor | None:
+    x = record[link.parents[k]].variable
+    others = {p: record[p].variable for p in link.parents if p >= 0 and p != link.parents[k]}
+    try:
+        return tensor_between(link.variable, x, tuple(others.values()))
+    except MemoryError:
+        return None
+
+
+def _direct_rule(link: Link, k: int) -> str:
+    op = link.op
+    assert op is not None
+    if op.info.get("kind") == "elementwise":
+        constant = op.constant_partials[k]
+        if constant is None:
+            return "g * partial, element by element"
+        return "g" if constant == 1 else f"{constant:g} * g"
+    rules = DIRECT_RULES.get(op.name)
+    if rules is not None:
+        return rules[min(k, len(rules) - 1)]
+    return "transposed map of g" if op.info.get("kind") == "linear" else "its VJP, without a tensor"
+
+
+def _contracted(
+    record: list[Link],
+    tensors: list[dict[int, LinkTensor]],
+    at: int,
+    start: int,
+    g: np.ndarray,
+) -> np.ndarray | None:
+    """Sweep backward, contracting the tensor of each link with its cotangent."""
+    cotangents: list[Any] = [None] * len(record)
+    if at >= 0:
+        cotangents[at] = g
+    for position in range(len(record) - 1, -1, -1):
+        g = cotangents[position]
+        if g is None:
+            continue
+        for k, row in tensors[position].items():
+            parent = record[position].parents[k]
+            term = _pulled(record, position, k, row, g)
+            if term is not None:
+                present = cotangents[parent]
+                cotangents[parent] = term if present is None else present + term
+    return cotangents[start] if start >= 0 else None
+
+
+def _pulled(record: list[Link], position: int, k: int, row: LinkTensor, g: Any) -> Any:
+    if row.tensor is not None:
+        return row.tensor.contract(g)
+    # Too large for a tensor: by the direct rule here, too.
+    link = record[position]
+    parents = dict.fromkeys(p for p in link.parents if p >= 0)
+    ends = [record[p].variable for p in parents]
+    found = sweep.reverse([link.variable], [g], ends, False, 0, False, True)
+    return found[list(parents).index(link.parents[k])]

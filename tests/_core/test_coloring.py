@@ -1,0 +1,488 @@
+"""Kernels of coloring and compression: against brute force, and what they refuse."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastbp._core import coloring, compression, sweep
+from fastbp._core import elementwise as threads
+from fastbp._core.graph import variable
+from fastbp.errors import DTypeError, ShapeError
+
+ORDERS = ["largest_first", "smallest_last", "incidence_degree", "dynamic_largest_first"]
+
+
+def compressed(dense):
+    """indptr and indices of a boolean matrix."""
+    dense = np.asarray(dense, bool)
+    rows, columns = dense.nonzero()
+    indptr = np.searchsorted(rows, np.arange(len(dense) + 1)).astype(np.int32)
+    return indptr, columns.astype(np.int32)
+
+
+@st.composite
+def matrices(draw, square=False):
+    """Boolean matrices with empty and dense lines, of all shapes down to 0 x 0."""
+    m = draw(st.integers(0, 14))
+    n = m if square else draw(st.integers(0, 14))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    a = rng.random((m, n)) < draw(st.sampled_from([0.0, 0.05, 0.2, 0.5, 1.0]))
+    for line in (a, a.T):
+        for value in (True, False):
+            if len(line) and draw(st.booleans()):
+                line[rng.integers(len(line))] = value
+    return a
+
+
+# ---- patterns
+
+
+@given(matrices())
+def test_transpose(a):
+    indptr, indices = compressed(a)
+    columns, rows, entries = coloring.transpose(indptr, indices, a.shape[1])
+    expected = compressed(a.T)
+    assert np.array_equal(columns, expected[0])
+    assert np.array_equal(rows, expected[1])
+    number = np.zeros(a.shape, int)
+    number[a] = np.arange(a.sum())
+    assert np.array_equal(entries, number.T[a.T])
+
+
+@given(matrices(square=True))
+def test_edges(a):
+    a = a | a.T
+    indptr, indices = compressed(a)
+    numbers, count = coloring.edges(indptr, indices)
+    table = np.full(a.shape, -1)
+    table[a] = numbers
+    assert np.array_equal(table, table.T)
+    off = np.triu(a, 1)
+    assert count == off.sum()
+    assert sorted(table[off]) == list(range(count))
+    diagonal = np.diag(table)[np.diag(a)]
+    assert np.array_equal(diagonal, np.arange(count, count + len(diagonal)))
+
+
+@given(matrices(square=True))
+def test_edges_of_what_is_not_symmetric(a):
+    numbers, _ = coloring.edges(*compressed(a))
+    assert (numbers is None) == (not np.array_equal(a, a.T))
+
+
+# ---- orders
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@given(a=matrices())
+def test_orders_are_permutations(order, a):
+    own, other = compressed(a), compressed(a.T)
+    found = coloring.order_of(order, *own, *other)
+    assert sorted(found) == list(range(len(a)))
+    if a.shape[0] == a.shape[1]:
+        assert sorted(coloring.order_of(order, *compressed(a | a.T))) == list(range(len(a)))
+
+
+def by_definition(order, graph):
+    """The degrees that an order promises: True if each vertex has the extreme one at its turn."""
+    n = len(graph)
+    found = coloring.order_of(order, *compressed(graph))
+    for k, v in enumerate(found):
+        if order == "largest_first":
+            left, sign, seen = found[k:], 1, np.arange(n)
+        elif order == "smallest_last":
+            left, sign, seen = found[: k + 1], -1, found[: k + 1]
+        elif order == "dynamic_largest_first":
+            left, sign, seen = found[k:], 1, found[k:]
+        else:
+            left, sign, seen = found[k:], 1, found[:k]
+        degrees = {w: sign * graph[w, seen].sum() for w in left}
+        if degrees[v] != max(degrees.values()):
+            return False
+    return True
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@given(a=matrices(square=True))
+def test_orders_follow_their_definition(order, a):
+    graph = (a | a.T) & ~np.eye(len(a), dtype=bool)
+    assert by_definition(order, graph)
+
+
+# ---- colorings
+
+
+def first_fit(a, order):
+    """Rows of a boolean matrix, one after the other."""
+    colors = np.full(len(a), -1)
+    for v in order:
+        if not a[v].any():
+            continue
+        taken = {colors[w] for w in range(len(a)) if colors[w] >= 0 and (a[v] & a[w]).any()}
+        colors[v] = next(c for c in itertools.count() if c not in taken)
+    return colors
+
+
+@given(matrices(), st.randoms())
+def test_partial_is_first_fit(a, random):
+    order = list(range(len(a)))
+    random.shuffle(order)
+    indptr, indices = compressed(a)
+    colors, count = coloring.partial(indptr, indices, a.shape[1], np.array(order, np.int32))
+    expected = first_fit(a, order)
+    assert np.array_equal(colors, expected)
+    assert count == expected.max(initial=-1) + 1
+
+
+def test_partial_with_more_than_64_colors(rng):
+    a = rng.random((300, 40)) < 0.5
+    colors, count = coloring.partial(*compressed(a), 40)
+    assert count > 128
+    assert np.array_equal(colors, first_fit(a, range(300)))
+
+
+def is_proper(graph, colors):
+    return not any(graph[v, w] and colors[v] == colors[w] for v, w in np.argwhere(graph))
+
+
+def has_two_colored_path(graph, colors):
+    """A path on four vertices."""
+    n = len(graph)
+    near = [np.flatnonzero(graph[v]) for v in range(n)]
+    for v in range(n):
+        for w in near[v]:
+            for x in near[w]:
+                if x == v or colors[x] != colors[v]:
+                    continue
+                if any(y not in (v, w) and colors[y] == colors[w] for y in near[x]):
+                    return True
+    return False
+
+
+def has_two_colored_cycle(graph, colors):
+    for c, d in itertools.combinations(sorted(set(colors)), 2):
+        vertices = np.flatnonzero((colors == c) | (colors == d))
+        part = graph[np.ix_(vertices, vertices)]
+        # A forest has as many edges as vertices less trees.
+        parents = list(range(len(vertices)))
+
+        def root(v, parents=parents):
+            while parents[v] != v:
+                v = parents[v]
+            return v
+
+        for v, w in np.argwhere(np.triu(part, 1)):
+            if root(v) == root(w):
+                return True
+            parents[root(v)] = root(w)
+    return False
+
+
+@pytest.mark.parametrize("acyclic", [False, True])
+@given(a=matrices(square=True), random=st.randoms())
+def test_star_and_acyclic_by_definition(acyclic, a, random):
+    a = a | a.T
+    order = list(range(len(a)))
+    random.shuffle(order)
+    colors, count = coloring.symmetric(*compressed(a), np.array(order, np.int32), acyclic)
+    graph = a & ~np.eye(len(a), dtype=bool)
+    assert np.array_equal(colors >= 0, a.any(axis=1))
+    assert count == colors.max(initial=-1) + 1
+    assert is_proper(graph, colors)
+    assert not (has_two_colored_cycle if acyclic else has_two_colored_path)(graph, colors)
+
+
+@pytest.mark.parametrize("acyclic", [False, True])
+def test_star_and_acyclic_on_larger_graphs(acyclic, rng):
+    for n, density in [(60, 0.05), (60, 0.15), (100, 0.03)]:
+        a = rng.random((n, n)) < density
+        graph = (a | a.T) & ~np.eye(n, dtype=bool)
+        order = rng.permutation(n).astype(np.int32)
+        colors, _ = coloring.symmetric(*compressed(graph), order, acyclic)
+        assert is_proper(graph, colors)
+        assert not (has_two_colored_cycle if acyclic else has_two_colored_path)(graph, colors)
+
+
+def test_dense_rows_cost_their_entries():
+    """An arrow of a size for which pairs of leaves would be too many to look at."""
+    n = 100_000
+    arrow = np.arange(n, dtype=np.int32)
+    indptr = np.concatenate([[0, n], n + 2 * arrow[1:]]).astype(np.int32)
+    indices = np.empty(n + 2 * (n - 1), np.int32)
+    indices[:n] = arrow
+    indices[n::2], indices[n + 1 :: 2] = 0, arrow[1:]
+    for acyclic in (False, True):
+        assert coloring.symmetric(indptr, indices, arrow, acyclic)[1] == 2
+
+
+# ---- what does not fit is refused
+
+GOOD = compressed(np.ones((2, 2)))
+
+
+@pytest.mark.parametrize(
+    ("indptr", "indices"),
+    [
+        ([0, 2, 4], [0, 1, 0, 2]),
+        ([0, 2, 4], [0, 1, 0, -1]),
+        ([0, 3, 2], [0, 1]),
+        ([1, 2], [0, 1]),
+        ([0, 1], [0, 1]),
+        ([], []),
+    ],
+)
+def test_bad_patterns(indptr, indices):
+    bad = np.array(indptr, np.int32), np.array(indices, np.int32)
+    calls = [
+        lambda: coloring.transpose(*bad, 2),
+        lambda: coloring.partial(*bad, 2),
+        lambda: coloring.order_of("largest_first", *bad, *GOOD),
+        lambda: coloring.order_of("largest_first", *GOOD, *bad),
+        lambda: coloring.symmetric(*bad, np.arange(2, dtype=np.int32)),
+        lambda: compression.alone(*bad, np.zeros(2, np.int32)),
+    ]
+    for call in calls:
+        with pytest.raises(ShapeError):
+            call()
+
+
+@pytest.mark.parametrize("order", [[0], [0, 0], [0, 2], [-1, 0]])
+def test_bad_orders(order):
+    order = np.array(order, np.int32)
+    with pytest.raises(ShapeError, match="permutation"):
+        coloring.partial(*GOOD, 2, order)
+    with pytest.raises(ShapeError, match="permutation"):
+        coloring.symmetric(*GOOD, order)
+
+
+def test_not_symmetric():
+    with pytest.raises(ShapeError, match="not symmetric"):
+        coloring.symmetric(*compressed([[0, 1], [0, 0]]), np.arange(2, dtype=np.int32))
+
+
+def test_unknown_order():
+    with pytest.raises(ValueError, match="unknown order"):
+        coloring.order_of("best", *GOOD)
+
+
+# ---- compression
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+def test_seeds(dtype):
+    colors = np.array([1, 0, -1, 2, 1], np.int32)
+    found = compression.seeds(colors, 1, 3, dtype)
+    assert found.dtype == dtype
+    assert np.array_equal(found, [[1, 0, 0, 0, 1], [0, 0, 0, 1, 0]])
+    assert compression.seeds(colors, 1, 1, dtype).shape == (0, 5)
+
+
+def test_bad_seeds():
+    with pytest.raises(DTypeError, match="int32"):
+        compression.seeds(np.zeros(2, np.int32), 0, 1, np.int32)
+    with pytest.raises(ShapeError, match="range"):
+        compression.seeds(np.zeros(2, np.int32), 1, 0, "f8")
+
+
+@given(matrices(), st.randoms())
+def test_alone(a, random):
+    colors = np.array([random.randint(-1, 3) for _ in range(a.shape[1])], np.int32)
+    found = np.zeros(a.shape, bool)
+    found[a] = compression.alone(*compressed(a), colors)
+    for i, j in np.argwhere(a):
+        same = [k for k in np.flatnonzero(a[i]) if colors[k] == colors[j]]
+        assert found[i, j] == (colors[j] >= 0 and same == [j])
+    assert not found[~a].any()
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+@pytest.mark.parametrize("integer", ["i4", "i8"])
+def test_gather(dtype, integer):
+    x = np.arange(6, dtype=dtype)
+    out = np.zeros(4, dtype)
+    compression.Gather(np.array([5, 0, 0, 3], integer), None, 6, 4)(x, out)
+    assert np.array_equal(out, [5, 0, 0, 3])
+    gather = compression.Gather(np.array([1, 2], integer), np.array([3, 0], integer), 6, 4)
+    gather(x.reshape(2, 3), out)
+    assert np.array_equal(out, [2, 0, 0, 1])
+
+
+def test_gather_proves_its_bounds():
+    for positions in ([0, 4], [-1, 0]):
+        with pytest.raises(ShapeError, match="range"):
+            compression.Gather(np.array(positions, "i4"), None, 4, 2)
+        with pytest.raises(ShapeError, match="range"):
+            compression.Gather(np.zeros(2, "i4"), np.array(positions, "i4"), 4, 4)
+    with pytest.raises(ShapeError, match="positions for"):
+        compression.Gather(np.zeros(2, "i4"), None, 4, 3)
+    with pytest.raises(DTypeError, match="float64"):
+        compression.Gather(np.zeros(2), None, 4, 2)
+    with pytest.raises(DTypeError, match="different"):
+        compression.Gather(np.zeros(2, "i4"), np.arange(2), 4, 2)
+    given_positions = np.zeros(2, "i4")
+    gather = compression.Gather(given_positions, None, 4, 2)
+    given_positions[:] = 1000
+    assert not gather.positions.any()
+    with pytest.raises(ValueError, match="read-only"):
+        gather.positions[0] = 1000
+
+
+@pytest.mark.parametrize(
+    ("x", "out", "error"),
+    [
+        (np.zeros(3), np.zeros(2), ShapeError),
+        (np.zeros(4), np.zeros(3), ShapeError),
+        (np.zeros(4), np.zeros(2, "f4"), DTypeError),
+        (np.zeros(4, int), np.zeros(2, int), DTypeError),
+        (np.zeros(8)[::2], np.zeros(2), ValueError),
+        (np.zeros(4), np.zeros(4)[::2], ValueError),
+        (np.zeros(4), np.frombuffer(bytes(16)), ValueError),
+        (np.zeros(4, ">f8"), np.zeros(2), ValueError),
+    ],
+)
+def test_compressed_arrays_are_checked(x, out, error):
+    steps = np.array([[0, -1, 0, 1]])
+    for kernel in (
+        compression.Gather(np.zeros(2, "i4"), None, 4, 2),
+        compression.Substitution(steps, 4, 2),
+    ):
+        with pytest.raises(error):
+            kernel(x, out)
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+@given(a=matrices(square=True))
+def test_substitution(dtype, a):
+    a = a | a.T
+    indptr, indices = compressed(a)
+    colors, count = coloring.symmetric(indptr, indices, np.arange(len(a), dtype=np.int32), True)
+    numbers, _ = coloring.edges(indptr, indices)
+    steps = compression.peel(indptr, indices, numbers, colors)
+    rng = np.random.default_rng(len(a))
+    h = np.where(a, rng.integers(-8, 9, a.shape), 0).astype(dtype)  # exact in both dtypes
+    h = np.triu(h) + np.triu(h, 1).T
+    product = np.ascontiguousarray((h @ compression.seeds(colors, 0, count, dtype).T).T)
+    data = np.full(len(indices), np.nan, dtype)
+    compression.Substitution(steps, product.size, len(indices))(product, data)
+    assert np.array_equal(data, h[a])
+
+
+def test_substitution_proves_its_bounds():
+    for step in ([4, -1, 0, 0], [-1, -1, 0, 0], [0, 4, 0, 0], [0, -1, 2, 0], [0, -1, 0, -2]):
+        with pytest.raises(ShapeError, match="bounds"):
+            compression.Substitution(np.array([step]), 4, 2)
+    with pytest.raises(ShapeError, match="shape"):
+        compression.Substitution(np.zeros((2, 3), int), 4, 2)
+
+
+def test_peel_refuses():
+    indptr, indices = compressed(np.ones((3, 3)))
+    numbers, _ = coloring.edges(indptr, indices)
+    one = np.zeros(3, np.int32)
+    assert compression.peel(indptr, indices, numbers, one) is None
+    assert compression.peel(indptr, indices, numbers, one - 1) is None
+    with pytest.raises(ShapeError, match="more than two"):
+        compression.peel(indptr, indices, numbers * 0, one)
+    with pytest.raises(ShapeError, match="fit"):
+        compression.peel(indptr, indices, numbers, np.zeros(2, np.int32))
+
+
+# ---- groups of elementwise operations in a forward sweep
+
+
+def in_small_steps(f, x, t):
+    """The tangent by sweeps of pieces that are too small for a group."""
+    parts = []
+    for start in range(0, x.size, 500):
+        here = slice(start, start + 500)
+        v = variable(x[here])
+        parts.append(
+            sweep.forward([f(v)], [v], [np.ascontiguousarray(t[..., here])], False, t.ndim - 1)[0]
+        )
+    return np.concatenate(parts, axis=-1)
+
+
+def many(x):
+    for _ in range(100):  # more than one group takes
+        x = x * 0.9 + np.sin(x)
+    return x
+
+
+@pytest.mark.parametrize("threads_used", [1, 2])
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.sin(x) * x + x / (2.0 + np.cos(x)),
+        lambda x: x * x,
+        lambda x: 3.0 * x,
+        lambda x: np.where(x > 0.3, np.tanh(x), x) ** 2 + np.maximum(x, 0.1),
+        many,
+    ],
+)
+def test_groups_compute_the_same(f, dtype, threads_used, rng):
+    x = rng.random(60_000).astype(dtype)
+    before = threads.num_threads()
+    threads.set_num_threads(threads_used)
+    try:
+        for lead in ((), (1,), (3,)):
+            t = rng.normal(size=(*lead, x.size)).astype(dtype)
+            v = variable(x)
+            found = sweep.forward([f(v)], [v], [t.copy()], False, len(lead))[0]
+            assert found.dtype == dtype
+            assert np.array_equal(found, in_small_steps(f, x, t))
+    finally:
+        threads.set_num_threads(before)
+
+
+def test_groups_keep_what_others_read(rng):
+    """Members that are outputs, that a rule reads, or that other shapes read."""
+    n = 50_000
+    x, t = rng.random(n), rng.normal(size=(2, n))
+    v = variable(x)
+    a = np.exp(v)
+    b = a * v
+    c = np.cumsum(b)[::-1] + a
+    d = np.sum(c * b)
+    e = c * d
+    found = sweep.forward([b, e, a, b, d], [v], [t], False, 1)
+    ta = np.exp(x) * t
+    tb = ta * x + np.exp(x) * t
+    b_value, a_value = np.exp(x) * x, np.exp(x)
+    c_value = np.cumsum(b_value)[::-1] + a_value
+    tc = np.cumsum(tb, axis=-1)[:, ::-1] + ta
+    td = np.sum(tc * b_value + c_value * tb, axis=-1)
+    te = tc * np.sum(c_value * b_value) + c_value * td[:, None]
+    for result, expected in zip(found, [tb, te, ta, tb, td], strict=True):
+        np.testing.assert_allclose(result, expected, rtol=1e-12)
+    assert not np.shares_memory(found[0], found[3])
+
+
+def test_groups_read_strided_and_broadcast_operands(rng):
+    n = 40_000
+    x = rng.random((2, n))
+    w = rng.random((2, n)).T.copy().T  # Fortran order: not for a group
+    t = rng.normal(size=(3, 2, n))
+    v = variable(x)
+    y = np.sin(v[0, 1:] * v[1, :-1]) * 2.0 + v[0, 0] * v[1, 1:]
+    z = np.cos(v) * w + v[:1] * v
+    found = sweep.forward([y, z], [v], [t], False, 1)
+    inner = np.cos(x[0, 1:] * x[1, :-1]) * 2.0
+    ty = inner * (t[:, 0, 1:] * x[1, :-1] + x[0, 1:] * t[:, 1, :-1])
+    ty += t[:, 0, :1] * x[1, 1:] + x[0, 0] * t[:, 1, 1:]
+    tz = -np.sin(x) * w * t + t[:, :1] * x + x[:1] * t
+    np.testing.assert_allclose(found[0], ty, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(found[1], tz, rtol=1e-12, atol=1e-12)
+
+
+def test_an_input_that_depends_on_another_one(rng):
+    x = rng.random(50_000)
+    v = variable(x)
+    u = v * v
+    y = np.sin(u) * v
+    t = rng.normal(size=x.size)
+    found = sweep.forward([y], [v, u], [t, t])[0]
+    np.testing.assert_allclose(found, np.cos(x * x) * x * (2 * x * t + t) + np.sin(x * x) * t)
