@@ -38,7 +38,9 @@ scores = images @ weights
 g = bp.grad(loss)(scores)
 
 direct, microseconds = timed(lambda: images.T @ g)
-print(f"C = X @ W: {images.shape} @ {weights.shape}, dC/dW has shape {scores.shape + weights.shape}")
+print(
+    f"C = X @ W: {images.shape} @ {weights.shape}, dC/dW has shape {scores.shape + weights.shape}"
+)
 print(f"{'direct rule X.T @ g':>22} {microseconds:9.1f} us {0:>12} bytes of tensor")
 for storage in ("structured", "sparse", "dense"):
     tensor = bp.tensor.matmul_derivative(images, weights, wrt=1, storage=storage)

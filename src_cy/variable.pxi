@@ -39,7 +39,7 @@ cdef object _asked_by_sparse():
     """
     frame = sys._getframe()
     asked = None
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("scipy.sparse"):
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("scipy.sparse._"):
         if frame.f_code.co_name in ("__matmul__", "__mul__", "__truediv__"):
             return "operator"
         asked = "method"
@@ -218,6 +218,9 @@ cdef class Variable:
     cdef object _become(self, object other, str name):
         if other is NotImplemented:
             return other
+        if type(other) is not Variable:
+            raise DTypeError(f"in-place {name}: the result is a {type(other).__name__}, "
+                             "not an array")
         cdef Variable result = other
         if result.node.shape != self.node.shape:
             raise ShapeError(f"in-place {name}: the result has shape {result.node.shape}, "

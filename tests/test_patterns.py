@@ -1,6 +1,5 @@
 """Sparsity patterns against nonzeros of Jacobians: never less, and exact where that is provable."""
 
-
 import numpy as np
 import pytest
 from hypothesis import given, settings

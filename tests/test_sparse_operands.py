@@ -144,9 +144,28 @@ def test_errors_name_the_shapes(rng):
         x / s.T  # as in SciPy
 
 
+def test_in_place_operators(rng):
+    s, d = matrix(rng, shape=(N, N))
+    x0 = rng.normal(size=(N, N))
+
+    def f(x):
+        x @= s
+        x += s
+        x *= sp.csr_matrix(s)
+        return x
+
+    np.testing.assert_allclose(bp.jacobian(f)(x0), bp.jacobian(lambda x: (x @ d + d) @ d)(x0))
+    x = bp.variable(x0)
+    with pytest.raises(bp.errors.DTypeError, match="SparseMatrix, not an array"):
+        x *= s
+
+
 def test_elsewhere_a_variable_is_still_no_array(rng):
     s, _ = matrix(rng, shape=(N, N))
     x = bp.variable(np.ones(N))
+    operator = sp.linalg.aslinearoperator(s)
+    with pytest.raises(bp.errors.NoRuleError, match="plain array"):
+        operator @ x
     for refused in (np.asarray, sp.linalg.splu(sp.csc_array(np.eye(N))).solve, s.maximum):
         with pytest.raises((TypeError, ValueError)):
             refused(x)
@@ -358,3 +377,66 @@ def test_random_structures_agree_with_dense_matrices(data):
 
     np.testing.assert_allclose(f(values, x, y), 3 * dense @ x + (y @ dense).sum(), atol=1e-12)
     check_grads(f, (values, x, y), order=1)
+
+
+# ---- which elements depend on which
+
+
+def check_pattern(function, x, exact=True):
+    """Compare the pattern with the nonzeros of the Jacobian at a generic point."""
+    pattern = bp.sparse.sparsity(function, x).toarray()
+    nonzeros = bp.jacobian(function)(x).reshape(pattern.shape) != 0.0
+    assert not (nonzeros & ~pattern).any()
+    if exact:
+        np.testing.assert_array_equal(pattern, nonzeros)
+
+
+@pytest.mark.parametrize("name", ["csr", "csc", "coo"])
+def test_patterns_of_products_with_constants(name, rng):
+    s, _ = matrix(rng, f"{name}_array")
+    for shape in ((N,), (N, 2)):
+        check_pattern(lambda x: s @ x, rng.normal(size=shape))
+    for shape in ((M,), (2, M)):
+        check_pattern(lambda x: x @ s, rng.normal(size=shape))
+    check_pattern(lambda x: (s * x).toarray(), rng.normal(size=(M, N)))
+    check_pattern(lambda x: (s * x).data, rng.normal(size=N))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_patterns_of_recorded_values(name, rng):
+    function, shapes = FUNCTIONS[name]
+    s, _ = square(rng)
+    for shape in shapes:
+        x = rng.normal(size=shape)
+        check_pattern(lambda v, x=x: function(bp.sparse.from_scipy(s, v), x), s.data)
+        check_pattern(lambda x: function(bp.sparse.from_scipy(s), x), x)
+
+
+def test_patterns_of_derivatives(rng):
+    s, _ = square(rng)
+    for shape in ((4,), (4, 2)):
+        x = rng.normal(size=shape)
+
+        def values_bar(x):
+            total = bp.grad(lambda v: np.sum(bp.sparse.from_scipy(s, v) @ x))
+            return total(s.data)
+
+        check_pattern(values_bar, x)
+
+
+@settings(max_examples=40)
+@given(data=st.data())
+def test_patterns_of_random_structures(data):
+    m, n = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 5))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**16)))
+    counts = rng.integers(0, 4, m)
+    indptr = np.concatenate([[0], np.cumsum(counts)])
+    indices = rng.integers(0, n, indptr[-1])
+    values = rng.normal(size=len(indices))
+
+    def f(z):
+        a = bp.sparse.csr(z[: len(values)], indices, indptr, (m, n))
+        x, y = z[len(values) : len(values) + n], z[len(values) + n :]
+        return np.concatenate([a @ x, y @ a, (a.T * 2.0).T @ np.stack([x, x], 1)[:, 1] ** 2])
+
+    check_pattern(f, np.concatenate([values, rng.normal(size=n + m)]), exact=False)

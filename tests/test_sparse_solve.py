@@ -182,3 +182,19 @@ def test_agrees_with_scipy_on_a_large_matrix(rng):
     np.testing.assert_allclose(csr.T @ b_bar, g, rtol=1e-9, atol=1e-12)
     rows = np.repeat(np.arange(n), np.diff(csr.indptr))
     np.testing.assert_allclose(values_bar, -b_bar[rows] * expected[csr.indices], rtol=1e-8)
+
+
+def test_patterns(rng):
+    s, _ = square(rng)
+    b = rng.normal(size=(4, 2))
+    for function, at in [
+        (lambda b: bp.sparse.solve(s, b), b),
+        (lambda b: bp.sparse.solve(s, b), b[:, 0]),
+        (lambda v: bp.sparse.solve(bp.sparse.from_scipy(s, v), b), s.data),
+        (lambda v: bp.sparse.solve(bp.sparse.from_scipy(s, v), v[:4]), s.data),
+    ]:
+        pattern = bp.sparse.sparsity(function, at).toarray()
+        nonzeros = bp.jacobian(function)(at).reshape(pattern.shape) != 0.0
+        assert not (nonzeros & ~pattern).any()
+    columns = bp.sparse.sparsity(lambda b: bp.sparse.solve(s, b), b).toarray()
+    np.testing.assert_array_equal(columns, np.kron(np.ones((4, 4)), np.eye(2)))

@@ -6,9 +6,7 @@ from numpy.typing import NDArray
 def transpose(
     indptr: NDArray[int32], indices: NDArray[int32], width: int
 ) -> tuple[NDArray[int32], NDArray[int32], NDArray[int32]]: ...
-def edges(
-    indptr: NDArray[int32], indices: NDArray[int32]
-) -> tuple[NDArray[int32] | None, int]: ...
+def edges(indptr: NDArray[int32], indices: NDArray[int32]) -> tuple[NDArray[int32] | None, int]: ...
 def order_of(
     order: str,
     indptr: NDArray[int32],

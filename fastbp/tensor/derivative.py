@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from fastbp import jacobians
 from fastbp._core.graph import Variable
 from fastbp._core.links import Link, links
-from fastbp import jacobians
 from fastbp.recording import record_one
 from fastbp.sparse.jacobians import between
 from fastbp.sparse.patterns import pattern_of

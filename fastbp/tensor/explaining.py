@@ -1,4 +1,4 @@
-"""What the chain rule would cost with explicit tensors, link by link, for teaching and debugging."""
+"""What the chain rule would cost with explicit tensors, link by link."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 from fastbp._core import sweep
 from fastbp._core.graph import Variable
 from fastbp._core.links import Link, links
-from fastbp.recording import numbers, record_one
 from fastbp.errors import ShapeError
+from fastbp.recording import numbers, record_one
 from fastbp.sparse.patterns import pattern_of
 from fastbp.tensor import local
 from fastbp.tensor.base import DerivativeTensor, in_units
@@ -264,7 +264,7 @@ def _direct_rule(link: Link, k: int) -> str:
     op = link.op
     assert op is not None
     if op.info.get("kind") == "elementwise":
-        constant = op.constant_partials[k]
+        constant = local.constant_partial(op, k)
         if constant is None:
             return "g * partial, element by element"
         return "g" if constant == 1 else f"{constant:g} * g"
@@ -286,15 +286,15 @@ def _contracted(
     if at >= 0:
         cotangents[at] = g
     for position in range(len(record) - 1, -1, -1):
-        g = cotangents[position]
-        if g is None:
+        present = cotangents[position]
+        if present is None:
             continue
         for k, row in tensors[position].items():
             parent = record[position].parents[k]
-            term = _pulled(record, position, k, row, g)
+            term = _pulled(record, position, k, row, present)
             if term is not None:
-                present = cotangents[parent]
-                cotangents[parent] = term if present is None else present + term
+                before = cotangents[parent]
+                cotangents[parent] = term if before is None else before + term
     return cotangents[start] if start >= 0 else None
 
 

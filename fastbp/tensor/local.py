@@ -62,13 +62,20 @@ def _aligned(link: Link, k: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return out, own
 
 
+def constant_partial(op: Any, k: int) -> float | None:
+    """Return the partial of an elementwise operation if it is the same everywhere."""
+    constant = op.constant_partials[k]
+    return None if constant is None else float(constant)
+
+
 def _elementwise(link: Link, k: int) -> Structured:
-    assert link.op is not None
+    op: Any = link.op
     out, own = _aligned(link, k)
-    constant = link.op.constant_partials[k]
+    constant = constant_partial(op, k)
     if constant is not None:
-        return _tensor(link, k, out, own, [], float(constant))
-    partial = np.asarray(link.op.partials[k](link.ans, *link.operands), link.dtype)
+        return _tensor(link, k, out, own, [], constant)
+    with np.errstate(all="ignore"):
+        partial = np.asarray(op.partials[k](link.ans, *link.operands), link.dtype)
     if partial.ndim == 0:
         return _tensor(link, k, out, own, [], float(partial))
     first = len(out) - partial.ndim
@@ -76,15 +83,6 @@ def _elementwise(link: Link, k: int) -> Structured:
     index = tuple(slice(None) if axis in kept else 0 for axis in range(partial.ndim))
     labels = tuple(out[first + axis] for axis in kept)
     return _tensor(link, k, out, own, [(partial[index], labels)])
-
-
-def _with_other(link: Link, k: int, labels: list[tuple[int, ...]], out: tuple[int, ...]) -> Any:
-    """Return the derivative of a product of two labelled operands: the other one is a factor."""
-    other = np.asarray(link.operands[1 - k], link.dtype)
-    sizes = dict(zip(out, link.shape, strict=True))
-    sizes.update(zip(labels[k], link.operands[k].shape, strict=True))
-    kept = [axis for axis, label in enumerate(labels[1 - k]) if other.shape[axis] == sizes[label]]
-    return kept, other, sizes
 
 
 def _contract(link: Link, k: int) -> Structured:
@@ -115,7 +113,7 @@ def _transpose(link: Link, k: int) -> Structured:
 
 
 def _same_order(link: Link, k: int) -> Structured:
-    """The same elements in the same order, in another shape or dtype."""
+    """Keep the elements in their order, in another shape or dtype."""
     shape = link.operands[k].shape
     axes = tuple(range(len(shape)))
     sizes = dict(zip(axes, shape, strict=True))
@@ -123,7 +121,7 @@ def _same_order(link: Link, k: int) -> Structured:
 
 
 def _summed(link: Link, k: int) -> Structured:
-    """A sum over axes, with or without keeping them as axes of length one."""
+    """Sum over axes, with or without keeping them as axes of length one."""
     shape = link.operands[k].shape
     own = tuple(range(len(shape)))
     axes = {axis % len(shape) for axis in link.static["axis"]}
