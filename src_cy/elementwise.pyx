@@ -127,10 +127,6 @@ cdef int run_program(Program p, PyObject **operands, const int *leads, PyObject 
     return _run_strided(p, operands, leads, outs, ptrs, nd, dims, total)
 
 
-cdef void parallel(part_work work, void *context, int parts) noexcept nogil:
-    fastbp_parallel(work, context, parts)
-
-
 cdef void _run_parts(Program p, char **ptrs, const intptr_t *steps, intptr_t total) noexcept nogil:
     """Run on all threads; slots with a step of zero stay where they are."""
     cdef Run run

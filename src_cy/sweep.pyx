@@ -19,7 +19,7 @@ cimport cython
 cimport numpy as cnp
 from fastbp._core.buffers cimport LARGE, enter_pool, leave_pool, new_array
 from fastbp._core.elementwise cimport is_ours, is_plain, run_program, sum_to_shape
-from fastbp._core.fused cimport Group, new_group
+from fastbp._core.fused cimport Group, Rolled, new_group, new_rolled
 from fastbp._core.graph cimport (
     ELEMENTWISE, MATMUL, Node, Op, Variable, hook, make_variable, new_spec, parent_count, parent_of,
     saved_of,
@@ -383,7 +383,7 @@ cdef class Sweep:
                 self.uses[parents[k]] -= 1
                 if self.uses[parents[k]] == 0 and type(self.values[parents[k]]) is not Group:
                     self.values[parents[k]] = None
-        if type(t) is Group:
+        if type(t) is Group or type(t) is Rolled:
             self.values[position] = t
         elif t is not None:
             self.add(position, t)
@@ -395,23 +395,43 @@ cdef class Sweep:
                 for k in range(parent_count(node))]
 
     cdef object push(self, Py_ssize_t position, Node node, Py_ssize_t *parents):
-        """Return the tangent of one node's value, None for zero, or the group that it joined."""
+        """Return the tangent of one node's value, None for zero, or what waits in its place."""
         cdef list tangents = self.tangents_of(node, parents)
         cdef bint waits = False, moves = False
-        cdef PyObject *before
+        cdef Py_ssize_t k
         cdef object t
         for t in tangents:
             moves = moves or t is not None
-            waits = waits or type(t) is Group
+            waits = waits or type(t) is Group or type(t) is Rolled
         if not moves:
             return None
         if node.op.kind == ELEMENTWISE and self.defer(position, node, parents, tangents):
             return self.group
         if waits:
-            self.run_group()
+            for k in range(len(tangents)):
+                if parents[k] >= 0:
+                    self.settle(parents[k])
             tangents = self.tangents_of(node, parents)
         if node.op.kind == ELEMENTWISE:
             return self.push_elementwise(node, tangents)
+        if (not self.recorded and self.values[position] is None and node.op is hook("roll_op")
+                and self.is_large(node, tangents)):
+            t = new_rolled(node, tangents[0], self.lead)
+            if t is not None:
+                return t
+        return self.push_by_rule(node, tangents)
+
+    cdef int settle(self, Py_ssize_t position) except -1:
+        """Compute a tangent that waits."""
+        if type(self.values[position]) is Group:
+            self.run_group()
+        elif type(self.values[position]) is Rolled:
+            rolled = <Rolled> self.values[position]
+            self.values[position] = self.push_by_rule(rolled.node, [rolled.base])
+        return 0
+
+    cdef object push_by_rule(self, Node node, list tangents):
+        cdef PyObject *before
         if self.lead and not node.op.blocks:
             size = next(_shape(t)[0] for t in tangents if t is not None)
             rows = [[None if t is None else t[i] for t in tangents] for i in range(size)]
@@ -457,7 +477,7 @@ cdef class Sweep:
             if t is not None:
                 moving |= 1 << k
                 if self.lead:
-                    vectors = (<Group> t).vectors if type(t) is Group else cnp.PyArray_DIM(t, 0)
+                    vectors = _vectors(t)
         for n in node.shape:
             size *= n
         if size * vectors < WORTH_GROUPING:
@@ -553,6 +573,13 @@ cdef class Sweep:
         if _shape(total) != full:
             total = np.broadcast_to(total, full)
         return self.conform(node, total, node.shape, node.op.name)
+
+
+cdef cnp.npy_intp _vectors(object t) except -1:
+    """Length of the block axis of a tangent."""
+    if type(t) is Group:
+        return (<Group> t).vectors
+    return cnp.PyArray_DIM((<Rolled> t).base if type(t) is Rolled else t, 0)
 
 
 cdef bint _sums_to(tuple given, tuple shape):
@@ -786,5 +813,7 @@ def forward(list outputs, list inputs, list tangents, create_graph=False, int le
     for i in range(tape.count):
         if tape.roles[i] & HAS_PARENTS:
             sweep.step_forward(i)
-    sweep.run_group()
+    for i in tape.output_positions:
+        if i >= 0:
+            sweep.settle(i)
     return _results(sweep, tape.output_positions)

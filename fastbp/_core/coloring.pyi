@@ -1,4 +1,4 @@
-"""Greedy colorings of sparsity patterns, and the orders in which they visit."""
+"""Greedy colorings of sparsity patterns."""
 
 from numpy import int32
 from numpy.typing import NDArray
@@ -7,13 +7,6 @@ def transpose(
     indptr: NDArray[int32], indices: NDArray[int32], width: int
 ) -> tuple[NDArray[int32], NDArray[int32], NDArray[int32]]: ...
 def edges(indptr: NDArray[int32], indices: NDArray[int32]) -> tuple[NDArray[int32] | None, int]: ...
-def order_of(
-    order: str,
-    indptr: NDArray[int32],
-    indices: NDArray[int32],
-    back: NDArray[int32] | None = None,
-    back_rows: NDArray[int32] | None = None,
-) -> NDArray[int32]: ...
 def partial(
     indptr: NDArray[int32],
     indices: NDArray[int32],

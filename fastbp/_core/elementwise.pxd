@@ -8,11 +8,6 @@ from fastbp._core.program cimport Program
 cdef enum:
     MAX_NDIM = 32
 
-ctypedef void (*part_work)(void *context, int part) noexcept nogil
-
-# Call work(context, part) for all parts, on all threads of the pool (threads.h).
-cdef void parallel(part_work work, void *context, int parts) noexcept nogil
-
 # Run `p` over `shape` (nd, dims), whose first `lead` axes are block axes. operands[k]: borrowed
 # ndarray of the program's dtype that broadcasts to the shape, Python float, or NULL where the
 # program does not read it; leads[k] of its axes are block axes (leads NULL: none). outs[k]:

@@ -3,5 +3,8 @@
 from typing import final
 
 @final
+class Rolled: ...
+
+@final
 class Group:
     positions: list[int]

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse
 
 from fastbp._core import coloring as _coloring
-from fastbp._core import compression
+from fastbp._core import compression, ordering
 from fastbp.errors import ShapeError
 
 __all__ = ["KINDS", "ORDERS", "Coloring", "Structure", "color"]
@@ -313,7 +313,7 @@ def _visits(order: str, seed: int, n: int, *parts: np.ndarray) -> np.ndarray:
         return np.arange(n, dtype=np.int32)
     if order == "random":
         return np.random.default_rng(seed).permutation(n).astype(np.int32)
-    return _coloring.order_of(order, *parts)
+    return ordering.order_of(order, *parts)
 
 
 Rows = tuple[np.ndarray, np.ndarray, int]  # indptr, indices, width

@@ -7,9 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastbp._core import coloring, compression, sweep
-from fastbp._core import elementwise as threads
-from fastbp._core.graph import variable
+from fastbp._core import coloring, compression, ordering
 from fastbp.errors import DTypeError, ShapeError
 
 ORDERS = ["largest_first", "smallest_last", "incidence_degree", "dynamic_largest_first"]
@@ -80,16 +78,16 @@ def test_edges_of_what_is_not_symmetric(a):
 @given(a=matrices())
 def test_orders_are_permutations(order, a):
     own, other = compressed(a), compressed(a.T)
-    found = coloring.order_of(order, *own, *other)
+    found = ordering.order_of(order, *own, *other)
     assert sorted(found) == list(range(len(a)))
     if a.shape[0] == a.shape[1]:
-        assert sorted(coloring.order_of(order, *compressed(a | a.T))) == list(range(len(a)))
+        assert sorted(ordering.order_of(order, *compressed(a | a.T))) == list(range(len(a)))
 
 
 def by_definition(order, graph):
     """The degrees that an order promises: True if each vertex has the extreme one at its turn."""
     n = len(graph)
-    found = coloring.order_of(order, *compressed(graph))
+    found = ordering.order_of(order, *compressed(graph))
     for k, v in enumerate(found):
         if order == "largest_first":
             left, sign, seen = found[k:], 1, np.arange(n)
@@ -239,8 +237,8 @@ def test_bad_patterns(indptr, indices):
     calls = [
         lambda: coloring.transpose(*bad, 2),
         lambda: coloring.partial(*bad, 2),
-        lambda: coloring.order_of("largest_first", *bad, *GOOD),
-        lambda: coloring.order_of("largest_first", *GOOD, *bad),
+        lambda: ordering.order_of("largest_first", *bad, *GOOD),
+        lambda: ordering.order_of("largest_first", *GOOD, *bad),
         lambda: coloring.symmetric(*bad, np.arange(2, dtype=np.int32)),
         lambda: compression.alone(*bad, np.zeros(2, np.int32)),
     ]
@@ -265,7 +263,7 @@ def test_not_symmetric():
 
 def test_unknown_order():
     with pytest.raises(ValueError, match="unknown order"):
-        coloring.order_of("best", *GOOD)
+        ordering.order_of("best", *GOOD)
 
 
 # ---- compression
@@ -388,101 +386,3 @@ def test_peel_refuses():
         compression.peel(indptr, indices, numbers * 0, one)
     with pytest.raises(ShapeError, match="fit"):
         compression.peel(indptr, indices, numbers, np.zeros(2, np.int32))
-
-
-# ---- groups of elementwise operations in a forward sweep
-
-
-def in_small_steps(f, x, t):
-    """The tangent by sweeps of pieces that are too small for a group."""
-    parts = []
-    for start in range(0, x.size, 500):
-        here = slice(start, start + 500)
-        v = variable(x[here])
-        parts.append(
-            sweep.forward([f(v)], [v], [np.ascontiguousarray(t[..., here])], False, t.ndim - 1)[0]
-        )
-    return np.concatenate(parts, axis=-1)
-
-
-def many(x):
-    for _ in range(100):  # more than one group takes
-        x = x * 0.9 + np.sin(x)
-    return x
-
-
-@pytest.mark.parametrize("threads_used", [1, 2])
-@pytest.mark.parametrize("dtype", ["f8", "f4"])
-@pytest.mark.parametrize(
-    "f",
-    [
-        lambda x: np.sin(x) * x + x / (2.0 + np.cos(x)),
-        lambda x: x * x,
-        lambda x: 3.0 * x,
-        lambda x: np.where(x > 0.3, np.tanh(x), x) ** 2 + np.maximum(x, 0.1),
-        many,
-    ],
-)
-def test_groups_compute_the_same(f, dtype, threads_used, rng):
-    x = rng.random(60_000).astype(dtype)
-    before = threads.num_threads()
-    threads.set_num_threads(threads_used)
-    try:
-        for lead in ((), (1,), (3,)):
-            t = rng.normal(size=(*lead, x.size)).astype(dtype)
-            v = variable(x)
-            found = sweep.forward([f(v)], [v], [t.copy()], False, len(lead))[0]
-            assert found.dtype == dtype
-            assert np.array_equal(found, in_small_steps(f, x, t))
-    finally:
-        threads.set_num_threads(before)
-
-
-def test_groups_keep_what_others_read(rng):
-    """Members that are outputs, that a rule reads, or that other shapes read."""
-    n = 50_000
-    x, t = rng.random(n), rng.normal(size=(2, n))
-    v = variable(x)
-    a = np.exp(v)
-    b = a * v
-    c = np.cumsum(b)[::-1] + a
-    d = np.sum(c * b)
-    e = c * d
-    found = sweep.forward([b, e, a, b, d], [v], [t], False, 1)
-    ta = np.exp(x) * t
-    tb = ta * x + np.exp(x) * t
-    b_value, a_value = np.exp(x) * x, np.exp(x)
-    c_value = np.cumsum(b_value)[::-1] + a_value
-    tc = np.cumsum(tb, axis=-1)[:, ::-1] + ta
-    td = np.sum(tc * b_value + c_value * tb, axis=-1)
-    te = tc * np.sum(c_value * b_value) + c_value * td[:, None]
-    for result, expected in zip(found, [tb, te, ta, tb, td], strict=True):
-        np.testing.assert_allclose(result, expected, rtol=1e-12)
-    assert not np.shares_memory(found[0], found[3])
-
-
-def test_groups_read_strided_and_broadcast_operands(rng):
-    n = 40_000
-    x = rng.random((2, n))
-    w = rng.random((2, n)).T.copy().T  # Fortran order: not for a group
-    t = rng.normal(size=(3, 2, n))
-    v = variable(x)
-    y = np.sin(v[0, 1:] * v[1, :-1]) * 2.0 + v[0, 0] * v[1, 1:]
-    z = np.cos(v) * w + v[:1] * v
-    found = sweep.forward([y, z], [v], [t], False, 1)
-    inner = np.cos(x[0, 1:] * x[1, :-1]) * 2.0
-    ty = inner * (t[:, 0, 1:] * x[1, :-1] + x[0, 1:] * t[:, 1, :-1])
-    ty += t[:, 0, :1] * x[1, 1:] + x[0, 0] * t[:, 1, 1:]
-    tz = -np.sin(x) * w * t + t[:, :1] * x + x[:1] * t
-    np.testing.assert_allclose(found[0], ty, rtol=1e-12, atol=1e-12)
-    np.testing.assert_allclose(found[1], tz, rtol=1e-12, atol=1e-12)
-
-
-def test_an_input_that_depends_on_another_one(rng):
-    x = rng.random(50_000)
-    v = variable(x)
-    u = v * v
-    y = np.sin(u) * v
-    t = rng.normal(size=x.size)
-    found = sweep.forward([y], [v, u], [t, t])[0]
-    np.testing.assert_allclose(found, np.cos(x * x) * x * (2 * x * t + t) + np.sin(x * x) * t)
