@@ -48,9 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--suite",
         type=_choice(SUITES, "suite"),
-        default=SUITES,
+        default=(DIGITS, *registry.MAIN),
         metavar="A,B",
-        help=", ".join(SUITES),
+        help=f"of {', '.join(SUITES)}; without it, all up to {registry.MAIN[-1]}",
     )
     parser.add_argument(
         "--peers", type=_choice(tuple(PEERS), "peer"), nargs="?", const=tuple(PEERS), default=(),

@@ -8,10 +8,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-__all__ = ["BENCHMARKS", "SUITES", "Bench", "Target", "at_most", "bench", "faster", "get", "select"]
+__all__ = [
+    "BENCHMARKS",
+    "MAIN",
+    "SUITES",
+    "Bench",
+    "Target",
+    "at_most",
+    "bench",
+    "faster",
+    "get",
+    "select",
+]
 
-# The suites in the order of the report. Each is the module of that name in this package.
-SUITES = ("matmul", "dense_layer", "elementwise", "mlp", "functions", "memory", "tensor", "sparse")
+# The suites in the order of the report; each is the module of that name in this package. Those of
+# the main job run unless others are asked for.
+MAIN = ("matmul", "dense_layer", "elementwise", "mlp", "functions", "memory")
+SUITES = (*MAIN, "tensor", "sparse")
 
 BENCHMARKS: dict[str, type[Bench]] = {}
 

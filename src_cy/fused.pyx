@@ -3,14 +3,11 @@
 A tangent that only other members of the group read lives in a block that stays in the cache: the
 memory sees what the group reads from outside and what others read of it. With block axes,
 all vectors go through a block of elements before the next one, so that primal values are read once.
-Where all tangents that come in are zero, so are those that come out: seeds of Jacobians have many
-such blocks.
 """
 
 from cpython.object cimport PyObject
-from libc.stdint cimport intptr_t, uint32_t, uint64_t
+from libc.stdint cimport intptr_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memset
 
 cimport cython
 cimport numpy as cnp
@@ -31,35 +28,8 @@ cdef enum:
 cdef struct Job:
     const Step *steps
     const Slot *slots
-    const Py_ssize_t *cuts
-    const int *entries
-    int count, itemsize, n_cuts, n_entries
+    int count, itemsize
     Py_ssize_t vectors, size, block
-
-
-@cython.final
-cdef class Rolled:
-    pass
-
-
-cdef Rolled new_rolled(Node node, cnp.ndarray base, int lead):
-    cdef Rolled rolled
-    cdef Py_ssize_t size = 1, total = 0
-    cdef object n, s, axis
-    if not node.shape:
-        return None
-    for axis in node.static["axis"]:
-        if axis != -len(node.shape):
-            return None
-    for n in node.shape:
-        size *= n
-    for s in node.static["shift"]:
-        total = (total + s) % node.shape[0]
-    rolled = Rolled.__new__(Rolled)
-    rolled.base = base
-    rolled.shift = (total + node.shape[0]) % node.shape[0] * (size // node.shape[0])
-    rolled.node = node
-    return rolled
 
 
 @cython.final
@@ -85,8 +55,8 @@ cdef class Group:
                   list tangents) except -1:
         """Append an operation; false if an operand does not lie as a group can read it.
 
-        The first `n_own` operands are primal, then come the tangents that are not None: arrays,
-        rolled ones, or the position of a member.
+        The first `n_own` operands are primal, then come the tangents that are not None: arrays, or
+        the number of a member.
         """
         cdef int k, start = self.n_slots
         cdef Slot *slot
@@ -108,22 +78,10 @@ cdef class Group:
                 slot.base = NULL
                 slot.lead = 0
                 slot.step = self.itemsize
-                slot.shift = 0
                 slot.member = t
-            elif type(t) is Rolled:
-                if not (self._tangent(slot, (<Rolled> t).base) and self._cut((<Rolled> t).shift)):
-                    return False
-                slot.shift = (<Rolled> t).shift
             elif not self._tangent(slot, t):
                 return False
-        k = n_own
-        for t in tangents:
-            if t is None:
-                continue
-            if type(t) is not int:
-                self.keep.append(t)
-                self._enter(start + k)
-            k += 1
+        self.keep.extend([t for t in tangents if t is not None and type(t) is not int])
         self.n_slots += k
         self.count += 1
         self.positions.append(position)
@@ -133,7 +91,7 @@ cdef class Group:
     cdef bint _primal(self, Slot *slot, PyObject *operand) except -1:
         cdef cnp.ndarray a
         slot.base = <char *> self.scalars   # not read, unless it is set below
-        slot.lead = slot.step = slot.shift = 0
+        slot.lead = slot.step = 0
         slot.member = -1
         if operand == NULL:
             return True
@@ -158,7 +116,7 @@ cdef class Group:
         slot.base = cnp.PyArray_BYTES(a)
         slot.member = -1
         slot.lead = cnp.PyArray_STRIDE(a, 0) if self.lead else 0
-        slot.step = slot.shift = 0
+        slot.step = 0
         for axis in range(self.lead, cnp.PyArray_NDIM(a)):
             size *= cnp.PyArray_DIM(a, axis)
         if size == 1:
@@ -178,37 +136,6 @@ cdef class Group:
             if cnp.PyArray_DIM(a, lead + axis) != <cnp.npy_intp> self.shape[axis]:
                 return False
         return True
-
-    cdef bint _cut(self, Py_ssize_t at) noexcept:
-        """Let no block reach over `at`; false if there are too many such places."""
-        cdef int k = 0, j
-        while k < self.n_cuts and self.cuts[k] < at:
-            k += 1
-        if k < self.n_cuts and self.cuts[k] == at:
-            return True
-        if self.n_cuts == 8:
-            return False
-        for j in range(self.n_cuts, k, -1):
-            self.cuts[j] = self.cuts[j - 1]
-        self.cuts[k] = at
-        self.n_cuts += 1
-        return True
-
-    cdef void _enter(self, int slot) noexcept:
-        """Note a tangent from outside; more than 16 are not looked at (a negative count)."""
-        cdef int k
-        cdef const Slot *new = &self.slots[slot]
-        cdef const Slot *old
-        for k in range(self.n_entries):
-            old = &self.slots[self.entries[k]]
-            if (old.base == new.base and old.shift == new.shift and old.lead == new.lead
-                    and old.step == new.step):
-                return
-        if self.n_entries == 16:
-            self.n_entries = -1
-        if self.n_entries >= 0:
-            self.entries[self.n_entries] = slot
-            self.n_entries += 1
 
     cdef list run(self, const char *wanted):
         """Compute; return the tangents of the wanted members, None for the others."""
@@ -235,8 +162,6 @@ cdef class Group:
                 steps[k].out.lead = self.size * self.itemsize
                 results.append(out)
             job.steps, job.slots, job.count = steps, self.slots, self.count
-            job.cuts, job.n_cuts = self.cuts, self.n_cuts
-            job.entries, job.n_entries = self.entries, self.n_entries
             job.itemsize, job.vectors, job.size = self.itemsize, self.vectors, self.size
             job.block = LONGEST
             while lines * job.block * self.itemsize > SCRATCH:
@@ -319,15 +244,7 @@ cdef void _run_range(Job *job, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
     cdef int k, j
     while start < end:
         count = min(job.block, end - start)
-        for k in range(job.n_cuts):
-            if start < job.cuts[k] < start + count:
-                count = job.cuts[k] - start
         for vector in range(job.vectors):
-            if _nothing_enters(job, vector, start, count):
-                for k in range(job.count):
-                    if job.steps[k].out.base != NULL:
-                        memset(_out(job, k, scratch, vector, start), 0, count * job.itemsize)
-                continue
             for k in range(job.count):
                 step = &job.steps[k]
                 for j in range(step.n_inputs):
@@ -339,48 +256,10 @@ cdef void _run_range(Job *job, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
         start += count
 
 
-cdef bint _nothing_enters(Job *job, Py_ssize_t vector, Py_ssize_t start,
-                          Py_ssize_t count) noexcept nogil:
-    cdef const Slot *slot
-    cdef int k
-    if job.n_entries < 0:
-        return False
-    for k in range(job.n_entries):
-        slot = &job.slots[job.entries[k]]
-        if not _is_zero(_place(job, slot, NULL, vector, start), count if slot.step else 1,
-                        job.itemsize):
-            return False
-    return True
-
-
-cdef bint _is_zero(const char *x, Py_ssize_t count, int itemsize) noexcept nogil:
-    """Whether all numbers are zero, of either sign."""
-    cdef Py_ssize_t k = 0, stop
-    cdef uint64_t bits = 0
-    cdef uint32_t short_bits = 0
-    # Chunks: small ones first, where most blocks end.
-    while k < count:
-        stop = min(count, 2 * k + 16)
-        if itemsize == 8:
-            while k < stop:
-                bits |= (<const uint64_t *> x)[k]
-                k += 1
-        else:
-            while k < stop:
-                short_bits |= (<const uint32_t *> x)[k]
-                k += 1
-        if bits << 1 or short_bits << 1:
-            return False
-    return True
-
-
 cdef inline char *_place(Job *job, const Slot *slot, char *scratch, Py_ssize_t vector,
                          Py_ssize_t start) noexcept nogil:
     if slot.base == NULL:
         return _out(job, slot.member, scratch, vector, start)
-    start -= slot.shift
-    if start < 0:
-        start += job.size
     return slot.base + vector * slot.lead + start * slot.step
 
 

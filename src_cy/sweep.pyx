@@ -19,7 +19,7 @@ cimport cython
 cimport numpy as cnp
 from fastbp._core.buffers cimport LARGE, enter_pool, leave_pool, new_array
 from fastbp._core.elementwise cimport is_ours, is_plain, run_program, sum_to_shape
-from fastbp._core.fused cimport Group, Rolled, new_group, new_rolled
+from fastbp._core.fused cimport Group, new_group
 from fastbp._core.graph cimport (
     ELEMENTWISE, MATMUL, Node, Op, Variable, hook, make_variable, new_spec, parent_count, parent_of,
     saved_of,
@@ -383,7 +383,7 @@ cdef class Sweep:
                 self.uses[parents[k]] -= 1
                 if self.uses[parents[k]] == 0 and type(self.values[parents[k]]) is not Group:
                     self.values[parents[k]] = None
-        if type(t) is Group or type(t) is Rolled:
+        if type(t) is Group:
             self.values[position] = t
         elif t is not None:
             self.add(position, t)
@@ -395,40 +395,23 @@ cdef class Sweep:
                 for k in range(parent_count(node))]
 
     cdef object push(self, Py_ssize_t position, Node node, Py_ssize_t *parents):
-        """Return the tangent of one node's value, None for zero, or what waits in its place."""
+        """Return the tangent of one node's value, None for zero, or the group that it joined."""
         cdef list tangents = self.tangents_of(node, parents)
         cdef bint waits = False, moves = False
-        cdef Py_ssize_t k
         cdef object t
         for t in tangents:
             moves = moves or t is not None
-            waits = waits or type(t) is Group or type(t) is Rolled
+            waits = waits or type(t) is Group
         if not moves:
             return None
         if node.op.kind == ELEMENTWISE and self.defer(position, node, parents, tangents):
             return self.group
         if waits:
-            for k in range(len(tangents)):
-                if parents[k] >= 0:
-                    self.settle(parents[k])
+            self.run_group()
             tangents = self.tangents_of(node, parents)
         if node.op.kind == ELEMENTWISE:
             return self.push_elementwise(node, tangents)
-        if (not self.recorded and self.values[position] is None and node.op is hook("roll_op")
-                and self.is_large(node, tangents)):
-            t = new_rolled(node, tangents[0], self.lead)
-            if t is not None:
-                return t
         return self.push_by_rule(node, tangents)
-
-    cdef int settle(self, Py_ssize_t position) except -1:
-        """Compute a tangent that waits."""
-        if type(self.values[position]) is Group:
-            self.run_group()
-        elif type(self.values[position]) is Rolled:
-            rolled = <Rolled> self.values[position]
-            self.values[position] = self.push_by_rule(rolled.node, [rolled.base])
-        return 0
 
     cdef object push_by_rule(self, Node node, list tangents):
         cdef PyObject *before
@@ -579,7 +562,7 @@ cdef cnp.npy_intp _vectors(object t) except -1:
     """Length of the block axis of a tangent."""
     if type(t) is Group:
         return (<Group> t).vectors
-    return cnp.PyArray_DIM((<Rolled> t).base if type(t) is Rolled else t, 0)
+    return cnp.PyArray_DIM(t, 0)
 
 
 cdef bint _sums_to(tuple given, tuple shape):
@@ -813,7 +796,5 @@ def forward(list outputs, list inputs, list tangents, create_graph=False, int le
     for i in range(tape.count):
         if tape.roles[i] & HAS_PARENTS:
             sweep.step_forward(i)
-    for i in tape.output_positions:
-        if i >= 0:
-            sweep.settle(i)
+    sweep.run_group()
     return _results(sweep, tape.output_positions)

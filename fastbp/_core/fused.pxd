@@ -10,7 +10,6 @@ cdef struct Slot:
     char *base              # NULL: the tangent of a member of the group, `member`
     Py_ssize_t lead         # bytes from one vector of a block to the next
     Py_ssize_t step         # bytes from one element to the next
-    Py_ssize_t shift        # element i is at i - shift, or behind the end that it wraps around
     int member
 
 # One member, ready to run.
@@ -18,12 +17,6 @@ cdef struct Step:
     void *program           # a borrowed Program
     int first, n_inputs
     Slot out
-
-# The tangent of a roll along the first axis, which groups read where it was before.
-cdef class Rolled:
-    cdef cnp.ndarray base
-    cdef Py_ssize_t shift           # of the flattened array, from 0 to its size
-    cdef object node                # for who needs it as an array
 
 cdef class Group:
     cdef readonly list positions    # of the members on the tape
@@ -34,22 +27,15 @@ cdef class Group:
     cdef Slot *slots
     cdef int *first                 # where the slots of each member begin
     cdef double *scalars
-    cdef Py_ssize_t cuts[8]         # where shifted operands wrap around; sorted
-    cdef int entries[16]            # slots of the distinct tangents from outside
-    cdef int n_slots, n_scalars, count, n_cuts, n_entries
+    cdef int n_slots, n_scalars, count
     cdef bint fits(self, Node node, cnp.npy_intp vectors) noexcept
     cdef bint add(self, Py_ssize_t position, Program program, PyObject **operands, int n_own,
                   list tangents) except -1
     cdef bint _primal(self, Slot *slot, PyObject *operand) except -1
     cdef bint _tangent(self, Slot *slot, cnp.ndarray a) except -1
-    cdef bint _cut(self, Py_ssize_t at) noexcept
-    cdef void _enter(self, int slot) noexcept
     cdef bint _has_shape(self, cnp.ndarray a, int lead) except -1
     cdef list run(self, const char *wanted)
     cdef int _assign(self, Step *steps, const char *wanted) except -1
-
-# `node` rolls its operand, whose tangent is `base`; None unless along the first axis only.
-cdef Rolled new_rolled(Node node, cnp.ndarray base, int lead)
 
 # A group for nodes of the shape and dtype of this one; `lead` block axes of `vectors` vectors.
 cdef Group new_group(Node node, int lead, cnp.npy_intp vectors)

@@ -3,8 +3,5 @@
 from typing import final
 
 @final
-class Rolled: ...
-
-@final
 class Group:
     positions: list[int]

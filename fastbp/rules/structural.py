@@ -400,7 +400,6 @@ roll_op = linear(
     lambda g, ans, x, shift, axis: np.roll(g, [-s for s in shift], axis),
     pattern=patterns.moves,
 )
-graph.bind("roll_op", roll_op)  # a forward sweep reads a large tangent where it was
 
 
 @implements(

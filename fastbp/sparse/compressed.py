@@ -15,6 +15,7 @@ from fastbp.sparse.coloring import SYMMETRIC, Coloring, Structure, color, recove
 __all__ = ["MODES", "Plan", "choose"]
 
 MODES = ("auto", "forward", "reverse", "bidirectional")
+BLOCK_BYTES = 1 << 20  # largest (co)tangent of one block: what the second-level cache holds
 REVERSE_COST = 1.5  # time of a reverse sweep in forward sweeps
 FEW = 8.0  # sweeps: not worth looking for fewer by a bidirectional coloring
 _KIND_OF = {"forward": "column", "reverse": "row", "bidirectional": "bidirectional"}
@@ -94,7 +95,7 @@ class Plan:
         self.nnz = s.nnz
         self.dtype = np.dtype(dtype)
         self.substitution: compression.Substitution | None = None
-        self._block = int(max(1, jacobians.BLOCK_BYTES // (max(1, largest) * self.dtype.itemsize)))
+        self._block = int(max(1, BLOCK_BYTES // (max(1, largest) * self.dtype.itemsize)))
         self.parts: list[_Part] = []
         if coloring.kind == "acyclic":
             self._by_substitution(name, s)
@@ -193,15 +194,17 @@ class _Part:
         assert colors is not None
         self.colors = colors
         self.size = plan.shape[0] if forward else plan.shape[1]
+        count = 1 + int(colors.max(initial=-1))
+        self.keeps = count * colors.size * plan.dtype.itemsize <= jacobians.BLOCK_BYTES
         self._kept: np.ndarray | None = None
 
     def _seeds(self, end: Variable) -> np.ndarray:
-        """Return the seeds in the shape of `end`; kept if they are not large."""
+        """Return the seeds in the shape of `end`; kept if those of all blocks are not large."""
         if self._kept is not None and self._kept.dtype == end.dtype:
             return self._kept
         flat = compression.seeds(self.colors, self.first, self.last, end.dtype)
         shaped = flat.reshape((self.last - self.first, *end.shape))
-        if shaped.nbytes <= jacobians.BLOCK_BYTES:
+        if self.keeps:
             self._kept = shaped
         return shaped
 
