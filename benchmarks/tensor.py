@@ -8,6 +8,7 @@ import numpy as np
 
 import fastbp as bp
 
+from . import digits
 from .checking import CheckError, compare
 from .registry import Bench, Target, at_most, bench, faster
 
@@ -179,3 +180,41 @@ class TensorMemory(Bench):
 
     def against(self):
         return {NUMPY: lambda g=self.inputs["g"], b=self.inputs["b"]: g @ b.T}
+
+
+@bench("tensor")
+class TensorDigits(Bench):
+    """dL/dW of the digits' dense layer X @ W from the structured dC/dW, and other ways."""
+
+    params = {"images": (48,)}
+    threaded = False
+
+    def setup(self, images):
+        x = digits.load().split(seed=1).train_x[:images]
+        w = digits.init(seed=1)["W0"][:, :10]
+        scores = np.tanh(x @ w)
+        self.inputs = {"x": x, "w": w, "g": (1 - scores**2) / scores.size}
+        self.tensors = {
+            storage: bp.tensor.matmul_derivative(x, w, wrt=1, storage=storage)
+            for storage in ("structured", "sparse", "dense")
+        }
+
+    def run(self):
+        return self.tensors["structured"].contract(self.inputs["g"])
+
+    def check(self):
+        x, w = self.inputs["x"], self.inputs["w"]
+        (direct,) = bp.vjp(lambda w: x @ w, w)[1](self.inputs["g"])
+        errors = [
+            compare(tensor.contract(self.inputs["g"]), direct, 1e-12, f"{storage} contraction")
+            for storage, tensor in self.tensors.items()
+        ]
+        return max(errors)
+
+    def against(self):
+        x, g = self.inputs["x"], self.inputs["g"]
+        found = {"X.T @ g in NumPy, no tensor": lambda: x.T @ g}
+        for storage in ("sparse", "dense"):
+            tensor = self.tensors[storage]
+            found[f"{storage}, {tensor.nbytes} bytes"] = partial(tensor.contract, g)
+        return found
