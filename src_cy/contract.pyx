@@ -79,7 +79,7 @@ cdef void _fill_csr(
     cdef int64_t *row_of = <int64_t *>cnp.PyArray_DATA(rows)
     cdef int64_t *column_of = <int64_t *>cnp.PyArray_DATA(columns)
     cdef int64_t *ptr = <int64_t *>cnp.PyArray_DATA(indptr)
-    cdef void *values = cnp.PyArray_DATA(matrix.values)
+    cdef void *values = cnp.PyArray_DATA(matrix._values)
     cdef void *to = cnp.PyArray_DATA(data)
     cdef Py_ssize_t n = cnp.PyArray_DIM(rows, 0), height = matrix._rows, width = matrix._cols
     cdef bint single = matrix._typenum == cnp.NPY_FLOAT
@@ -103,10 +103,17 @@ cdef cnp.ndarray _index_array(str name, x, dtype):
             f"and {array.dtype}"
         )
     if array.size and (array.min() < 0 or array.max() > np.iinfo(dtype).max):
-        raise ValueError(f"Blocks: {name} has negative elements, or too large ones for {dtype}")
+        raise ValueError(
+            f"Blocks: {name} has negative elements, or too large ones for {np.dtype(dtype)}")
     array = np.array(array, dtype, order="C")  # own data: nobody else can change it
     array.flags.writeable = False
     return array
+
+
+cdef Py_ssize_t _elements(Py_ssize_t vectors, Py_ssize_t size) except -1:
+    if size and vectors > PY_SSIZE_T_MAX // size:
+        raise ShapeError(f"Blocks: {vectors} vectors of {size} elements are too large")
+    return vectors * size
 
 
 # ---- Python interface ----------------------------------------------------------------------------
@@ -133,19 +140,19 @@ cdef class Blocks:
     shape : tuple of int
         That of the matrix.
     """
-    cdef readonly cnp.ndarray values, indices, indptr
     cdef readonly tuple shape
+    cdef cnp.ndarray _values, _indices, _indptr
     cdef Py_ssize_t _rows, _cols, _block_rows, _block_cols, _count
     cdef bint _diagonal, _wide
     cdef int _typenum
     cdef tuple _by_columns
 
     def __init__(self, values, indices, indptr, Py_ssize_t columns):
-        if self.values is not None:
+        if self._values is not None:
             raise TypeError("Blocks: made once, never changed")
         if not isinstance(values, np.ndarray) or values.ndim != 3:
             raise ShapeError(f"Blocks: values need three axes, got {np.shape(values)}")
-        if values.dtype not in (np.float64, np.float32):
+        if values.dtype.newbyteorder("=") not in (np.float64, np.float32):
             raise DTypeError(f"Blocks: values must be float64 or float32, got {values.dtype}")
         if values.shape[1] < 1 or values.shape[2] < 1 or columns < 0:
             raise ShapeError(
@@ -160,20 +167,20 @@ cdef class Blocks:
         self._block_cols = columns
         self._wide = max(self._count, columns, len(indptr)) >= 2 ** 31 - 1
         dtype = np.int64 if self._wide else np.int32
-        self.indices = _index_array("indices", indices, dtype)
-        self.indptr = _index_array("indptr", indptr, dtype)
-        self._block_rows = self.indptr.shape[0] - 1
+        self._indices = _index_array("indices", indices, dtype)
+        self._indptr = _index_array("indptr", indptr, dtype)
+        self._block_rows = self._indptr.shape[0] - 1
         self._check_index()
         rows, cols = int(self._block_rows) * int(self._rows), int(columns) * int(self._cols)
         if max(rows, cols) * kept.itemsize >= 2 ** 63:
             raise OverflowError(f"Blocks: a matrix of shape {(rows, cols)} is too large")
         self.shape = (rows, cols)
-        self.values = kept
+        self._values = kept
 
     cdef int _check_index(self) except -1:
-        cdef bint ok = self._block_rows >= 0 and self.indices.shape[0] == self._count
-        cdef void *first = cnp.PyArray_DATA(self.indptr)
-        cdef void *source = cnp.PyArray_DATA(self.indices)
+        cdef bint ok = self._block_rows >= 0 and self._indices.shape[0] == self._count
+        cdef void *first = cnp.PyArray_DATA(self._indptr)
+        cdef void *source = cnp.PyArray_DATA(self._indices)
         if ok and self._wide:
             ok = _sorted(<int64_t *>first, <int64_t *>source, self._block_rows, self._block_cols,
                          self._count)
@@ -190,10 +197,28 @@ cdef class Blocks:
                 f"in {self._block_cols} block columns")
         return 0
 
+    # Views: what a caller does to a view (its shape, its dtype) does not change the array, and a
+    # view of a read-only array cannot be made writable.
+
+    @property
+    def values(self):
+        return self._values.view()
+
+    @property
+    def indices(self):
+        return self._indices.view()
+
+    @property
+    def indptr(self):
+        return self._indptr.view()
+
+    def __reduce__(self):
+        return Blocks, (self._values, self._indices, self._indptr, self._block_cols)
+
     @property
     def nbytes(self):
         """Bytes of values and indices; those by columns are counted from their first use."""
-        arrays = (self.values, self.indices, self.indptr, *(self._by_columns or ()))
+        arrays = (self._values, self._indices, self._indptr, *(self._by_columns or ()))
         return sum([x.nbytes for x in arrays])
 
     def gather(self, x, tuple shape not None, bint batch=False):
@@ -222,18 +247,18 @@ cdef class Blocks:
         cdef Py_ssize_t sources = self._block_cols * self._cols
         cdef Py_ssize_t targets = self._block_rows * self._rows, vectors = 1
         cdef bint elements = self._rows == 1 and self._cols == 1
-        if self.values is None:
+        if self._values is None:
             raise ValueError("Blocks: not initialised")
         if scatter:
             sources, targets = targets, sources
         operand = self._checked(x, batch, sources)
         if batch:
             vectors = cnp.PyArray_DIM(operand, 0)
-        out = self._result(shape, targets * vectors)
+        out = self._result(shape, _elements(vectors, targets))
         if cnp.PyArray_SIZE(out) == 0:
             return out
         if elements and self._diagonal:
-            np.multiply(np.reshape(operand, (vectors, sources)), np.reshape(self.values, -1),
+            np.multiply(np.reshape(operand, (vectors, sources)), np.reshape(self._values, -1),
                         out=np.reshape(out, (vectors, targets)))
             return out
         job.single = self._typenum == cnp.NPY_FLOAT
@@ -241,7 +266,7 @@ cdef class Blocks:
         job.scatter = scatter
         job.rows, job.cols = self._rows, self._cols
         job.vectors = vectors if vectors > 1 else 0
-        job.values = cnp.PyArray_DATA(self.values)
+        job.values = cnp.PyArray_DATA(self._values)
         job.x_size, job.y_size = sources, targets
         if elements:
             return self._multiply_elements(&job, operand, out)
@@ -259,14 +284,14 @@ cdef class Blocks:
         operand = x
         if cnp.PyArray_TYPE(operand) != self._typenum:
             raise DTypeError(
-                f"Blocks: the operand must be an array of {self.values.dtype}, got {x.dtype}")
+                f"Blocks: the operand must be an array of {self._values.dtype}, got {x.dtype}")
         if not cnp.PyArray_ISCARRAY_RO(operand):
             operand = cnp.PyArray_FROM_OTF(
                 operand, self._typenum, cnp.NPY_ARRAY_CARRAY_RO | cnp.NPY_ARRAY_ENSURECOPY)
         if batch:
             if cnp.PyArray_NDIM(operand) == 0:
                 raise ShapeError("Blocks: the operand has no batch axis")
-            size *= cnp.PyArray_DIM(operand, 0)
+            size = _elements(cnp.PyArray_DIM(operand, 0), size)
         if cnp.PyArray_SIZE(operand) != size:
             raise ShapeError(
                 f"Blocks: an operand of shape {x.shape} does not fit a matrix of {self.shape}")
@@ -289,7 +314,7 @@ cdef class Blocks:
 
     cdef int _run_blocks(self, Job *job) except -1:
         cdef Py_ssize_t work = self._count * self._rows * self._cols * max(job.vectors, 1)
-        cdef cnp.ndarray first = self.indptr, source = self.indices, number
+        cdef cnp.ndarray first = self._indptr, source = self._indices, number
         job.targets = self._block_cols if job.scatter else self._block_rows
         job.first = job.source = job.number = NULL
         job.buffers = NULL
@@ -318,7 +343,7 @@ cdef class Blocks:
         if job.vectors:
             x = np.ascontiguousarray(np.reshape(operand, (vectors, job.x_size)).T)
             y = np.empty((job.y_size, vectors), out.dtype)
-        job.first, job.source = cnp.PyArray_DATA(self.indptr), cnp.PyArray_DATA(self.indices)
+        job.first, job.source = cnp.PyArray_DATA(self._indptr), cnp.PyArray_DATA(self._indices)
         job.number = NULL
         job.targets = self._block_rows
         job.x, job.y = cnp.PyArray_DATA(x), cnp.PyArray_DATA(y)
@@ -345,13 +370,13 @@ cdef class Blocks:
 
         Those of column c are ``number[first[c]:first[c + 1]]``, in the block rows ``row[...]``.
         """
-        if self.values is None:
+        if self._values is None:
             raise ValueError("Blocks: not initialised")
-        dtype = self.indices.dtype
+        dtype = self._indices.dtype
         cdef cnp.ndarray first = np.empty(self._block_cols + 1, dtype)
         cdef cnp.ndarray row = np.empty(self._count, dtype), number = np.empty(self._count, dtype)
-        cdef void *own_first = cnp.PyArray_DATA(self.indptr)
-        cdef void *own_source = cnp.PyArray_DATA(self.indices)
+        cdef void *own_first = cnp.PyArray_DATA(self._indptr)
+        cdef void *own_source = cnp.PyArray_DATA(self._indices)
         if self._wide:
             _transpose_index(
                 <int64_t *>own_first, <int64_t *>own_source, self._block_rows, self._block_cols,
@@ -375,7 +400,7 @@ cdef class Blocks:
             Its column ``column_of[k]`` is column k of this matrix. Where these do not increase,
             indices are not sorted within a row.
         """
-        if self.values is None:
+        if self._values is None:
             raise ValueError("Blocks: not initialised")
         cdef cnp.ndarray rows = np.ascontiguousarray(row_of, np.int64)
         cdef cnp.ndarray columns = np.ascontiguousarray(column_of, np.int64)
@@ -384,12 +409,12 @@ cdef class Blocks:
                 raise ShapeError(f"Blocks: rows or columns are not positions below {bound}")
         if columns.shape[0] != self.shape[1]:
             raise ShapeError(f"Blocks: column_of needs {self.shape[1]} elements")
-        count = int(np.diff(self.indptr)[rows // self._rows].sum(dtype=np.int64)) * self._cols
+        count = int(np.diff(self._indptr)[rows // self._rows].sum(dtype=np.int64)) * self._cols
         wide = max(count, self.shape[1]) > np.iinfo(np.int32).max
         dtype = np.int64 if wide else np.int32
-        cdef cnp.ndarray first = self.indptr.astype(dtype), source = self.indices.astype(dtype)
+        cdef cnp.ndarray first = self._indptr.astype(dtype), source = self._indices.astype(dtype)
         cdef cnp.ndarray indptr = np.empty(rows.shape[0] + 1, np.int64)
-        cdef cnp.ndarray indices = np.empty(count, dtype), data = np.empty(count, self.values.dtype)
+        cdef cnp.ndarray indices = np.empty(count, dtype), data = np.empty(count, self._values.dtype)
         if wide:
             _fill_csr[int64_t](
                 self, rows, columns, <int64_t *>cnp.PyArray_DATA(first),

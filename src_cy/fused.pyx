@@ -1,13 +1,13 @@
 """Groups of elementwise operations in a forward sweep, run together block by block.
 
-A tangent that only other members of the group read lives in a block that stays in the cache: the
-memory sees what the group reads from outside and what others read of it. With block axes,
+The members have one shape and dtype. All of them go through one block of elements, then through the
+next: a tangent that only other members read lies in a block of scratch that stays in the cache, and
+the memory sees what the group reads from outside and what others read of it. With block axes,
 all vectors go through a block of elements before the next one, so that primal values are read once.
 """
 
 from cpython.object cimport PyObject
 from libc.stdint cimport intptr_t
-from libc.stdlib cimport free, malloc
 
 cimport cython
 cimport numpy as cnp
@@ -19,205 +19,19 @@ from fastbp._core.program cimport MAX_EXTERNAL, Program
 cnp.import_array()
 
 cdef enum:
-    MEMBERS = 64
     SCRATCH = 65536         # bytes of the stack
     LONGEST = 2048          # elements of a block
     PART = 8192             # elements that a thread takes at once
-    PARALLEL = 98304
-
-cdef struct Job:
-    const Step *steps
-    const Slot *slots
-    int count, itemsize
-    Py_ssize_t vectors, size, block
+    PARALLEL = 98304        # elements of all vectors: from here on, threads
 
 
-@cython.final
-cdef class Group:
-    def __cinit__(self):
-        self.positions, self.programs, self.keep = [], [], []
-        self.slots = <Slot *> malloc(MEMBERS * MAX_EXTERNAL * sizeof(Slot))
-        self.first = <int *> malloc(MEMBERS * sizeof(int))
-        self.scalars = <double *> malloc(MEMBERS * MAX_EXTERNAL * sizeof(double))
-        if self.slots == NULL or self.first == NULL or self.scalars == NULL:
-            raise MemoryError
-
-    def __dealloc__(self):
-        free(self.slots)
-        free(self.first)
-        free(self.scalars)
-
-    cdef bint fits(self, Node node, cnp.npy_intp vectors) noexcept:
-        return (self.count < MEMBERS and node.typenum == self.typenum and vectors == self.vectors
-                and (node.shape is self.shape or node.shape == self.shape))
-
-    cdef bint add(self, Py_ssize_t position, Program program, PyObject **operands, int n_own,
-                  list tangents) except -1:
-        """Append an operation; false if an operand does not lie as a group can read it.
-
-        The first `n_own` operands are primal, then come the tangents that are not None: arrays, or
-        the number of a member.
-        """
-        cdef int k, start = self.n_slots
-        cdef Slot *slot
-        cdef object t
-        if program.n_outputs != 1:
-            return False
-        self.first[self.count] = start
-        self.n_scalars = start
-        for k in range(n_own):
-            if not self._primal(&self.slots[start + k], operands[k]):
-                return False
-        k = n_own
-        for t in tangents:
-            if t is None:
-                continue
-            slot = &self.slots[start + k]
-            k += 1
-            if type(t) is int:
-                slot.base = NULL
-                slot.lead = 0
-                slot.step = self.itemsize
-                slot.member = t
-            elif not self._tangent(slot, t):
-                return False
-        self.keep.extend([t for t in tangents if t is not None and type(t) is not int])
-        self.n_slots += k
-        self.count += 1
-        self.positions.append(position)
-        self.programs.append(program)
-        return True
-
-    cdef bint _primal(self, Slot *slot, PyObject *operand) except -1:
-        cdef cnp.ndarray a
-        slot.base = <char *> self.scalars   # not read, unless it is set below
-        slot.lead = slot.step = 0
-        slot.member = -1
-        if operand == NULL:
-            return True
-        if not cnp.PyArray_Check(<object> operand):
-            slot.base = <char *> &self.scalars[self.n_scalars]
-            if self.itemsize == 8:
-                (<double *> slot.base)[0] = <object> operand
-            else:
-                (<float *> slot.base)[0] = <object> operand
-            self.n_scalars += 1
-            return True
-        a = <cnp.ndarray> operand
-        slot.base = cnp.PyArray_BYTES(a)
-        if cnp.PyArray_SIZE(a) == 1:
-            return True
-        slot.step = self.itemsize
-        return cnp.PyArray_IS_C_CONTIGUOUS(a) and self._has_shape(a, 0)
-
-    cdef bint _tangent(self, Slot *slot, cnp.ndarray a) except -1:
-        cdef int axis
-        cdef cnp.npy_intp step = self.itemsize, size = 1
-        slot.base = cnp.PyArray_BYTES(a)
-        slot.member = -1
-        slot.lead = cnp.PyArray_STRIDE(a, 0) if self.lead else 0
-        slot.step = 0
-        for axis in range(self.lead, cnp.PyArray_NDIM(a)):
-            size *= cnp.PyArray_DIM(a, axis)
-        if size == 1:
-            return True
-        slot.step = self.itemsize
-        for axis in range(cnp.PyArray_NDIM(a) - 1, self.lead - 1, -1):
-            if cnp.PyArray_DIM(a, axis) != 1 and cnp.PyArray_STRIDE(a, axis) != step:
-                return False
-            step *= cnp.PyArray_DIM(a, axis)
-        return self._has_shape(a, self.lead)
-
-    cdef bint _has_shape(self, cnp.ndarray a, int lead) except -1:
-        cdef int axis, nd = len(self.shape)
-        if cnp.PyArray_NDIM(a) != lead + nd:
-            return False
-        for axis in range(nd):
-            if cnp.PyArray_DIM(a, lead + axis) != <cnp.npy_intp> self.shape[axis]:
-                return False
-        return True
-
-    cdef list run(self, const char *wanted):
-        """Compute; return the tangents of the wanted members, None for the others."""
-        cdef Step *steps = <Step *> malloc(self.count * sizeof(Step))
-        cdef Job job
-        cdef list results = []
-        cdef int lines
-        cdef cnp.npy_intp dims[34]
-        cdef cnp.ndarray out
-        cdef int k, axis
-        if steps == NULL:
-            raise MemoryError
-        try:
-            lines = self._assign(steps, wanted)
-            dims[0] = self.vectors
-            for axis in range(len(self.shape)):
-                dims[self.lead + axis] = self.shape[axis]
-            for k in range(self.count):
-                if not wanted[k]:
-                    results.append(None)
-                    continue
-                out = new_array(self.lead + len(self.shape), dims, self.typenum)
-                steps[k].out.base = cnp.PyArray_BYTES(out)
-                steps[k].out.lead = self.size * self.itemsize
-                results.append(out)
-            job.steps, job.slots, job.count = steps, self.slots, self.count
-            job.itemsize, job.vectors, job.size = self.itemsize, self.vectors, self.size
-            job.block = LONGEST
-            while lines * job.block * self.itemsize > SCRATCH:
-                job.block //= 2
-            with nogil:
-                if self.size * self.vectors >= PARALLEL:
-                    run_parallel(_run_part, &job, <int> ((self.size + PART - 1) // PART))
-                else:
-                    _run_range(&job, 0, self.size)
-        finally:
-            free(steps)
-        return results
-
-    cdef int _assign(self, Step *steps, const char *wanted) except -1:
-        """Give each member that is not wanted a line of the scratch; return their number.
-
-        A line is free again after the last member that reads it, and that one may write to it.
-        """
-        cdef int lines = 0, n_free = 0, k, j, n
-        cdef int last[MEMBERS]
-        cdef int free_lines[MEMBERS]
-        cdef Slot *slot
-        for k in range(self.count):
-            last[k] = -1
-            steps[k].program = <void *> <object> self.programs[k]
-            steps[k].first = self.first[k]
-            steps[k].n_inputs = (<Program> self.programs[k]).n_inputs
-            for j in range(steps[k].n_inputs):
-                slot = &self.slots[steps[k].first + j]
-                if slot.base == NULL:
-                    last[slot.member] = k
-        for k in range(self.count):
-            n = steps[k].n_inputs
-            for j in range(n):
-                slot = &self.slots[steps[k].first + j]
-                if slot.base == NULL and last[slot.member] == k and not wanted[slot.member]:
-                    free_lines[n_free] = steps[slot.member].out.member
-                    n_free += 1
-                    last[slot.member] = -1  # it may be an operand twice
-            steps[k].out.base = NULL
-            steps[k].out.lead = 0
-            steps[k].out.step = self.itemsize
-            if wanted[k]:
-                continue
-            if n_free == 0:
-                free_lines[0] = lines
-                n_free = 1
-                lines += 1
-            n_free -= 1
-            steps[k].out.member = free_lines[n_free]
-        return lines
+# ---- forming a group ---------------------------------------------------------------------------
 
 
 cdef Group new_group(Node node, int lead, cnp.npy_intp vectors):
     cdef Group group = Group.__new__(Group)
     cdef object n
+    group.keep = []
     group.lead = lead
     group.vectors = vectors
     group.typenum = node.typenum
@@ -229,43 +43,229 @@ cdef Group new_group(Node node, int lead, cnp.npy_intp vectors):
     return group
 
 
+@cython.final
+cdef class Group:
+
+    cdef bint fits(self, Node node, cnp.npy_intp vectors) noexcept:
+        return (self.count < MAX_MEMBERS and node.typenum == self.typenum
+                and vectors == self.vectors
+                and (node.shape is self.shape or node.shape == self.shape))
+
+    cdef bint add(self, Py_ssize_t position, Program program, PyObject **operands, int n_own,
+                  list tangents, const Py_ssize_t *parents) except -1:
+        cdef Member *member = &self.members[self.count]
+        cdef Input *inputs = &self.inputs[self.n_inputs]
+        cdef int k, n = n_own
+        cdef object t
+        if program.n_outputs != 1:
+            return False
+        for k in range(n_own):
+            if not self._place_primal(&inputs[k], operands[k]):
+                return False
+        for k in range(len(tangents)):
+            t = tangents[k]
+            if t is None:
+                continue
+            if t is self:
+                inputs[n].member = self._member_at(parents[k])
+            elif not self._place_tangent(&inputs[n], t):
+                return False
+            n += 1
+        member.program = <PyObject *> program
+        member.first, member.n_inputs = self.n_inputs, n
+        member.position = position
+        self.keep.append(program)
+        self.keep.extend([t for t in tangents if t is not self])
+        self.count += 1
+        self.n_inputs += n
+        return True
+
+    cdef int _member_at(self, Py_ssize_t position) noexcept:
+        cdef int k
+        for k in range(self.count):
+            if self.members[k].position == position:
+                return k
+        return -1
+
+    cdef bint _place_primal(self, Input *entry, PyObject *operand) except -1:
+        """Describe a value as the program reads it: NULL (not at all), a scalar, or an array."""
+        cdef cnp.ndarray a
+        entry.member = -1
+        entry.base = <char *> &entry.number
+        entry.next_vector = entry.next_element = 0
+        if operand == NULL:
+            return True
+        if not cnp.PyArray_Check(<object> operand):
+            if self.itemsize == 8:
+                entry.number = <object> operand
+            else:
+                (<float *> entry.base)[0] = <object> operand
+            return True
+        a = <cnp.ndarray> operand
+        entry.base = cnp.PyArray_BYTES(a)
+        if cnp.PyArray_SIZE(a) == 1:
+            return True
+        entry.next_element = self.itemsize
+        return cnp.PyArray_IS_C_CONTIGUOUS(a) and self._has_shape(a, 0)
+
+    cdef bint _place_tangent(self, Input *entry, cnp.ndarray a) except -1:
+        """Describe a tangent: its vectors are contiguous, and lie at any distance."""
+        cdef int axis
+        cdef cnp.npy_intp step = self.itemsize, size = 1
+        entry.member = -1
+        entry.base = cnp.PyArray_BYTES(a)
+        entry.next_vector = cnp.PyArray_STRIDE(a, 0) if self.lead else 0
+        entry.next_element = 0
+        for axis in range(self.lead, cnp.PyArray_NDIM(a)):
+            size *= cnp.PyArray_DIM(a, axis)
+        if size == 1:
+            return True
+        entry.next_element = self.itemsize
+        for axis in range(cnp.PyArray_NDIM(a) - 1, self.lead - 1, -1):
+            if cnp.PyArray_DIM(a, axis) != 1 and cnp.PyArray_STRIDE(a, axis) != step:
+                return False
+            step *= cnp.PyArray_DIM(a, axis)
+        return self._has_shape(a, self.lead)
+
+    cdef bint _has_shape(self, cnp.ndarray a, int lead) noexcept:
+        """Whether an array has the group's shape behind `lead` axes."""
+        cdef int axis, nd = len(self.shape)
+        if cnp.PyArray_NDIM(a) != lead + nd:
+            return False
+        for axis in range(nd):
+            if cnp.PyArray_DIM(a, lead + axis) != <cnp.npy_intp> self.shape[axis]:
+                return False
+        return True
+
+    # -- running
+
+    cdef int run(self, list values, const Py_ssize_t *uses) except -1:
+        cdef Job job
+        cdef int lines
+        self._allocate(values, uses)
+        lines = self._assign_lines()
+        job.members, job.inputs, job.count = self.members, self.inputs, self.count
+        job.itemsize, job.vectors, job.size = self.itemsize, self.vectors, self.size
+        job.block = LONGEST
+        while lines * job.block * self.itemsize > SCRATCH:
+            job.block //= 2
+        with nogil:
+            if self.size * self.vectors >= PARALLEL:
+                run_parallel(_run_part, &job, <int> ((self.size + PART - 1) // PART))
+            else:
+                _run_range(&job, 0, self.size)
+        return 0
+
+    cdef int _allocate(self, list values, const Py_ssize_t *uses) except -1:
+        """Make the arrays of the tangents that others read."""
+        cdef cnp.npy_intp dims[34]
+        cdef int axis, k, nd = self.lead + len(self.shape)
+        cdef Member *member
+        cdef cnp.ndarray out
+        dims[0] = self.vectors
+        for axis in range(self.lead, nd):
+            dims[axis] = self.shape[axis - self.lead]
+        for k in range(self.count):
+            member = &self.members[k]
+            member.out = NULL
+            values[member.position] = None
+            if uses[member.position] > 0:
+                out = new_array(nd, dims, self.typenum)
+                member.out = cnp.PyArray_BYTES(out)
+                values[member.position] = out
+        return 0
+
+    cdef int _assign_lines(self) noexcept:
+        """Give each member without an array a line of the scratch; return how many there are.
+
+        A line is free again after the last member that reads it, and that one may write to it.
+        """
+        cdef int last_reader[MAX_MEMBERS]
+        cdef int free_lines[MAX_MEMBERS]
+        cdef int lines = 0, n_free = 0, k, j, source
+        cdef Member *member
+        self._find_last_readers(last_reader)
+        for k in range(self.count):
+            member = &self.members[k]
+            for j in range(member.first, member.first + member.n_inputs):
+                source = self.inputs[j].member
+                if (source >= 0 and last_reader[source] == k
+                        and self.members[source].out == NULL):
+                    free_lines[n_free] = self.members[source].line
+                    n_free += 1
+                    last_reader[source] = -1    # it may be read twice
+            if member.out != NULL:
+                continue
+            if n_free > 0:
+                n_free -= 1
+                member.line = free_lines[n_free]
+            else:
+                member.line = lines
+                lines += 1
+        return lines
+
+    cdef void _find_last_readers(self, int *last_reader) noexcept:
+        """Set, for each member that others read, the last of these."""
+        cdef int k, j
+        for k in range(self.count):
+            for j in range(self.members[k].first, self.members[k].first + self.members[k].n_inputs):
+                if self.inputs[j].member >= 0:
+                    last_reader[self.inputs[j].member] = k
+
+
+# ---- the loops ---------------------------------------------------------------------------------
+
+
+# A group as the threads see it.
+cdef struct Job:
+    const Member *members
+    const Input *inputs
+    int count, itemsize
+    Py_ssize_t vectors, size
+    Py_ssize_t block        # elements of a line of the scratch
+
+
 cdef void _run_part(void *context, int part) noexcept nogil:
     cdef Job *job = <Job *> context
     cdef Py_ssize_t first = <Py_ssize_t> part * PART
     _run_range(job, first, min(first + PART, job.size))
 
 
-cdef void _run_range(Job *job, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+cdef void _run_range(const Job *job, Py_ssize_t first, Py_ssize_t end) noexcept nogil:
+    """Run all members on the elements in [first, end) of all vectors."""
     cdef char scratch[SCRATCH]
-    cdef char *ptrs[MAX_EXTERNAL]
-    cdef intptr_t steps[MAX_EXTERNAL]
     cdef Py_ssize_t start = first, count, vector
-    cdef const Step *step
-    cdef int k, j
+    cdef int k
     while start < end:
         count = min(job.block, end - start)
         for vector in range(job.vectors):
             for k in range(job.count):
-                step = &job.steps[k]
-                for j in range(step.n_inputs):
-                    ptrs[j] = _place(job, &job.slots[step.first + j], scratch, vector, start)
-                    steps[j] = job.slots[step.first + j].step
-                ptrs[step.n_inputs] = _out(job, k, scratch, vector, start)
-                steps[step.n_inputs] = job.itemsize
-                (<Program> step.program).run(ptrs, steps, count)
+                _run_member(job, &job.members[k], scratch, vector, start, count)
         start += count
 
 
-cdef inline char *_place(Job *job, const Slot *slot, char *scratch, Py_ssize_t vector,
-                         Py_ssize_t start) noexcept nogil:
-    if slot.base == NULL:
-        return _out(job, slot.member, scratch, vector, start)
-    return slot.base + vector * slot.lead + start * slot.step
+cdef inline void _run_member(const Job *job, const Member *member, char *scratch,
+                             Py_ssize_t vector, Py_ssize_t start, Py_ssize_t count) noexcept nogil:
+    cdef char *ptrs[MAX_EXTERNAL]
+    cdef intptr_t steps[MAX_EXTERNAL]
+    cdef int j
+    cdef const Input *entry
+    for j in range(member.n_inputs):
+        entry = &job.inputs[member.first + j]
+        if entry.member >= 0:
+            ptrs[j] = _out(job, &job.members[entry.member], scratch, vector, start)
+            steps[j] = job.itemsize
+        else:
+            ptrs[j] = entry.base + vector * entry.next_vector + start * entry.next_element
+            steps[j] = entry.next_element
+    ptrs[member.n_inputs] = _out(job, member, scratch, vector, start)
+    steps[member.n_inputs] = job.itemsize
+    (<Program> member.program).run(ptrs, steps, count)
 
 
-cdef inline char *_out(Job *job, int k, char *scratch, Py_ssize_t vector,
+cdef inline char *_out(const Job *job, const Member *member, char *scratch, Py_ssize_t vector,
                        Py_ssize_t start) noexcept nogil:
-    cdef const Slot *out = &job.steps[k].out
-    if out.base == NULL:
-        return scratch + out.member * job.block * job.itemsize
-    return out.base + vector * out.lead + start * out.step
+    """Where a member's tangent lies."""
+    if member.out == NULL:
+        return scratch + member.line * job.block * job.itemsize
+    return member.out + (vector * job.size + start) * job.itemsize

@@ -6,6 +6,8 @@ from fastbp._core.coloring cimport check_pattern
 
 import numpy as np
 
+from fastbp.errors import ShapeError
+
 
 cdef void _degrees(const int *rows, const int *columns, const int *back, Py_ssize_t n,
                    Py_ssize_t *degrees) noexcept nogil:
@@ -18,7 +20,7 @@ cdef void _degrees(const int *rows, const int *columns, const int *back, Py_ssiz
         degrees[v] = 0
         for e in range(rows[v], rows[v + 1]):
             if back != NULL:
-                degrees[v] += back[columns[e] + 1] - back[columns[e]] - 1
+                degrees[v] += max(back[columns[e] + 1] - back[columns[e]] - 1, 0)
             else:
                 degrees[v] += columns[e] != v
 
@@ -37,13 +39,14 @@ cdef void _sort_by_degree(const Py_ssize_t *degrees, Py_ssize_t n, Py_ssize_t *s
         starts[n - min(degrees[v], n)] += 1
 
 
-# Vertices by key, in doubly linked lists, one for each key.
+# Vertices by key, from 0 to top, in doubly linked lists, one for each key.
 cdef struct Buckets:
     int *heads
     int *following
     int *preceding
     Py_ssize_t *keys
     Py_ssize_t cursor
+    Py_ssize_t top
 
 
 cdef inline void _insert(Buckets *b, int v) noexcept nogil:
@@ -67,6 +70,8 @@ cdef inline void _remove(Buckets *b, int v) noexcept nogil:
 cdef inline void _move(Buckets *b, int v, int step, bint smallest) noexcept nogil:
     if b.keys[v] < 0:
         return  # has its place already
+    if not 0 <= b.keys[v] + step <= b.top:
+        return  # the pattern is not symmetric, or `back` is not its transpose
     _remove(b, v)
     b.keys[v] += step
     _insert(b, v)
@@ -75,16 +80,16 @@ cdef inline void _move(Buckets *b, int v, int step, bint smallest) noexcept nogi
 
 
 cdef void _order_by_keys(const int *rows, const int *columns, const int *back,
-                         const int *back_rows, Py_ssize_t n, Py_ssize_t top, Buckets *b,
-                         bint smallest, int step, int *order) noexcept nogil:
+                         const int *back_rows, Py_ssize_t n, Buckets *b, bint smallest,
+                         int step, int *order) noexcept nogil:
     """Take the vertex with the smallest (largest) key; its neighbours' keys change by `step`."""
     cdef Py_ssize_t k, e, f
     cdef int v
-    for k in range(top + 1):
+    for k in range(b.top + 1):
         b.heads[k] = -1
     for k in range(n - 1, -1, -1):
         _insert(b, <int> k)
-    b.cursor = 0 if smallest else top
+    b.cursor = 0 if smallest else b.top
     for k in range(n):
         while b.heads[b.cursor] < 0:
             b.cursor += 1 if smallest else -1
@@ -109,7 +114,8 @@ def order_of(str order, const int[::1] indptr not None, const int[::1] indices n
     order : {"largest_first", "smallest_last", "incidence_degree", "dynamic_largest_first"}
     indptr, indices : ndarray of int32
     back, back_rows : ndarray of int32, optional
-        The transpose: neighbours are rows with a common column. Without it the pattern is a graph.
+        The transpose: neighbours are rows with a common column. Without it the pattern is a graph;
+        if that is not symmetric, the order is some permutation.
 
     Returns
     -------
@@ -124,6 +130,8 @@ def order_of(str order, const int[::1] indptr not None, const int[::1] indices n
     cdef bint smallest = order == "smallest_last", incidence = order == "incidence_degree"
     cdef Buckets b
     cdef int[::1] result
+    if (back is None) != (back_rows is None):
+        raise ShapeError("order_of: a transpose is both back and back_rows")
     check_pattern("order_of", indptr, indices, width)
     rows = &indptr[0]
     if nnz:
@@ -157,7 +165,8 @@ def order_of(str order, const int[::1] indptr not None, const int[::1] indices n
     b.following = &heads[top + 1]
     b.preceding = &heads[top + 1 + n]
     b.keys = &keys[0]
+    b.top = top
     with nogil:
-        _order_by_keys(rows, columns, c_back, c_back_rows, n, top, &b, smallest,
+        _order_by_keys(rows, columns, c_back, c_back_rows, n, &b, smallest,
                        1 if incidence else -1, &result[0])
     return array

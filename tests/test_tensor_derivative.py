@@ -139,13 +139,13 @@ def test_large_structured_derivatives_take_little_memory():
 
 
 def test_too_large_a_dense_derivative_is_refused_before_it_is_computed(monkeypatch):
-    monkeypatch.setattr(bp.tensor.base, "MEMORY_LIMIT", 1000)
+    monkeypatch.setattr(bp.tensor.checks, "MEMORY_LIMIT", 1000)
     with pytest.raises(MemoryError, match="derivative"):
         bp.tensor.derivative(np.linalg.inv, rng.normal(size=(6, 6)) + 6 * np.eye(6))
 
 
 def test_explain_goes_on_where_a_tensor_is_too_large(monkeypatch):
-    monkeypatch.setattr(bp.tensor.base, "MEMORY_LIMIT", 1000)
+    monkeypatch.setattr(bp.tensor.checks, "MEMORY_LIMIT", 1000)
     x = rng.normal(size=(6, 6)) + 6 * np.eye(6)
     found = bp.tensor.explain(lambda a: np.linalg.inv(2 * a), x)
     assert found.links[-1].tensor is None

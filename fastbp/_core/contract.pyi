@@ -6,13 +6,16 @@ from numpy.typing import ArrayLike, NDArray
 
 @final
 class Blocks:
-    values: NDArray[Any]
-    indices: NDArray[Any]
-    indptr: NDArray[Any]
     shape: tuple[int, int]
     def __init__(
         self, values: NDArray[Any], indices: ArrayLike, indptr: ArrayLike, columns: int
     ) -> None: ...
+    @property
+    def values(self) -> NDArray[Any]: ...
+    @property
+    def indices(self) -> NDArray[Any]: ...
+    @property
+    def indptr(self) -> NDArray[Any]: ...
     @property
     def nbytes(self) -> int: ...
     def gather(

@@ -3,5 +3,4 @@
 from typing import final
 
 @final
-class Group:
-    positions: list[int]
+class Group: ...

@@ -1,11 +1,8 @@
 """Reverse and forward sweeps between named ends of the graph."""
 
-from typing import Any, final
+from typing import Any
 
 from fastbp._core.graph import Variable
-
-@final
-class Sweep: ...
 
 def reverse(
     outputs: list[Variable],

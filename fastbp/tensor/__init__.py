@@ -11,8 +11,9 @@
 134217728
 """
 
-from fastbp.tensor.base import MEMORY_LIMIT, DerivativeTensor
+from fastbp.tensor.base import DerivativeTensor
 from fastbp.tensor.blocks import BlockSparse
+from fastbp.tensor.checks import MEMORY_LIMIT
 from fastbp.tensor.dense import Dense
 from fastbp.tensor.derivative import derivative
 from fastbp.tensor.explaining import Explanation, explain

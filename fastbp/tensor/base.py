@@ -5,22 +5,17 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
-from numbers import Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from fastbp.errors import DTypeError, ShapeError
+from fastbp.tensor.checks import as_number, check_dense, check_sparse, float_type, in_units
 
 if TYPE_CHECKING:
     from fastbp.tensor.blocks import BlockSparse
 
-__all__ = ["MEMORY_LIMIT", "DerivativeTensor"]
-
-#: Largest dense tensor that is made unless a call gives its own limit, in bytes: 1 GiB.
-MEMORY_LIMIT = 1 << 30
-
-FLOATS = (np.dtype("f8"), np.dtype("f4"))
+__all__ = ["DerivativeTensor"]
 
 
 class DerivativeTensor:
@@ -59,13 +54,9 @@ class DerivativeTensor:
     def _set(self, out_shape: Sequence[int], in_shape: Sequence[int], dtype: Any) -> None:
         self._out_shape = tuple(map(operator.index, out_shape))
         self._in_shape = tuple(map(operator.index, in_shape))
-        self._dtype = np.dtype(dtype)
+        self._dtype = float_type(type(self).__name__, dtype)
         if min(self.shape, default=0) < 0:
             raise ShapeError(f"{type(self).__name__}: negative size in shape {self.shape}")
-        if self._dtype not in FLOATS:
-            raise DTypeError(
-                f"{type(self).__name__}: tensors are float64 or float32, not {self._dtype}"
-            )
 
     @property
     def out_shape(self) -> tuple[int, ...]:  # noqa: D102 (see the class)
@@ -189,15 +180,15 @@ class DerivativeTensor:
         Returns
         -------
         DerivativeTensor
-            Structured if both are and their axes can be lined up; dense if one is dense; else
-            sparse.
+            Structured if both are and their axes can be lined up; dense if one is dense, or where
+            that takes fewer bytes; else sparse.
 
         Raises
         ------
         ShapeError
             If the shapes do not fit.
         MemoryError
-            If a dense result is above `MEMORY_LIMIT`.
+            If a dense result, or a structured operand made sparse, is above `MEMORY_LIMIT`.
         """
         if not isinstance(other, DerivativeTensor):
             raise TypeError(f"compose: need a derivative tensor, got {type(other).__name__}")
@@ -247,18 +238,52 @@ class DerivativeTensor:
         """
         raise NotImplementedError
 
-    def to_sparse(self) -> BlockSparse:
-        """Return the same tensor with every nonzero stored, in blocks where they form such."""
+    def to_sparse(self, limit: int | None = None) -> BlockSparse:
+        """Return the same tensor with every nonzero stored, in blocks where they form such.
+
+        Parameters
+        ----------
+        limit : int, optional
+            The largest size of the nonzeros in bytes; `MEMORY_LIMIT` (1 GiB) if not given.
+
+        Raises
+        ------
+        MemoryError
+            If the nonzeros would be larger. Nothing is allocated then.
+        """
+        check_sparse("to_sparse", self.shape, self._stored(), self._dtype.itemsize, limit)
+        return self._to_sparse()
+
+    def _to_sparse(self) -> BlockSparse:
         raise NotImplementedError
 
-    def to_scipy(self) -> Any:
+    def to_scipy(self, limit: int | None = None) -> Any:
         """Return the matrix ``T.reshape(Y.size, X.size)`` as a `scipy.sparse.csr_array`.
 
         Row ``np.ravel_multi_index(i, out_shape)`` is the derivative of ``Y[i]``, column
         ``np.ravel_multi_index(k, in_shape)`` that with respect to ``X[k]`` (C order). Indices
         are sorted; there are no duplicates.
+
+        Parameters
+        ----------
+        limit : int, optional
+            The largest size of the nonzeros and their indices in bytes; `MEMORY_LIMIT` (1 GiB)
+            if not given.
+
+        Raises
+        ------
+        MemoryError
+            If the matrix would be larger. Nothing is allocated then.
         """
+        check_sparse("to_scipy", self.shape, self._stored(), self._dtype.itemsize + 4, limit)
+        return self._to_scipy()
+
+    def _to_scipy(self) -> Any:
         raise NotImplementedError
+
+    def _stored(self) -> int:
+        """Return the number of elements that a sparse tensor stores."""
+        return self.nnz
 
     def to_dense(self, limit: int | None = None) -> np.ndarray:
         """Return a new array with all elements, zeros included.
@@ -273,7 +298,7 @@ class DerivativeTensor:
         MemoryError
             If the array would be larger. Nothing is allocated then.
         """
-        check_limit("to_dense", self.shape, self._dtype, limit)
+        check_dense("to_dense", self.shape, self._dtype, limit)
         return self._to_dense()
 
     def _to_dense(self) -> np.ndarray:
@@ -283,8 +308,12 @@ class DerivativeTensor:
         """Return all elements in an array that is only read."""
         return self.to_dense()
 
-    def astype(self, dtype: Any) -> DerivativeTensor:
+    def astype(self, dtype: Any) -> Self:
         """Return the tensor in another dtype, float64 or float32; itself if it has it."""
+        dtype = float_type("astype", dtype)
+        return self if dtype == self._dtype else self._cast(dtype)
+
+    def _cast(self, dtype: np.dtype[Any]) -> Self:
         raise NotImplementedError
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -330,30 +359,3 @@ class DerivativeTensor:
         from fastbp.tensor import combining
 
         return combining.add(self, other if sign == 1.0 else -other)
-
-
-def as_number(x: Any) -> float | None:
-    """Return a real scalar (or 0-d array of one) as a float, None for anything else."""
-    if isinstance(x, np.ndarray) and x.ndim == 0 and x.dtype.kind in "fiu":
-        return float(x)
-    return float(x) if isinstance(x, Real) else None
-
-
-def check_limit(name: str, shape: tuple[int, ...], dtype: np.dtype[Any], limit: int | None) -> None:
-    """Refuse a dense array above a limit in bytes."""
-    size, most = math.prod(shape) * dtype.itemsize, MEMORY_LIMIT if limit is None else limit
-    if size > most:
-        raise MemoryError(
-            f"{name}: a dense tensor of shape {shape} and {dtype} takes {in_units(size)} "
-            f"({size} bytes), above the limit of {in_units(most)}; use the structured or "
-            "sparse storage, or give a larger limit"
-        )
-
-
-def in_units(size: float) -> str:
-    """Return a number of bytes in decimal units."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.4g} {unit}"
-        size /= 1000
-    return f"{size:.4g} TB"

@@ -12,6 +12,8 @@ from scipy import sparse
 from fastbp._core.contract import Blocks
 from fastbp.errors import ShapeError
 from fastbp.tensor.base import DerivativeTensor
+from fastbp.tensor.checks import as_floats
+from fastbp.tensor.grouping import block_shape, order_of_blocks
 
 __all__ = ["BlockSparse"]
 
@@ -72,15 +74,17 @@ class BlockSparse(DerivativeTensor):
         out_axes: Axes | None = None,
         in_axes: Axes | None = None,
     ) -> None:
+        data = as_floats("BlockSparse", data)
         self._set(out_shape, in_shape, data.dtype)
         self._rows = Arrangement("out", self._out_shape, out_axes)
         self._columns = Arrangement("in", self._in_shape, in_axes)
         self._plain = self._rows.order is None and self._columns.order is None
         rows, columns = math.prod(self._out_shape), math.prod(self._in_shape)
         width = data.shape[-1] if data.ndim == 3 else 0
-        if width < 1 or columns % width or (len(indptr) - 1) * data.shape[1] != rows:
+        block_rows = np.size(indptr) - 1
+        if width < 1 or columns % width or block_rows * data.shape[1] != rows:
             raise ShapeError(
-                f"BlockSparse: blocks of shape {data.shape[1:]} in {len(indptr) - 1} block rows "
+                f"BlockSparse: blocks of shape {data.shape[1:]} in {block_rows} block rows "
                 f"do not make a matrix of {rows} x {columns}"
             )
         self._blocks = Blocks(data, indices, indptr, columns // width)
@@ -97,7 +101,10 @@ class BlockSparse(DerivativeTensor):
     def from_scipy(
         cls, matrix: Any, out_shape: Sequence[int], in_shape: Sequence[int]
     ) -> BlockSparse:
-        """Return the tensor whose flattened matrix (see `to_scipy`) is given, as CSR."""
+        """Return the tensor whose flattened matrix (see `to_scipy`) is given.
+
+        Where all nonzeros are in full blocks of one size, these are stored, else single elements.
+        """
         csr = sparse.csr_array(matrix)
         if csr.shape != (math.prod(out_shape), math.prod(in_shape)):
             raise ShapeError(
@@ -107,7 +114,11 @@ class BlockSparse(DerivativeTensor):
         if not csr.has_canonical_format:
             csr = csr.copy()
             csr.sum_duplicates()
-        return cls(out_shape, in_shape, csr.data.reshape(-1, 1, 1), csr.indices, csr.indptr)
+        axes, csr, size = _grouped(csr, tuple(out_shape), tuple(in_shape))
+        if size == (1, 1):
+            return cls(out_shape, in_shape, csr.data.reshape(-1, 1, 1), csr.indices, csr.indptr)
+        bsr = csr.tobsr(size)
+        return cls(out_shape, in_shape, bsr.data, bsr.indices, bsr.indptr, *axes)
 
     @classmethod
     def from_coordinates(
@@ -209,8 +220,7 @@ class BlockSparse(DerivativeTensor):
 
     def _column_of(self) -> np.ndarray:
         """Return the element of X for each column of the stored matrix."""
-        columns = np.arange(math.prod(self._in_shape)).reshape(self._in_shape)
-        return self._columns.arranged(columns, ()).reshape(-1)
+        return self._columns.elements()
 
     def transpose(self) -> BlockSparse:  # noqa: D102
         first, row, number = self._blocks.by_columns()
@@ -239,20 +249,53 @@ class BlockSparse(DerivativeTensor):
     def _scaled(self, factor: float) -> BlockSparse:
         return self.with_data(self.data * self._dtype.type(factor))
 
-    def astype(self, dtype: Any) -> BlockSparse:  # noqa: D102
-        return self if self._dtype == dtype else self.with_data(self.data.astype(dtype))
+    def _cast(self, dtype: np.dtype[Any]) -> BlockSparse:
+        return self.with_data(self.data.astype(dtype))
 
-    def to_sparse(self) -> BlockSparse:  # noqa: D102
+    def __reduce__(self) -> Any:
+        return BlockSparse, (
+            self._out_shape, self._in_shape, self.data, self.indices, self.indptr,
+            self._rows.axes, self._columns.axes,
+        )  # fmt: skip
+
+    def to_sparse(self, limit: int | None = None) -> BlockSparse:  # noqa: D102
         return self
 
-    def to_scipy(self) -> sparse.csr_array:  # noqa: D102
+    def _to_scipy(self) -> sparse.csr_array:
         shape = (math.prod(self._out_shape), math.prod(self._in_shape))
         csr = sparse.csr_array(self._blocks.to_csr(self._row_of(), self._column_of()), shape=shape)
         csr.sort_indices()
         return csr
 
     def _to_dense(self) -> np.ndarray:
-        return np.reshape(self.to_scipy().toarray(), self.shape)
+        return np.reshape(self._to_scipy().toarray(), self.shape)
+
+
+def _grouped(
+    csr: sparse.csr_array, out_shape: tuple[int, ...], in_shape: tuple[int, ...]
+) -> tuple[tuple[Axes | None, Axes | None], sparse.csr_array, tuple[int, int]]:
+    """Rearrange a matrix so that its nonzeros form full blocks, if they do; and their size.
+
+    The first row and the first column that are not empty tell which axes may have to move.
+    """
+    natural = block_shape(csr)
+    if not csr.nnz or math.prod(natural) == csr.nnz:
+        return (None, None), csr, natural
+    row = int(np.flatnonzero(csr.indptr)[0]) - 1
+    column = csr.indices[: csr.indptr[row + 1]]
+    rows = np.searchsorted(csr.indptr, np.flatnonzero(csr.indices == column[0]), "right") - 1
+    orders = order_of_blocks(rows, out_shape), order_of_blocks(column, in_shape)
+    if orders != (None, None):
+        out, inner = orders
+        out_axes = None if out is None else (out_shape, out)
+        in_axes = None if inner is None else (in_shape, inner)
+        rearranged = csr[Arrangement("out", out_shape, out_axes).elements()]
+        moved = rearranged[:, Arrangement("in", in_shape, in_axes).elements()]
+        moved.sort_indices()
+        size = block_shape(moved)
+        if math.prod(size) > math.prod(natural):
+            return (out_axes, in_axes), moved, size
+    return (None, None), csr, natural
 
 
 class Arrangement:
@@ -274,6 +317,10 @@ class Arrangement:
         self.order = None if moving == sorted(moving) else self.axes[1]
         self.inverse = np.argsort(self.axes[1]).tolist()
         self.transposed = tuple([self.sizes[k] for k in self.axes[1]])
+
+    def elements(self) -> np.ndarray:
+        """Return the element of the array, in C order, that each row or column is."""
+        return self.arranged(np.arange(math.prod(self.shape)).reshape(self.shape), ()).reshape(-1)
 
     def arranged(self, x: np.ndarray, batch: tuple[int, ...]) -> np.ndarray:
         """Return a view of an array of shape ``batch + shape``, with this order of elements."""

@@ -7,9 +7,10 @@ import math
 import numpy as np
 from scipy import sparse
 
-from fastbp.tensor.base import DerivativeTensor, check_limit
+from fastbp.tensor.base import DerivativeTensor
 from fastbp.tensor.blocks import BlockSparse
-from fastbp.tensor.dense import Dense
+from fastbp.tensor.checks import check_dense
+from fastbp.tensor.dense import Dense, leaner
 from fastbp.tensor.joining import joined, summed
 from fastbp.tensor.structured import Structured
 
@@ -40,7 +41,7 @@ def add(a: DerivativeTensor, b: DerivativeTensor) -> DerivativeTensor:
     a, b = a.to_sparse(), b.to_sparse()
     if a.same_places(b):
         return a.with_data(a.data + b.data)
-    return BlockSparse.from_scipy(a.to_scipy() + b.to_scipy(), a.out_shape, a.in_shape)
+    return leaner(BlockSparse.from_scipy(a.to_scipy() + b.to_scipy(), a.out_shape, a.in_shape))
 
 
 def _promoted(
@@ -53,7 +54,7 @@ def _promoted(
 def _dense_product(left: DerivativeTensor, right: DerivativeTensor) -> Dense:
     """Compose by contracting, or applying to, all rows or columns of the dense one at once."""
     out, inner = left.out_shape, right.in_shape
-    check_limit("compose", out + inner, left.dtype, None)
+    check_dense("compose", out + inner, left.dtype, None)
     if isinstance(left, Dense):
         rows = left._whole().reshape((math.prod(out), *right.out_shape))
         result = right.contract(rows)
@@ -64,17 +65,20 @@ def _dense_product(left: DerivativeTensor, right: DerivativeTensor) -> Dense:
     return Dense(out, inner, result.reshape(out + inner))
 
 
-def _sparse_product(left: BlockSparse, right: BlockSparse) -> BlockSparse:
+def _sparse_product(left: BlockSparse, right: BlockSparse) -> BlockSparse | Dense:
     """Compose by SciPy's product of sparse matrices: of blocks where they fit, else of elements."""
     if left.in_axes == right.out_axes and left.block_shape[1] == right.block_shape[0]:
         product = _blocks(left) @ _blocks(right)
         product.sort_indices()
-        return BlockSparse(
+        result = BlockSparse(
             left.out_shape, right.in_shape, product.data, product.indices, product.indptr,
             left.out_axes, right.in_axes,
         )  # fmt: skip
-    product = left.to_scipy() @ right.to_scipy()
-    return BlockSparse.from_scipy(product, left.out_shape, right.in_shape)
+    else:
+        product = left.to_scipy() @ right.to_scipy()
+        product.sort_indices()
+        result = BlockSparse.from_scipy(product, left.out_shape, right.in_shape)
+    return leaner(result)
 
 
 def _blocks(tensor: BlockSparse) -> sparse.bsr_array:

@@ -10,12 +10,13 @@ import numpy as np
 from scipy import sparse
 
 from fastbp._core.matmul import matmul
-from fastbp.errors import DTypeError, ShapeError
+from fastbp.errors import ShapeError
 from fastbp.tensor.base import DerivativeTensor
 from fastbp.tensor.blocks import BlockSparse
+from fastbp.tensor.checks import as_floats
 from fastbp.tensor.tiling import blocks_of
 
-__all__ = ["Dense"]
+__all__ = ["Dense", "leaner"]
 
 
 class Dense(DerivativeTensor):
@@ -52,19 +53,23 @@ class Dense(DerivativeTensor):
     __slots__ = ("_array", "_matrix")
     storage = "dense"
 
+    _array: np.ndarray
+    _matrix: np.ndarray
+
     def __init__(self, out_shape: Sequence[int], in_shape: Sequence[int], array: Any) -> None:
-        array = np.asarray(array)
-        if array.dtype.kind != "f":
-            raise DTypeError(f"Dense: tensors are float64 or float32, not {array.dtype}")
-        self._set(out_shape, in_shape, array.dtype.newbyteorder("="))
+        array = as_floats("Dense", array)
+        self._set(out_shape, in_shape, array.dtype)
         if array.shape != self.shape:
             raise ShapeError(
                 f"Dense: an array of shape {array.shape} is no tensor of {self._out_shape} x "
                 f"{self._in_shape}"
             )
-        self._array = np.require(array, self._dtype, ("C", "A")).view(np.ndarray)
+        self._array = np.require(array, requirements=("C", "A")).view()
         self._array.flags.writeable = False
         self._matrix = self._array.reshape(math.prod(self._out_shape), math.prod(self._in_shape))
+
+    def __reduce__(self) -> Any:
+        return Dense, (self._out_shape, self._in_shape, self._array)
 
     @property
     def nnz(self) -> int:  # noqa: D102 (see the base class)
@@ -94,13 +99,16 @@ class Dense(DerivativeTensor):
         array = self._array * self._dtype.type(factor)
         return Dense(self._out_shape, self._in_shape, array)
 
-    def to_sparse(self) -> BlockSparse:  # noqa: D102
+    def _to_sparse(self) -> BlockSparse:
         return blocks_of(self._array, self._out_shape, self._in_shape)
 
-    def to_scipy(self) -> Any:  # noqa: D102
+    def _to_scipy(self) -> Any:
         rows, columns = np.nonzero(self._matrix)  # NaN is not zero
         values = self._matrix[rows, columns]
         return sparse.coo_array((values, (rows, columns)), shape=self._matrix.shape).tocsr()
+
+    def _stored(self) -> int:
+        return int(np.count_nonzero(self._array))
 
     def _to_dense(self) -> np.ndarray:
         return self._array.copy()
@@ -108,7 +116,12 @@ class Dense(DerivativeTensor):
     def _whole(self) -> np.ndarray:
         return self._array
 
-    def astype(self, dtype: Any) -> Dense:  # noqa: D102
-        if self._dtype == dtype:
-            return self
+    def _cast(self, dtype: np.dtype[Any]) -> Dense:
         return Dense(self._out_shape, self._in_shape, self._array.astype(dtype))
+
+
+def leaner(tensor: BlockSparse) -> BlockSparse | Dense:
+    """Return a sparse tensor, or the same one dense if that takes fewer bytes."""
+    if tensor.nbytes <= tensor.size * tensor.dtype.itemsize:
+        return tensor
+    return Dense(tensor.out_shape, tensor.in_shape, tensor._to_dense())

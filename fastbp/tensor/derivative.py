@@ -14,8 +14,9 @@ from fastbp.recording import record_one
 from fastbp.sparse.jacobians import between
 from fastbp.sparse.patterns import pattern_of
 from fastbp.tensor import local
-from fastbp.tensor.base import DerivativeTensor, check_limit
+from fastbp.tensor.base import DerivativeTensor
 from fastbp.tensor.blocks import BlockSparse
+from fastbp.tensor.checks import check_dense, check_sparse
 from fastbp.tensor.dense import Dense
 from fastbp.tensor.joining import joined, summed
 from fastbp.tensor.structured import Structured
@@ -52,7 +53,7 @@ def derivative(f: Callable[..., Any], *args: Any, argnums: int = 0) -> Derivativ
     NoRuleError
         If `f` depends on Variables from outside, or on a function without a rule.
     MemoryError
-        If a dense tensor above `fastbp.tensor.MEMORY_LIMIT` would be needed.
+        If a dense or sparse tensor above `fastbp.tensor.MEMORY_LIMIT` would be needed.
 
     See Also
     --------
@@ -124,7 +125,8 @@ def tensor_between(
     pattern = pattern_of([y], [x, *others])[:, : x.size]
     itemsize, index = x.dtype.itemsize, pattern.indices.dtype.itemsize
     if pattern.nnz * (itemsize + index) < y.size * x.size * itemsize:
+        check_sparse("derivative", y.shape + x.shape, pattern.nnz, itemsize + index, None)
         matrix = between(y, x, others, pattern)
         return BlockSparse.from_scipy(matrix, y.shape, x.shape)
-    check_limit("derivative", y.shape + x.shape, x.dtype, None)
+    check_dense("derivative", y.shape + x.shape, x.dtype, None)
     return Dense(y.shape, x.shape, jacobians.between(y, x, others))

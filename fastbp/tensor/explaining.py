@@ -16,7 +16,8 @@ from fastbp.errors import ShapeError
 from fastbp.recording import numbers, record_one
 from fastbp.sparse.patterns import pattern_of
 from fastbp.tensor import local
-from fastbp.tensor.base import DerivativeTensor, in_units
+from fastbp.tensor.base import DerivativeTensor
+from fastbp.tensor.checks import in_units
 from fastbp.tensor.derivative import tensor_between
 
 __all__ = ["Explanation", "LinkTensor", "explain"]
@@ -81,21 +82,25 @@ class Explanation:
     explicit : numpy.ndarray
         The same by contracting the tensors of the links one after the other.
     max_difference : float
-        The largest difference of the two, in units of the largest element.
+        The largest difference of the two, in units of the largest element of the gradient or of
+        a cotangent on the way: a gradient of zeros is a sum of terms that cancel but for rounding.
     pattern : scipy.sparse.csr_array of bool, shape (out.size, in.size)
         Where the derivative of the whole function may have nonzeros.
+    largest : float
+        The largest element of a cotangent on the way.
     """
 
     links: list[LinkTensor]
     direct: np.ndarray
     explicit: np.ndarray
     pattern: Any = field(repr=False)
+    largest: float = field(repr=False, default=0.0)
 
     @property
     def max_difference(self) -> float:  # noqa: D102 (see the class)
         if np.array_equal(self.direct, self.explicit, equal_nan=True):
             return 0.0
-        scale = float(np.abs(self.direct).max(initial=0.0)) or 1.0
+        scale = max(self.largest, float(np.abs(self.direct).max(initial=0.0))) or 1.0
         return float(np.abs(self.direct - self.explicit).max()) / scale
 
     def __str__(self) -> str:
@@ -221,13 +226,14 @@ def explain(
     record, (at,), (start,) = links([y], [x])
     tensors = [_tensors(link, record) for link in record]
     direct = sweep.reverse([y], [g], [x])[0]
-    explicit = _contracted(record, tensors, at, start, g)
+    explicit, largest = _contracted(record, tensors, at, start, g)
     zeros = np.zeros(x.shape, x.dtype)
     return Explanation(
         [row for rows in tensors for row in rows.values()],
         zeros if direct is None else direct,
         zeros if explicit is None else explicit,
         pattern_of([y], [x]),
+        largest,
     )
 
 
@@ -280,22 +286,27 @@ def _contracted(
     at: int,
     start: int,
     g: np.ndarray,
-) -> np.ndarray | None:
-    """Sweep backward, contracting the tensor of each link with its cotangent."""
+) -> tuple[np.ndarray | None, float]:
+    """Sweep backward, contracting the tensor of each link with its cotangent.
+
+    Returns the gradient, and the largest element of a cotangent on the way.
+    """
     cotangents: list[Any] = [None] * len(record)
+    largest = 0.0
     if at >= 0:
         cotangents[at] = g
     for position in range(len(record) - 1, -1, -1):
         present = cotangents[position]
         if present is None:
             continue
+        largest = max(largest, float(np.abs(present).max(initial=0.0)))
         for k, row in tensors[position].items():
             parent = record[position].parents[k]
             term = _pulled(record, position, k, row, present)
             if term is not None:
                 before = cotangents[parent]
                 cotangents[parent] = term if before is None else before + term
-    return cotangents[start] if start >= 0 else None
+    return cotangents[start] if start >= 0 else None, largest
 
 
 def _pulled(record: list[Link], position: int, k: int, row: LinkTensor, g: Any) -> Any:

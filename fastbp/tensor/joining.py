@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from fastbp.rules.contraction import contract_all
+from fastbp.tensor.checks import check_sparse
 from fastbp.tensor.structured import Structured, unique
 
 __all__ = ["joined", "summed"]
+
+# NumPy plans contractions over 52 different labels at most; a batch axis and one more factor need
+# some of them.
+MAX_LABELS = 40
 
 Name = Any  # a label while two tensors are being joined
 Factor = tuple[np.ndarray, tuple[Name, ...]]
@@ -27,9 +33,9 @@ def summed(a: Structured, b: Structured) -> Structured | None:
         return None
     known = {label for _, own in a.factors + b.factors for label in own}
     labels = tuple([label for label in axes if label in known])
-    dims = tuple([a.sizes[label] for label in labels])
-    parts = [_product(x, labels) for x in (a, b)]
-    factor = np.broadcast_to(parts[0] + parts[1], dims)
+    size = math.prod(a.sizes[label] for label in labels)
+    check_sparse("add", a.shape, size, a.dtype.itemsize, None)
+    factor = _product(a, labels) + _product(b, labels)
     return Structured(
         a.out_shape, a.in_shape, a.out_labels, a.in_labels, a.sizes, [(factor, labels)],
         dtype=a.dtype,
@@ -68,9 +74,27 @@ def joined(left: Structured, right: Structured) -> Structured | None:
     for name in between - {*names, *in_names, *(name for _, own in factors for name in own)}:
         scale *= sizes[name]
     factors = _merged(factors, {*names, *in_names}, sizes)
-    return Structured(
+    result = Structured(
         left.out_shape, right.in_shape, names, in_names, sizes, factors, scale, left.dtype
     )
+    return _collapsed(result)
+
+
+def _collapsed(tensor: Structured) -> Structured:
+    """Multiply all factors if together they take more than every nonzero, or are too many."""
+    factors = tensor.factors
+    axes = set(tensor.out_labels + tensor.in_labels)
+    if len(factors) < 2 or (
+        sum([x.size for x, _ in factors]) <= tensor.nnz and len(tensor.sizes) <= MAX_LABELS
+    ):
+        return tensor
+    check_sparse("compose", tensor.shape, tensor.nnz, tensor.dtype.itemsize, None)
+    labels = tuple([m for m in unique(sum([own for _, own in factors], ())) if m in axes])
+    product = contract_all(factors, labels)
+    return Structured(
+        tensor.out_shape, tensor.in_shape, tensor.out_labels, tensor.in_labels, tensor.sizes,
+        [(product, labels)], tensor.scale, tensor.dtype,
+    )  # fmt: skip
 
 
 class _Named:
@@ -170,12 +194,11 @@ def _mergers(factors: list[Factor], axes: set[Name], sizes: dict[Name, int]) -> 
 
     One alone can be summed over labels that nothing else has.
     """
+    everywhere = Counter(name for _, names in factors for name in set(names))
     groups = [(pair,) for pair in factors] + list(itertools.combinations(factors, 2))
     for group in groups:
-        chosen = [id(pair) for pair in group]
-        others = {name for pair in factors if id(pair) not in chosen for name in pair[1]}
-        own = [name for _, names in group for name in names]
-        kept = tuple([name for name in dict.fromkeys(own) if name in axes or name in others])
+        here = Counter(name for _, names in group for name in dict.fromkeys(names))
+        kept = tuple([m for m, count in here.items() if m in axes or count < everywhere[m]])
         gain = sum(x.size for x, _ in group) - math.prod(sizes[name] for name in kept)
         if gain > 0 or (gain == 0 and len(group) == 2):
             yield gain, group, kept

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.errors import DTypeError, ShapeError
+from fastbp.errors import ShapeError
 from fastbp.rules.contraction import promoted
-from fastbp.tensor.base import DerivativeTensor, check_limit
+from fastbp.tensor.base import DerivativeTensor
 from fastbp.tensor.blocks import BlockSparse
+from fastbp.tensor.checks import as_floats, check_dense, check_sparse
 from fastbp.tensor.dense import Dense
 from fastbp.tensor.structured import Structured
 from fastbp.tensor.tiling import blocks_of
@@ -35,7 +36,7 @@ def matmul_derivative(
         Structured takes the memory of the other operand, which it shares: do not write to it.
         Sparse stores every nonzero, dense every element.
     limit : int, optional
-        The largest dense tensor in bytes, `fastbp.tensor.MEMORY_LIMIT` if not given.
+        The largest dense or sparse tensor in bytes, `fastbp.tensor.MEMORY_LIMIT` if not given.
 
     Returns
     -------
@@ -51,7 +52,7 @@ def matmul_derivative(
     ValueError
         If `wrt` or `storage` is not one of those above.
     MemoryError
-        If a dense tensor would be above the limit. Nothing is allocated then.
+        If a dense or sparse tensor would be above the limit. Nothing is allocated then.
 
     Notes
     -----
@@ -85,8 +86,9 @@ def matmul_derivative(
     if storage == "structured":
         return tensor
     if storage == "sparse":
-        return tensor.to_sparse()
-    check_limit("matmul_derivative", tensor.shape, tensor.dtype, limit)
+        check_sparse("matmul_derivative", tensor.shape, tensor.nnz, tensor.dtype.itemsize, limit)
+        return tensor._to_sparse()
+    check_dense("matmul_derivative", tensor.shape, tensor.dtype, limit)
     return Dense(tensor.out_shape, tensor.in_shape, tensor._to_dense())
 
 
@@ -158,9 +160,7 @@ def from_dense(array: Any, out_ndim: int | None = None) -> BlockSparse | Dense:
     >>> T.block_shape
     (5, 5)
     """
-    array = np.asarray(array)
-    if array.dtype.kind != "f" or array.dtype.itemsize not in (4, 8):
-        raise DTypeError(f"from_dense: tensors are float64 or float32, not {array.dtype}")
+    array = as_floats("from_dense", array)
     if out_ndim is None:
         if array.ndim % 2:
             raise ShapeError(
@@ -171,6 +171,5 @@ def from_dense(array: Any, out_ndim: int | None = None) -> BlockSparse | Dense:
     if not 0 <= out_ndim <= array.ndim:
         raise ShapeError(f"from_dense: out_ndim={out_ndim} of an array of shape {array.shape}")
     out_shape, in_shape = array.shape[:out_ndim], array.shape[out_ndim:]
-    array = np.asarray(array, array.dtype.newbyteorder("="))
     tensor = blocks_of(array, out_shape, in_shape)
     return tensor if tensor.nbytes < array.nbytes else Dense(out_shape, in_shape, array)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from fastbp._core.matmul import matmul
-from fastbp.errors import ShapeError
-from fastbp.rules.contraction import contract_all
+from fastbp.errors import DTypeError, ShapeError
+from fastbp.rules.contraction import as_operand, contract_all
 from fastbp.tensor.base import DerivativeTensor
 from fastbp.tensor.blocks import BlockSparse
 
@@ -86,15 +87,23 @@ class Structured(DerivativeTensor):
         scale: float = 1.0,
         dtype: Any = None,
     ) -> None:
-        arrays = [np.asarray(x) for x, _ in factors]
+        arrays = [as_operand(x) for x, _ in factors]
         if dtype is None:
             dtype = np.result_type(*arrays) if arrays else np.float64
         self._set(out_shape, in_shape, dtype)
+        if any(array.dtype.kind not in "fiub" for array in arrays):
+            given = ", ".join(str(array.dtype) for array in arrays)
+            raise DTypeError(f"Structured: factors must be real numbers, not {given}")
         order = dict.fromkeys(
             label for own in (out_labels, in_labels, *(own for _, own in factors)) for label in own
         )
         names = {label: k for k, label in enumerate(order)}
-        self._sizes = tuple([int(sizes[label]) for label in order])
+        missing = [label for label in order if label not in sizes]
+        if missing:
+            raise ShapeError(f"Structured: labels {missing} have no size in {dict(sizes)}")
+        self._sizes = tuple([operator.index(sizes[label]) for label in order])
+        if min(self._sizes, default=0) < 0:
+            raise ShapeError(f"Structured: negative size in {dict(sizes)}")
         self._out_labels = tuple([names[label] for label in out_labels])
         self._in_labels = tuple([names[label] for label in in_labels])
         self._scale = float(scale)
@@ -299,20 +308,22 @@ class Structured(DerivativeTensor):
         )  # fmt: skip
 
     def _scaled(self, factor: float) -> Structured:
-        return Structured(
+        return Structured(*self._parts(), self._scale * factor, self._dtype)
+
+    def _cast(self, dtype: np.dtype[Any]) -> Structured:
+        return Structured(*self._parts(), self._scale, dtype)
+
+    def __reduce__(self) -> Any:
+        return Structured, (*self._parts(), self._scale, self._dtype)
+
+    def _parts(self) -> tuple[Any, Any, Labels, Labels, dict[int, int], Any]:
+        """Return the arguments that make this tensor, without scale and dtype."""
+        return (
             self._out_shape, self._in_shape, self._out_labels, self._in_labels,
-            self.sizes, self._factors, self._scale * factor, self._dtype,
+            self.sizes, self._factors,
         )  # fmt: skip
 
-    def astype(self, dtype: Any) -> Structured:  # noqa: D102
-        if self._dtype == dtype:
-            return self
-        return Structured(
-            self._out_shape, self._in_shape, self._out_labels, self._in_labels,
-            self.sizes, self._factors, self._scale, dtype,
-        )  # fmt: skip
-
-    def to_sparse(self) -> BlockSparse:  # noqa: D102
+    def _to_sparse(self) -> BlockSparse:
         out, inner = self._out_labels, self._in_labels
         if self.nnz == 0:
             return BlockSparse.empty(self._out_shape, self._in_shape, self._dtype)
@@ -347,8 +358,8 @@ class Structured(DerivativeTensor):
         values = self._values(names).ravel()
         return BlockSparse.from_coordinates(self._out_shape, self._in_shape, values, *places)
 
-    def to_scipy(self) -> Any:  # noqa: D102
-        return self.to_sparse().to_scipy()
+    def _to_scipy(self) -> Any:
+        return self._to_sparse()._to_scipy()
 
 
 def unique(labels: Sequence[int]) -> Labels:

@@ -1,0 +1,84 @@
+"""What tensors are made of, multiplied with and limited to: checks with clear errors."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from fastbp.errors import DTypeError, ShapeError
+
+__all__ = [
+    "MEMORY_LIMIT",
+    "as_floats",
+    "as_number",
+    "check_dense",
+    "check_sparse",
+    "float_type",
+    "in_units",
+]
+
+#: Largest dense or sparse tensor that is made unless a call gives its own limit, in bytes: 1 GiB.
+MEMORY_LIMIT = 1 << 30
+
+FLOATS = (np.dtype("f8"), np.dtype("f4"))
+
+
+def float_type(name: str, dtype: Any) -> np.dtype[Any]:
+    """Return float64 or float32, in native byte order; refuse anything else."""
+    found: np.dtype[Any] = np.dtype(dtype).newbyteorder("=")
+    if found not in FLOATS:
+        raise DTypeError(f"{name}: tensors are float64 or float32, not {found}")
+    return found
+
+
+def as_floats(name: str, x: Any) -> np.ndarray:
+    """Return an array (not of a subclass) of float64 or float32; refuse anything else."""
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise ShapeError(f"{name}: not an array ({error})") from None
+    if isinstance(x, np.ma.MaskedArray):
+        raise DTypeError(f"{name}: the mask of a masked array would be lost")
+    return np.asarray(array, float_type(name, array.dtype))
+
+
+def as_number(x: Any) -> float | None:
+    """Return a real scalar (or 0-d array of one) as a float, None for anything else."""
+    if isinstance(x, np.ndarray) and x.ndim == 0 and x.dtype.kind in "fiu":
+        return float(x)
+    return float(x) if isinstance(x, Real) else None
+
+
+def check_dense(name: str, shape: tuple[int, ...], dtype: np.dtype[Any], limit: int | None) -> None:
+    """Refuse a dense array above a limit in bytes."""
+    what = f"a dense tensor of shape {shape} and {dtype}"
+    _check(name, what, math.prod(shape) * dtype.itemsize, limit, "structured or sparse")
+
+
+def check_sparse(
+    name: str, shape: tuple[int, ...], nnz: int, itemsize: int, limit: int | None
+) -> None:
+    """Refuse to store nonzeros, of so many bytes each, above a limit in bytes."""
+    what = f"a sparse tensor of shape {shape} with {nnz} nonzeros"
+    _check(name, what, nnz * itemsize, limit, "structured")
+
+
+def _check(name: str, what: str, size: int, limit: int | None, leaner: str) -> None:
+    most = MEMORY_LIMIT if limit is None else limit
+    if size > most:
+        raise MemoryError(
+            f"{name}: {what} takes {in_units(size)} ({size} bytes), above the limit of "
+            f"{in_units(most)}; use the {leaner} storage, or give a larger limit"
+        )
+
+
+def in_units(size: float) -> str:
+    """Return a number of bytes in decimal units."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.4g} {unit}"
+        size /= 1000
+    return f"{size:.4g} TB"

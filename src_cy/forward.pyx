@@ -1,0 +1,285 @@
+"""The forward sweep: tangents, from inputs to outputs.
+
+A tangent is dropped after the last node that reads it. Large elementwise operations wait for others
+of their shape and run together, as a `Group` (fused.pyx). While an operation waits, its group
+stands in the place of its tangent; the group runs before anything else reads it.
+"""
+
+from cpython.object cimport PyObject
+from libc.stdlib cimport calloc, free
+
+cimport cython
+cimport numpy as cnp
+from fastbp._core.buffers cimport LARGE, enter_pool, leave_pool, new_array
+from fastbp._core.elementwise cimport run_program
+from fastbp._core.fused cimport Group, new_group
+from fastbp._core.graph cimport ELEMENTWISE, Node, Op, Variable, hook, parent_count, parent_of
+from fastbp._core.program cimport MAX_EXTERNAL, Program
+from fastbp._core.reverse cimport run_reverse
+from fastbp._core.sweep_base cimport (
+    Sweep, answer_of, apply_jvp, apply_vjp, operands_of, shape_of, zeros_variable,
+)
+from fastbp._core.tape cimport HAS_PARENTS, Tape, collect, node_dtype
+
+import numpy as np
+
+from fastbp.errors import NoRuleError
+
+cnp.import_array()
+
+cdef enum:
+    WORTH_GROUPING = 32768      # bytes of a tangent: less stays in the L1 cache anyway
+
+
+cdef list run_forward(Tape tape, list tangents, bint recorded, int lead):
+    cdef ForwardSweep sweep = ForwardSweep.__new__(ForwardSweep, tape, recorded, lead)
+    cdef Py_ssize_t i
+    sweep.seed(tangents)
+    for i in range(tape.count):
+        if tape.roles[i] & HAS_PARENTS:
+            sweep.step(i)
+    sweep.run_group()
+    return sweep.results(tape.output_positions)
+
+
+@cython.final
+cdef class ForwardSweep(Sweep):
+    cdef Py_ssize_t *uses       # how many nodes and results have still to read each tangent
+    cdef Group group            # the operations that wait; None: there are none
+
+    def __cinit__(self, Tape tape, bint recorded, int lead):
+        cdef Py_ssize_t k, p
+        self.uses = <Py_ssize_t *> calloc(tape.count + 1, sizeof(Py_ssize_t))
+        if self.uses == NULL:
+            raise MemoryError
+        for k in range(tape.n_parents):
+            if tape.parents[k] >= 0:
+                self.uses[tape.parents[k]] += 1
+        for p in tape.output_positions:
+            if p >= 0:
+                self.uses[p] += 1
+
+    def __dealloc__(self):
+        free(self.uses)
+
+    cdef int seed(self, list tangents) except -1:
+        cdef Py_ssize_t i, k
+        for k in range(len(tangents)):
+            i = self.tape.input_positions[k]
+            if tangents[k] is not None and i >= 0:
+                self.add(i, self.start(<Node> self.tape.nodes[i], tangents[k], "jvp"))
+        return 0
+
+    cdef int step(self, Py_ssize_t position) except -1:
+        """Push through one node, and drop the tangents that nobody reads any more."""
+        cdef Node node = <Node> self.tape.nodes[position]
+        cdef Py_ssize_t *parents = self.tape.parents + self.tape.first[position]
+        cdef Py_ssize_t k
+        t = self.push(position, node, parents)
+        for k in range(parent_count(node)):
+            if parents[k] >= 0:
+                self.uses[parents[k]] -= 1
+                if self.uses[parents[k]] == 0 and type(self.values[parents[k]]) is not Group:
+                    self.values[parents[k]] = None
+        if t is not None:
+            self.add(position, t)
+        return 0
+
+    cdef object push(self, Py_ssize_t position, Node node, Py_ssize_t *parents):
+        """Return the tangent of one node's value, None for zero, or the group that it joined."""
+        cdef list tangents = self.tangents_of(node, parents)
+        cdef bint waits = False, moves = False
+        cdef object t
+        for t in tangents:
+            moves = moves or t is not None
+            waits = waits or type(t) is Group
+        if not moves:
+            return None
+        if node.op.kind == ELEMENTWISE and self.join_group(position, node, parents, tangents):
+            return self.group
+        if waits:
+            self.run_group()
+            tangents = self.tangents_of(node, parents)
+        if node.op.kind == ELEMENTWISE:
+            return self.push_elementwise(node, tangents)
+        return self.push_by_rule(node, tangents)
+
+    cdef list tangents_of(self, Node node, Py_ssize_t *parents):
+        cdef Py_ssize_t k
+        return [self.values[parents[k]] if parents[k] >= 0 else None
+                for k in range(parent_count(node))]
+
+    cdef cnp.npy_intp vectors_of(self, list tangents) except -1:
+        """Length of the block axis."""
+        cdef object t
+        if self.lead:
+            for t in tangents:
+                if t is not None:
+                    return (<Group> t).vectors if type(t) is Group else cnp.PyArray_DIM(t, 0)
+        return 1
+
+    # -- groups
+
+    cdef bint join_group(self, Py_ssize_t position, Node node, Py_ssize_t *parents,
+                         list tangents) except -1:
+        """Let a large elementwise operation wait for others of its shape, if it can."""
+        cdef PyObject *operands[MAX_EXTERNAL]
+        cdef int leads[MAX_EXTERNAL]
+        cdef cnp.npy_intp vectors
+        cdef int n_own
+        cdef Program program
+        cdef Group group = self.group
+        # An input that depends on another one has a tangent to be added to.
+        if self.recorded or self.values[position] is not None:
+            return False
+        vectors = self.vectors_of(tangents)
+        if _bytes_of(node) * vectors < WORTH_GROUPING:
+            return False
+        program = node.op.push_program(node.typenum, _moving(tangents))
+        if program is None:
+            return False
+        if group is None or not group.fits(node, vectors):
+            self.run_group()
+            tangents = self.tangents_of(node, parents)
+            group = new_group(node, self.lead, vectors)
+        n_own = self.fill(node, program, operands, leads)
+        if not group.add(position, program, operands, n_own, tangents, parents):
+            return False
+        self.group = group
+        return True
+
+    cdef int run_group(self) except -1:
+        """Compute the tangents that wait."""
+        cdef Group group = self.group
+        self.group = None
+        if group is not None:
+            group.run(self.values, self.uses)
+        return 0
+
+    # -- one operation
+
+    cdef object push_elementwise(self, Node node, list tangents):
+        cdef PyObject *operands[MAX_EXTERNAL]
+        cdef int leads[MAX_EXTERNAL]
+        cdef PyObject *outs[1]
+        cdef cnp.npy_intp dims[34]
+        cdef int k, n_ext, nd = self.lead + len(node.shape)
+        cdef Program program = None
+        cdef cnp.ndarray out
+        cdef object t
+        if not self.recorded:
+            program = node.op.push_program(node.typenum, _moving(tangents))
+        if program is None:
+            return self.push_by_partials(node, tangents)
+        n_ext = self.fill(node, program, operands, leads)
+        for t in tangents:
+            if t is not None:
+                operands[n_ext] = <PyObject *> t
+                leads[n_ext] = self.lead
+                n_ext += 1
+        dims[0] = self.vectors_of(tangents)
+        for k in range(self.lead, nd):
+            dims[k] = node.shape[k - self.lead]
+        out = new_array(nd, dims, node.typenum)
+        outs[0] = <PyObject *> out
+        run_program(program, operands, leads, outs, nd, dims)
+        return out
+
+    cdef object push_by_partials(self, Node node, list tangents):
+        """The same from the partials as Python functions.
+
+        On Variables, or where there is no program.
+        """
+        cdef Py_ssize_t k
+        cdef list operands = operands_of(node, self.recorded)
+        ans = answer_of(node, self.recorded)
+        total = None
+        for k in range(node.op.nin):
+            if tangents[k] is None:
+                continue
+            t = tangents[k]
+            shape = shape_of(t)
+            missing = self.lead + len(node.shape) - len(shape)
+            if missing:
+                t = np.reshape(t, shape[:self.lead] + (1,) * missing + shape[self.lead:])
+            term = self.times_partial(node.op, k, t, ans, operands)
+            total = term if total is None else hook("add")(total, term)
+        full = shape_of(t)[:self.lead] + node.shape
+        if shape_of(total) != full:
+            total = np.broadcast_to(total, full)
+        return self.conform(node, total, node.op.name)
+
+    cdef object push_by_rule(self, Node node, list tangents):
+        cdef PyObject *before
+        if self.lead and not node.op.blocks:
+            size = next(shape_of(t)[0] for t in tangents if t is not None)
+            rows = [[None if t is None else t[i] for t in tangents] for i in range(size)]
+            value = np.stack([_tangent(node, row, self.recorded) for row in rows])
+        elif not self.recorded and _bytes_of(node) * self.vectors_of(tangents) >= LARGE:
+            before = enter_pool()
+            try:
+                value = _tangent(node, tangents, False)
+            finally:
+                leave_pool(before)
+        else:
+            value = _tangent(node, tangents, self.recorded)
+        return self.conform(node, value, node.op.name)
+
+
+cdef int _moving(list tangents) except -1:
+    """The operands whose tangents are not zero, as a bit mask."""
+    cdef int k, mask = 0
+    for k in range(len(tangents)):
+        if tangents[k] is not None:
+            mask |= 1 << k
+    return mask
+
+
+cdef Py_ssize_t _bytes_of(Node node) except -1:
+    """Size of one tangent vector of a node."""
+    cdef Py_ssize_t size = 4 if node.typenum == cnp.NPY_FLOAT else 8
+    cdef object n
+    for n in node.shape:
+        size *= n
+    return size
+
+
+cdef object _tangent(Node node, list tangents, bint recorded):
+    """The tangent of a node's value."""
+    cdef Op op = node.op
+    if op.jvp is not None:
+        return apply_jvp(node, tangents, recorded)
+    if op.vjp is not None:
+        return _transposed_vjp(node, tangents, recorded)
+    raise NoRuleError(f"{op.name} has no derivative rule")
+
+
+cdef object _transposed_vjp(Node node, list tangents, bint recorded):
+    """A JVP from a VJP, which is linear in its cotangent g.
+
+    The derivative of <vjp(g), t> with respect to g.
+    """
+    cdef tuple needs = tuple([t is not None for t in tangents])
+    cdef Variable g = zeros_variable(_block_shape(node, tangents), node.typenum)
+    cdef list outputs
+    values = apply_vjp(node, needs, g, True)
+    inner = None
+    for value, t in zip(values, tangents):
+        if t is not None and type(value) is Variable:
+            term = np.sum(value * t)
+            inner = term if inner is None else inner + term
+    if inner is None:
+        return np.zeros(g.shape, node_dtype(node))
+    outputs = [inner]
+    return run_reverse(collect(outputs, [g], False), outputs, [None], recorded, 0, False)[0]
+
+
+cdef tuple _block_shape(Node node, list tangents):
+    """The node's shape behind the block axis of its tangents, if they have one."""
+    cdef Py_ssize_t k
+    for k in range(len(tangents)):
+        if tangents[k] is not None:
+            shape = shape_of(tangents[k])
+            own = len(parent_of(node, k).shape)
+            return shape[:len(shape) - own] + node.shape
+    return node.shape

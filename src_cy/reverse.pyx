@@ -1,0 +1,294 @@
+"""The reverse sweep: cotangents, from outputs to inputs.
+
+A node is visited when all that read its value have added to its cotangent; it adds to those of its
+parents. Where nobody else can see a parent's cotangent, that is done in place.
+"""
+
+from cpython.list cimport PyList_GET_ITEM
+from cpython.object cimport PyObject
+
+cimport cython
+cimport numpy as cnp
+from fastbp._core.buffers cimport LARGE, enter_pool, leave_pool, new_array
+from fastbp._core.elementwise cimport is_ours, run_program, sum_to_shape
+from fastbp._core.graph cimport ELEMENTWISE, MATMUL, Node, Op, parent_count, parent_of, saved_of
+from fastbp._core.matmul cimport c_matmul_vjp_a, c_matmul_vjp_b
+from fastbp._core.program cimport MAX_EXTERNAL, Program
+from fastbp._core.sweep_base cimport (
+    Sweep, answer_of, apply_jvp, apply_vjp, operands_of, shape_of, zeros_variable,
+)
+from fastbp._core.tape cimport HAS_PARENTS, IS_END, Tape, collect, node_dtype
+
+import numpy as np
+
+from fastbp.errors import NoRuleError
+
+cnp.import_array()
+
+
+cdef list run_reverse(Tape tape, list outputs, list cotangents, bint recorded, int lead,
+                      bint consume):
+    cdef ReverseSweep sweep = ReverseSweep.__new__(ReverseSweep, tape, recorded, lead)
+    sweep.seed(cotangents)
+    if consume:
+        outputs.clear()
+    sweep.run(consume)
+    return sweep.results(tape.input_positions)
+
+
+# How the cotangents of an elementwise operation's operands come to be; bit k: operand k.
+cdef struct Plan:
+    int needs           # there is one to compute
+    int accumulates     # into the parent's cotangent, in place
+    int passes          # the partial is one: it is g itself
+    int fresh           # into a new array
+
+
+@cython.final
+cdef class ReverseSweep(Sweep):
+
+    cdef int seed(self, list cotangents) except -1:
+        cdef Py_ssize_t i, k
+        cdef Node node
+        for k in range(len(cotangents)):
+            i = self.tape.output_positions[k]
+            if i < 0:
+                continue
+            node = <Node> self.tape.nodes[i]
+            g = cotangents[k]
+            if g is None:
+                g = np.ones(node.shape, node_dtype(node))
+            self.add(i, self.start(node, g, "gradients"))
+        return 0
+
+    cdef int run(self, bint consume) except -1:
+        cdef Tape tape = self.tape
+        cdef list values = self.values, nodes = tape.nodes
+        cdef Py_ssize_t i
+        cdef Node node
+        cdef object g
+        for i in range(tape.count - 1, -1, -1):
+            g = values[i]
+            if g is not None:
+                node = <Node> nodes[i]
+                # Without this reference, g is ours unless somebody else has it.
+                if not tape.roles[i] & IS_END:
+                    values[i] = None
+                if tape.roles[i] & HAS_PARENTS:
+                    self.pull(i, node, g)
+                g = node = None
+            if consume:
+                nodes[i] = None
+        return 0
+
+    cdef int pull(self, Py_ssize_t position, Node node, object g) except -1:
+        """Add the contributions of one node's cotangent to its parents."""
+        cdef Py_ssize_t *parents = self.tape.parents + self.tape.first[position]
+        if node.op.kind == ELEMENTWISE:
+            if self.recorded:
+                return self.pull_by_partials(node, parents, g)
+            return self.pull_elementwise(node, parents, g)
+        if node.op.kind == MATMUL and not self.recorded:
+            return self.pull_matmul(node, parents, g)
+        if node.op.scatter is not None and not self.recorded:
+            return self.pull_scatter(node, parents, g)
+        return self.pull_by_rule(node, parents, g)
+
+    # -- elementwise operations
+
+    cdef int pull_elementwise(self, Node node, Py_ssize_t *parents, cnp.ndarray g) except -1:
+        """Compute all cotangents of the operands by one program."""
+        cdef Plan plan
+        cdef PyObject *operands[MAX_EXTERNAL]
+        cdef int leads[MAX_EXTERNAL]
+        cdef PyObject *outs[3]
+        cdef list fresh = None
+        cdef int k, n_ext, n_out = 0
+        cdef Program program
+        self.plan_outputs(&plan, node, parents)
+        program = node.op.pull_program(node.typenum, plan.needs, plan.accumulates)
+        if program is None:
+            return self.pull_by_partials(node, parents, g)
+        n_ext = self.fill(node, program, operands, leads)
+        operands[n_ext] = <PyObject *> g
+        leads[n_ext] = self.lead
+        n_ext += 1
+        for k in range(node.op.nin):
+            if plan.accumulates >> k & 1:
+                operands[n_ext] = outs[n_out] = PyList_GET_ITEM(self.values, parents[k])
+                leads[n_ext] = self.lead
+                n_ext += 1
+                n_out += 1
+        if plan.fresh:
+            fresh = [None, None, None]
+        for k in range(node.op.nin):
+            if plan.fresh >> k & 1:
+                # The last output may overwrite g, if this is its last use.
+                if plan.fresh >> k == 1 and plan.passes == 0 and is_ours(<PyObject *> g):
+                    fresh[k] = g
+                else:
+                    fresh[k] = new_array(
+                        cnp.PyArray_NDIM(g), cnp.PyArray_DIMS(g), node.typenum)
+                outs[n_out] = <PyObject *> fresh[k]
+                n_out += 1
+        if n_out:
+            run_program(program, operands, leads, outs, cnp.PyArray_NDIM(g), cnp.PyArray_DIMS(g))
+        return self.add_outputs(&plan, node, parents, g, fresh)
+
+    cdef int plan_outputs(self, Plan *plan, Node node, Py_ssize_t *parents) except -1:
+        cdef int k
+        cdef Node parent
+        cdef object c
+        plan.needs = plan.accumulates = plan.passes = 0
+        for k in range(node.op.nin):
+            if parents[k] < 0:
+                continue
+            plan.needs |= 1 << k
+            parent = <Node> self.tape.nodes[parents[k]]
+            if parent.shape is node.shape or parent.shape == node.shape:
+                # Borrowed: a local reference would hide that the buffer is ours.
+                if is_ours(PyList_GET_ITEM(self.values, parents[k])):
+                    plan.accumulates |= 1 << k
+                    continue
+            c = node.op.constant_partials[k]
+            if c is not None and c == 1:
+                plan.passes |= 1 << k
+        plan.fresh = plan.needs & ~plan.accumulates & ~plan.passes
+        return 0
+
+    cdef int add_outputs(self, const Plan *plan, Node node, Py_ssize_t *parents, cnp.ndarray g,
+                         list fresh) except -1:
+        """Add what was not accumulated in place, summed over the axes of broadcasting."""
+        cdef int k
+        cdef Node parent
+        cdef object value
+        for k in range(node.op.nin):
+            if (plan.fresh | plan.passes) >> k & 1:
+                parent = <Node> self.tape.nodes[parents[k]]
+                if plan.passes >> k & 1:
+                    value = g
+                else:
+                    value = fresh[k]
+                    fresh[k] = None     # so that the sum may be in place
+                if parent.shape is not node.shape and parent.shape != node.shape:
+                    value = sum_to_shape(value, self.lead, parent.shape)
+                self.add(parents[k], value)
+                value = None
+        return 0
+
+    cdef int pull_by_partials(self, Node node, Py_ssize_t *parents, object g) except -1:
+        """The same from the partials as Python functions.
+
+        On Variables, or where there is no program.
+        """
+        cdef Py_ssize_t k
+        cdef Node parent
+        cdef list operands = operands_of(node, self.recorded)
+        ans = answer_of(node, self.recorded)
+        for k in range(node.op.nin):
+            if parents[k] < 0:
+                continue
+            parent = <Node> self.tape.nodes[parents[k]]
+            value = self.times_partial(node.op, k, g, ans, operands)
+            self.add(parents[k], self.conform(parent, value, node.op.name))
+        return 0
+
+    # -- other operations
+
+    cdef int pull_matmul(self, Node node, Py_ssize_t *parents, cnp.ndarray g) except -1:
+        """Let BLAS add to the cotangents of the operands, where they are ours."""
+        cdef Py_ssize_t k
+        cdef Node parent
+        cdef object into, value
+        for k in range(2):
+            if parents[k] < 0:
+                continue
+            parent = <Node> self.tape.nodes[parents[k]]
+            into = None
+            if is_ours(PyList_GET_ITEM(self.values, parents[k])):
+                into = self.values[parents[k]]
+            other = saved_of(node, 1 - k)
+            if k == 0:
+                value = c_matmul_vjp_a(g, other, parent.shape, self.lead, into)
+            else:
+                value = c_matmul_vjp_b(g, other, parent.shape, self.lead, into)
+            if into is None:
+                self.add(parents[k], value)
+            into = value = None
+        return 0
+
+    cdef int pull_scatter(self, Node node, Py_ssize_t *parents, object g) except -1:
+        """Rules that add into a buffer: an element of a large array costs no large temporary."""
+        cdef Py_ssize_t k
+        cdef Node parent
+        cdef list operands = operands_of(node, False)
+        ans = answer_of(node, False)
+        for k in range(parent_count(node)):
+            if parents[k] < 0:
+                continue
+            parent = <Node> self.tape.nodes[parents[k]]
+            if not is_ours(PyList_GET_ITEM(self.values, parents[k])):
+                present = self.values[parents[k]]
+                if present is None:
+                    shape = shape_of(g)[:self.lead] + parent.shape
+                    self.values[parents[k]] = np.zeros(shape, node_dtype(parent))
+                else:
+                    self.values[parents[k]] = np.array(present, order="C")
+                present = None
+            node.op.scatter(self.values[parents[k]], g, k, ans, *operands, **node.static)
+        return 0
+
+    cdef int pull_by_rule(self, Node node, Py_ssize_t *parents, object g) except -1:
+        cdef Py_ssize_t k, n = parent_count(node)
+        cdef tuple needs = tuple([parents[k] >= 0 for k in range(n)])
+        cdef Node parent
+        cdef PyObject *before
+        if self.lead and not node.op.blocks:
+            rows = [_cotangents(node, needs, g[i], self.recorded) for i in range(shape_of(g)[0])]
+            values = _stacked(rows)
+        elif not self.recorded and cnp.PyArray_NBYTES(g) >= LARGE:
+            before = enter_pool()
+            try:
+                values = _cotangents(node, needs, g, False)
+            finally:
+                leave_pool(before)
+        else:
+            values = _cotangents(node, needs, g, self.recorded)
+        for k in range(n):
+            if needs[k] and values[k] is not None:
+                parent = <Node> self.tape.nodes[parents[k]]
+                self.add(parents[k], self.conform(parent, values[k], node.op.name))
+        return 0
+
+
+def _stacked(rows):
+    """Stack the cotangents of a block, operand by operand."""
+    return [None if column[0] is None else np.stack(column) for column in zip(*rows)]
+
+
+cdef object _cotangents(Node node, tuple needs, object g, bint recorded):
+    """The cotangents of a node's operands; None where `needs` is false, or for zero."""
+    cdef Op op = node.op
+    if op.vjp is not None:
+        return apply_vjp(node, needs, g, recorded)
+    if op.jvp is not None:
+        return _transposed_jvp(node, needs, g, recorded)
+    raise NoRuleError(f"{op.name} has no derivative rule")
+
+
+cdef object _transposed_jvp(Node node, tuple needs, object g, bint recorded):
+    """A VJP from a JVP, which is linear in its tangents t.
+
+    The derivative of <g, jvp(t)> with respect to t.
+    """
+    cdef Py_ssize_t k
+    cdef list tangents = [None] * len(needs), inputs
+    lead = shape_of(g)[:len(shape_of(g)) - len(node.shape)]
+    for k in range(len(needs)):
+        if needs[k]:
+            tangents[k] = zeros_variable(lead + parent_of(node, k).shape, node.typenum)
+    inputs = [t for t in tangents if t is not None]
+    outputs = [apply_jvp(node, tangents, True)]
+    tape = collect(outputs, inputs, False)
+    found = iter(run_reverse(tape, outputs, [g], recorded, 0, False))
+    return [next(found) if needs[k] else None for k in range(len(needs))]

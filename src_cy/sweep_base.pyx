@@ -1,0 +1,226 @@
+"""What both directions of a sweep share: its (co)tangents, and how it gives rules their arguments.
+
+The rules state derivatives only; the sweep keeps dtypes, undoes broadcasting and sums
+contributions.
+"""
+
+from cpython.list cimport PyList_GET_ITEM
+from cpython.object cimport PyObject
+from cpython.tuple cimport PyTuple_GET_ITEM
+
+cimport numpy as cnp
+from fastbp._core.buffers cimport new_array
+from fastbp._core.elementwise cimport is_ours, is_plain, run_program, sum_to_shape
+from fastbp._core.graph cimport (
+    Node, Op, Variable, hook, make_variable, new_spec, parent_count, parent_of, saved_of,
+)
+from fastbp._core.program cimport Program
+from fastbp._core.tape cimport Tape, node_dtype
+
+import numpy as np
+
+from fastbp.errors import ShapeError
+
+cnp.import_array()
+
+
+cdef class Sweep:
+    """The tape, one (co)tangent for each node, the mode."""
+
+    def __cinit__(self, Tape tape, bint recorded, int lead):
+        self.tape = tape
+        self.values = [None] * tape.count
+        self.recorded = recorded
+        self.lead = lead
+
+    cdef int add(self, Py_ssize_t position, object value) except -1:
+        cdef object present = self.values[position]
+        cdef PyObject *operands[2]
+        cdef PyObject *outs[1]
+        cdef cnp.ndarray out
+        cdef Program program
+        if present is None:
+            self.values[position] = value
+            return 0
+        if self.recorded:
+            self.values[position] = hook("add")(present, value)
+            return 0
+        program = (<Op> hook("add")).forward_program(cnp.PyArray_TYPE(value))
+        if program is None or not cnp.PyArray_SAMESHAPE(present, value):
+            self.values[position] = np.asarray(present + value)
+            return 0
+        self.values[position] = None
+        if is_ours(<PyObject *> present):
+            out = present
+        else:
+            out = new_array(
+                cnp.PyArray_NDIM(value), cnp.PyArray_DIMS(value), cnp.PyArray_TYPE(value))
+        operands[0] = <PyObject *> present
+        operands[1] = <PyObject *> value
+        outs[0] = <PyObject *> out
+        run_program(program, operands, NULL, outs, cnp.PyArray_NDIM(out), cnp.PyArray_DIMS(out))
+        self.values[position] = out
+        return 0
+
+    cdef object start(self, Node node, object value, str what):
+        if self.recorded and type(value) is not Variable:
+            value = np.array(value)     # the caller may write into his
+        return self.conform(node, value, what)
+
+    cdef object conform(self, Node node, object value, str what):
+        cdef tuple given, shape = node.shape
+        if (not self.recorded and cnp.PyArray_CheckExact(value)
+                and _fits(node, value, self.lead)):
+            return value
+        value = _as_variable(node, value) if self.recorded else _as_array(node, value)
+        given = shape_of(value)[self.lead:]
+        if given == shape:
+            return value
+        if len(given) < len(shape) or not _sums_to(given, shape):
+            raise ShapeError(
+                f"{what}: a rule returned shape {given}, which does not reduce to {shape}")
+        if self.recorded:
+            return hook("sum_to")(value, shape=shape, nd=len(given))
+        return sum_to_shape(value, self.lead, shape)
+
+    cdef int fill(self, Node node, Program program, PyObject **operands, int *leads) except -1:
+        cdef int k, nin = node.op.nin
+        for k in range(nin + 1):
+            if k == nin:
+                operands[k] = <PyObject *> node.ans
+            elif node.saved is not None:
+                operands[k] = PyTuple_GET_ITEM(node.saved, k)
+            else:
+                operands[k] = <PyObject *> node.saved_a if k == 0 else <PyObject *> node.saved_b
+            leads[k] = 0
+            if operands[k] == <PyObject *> None:
+                operands[k] = NULL
+                if program.reads >> <unsigned int> k & 1:
+                    raise RuntimeError(f"{node.op.name}: a residual is missing")
+        return nin + 1
+
+    cdef object times_partial(self, Op op, Py_ssize_t k, object t, object ans, list operands):
+        c = op.constant_partials[k]
+        if c is not None:
+            return t if c == 1 else hook("multiply")(t, c)
+        partial = op.partials[k](ans, *operands)
+        if op.dominant >> <int> k & 1:
+            nonzero = ((<Variable> t).value if type(t) is Variable else t) != 0.0
+            return hook("where")(nonzero, hook("mulz")(partial, t), 0.0)
+        return hook("mulz")(t, partial)
+
+    cdef list results(self, list positions):
+        cdef list results = [], values = self.values
+        cdef Py_ssize_t p
+        for p in positions:
+            if p < 0 or values[p] is None:
+                results.append(None)
+            elif self.recorded or is_ours(PyList_GET_ITEM(values, p)):
+                results.append(values[p])
+            else:
+                results.append(np.array(values[p], order="C"))
+        return results
+
+
+# ---- what rules return -------------------------------------------------------------------------
+
+
+cdef bint _fits(Node node, cnp.ndarray value, int lead) noexcept:
+    """Whether an array has the dtype and (behind block axes) the shape of a node."""
+    cdef tuple shape = node.shape
+    cdef int axis, nd = len(shape)
+    if (cnp.PyArray_NDIM(value) != lead + nd or cnp.PyArray_TYPE(value) != node.typenum
+            or not is_plain(value)):
+        return False
+    for axis in range(nd):
+        if <cnp.npy_intp> shape[axis] != cnp.PyArray_DIM(value, lead + axis):
+            return False
+    return True
+
+
+cdef object _as_variable(Node node, object value):
+    """A Variable, or an array that takes its place, of the node's dtype."""
+    if type(value) is not Variable:
+        return np.asarray(value, node_dtype(node))
+    if (<Variable> value).node.typenum != node.typenum:
+        return hook("astype")(value, node_dtype(node))
+    return value
+
+
+cdef cnp.ndarray _as_array(Node node, object value):
+    """A plain array of the node's dtype."""
+    cdef cnp.ndarray array = np.asarray(
+        (<Variable> value).value if type(value) is Variable else value)
+    if cnp.PyArray_TYPE(array) != node.typenum or not is_plain(array):
+        return array.astype(node_dtype(node))
+    return array
+
+
+cdef bint _sums_to(tuple given, tuple shape):
+    """Whether summing over axes brings the shape `given` to `shape`."""
+    cdef Py_ssize_t k, extra = len(given) - len(shape)
+    for k in range(len(shape)):
+        if shape[k] != 1 and shape[k] != given[extra + k]:
+            return False
+    return True
+
+
+# ---- what rules are given ----------------------------------------------------------------------
+
+
+cdef object apply_vjp(Node node, tuple needs, object g, bint recorded):
+    cdef Op op = node.op
+    cdef list operands = operands_of(node, recorded)
+    cdef Py_ssize_t k
+    ans = answer_of(node, recorded)
+    if isinstance(op.vjp, tuple):
+        return [op.vjp[k](g, ans, *operands, **node.static) if needs[k] else None
+                for k in range(len(needs))]
+    values = op.vjp(g, needs, ans, *operands, **node.static)
+    if not isinstance(values, (tuple, list)) or len(values) != len(needs):
+        raise ShapeError(f"{op.name}: its vjp rule must return {len(needs)} cotangents, "
+                         "one for each operand")
+    return values
+
+
+cdef object apply_jvp(Node node, list tangents, bint recorded):
+    cdef Op op = node.op
+    cdef list operands = operands_of(node, recorded)
+    cdef Py_ssize_t k
+    ans = answer_of(node, recorded)
+    if not isinstance(op.jvp, tuple):
+        return op.jvp(tangents, ans, *operands, **node.static)
+    total = None
+    for k in range(len(tangents)):
+        if tangents[k] is not None:
+            term = op.jvp[k](tangents[k], ans, *operands, **node.static)
+            total = term if total is None else hook("add")(total, term)
+    return total
+
+
+cdef list operands_of(Node node, bint recorded):
+    return [_operand(node, k, recorded) for k in range(parent_count(node))]
+
+
+cdef object _operand(Node node, Py_ssize_t k, bint recorded):
+    cdef object value = saved_of(node, k)
+    cdef Node parent = parent_of(node, k)
+    if value is None:
+        return None if parent is None else new_spec(parent.shape, parent.typenum)
+    if recorded and parent is not None:
+        return make_variable(value, parent)
+    return value
+
+
+cdef object answer_of(Node node, bint recorded):
+    if node.ans is None:
+        return new_spec(node.shape, node.typenum)
+    return make_variable(node.ans, node) if recorded else node.ans
+
+
+cdef tuple shape_of(object x):
+    return (<Variable> x).node.shape if type(x) is Variable else (<object> x).shape
+
+
+cdef Variable zeros_variable(tuple shape, int typenum):
+    return hook("variable")(np.zeros(shape, "f8" if typenum == cnp.NPY_DOUBLE else "f4"))
