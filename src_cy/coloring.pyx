@@ -11,7 +11,6 @@ neighbours. A dense row costs no more than its entries.
 """
 
 from libc.stdint cimport uint64_t
-from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
 import numpy as np
@@ -59,27 +58,17 @@ cdef int check_pattern(str name, const int[::1] indptr, const int[::1] indices,
 
 cdef int _check_order(str name, const int[::1] order, Py_ssize_t n) except -1:
     cdef Py_ssize_t i
-    cdef char *seen
+    cdef char[::1] seen = np.zeros(n, np.int8)
     cdef bint good = order.shape[0] == n
     if good:
-        seen = <char *> _new(n)
-        memset(seen, 0, n)
         for i in range(n):
             if not 0 <= order[i] < n or seen[order[i]]:
                 good = False
                 break
             seen[order[i]] = 1
-        free(seen)
     if not good:
         raise ShapeError(f"{name}: the order is not a permutation of {n}")
     return 0
-
-
-cdef void *_new(size_t size) except NULL:
-    cdef void *block = malloc(max(size, <size_t> 1))
-    if block == NULL:
-        raise MemoryError
-    return block
 
 
 def transpose(const int[::1] indptr not None, const int[::1] indices not None, Py_ssize_t width):
@@ -187,7 +176,7 @@ def partial(const int[::1] indptr not None, const int[::1] indices not None, Py_
     count : int
         Number of colors.
     """
-    cdef Py_ssize_t n = indptr.shape[0] - 1, i
+    cdef Py_ssize_t n = indptr.shape[0] - 1
     cdef int count
     check_pattern("partial", indptr, indices, width)
     if order is not None:
@@ -196,17 +185,10 @@ def partial(const int[::1] indptr not None, const int[::1] indices not None, Py_
     if indices.shape[0] == 0:
         return array, 0
     cdef int[::1] colors = array
-    cdef uint64_t *used = <uint64_t *> _new(width * sizeof(uint64_t))
-    cdef int *visits = <int *> malloc(n * sizeof(int))
-    if visits == NULL:
-        free(used)
-        raise MemoryError
-    for i in range(n):
-        visits[i] = <int> i if order is None else order[i]
+    cdef uint64_t[::1] used = np.empty(width, np.uint64)
+    cdef int[::1] visits = np.arange(n, dtype=np.int32) if order is None else np.array(order)
     with nogil:
-        count = _color_rows(&indptr[0], &indices[0], n, width, visits, used, &colors[0])
-    free(used)
-    free(visits)
+        count = _color_rows(&indptr[0], &indices[0], n, width, &visits[0], &used[0], &colors[0])
     return array, count
 
 
@@ -486,6 +468,7 @@ def symmetric(const int[::1] indptr not None, const int[::1] indices not None,
     cdef Py_ssize_t n = indptr.shape[0] - 1, count
     cdef Graph g
     cdef int used
+    cdef int[::1] memory
     cdef int *block
     numbers_array, count = edges(indptr, indices)
     if numbers_array is None:
@@ -498,18 +481,17 @@ def symmetric(const int[::1] indptr not None, const int[::1] indices not None,
     cdef const int[::1] numbers = numbers_array
     memset(&g, 0, sizeof(Graph))
     g.indptr, g.indices, g.edges, g.colors = &indptr[0], &indices[0], &numbers[0], &colors[0]
-    block = <int *> _new((8 * (n + 1) + 14 * count) * sizeof(int))
-    memset(block, 255, (8 * (n + 1) + 14 * count) * sizeof(int))  # -1 everywhere
+    memory = np.full(7 * (n + 1) + 14 * count, -1, np.int32)
+    block = &memory[0]
     g.forbidden, g.first_for = block, block + (n + 1)
     g.first_vertex, g.first_edge = block + 2 * (n + 1), block + 3 * (n + 1)
     g.color_heads, g.centre_heads = block + 4 * (n + 1), block + 5 * (n + 1)
     g.treated = block + 6 * (n + 1)
-    block += 8 * (n + 1)
+    block += 7 * (n + 1)
     g.node_colors, g.node_edges, g.node_next = block, block + 2 * count, block + 4 * count
     g.centre_vertices, g.centre_next = block + 6 * count, block + 8 * count
     g.sets, g.centres = block + 10 * count, block + 11 * count
     g.met_at, g.met_by = block + 12 * count, block + 13 * count
     with nogil:
         used = _color_graph(&g, n, &order[0], acyclic)
-    free(g.forbidden)
     return array, used

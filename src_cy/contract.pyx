@@ -16,6 +16,7 @@ from cython cimport floating
 from fastbp._core.blas cimport c_gemm
 from fastbp._core.buffers cimport new_array
 from fastbp._core.elementwise cimport run_parallel
+from libc.limits cimport INT_MAX
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset
 
@@ -41,6 +42,14 @@ cdef extern from "contract_kernels.h" nogil:
                                 float *y)
     void contract_scatter_double(Py_ssize_t rows, Py_ssize_t cols, const double *v,
                                  const double *x, double *y)
+    void contract_eight_float_32(Py_ssize_t rows, const float *v, const int32_t *first,
+                                 const int32_t *source, const float *x, float *y)
+    void contract_eight_float_64(Py_ssize_t rows, const float *v, const int64_t *first,
+                                 const int64_t *source, const float *x, float *y)
+    void contract_eight_double_32(Py_ssize_t rows, const double *v, const int32_t *first,
+                                  const int32_t *source, const double *x, double *y)
+    void contract_eight_double_64(Py_ssize_t rows, const double *v, const int64_t *first,
+                                  const int64_t *source, const double *x, double *y)
 
 ctypedef fused integer:
     int32_t
@@ -52,6 +61,7 @@ cdef enum:
     PARALLEL = 393216   # stored values from which two threads beat one
     PART = 32768        # stored values that a thread takes at once
     MAX_PARTS = 4096
+    MAX_LANES = 8       # vectors that meet single elements at once
     BUFFERS = 16        # parts that scatter single elements, each to a buffer of its own
     OWN_GEMM = 262144   # multiplications up to which BLAS runs in the calling thread alone
 
@@ -65,6 +75,15 @@ def _set_kernel_level(int limit):
 
 
 _set_kernel_level(2)
+
+cdef Py_ssize_t wide_from = 2 ** 31 - 1
+
+
+def _set_wide_from(Py_ssize_t size):
+    """Keep int64 indices from this size on, for tests; return the size in use before."""
+    global wide_from
+    before, wide_from = wide_from, size
+    return before
 
 
 include "contract_loops.pxi"
@@ -165,7 +184,7 @@ cdef class Blocks:
         self._typenum = kept.dtype.num
         self._count, self._rows, self._cols = kept.shape
         self._block_cols = columns
-        self._wide = max(self._count, columns, len(indptr)) >= 2 ** 31 - 1
+        self._wide = max(self._count, columns, np.size(indptr)) >= wide_from
         dtype = np.int64 if self._wide else np.int32
         self._indices = _index_array("indices", indices, dtype)
         self._indptr = _index_array("indptr", indptr, dtype)
@@ -266,6 +285,8 @@ cdef class Blocks:
         job.scatter = scatter
         job.rows, job.cols = self._rows, self._cols
         job.vectors = vectors if vectors > 1 else 0
+        job.lanes = 0
+        job.serial = False
         job.values = cnp.PyArray_DATA(self._values)
         job.x_size, job.y_size = sources, targets
         if elements:
@@ -337,32 +358,51 @@ cdef class Blocks:
         return 0
 
     cdef object _multiply_elements(self, Job *job, cnp.ndarray operand, cnp.ndarray out):
-        # With several vectors, these are the last axis, so that each value meets a row of them.
-        cdef cnp.ndarray x = operand, y = out, buffers
-        cdef Py_ssize_t vectors = max(job.vectors, 1), work = self._count * vectors
-        if job.vectors:
-            x = np.ascontiguousarray(np.reshape(operand, (vectors, job.x_size)).T)
-            y = np.empty((job.y_size, vectors), out.dtype)
+        cdef cnp.ndarray buffers = None
+        cdef Py_ssize_t work = self._count
         job.first, job.source = cnp.PyArray_DATA(self._indptr), cnp.PyArray_DATA(self._indices)
-        job.number = NULL
+        job.number = job.buffers = NULL
         job.targets = self._block_rows
-        job.x, job.y = cnp.PyArray_DATA(x), cnp.PyArray_DATA(y)
-        job.buffers = NULL
+        job.x, job.y = cnp.PyArray_DATA(operand), cnp.PyArray_DATA(out)
         job.parts = 1
-        buffers = y
+        if job.vectors:
+            return self._multiply_lanes(job, out)
         if job.scatter:
+            job.buffers = job.y
             if work >= PARALLEL and self._count >= 2 * BUFFERS * job.y_size:
                 job.parts = BUFFERS
-                buffers = np.empty((BUFFERS, job.y_size * vectors), out.dtype)
-            job.buffers = cnp.PyArray_DATA(buffers)
+                buffers = np.empty((BUFFERS, job.y_size), out.dtype)
+                job.buffers = cnp.PyArray_DATA(buffers)
         elif work >= PARALLEL:
             job.parts = <int>max(1, min(work // PART, job.targets, MAX_PARTS))
         with nogil:
             _run(job)
-        if buffers is not y:
-            np.add.reduce(buffers, axis=0, out=np.reshape(y, -1))
-        if y is not out:
-            np.reshape(out, (vectors, job.y_size))[...] = y.T
+        if buffers is not None:
+            np.add.reduce(buffers, axis=0, out=np.reshape(out, -1))
+        return out
+
+    cdef object _multiply_lanes(self, Job *job, cnp.ndarray out):
+        # A few vectors at once, side by side: each stored value meets a row of them.
+        cdef Py_ssize_t groups, work = self._count * job.vectors
+        cdef cnp.ndarray packed, results
+        job.lanes = 2 if job.vectors == 2 else 4 if job.vectors <= 4 else MAX_LANES
+        groups = (job.vectors + job.lanes - 1) // job.lanes
+        packed = np.empty(groups * job.x_size * job.lanes, out.dtype)
+        job.packed = cnp.PyArray_DATA(packed)
+        job.pieces = 1
+        if job.scatter:
+            results = np.empty(groups * job.y_size * job.lanes, out.dtype)
+            job.buffers = cnp.PyArray_DATA(results)
+        elif work >= PARALLEL:
+            job.pieces = <int>max(1, min(work // (PART * groups), job.targets, MAX_PARTS))
+        if groups > INT_MAX // job.pieces:
+            raise OverflowError(f"Blocks: {job.vectors} vectors are too many at once")
+        job.serial = work < PARALLEL
+        with nogil:
+            job.packing, job.parts = True, <int>groups
+            _run(job)
+            job.packing, job.parts = False, <int>groups * job.pieces
+            _run(job)
         return out
 
     def by_columns(self):
@@ -414,7 +454,8 @@ cdef class Blocks:
         dtype = np.int64 if wide else np.int32
         cdef cnp.ndarray first = self._indptr.astype(dtype), source = self._indices.astype(dtype)
         cdef cnp.ndarray indptr = np.empty(rows.shape[0] + 1, np.int64)
-        cdef cnp.ndarray indices = np.empty(count, dtype), data = np.empty(count, self._values.dtype)
+        cdef cnp.ndarray indices = np.empty(count, dtype)
+        cdef cnp.ndarray data = np.empty(count, self._values.dtype)
         if wide:
             _fill_csr[int64_t](
                 self, rows, columns, <int64_t *>cnp.PyArray_DATA(first),

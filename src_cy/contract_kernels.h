@@ -8,9 +8,12 @@
 #define FASTBP_CONTRACT_KERNELS_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 #define CONTRACT_ARGUMENTS(T) ptrdiff_t rows, ptrdiff_t cols, const T *v, const T *x, T *y
+#define CONTRACT_EIGHT(T, I) \
+    ptrdiff_t rows, const T *v, const I *first, const I *source, const T *x, T *y
 
 static int contract_level = 0; /* 0: baseline, 1: AVX2, 2: AVX-512 */
 
@@ -110,22 +113,45 @@ TARGET static __attribute__((noinline)) void NAME##_scatter(CONTRACT_ARGUMENTS(T
     if (rows > 0) NAME##_wide(1, cols, v, x, y); \
 }
 
+/* CSR, eight vectors side by side: y[source[p], lane] += v[p] * x[row, lane]. */
+typedef double contract_d8 __attribute__((vector_size(64)));
+typedef float contract_f8 __attribute__((vector_size(32)));
+#define CONTRACT_DEFINE_EIGHT(NAME, T, I, V, TARGET) \
+TARGET static void NAME(CONTRACT_EIGHT(T, I)) { \
+    for (ptrdiff_t i = 0; i < rows; ++i) { \
+        V row, sum; \
+        memcpy(&row, x + 8 * i, sizeof(V)); \
+        for (ptrdiff_t p = first[i]; p < first[i + 1]; ++p) { \
+            T *to = y + 8 * (ptrdiff_t)source[p]; \
+            memcpy(&sum, to, sizeof(V)); \
+            sum += v[p] * row; \
+            memcpy(to, &sum, sizeof(V)); \
+        } \
+    } \
+}
+#define CONTRACT_DEFINE_EIGHTS(LEVEL, TARGET) \
+CONTRACT_DEFINE_EIGHT(contract_eight_##LEVEL##_double_32, double, int32_t, contract_d8, TARGET) \
+CONTRACT_DEFINE_EIGHT(contract_eight_##LEVEL##_double_64, double, int64_t, contract_d8, TARGET) \
+CONTRACT_DEFINE_EIGHT(contract_eight_##LEVEL##_float_32, float, int32_t, contract_f8, TARGET) \
+CONTRACT_DEFINE_EIGHT(contract_eight_##LEVEL##_float_64, float, int64_t, contract_f8, TARGET)
+
 typedef double contract_d2 __attribute__((vector_size(16)));
 typedef float contract_f4 __attribute__((vector_size(16)));
 CONTRACT_DEFINE(contract_double_0, double, contract_d2, )
 CONTRACT_DEFINE(contract_float_0, float, contract_f4, )
+CONTRACT_DEFINE_EIGHTS(0, )
 
 #if defined(__x86_64__)
 #define CONTRACT_AVX2 __attribute__((target("avx2,fma")))
 #define CONTRACT_AVX512 __attribute__((target("avx512f,avx512dq,avx512vl,avx2,fma")))
 typedef double contract_d4 __attribute__((vector_size(32)));
-typedef double contract_d8 __attribute__((vector_size(64)));
-typedef float contract_f8 __attribute__((vector_size(32)));
 typedef float contract_f16 __attribute__((vector_size(64)));
 CONTRACT_DEFINE(contract_double_1, double, contract_d4, CONTRACT_AVX2)
 CONTRACT_DEFINE(contract_float_1, float, contract_f8, CONTRACT_AVX2)
 CONTRACT_DEFINE(contract_double_2, double, contract_d8, CONTRACT_AVX512)
 CONTRACT_DEFINE(contract_float_2, float, contract_f16, CONTRACT_AVX512)
+CONTRACT_DEFINE_EIGHTS(1, CONTRACT_AVX2)
+CONTRACT_DEFINE_EIGHTS(2, CONTRACT_AVX512)
 #endif
 
 /* Choose the best level the processor has, but not above limit; return it. */
@@ -149,16 +175,30 @@ static inline void contract_##NAME##_##T(CONTRACT_ARGUMENTS(T)) { \
     else if (contract_level == 1) contract_##T##_1_##NAME(rows, cols, v, x, y); \
     else contract_##T##_0_##NAME(rows, cols, v, x, y); \
 }
+#define CONTRACT_DISPATCH_EIGHT(T, BITS) \
+static void contract_eight_##T##_##BITS(CONTRACT_EIGHT(T, int##BITS##_t)) { \
+    if (contract_level == 2) contract_eight_2_##T##_##BITS(rows, v, first, source, x, y); \
+    else if (contract_level == 1) contract_eight_1_##T##_##BITS(rows, v, first, source, x, y); \
+    else contract_eight_0_##T##_##BITS(rows, v, first, source, x, y); \
+}
 #else
 #define CONTRACT_DISPATCH(NAME, T) \
 static inline void contract_##NAME##_##T(CONTRACT_ARGUMENTS(T)) { \
     contract_##T##_0_##NAME(rows, cols, v, x, y); \
+}
+#define CONTRACT_DISPATCH_EIGHT(T, BITS) \
+static void contract_eight_##T##_##BITS(CONTRACT_EIGHT(T, int##BITS##_t)) { \
+    contract_eight_0_##T##_##BITS(rows, v, first, source, x, y); \
 }
 #endif
 CONTRACT_DISPATCH(gather, float)
 CONTRACT_DISPATCH(gather, double)
 CONTRACT_DISPATCH(scatter, float)
 CONTRACT_DISPATCH(scatter, double)
+CONTRACT_DISPATCH_EIGHT(float, 32)
+CONTRACT_DISPATCH_EIGHT(float, 64)
+CONTRACT_DISPATCH_EIGHT(double, 32)
+CONTRACT_DISPATCH_EIGHT(double, 64)
 
 #else /* not GNU: plain loops */
 static int contract_init(int limit) { (void)limit; return contract_level; }
@@ -178,6 +218,16 @@ static void contract_scatter_##T(CONTRACT_ARGUMENTS(T)) { \
 }
 CONTRACT_PLAIN(float)
 CONTRACT_PLAIN(double)
+#define CONTRACT_PLAIN_EIGHT(T, BITS) \
+static void contract_eight_##T##_##BITS(CONTRACT_EIGHT(T, int##BITS##_t)) { \
+    for (ptrdiff_t i = 0; i < rows; ++i, x += 8) \
+        for (ptrdiff_t p = first[i]; p < first[i + 1]; ++p) \
+            for (int k = 0; k < 8; ++k) y[8 * (ptrdiff_t)source[p] + k] += v[p] * x[k]; \
+}
+CONTRACT_PLAIN_EIGHT(float, 32)
+CONTRACT_PLAIN_EIGHT(float, 64)
+CONTRACT_PLAIN_EIGHT(double, 32)
+CONTRACT_PLAIN_EIGHT(double, 64)
 #endif
 
 #endif

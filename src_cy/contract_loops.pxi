@@ -17,13 +17,19 @@ cdef struct Job:
     const void *source
     const void *number
     Py_ssize_t vectors          # 0 for one vector without an axis for it
-    const void *x               # (vectors, sources * step); (sources, vectors) for single elements
+    const void *x               # (vectors, sources * step)
     Py_ssize_t x_size           # elements of one vector
     void *y
     Py_ssize_t y_size
     Py_ssize_t targets
     int parts
-    void *buffers               # of _scatter_elements
+    void *buffers               # of _scatter_elements, _scatter_lanes
+    # Single elements with several vectors
+    int lanes                   # vectors at once
+    int pieces                  # of the rows; a part is a group of vectors and a piece
+    bint packing                # the vectors are made ready, by group
+    bint serial
+    void *packed                # (groups, sources, lanes)
 
 
 cdef inline void _product(
@@ -75,29 +81,22 @@ cdef void _blocks(
 cdef void _gather_elements(
     Job *job, const floating *values, const integer *first, Py_ssize_t start, Py_ssize_t stop
 ) noexcept nogil:
-    # CSR: rows from start to stop. With several vectors, these are the last axis of x and y, and
-    # each value adds a row of them to another.
+    # CSR: rows from start to stop.
     cdef const integer *source = <const integer *>job.source
     cdef const floating *x = <const floating *>job.x
     cdef floating *y = <floating *>job.y
-    cdef Py_ssize_t i, p, m = job.vectors
+    cdef Py_ssize_t i, p
     cdef floating even, odd
-    if m == 0:
-        for i in range(start, stop):
-            even = odd = 0
-            p = first[i]
-            while p + 1 < first[i + 1]:
-                even += values[p] * x[source[p]]
-                odd += values[p + 1] * x[source[p + 1]]
-                p += 2
-            if p < first[i + 1]:
-                even += values[p] * x[source[p]]
-            y[i] = even + odd
-        return
-    memset(y + start * m, 0, (stop - start) * m * sizeof(floating))
     for i in range(start, stop):
-        for p in range(first[i], first[i + 1]):
-            _product(True, 1, m, x + source[p] * m, values + p, y + i * m)
+        even = odd = 0
+        p = first[i]
+        while p + 1 < first[i + 1]:
+            even += values[p] * x[source[p]]
+            odd += values[p + 1] * x[source[p + 1]]
+            p += 2
+        if p < first[i + 1]:
+            even += values[p] * x[source[p]]
+        y[i] = even + odd
 
 
 cdef void _scatter_elements(
@@ -107,17 +106,141 @@ cdef void _scatter_elements(
     # CSR, summed over rows from start to stop, added to y.
     cdef const integer *source = <const integer *>job.source
     cdef const floating *x = <const floating *>job.x
-    cdef Py_ssize_t i, p, m = job.vectors
+    cdef Py_ssize_t i, p
     cdef floating value
-    if m == 0:
-        for i in range(start, stop):
-            value = x[i]
-            for p in range(first[i], first[i + 1]):
-                y[source[p]] += value * values[p]
-        return
     for i in range(start, stop):
+        value = x[i]
         for p in range(first[i], first[i + 1]):
-            _product(True, 1, m, x + i * m, values + p, y + source[p] * m)
+            y[source[p]] += value * values[p]
+
+
+# ---- Single elements, several vectors ------------------------------------------------------------
+
+# `lanes` is a literal at every call, so that the loops over it are a few vector instructions.
+
+cdef inline void _gather_lanes(
+    const int lanes, int used, const floating *values, const integer *first, const integer *source,
+    Py_ssize_t start, Py_ssize_t stop, const floating *x, floating *y, Py_ssize_t n,
+) noexcept nogil:
+    # Rows from start to stop, each to vectors of n elements.
+    cdef floating even[MAX_LANES]
+    cdef floating odd[MAX_LANES]
+    cdef const floating *row
+    cdef Py_ssize_t i, p
+    cdef int k
+    for i in range(start, stop):
+        for k in range(lanes):
+            even[k] = odd[k] = 0
+        p = first[i]
+        while p + 1 < first[i + 1]:
+            row = x + source[p] * <Py_ssize_t>lanes
+            for k in range(lanes):
+                even[k] += values[p] * row[k]
+            row = x + source[p + 1] * <Py_ssize_t>lanes
+            for k in range(lanes):
+                odd[k] += values[p + 1] * row[k]
+            p += 2
+        if p < first[i + 1]:
+            row = x + source[p] * <Py_ssize_t>lanes
+            for k in range(lanes):
+                even[k] += values[p] * row[k]
+        for k in range(used):
+            y[k * n + i] = even[k] + odd[k]
+
+
+cdef inline void _scatter_lanes(
+    const int lanes, const floating *values, const integer *first, const integer *source,
+    Py_ssize_t rows, const floating *x, floating *y,
+) noexcept nogil:
+    cdef floating row[MAX_LANES]
+    cdef floating value, *to
+    cdef Py_ssize_t i, p
+    cdef int k
+    if lanes == 8:
+        if floating is float and integer is int32_t:
+            contract_eight_float_32(rows, values, first, source, x, y)
+        elif floating is float:
+            contract_eight_float_64(rows, values, first, source, x, y)
+        elif integer is int32_t:
+            contract_eight_double_32(rows, values, first, source, x, y)
+        else:
+            contract_eight_double_64(rows, values, first, source, x, y)
+        return
+    for i in range(rows):
+        for k in range(lanes):
+            row[k] = x[i * lanes + k]
+        for p in range(first[i], first[i + 1]):
+            to = y + source[p] * <Py_ssize_t>lanes
+            value = values[p]  # the compiler cannot know that it is not in `to`
+            for k in range(lanes):
+                to[k] += value * row[k]
+
+
+cdef inline void _pack_group(
+    const int lanes, Job *job, const floating *x, int group
+) noexcept nogil:
+    # The vectors of a group side by side; lanes that have none are zeros.
+    cdef Py_ssize_t before = group * <Py_ssize_t>lanes, n = job.x_size, i
+    cdef int k, used = <int>min(job.vectors - before, lanes)
+    cdef floating *packed = <floating *>job.packed + before * n
+    x += before * n
+    if used < lanes:
+        memset(packed, 0, n * lanes * sizeof(floating))
+        for i in range(n):
+            for k in range(used):
+                packed[i * lanes + k] = x[k * n + i]
+        return
+    for i in range(n):
+        for k in range(lanes):
+            packed[i * lanes + k] = x[k * n + i]
+
+
+cdef inline void _multiply_group(
+    const int lanes, Job *job, const floating *values, const integer *first, int group, int piece
+) noexcept nogil:
+    # The vectors of a group times a piece of the rows (scatter: all).
+    cdef const integer *source = <const integer *>job.source
+    cdef Py_ssize_t before = group * <Py_ssize_t>lanes, n = job.y_size, i
+    cdef int k, used = <int>min(job.vectors - before, lanes)
+    cdef const floating *packed = <const floating *>job.packed + before * job.x_size
+    cdef floating *y = <floating *>job.y + before * n
+    cdef floating *result
+    if not job.scatter:
+        _gather_lanes(
+            lanes, used, values, first, source, _cut(first, job.targets, piece, job.pieces),
+            _cut(first, job.targets, piece + 1, job.pieces), packed, y, n)
+        return
+    result = <floating *>job.buffers + before * n
+    memset(result, 0, n * lanes * sizeof(floating))
+    _scatter_lanes(lanes, values, first, source, job.targets, packed, result)
+    if used < lanes:
+        for i in range(n):
+            for k in range(used):
+                y[k * n + i] = result[i * lanes + k]
+        return
+    for i in range(n):
+        for k in range(lanes):
+            y[k * n + i] = result[i * lanes + k]
+
+
+cdef void _run_lanes(
+    Job *job, const floating *values, const integer *first, int part
+) noexcept nogil:
+    cdef const floating *x = <const floating *>job.x
+    cdef int group = part // job.pieces, piece = part % job.pieces
+    if job.packing:
+        if job.lanes == 2:
+            _pack_group(2, job, x, part)
+        elif job.lanes == 4:
+            _pack_group(4, job, x, part)
+        else:
+            _pack_group(8, job, x, part)
+    elif job.lanes == 2:
+        _multiply_group(2, job, values, first, group, piece)
+    elif job.lanes == 4:
+        _multiply_group(4, job, values, first, group, piece)
+    else:
+        _multiply_group(8, job, values, first, group, piece)
 
 
 cdef inline Py_ssize_t _cut(
@@ -140,8 +263,11 @@ cdef inline Py_ssize_t _cut(
 cdef void _run_part(
     Job *job, const floating *values, const integer *first, int part
 ) noexcept nogil:
-    cdef Py_ssize_t start, stop, n = job.y_size * max(job.vectors, 1)
+    cdef Py_ssize_t start, stop, n = job.y_size
     cdef floating *buffer
+    if job.lanes:
+        _run_lanes(job, values, first, part)
+        return
     if job.buffers != NULL:
         buffer = <floating *>job.buffers + part * n
         memset(buffer, 0, n * sizeof(floating))
@@ -175,8 +301,10 @@ cdef void _work(void *context, int part) noexcept nogil:
 
 
 cdef void _run(Job *job) noexcept nogil:
-    if job.parts == 1:
-        _work(job, 0)
+    cdef int part
+    if job.parts == 1 or job.serial:
+        for part in range(job.parts):
+            _work(job, part)
     else:
         run_parallel(_work, job, job.parts)
 

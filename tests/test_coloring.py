@@ -293,3 +293,44 @@ def test_large_patterns_take_linear_time():
     )
     for kind in ("star", "acyclic", "bidirectional"):
         assert color(dense, kind).num_colors <= 3
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("kind", ["star", "acyclic"])
+def test_no_order_trusts_the_symmetry(kind, order, rng):
+    for n in range(2, 30):
+        a = np.triu(rng.random((n, n)) < 0.7, 1)
+        a[0, 1] = True
+        with pytest.raises(ShapeError, match=rf"{kind} coloring needs a symmetric.*\({n}, {n}\)"):
+            color(a, kind, order)
+
+
+@pytest.mark.parametrize("form", [sp.csr_array, sp.csc_array])
+@pytest.mark.parametrize(
+    ("part", "place", "value"),
+    [
+        ("indices", 3, 99),
+        ("indices", 3, -1),
+        ("indptr", 3, 100),
+        ("indptr", 0, 1),
+        ("indptr", 6, 100),
+        ("indptr", 2, -1),
+    ],
+)
+def test_index_arrays_that_were_written_into(form, part, place, value):
+    """SciPy's conversions would follow them out of the memory."""
+    a = form(np.eye(6))
+    getattr(a, part)[place] = value
+    with pytest.raises(ShapeError, match=r"color: .* do not describe a matrix of shape \(6, 6\)"):
+        color(a)
+
+
+@pytest.mark.parametrize("shape", [(2,), (2, -2), (1, 2, 3)])
+def test_bad_shapes_of_colorings(shape):
+    with pytest.raises(ShapeError, match="shape must be two sizes"):
+        Coloring("column", shape, columns=[0, 0])
+
+
+def test_colors_fit_their_type():
+    with pytest.raises(ValueError, match="colors of rows are from -1 to 2147483646"):
+        Coloring("row", (1, 2**40), rows=[2**33])

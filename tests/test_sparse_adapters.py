@@ -276,3 +276,58 @@ def test_bad_arguments():
         bp.sparse.for_root(equations, method="broyden1")
     with pytest.raises(ValueError, match="is not one of"):
         bp.sparse.for_minimize(rosenbrock, use="jac")
+
+
+# ---- errors
+
+
+@pytest.mark.parametrize(
+    ("call", "match"),
+    [
+        (
+            lambda f: bp.sparse.for_solve_ivp(f, foo=1),
+            "for_solve_ivp: 'sparse' has",
+        ),
+        (
+            lambda f: bp.sparse.for_solve_ivp(f, format="csr"),
+            "no option 'format'; options",
+        ),
+        (lambda f: bp.sparse.for_root(f, method="krylov", argnums=1), "for_root: 'krylov' has no"),
+        (lambda f: bp.sparse.for_least_squares(f, use="operator", mode="auto"), "options: none"),
+        (lambda f: bp.sparse.for_minimize(f, mode="auto"), "for_minimize: 'hessp' has no option"),
+        (lambda f: bp.sparse.for_minimize(f, use="matrix_free", pattern=1), "options: none"),
+        (lambda f: bp.sparse.for_solve_ivp(3), "for_solve_ivp: a function is needed, not a int"),
+        (lambda f: bp.sparse.for_least_squares(3), "for_least_squares: a function is needed"),
+        (lambda f: bp.sparse.for_root(3), "for_root: a function is needed"),
+        (lambda f: bp.sparse.for_minimize(3), "for_minimize: a function is needed"),
+    ],
+)
+def test_no_option_is_ignored(call, match):
+    with pytest.raises(TypeError, match=match):
+        call(np.sin)
+
+
+def test_given_patterns_of_any_kind(rng):
+    y = rng.normal(size=5)
+    for pattern in (np.eye(5), sp.eye_array(5), sp.coo_array(np.eye(5))):
+        found = bp.sparse.for_solve_ivp(
+            lambda t, y: -y, 0.0, y, use="jac_sparsity", pattern=pattern
+        )
+        np.testing.assert_array_equal(found["jac_sparsity"].toarray(), np.eye(5))
+        found = bp.sparse.for_least_squares(lambda y: -y, use="jac_sparsity", pattern=pattern)
+        np.testing.assert_array_equal(found["jac_sparsity"].toarray(), np.eye(5))
+
+
+@banded
+def test_a_band_of_a_dense_pattern(rng):
+    f = lambda t, y: -y
+    found = bp.sparse.for_solve_ivp(f, 0.0, np.ones(5), use="banded", pattern=np.eye(5))
+    assert (found["lband"], found["uband"]) == (0, 0)
+
+
+def test_singular_preconditioners_are_named():
+    def f(x):
+        return x**2
+
+    with pytest.raises(np.linalg.LinAlgError, match=r"for_root: the Jacobian of shape \(3, 3\)"):
+        root(f, np.zeros(3), **bp.sparse.for_root(f, method="krylov"))

@@ -470,8 +470,10 @@ def test_bad_input(call, x):
         call(stencil, x, mode="backward")
     with pytest.raises(ValueError, match='format must be "csr" or "csc"'):
         call(stencil, x, format="coo")
-    with pytest.raises(ValueError, match="kind must be one of"):
+    with pytest.raises(ValueError, match="jacobian: coloring kind must be one of"):
         call(stencil, x, coloring="columns")
+    with pytest.raises(ShapeError, match=r"jacobian: the star coloring needs .*\(12, 12\)"):
+        call(np.cumsum, x, coloring="star")
     with pytest.raises(TypeError, match="one array"):
         call(lambda x: [x, x], x)
     with pytest.raises(TypeError, match="one array"):
@@ -486,6 +488,52 @@ def test_bad_input(call, x):
         call(stencil, np.arange(12))
     with pytest.raises(TypeError, match="function"):
         call(3, x)
+
+
+def test_results_of_another_shape_are_prepared_anew(x):
+    """The key of what is kept has no values, so numbers, lists and the data may change a shape."""
+    cases = [
+        (lambda x, n: x[:n] ** 2, (x, 2), (x, 4)),
+        (lambda x, factors: np.concatenate([x * c for c in factors]), (x, [2.0]), (x, [1.0, 3.0])),
+        (lambda x: x[x.value > 0] ** 2, (x,), (x + 0.5,)),
+        (lambda x, s: s @ x, (x, sp.eye_array(12)), (x, sp.eye_array(5, 12))),
+    ]
+    for f, *calls in cases:
+        jac = jacobian(f)
+        for args in (*calls, *calls):
+            expected = bp.jacobian(f)(*args)
+            np.testing.assert_allclose(jac(*args).toarray(), expected)
+
+
+def test_a_function_runs_as_often_as_is_needed(x):
+    runs = []
+
+    def f(x):
+        runs.append(0)
+        return stencil(x)
+
+    prepared = prepare(f, x)
+    assert len(runs) == 1
+    prepared(x)
+    assert len(runs) == 2
+
+
+def test_any_byte_order(x):
+    swapped = x.astype(">f8")
+    jac = jacobian(stencil)
+    for found in (jacobian(stencil, swapped), jac(swapped), jac(swapped), jac(x)):
+        np.testing.assert_array_equal(found.toarray(), jacobian(stencil, x).toarray())
+    assert prepare(stencil, x)(swapped).dtype == np.float64
+
+
+def test_locked_values_are_left_alone(x):
+    prepared = prepare(stencil, x)
+    first = prepared(x)
+    first.data.flags.writeable = False
+    kept = first.toarray()
+    second = prepared(x + 1.0)
+    np.testing.assert_array_equal(first.toarray(), kept)
+    np.testing.assert_allclose(second.toarray(), dense(stencil, x + 1.0))
 
 
 def test_errors_of_the_function_pass(x):

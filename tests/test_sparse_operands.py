@@ -440,3 +440,78 @@ def test_patterns_of_random_structures(data):
         return np.concatenate([a @ x, y @ a, (a.T * 2.0).T @ np.stack([x, x], 1)[:, 1] ** 2])
 
     check_pattern(f, np.concatenate([values, rng.normal(size=n + m)]), exact=False)
+
+
+@pytest.mark.parametrize(
+    ("offsets", "shape"),
+    [([0], (3, 3)), ([-1, 2], (3, 4)), ([1], (4, 3)), ([5], (3, 4)), ([], (2, 3))],
+)
+def test_stored_zeros_of_diagonals_are_places(offsets, shape, rng):
+    """They may come from values of an argument; SciPy's conversion leaves them out."""
+    data = rng.normal(size=(len(offsets), 6))
+    zero = sp.dia_array((0.0 * data, offsets), shape=shape)
+    full = sp.dia_array((data, offsets), shape=shape)
+    x, ones = rng.normal(size=shape[1]), np.ones(shape[1])
+    np.testing.assert_allclose((full @ bp.variable(x)).value, full @ x)
+    np.testing.assert_allclose((full * bp.variable(x)).toarray().value, (full * x).toarray())
+    for product in (lambda x: zero @ x, lambda x: (zero * x) @ ones):
+        found = bp.sparse.sparsity(product, x).toarray()
+        np.testing.assert_array_equal(found, full.toarray() != 0.0)
+
+
+def test_diagonals_made_of_values():
+    def f(x):
+        return sp.dia_array((x.value[None], [0]), shape=(3, 3)) @ x
+
+    assert bp.sparse.sparsity(f, np.zeros(3)).nnz == 3
+
+
+def test_a_sparse_matrix_is_no_array(rng):
+    matrix = bp.sparse.from_scipy(sp.eye_array(3))
+    for call in (np.asarray, lambda m: np.dot(m, np.ones(3)), np.array):
+        with pytest.raises(bp.errors.NoRuleError, match=r"SparseMatrix of shape \(3, 3\)"):
+            call(matrix)
+
+
+def test_the_structure_cannot_be_written_into():
+    """Indices are proven to be in range once."""
+    matrix = bp.sparse.csr(np.ones(2), [0, 1], [0, 1, 2], (2, 2))
+    for part in (matrix.indices, matrix.indptr):
+        with pytest.raises(ValueError, match="read-only"):
+            part[0] = 10**6
+
+
+@pytest.mark.parametrize(
+    ("data", "shape", "error", "match"),
+    [
+        (np.ones(1), 3, bp.errors.ShapeError, "shape must be two sizes, not 3"),
+        ([[1.0], [2.0, 3.0]], (1, 1), bp.errors.ShapeError, "csr: data is not a vector"),
+        (np.ma.array([1.0], mask=[True]), (1, 1), bp.errors.DTypeError, "csr: data is a masked"),
+    ],
+)
+def test_more_bad_parts(data, shape, error, match):
+    with pytest.raises(error, match=match):
+        bp.sparse.csr(data, [0], [0, 1], shape)
+
+
+def test_bad_matrices_are_named_not_printed():
+    with pytest.raises(bp.errors.DTypeError, match=r"from_scipy: .* not a ndarray$"):
+        bp.sparse.from_scipy(np.eye(3))
+    with pytest.raises(bp.errors.ShapeError, match=r"from_scipy: .* of shape \(3,\)$"):
+        bp.sparse.from_scipy(sp.coo_array(np.ones(3)))
+    with pytest.raises(bp.errors.DTypeError, match=r"multiply: .*\(3, 3\) has dtype complex128"):
+        (sp.eye_array(3) * 1j).multiply(bp.variable(np.ones(3)))
+
+
+def test_masked_operands_are_refused():
+    x = np.ma.array([1.0, 2.0], mask=[True, False])
+    eye = sp.eye_array(2).tocsr()
+    matrix = bp.sparse.from_scipy(eye)
+    for call in (
+        lambda: matrix @ x,
+        lambda: matrix * x,
+        lambda: matrix.__rmatmul__(x),
+        lambda: bp.sparse.solve(eye, x),
+    ):
+        with pytest.raises(bp.errors.DTypeError, match="masked array"):
+            call()

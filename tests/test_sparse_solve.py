@@ -1,5 +1,10 @@
 """Equations with sparse matrices: values, derivatives of all orders, factors used again."""
 
+import copy
+import pickle
+import sys
+import threading
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -198,3 +203,40 @@ def test_patterns(rng):
         assert not (nonzeros & ~pattern).any()
     columns = bp.sparse.sparsity(lambda b: bp.sparse.solve(s, b), b).toarray()
     np.testing.assert_array_equal(columns, np.kron(np.ones((4, 4)), np.eye(2)))
+
+
+def test_factors_belong_to_copies(rng):
+    """What is written into the values later is not seen, before the first call either."""
+    s, _ = square(rng)
+    b = rng.normal(size=4)
+    values = s.tocsr().data.copy()
+    solver = bp.sparse.factorized(bp.sparse.from_scipy(s, values))
+    values *= 2.0
+    np.testing.assert_allclose(s @ solver(b), b)
+    np.testing.assert_array_equal(copy.deepcopy(solver)(b), solver(b))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(solver))(b), solver(b))
+
+
+def test_threads_share_factors_of_two_dtypes(rng):
+    s, _ = square(rng)
+    solver, wrong = bp.sparse.factorized(s.astype(np.float32)), []
+    inverse = np.linalg.inv(s.toarray())
+    points = [rng.normal(size=4).astype(dtype) for dtype in ("f4", "f8", "f4", "f8")]
+
+    def work(b):
+        for _ in range(200):
+            x = solver(b)
+            if x.dtype != b.dtype or not np.allclose(x, inverse @ b, rtol=1e-3, atol=1e-4):
+                wrong.append(x)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work, args=(b,)) for b in points]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert not wrong

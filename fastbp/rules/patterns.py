@@ -28,8 +28,8 @@ def _none(shape):
     return np.zeros(shape, np.int32)
 
 
-def _together(p, *arrays):
-    """Return the unions of arrays that broadcast; some may be None."""
+def together(p, *arrays):
+    """Return the unions of arrays that broadcast; some may be None, but not all."""
     arrays = [x for x in arrays if x is not None]
     result = arrays[0]
     for x in arrays[1:]:
@@ -49,7 +49,7 @@ def _spread(x, link):
 def everything(p, ids, link):
     """Every element depends on every element of every operand."""
     found = [p.sets.rows(x.reshape(-1)) for x in ids if x is not None]
-    return _spread(_together(p, *found), link)
+    return _spread(together(p, *found), link)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -81,7 +81,7 @@ def elementwise(p, ids, link):
             continue
         there = _partial(p, k, link)
         found.append(_spread(x if there is None else np.where(there, x, EMPTY), link))
-    return _together(p, *found) if found else _none(link.shape)
+    return together(p, *found) if found else _none(link.shape)
 
 
 # ---- shapes, indices
@@ -117,7 +117,7 @@ def chooses(p, ids, link):
     x, y = (_none(()) if x is None else x for x in ids[1:])
     condition = p.known(link, 0)
     if condition is None:
-        return _spread(_together(p, x, y), link)
+        return _spread(together(p, x, y), link)
     return _spread(np.where(condition, x, y), link)
 
 
@@ -183,7 +183,7 @@ def recurs(p, ids, link):
     if a is not None:
         a = np.array(a)
         a[..., :1] = EMPTY
-    return _running(p, _spread(_together(p, a, b), link), -1)
+    return _running(p, _spread(together(p, a, b), link), -1)
 
 
 # ---- matrices: the last two axes; all others broadcast
@@ -192,7 +192,7 @@ def recurs(p, ids, link):
 def couples(p, ids, link):
     """Of all elements of the operands' matrices."""
     found = [_reduced(p, x, (-2, -1))[..., None, None] for x in ids if x is not None]
-    return _spread(_together(p, *found), link)
+    return _spread(together(p, *found), link)
 
 
 def couples_lower(p, ids, link):
@@ -203,15 +203,11 @@ def couples_lower(p, ids, link):
 def solves(p, ids, link):
     """Solutions: of the whole matrix, and of the same column of the right-hand side."""
     a, b = ids[:2]
-    found = [
-        None if a is None else _reduced(p, a, (-2, -1))[..., None, None],
-        None if b is None else _reduced(p, b, (-2,))[..., None, :],
-    ]
-    return (
-        _spread(_together(p, *found), link)
-        if any(x is not None for x in found)
-        else (_none(link.shape))
-    )
+    if a is None and b is None:
+        return _none(link.shape)
+    matrix = None if a is None else _reduced(p, a, (-2, -1))[..., None, None]
+    columns = None if b is None else _reduced(p, b, (-2,))[..., None, :]
+    return _spread(together(p, matrix, columns), link)
 
 
 def determines(p, ids, link):
@@ -223,8 +219,8 @@ def determines(p, ids, link):
 
 def crosses(p, ids, link):
     """Of the other two components, which lie along the last axis."""
-    both = _spread(_together(p, *ids), link)
-    return _together(p, both[..., [1, 2, 0]], both[..., [2, 0, 1]])
+    both = _spread(together(p, *ids), link)
+    return together(p, both[..., [1, 2, 0]], both[..., [2, 0, 1]])
 
 
 # ---- products of labelled axes
@@ -258,7 +254,7 @@ def _product(p, ids, link, labels, out):
         else:
             term = _selected(p, ids[k], labels[k], there, labels[1 - k], out)
         found.append(_spread(term, link))
-    return _together(p, *found)
+    return together(p, *found)
 
 
 def _nonzero(x):

@@ -21,6 +21,8 @@ def numbers(what, x):
     if type(x) is Variable:
         return x
     array = np.asarray(x)
+    if isinstance(x, np.ma.MaskedArray):
+        raise DTypeError(f"{what}: an operand is a masked array, whose mask would be lost")
     if array.dtype.kind not in "fiub":
         raise DTypeError(f"{what}: an operand has dtype {array.dtype}; real numbers are needed")
     return array
@@ -92,6 +94,13 @@ class SparseMatrix:
     def transpose(self):
         """Return the transpose."""
         return self.T
+
+    def __array__(self, dtype=None, copy=None):
+        # Else NumPy would make an array of one object, and multiply that.
+        raise NoRuleError(
+            f"a SparseMatrix of shape {self.shape} is not an array: use .toarray(), which is "
+            "recorded, or its own operators and methods"
+        )
 
     def __repr__(self):
         kind = "recorded" if type(self.data) is Variable else "constant"

@@ -38,13 +38,7 @@ def operator(name, a, b):
         return NotImplemented
     if name == "divide" and matrix is b:
         return NotImplemented  # as in SciPy
-    if matrix.dtype.kind not in "fiub":
-        raise DTypeError(
-            f"{name}: a sparse operand of shape {matrix.shape} has dtype {matrix.dtype}; "
-            "floats, integers or booleans are needed"
-        )
-    if matrix.ndim > 2:
-        raise NoRuleError(f"{name}: sparse arrays of {matrix.ndim} axes have no derivative rule")
+    _check(name, matrix)
     if name == "multiply" and isinstance(matrix, sparse.spmatrix) and x.ndim:
         name = "matmul"  # the operator of SciPy's matrices, not of its arrays
     if name == "matmul":
@@ -56,6 +50,16 @@ def operator(name, a, b):
     return _sum(name, a, b, matrix, x)
 
 
+def _check(name, matrix):
+    if matrix.dtype.kind not in "fiub":
+        raise DTypeError(
+            f"{name}: a sparse operand of shape {matrix.shape} has dtype {matrix.dtype}; "
+            "floats, integers or booleans are needed"
+        )
+    if matrix.ndim > 2:
+        raise NoRuleError(f"{name}: sparse arrays of {matrix.ndim} axes have no derivative rule")
+
+
 # ---- products of matrices
 
 
@@ -63,9 +67,22 @@ def _constant(matrix):
     """Return a matrix, a 1-D array as its row, in a format that multiplies without conversion."""
     if matrix.ndim == 1:
         matrix = matrix.tocoo().reshape(1, -1)
-    if matrix.format not in ("csr", "csc"):
+    if matrix.format == "dia":
+        matrix = _rows_of_diagonals(matrix)
+    elif matrix.format not in ("csr", "csc"):
         matrix = matrix.tocsr()
     return Constant(matrix)
+
+
+def _rows_of_diagonals(matrix):
+    """Convert to CSR with the zeros on the diagonals, which SciPy leaves out.
+
+    They are stored, so a pattern must have them: they may come from the values of an argument.
+    """
+    numbers = np.arange(1, matrix.data.size + 1).reshape(matrix.data.shape)
+    rows = sparse.dia_array((numbers, matrix.offsets), shape=matrix.shape).tocsr()
+    values = matrix.data.reshape(-1)[rows.data - 1]
+    return sparse.csr_array((values, rows.indices, rows.indptr), shape=matrix.shape)
 
 
 def _matmul(matrix, x):
@@ -144,8 +161,7 @@ def _dot(matrix, x):
 
 def _multiply(matrix, x):
     # The method multiplies elements, of SciPy's matrices too.
-    if matrix.dtype.kind not in "fiub" or matrix.ndim > 2:
-        return operator("matmul", matrix, x)  # says what is wrong
+    _check("multiply", matrix)
     return multiply(matrix, x)
 
 

@@ -16,6 +16,7 @@ from scipy import sparse
 
 from fastbp._core.graph import Op
 from fastbp.errors import ShapeError
+from fastbp.rules.patterns import together
 
 __all__ = ["Constant", "Structure", "dot_op", "pick_op", "product_op"]
 
@@ -63,20 +64,13 @@ def _dot_pattern(p, ids, link):
     return collected(p, ids[0], matrix.indptr, matrix.indices, axis)
 
 
-def joined(p, a, b):
-    """Return the unions of two arrays that broadcast; one may be None."""
-    if a is None or b is None:
-        return b if a is None else a
-    return p.sets.union(*map(np.ascontiguousarray, np.broadcast_arrays(a, b)))
-
-
 def _product_pattern(p, ids, link):
     structure, transposed, axis = (link.static[k] for k in ("structure", "transposed", "axis"))
     data, x = ids
     source = structure.rows if transposed else structure.indices
     if data is not None and axis == -2:
         data = data[..., None]
-    terms = joined(p, data, None if x is None else _along(x, source, axis))
+    terms = together(p, data, None if x is None else _along(x, source, axis))
     shape = list(link.shape)
     shape[axis] = structure.nnz
     terms = np.broadcast_to(terms, shape)
@@ -88,7 +82,7 @@ def _product_pattern(p, ids, link):
 def _pick_pattern(p, ids, link):
     structure, axis = link.static["structure"], link.static["axis"]
     places = structure.rows, structure.indices
-    terms = joined(
+    terms = together(
         p, *[None if x is None else _along(x, at, axis) for x, at in zip(ids, places, strict=True)]
     )
     return np.broadcast_to(terms if axis == -1 else p.sets.rows(terms), link.shape)

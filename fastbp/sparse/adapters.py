@@ -17,9 +17,11 @@ import fastbp.numpy as bnp
 from fastbp.sparse import forms
 from fastbp.sparse.jacobians import hessian, jacobian
 from fastbp.sparse.patterns import sparsity
+from fastbp.sparse.structure import Pattern
 from fastbp.transforms import grad
 
 METHODS = ("BDF", "Radau")  # the implicit methods that factorise sparse matrices
+OPTIONS = ("pattern", "coloring", "mode")  # of `jacobian`
 
 __all__ = ["for_least_squares", "for_minimize", "for_root", "for_solve_ivp"]
 
@@ -73,6 +75,7 @@ def for_solve_ivp(
     >>> solution.success
     True
     """
+    _check("for_solve_ivp", f, use, options)
     if method not in (None, *METHODS):
         raise ValueError(f"for_solve_ivp: method {method!r} is not one of {', '.join(METHODS)}")
     found: dict[str, Any] = {} if method is None else {"method": forms.less_fill(method)}
@@ -91,9 +94,12 @@ def for_solve_ivp(
         raise _unknown("for_solve_ivp", use, "sparse, dense, banded, jac_sparsity")
     if t0 is None or y0 is None:
         raise ValueError(f'for_solve_ivp: use="{use}" needs a point t0, y0')
-    pattern = options.get("pattern")
-    if pattern is None:
-        pattern = sparsity(g, t0, np.asarray(y0, float), *args, argnums=1)
+    given = options.get("pattern")
+    pattern = (
+        sparsity(g, t0, np.asarray(y0, float), *args, argnums=1)
+        if given is None
+        else Pattern.of(given, "for_solve_ivp").matrix()
+    )
     if use == "jac_sparsity":
         return found | {"jac_sparsity": pattern}
     if np.lib.NumpyVersion(scipy.__version__) < "1.16.0":
@@ -122,7 +128,7 @@ def for_least_squares(
     f : callable
         The residuals ``f(x, *args, **kwargs)``: an array of one axis, or a list of numbers.
     x0 : array_like, optional
-        A point; needed for "jac_sparsity".
+        A point; needed for "jac_sparsity" without a pattern.
     use : {"sparse", "dense", "operator", "jac_sparsity"}
         "sparse": the exact Jacobian as a sparse matrix, for the methods "trf" and "dogbox".
         "dense": as an array, for "lm" too. "operator": products with it and its transpose, without
@@ -130,7 +136,7 @@ def for_least_squares(
     args : tuple
         Further arguments of `f`, for what is done here; the solver takes its own.
     **options
-        Of `jacobian`: pattern, coloring, mode.
+        Of `jacobian`: pattern, coloring, mode. None for "operator".
 
     Returns
     -------
@@ -148,6 +154,7 @@ def for_least_squares(
     >>> bool(np.allclose(solution.x, 1.0))
     True
     """
+    _check("for_least_squares", f, use, options, () if use == "operator" else OPTIONS)
     g = _returning_array(f)
     if use == "sparse":
         return {"jac": forms.with_keywords(g, lambda h: jacobian(h, **options))}
@@ -157,6 +164,8 @@ def for_least_squares(
         return {"jac": forms.with_keywords(g, forms.jacobian_operator)}
     if use != "jac_sparsity":
         raise _unknown("for_least_squares", use, "sparse, dense, operator, jac_sparsity")
+    if options.get("pattern") is not None:
+        return {"jac_sparsity": Pattern.of(options["pattern"], "for_least_squares").matrix()}
     if x0 is None:
         raise ValueError('for_least_squares: use="jac_sparsity" needs a point x0')
     return {"jac_sparsity": sparsity(g, np.asarray(x0, float), *args)}
@@ -202,6 +211,7 @@ def for_root(
     >>> solution.success, solution.nit < 10
     (True, True)
     """
+    _check("for_root", f, method, options)
     g = _returning_array(f)
     if method in ("hybr", "lm"):
         return {"method": method, "jac": forms.dense(jacobian(g, **options))}
@@ -227,7 +237,7 @@ def for_minimize(f: Callable[..., Any], *, use: str = "hessp", **options: Any) -
         that has many nonzeros: "matrix_free", products, and "operator", a `LinearOperator` for
         "trust-constr" and "Newton-CG". "gradient": nothing.
     **options
-        Of `hessian`: pattern, coloring.
+        Of `hessian`: pattern, coloring. None for "matrix_free", "operator" and "gradient".
 
     Returns
     -------
@@ -245,6 +255,8 @@ def for_minimize(f: Callable[..., Any], *, use: str = "hessp", **options: Any) -
     >>> bool(np.allclose(solution.x, 1.0))
     True
     """
+    known = ("pattern", "coloring") if use in ("hessp", "hess", "dense") else ()
+    _check("for_minimize", f, use, options, known)
     found: dict[str, Any] = {"jac": grad(f)}
     if use == "hessp":
         found["hessp"] = forms.at_each_point(f, forms.sparse_product(f, options))
@@ -263,6 +275,18 @@ def for_minimize(f: Callable[..., Any], *, use: str = "hessp", **options: Any) -
 
 def _unknown(name: str, use: Any, known: str) -> ValueError:
     return ValueError(f"{name}: use={use!r} is not one of {known}")
+
+
+def _check(
+    name: str, f: Any, use: Any, options: dict[str, Any], known: tuple[str, ...] = OPTIONS
+) -> None:
+    if not callable(f):
+        raise TypeError(f"{name}: a function is needed, not a {type(f).__name__}")
+    unknown = [option for option in options if option not in known]
+    if unknown:
+        raise TypeError(
+            f"{name}: {use!r} has no option {unknown[0]!r}; options: {', '.join(known) or 'none'}"
+        )
 
 
 def _returning_array(f: Callable[..., Any]) -> Callable[..., Any]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.sparse
 
 from fastbp._core import coloring as _coloring
 from fastbp._core import compression, ordering
 from fastbp.errors import ShapeError
+from fastbp.sparse.structure import Pattern
 
-__all__ = ["KINDS", "ORDERS", "Coloring", "Structure", "color"]
+__all__ = ["KINDS", "ORDERS", "Coloring", "color", "colored"]
 
 KINDS = ("column", "row", "star", "acyclic", "bidirectional")
 ORDERS = (
@@ -23,61 +23,6 @@ ORDERS = (
     "random",
 )
 SYMMETRIC = ("star", "acyclic")
-
-
-class Structure:
-    """Where the stored elements of a matrix are: compressed rows, and what follows from them.
-
-    Attributes
-    ----------
-    shape : (int, int)
-    indptr, indices : ndarray of int32
-        Sorted rows without duplicates.
-    """
-
-    def __init__(self, shape: tuple[int, int], indptr: np.ndarray, indices: np.ndarray) -> None:
-        self.shape = shape
-        self.indptr = indptr
-        self.indices = indices
-        self._transposed: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
-
-    @classmethod
-    def of(cls, pattern: Any, name: str = "color") -> Structure:
-        """Read the structure of a SciPy sparse array or matrix, or of a dense array."""
-        if isinstance(pattern, Structure):
-            return pattern
-        if not scipy.sparse.issparse(pattern):
-            try:
-                pattern = np.asarray(pattern, dtype=bool)
-            except ValueError as error:
-                raise ShapeError(f"{name}: the pattern is not a matrix ({error})") from None
-        if pattern.ndim != 2:
-            raise ShapeError(f"{name}: a pattern is a matrix, not of shape {pattern.shape}")
-        csr = scipy.sparse.csr_array(pattern)
-        if max(csr.nnz, *csr.shape) >= 2**31 - 1:
-            raise ShapeError(f"{name}: a pattern of {csr.nnz} stored elements is too large")
-        if not csr.has_canonical_format:
-            csr = csr.copy()  # the arrays are the caller's
-            csr.sum_duplicates()
-        indptr = np.array(csr.indptr, np.int32)
-        indices = np.array(csr.indices[: csr.nnz], np.int32)
-        return cls((int(csr.shape[0]), int(csr.shape[1])), indptr, indices)
-
-    @property
-    def nnz(self) -> int:
-        """Number of stored elements."""
-        return len(self.indices)
-
-    def transposed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Compressed columns: indptr, indices, and where each element is among the rows."""
-        if self._transposed is None:
-            self._transposed = _coloring.transpose(self.indptr, self.indices, self.shape[1])
-        return self._transposed
-
-    def row_of_entries(self) -> np.ndarray:
-        """Row of each stored element."""
-        counts = np.diff(self.indptr)
-        return np.repeat(np.arange(self.shape[0], dtype=np.int32), counts)
 
 
 class Coloring:
@@ -122,12 +67,16 @@ class Coloring:
     ) -> None:
         if kind not in KINDS:
             raise ValueError(f"Coloring: kind must be one of {', '.join(KINDS)}, not {kind!r}")
-        m, n = (int(size) for size in shape)
+        sizes = tuple(int(size) for size in shape)
+        if len(sizes) != 2 or min(sizes) < 0:
+            raise ShapeError(f"Coloring: shape must be two sizes, not {shape!r}")
+        m, n = sizes
         if kind in SYMMETRIC and m != n:
             raise ShapeError(f"Coloring: a {kind} coloring is of a square pattern, not {m} x {n}")
         self.kind, self.shape, self.order = kind, (m, n), order
-        self.columns = _colors("columns", columns, n, m + n, kind != "row")
-        self.rows = _colors("rows", rows, m, m + n, kind in ("row", "bidirectional"))
+        most = min(m + n, np.iinfo(np.int32).max)
+        self.columns = _colors("columns", columns, n, most, kind != "row")
+        self.rows = _colors("rows", rows, m, most, kind in ("row", "bidirectional"))
 
     @property
     def num_column_colors(self) -> int:
@@ -161,7 +110,7 @@ class Coloring:
         ----------
         pattern : scipy.sparse array or matrix, or dense array
         """
-        structure = Structure.of(pattern, "is_valid")
+        structure = Pattern.of(pattern, "is_valid")
         if structure.shape != self.shape:
             return False
         if self.kind == "acyclic":
@@ -212,7 +161,7 @@ def _count(colors: np.ndarray | None) -> int:
 # ---- what can be recovered ---------------------------------------------------------------------
 
 
-def recoverable(coloring: Coloring, s: Structure) -> tuple[np.ndarray, np.ndarray]:
+def recoverable(coloring: Coloring, s: Pattern) -> tuple[np.ndarray, np.ndarray]:
     """Say which elements are alone in a sum of a forward sweep, and which in one of a reverse.
 
     For a symmetric matrix the reverse sweeps are the forward ones, read as rows.
@@ -228,7 +177,7 @@ def recoverable(coloring: Coloring, s: Structure) -> tuple[np.ndarray, np.ndarra
     return column, row
 
 
-def steps_of(coloring: Coloring, s: Structure) -> np.ndarray | None:
+def steps_of(coloring: Coloring, s: Pattern) -> np.ndarray | None:
     """Return the steps of recovery by substitution; None if there is no way."""
     assert coloring.columns is not None
     numbers, _ = _coloring.edges(s.indptr, s.indices)
@@ -292,20 +241,24 @@ def color(
     >>> [bp.sparse.color(arrow, kind).num_colors for kind in ("column", "star", "bidirectional")]
     [100, 2, 3]
     """
+    return colored("color", Pattern.of(pattern), kind, order, seed)
+
+
+def colored(
+    name: str, s: Pattern, kind: str, order: str = "largest_first", seed: int = 0
+) -> Coloring:
+    """Do the same for a `Pattern`; errors begin with `name`."""
     if kind not in KINDS:
-        raise ValueError(f"color: kind must be one of {', '.join(KINDS)}, not {kind!r}")
+        raise ValueError(f"{name}: coloring kind must be one of {', '.join(KINDS)}, not {kind!r}")
     if order not in ORDERS:
-        raise ValueError(f"color: order must be one of {', '.join(ORDERS)}, not {order!r}")
-    s = Structure.of(pattern)
+        raise ValueError(f"{name}: order must be one of {', '.join(ORDERS)}, not {order!r}")
     if kind == "column":
         return Coloring(kind, s.shape, columns=_partial(s, True, order, seed), order=order)
     if kind == "row":
         return Coloring(kind, s.shape, rows=_partial(s, False, order, seed), order=order)
     if kind == "bidirectional":
         return _bidirectional(s, order, seed)
-    if s.shape[0] != s.shape[1]:
-        raise ShapeError(f"color: a {kind} coloring needs a symmetric pattern, not {s.shape}")
-    return Coloring(kind, s.shape, columns=_symmetric(s, kind, order, seed), order=order)
+    return Coloring(kind, s.shape, columns=_symmetric(name, s, kind, order, seed), order=order)
 
 
 def _visits(order: str, seed: int, n: int, *parts: np.ndarray) -> np.ndarray:
@@ -328,7 +281,7 @@ def _first_fit(rows: Rows, columns: Rows, order: str, seed: int) -> np.ndarray:
     return _coloring.partial(*rows, visits)[0]
 
 
-def _partial(s: Structure, by_columns: bool, order: str, seed: int) -> np.ndarray:
+def _partial(s: Pattern, by_columns: bool, order: str, seed: int) -> np.ndarray:
     rows = (s.indptr, s.indices, s.shape[1])
     columns = (*s.transposed()[:2], s.shape[0])
     return _first_fit(*((columns, rows) if by_columns else (rows, columns)), order, seed)
@@ -345,15 +298,20 @@ def _chosen(rows: Rows, chosen: np.ndarray) -> tuple[Rows, Rows]:
     return result, (back[0], back[1], len(indptr) - 1)
 
 
-def _symmetric(s: Structure, kind: str, order: str, seed: int) -> np.ndarray:
+def _symmetric(name: str, s: Pattern, kind: str, order: str, seed: int) -> np.ndarray:
+    error = ShapeError(
+        f"{name}: the {kind} coloring needs a symmetric pattern; this one, of {s.shape}, is not"
+    )
+    if s.shape[0] != s.shape[1]:
+        raise error
     visits = _visits(order, seed, s.shape[0], s.indptr, s.indices)
     try:
         return _coloring.symmetric(s.indptr, s.indices, visits, kind == "acyclic")[0]
     except ShapeError:
-        raise ShapeError(f"color: a {kind} coloring needs a symmetric pattern") from None
+        raise error from None
 
 
-def _bidirectional(s: Structure, order: str, seed: int) -> Coloring:
+def _bidirectional(s: Pattern, order: str, seed: int) -> Coloring:
     """Take the best of several cuts.
 
     In a cut, rows longer than a limit are found by row colors, and all others by column colors; or

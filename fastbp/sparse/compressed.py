@@ -10,7 +10,8 @@ from fastbp import jacobians
 from fastbp._core import compression, sweep
 from fastbp._core.graph import Variable
 from fastbp.errors import ShapeError
-from fastbp.sparse.coloring import SYMMETRIC, Coloring, Structure, color, recoverable, steps_of
+from fastbp.sparse.coloring import SYMMETRIC, Coloring, colored, recoverable, steps_of
+from fastbp.sparse.structure import Pattern
 
 __all__ = ["MODES", "Plan", "choose"]
 
@@ -21,14 +22,14 @@ FEW = 8.0  # sweeps: not worth looking for fewer by a bidirectional coloring
 _KIND_OF = {"forward": "column", "reverse": "row", "bidirectional": "bidirectional"}
 
 
-def choose(name: str, s: Structure, mode: str, coloring: Coloring | str | None) -> Coloring:
+def choose(name: str, s: Pattern, mode: str, coloring: Coloring | str | None) -> Coloring:
     """Return the coloring to use: the given one (checked), of a kind, or the cheapest."""
     if mode not in MODES:
         raise ValueError(f"{name}: mode must be one of {', '.join(MODES)}, not {mode!r}")
     if isinstance(coloring, str):
-        coloring = color(s, coloring)
+        coloring = colored(name, s, coloring)
     if coloring is None:
-        return _cheapest(s) if mode == "auto" else color(s, _KIND_OF[mode])
+        return _cheapest(name, s) if mode == "auto" else colored(name, s, _KIND_OF[mode])
     if not isinstance(coloring, Coloring):
         raise TypeError(
             f"{name}: coloring must be a Coloring or a kind, not a {type(coloring).__name__}"
@@ -53,7 +54,7 @@ def _cost(c: Coloring) -> float:
     return c.num_column_colors + REVERSE_COST * c.num_row_colors
 
 
-def _cheapest(s: Structure) -> Coloring:
+def _cheapest(name: str, s: Pattern) -> Coloring:
     """Color columns, rows or both; what cannot win any more is not tried.
 
     All entries of a row are in columns of different colors, so the longest row is a bound.
@@ -63,11 +64,11 @@ def _cheapest(s: Structure) -> Coloring:
         "row": REVERSE_COST * float(np.bincount(s.indices, minlength=1).max()),
     }
     first, second = sorted(bounds, key=lambda kind: bounds[kind])
-    best = color(s, first)
+    best = colored(name, s, first)
     if bounds[second] < _cost(best):
-        best = min(best, color(s, second), key=_cost)
+        best = min(best, colored(name, s, second), key=_cost)
     if _cost(best) > FEW:
-        best = min(best, color(s, "bidirectional"), key=_cost)
+        best = min(best, colored(name, s, "bidirectional"), key=_cost)
     return best
 
 
@@ -84,7 +85,7 @@ class Plan:
     def __init__(
         self,
         name: str,
-        s: Structure,
+        s: Pattern,
         coloring: Coloring,
         dtype: Any,
         largest: int,
@@ -102,7 +103,7 @@ class Plan:
         else:
             self._directly(name, s, csc)
 
-    def _directly(self, name: str, s: Structure, csc: bool) -> None:
+    def _directly(self, name: str, s: Pattern, csc: bool) -> None:
         c, (m, n) = self.coloring, s.shape
         column, row = recoverable(c, s)
         if not np.all(column | row):
@@ -143,7 +144,7 @@ class Plan:
             )
             self.parts.append(_Part(self, forward, first, last, gather))
 
-    def _by_substitution(self, name: str, s: Structure) -> None:
+    def _by_substitution(self, name: str, s: Pattern) -> None:
         steps = steps_of(self.coloring, s)
         if steps is None:
             raise ValueError(f"{name}: the coloring is not valid for the pattern")
@@ -170,7 +171,7 @@ class Plan:
             self.substitution(whole, data)
 
 
-def _one_of_each_pair(s: Structure, rows: np.ndarray, alone: np.ndarray) -> np.ndarray:
+def _one_of_each_pair(s: Pattern, rows: np.ndarray, alone: np.ndarray) -> np.ndarray:
     """Return for each element of a symmetric pattern the one whose value it takes.
 
     Both elements of a pair take the same: the upper one, if it is alone in its sum.

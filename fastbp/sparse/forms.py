@@ -9,9 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.linalg import LinAlgError
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, splu
 
+from fastbp.errors import ShapeError
 from fastbp.sparse.jacobians import hessian
 from fastbp.transforms import grad, linearize, vjp
 
@@ -73,10 +75,11 @@ def with_keywords(
     kept: list[Any] = [{}, derive(f)]
 
     def derivative(x: Any, *args: Any, **kwargs: Any) -> Any:
-        given = kept[0]
+        given, found = kept
         if kwargs.keys() != given.keys() or any(kwargs[k] is not given[k] for k in kwargs):
-            kept[:] = kwargs, derive(functools.partial(f, **kwargs))
-        return kept[1](x, *args)
+            found = derive(functools.partial(f, **kwargs))
+            kept[:] = kwargs, found
+        return found(x, *args)
 
     return derivative
 
@@ -165,7 +168,14 @@ class InverseJacobian:
         x = x if self._shape is None else x.reshape(self._shape)
         matrix = self._jac(x, *self._args)
         self.shape = matrix.shape
-        self._lu = splu(matrix)
+        if matrix.shape[0] != matrix.shape[1]:
+            raise ShapeError(f"for_root: the Jacobian has shape {matrix.shape}; it must be square")
+        try:
+            self._lu = splu(matrix)
+        except RuntimeError as error:
+            raise LinAlgError(
+                f"for_root: the Jacobian of shape {matrix.shape} is singular ({error})"
+            ) from None
 
     def matvec(self, v: Any) -> Any:
         """Solve with the Jacobian."""

@@ -13,9 +13,10 @@ from fastbp._core import sweep, tape
 from fastbp._core.graph import Variable
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.recording import named, plain, record_one
-from fastbp.sparse.coloring import SYMMETRIC, Coloring, Structure
+from fastbp.sparse.coloring import SYMMETRIC, Coloring
 from fastbp.sparse.compressed import Plan, choose, mode_of
-from fastbp.sparse.patterns import sparsity
+from fastbp.sparse.patterns import pattern_of
+from fastbp.sparse.structure import Pattern
 from fastbp.transforms import grad
 
 __all__ = ["Prepared", "between", "hessian", "jacobian", "prepare"]
@@ -56,10 +57,10 @@ class Prepared:
         shape = (int(np.prod(self._out_shape)), x.size)
         given = pattern is not None
         if not given:
-            pattern = sparsity(f, *args, argnums=argnums)
+            pattern = pattern_of([y], [x], arguments=args)
             if symmetric:
                 pattern = pattern + pattern.T
-        s = Structure.of(pattern, name)
+        s = Pattern.of(pattern, name)
         if s.shape != shape:
             raise ShapeError(f"{name}: the pattern has shape {s.shape}, the derivative {shape}")
         if symmetric and coloring is None:
@@ -76,14 +77,12 @@ class Prepared:
         assumed = self.coloring.kind in SYMMETRIC and not symmetric
         if (given or assumed) and not self._checks(y, x):
             what = "nonzeros outside of the given pattern" if given else "no symmetry"
-            raise ValueError(f"{name}: the derivative has {what}")
+            raise ValueError(f"{name}: the derivative, of shape {shape}, has {what}")
 
     @property
     def pattern(self) -> Any:
         """The pattern as a new csr_array of bool."""
-        s = self._structure
-        parts = np.ones(s.nnz, bool), s.indices.copy(), s.indptr.copy()
-        return scipy.sparse.csr_array(parts, shape=s.shape)
+        return self._structure.matrix()
 
     @property
     def num_sweeps(self) -> int:
@@ -114,6 +113,13 @@ class Prepared:
             self._fill(y, x)
             return plain(y), self._matrix
 
+    def _copy(self, args: tuple[Any, ...]) -> Any:
+        """Return a matrix of the caller's own, or None if what was prepared does not hold here."""
+        with self._lock:
+            x, y = record_one(self._name, self._f, args, self._argnums)
+            fits = (x.shape, x.dtype) == self._in and np.shape(plain(y)) == self._out_shape
+            return self._matrix.copy() if fits and self._checks(y, x) else None
+
     def verify(self, *args: Any) -> bool:
         """Say whether the pattern holds at these arguments.
 
@@ -136,7 +142,7 @@ class Prepared:
             # Before the function sees it and fails.
             if given.shape != shape:
                 raise ShapeError(f"{what} shape {given.shape}, prepared was {shape}")
-            if given.dtype != dtype:
+            if given.dtype.type is not dtype.type:  # in any byte order
                 raise DTypeError(f"{what} dtype {given.dtype}, prepared was {dtype}")
         x, y = record_one(self._name, self._f, args, self._argnums)
         if x.shape != shape or x.dtype != dtype:
@@ -154,8 +160,9 @@ class Prepared:
             matrix.data is self._data
             and matrix.indices is self._indices
             and matrix.indptr is self._indptr
+            and self._data.flags.writeable
         ):
-            self._matrix = self._new_matrix()  # somebody changed its structure
+            self._matrix = self._new_matrix()  # somebody changed its structure, or locked it
         if isinstance(y, Variable):
             self._plan.fill(y, x, self._data)
         else:
@@ -190,7 +197,7 @@ def between(y: Variable, x: Variable, others: tuple[Variable, ...], pattern: Any
 
     What flows through `others`, other Variables of the record, does not count.
     """
-    s = Structure.of(pattern, "jacobian")
+    s = Pattern.of(pattern, "jacobian")
     coloring = choose("jacobian", s, "auto", None)
     data = np.zeros(s.nnz, x.dtype)
     plan = Plan("jacobian", s, coloring, x.dtype, tape.largest([y], [x]), False)
@@ -292,7 +299,7 @@ def jacobian(
     Notes
     -----
     The returned function compares every result with a random directional derivative, and prepares
-    anew if the pattern changed.
+    anew if the pattern changed, or the shape of what `f` returns.
 
     Examples
     --------
@@ -357,11 +364,10 @@ def _evaluated(
 
     def derivative(*args: Any) -> Any:
         key = tuple([_kind(a) for a in args])
-        p = ready.get(key)
-        if p is not None:
-            with p._lock:
-                if p.verify(*args):
-                    return p._matrix.copy()
+        if key in ready:
+            found = ready[key]._copy(args)
+            if found is not None:
+                return found
         p = ready[key] = Prepared(name, f, args, *options)
         with p._lock:
             return p(*args).copy()

@@ -60,7 +60,7 @@ def csr(data: Any, indices: Any, indptr: Any, shape: tuple[int, int]) -> SparseM
     >>> bp.grad(f)(np.array([1.0, 1.0, 2.0]))
     array([ 8., 24., 16.])
     """
-    size = tuple(_integer("shape", n) for n in shape)
+    size = tuple(_integer("shape", n) for n in shape) if np.iterable(shape) else ()
     if len(size) != 2 or min(size) < 0:
         raise ShapeError(f"csr: shape must be two sizes, not {shape!r}")
     columns, starts = _integers("indices", indices), _integers("indptr", indptr)
@@ -76,7 +76,9 @@ def csr(data: Any, indices: Any, indptr: Any, shape: tuple[int, int]) -> SparseM
     small = max(*size, len(columns)) <= np.iinfo(np.int32).max
     dtype = np.int32 if small else np.int64
     # Copies: the structure must not change under what was recorded.
-    return SparseMatrix(values, Structure(columns.astype(dtype), starts.astype(dtype), size))
+    columns, starts = columns.astype(dtype), starts.astype(dtype)
+    columns.flags.writeable = starts.flags.writeable = False
+    return SparseMatrix(values, Structure(columns, starts, size))
 
 
 def from_scipy(matrix: Any, data: Any = None) -> SparseMatrix:
@@ -100,8 +102,12 @@ def from_scipy(matrix: Any, data: Any = None) -> SparseMatrix:
     >>> bp.sparse.from_scipy(sp.eye_array(3)).sum()
     np.float64(3.0)
     """
-    if not sparse.issparse(matrix) or matrix.ndim != 2:
-        raise DTypeError(f"from_scipy: a sparse matrix of two axes is needed, not {matrix!r}")
+    if not sparse.issparse(matrix):
+        raise DTypeError(
+            f"from_scipy: a sparse matrix of SciPy's is needed, not a {type(matrix).__name__}"
+        )
+    if matrix.ndim != 2:
+        raise ShapeError(f"from_scipy: a matrix is needed, not an array of shape {matrix.shape}")
     structure, own = as_structure(matrix)
     values = own.copy() if data is None else data
     return csr(values, structure.indices, structure.indptr, structure.shape)
@@ -110,7 +116,12 @@ def from_scipy(matrix: Any, data: Any = None) -> SparseMatrix:
 def _values(data: Any) -> Any:
     if type(data) is Variable:
         return data
-    array = np.asarray(data)
+    if isinstance(data, np.ma.MaskedArray):
+        raise DTypeError("csr: data is a masked array, whose mask would be lost")
+    try:
+        array = np.asarray(data)
+    except ValueError as error:
+        raise ShapeError(f"csr: data is not a vector ({error})") from None
     return graph.leaf_array(
         array.astype(float) if array.dtype.kind in "iub" else array, "csr: data"
     )

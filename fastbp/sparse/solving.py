@@ -9,10 +9,11 @@ from numpy.linalg import LinAlgError
 from scipy import sparse
 from scipy.sparse.linalg import splu
 
-from fastbp._core.graph import Op
+from fastbp._core.graph import Op, Variable
 from fastbp.errors import DTypeError, ShapeError
+from fastbp.rules.patterns import together
 from fastbp.rules.sparse_matrix import SparseMatrix, numbers
-from fastbp.rules.sparse_products import Structure, align, joined, pick_op, product_op
+from fastbp.rules.sparse_products import Structure, align, pick_op, product_op
 
 __all__ = ["Factorized", "factorized", "solve"]
 
@@ -22,25 +23,32 @@ class Factors:
 
     def __init__(self, structure: Structure) -> None:
         self.structure = structure
-        self.data: Any = None
-        self.dtype: Any = None
-        self.lu: Any = None
+        self._kept: tuple[Any, Any, Any] = (None, None, None)
+
+    def __reduce__(self) -> Any:
+        return Factors, (self.structure,)  # SuperLU's object cannot be copied
 
     def solve(self, data: np.ndarray, b: np.ndarray, transposed: bool, axis: int) -> np.ndarray:
         """Solve for the vectors along an axis of `b`, all of them at once."""
         dtype = np.result_type(data.dtype, b.dtype)
         if dtype != np.float32:
             dtype = np.dtype(np.float64)
-        if self.lu is None or self.data is not data or self.dtype != dtype:
-            # Other values than before: a record is replayed at another point.
-            self.lu, self.data, self.dtype = self._factorize(data, dtype), data, dtype
+        lu = self._factors(data, dtype)
         if not b.size:
             return np.zeros(b.shape, dtype)
         columns = np.moveaxis(b, axis, 0)
         right = columns.reshape(len(columns), -1).astype(dtype, order="F", copy=False)
         # The factors are those of the transpose: the same arrays, read as compressed columns.
-        x = self.lu.solve(right, "N" if transposed else "T")
+        x = lu.solve(right, "N" if transposed else "T")
         return np.ascontiguousarray(np.moveaxis(x.reshape(columns.shape), 0, axis))
+
+    def _factors(self, data: np.ndarray, dtype: Any) -> Any:
+        own, own_dtype, lu = self._kept  # one tuple: other threads may exchange it meanwhile
+        if own is not data or own_dtype != dtype:
+            # Other values than before: a record is replayed at another point.
+            lu = self._factorize(data, dtype)
+            self._kept = data, dtype, lu
+        return lu
 
     def _factorize(self, data: np.ndarray, dtype: Any) -> Any:
         matrix = self.structure.matrix(data.astype(dtype), transposed=True)
@@ -82,7 +90,7 @@ def _solve_pattern(p, ids, link):
     axis = link.static["axis"]
     data = None if data is None else p.sets.rows(data)
     b = None if b is None else np.expand_dims(p.sets.rows(np.moveaxis(b, axis, -1)), axis)
-    return np.broadcast_to(joined(p, data, b), link.shape)
+    return np.broadcast_to(together(p, data, b), link.shape)
 
 
 solve_op = Op(
@@ -137,7 +145,7 @@ def _parts(a: Any) -> tuple[Any, Structure, bool]:
     if a.ndim != 2 or a.shape[0] != a.shape[1]:
         raise LinAlgError(f"solve: a square matrix is needed, not one of shape {a.shape}")
     if isinstance(a, SparseMatrix):
-        return a.data, a.structure, False
+        return a.data if type(a.data) is Variable else a.data.copy(), a.structure, False
     if a.dtype.kind not in "fiub":
         raise DTypeError(f"solve: the matrix has dtype {a.dtype}; real numbers are needed")
     columns = a if a.format in ("csc", "csr") else a.tocsc()
@@ -155,7 +163,7 @@ def factorized(a: Any) -> Factorized:
     Parameters
     ----------
     a : scipy.sparse matrix or array, or SparseMatrix
-        Square. Its values are copied: later changes of a SciPy matrix are not seen.
+        Square. Its values are copied: later changes of them are not seen.
 
     Returns
     -------

@@ -111,6 +111,7 @@ class BlockSparse(DerivativeTensor):
                 f"BlockSparse: a matrix of {csr.shape} is no tensor of {tuple(out_shape)} x "
                 f"{tuple(in_shape)}"
             )
+        csr.check_format()  # what follows trusts its indices
         if not csr.has_canonical_format:
             csr = csr.copy()
             csr.sum_duplicates()

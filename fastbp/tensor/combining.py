@@ -9,7 +9,7 @@ from scipy import sparse
 
 from fastbp.tensor.base import DerivativeTensor
 from fastbp.tensor.blocks import BlockSparse
-from fastbp.tensor.checks import check_dense
+from fastbp.tensor.checks import check_dense, check_sparse
 from fastbp.tensor.dense import Dense, leaner
 from fastbp.tensor.joining import joined, summed
 from fastbp.tensor.structured import Structured
@@ -38,6 +38,9 @@ def add(a: DerivativeTensor, b: DerivativeTensor) -> DerivativeTensor:
             return result
     if isinstance(a, Dense) or isinstance(b, Dense):
         return Dense(a.out_shape, a.in_shape, a._whole() + b._whole())
+    for x in (a, b):
+        if not isinstance(x, BlockSparse):
+            check_sparse("add", x.shape, x.nnz, x.dtype.itemsize + 4, None)
     a, b = a.to_sparse(), b.to_sparse()
     if a.same_places(b):
         return a.with_data(a.data + b.data)

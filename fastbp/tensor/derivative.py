@@ -91,11 +91,15 @@ def _structured(y: Variable, x: Variable) -> Structured | None:
     if at < 0:
         return None
     found: dict[int, Structured] = {}
+    last = {parent: position for position, link in enumerate(record) for parent in link.parents}
     for position, link in enumerate(record):
         tensor = _of_link(link, found) if link.op else local.identity(link.shape, link.dtype)
         if tensor is None:
             return None
         found[position] = tensor
+        for parent in set(link.parents):
+            if last[parent] == position and parent != at:
+                found.pop(parent, None)
     return found[at]
 
 

@@ -9,14 +9,17 @@ import numpy as np
 
 __all__ = ["block_shape", "order_of_blocks"]
 
-SMALLEST = 8  # elements of a block that is worth more than single elements
+# Smaller or narrower blocks take fewer bytes than single elements, too, but more time: each costs
+# a call, and rows shorter than a vector register are multiplied element by element.
+SMALLEST = 16  # elements
+NARROWEST = 8  # columns, unless it is one
 
 
 def block_shape(csr: Any) -> tuple[int, int]:
     """Return the size of the largest full blocks that all nonzeros of a CSR matrix form.
 
-    Blocks are at multiples of their size; (1, 1) if there are none, or too small ones. Indices
-    must be sorted.
+    Blocks are at multiples of their size; (1, 1) if there are none, or none worth it. Indices must
+    be sorted.
     """
     (rows, columns), indices, indptr = csr.shape, csr.indices, csr.indptr
     count = np.diff(indptr)
@@ -29,17 +32,20 @@ def block_shape(csr: Any) -> tuple[int, int]:
     begin = np.flatnonzero(begins)
     end = np.append(begin[1:], indices.size) - 1
     width = math.gcd(columns, int(np.gcd.reduce(indices[begin])), _gcd(indices[end] + 1))
+    indices, indptr, count = indices[::width], indptr // width, count // width  # whole runs
     # Rows: where one has other columns than the row before. Its first column tells most.
     first = np.where(count > 0, indices[np.minimum(indptr[:-1], indices.size - 1)], -1)
     same = (count[1:] == count[:-1]) & (first[1:] == first[:-1])
     height = math.gcd(rows, _gcd(np.flatnonzero(~same) + 1))
     if height > 1:
-        before = np.arange(indices.size) - np.repeat(count, count)
         row = np.repeat(np.arange(rows), count)
-        like = np.append(False, same)[row]  # only there is `before` in the row before
-        other = like & (indices[np.where(like, before, 0)] != indices)
-        height = math.gcd(height, _gcd(row[other]))
-    return (height, width) if height * width >= SMALLEST else (1, 1)
+        before = np.arange(indices.size) - count[row]  # the same place in the row before
+        places = np.flatnonzero(np.append(False, same)[row])
+        other = indices[places] != indices[before[places]]
+        height = math.gcd(height, _gcd(row[places[other]]))
+    if height * width < SMALLEST or 1 < width < NARROWEST:
+        return 1, 1
+    return height, width
 
 
 def _gcd(x: np.ndarray) -> int:

@@ -16,9 +16,7 @@ from fastbp.tensor.structured import Structured, unique
 
 __all__ = ["joined", "summed"]
 
-# NumPy plans contractions over 52 different labels at most; a batch axis and one more factor need
-# some of them.
-MAX_LABELS = 40
+MAX_LABELS = 40  # NumPy plans contractions over 52 at most, and contractions add some
 
 Name = Any  # a label while two tensors are being joined
 Factor = tuple[np.ndarray, tuple[Name, ...]]
@@ -34,10 +32,39 @@ def summed(a: Structured, b: Structured) -> Structured | None:
     known = {label for _, own in a.factors + b.factors for label in own}
     labels = tuple([label for label in axes if label in known])
     size = math.prod(a.sizes[label] for label in labels)
+    stacked = 2 + 2 * sum(x.size for x, _ in a.factors + b.factors)
+    if stacked < size and known <= set(axes):
+        return _stacked(a, b)
     check_sparse("add", a.shape, size, a.dtype.itemsize, None)
-    factor = _product(a, labels) + _product(b, labels)
+    total = np.array(np.broadcast_to(_product(a, labels), [a.sizes[label] for label in labels]))
+    total += _product(b, labels)
     return Structured(
-        a.out_shape, a.in_shape, a.out_labels, a.in_labels, a.sizes, [(factor, labels)],
+        a.out_shape, a.in_shape, a.out_labels, a.in_labels, a.sizes, [(total, labels)],
+        dtype=a.dtype,
+    )  # fmt: skip
+
+
+def _stacked(a: Structured, b: Structured) -> Structured:
+    """Add two tensors by a label for the term, which is summed over, in each of their factors.
+
+    A factor that only one of them has is one in the other.
+    """
+    rest, pairs = list(b.factors), []
+    for x, own in a.factors:
+        k = next((k for k, (_, names) in enumerate(rest) if set(names) == set(own)), None)
+        if k is None:
+            pairs.append((x, np.ones((), a.dtype), own))
+        else:
+            y, names = rest.pop(k)
+            pairs.append((x, y.transpose([names.index(m) for m in own]), own))
+    pairs += [(np.ones((), a.dtype), y, own) for y, own in rest]
+    term = max(a.sizes, default=0) + 1
+    factors: list[Factor] = [
+        (np.stack(np.broadcast_arrays(x, y)), (term, *own)) for x, y, own in pairs
+    ]
+    factors.append((np.array([a.scale, b.scale], a.dtype), (term,)))
+    return Structured(
+        a.out_shape, a.in_shape, a.out_labels, a.in_labels, a.sizes | {term: 2}, factors,
         dtype=a.dtype,
     )  # fmt: skip
 
@@ -54,7 +81,7 @@ def _product(tensor: Structured, labels: tuple[int, ...]) -> np.ndarray:
 
 
 def joined(left: Structured, right: Structured) -> Structured | None:
-    """Compose two tensors; None if the axes between them cannot be lined up."""
+    """Compose two tensors; None if axes cannot be lined up, or if labels become too many."""
     if 0 in left.in_shape or 0 in left.out_shape or 0 in right.in_shape:
         return None
     a, b = _Named(left, "left"), _Named(right, "right")
@@ -77,23 +104,19 @@ def joined(left: Structured, right: Structured) -> Structured | None:
     result = Structured(
         left.out_shape, right.in_shape, names, in_names, sizes, factors, scale, left.dtype
     )
-    return _collapsed(result)
+    return _collapsed(result) if len(result.sizes) <= MAX_LABELS else None
 
 
 def _collapsed(tensor: Structured) -> Structured:
-    """Multiply all factors if together they take more than every nonzero, or are too many."""
+    """Multiply all factors if together they take more than every nonzero."""
     factors = tensor.factors
-    axes = set(tensor.out_labels + tensor.in_labels)
-    if len(factors) < 2 or (
-        sum([x.size for x, _ in factors]) <= tensor.nnz and len(tensor.sizes) <= MAX_LABELS
-    ):
+    if len(factors) < 2 or sum([x.size for x, _ in factors]) <= tensor.nnz:
         return tensor
-    check_sparse("compose", tensor.shape, tensor.nnz, tensor.dtype.itemsize, None)
-    labels = tuple([m for m in unique(sum([own for _, own in factors], ())) if m in axes])
-    product = contract_all(factors, labels)
+    axes = set(tensor.out_labels + tensor.in_labels)
+    labels = unique([m for _, own in factors for m in own if m in axes])
     return Structured(
         tensor.out_shape, tensor.in_shape, tensor.out_labels, tensor.in_labels, tensor.sizes,
-        [(product, labels)], tensor.scale, tensor.dtype,
+        [(contract_all(factors, labels), labels)], tensor.scale, tensor.dtype,
     )  # fmt: skip
 
 

@@ -261,6 +261,20 @@ def test_not_symmetric():
         coloring.symmetric(*compressed([[0, 1], [0, 0]]), np.arange(2, dtype=np.int32))
 
 
+@pytest.mark.parametrize(
+    "order", ["largest_first", "smallest_last", "incidence_degree", "dynamic_largest_first"]
+)
+def test_orders_of_what_is_not_symmetric(order, rng):
+    """Keys leave their range then, and must not be followed out of the memory."""
+    for n in range(1, 30):
+        a, other = rng.random((2, n, n)) < rng.random()
+        for back in ((), compressed(other)):
+            found = ordering.order_of(order, *compressed(a), *back)
+            assert sorted(found) == list(range(n))
+    with pytest.raises(ShapeError, match="back and back_rows"):
+        ordering.order_of(order, *GOOD, GOOD[0])
+
+
 def test_unknown_order():
     with pytest.raises(ValueError, match="unknown order"):
         ordering.order_of("best", *GOOD)

@@ -1,5 +1,8 @@
 """Block-sparse matrices of the core against dense products, whatever is wrong with the input."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -36,7 +39,7 @@ def check(blocks, full, rng, vectors=3):
         assert got.dtype == dtype
         assert got.shape == (m,)
         np.testing.assert_allclose(got, matrix @ x, rtol=0, atol=tolerance)
-        for k in (0, 1, vectors):
+        for k in (0, 1, 2, vectors):
             x = rng.standard_normal((k, n)).astype(dtype)
             got = product(x, (k, m), True)
             np.testing.assert_allclose(got, x @ matrix.T, rtol=0, atol=tolerance)
@@ -54,6 +57,9 @@ def test_products_at_every_level(dtype, level, block):
         contract._set_kernel_level(level)
         for density in (0.0, 0.4, 1.0):
             check(*random_blocks(rng, 4, 5, block, density, dtype), rng)
+        # Groups of vectors: of two, of four, of eight, and some lanes of the last one empty.
+        for vectors in (2, 3, 4, 5, 8, 19):
+            check(*random_blocks(rng, 30, 20, (1, 1), 0.4, dtype), rng, vectors)
     finally:
         contract._set_kernel_level(2)
 
@@ -65,9 +71,45 @@ def test_products_at_every_level(dtype, level, block):
     st.integers(0, 2**32 - 1), st.integers(2, 40),
 )  # fmt: skip
 def test_products(block_rows, block_columns, block, density, dtype, seed, vectors):
-    rng = np.random.default_rng(seed)
-    blocks, full = random_blocks(rng, block_rows, block_columns, block, density, dtype)
-    check(blocks, full, rng, vectors)
+    before = contract._set_wide_from(0) if seed % 3 == 0 else None
+    try:
+        rng = np.random.default_rng(seed)
+        blocks, full = random_blocks(rng, block_rows, block_columns, block, density, dtype)
+        check(blocks, full, rng, vectors)
+        assert blocks.indices.dtype == (np.int32 if before is None else np.int64)
+    finally:
+        if before is not None:
+            contract._set_wide_from(before)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_wide_indices_give_the_same(dtype):
+    rng = np.random.default_rng(0)
+    args = [
+        ((6, 5), (3, 4), 0.5),
+        ((40, 30), (1, 1), 0.3),
+        ((9, 9), (2, 2), 0.0),
+        ((1000, 700), (1, 1), 1.0),
+    ]
+    for (rows, columns), block, density in args:
+        state = rng.bit_generator.state
+        narrow, full = random_blocks(rng, rows, columns, block, density, dtype)
+        before = contract._set_wide_from(0)
+        try:
+            rng.bit_generator.state = state
+            wide, _ = random_blocks(rng, rows, columns, block, density, dtype)
+        finally:
+            contract._set_wide_from(before)
+        assert (narrow.indices.dtype, wide.indices.dtype) == (np.int32, np.int64)
+        for k in (1, 2, 4, 7, 8):
+            g = rng.standard_normal((k, full.shape[0])).astype(dtype)
+            t = rng.standard_normal((k, full.shape[1])).astype(dtype)
+            for x, name in ((t, "gather"), (g, "scatter")):
+                shape = (k, full.size // (full.shape[1] if name == "gather" else full.shape[0]))
+                got = [getattr(blocks, name)(x, shape, True) for blocks in (narrow, wide)]
+                assert np.array_equal(*got)
+        for one, other in zip(narrow.by_columns(), wide.by_columns(), strict=True):
+            assert np.array_equal(one, other)
 
 
 @pytest.mark.parametrize(("count", "block"), [(40, (1, 1)), (40, (4, 9)), (7, (64, 32))])
@@ -175,6 +217,14 @@ def test_index_arrays_are_ours_and_read_only():
     assert np.shares_memory(blocks.values, values)
     for array in (blocks.indices, blocks.indptr, blocks.values):
         assert not array.flags.writeable
+    for name in ("indices", "indptr"):
+        with pytest.raises(ValueError, match="WRITEABLE"):
+            getattr(blocks, name).flags.writeable = True
+        with pytest.raises(ValueError, match="resize"):
+            getattr(blocks, name).resize((0,), refcheck=False)
+    blocks.values.shape = (2,)  # that of a view
+    blocks.indices.dtype = np.int8
+    assert np.array_equal(blocks.gather(np.ones(2), (2,)), [1, 1])
     with pytest.raises(TypeError, match="never changed"):
         blocks.__init__(values, [0, 1], [0, 1, 2], 2)
 
@@ -184,6 +234,20 @@ def test_more_than_32_bits_of_columns():
     blocks = Blocks(np.array([[[1.0]], [[2.0]]]), [3, n - 1], [0, 1, 2], n)
     assert blocks.indices.dtype == np.int64
     assert blocks.shape == (2, n)
+    with pytest.raises(ShapeError, match="too large"):
+        blocks.gather(np.ones((2**40, 0)), (0,), True)
+
+
+def test_pickle():
+    blocks, full = random_blocks(np.random.default_rng(0), 3, 4, (2, 3))
+    for same in (pickle.loads(pickle.dumps(blocks)), copy.deepcopy(blocks)):
+        assert np.array_equal(same.gather(np.ones(12), (6,)), blocks.gather(np.ones(12), (6,)))
+        assert same.shape == full.shape
+
+
+def test_values_in_another_byte_order():
+    blocks = Blocks(np.full((1, 1, 1), 3.0, ">f8"), [0], [0, 1], 1)
+    assert np.array_equal(blocks.gather(np.ones(1), (1,)), [3])
 
 
 @pytest.mark.parametrize(
