@@ -111,10 +111,11 @@ def record_one(
     """
     if isinstance(argnums, (tuple, list)):
         raise TypeError(f"{name}: argnums must be one integer, not {argnums!r}")
-    r = Recorded(name, f, args, {}, argnums)
-    given = args[r.positions[0]]
-    if len(r.inputs) != 1 or isinstance(given, (list, tuple, dict)):
+    (position,) = _positions(name, argnums, len(args))
+    given = args[position]
+    if len(tree.flatten(given)[0]) != 1 or isinstance(given, (list, tuple, dict)):
         raise TypeError(f"{name}: argument {argnums} must be one array, not {type(given).__name__}")
+    r = Recorded(name, f, args, {}, argnums)
     y = r.result
     if isinstance(y, (list, tuple, dict)) or y is None:
         raise TypeError(f"{name}: the function must return one array, not a {type(y).__name__}")
