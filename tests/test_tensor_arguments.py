@@ -152,4 +152,4 @@ def test_import_of_fastbp_alone_loads_no_tensors():
         "import sys, fastbp; assert 'fastbp.tensor' not in sys.modules; "
         "fastbp.tensor.from_dense; assert 'fastbp.tensor' in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)

@@ -21,7 +21,7 @@ from fastbp.tensor.dense import Dense
 from fastbp.tensor.joining import joined, summed
 from fastbp.tensor.structured import Structured
 
-__all__ = ["derivative", "tensor_between"]
+__all__ = ["derivative", "derivative_between", "tensor_between"]
 
 
 def derivative(f: Callable[..., Any], *args: Any, argnums: int = 0) -> DerivativeTensor:
@@ -81,8 +81,12 @@ def derivative(f: Callable[..., Any], *args: Any, argnums: int = 0) -> Derivativ
     x, y = record_one("derivative", f, args, argnums)
     if not isinstance(y, Variable):
         return BlockSparse.empty(np.shape(y), x.shape, x.dtype)
-    tensor = _structured(y, x) or tensor_between(y, x)
-    return tensor.astype(x.dtype)
+    return derivative_between(y, x).astype(x.dtype)
+
+
+def derivative_between(y: Variable, x: Variable) -> DerivativeTensor:
+    """Return the derivative between two Variables of a record, in the leanest storage."""
+    return _structured(y, x) or tensor_between(y, x)
 
 
 def _structured(y: Variable, x: Variable) -> Structured | None:
