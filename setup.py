@@ -17,12 +17,17 @@ from setuptools import Extension, setup
 
 SOURCES = Path("src_cy")
 # C files compiled into an extension beside its .pyx.
-C_SOURCES = {"elementwise": ["threads.c"], "loops": ["kernels.c"]}
+C_SOURCES = {
+    "elementwise": ["threads.c"],
+    "loops": ["kernels.c"],
+    "recurrent": ["recurrent_kernels.c"],
+}
 C_HEADERS = {
     "blas": ["tiny_gemm.h"],
     "contract": ["contract_kernels.h"],
     "elementwise": ["threads.h"],
     "loops": ["kernels.h", "kernels_level.h", "kernels_body.h"],
+    "recurrent": ["recurrent_kernels.h", "recurrent_level.h", "recurrent_types.h"],
 }
 
 DEBUG = os.environ.get("FASTBP_DEBUG") == "1"

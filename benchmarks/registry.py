@@ -24,7 +24,7 @@ __all__ = [
 # The suites in the order of the report; each is the module of that name in this package. Those of
 # the main job run unless others are asked for.
 MAIN = ("matmul", "dense_layer", "elementwise", "mlp", "functions", "memory")
-SUITES = (*MAIN, "tensor", "sparse")
+SUITES = (*MAIN, "tensor", "sparse", "chain", "recurrent")
 
 BENCHMARKS: dict[str, type[Bench]] = {}
 

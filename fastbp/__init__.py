@@ -61,18 +61,21 @@ __all__ = [
     "jvp",
     "linearize",
     "matmul_vjp",
+    "scan",
     "stop_gradient",
     "value_and_grad",
     "variable",
     "vjp",
 ]
 
-_SUBMODULES = ("numpy", "scipy", "sparse", "tensor", "testing", "tree")
+_SUBMODULES = ("chain", "numpy", "recurrent", "scipy", "sparse", "tensor", "testing", "tree")
 
 
 def __getattr__(name):
     if name in _SUBMODULES:
         return _import_module(f"fastbp.{name}")
+    if name == "scan":
+        return _import_module("fastbp.recurrent").scan
     raise AttributeError(f"module 'fastbp' has no attribute {name!r}")
 
 

@@ -1,0 +1,214 @@
+"""Recurrent cells: gradients through whole sequences, and the peers' own cells."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import fastbp as bp
+from fastbp._core import blas
+from fastbp.recurrent import loops
+
+from .checking import check_projection, compare
+from .registry import Bench, at_most, bench, faster
+
+GEMMS = "the products alone"
+SIZES = {  # steps, units (and inputs), batch
+    "T=50, n=32, batch=1": (50, 32, 1),
+    "T=100, n=64, batch=16": (100, 64, 16),
+    "T=100, n=256, batch=32": (100, 256, 32),
+    "T=200, n=256, batch=32": (200, 256, 32),
+}
+SMALL, MIDDLE, SHORT, LARGE = SIZES
+GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+
+
+def init(cell: str, steps: int, n: int, batch: int) -> dict[str, np.ndarray]:
+    """Return operands by name, and ``weights``, the cotangent of the states."""
+    rng = np.random.default_rng(n)
+    width = GATES[cell] * n
+    p = {"xs": rng.standard_normal((steps, batch, n)), "h0": rng.standard_normal((batch, n))}
+    if cell == "lstm":
+        p["c0"] = rng.standard_normal((batch, n))
+    p["W"], p["U"] = (rng.standard_normal((n, width)) / np.sqrt(n) for _ in range(2))
+    p["b"] = 0.1 * rng.standard_normal(width)
+    return p | {"weights": rng.standard_normal((steps, batch, n))}
+
+
+def split(inputs: dict) -> tuple[dict, np.ndarray]:
+    return {k: v for k, v in inputs.items() if k != "weights"}, inputs["weights"]
+
+
+def run_cell(cell: str, p: dict):
+    """The states, by the fused cell."""
+    state = (p["h0"], p["c0"]) if cell == "lstm" else p["h0"]
+    return getattr(bp.recurrent, cell)(p["xs"], state, W=p["W"], U=p["U"], b=p["b"])[0]
+
+
+def products(steps: int, n: int, batch: int):
+    """Return the matrix products that the gradient of `rnn` cannot do without, as BLAS calls."""
+    rng = np.random.default_rng(0)
+    hs, gs, xs = (rng.standard_normal((steps, batch, n)) for _ in range(3))
+    W = rng.standard_normal((n, n))
+    flat, out = [a.reshape(-1, n) for a in (hs, gs, xs)], np.empty((n, n))
+    rows = np.empty((steps * batch, n))
+
+    def run():
+        blas.gemm(flat[2], W, out=rows)
+        for h, g in zip(hs, gs, strict=True):
+            blas.gemm(h, W, beta=0.0, out=g)
+        for h, g in zip(hs, gs, strict=True):
+            blas.gemm(g, W, beta=0.0, out=h)
+        blas.gemm(flat[0], flat[1], trans_a=True, out=out)
+        blas.gemm(flat[2], flat[1], trans_a=True, out=out)
+        blas.gemm(flat[1], W, out=rows)
+
+    return run
+
+
+def torch_step(cell: str):
+    def step(inputs, **_):
+        import torch
+
+        p, weights = split(inputs)
+        n = p["h0"].shape[-1]
+        model = getattr(torch.nn, cell.upper())(n, n).double()
+        with torch.no_grad():
+            model.weight_hh_l0.copy_(torch.tensor(p["W"].T.copy()))
+            model.weight_ih_l0.copy_(torch.tensor(p["U"].T.copy()))
+            model.bias_ih_l0.copy_(torch.tensor(p["b"]))
+            model.bias_hh_l0.zero_()
+        states = [k for k in ("h0", "c0") if k in p]
+        leaves = {k: torch.tensor(p[k]).requires_grad_() for k in ("xs", *states)}
+        ours = {"W": model.weight_hh_l0, "U": model.weight_ih_l0, "b": model.bias_ih_l0}
+        names, ends = [*leaves, *ours], [*leaves.values(), *ours.values()]
+        scale = torch.tensor(weights)
+
+        def run():
+            state = tuple(leaves[k][None] for k in states)
+            hs, _ = model(leaves["xs"], state if cell == "lstm" else state[0])
+            found = torch.autograd.grad(hs, ends, scale)
+            return {k: g.T if k in "WU" else g for k, g in zip(names, found, strict=True)}
+
+        return run
+
+    return step
+
+
+def jax_step(cell: str):
+    def step(inputs, **_):
+        import jax
+        from jax import lax, nn
+        from jax import numpy as jnp
+
+        p, weights = split({name: jax.device_put(value) for name, value in inputs.items()})
+
+        def rnn(h, x, W):
+            h = jnp.tanh(h @ W + x)
+            return h, h
+
+        def lstm(state, x, W):
+            i, f, g, o = jnp.split(state[0] @ W + x, 4, axis=-1)
+            c = nn.sigmoid(f) * state[1] + nn.sigmoid(i) * jnp.tanh(g)
+            h = nn.sigmoid(o) * jnp.tanh(c)
+            return (h, c), h
+
+        def gru(h, x, W):
+            (xr, xz, xn), (hr, hz, hn) = (jnp.split(a, 3, axis=-1) for a in (x, h @ W))
+            z = nn.sigmoid(xz + hz)
+            h = (1 - z) * jnp.tanh(xn + nn.sigmoid(xr + hr) * hn) + z * h
+            return h, h
+
+        body = {"rnn": rnn, "lstm": lstm, "gru": gru}[cell]
+
+        def states(p):
+            state = (p["h0"], p["c0"]) if cell == "lstm" else p["h0"]
+            projected = p["xs"] @ p["U"] + p["b"]
+            return lax.scan(lambda s, x: body(s, x, p["W"]), state, projected)[1]
+
+        gradient = jax.jit(lambda p, weights: jax.vjp(states, p)[1](weights)[0])
+        return lambda: jax.block_until_ready(gradient(p, weights))
+
+    return step
+
+
+class Cell(Bench):
+    """What the benchmarks of the cells share: all gradients of ``sum(hs * weights)``.
+
+    The weights are given to every library as the cotangent of the states, so that what is timed is
+    the cell and not the loss.
+    """
+
+    cell = "rnn"
+
+    def setup(self, size):
+        self.size = SIZES[size]
+        self.inputs = init(self.cell, *self.size)
+        self.p, self.weights = split(self.inputs)
+        self.leaves = {name: bp.variable(x) for name, x in self.p.items()}
+
+    def loss(self, p):
+        return np.sum(run_cell(self.cell, p) * self.weights)
+
+    def by_loop(self, p):
+        return np.sum(loops.run(self.cell, p)[: len(self.weights)] * self.weights)
+
+    def run(self):
+        hs = run_cell(self.cell, self.leaves)
+        found = bp.gradients(hs, list(self.leaves.values()), self.weights)
+        return dict(zip(self.leaves, found, strict=True))
+
+    def check(self):
+        gradient = self.run()
+        names = list(self.p)
+        check_projection(
+            lambda *leaves: self.loss(dict(zip(names, leaves, strict=True))),
+            list(self.p.values()),
+            [gradient[name] for name in names],
+        )
+        return compare(gradient, bp.grad(self.by_loop)(self.p), 1e-10, "gradient")
+
+
+@bench("recurrent")
+class RnnGradient(Cell):
+    """Gradient of a tanh network with respect to weights, bias, inputs and initial state."""
+
+    params = {"size": (SMALL, MIDDLE, LARGE)}
+    peers = {"torch": torch_step("rnn"), "jax": jax_step("rnn")}
+
+    def against(self):
+        return {GEMMS: products(*self.size)} if self.size == SIZES[LARGE] else {}
+
+    @classmethod
+    def targets(cls, size):
+        return {
+            SMALL: {"torch": faster(40), "jax": faster(3, threads="one")},
+            MIDDLE: {"torch": faster(4), "jax": faster(1.8)},
+            LARGE: {GEMMS: at_most(1.1), "torch": faster(1.25), "jax": faster(1.25)},
+        }[size]
+
+
+@bench("recurrent")
+class LstmGradient(Cell):
+    """Gradient of an LSTM with respect to weights, bias, inputs and initial states."""
+
+    cell = "lstm"
+    params = {"size": (SMALL, MIDDLE, SHORT)}
+    peers = {"torch": torch_step("lstm"), "jax": jax_step("lstm")}
+
+    @classmethod
+    def targets(cls, size):
+        times = {SMALL: 2, MIDDLE: 1.3, SHORT: 1.2}[size]
+        return {"torch": faster(times), "jax": faster(times)}
+
+
+@bench("recurrent")
+class GruGradient(Cell):
+    """Gradient of a GRU with respect to weights, bias, inputs and initial state."""
+
+    cell = "gru"
+    params = {"size": (SMALL, MIDDLE, SHORT)}
+    peers = {"torch": torch_step("gru"), "jax": jax_step("gru")}
+
+    @classmethod
+    def targets(cls, size):
+        return {"torch": faster(1), "jax": faster(1)}

@@ -1,0 +1,12 @@
+"""Sweeps of vectors through chains of Jacobians."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import DTypeLike, NDArray
+from typing_extensions import disjoint_base
+
+@disjoint_base
+class Sweep:
+    def __new__(cls, factors: Sequence[Sequence[Any]], dtype: DTypeLike) -> Sweep: ...
+    def run(self, x: NDArray[Any], marks: bool = False) -> Any: ...

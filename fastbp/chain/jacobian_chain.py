@@ -1,0 +1,386 @@
+"""Chains of Jacobians."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, overload
+
+import numpy as np
+
+from fastbp._core.chain_sweep import Sweep
+from fastbp.chain import explaining, stability
+from fastbp.chain.base import Factor, as_factor, vectors
+from fastbp.chain.execution import evaluate, evaluate_scaled, names_of
+from fastbp.chain.factors import Dense
+from fastbp.chain.ordering import ORDERS, order
+from fastbp.chain.products import multiply
+from fastbp.errors import DTypeError, ShapeError
+
+__all__ = ["JacobianChain", "product"]
+
+
+def _linked(name: str, factors: Iterable[Any]) -> tuple[Factor, ...]:
+    """Return the factors of a chain, each fitting to the one before."""
+    links = []
+    for i, x in enumerate(factors):
+        try:
+            links.append(as_factor(x))
+        except (ShapeError, DTypeError, TypeError, ValueError) as error:
+            kind = type(error) if isinstance(error, (ShapeError, DTypeError)) else TypeError
+            raise kind(f"{name}: link {i} is not a factor: {error}") from None
+    if not links:
+        raise ShapeError(f"{name}: a chain needs at least one link")
+    before = links[0]
+    for i, link in enumerate(links):
+        if i and link._m != before._n:
+            raise ShapeError(
+                f"{name}: link {i} of shape {link.shape} does not fit to "
+                f"link {i - 1} of shape {before.shape}"
+            )
+        if link._dtype != before._dtype:
+            raise DTypeError(f"{name}: link {i} is of {link.dtype}, link {i - 1} of {before.dtype}")
+        before = link
+    return tuple(links)
+
+
+def _known(name: str, how: str) -> str:
+    if how not in ORDERS:
+        raise ValueError(f"{name}: order must be one of {', '.join(ORDERS)}, got {how!r}")
+    return how
+
+
+def product(factors: Iterable[Any], order: str = "auto") -> Factor:
+    """Multiply factors in the cheapest order, keeping structure where the results have one.
+
+    Parameters
+    ----------
+    factors : iterable of Factor or what `as_factor` takes
+    order : {"auto", "exact", "left", "right"}
+        "auto" finds the cheapest order, spending on it only what it can save; "exact" whatever it
+        takes; "left" and "right" begin at that end.
+
+    Returns
+    -------
+    Factor
+        `to_dense` makes an array of it.
+
+    Raises
+    ------
+    ShapeError
+        If there is no factor, or two neighbours do not fit: names both and their shapes.
+    DTypeError
+        If dtypes differ, or are neither float64 nor float32.
+
+    Examples
+    --------
+    >>> d = bp.chain.Diagonal(np.array([1.0, 2.0]))
+    >>> bp.chain.product([d, d, d])
+    <Diagonal 2 x 2, float64>
+    >>> bp.chain.product([np.ones((2, 3)), np.ones((3, 1))]).to_dense()
+    array([[3.],
+           [3.]])
+    """
+    return evaluate(_linked("product", factors), _known("product", order))
+
+
+class JacobianChain(Sequence):
+    """The Jacobian of a composition, as the chain of its factors.
+
+    Parameters
+    ----------
+    factors : iterable of Factor or what `as_factor` takes
+        ``[J_T, ..., J_1]``, the last step first, as in a product of matrices.
+
+    Attributes
+    ----------
+    factors : tuple of Factor
+    shape : (int, int)
+        Of the whole product.
+    dtype : numpy.dtype
+    nbytes : int
+        Bytes of all factors; arrays that several share count once.
+
+    Raises
+    ------
+    ShapeError
+        If there is no factor, or two neighbours do not fit: names both and their shapes.
+    DTypeError
+        If dtypes differ, or are neither float64 nor float32.
+
+    Examples
+    --------
+    >>> W = np.array([[0.0, 1.0], [1.0, 0.0]])
+    >>> steps = [bp.chain.RowScaled(np.array([0.5, 2.0]), W) for _ in range(4)]
+    >>> chain = bp.chain.JacobianChain(steps)
+    >>> chain
+    <JacobianChain 2 x 2 of 4 links, float64>
+    >>> chain.vjp(np.array([1.0, 0.0]))
+    array([1., 0.])
+    >>> chain.product().to_dense()
+    array([[1., 0.],
+           [0., 1.]])
+    """
+
+    __slots__ = ("_factors", "_turned", "_vjp")
+    __array_ufunc__ = None
+
+    def __init__(self, factors: Iterable[Any]) -> None:
+        self._factors = _linked("JacobianChain", factors)
+        self._vjp: Sweep | None = None
+        self._turned: JacobianChain | None = None
+
+    @classmethod
+    def _of(cls, factors: tuple[Factor, ...]) -> JacobianChain:
+        self = cls.__new__(cls)
+        self._factors, self._vjp, self._turned = factors, None, None
+        return self
+
+    @property
+    def factors(self) -> tuple[Factor, ...]:  # noqa: D102 (see the class)
+        return self._factors
+
+    @property
+    def shape(self) -> tuple[int, int]:  # noqa: D102
+        return self._factors[0]._m, self._factors[-1]._n
+
+    @property
+    def dtype(self) -> np.dtype[Any]:  # noqa: D102
+        return self._factors[0].dtype
+
+    @property
+    def nbytes(self) -> int:  # noqa: D102
+        arrays = {id(x): x.nbytes for factor in self._factors for x in factor._arrays()}
+        return sum(arrays.values())
+
+    def __repr__(self) -> str:
+        m, n = self.shape
+        return f"<JacobianChain {m} x {n} of {len(self)} links, {self.dtype}>"
+
+    # ---- a sequence of links
+
+    def __len__(self) -> int:
+        return len(self._factors)
+
+    def __iter__(self) -> Iterator[Factor]:
+        return iter(self._factors)
+
+    @overload
+    def __getitem__(self, index: int) -> Factor: ...
+    @overload
+    def __getitem__(self, index: slice) -> JacobianChain: ...
+    def __getitem__(self, index: Any) -> Any:
+        if not isinstance(index, slice):
+            return self._factors[operator.index(index)]
+        if index.step not in (None, 1):
+            raise ValueError(f"JacobianChain: a part has neighbouring links, not step {index.step}")
+        part = self._factors[index]
+        if not part:
+            raise ShapeError(f"JacobianChain: no links in {index} of {len(self)}")
+        return JacobianChain._of(part)
+
+    def __add__(self, other: Any) -> JacobianChain:
+        if not isinstance(other, JacobianChain):
+            return NotImplemented
+        return JacobianChain(self._factors + other._factors)
+
+    @property
+    def T(self) -> JacobianChain:  # noqa: N802
+        """The transpose: the transposed links in reverse."""
+        return JacobianChain._of(tuple(factor.T for factor in reversed(self._factors)))
+
+    # ---- products
+
+    def product(self, order: str = "auto") -> Factor:
+        """Return the whole Jacobian, multiplied in the cheapest order; see `fastbp.chain.product`.
+
+        Parameters
+        ----------
+        order : {"auto", "exact", "left", "right"}
+
+        Returns
+        -------
+        Factor
+        """
+        return evaluate(self._factors, _known("product", order))
+
+    def to_dense(self) -> np.ndarray:
+        """Return the whole Jacobian as a new array."""
+        return self.product().to_dense()
+
+    def vjp(self, g: Any) -> np.ndarray:
+        """Pull cotangents back, ``g @ J_T @ ... @ J_1``.
+
+        One vector is swept from left to right (reverse mode), and so are several, unless the
+        cost model finds a cheaper order for so many of them.
+
+        Parameters
+        ----------
+        g : array_like, shape (m,), or (K, m) for K cotangents at once
+
+        Returns
+        -------
+        ndarray, shape (n,) or (K, n)
+
+        Raises
+        ------
+        ShapeError, DTypeError
+        """
+        return self._pulled(vectors("vjp", g, self.shape[0], self.dtype))
+
+    def _pulled(self, x: np.ndarray) -> np.ndarray:
+        if x.ndim == 1:
+            return self._reverse().run(np.ascontiguousarray(x)[None])[0]  # type: ignore[no-any-return]
+        if len(x) > 1 and len(self) > 1:
+            links = (Dense(x), *self._factors)
+            structures, names = [link.structure for link in links], names_of(links)
+            plan, sweep = order(structures, names), order(structures, names, "left")
+            if plan.seconds < 0.8 * sweep.seconds:
+                return np.ascontiguousarray(evaluate(links).to_dense())
+        return self._reverse().run(np.ascontiguousarray(x))  # type: ignore[no-any-return]
+
+    def _reverse(self) -> Sweep:
+        if self._vjp is None:
+            self._vjp = Sweep([factor._steps() for factor in self._factors], self.dtype)
+        return self._vjp
+
+    def _forward(self) -> JacobianChain:
+        if self._turned is None:
+            self._turned = self.T
+        return self._turned
+
+    def jvp(self, v: Any) -> np.ndarray:
+        """Push tangents forward, ``J_T @ ... @ J_1 @ v``.
+
+        Parameters
+        ----------
+        v : array_like, shape (n,), or (K, n) for K tangents at once
+
+        Returns
+        -------
+        ndarray, shape (m,) or (K, m)
+
+        Raises
+        ------
+        ShapeError, DTypeError
+        """
+        return self._forward()._pulled(vectors("jvp", v, self.shape[1], self.dtype))
+
+    def vjps(self, g: Any) -> list[np.ndarray]:
+        """Return the cotangent at every link, in one pass.
+
+        Parameters
+        ----------
+        g : array_like, shape (m,), or (K, m) for K cotangents at once
+
+        Returns
+        -------
+        list of ndarray, one more than there are links
+            ``[g, g @ J_T, g @ J_T @ J_{T-1}, ...]``: for a recurrent network dL/dh_t, from the
+            last step to the first.
+
+        Raises
+        ------
+        ShapeError, DTypeError
+        """
+        x = vectors("vjps", g, self.shape[0], self.dtype)
+        rows = np.ascontiguousarray(x if x.ndim == 2 else x[None])
+        found = [rows.copy(), *self._reverse().run(rows, True)]
+        return found if x.ndim == 2 else [y[0] for y in found]
+
+    def prefixes(self) -> list[Factor]:
+        """Return the products from the left end, ``[J_T, J_T @ J_{T-1}, ...]``.
+
+        Returns
+        -------
+        list of Factor, as many as there are links
+        """
+        found = [self._factors[0]]
+        for factor in self._factors[1:]:
+            found.append(multiply(found[-1], factor))
+        return found
+
+    def suffixes(self) -> list[Factor]:
+        """Return the products up to the right end, ``[J_T @ ... @ J_1, ..., J_2 @ J_1, J_1]``.
+
+        Returns
+        -------
+        list of Factor, as many as there are links
+        """
+        found = [self._factors[-1]]
+        for factor in reversed(self._factors[:-1]):
+            found.append(multiply(factor, found[-1]))
+        return found[::-1]
+
+    def to_linear_operator(self) -> Any:
+        """Return a `scipy.sparse.linalg.LinearOperator` that multiplies through the chain."""
+        from scipy.sparse.linalg import LinearOperator
+
+        def push(v: np.ndarray) -> np.ndarray:
+            return self.jvp(v.reshape(-1))
+
+        def pull(g: np.ndarray) -> np.ndarray:
+            return self.vjp(g.reshape(-1))
+
+        return LinearOperator(
+            self.shape,
+            matvec=push,
+            rmatvec=pull,
+            matmat=lambda v: self.jvp(v.T).T,
+            rmatmat=lambda g: self.vjp(g.T).T,
+            dtype=self.dtype,
+        )
+
+    def __matmul__(self, other: Any) -> Any:
+        if isinstance(other, np.ndarray) and other.ndim in (1, 2):
+            return self.jvp(other) if other.ndim == 1 else self.jvp(other.T).T
+        return NotImplemented
+
+    def __rmatmul__(self, other: Any) -> Any:
+        if isinstance(other, np.ndarray) and other.ndim in (1, 2):
+            return self.vjp(other)
+        return NotImplemented
+
+    # ---- what it costs, and how it behaves
+
+    def explain(self) -> explaining.Explanation:
+        """Return the chosen brackets and their cost, beside those of both plain directions.
+
+        Returns
+        -------
+        Explanation
+            Print it.
+        """
+        return explaining.explain(self._factors)
+
+    def scaled_product(self) -> tuple[Factor, float]:
+        """Return the product without overflow or underflow: ``mantissa * exp(log_scale)``.
+
+        Returns
+        -------
+        mantissa : Factor
+            Its magnitude is about 1, or 0 if the product is exactly zero.
+        log_scale : float
+            Natural logarithm; a multiple of log(2), so that scaling has no error.
+
+        Examples
+        --------
+        >>> chain = bp.chain.JacobianChain([np.array([[1e-200]])] * 1000)
+        >>> mantissa, log_scale = chain.scaled_product()
+        >>> round((np.log(mantissa.to_dense()[0, 0]) + log_scale) / np.log(10))
+        -200000
+        """
+        mantissa, exponent = evaluate_scaled(self._factors)
+        return mantissa, exponent * float(np.log(2.0))
+
+    def spectrum(self, k: int | None = None) -> np.ndarray:
+        """Return the largest Lyapunov exponents; see `fastbp.chain.stability.spectrum`."""
+        return stability.spectrum(self._factors, k)
+
+    def norms(self, ord: str | int = "fro") -> stability.Norms:
+        """Return the norms of links and products; see `fastbp.chain.stability.norms`."""
+        return stability.norms(self._factors, ord)
+
+    def plot_norms(self, axes: Any = None, ord: str | int = "fro") -> Any:
+        """Draw `norms` with matplotlib; see `fastbp.chain.stability.Norms.plot`."""
+        return self.norms(ord).plot(axes)

@@ -1,0 +1,160 @@
+"""From recorded functions to chains: factors between values that all paths go through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from fastbp._core.graph import Variable
+from fastbp._core.links import Link, links
+from fastbp.chain.base import Factor
+from fastbp.chain.factors import Dense, Diagonal, Identity, Kronecker, RowScaled, Sparse
+from fastbp.chain.jacobian_chain import JacobianChain
+from fastbp.recording import record_one
+from fastbp.tensor import Dense as DenseTensor
+from fastbp.tensor import DerivativeTensor, Structured
+from fastbp.tensor.derivative import derivative_between
+
+__all__ = ["factor_of", "linearize"]
+
+
+def linearize(f: Callable[..., Any], *args: Any, argnums: int = 0) -> JacobianChain:
+    """Return the Jacobian of `f` at `args` as a chain of structured factors.
+
+    Parameters
+    ----------
+    f : callable
+        Returns one array, of any shape.
+    *args
+        The arguments of `f`.
+    argnums : int
+        The argument to differentiate: one array of float64 or float32, of any shape.
+
+    Returns
+    -------
+    JacobianChain of shape (out.size, in.size)
+        Rows are the elements of the output, columns those of the argument, in C order. There is a
+        link between every two values of the record that all paths from the input to the output
+        go through; what branches in between is eliminated.
+
+    Raises
+    ------
+    TypeError
+        If the argument, or what `f` returns, is not one array.
+    DTypeError
+        If the argument is not of float64 or float32, or `f` changes the dtype.
+    NoRuleError
+        If `f` depends on Variables from outside, or on a function without a rule.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> W = np.array([[1.0, 2.0], [3.0, 4.0]])
+    >>> chain = bp.chain.linearize(lambda x: np.tanh(W @ np.tanh(W @ x)), np.zeros(2))
+    >>> [link.kind for link in chain]
+    ['diagonal', 'dense', 'diagonal', 'dense']
+    >>> chain.product().to_dense()
+    array([[ 7., 10.],
+           [15., 22.]])
+    """
+    x, y = record_one("linearize", f, args, argnums)
+    if not isinstance(y, Variable):
+        return JacobianChain([Dense(np.zeros((np.size(y), x.size), x.dtype))])
+    record, (last,), (first,) = links([y], [x])
+    if last < 0:
+        return JacobianChain([Dense(np.zeros((y.size, x.size), x.dtype))])
+    if last == first:
+        return JacobianChain([Identity(x.size, dtype=x.dtype)])
+    ends = [record[p].variable for p in _waypoints(record)]
+    found = [factor_of(derivative_between(b, a)) for a, b in pairwise(ends)]
+    return JacobianChain([_cast(factor, x.dtype) for factor in found[::-1]])
+
+
+def _waypoints(record: list[Link]) -> list[int]:
+    """Return the positions that every path goes through: over which no edge leads."""
+    reach, found = 0, []
+    ahead = [0] * len(record)  # the furthest link that reads each one
+    for position, link in enumerate(record):
+        for parent in link.parents:
+            if parent >= 0:
+                ahead[parent] = position
+    for position in range(len(record)):
+        if reach <= position:
+            found.append(position)
+        reach = max(reach, ahead[position])
+    return found
+
+
+def _cast(factor: Factor, dtype: Any) -> Factor:
+    return factor if factor.dtype == dtype else Dense(factor.to_dense().astype(dtype))
+
+
+def factor_of(tensor: DerivativeTensor) -> Factor:
+    """Return a derivative tensor as a factor: the matrix of its flattened axes.
+
+    Deltas over all axes give a diagonal, a delta beside a matrix a Kronecker product, a matrix
+    with scaled rows is kept as such, and anything else is sparse or dense.
+    """
+    m, n = (int(np.prod(shape)) for shape in (tensor.out_shape, tensor.in_shape))
+    if isinstance(tensor, Structured):
+        found = _of_labels(tensor, m, n)
+        if found is not None:
+            return found
+    if isinstance(tensor, DenseTensor):
+        return Dense(tensor.to_dense().reshape(m, n))
+    matrix = tensor.to_scipy()
+    if matrix.nnz * (matrix.dtype.itemsize + matrix.indices.itemsize) >= matrix.dtype.itemsize * (
+        m * n
+    ):
+        return Dense(matrix.toarray())
+    return Sparse(matrix)
+
+
+def _of_labels(tensor: Structured, m: int, n: int) -> Factor | None:
+    out, inner = tensor.out_labels, tensor.in_labels
+    if len(set(out)) < len(out) or len(set(inner)) < len(inner):
+        return None
+    sizes, factors = tensor.sizes, tensor.factors
+    shared = [label for label in out if label in inner]
+    if out == inner:
+        if not factors:
+            return Identity(n, tensor.scale, tensor.dtype)
+        return Diagonal(_array(tensor, out, factors).reshape(-1) * tensor.scale)
+    rows = [label for label in out if label not in shared]
+    columns = [label for label in inner if label not in shared]
+    count = int(np.prod([sizes[label] for label in shared]))
+    if not shared:
+        return _matrix(tensor, rows, columns, m, n)
+    if any(label in shared for _, own in factors for label in own):
+        return None
+    shape = [int(np.prod([sizes[k] for k in own])) for own in (rows, columns)]
+    matrix = _array(tensor, (*rows, *columns), factors).reshape(shape) * tensor.scale
+    eye = Identity(count, dtype=tensor.dtype)
+    if list(out) == shared + rows and list(inner) == shared + columns:
+        return Kronecker(eye, matrix)
+    if list(out) == rows + shared and list(inner) == columns + shared:
+        return Kronecker(matrix, eye)
+    return None
+
+
+def _matrix(tensor: Structured, rows: Any, columns: Any, m: int, n: int) -> Factor:
+    """Return a tensor without deltas; factors that belong to rows alone scale them."""
+    scales = [(x, own) for x, own in tensor.factors if set(own) <= set(rows)]
+    others = [(x, own) for x, own in tensor.factors if not set(own) <= set(rows)]
+    if not scales or not others:
+        whole = _array(tensor, (*rows, *columns), tensor.factors)
+        return Dense(whole.reshape(m, n) * tensor.scale)
+    d = _array(tensor, rows, scales).reshape(m)
+    return RowScaled(d * tensor.scale, _array(tensor, (*rows, *columns), others).reshape(m, n))
+
+
+def _array(tensor: Structured, labels: Any, factors: Any) -> np.ndarray:
+    """Return the product of some factors as an array with an axis for each label."""
+    part = Structured(
+        [tensor.sizes[k] for k in labels], (), labels, (), tensor.sizes, factors, 1.0, tensor.dtype
+    )
+    return part.to_dense()

@@ -1,0 +1,118 @@
+"""The table of pairwise products: how two kinds are multiplied, what it costs, what comes out.
+
+A kind of factor enters its products with the decorator `rule`, beside its class: nothing else has
+to know of it. Where no rule holds, one factor is made dense and the other one applied to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from fastbp.chain.base import KINDS, Factor
+from fastbp.chain.costs import Cost, Structure, Work, dense, known, seconds
+from fastbp.errors import DTypeError, ShapeError
+
+__all__ = ["ANY", "cost_of", "find", "multiply", "rule"]
+
+ANY = "*"
+
+Multiply = Callable[[Factor, Factor], Factor]
+CostRule = Callable[[Structure, Structure], Cost | None]
+
+
+class Rule(NamedTuple):
+    """A row of the table; `cost` returns None where the rule does not hold."""
+
+    multiply: Multiply
+    cost: CostRule
+
+
+_TABLE: dict[tuple[str, str], list[Rule]] = {}
+# By identity, as hashing nested structures takes long; the entry keeps both alive.
+_FOUND: dict[tuple[int, int], tuple[Rule, Cost, Structure, Structure]] = {}
+_MOST_FOUND = 100_000
+
+
+def rule(a: str, b: str, cost: CostRule) -> Callable[[Multiply], Multiply]:
+    """Enter the product of kinds `a` and `b`; one of them may be `ANY`.
+
+    Rules for two kinds go before those with `ANY`, and older rules before younger ones.
+    """
+
+    def enter(function: Multiply) -> Multiply:
+        _TABLE.setdefault((a, b), []).append(Rule(function, cost))
+        return function
+
+    return enter
+
+
+def find(a: Structure, b: Structure) -> tuple[Rule, Cost]:
+    """Return the rule for a product and its cost."""
+    found = _FOUND.get((id(a), id(b)))
+    if found is None:
+        if len(_FOUND) >= _MOST_FOUND:
+            _FOUND.clear()
+        row, cost = _search(a, b)
+        cost = cost._replace(result=known(cost.result))
+        found = _FOUND[id(a), id(b)] = row, cost, a, b
+    return found[:2]
+
+
+def _search(a: Structure, b: Structure) -> tuple[Rule, Cost]:
+    for key in ((a.kind, b.kind), (a.kind, ANY), (ANY, b.kind)):
+        for row in _TABLE.get(key, ()):
+            cost = row.cost(a, b)
+            if cost is not None:
+                return row, cost
+    work, swap = _through_dense(a, b)
+    row = _DENSIFY_LEFT if swap else _DENSIFY_RIGHT
+    return row, work.gives(dense(a.m, b.n, a.itemsize))
+
+
+def cost_of(a: Structure, b: Structure) -> Cost:
+    """Return the cost of a product, and the structure that its result will have."""
+    return find(a, b)[1]
+
+
+def multiply(a: Factor, b: Factor) -> Factor:
+    """Return the product of two factors, structured where the table has a rule."""
+    if a._n != b._m:
+        raise ShapeError(f"product: shapes {a.shape} and {b.shape} do not fit")
+    if a._dtype != b._dtype:
+        raise DTypeError(f"product: dtypes {a.dtype} and {b.dtype} differ")
+    return find(a.structure, b.structure)[0].multiply(a, b)
+
+
+# ---- without a rule: through dense
+
+
+def _through_dense(a: Structure, b: Structure) -> tuple[Work, bool]:
+    """Return the cheaper way, and whether it makes `a` dense rather than `b`."""
+    right, left = KINDS[a.kind]._apply_work(a, b.n), KINDS[b.kind]._apply_work(b, a.m, True)
+    result = dense(a.m, b.n, a.itemsize)
+    if a.kind == "dense":
+        return left, True
+    if b.kind == "dense":
+        return right, False
+    if b.kind != "operator":
+        right = right._replace(nbytes=right.nbytes + b.m * b.n * b.itemsize)
+    if a.kind != "operator":
+        left = left._replace(nbytes=left.nbytes + a.m * a.n * a.itemsize)
+    if a.kind == "operator" or b.kind == "operator":
+        return (right, False) if a.kind == "operator" else (left, True)
+    if seconds(left.gives(result)) < seconds(right.gives(result)):
+        return left, True
+    return right, False
+
+
+def _densify_left(a: Factor, b: Factor) -> Factor:
+    return KINDS["dense"](b._left(a._whole()))  # type: ignore[call-arg]
+
+
+def _densify_right(a: Factor, b: Factor) -> Factor:
+    return KINDS["dense"](a._right(b._whole()))  # type: ignore[call-arg]
+
+
+_DENSIFY_LEFT = Rule(_densify_left, lambda a, b: None)
+_DENSIFY_RIGHT = Rule(_densify_right, lambda a, b: None)

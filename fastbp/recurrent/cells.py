@@ -1,0 +1,315 @@
+"""`rnn`, `lstm` and `gru`: whole sequences in one call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastbp._core import recurrent as core
+from fastbp.errors import ShapeError
+from fastbp.recurrent.checkpoints import Schedule
+from fastbp.recurrent.checks import (
+    check_activation,
+    check_count,
+    check_mask,
+    check_shapes,
+    one_dtype,
+)
+from fastbp.recurrent.fused import Layer, apply
+
+__all__ = ["gru", "lstm", "rnn"]
+
+ORDER = ("xs", "h0", "c0", "W", "U", "b", "c")
+
+
+def _run(
+    cell: str,
+    gates: int,
+    given: dict[str, Any],
+    reverse: bool,
+    mask: Any,
+    truncate: Any,
+    checkpoint: Any,
+    activation: str = "tanh",
+) -> Any:
+    """Return the states and the last state of a cell."""
+    if core.fit(gates, tuple([given.get(name) for name in ORDER])):
+        p = {name: x for name, x in given.items() if x is not None}
+    else:
+        p = one_dtype(cell, given)
+        check_shapes(cell, gates, p)
+    steps = p["xs"].shape[0]
+    if mask is not None:
+        mask = check_mask(cell, mask, p["xs"].shape)
+    truncate = 0 if truncate is None else check_count(cell, "truncate", truncate)
+    if checkpoint is not None:
+        checkpoint = check_count(cell, "checkpoint", checkpoint, "binomial")
+    if not steps:
+        hs = np.zeros((0, *p["h0"].shape), p["h0"].dtype)
+        return hs, (p["h0"], p["c0"]) if cell == "lstm" else p["h0"]
+    schedule = None if checkpoint is None else Schedule(steps, checkpoint)
+    layer = Layer(cell, tuple(p), activation, bool(reverse), mask, truncate, schedule)
+    packed = apply(layer, tuple(p.values()))
+    h_last = _one(packed, 0 if reverse else steps - 1, schedule is not None)
+    if cell != "lstm":
+        return packed, h_last
+    return packed[:steps], (h_last, _one(packed, steps, schedule is not None))
+
+
+def _one(packed: Any, t: int, alone: bool) -> Any:
+    """One state; `alone` if it must not keep the others alive."""
+    state = packed[t]
+    return np.positive(state) if alone else state
+
+
+def rnn(
+    xs: Any,
+    h0: Any,
+    *,
+    W: Any,
+    U: Any,
+    b: Any = None,
+    activation: str = "tanh",
+    reverse: bool = False,
+    mask: Any = None,
+    truncate: int | None = None,
+    checkpoint: int | str | None = None,
+) -> Any:
+    """Run ``h_t = activation(h_{t-1} @ W + x_t @ U + b)`` over a sequence.
+
+    Parameters
+    ----------
+    xs : Variable or array_like, shape (T, m) or (T, B, m)
+        The inputs, with or without a batch.
+    h0 : Variable or array_like, shape (n,) or (B, n)
+        The initial state.
+    W : Variable or array_like, shape (n, n)
+    U : Variable or array_like, shape (m, n)
+    b : Variable or array_like, shape (n,), optional
+    activation : {"tanh", "relu", "identity"}
+        The derivative of "relu" is 0 at 0.
+    reverse : bool
+        Run from the last element to the first; ``hs[t]`` still belongs to ``xs[t]``.
+    mask : array_like of bool, shape (T,) or (T, B), optional
+        Where it is False, the state stays as it is: sequences of different lengths.
+    truncate : int, optional
+        Truncated backpropagation through time: no cotangent (or tangent) of the state passes from
+        step s to step s - 1 where s > 0 is a multiple of `truncate`. Steps are counted as they
+        run. The values stay the same.
+    checkpoint : int or "binomial", optional
+        Keep the gates of no step, and a state of every `checkpoint` steps, or of log2(T) steps, and
+        compute the others again: the same gradient from less memory, O(T/k + k) or O(log T) states
+        beside `hs` itself, which is freed too if the caller drops it.
+
+    Returns
+    -------
+    hs : Variable or ndarray, shape (T, n) or (T, B, n)
+        All states. float32 if all operands are, else float64.
+    h_last : Variable or ndarray, shape (n,) or (B, n)
+        The last state: `h0` if T is 0.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes do not fit.
+    DTypeError
+        If the operands are not real numbers, or the mask is not of bool.
+    ValueError
+        If an option is not one of those above.
+
+    Notes
+    -----
+    One matrix product projects all inputs; a step is one product and one pass over the gates.
+    Backward: with ``g_t = activation' * (h_bar_t + g_{t+1} @ W.T)`` the cotangents are
+    ``W_bar = sum h_{t-1}.T @ g_t``, ``U_bar = sum x_t.T @ g_t``, ``x_bar_t = g_t @ U.T`` and
+    ``b_bar = sum g_t``, each one product over all steps. JVPs and higher derivatives go through the
+    loop of recorded operations.
+
+    References
+    ----------
+    .. [1] P. J. Werbos, "Backpropagation through time: what it does and how to do it", 1990.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> xs, W, U = np.ones((3, 1)), np.full((1, 1), 0.5), np.ones((1, 1))
+    >>> hs, h_last = bp.recurrent.rnn(xs, np.zeros(1), W=W, U=U, activation="identity")
+    >>> hs.ravel()
+    array([1.  , 1.5 , 1.75])
+    >>> def last(W):
+    ...     return bp.recurrent.rnn(xs, np.zeros(1), W=W, U=U, activation="identity")[1][0]
+    >>> bp.grad(last)(W)
+    array([[2.]])
+    """
+    given = {"xs": xs, "h0": h0, "W": W, "U": U, "b": b}
+    activation = check_activation(activation)
+    return _run("rnn", 1, given, reverse, mask, truncate, checkpoint, activation)
+
+
+def lstm(
+    xs: Any,
+    state: Any,
+    *,
+    W: Any,
+    U: Any,
+    b: Any = None,
+    reverse: bool = False,
+    mask: Any = None,
+    truncate: int | None = None,
+    checkpoint: int | str | None = None,
+) -> Any:
+    """Run a long short-term memory over a sequence.
+
+    With ``a = h_{t-1} @ W + x_t @ U + b``, whose columns are those of the gates i, f, g, o:
+    ``c_t = sigmoid(f) * c_{t-1} + sigmoid(i) * tanh(g)`` and ``h_t = sigmoid(o) * tanh(c_t)``.
+
+    Parameters
+    ----------
+    xs : Variable or array_like, shape (T, m) or (T, B, m)
+        The inputs, with or without a batch.
+    state : tuple of two Variables or array_like, shape (n,) or (B, n)
+        The initial state ``(h0, c0)``.
+    W : Variable or array_like, shape (n, 4 * n)
+    U : Variable or array_like, shape (m, 4 * n)
+    b : Variable or array_like, shape (4 * n,), optional
+    reverse : bool
+        Run from the last element to the first; ``hs[t]`` still belongs to ``xs[t]``.
+    mask : array_like of bool, shape (T,) or (T, B), optional
+        Where it is False, the state stays as it is: sequences of different lengths.
+    truncate : int, optional
+        Truncated backpropagation through time: no cotangent (or tangent) of the state passes from
+        step s to step s - 1 where s > 0 is a multiple of `truncate`. Steps are counted as they
+        run. The values stay the same.
+    checkpoint : int or "binomial", optional
+        Keep the gates of no step, and a state of every `checkpoint` steps, or of log2(T) steps, and
+        compute the others again: the same gradient from less memory, O(T/k + k) or O(log T) states
+        beside `hs` itself, which is freed too if the caller drops it.
+
+    Returns
+    -------
+    hs : Variable or ndarray, shape (T, n) or (T, B, n)
+        All states h. float32 if all operands are, else float64.
+    last : tuple of two Variables or ndarrays
+        ``(h_last, c_last)``: the initial ones if T is 0.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes do not fit.
+    DTypeError
+        If the operands are not real numbers, or the mask is not of bool.
+    ValueError
+        If an option is not one of those above.
+
+    Notes
+    -----
+    Products and passes as for `rnn`. Saves the four gates, c and tanh(c) of every step, unless
+    there are checkpoints.
+
+    References
+    ----------
+    .. [1] F. A. Gers, J. Schmidhuber and F. Cummins, "Learning to forget: continual prediction with
+       LSTM", 2000.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> xs, zero = np.ones((2, 1)), np.zeros(1)
+    >>> W, U = np.zeros((1, 4)), np.ones((1, 4))
+    >>> hs, (h, c) = bp.recurrent.lstm(xs, (zero, zero), W=W, U=U)
+    >>> hs.round(4).ravel(), c.round(4)
+    (array([0.3696, 0.5453]), array([0.9638]))
+    """
+    try:
+        h0, c0 = state
+    except (TypeError, ValueError):
+        raise ShapeError(
+            f"lstm: the state must be (h0, c0), not a {type(state).__name__}"
+        ) from None
+    given = {"xs": xs, "h0": h0, "c0": c0, "W": W, "U": U, "b": b}
+    return _run("lstm", 4, given, reverse, mask, truncate, checkpoint)
+
+
+def gru(
+    xs: Any,
+    h0: Any,
+    *,
+    W: Any,
+    U: Any,
+    b: Any = None,
+    c: Any = None,
+    reverse: bool = False,
+    mask: Any = None,
+    truncate: int | None = None,
+    checkpoint: int | str | None = None,
+) -> Any:
+    """Run a gated recurrent unit over a sequence.
+
+    With the columns of W, U and b those of r, z, n: ``r = sigmoid(h W_r + x U_r + b_r)``,
+    ``z = sigmoid(h W_z + x U_z + b_z)``, ``n = tanh(x U_n + b_n + r * (h W_n + c))`` and
+    ``h_t = (1 - z) * n + z * h``, where h is the state before.
+
+    Parameters
+    ----------
+    xs : Variable or array_like, shape (T, m) or (T, B, m)
+        The inputs, with or without a batch.
+    h0 : Variable or array_like, shape (n,) or (B, n)
+        The initial state.
+    W : Variable or array_like, shape (n, 3 * n)
+    U : Variable or array_like, shape (m, 3 * n)
+    b : Variable or array_like, shape (3 * n,), optional
+    c : Variable or array_like, shape (n,), optional
+        The bias that r multiplies.
+    reverse : bool
+        Run from the last element to the first; ``hs[t]`` still belongs to ``xs[t]``.
+    mask : array_like of bool, shape (T,) or (T, B), optional
+        Where it is False, the state stays as it is: sequences of different lengths.
+    truncate : int, optional
+        Truncated backpropagation through time: no cotangent (or tangent) of the state passes from
+        step s to step s - 1 where s > 0 is a multiple of `truncate`. Steps are counted as they
+        run. The values stay the same.
+    checkpoint : int or "binomial", optional
+        Keep the gates of no step, and a state of every `checkpoint` steps, or of log2(T) steps, and
+        compute the others again: the same gradient from less memory, O(T/k + k) or O(log T) states
+        beside `hs` itself, which is freed too if the caller drops it.
+
+    Returns
+    -------
+    hs : Variable or ndarray, shape (T, n) or (T, B, n)
+        All states. float32 if all operands are, else float64.
+    h_last : Variable or ndarray, shape (n,) or (B, n)
+        The last state: `h0` if T is 0.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes do not fit.
+    DTypeError
+        If the operands are not real numbers, or the mask is not of bool.
+    ValueError
+        If an option is not one of those above.
+
+    Notes
+    -----
+    Products and passes as for `rnn`. Saves r, z, n and ``h W_n + c`` of every step, unless there
+    are checkpoints. In this form, with r behind the product, one product serves all gates.
+
+    References
+    ----------
+    .. [1] K. Cho et al., "Learning phrase representations using RNN encoder-decoder for statistical
+       machine translation", 2014; version 1 of the paper has r behind the product.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> xs, W, U = np.ones((2, 1)), np.zeros((1, 3)), np.ones((1, 3))
+    >>> hs, h_last = bp.recurrent.gru(xs, np.zeros(1), W=W, U=U)
+    >>> hs.round(4).ravel()
+    array([0.2048, 0.3546])
+    """
+    given = {"xs": xs, "h0": h0, "W": W, "U": U, "b": b, "c": c}
+    return _run("gru", 3, given, reverse, mask, truncate, checkpoint)

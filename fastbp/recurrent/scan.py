@@ -1,0 +1,233 @@
+"""A loop over time with a carried state, in recorded code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastbp import tree
+from fastbp._core.graph import Variable, values_of
+from fastbp.custom import checkpoint as checkpointed
+from fastbp.errors import DTypeError, ShapeError
+from fastbp.transforms import stop_gradient
+
+__all__ = ["scan"]
+
+
+def scan(
+    step: Callable[[Any, Any], tuple[Any, Any]],
+    init: Any,
+    xs: Any = None,
+    length: int | None = None,
+    reverse: bool = False,
+    truncate: int | None = None,
+    checkpoint: int | str | None = None,
+) -> tuple[Any, Any]:
+    """Carry a state through a sequence: ``carry, y = step(carry, x)`` for every x.
+
+    Parameters
+    ----------
+    step : callable
+        ``step(carry, x) -> (carry, y)``. The carry keeps its structure, shapes and dtypes.
+    init : tree of arrays
+        The first carry.
+    xs : tree of arrays, shape (T, ...) each, optional
+        Step t gets their elements t. Without it `step` gets None.
+    length : int, optional
+        T; needed without `xs`.
+    reverse : bool
+        Go from the last step to the first; `ys` stays in the order of `xs`.
+    truncate : int, optional
+        Cut the derivative of the carry every so many steps (truncated backpropagation through
+        time): before steps k, 2k, ... in the order of the loop the carry counts as a constant.
+    checkpoint : int or "binomial", optional
+        Keep the carry every so many steps only, and run the steps between again in the backward
+        sweep: memory of T/k carries and k steps, for one more forward run. "binomial" halves the
+        sequence again and again: memory of log2(T) carries and one step, for log2(T) runs.
+
+    Returns
+    -------
+    carry : tree
+        The last carry.
+    ys : tree of arrays, shape (T, ...) each
+        What the steps returned, stacked.
+
+    Raises
+    ------
+    ShapeError
+        If the sequences have different lengths, or the carry changes its structure or shapes.
+    DTypeError
+        If the carry changes a dtype.
+    TypeError
+        If `step` does not return a pair.
+
+    Notes
+    -----
+    The loop runs as it is written, and records on Variables; outside of recorded functions it only
+    computes. With no steps (T = 0), `step` is called once with zeros, to see what `ys` looks like.
+    Truncation follows Williams and Peng (1990), "An efficient gradient-based algorithm for on-line
+    training of recurrent network trajectories"; halving Griewank (1992), "Achieving logarithmic
+    growth of temporal and spatial complexity in reverse automatic differentiation".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> def step(h, x):
+    ...     h = np.tanh(0.5 * h + x)
+    ...     return h, h
+    >>> last, hs = bp.scan(step, 0.0, np.array([1.0, 0.0, -1.0]))
+    >>> hs.shape, bool(last == hs[-1])
+    ((3,), True)
+    >>> bp.grad(lambda xs: bp.scan(step, 0.0, xs, checkpoint=2)[0])(np.zeros(3))
+    array([0.25, 0.5 , 1.  ])
+    """
+    if not callable(step):
+        raise TypeError(f"scan: step must be a function, not a {type(step).__name__}")
+    _check_count("truncate", truncate)
+    if checkpoint != "binomial":
+        _check_count("checkpoint", checkpoint, ' or "binomial"')
+    count = _length(xs, length)
+    if count == 0:
+        return init, _empty(step, init, xs)
+    loop = _Loop(step, _Carry.of(init), reverse, truncate)
+    if checkpoint is None:
+        return loop.run(init, xs, 0, count)
+    if checkpoint == "binomial":
+        return loop.halve(init, xs, 0, count)
+    return loop.cut(init, xs, int(checkpoint), count)
+
+
+def _check_count(name: str, value: Any, otherwise: str = "") -> None:
+    integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if value is not None and not (integer and value > 0):
+        raise ValueError(f"scan: {name} must be a positive integer{otherwise}, not {value!r}")
+
+
+def _length(xs: Any, length: int | None) -> int:
+    found = [] if length is None else [("length", int(length))]
+    for path, x in tree.leaves_with_paths(xs, "xs"):
+        shape = np.shape(values_of(x))
+        if not shape:
+            raise ShapeError(f"scan: {path} is a scalar; the first axis of xs is that of time")
+        found.append((path, shape[0]))
+    if not found:
+        raise ValueError("scan: without xs the length is needed")
+    for path, count in found[1:]:
+        if count != found[0][1]:
+            raise ShapeError(f"scan: {found[0][0]} has {found[0][1]} steps, {path} has {count}")
+    if found[0][1] < 0:
+        raise ValueError(f"scan: length must not be negative, not {found[0][1]}")
+    return found[0][1]
+
+
+def _pair(result: Any) -> tuple[Any, Any]:
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise TypeError(
+            f"scan: step must return a pair (carry, y), not a {type(result).__name__}"
+            + (f" of {len(result)}" if isinstance(result, tuple) else "")
+        )
+    return result
+
+
+def _empty(step: Callable[..., Any], init: Any, xs: Any) -> Any:
+    def zeros(x: Any) -> np.ndarray:
+        return np.zeros(np.shape(values_of(x))[1:], np.asarray(values_of(x)).dtype)
+
+    y = _pair(step(tree.map(stop_gradient, init), tree.map(zeros, xs)))[1]
+    return tree.map(lambda y: np.zeros((0, *np.shape(values_of(y)))), y)
+
+
+@dataclass(frozen=True)
+class _Carry:
+    """What every carry has to look like."""
+
+    treedef: tree.TreeDef
+    kinds: list[tuple[tuple[int, ...], np.dtype[Any]]]
+
+    @classmethod
+    def of(cls, init: Any) -> _Carry:
+        leaves, treedef = tree.flatten(init)
+        return cls(treedef, [_kind(x) for x in leaves])
+
+    def check(self, carry: Any, t: int) -> None:
+        """Raise if a carry that step `t` returned is another one."""
+        leaves, treedef = tree.flatten(carry)
+        if treedef != self.treedef:
+            raise ShapeError(
+                f"scan: step {t} returned a carry of structure {treedef}, "
+                f"it was given {self.treedef}"
+            )
+        for k, (x, (shape, dtype)) in enumerate(zip(leaves, self.kinds, strict=True)):
+            found = _kind(x)
+            if found == (shape, dtype):
+                continue
+            error = ShapeError if found[0] != shape else DTypeError
+            raise error(
+                f"scan: step {t} returned {treedef.paths('carry')[k]} of shape {found[0]} and "
+                f"dtype {found[1]}, it was given shape {shape} and dtype {dtype}"
+            )
+
+
+def _kind(x: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    value = x.value if type(x) is Variable else np.asarray(x)
+    return value.shape, value.dtype
+
+
+@dataclass(frozen=True)
+class _Loop:
+    """The loop over a part of the sequence; its steps are numbered in the order of the loop."""
+
+    step: Callable[..., Any]
+    carry: _Carry
+    reverse: bool
+    truncate: int | None
+
+    def run(self, carry: Any, xs: Any, first: int, last: int) -> tuple[Any, Any]:
+        """Run the steps of this part of the sequence, of which `xs` holds the elements."""
+        ys = []
+        for i in range(first, last):
+            if self.truncate is not None and i > 0 and i % self.truncate == 0:
+                carry = tree.map(stop_gradient, carry)
+            at = last - 1 - i if self.reverse else i - first
+            carry, y = _pair(self.step(carry, tree.map(lambda x, at=at: x[at], xs)))
+            self.carry.check(carry, i)
+            ys.append(y)
+        if self.reverse:
+            ys.reverse()
+        return carry, tree.map(lambda *parts: np.stack(parts), *ys)
+
+    def cut(self, carry: Any, xs: Any, size: int, count: int) -> tuple[Any, Any]:
+        """Checkpoint parts of `size` steps."""
+        parts = []
+        for first in range(0, count, size):
+            last = min(first + size, count)
+            part = checkpointed(lambda c, x, i=first, j=last: self.run(c, x, i, j))
+            carry, ys = part(carry, self._slice(xs, first, last, 0, count))
+            parts.append(ys)
+        return carry, self._joined(parts)
+
+    def halve(self, carry: Any, xs: Any, first: int, last: int) -> tuple[Any, Any]:
+        """Checkpoint both halves, and the halves of these."""
+        if last - first == 1:
+            return self.run(carry, xs, first, last)
+        middle = (first + last) // 2
+        parts = []
+        for i, j in ((first, middle), (middle, last)):
+            half = checkpointed(lambda c, x, i=i, j=j: self.halve(c, x, i, j))
+            carry, ys = half(carry, self._slice(xs, i, j, first, last))
+            parts.append(ys)
+        return carry, self._joined(parts)
+
+    def _slice(self, xs: Any, i: int, j: int, first: int, last: int) -> Any:
+        """Return the elements of steps i to j of those of steps `first` to `last`."""
+        start, stop = (last - j, last - i) if self.reverse else (i - first, j - first)
+        return tree.map(lambda x: x[start:stop], xs)
+
+    def _joined(self, parts: list[Any]) -> Any:
+        if self.reverse:
+            parts = parts[::-1]
+        return tree.map(lambda *ys: np.concatenate(ys), *parts)

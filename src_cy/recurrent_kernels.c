@@ -1,0 +1,95 @@
+/* Instantiates recurrent_level.h for two dtypes and up to three x86-64 instruction sets, and picks
+ * one set when the library is loaded, as kernels.c does. */
+#include "recurrent_kernels.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+#define MULTI 1
+#endif
+
+#if defined(__clang__)
+#define IVDEP _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(__GNUC__)
+/* Both branches of a ?: may be evaluated, so that selects become blends. */
+#pragma GCC optimize("no-trapping-math")
+#define IVDEP _Pragma("GCC ivdep")
+#elif defined(_MSC_VER)
+#define IVDEP __pragma(loop(ivdep))
+#else
+#define IVDEP
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
+#define INLINE static inline __attribute__((always_inline))
+#elif defined(_MSC_VER)
+#define INLINE static __forceinline
+#else
+#define INLINE static inline
+#endif
+
+#define CAT_(a, b, c) a##b##c
+#define CAT(a, b, c) CAT_(a, b, c)
+
+#define LEVEL baseline
+#include "recurrent_types.h"
+#undef LEVEL
+
+#ifdef MULTI
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#endif
+#define LEVEL avx2
+#include "recurrent_types.h"
+#undef LEVEL
+#if defined(__clang__)
+#pragma clang attribute pop
+#pragma clang attribute push(                                                                     \
+    __attribute__((target("avx2,fma,avx512f,avx512dq,avx512bw,avx512vl"))), apply_to = function)
+#else
+#pragma GCC pop_options
+#pragma GCC push_options
+#pragma GCC target("avx2,fma,avx512f,avx512dq,avx512bw,avx512vl,prefer-vector-width=512")
+#endif
+#define LEVEL avx512
+#include "recurrent_types.h"
+#undef LEVEL
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+#endif /* MULTI */
+
+const recurrent_double *recurrent_d = &recurrent_d_baseline;
+const recurrent_float *recurrent_f = &recurrent_f_baseline;
+
+#ifdef MULTI
+__attribute__((constructor)) static void choose_level(void)
+{
+    const char *limit = getenv("FASTBP_SIMD");
+    int most = 2;
+    if (limit != NULL && strcmp(limit, "baseline") == 0)
+        most = 0;
+    else if (limit != NULL && strcmp(limit, "avx2") == 0)
+        most = 1;
+    __builtin_cpu_init();
+    if (most < 1 || !__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
+        return;
+    recurrent_d = &recurrent_d_avx2;
+    recurrent_f = &recurrent_f_avx2;
+    if (most < 2 || !__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512dq")
+        || !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl"))
+        return;
+    recurrent_d = &recurrent_d_avx512;
+    recurrent_f = &recurrent_f_avx512;
+}
+#endif

@@ -1,0 +1,148 @@
+"""The compiled loops: products by panels, gate passes, and what they refuse."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fastbp._core import panels, recurrent
+from fastbp.errors import DTypeError, ShapeError
+
+SIZES = [(1, 1, 1), (5, 7, 19), (32, 256, 48), (130, 129, 17), (0, 3, 4), (3, 0, 4), (3, 4, 0)]
+
+
+@pytest.mark.parametrize("size", [*SIZES, (700, 130, 140)], ids=str)
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+def test_products_by_panels(size, dtype, rng):
+    m, k, n = size
+    a, b, g = (rng.normal(size=s).astype(dtype) for s in ((m, k), (k, n), (m, n)))
+    tolerance = {"rtol": 0, "atol": (1e-12 if dtype == "f8" else 1e-3) * (1 + k)}
+    np.testing.assert_allclose(panels.product(a, b), a @ b, **tolerance)
+    np.testing.assert_allclose(panels.product(a, b.T.copy(), True), a @ b, **tolerance)
+    tolerance["atol"] *= (1 + m) / (1 + k)
+    np.testing.assert_allclose(panels.inner(a, g), a.T @ g, **tolerance)
+
+
+def test_panels_refuse():
+    with pytest.raises(ShapeError):
+        panels.product(np.zeros((2, 3)), np.zeros((2, 3)))
+    with pytest.raises(DTypeError):
+        panels.product(np.zeros((2, 3)), np.zeros((3, 2), "f4"))
+    with pytest.raises(DTypeError):
+        panels.inner(np.zeros((2, 3), order="F"), np.zeros((2, 3)))
+
+
+def run_forward(cell="rnn", activation="tanh", **changes):
+    n, width = 3, {"rnn": 3, "lstm": 12, "gru": 9}[cell]
+    given = {
+        "xs": np.ones((4, 2, 5)),
+        "h_in": np.zeros((2, n)),
+        "c_in": np.zeros((2, n)) if cell == "lstm" else None,
+        "W": np.zeros((n, width)),
+        "U": np.ones((5, width)),
+        "b": None,
+        "c": None,
+        "mask": None,
+        "hs": np.empty((4, 2, n)),
+    } | changes
+    saved = recurrent.forward(cell, activation, False, *given.values())
+    return given["hs"], saved
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_a_segment(cell):
+    hs, saved = run_forward(cell)
+    assert np.all(np.isfinite(hs))
+    assert (saved is None) == (cell == "rnn")
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"U": np.ones((5, 4))}, ShapeError),
+        ({"U": np.ones((5, 3), "f4")}, DTypeError),
+        ({"U": np.ones((3, 5)).T}, DTypeError),
+        ({"W": np.ones((3, 4))}, ShapeError),
+        ({"h_in": np.zeros((3, 3))}, ShapeError),
+        ({"hs": np.zeros((4, 3))}, ShapeError),
+        ({"xs": np.ones((4, 2, 5), int)}, DTypeError),
+        ({"mask": np.ones((4, 2))}, ShapeError),
+    ],
+)
+def test_forward_refuses(changes, error):
+    with pytest.raises(error):
+        run_forward(**changes)
+    hs = np.zeros((4, 2, 3))
+    hs.flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        run_forward(hs=hs)
+
+
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+def test_accuracy_of_the_activations(dtype):
+    eps = np.finfo(dtype).eps
+    x = np.concatenate([np.linspace(-30, 30, 20001), np.geomspace(1e-30, 1, 2001)])
+    x = x.astype(dtype)
+    n = len(x)
+    hs = np.empty((1, n), dtype)
+    zero, one = np.zeros(n, dtype), np.zeros((1, 1), dtype)
+    W = np.zeros((1, 1), dtype)
+    hs = np.empty((1, n, 1), dtype)
+    recurrent.forward(
+        "rnn",
+        "tanh",
+        False,
+        x.reshape(1, n, 1),
+        zero.reshape(n, 1),
+        None,
+        W,
+        one + 1,
+        None,
+        None,
+        None,
+        hs,
+    )
+    exact = np.tanh(x.astype("f8"))
+    assert np.max(np.abs(hs.ravel() - exact) / np.abs(exact).clip(1e-45)) < 4 * eps
+    saved = recurrent.forward(
+        "lstm",
+        "tanh",
+        False,
+        x.reshape(1, n, 1),
+        zero.reshape(n, 1),
+        zero.reshape(n, 1),
+        np.zeros((1, 4), dtype),
+        np.ones((1, 4), dtype),
+        None,
+        None,
+        None,
+        hs,
+    )
+    exact = 1 / (1 + np.exp(-x.astype("f8")))
+    assert np.max(np.abs(saved[:, 0] - exact) / exact) < 4 * eps
+
+
+@pytest.mark.parametrize("level", ["baseline", "avx2"])
+def test_lower_instruction_sets(level):
+    code = (
+        "import numpy as np, fastbp as bp\n"
+        "from fastbp.recurrent import loops\n"
+        "r = np.random.default_rng(0)\n"
+        "for cell, k in (('rnn', 1), ('lstm', 4), ('gru', 3)):\n"
+        "    for n in (3, 37):\n"
+        "        p = dict(xs=r.normal(size=(5, 3, 2)), h0=r.normal(size=(3, n)),\n"
+        "                 W=r.normal(size=(n, k * n)) / n, U=r.normal(size=(2, k * n)))\n"
+        "        f = getattr(bp.recurrent, cell)\n"
+        "        if cell == 'lstm': p['c0'] = r.normal(size=(3, n))\n"
+        "        def fused(p):\n"
+        "            s = (p['h0'], p['c0']) if cell == 'lstm' else p['h0']\n"
+        "            return np.sum(f(p['xs'], s, W=p['W'], U=p['U'])[0] ** 2)\n"
+        "        def plain(p): return np.sum(loops.run(cell, p)[:5] ** 2)\n"
+        "        a, b = bp.grad(fused)(p), bp.grad(plain)(p)\n"
+        "        assert all(np.allclose(a[x], b[x], atol=1e-12) for x in p)\n"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env=os.environ | {"FASTBP_SIMD": level}
+    )
