@@ -144,5 +144,5 @@ def test_lower_instruction_sets(level):
         "        assert all(np.allclose(a[x], b[x], atol=1e-12) for x in p)\n"
     )
     subprocess.run(
-        [sys.executable, "-c", code], check=True, env=os.environ | {"FASTBP_SIMD": level}
+        [sys.executable, "-P", "-c", code], check=True, env=os.environ | {"FASTBP_SIMD": level}
     )
