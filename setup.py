@@ -23,11 +23,16 @@ C_SOURCES = {
     "recurrent": ["recurrent_kernels.c"],
 }
 C_HEADERS = {
-    "blas": ["tiny_gemm.h"],
-    "contract": ["contract_kernels.h"],
+    "blas": ["simd_level.h", "tiny_gemm.h"],
+    "contract": ["contract_kernels.h", "simd_level.h"],
     "elementwise": ["threads.h"],
-    "loops": ["kernels.h", "kernels_level.h", "kernels_body.h"],
-    "recurrent": ["recurrent_kernels.h", "recurrent_level.h", "recurrent_types.h"],
+    "loops": ["kernels.h", "kernels_level.h", "kernels_body.h", "simd_level.h"],
+    "recurrent": [
+        "recurrent_kernels.h",
+        "recurrent_level.h",
+        "recurrent_types.h",
+        "simd_level.h",
+    ],
 }
 
 DEBUG = os.environ.get("FASTBP_DEBUG") == "1"

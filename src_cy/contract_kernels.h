@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include "simd_level.h"
 
 #define CONTRACT_ARGUMENTS(T) ptrdiff_t rows, ptrdiff_t cols, const T *v, const T *x, T *y
 #define CONTRACT_EIGHT(T, I) \
@@ -156,15 +157,7 @@ CONTRACT_DEFINE_EIGHTS(2, CONTRACT_AVX512)
 
 /* Choose the best level the processor has, but not above limit; return it. */
 static int contract_init(int limit) {
-    contract_level = 0;
-#if defined(__x86_64__)
-    if (limit >= 1 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-        contract_level = 1;
-        if (limit >= 2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")
-            && __builtin_cpu_supports("avx512vl"))
-            contract_level = 2;
-    }
-#endif
+    contract_level = simd_level(limit);
     return contract_level;
 }
 

@@ -2,6 +2,7 @@
  * set when the library is loaded. Explicit tables instead of ifunc: they also work with musl, macOS
  * and sanitizers, and a test can force each set. Methods and measured errors: docs/kernels.md. */
 #include "kernels.h"
+#include "simd_level.h"
 
 #include <float.h>
 #include <math.h>
@@ -169,21 +170,13 @@ const char *fastbp_kernel_level(void)
 #ifdef FBP_MULTI
 __attribute__((constructor)) static void choose_level(void)
 {
-    const char *limit = getenv("FASTBP_SIMD");
-    int most = 2;
-    if (limit != NULL && strcmp(limit, "baseline") == 0)
-        most = 0;
-    else if (limit != NULL && strcmp(limit, "avx2") == 0)
-        most = 1;
-    __builtin_cpu_init();
-    if (most < 1 || !__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
-        return;
-    fastbp_kernels = table_avx2;
-    level_name = "avx2";
-    if (most < 2 || !__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512dq")
-        || !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl"))
-        return;
-    fastbp_kernels = table_avx512;
-    level_name = "avx512";
+    int level = simd_level(simd_limit());
+    if (level == 1) {
+        fastbp_kernels = table_avx2;
+        level_name = "avx2";
+    } else if (level == 2) {
+        fastbp_kernels = table_avx512;
+        level_name = "avx512";
+    }
 }
 #endif

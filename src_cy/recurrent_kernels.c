@@ -1,6 +1,7 @@
 /* Instantiates recurrent_level.h for two dtypes and up to three x86-64 instruction sets, and picks
  * one set when the library is loaded, as kernels.c does. */
 #include "recurrent_kernels.h"
+#include "simd_level.h"
 
 #include <math.h>
 #include <stdint.h>
@@ -75,21 +76,13 @@ const recurrent_float *recurrent_f = &recurrent_f_baseline;
 #ifdef MULTI
 __attribute__((constructor)) static void choose_level(void)
 {
-    const char *limit = getenv("FASTBP_SIMD");
-    int most = 2;
-    if (limit != NULL && strcmp(limit, "baseline") == 0)
-        most = 0;
-    else if (limit != NULL && strcmp(limit, "avx2") == 0)
-        most = 1;
-    __builtin_cpu_init();
-    if (most < 1 || !__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
-        return;
-    recurrent_d = &recurrent_d_avx2;
-    recurrent_f = &recurrent_f_avx2;
-    if (most < 2 || !__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512dq")
-        || !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl"))
-        return;
-    recurrent_d = &recurrent_d_avx512;
-    recurrent_f = &recurrent_f_avx512;
+    int level = simd_level(simd_limit());
+    if (level == 1) {
+        recurrent_d = &recurrent_d_avx2;
+        recurrent_f = &recurrent_f_avx2;
+    } else if (level == 2) {
+        recurrent_d = &recurrent_d_avx512;
+        recurrent_f = &recurrent_f_avx512;
+    }
 }
 #endif

@@ -15,6 +15,7 @@
 
 #include <stddef.h>
 #include <string.h>
+#include "simd_level.h"
 
 enum { TINY_DEPTH = 128 }; /* the largest k: bounds the packed panel to 16 KB */
 
@@ -148,15 +149,7 @@ TINY_DEFINE(tiny_float_2, float, tiny_f16, 2, 8, TINY_AVX512)
 
 /* Choose the best level the processor has, but not above limit; return it. */
 static int tiny_init(int limit) {
-    tiny_level = limit < 0 ? -1 : 0;
-#if defined(__x86_64__)
-    if (limit >= 1 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
-        tiny_level = 1;
-        if (limit >= 2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")
-            && __builtin_cpu_supports("avx512vl"))
-            tiny_level = 2;
-    }
-#endif
+    tiny_level = limit < 0 ? -1 : simd_level(limit);
     return tiny_level;
 }
 
