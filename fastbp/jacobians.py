@@ -1,20 +1,21 @@
-"""Whole Jacobians and Hessians, by sweeps that carry a block of many vectors at once."""
+"""Jacobians and Hessians as dense arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from fastbp._core import sweep, tape
 from fastbp._core.graph import Variable
+from fastbp.block_sweeps import by_columns, by_rows, through_waist
+from fastbp.errors import NoRuleError
 from fastbp.recording import Recorded, depends_on_outer, named, outputs_of, plain
 from fastbp.transforms import grad
 
-__all__ = ["between", "hessian", "jacobian"]
+__all__ = ["hessian", "jacobian"]
 
-BLOCK_BYTES = 1 << 25  # largest (co)tangent array of one block
+MODES = ("auto", "reverse", "forward", "chain")
 
 
 def jacobian(f: Callable[..., Any], argnums: Any = 0, mode: str = "auto") -> Callable[..., Any]:
@@ -26,8 +27,12 @@ def jacobian(f: Callable[..., Any], argnums: Any = 0, mode: str = "auto") -> Cal
         Returns an array or a nested container of arrays.
     argnums : int or sequence of int
         As for `grad`.
-    mode : {"auto", "reverse", "forward"}
-        Sweep direction; "auto" takes reverse if there are no more outputs than inputs.
+    mode : {"auto", "reverse", "forward", "chain"}
+        "reverse" and "forward" sweep the whole record once, with a vector for each output or each
+        input. "auto" takes reverse if there are no more outputs than inputs, else forward; where
+        all paths go through a value with fewer elements than both, it multiplies the Jacobians of
+        the parts behind and before it if that is predicted to be faster. "chain" multiplies the
+        factors of `fastbp.chain.linearize`, which have structure, in their cheapest order.
 
     Returns
     -------
@@ -36,6 +41,14 @@ def jacobian(f: Callable[..., Any], argnums: Any = 0, mode: str = "auto") -> Cal
         dtype of the input. For
         containers: the structure of the output with, in place of each leaf, the structure of the
         argument (a tuple for several `argnums`).
+
+    Raises
+    ------
+    DTypeError, TypeError
+        If an argument or an output is not of real floating point numbers.
+    NoRuleError
+        If `f` depends on a function without a rule; in mode "chain" also if it depends on Variables
+        from outside.
 
     Notes
     -----
@@ -50,8 +63,8 @@ def jacobian(f: Callable[..., Any], argnums: Any = 0, mode: str = "auto") -> Cal
     array([[2., 1., 0.],
            [0., 3., 2.]])
     """
-    if mode not in ("auto", "reverse", "forward"):
-        raise ValueError(f'jacobian: mode must be "auto", "reverse" or "forward", not {mode!r}')
+    if mode not in MODES:
+        raise ValueError(f"jacobian: mode must be one of {', '.join(MODES)}, not {mode!r}")
     return _jacobian("jacobian", f, argnums, mode)
 
 
@@ -62,105 +75,49 @@ def _jacobian(name: str, f: Callable[..., Any], argnums: Any, mode: str) -> Call
         r = Recorded(name, f, args, kwargs, argnums)
         leaves, treedef = outputs_of(r)
         outer = depends_on_outer(leaves, r)
-        n_out = sum(np.size(plain(y)) for y in leaves)
-        n_in = sum(x.size for x in r.inputs)
-        forward = mode == "forward" or (mode == "auto" and n_out > n_in)
-        rows = (
-            _by_columns(leaves, r.inputs, outer)
-            if forward
-            else [_by_rows(y, r.inputs, outer) for y in leaves]
-        )
+        if mode == "chain":
+            rows = _by_chains(leaves, r, outer)
+        else:
+            rows = _by_sweeps(leaves, r, outer, mode)
         return treedef.unflatten([_gathered(r, row, single) for row in rows])
 
     return named(jacobian_of, name, f)
 
 
-def _gathered(r: Recorded, row: list[Any], single: bool) -> Any:
-    parts = r.split([j if type(j) is Variable or j.ndim else j[()] for j in row])
-    return parts[0] if single else tuple(parts)
-
-
-def between(y: Variable, x: Variable, others: Sequence[Variable] = ()) -> np.ndarray:
-    """Return the Jacobian between two Variables of a record, of shape ``y.shape + x.shape``.
-
-    What flows through `others`, other Variables of the record, does not count.
-    """
-    inputs = [x, *others]
-    if y.size > x.size:
-        jac = _by_columns([y], inputs, False, True, 1)[0][0]
+def _by_sweeps(leaves: list[Any], r: Recorded, outer: bool, mode: str) -> list[list[Any]]:
+    found: list[Any] = [None] * len(leaves)
+    if mode == "auto":
+        found = [through_waist(y, r.inputs, outer) if type(y) is Variable else None for y in leaves]
+    rest = [y for y, row in zip(leaves, found, strict=True) if row is None]
+    n_out = sum(np.size(plain(y)) for y in rest)
+    n_in = sum(x.size for x in r.inputs)
+    if mode == "forward" or (mode == "auto" and n_out > n_in):
+        swept = iter(by_columns(rest, r.inputs, outer))
     else:
-        jac = _by_rows(y, inputs, False, True)[0]
-    return np.asarray(jac)
+        swept = iter([by_rows(y, r.inputs, outer) for y in rest])
+    return [next(swept) if row is None else row for row in found]
 
 
-def _by_rows(
-    y: Any, inputs: list[Variable], recorded: bool, independent: bool = False
-) -> list[Any]:
-    """Jacobians of one output, by reverse sweeps of blocks of unit cotangents."""
-    shape = np.shape(plain(y))
-    blocks: list[list[Any]] = [[] for _ in inputs]
-    if type(y) is Variable:
-        for seeds in _unit_blocks(y, [y], inputs):
-            found = sweep.reverse([y], [seeds], inputs, recorded, 1, False, independent)
-            for parts, x, g in zip(blocks, inputs, found, strict=True):
-                parts.append(np.zeros((len(seeds), *x.shape), x.dtype) if g is None else g)
+def _by_chains(leaves: list[Any], r: Recorded, outer: bool) -> list[list[Any]]:
+    from fastbp.chain import linearizing  # here, because it takes time to import
+
+    if outer or any(type(x) is Variable for x in r.primals):
+        raise NoRuleError(
+            f"{r.name}: the function depends on Variables from outside, but factors of a chain are "
+            'arrays; take another mode than "chain"'
+        )
     return [
-        np.reshape(_joined(parts), shape + x.shape) if parts else np.zeros(shape + x.shape, x.dtype)
-        for parts, x in zip(blocks, inputs, strict=True)
+        [
+            linearizing.between(y, x).product().to_dense().reshape(np.shape(plain(y)) + x.shape)
+            for x in r.inputs
+        ]
+        for y in leaves
     ]
 
 
-def _by_columns(
-    leaves: list[Any],
-    inputs: list[Variable],
-    recorded: bool,
-    independent: bool = False,
-    count: int | None = None,
-) -> list[list[Any]]:
-    """Jacobians of all outputs, by forward sweeps of blocks of unit tangents.
-
-    By the first `count` inputs.
-    """
-    outputs = [y for y in leaves if type(y) is Variable]
-    table: list[list[Any]] = [[] for _ in leaves]
-    for k, x in enumerate(inputs[:count]):
-        blocks: list[list[Any]] = [[] for _ in outputs]
-        for seeds in _unit_blocks(x, outputs, inputs):
-            tangents: list[Any] = [None] * len(inputs)
-            tangents[k] = seeds
-            found = sweep.forward(outputs, inputs, tangents, recorded, 1, independent)
-            for parts, y, t in zip(blocks, outputs, found, strict=True):
-                parts.append(np.zeros((len(seeds), *y.shape), y.dtype) if t is None else t)
-        columns = iter(blocks)
-        for row, y in zip(table, leaves, strict=True):
-            parts = next(columns) if type(y) is Variable else []
-            row.append(_from_columns(parts, np.shape(plain(y)), x))
-    return table
-
-
-def _from_columns(parts: list[Any], shape: tuple[int, ...], x: Variable) -> Any:
-    """Turn tangents, one for each element of `x`, into a Jacobian of shape ``shape + x.shape``."""
-    if not parts:
-        return np.zeros(shape + x.shape, x.dtype)
-    columns = _joined(parts).astype(x.dtype, copy=False)
-    moved = np.transpose(columns, (*range(1, len(shape) + 1), 0))
-    jac: Any = np.reshape(moved, shape + x.shape)
-    return jac if type(jac) is Variable else np.require(jac, requirements="C")
-
-
-def _joined(parts: list[Any]) -> Any:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def _unit_blocks(end: Variable, outputs: list[Any], inputs: list[Variable]) -> Any:
-    """Yield the unit vectors of the space of `end`, in blocks along a leading axis."""
-    largest = max(1, tape.largest(outputs, inputs)) * end.dtype.itemsize
-    count = int(max(1, min(end.size, BLOCK_BYTES // largest)))
-    for start in range(0, end.size, count):
-        stop = min(start + count, end.size)
-        seeds = np.zeros((stop - start, end.size), end.dtype)
-        seeds[np.arange(stop - start), np.arange(start, stop)] = 1.0
-        yield seeds.reshape((stop - start, *end.shape))
+def _gathered(r: Recorded, row: list[Any], single: bool) -> Any:
+    parts = r.split([j if type(j) is Variable or j.ndim else j[()] for j in row])
+    return parts[0] if single else tuple(parts)
 
 
 def hessian(f: Callable[..., Any], argnums: Any = 0) -> Callable[..., Any]:

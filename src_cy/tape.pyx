@@ -5,12 +5,15 @@ share nodes, although the walk leaves its marks in them.
 """
 
 from cpython.object cimport PyObject
+from libc.math cimport sqrt
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
 cimport cython
 cimport numpy as cnp
-from fastbp._core.graph cimport Node, Variable, make_variable, parent_count, parent_of
+from fastbp._core.graph cimport (
+    ELEMENTWISE, Node, Variable, make_variable, parent_count, parent_of, saved_of,
+)
 
 import numpy as np
 
@@ -180,13 +183,73 @@ def largest(list outputs, list inputs):
     """Return the number of elements of the largest array on the paths from inputs to outputs."""
     cdef Tape tape = collect(outputs, inputs, False)
     cdef Node node
-    cdef Py_ssize_t size, most = 0
+    cdef double most = 0
     for node in tape.nodes:
-        size = 1
-        for n in node.shape:
-            size *= n
-        most = max(most, size)
-    return most
+        most = max(most, size_of(node))
+    return int(most)
+
+
+cdef double size_of(Node node):
+    cdef double size = 1
+    for n in node.shape:
+        size *= n
+    return size
+
+
+cdef double work_of(Node node):
+    """Return about how many multiplications one (co)tangent takes at a node."""
+    cdef Py_ssize_t k, n = parent_count(node)
+    cdef double size, total = size_of(node), product = total
+    cdef Node parent
+    for k in range(n):
+        parent = parent_of(node, k)
+        size = size_of(parent) if parent is not None else 0
+        value = saved_of(node, k)
+        if parent is None and type(value) is np.ndarray:
+            size = value.size
+        total += size
+        product *= size
+    # The root is exact for products of matrices: sizes mk, kn and mn.
+    if n == 2 and node.op.kind != ELEMENTWISE:
+        total += sqrt(product)
+    return total
+
+
+def waist(Variable output, list inputs, bint independent):
+    """Return the narrowest place of the record: the Jacobian of `output` is a product there.
+
+    Returns
+    -------
+    waist : Variable or None
+        The smallest value strictly between that all paths from the inputs go through, the latest of
+        equals. Instead of its value it holds zeros.
+    work : float
+        About how many multiplications one vector takes through the whole record.
+    """
+    cdef Tape tape = collect([output], inputs, independent)
+    cdef Py_ssize_t i, k, last = tape.output_positions[0]
+    cdef double work = 0, size, least = 0
+    cdef Node node, found = None
+    cdef list read_last = list(range(tape.count))  # the last position that reads each node
+    cdef Py_ssize_t end, reach = 0
+    for i in range(tape.count):
+        end = tape.first[i + 1] if i + 1 < tape.count else tape.n_parents
+        for k in range(tape.first[i], end):
+            if tape.parents[k] >= 0:
+                read_last[tape.parents[k]] = i
+    for i in range(tape.count):
+        node = <Node> tape.nodes[i]
+        if not tape.roles[i] & IS_END:
+            work += work_of(node)
+            size = size_of(node)
+            if reach <= i < last and (found is None or size <= least):
+                found, least = node, size
+        else:
+            found = None  # it must be behind all inputs
+        reach = max(reach, read_last[i])
+    if found is None:
+        return None, work
+    return make_variable(np.broadcast_to(np.zeros((), node_dtype(found)), found.shape), found), work
 
 
 def frontier(list outputs, long long since):

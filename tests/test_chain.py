@@ -376,3 +376,25 @@ def test_refused_vectors_and_orders():
         chain.product("best")
     with pytest.raises(ValueError, match="order must be"):
         c.product([np.eye(2)], order="")
+
+
+def test_linearize_makes_equal_links_once():
+    A = np.random.default_rng(5).standard_normal((64, 64)) / 8
+
+    def power(x):
+        for _ in range(12):
+            x = A @ x
+        return x
+
+    links = bp.chain.linearize(power, np.ones(64))
+    assert len({id(link) for link in links}) == 1
+    assert links.explain().chosen.products < 6
+    np.testing.assert_allclose(
+        links.product().to_dense(), np.linalg.matrix_power(A, 12), rtol=1e-10, atol=1e-12
+    )
+
+
+def test_linearize_keeps_other_links_apart():
+    A = np.arange(9.0).reshape(3, 3)
+    links = bp.chain.linearize(lambda x: (A @ (A.T @ (2.0 * (A @ x)))) * 3.0, np.ones(3))
+    np.testing.assert_array_equal(links.product().to_dense(), 6.0 * A @ A.T @ A)

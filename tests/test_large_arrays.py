@@ -5,7 +5,7 @@ import pytest
 
 import fastbp as bp
 import fastbp.numpy as bnp
-from fastbp import jacobians
+from fastbp import block_sweeps
 from fastbp.testing import check_grads
 
 from .harness import DTYPES, add_in_place, assert_close, laid_out, put
@@ -49,6 +49,6 @@ def test_a_jacobian_in_several_blocks(name, monkeypatch, rng):
 
     z = np.zeros((3, 70))
     expected = bp.jacobian(f, mode="forward")(z)
-    monkeypatch.setattr(jacobians, "BLOCK_BYTES", 1 << 18)
+    monkeypatch.setattr(block_sweeps, "BLOCK_BYTES", 1 << 18)
     for mode in ("reverse", "forward"):
         assert_close(bp.jacobian(f, mode=mode)(z), expected, ulps=4096)

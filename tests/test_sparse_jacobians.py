@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fastbp as bp
-import fastbp.jacobians
+import fastbp.block_sweeps
 from fastbp.errors import DTypeError, NoRuleError, ShapeError
 from fastbp.sparse.coloring import Coloring, color
 from fastbp.sparse.jacobians import hessian, jacobian, prepare
@@ -156,7 +156,7 @@ def test_blocks(monkeypatch, x):
     functions = [arrow, stencil, bp.grad(lambda x: np.sum(stencil(x) ** 2))]
     whole = {}
     for limit in (1 << 25, 1, 250):
-        monkeypatch.setattr(fastbp.jacobians, "BLOCK_BYTES", limit)
+        monkeypatch.setattr(fastbp.block_sweeps, "BLOCK_BYTES", limit)
         for k, f in enumerate(functions):
             for kind in (
                 "column",

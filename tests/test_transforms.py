@@ -321,7 +321,7 @@ def test_jacobian_in_small_blocks(rng, mode, monkeypatch):
     f = lambda x: np.tanh(np.outer(x, x))
     x = rng.standard_normal(5)
     whole = bp.jacobian(f, mode=mode)(x)
-    monkeypatch.setattr("fastbp.jacobians.BLOCK_BYTES", 1)
+    monkeypatch.setattr("fastbp.block_sweeps.BLOCK_BYTES", 1)
     np.testing.assert_array_equal(bp.jacobian(f, mode=mode)(x), whole)
 
 

@@ -18,7 +18,7 @@ from fastbp.tensor import Dense as DenseTensor
 from fastbp.tensor import DerivativeTensor, Structured
 from fastbp.tensor.derivative import derivative_between
 
-__all__ = ["factor_of", "linearize"]
+__all__ = ["between", "factor_of", "linearize"]
 
 
 def linearize(f: Callable[..., Any], *args: Any, argnums: int = 0) -> JacobianChain:
@@ -38,7 +38,9 @@ def linearize(f: Callable[..., Any], *args: Any, argnums: int = 0) -> JacobianCh
     JacobianChain of shape (out.size, in.size)
         Rows are the elements of the output, columns those of the argument, in C order. There is a
         link between every two values of the record that all paths from the input to the output
-        go through; what branches in between is eliminated.
+        go through; what branches in between is eliminated. Links with equal operands are one
+        object, which the order of products makes use of. Factors share memory with the constants
+        of `f`.
 
     Raises
     ------
@@ -62,6 +64,11 @@ def linearize(f: Callable[..., Any], *args: Any, argnums: int = 0) -> JacobianCh
            [15., 22.]])
     """
     x, y = record_one("linearize", f, args, argnums)
+    return between(y, x)
+
+
+def between(y: Any, x: Variable) -> JacobianChain:
+    """Return the Jacobian of an output, a Variable or an array, by a Variable of its record."""
     if not isinstance(y, Variable):
         return JacobianChain([Dense(np.zeros((np.size(y), x.size), x.dtype))])
     record, (last,), (first,) = links([y], [x])
@@ -70,8 +77,30 @@ def linearize(f: Callable[..., Any], *args: Any, argnums: int = 0) -> JacobianCh
     if last == first:
         return JacobianChain([Identity(x.size, dtype=x.dtype)])
     ends = [record[p].variable for p in _waypoints(record)]
-    found = [factor_of(derivative_between(b, a)) for a, b in pairwise(ends)]
+    known: dict[Any, Factor] = {}
+    tensors = [derivative_between(b, a) for a, b in pairwise(ends)]
+    found = []
+    for tensor in tensors:
+        key = _key(tensor)
+        if key not in known:
+            known[key] = factor_of(tensor)
+        found.append(known[key])
     return JacobianChain([_cast(factor, x.dtype) for factor in found[::-1]])
+
+
+def _key(tensor: DerivativeTensor) -> Any:
+    """Return what equal structured tensors have in common, so that their factor is made once.
+
+    The order of a chain knows powers of one factor.
+    """
+    if not isinstance(tensor, Structured):
+        return id(tensor)
+    places = tuple(
+        (array.__array_interface__["data"], array.shape, array.strides, own)
+        for array, own in tensor.factors
+    )
+    labels = tensor.out_labels, tensor.in_labels, tensor.out_shape, tensor.in_shape
+    return *labels, tensor.scale, tensor.dtype, places
 
 
 def _waypoints(record: list[Link]) -> list[int]:
@@ -123,7 +152,7 @@ def _of_labels(tensor: Structured, m: int, n: int) -> Factor | None:
     if out == inner:
         if not factors:
             return Identity(n, tensor.scale, tensor.dtype)
-        return Diagonal(_array(tensor, out, factors).reshape(-1) * tensor.scale)
+        return Diagonal(_times(_array(tensor, out, factors).reshape(-1), tensor.scale))
     rows = [label for label in out if label not in shared]
     columns = [label for label in inner if label not in shared]
     count = int(np.prod([sizes[label] for label in shared]))
@@ -132,7 +161,7 @@ def _of_labels(tensor: Structured, m: int, n: int) -> Factor | None:
     if any(label in shared for _, own in factors for label in own):
         return None
     shape = [int(np.prod([sizes[k] for k in own])) for own in (rows, columns)]
-    matrix = _array(tensor, (*rows, *columns), factors).reshape(shape) * tensor.scale
+    matrix = _times(_array(tensor, (*rows, *columns), factors).reshape(shape), tensor.scale)
     eye = Identity(count, dtype=tensor.dtype)
     if list(out) == shared + rows and list(inner) == shared + columns:
         return Kronecker(eye, matrix)
@@ -147,14 +176,21 @@ def _matrix(tensor: Structured, rows: Any, columns: Any, m: int, n: int) -> Fact
     others = [(x, own) for x, own in tensor.factors if not set(own) <= set(rows)]
     if not scales or not others:
         whole = _array(tensor, (*rows, *columns), tensor.factors)
-        return Dense(whole.reshape(m, n) * tensor.scale)
+        return Dense(_times(whole.reshape(m, n), tensor.scale))
     d = _array(tensor, rows, scales).reshape(m)
     return RowScaled(d * tensor.scale, _array(tensor, (*rows, *columns), others).reshape(m, n))
 
 
 def _array(tensor: Structured, labels: Any, factors: Any) -> np.ndarray:
     """Return the product of some factors as an array with an axis for each label."""
+    if len(factors) == 1 and set(factors[0][1]) == set(labels):
+        array, own = factors[0]
+        return np.transpose(array, [own.index(label) for label in labels])
     part = Structured(
         [tensor.sizes[k] for k in labels], (), labels, (), tensor.sizes, factors, 1.0, tensor.dtype
     )
     return part.to_dense()
+
+
+def _times(array: np.ndarray, scale: float) -> np.ndarray:
+    return array if scale == 1.0 else array * scale

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp import jacobians
+from fastbp import block_sweeps
 from fastbp._core import compression, sweep
 from fastbp._core.graph import Variable
 from fastbp.errors import ShapeError
@@ -196,7 +196,7 @@ class _Part:
         self.colors = colors
         self.size = plan.shape[0] if forward else plan.shape[1]
         count = 1 + int(colors.max(initial=-1))
-        self.keeps = count * colors.size * plan.dtype.itemsize <= jacobians.BLOCK_BYTES
+        self.keeps = count * colors.size * plan.dtype.itemsize <= block_sweeps.BLOCK_BYTES
         self._kept: np.ndarray | None = None
 
     def _seeds(self, end: Variable) -> np.ndarray:

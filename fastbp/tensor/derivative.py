@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp import jacobians
+from fastbp import block_sweeps
 from fastbp._core.graph import Variable
 from fastbp._core.links import Link, links
 from fastbp.recording import record_one
@@ -91,13 +91,13 @@ def derivative_between(y: Variable, x: Variable) -> DerivativeTensor:
 
 def _structured(y: Variable, x: Variable) -> Structured | None:
     """Multiply the structured tensors of all links; None if one has none, or a sum has none."""
-    record, (at,), _ = links([y], [x])
+    record, (at,), (first,) = links([y], [x])
     if at < 0:
         return None
     found: dict[int, Structured] = {}
     last = {parent: position for position, link in enumerate(record) for parent in link.parents}
     for position, link in enumerate(record):
-        tensor = _of_link(link, found) if link.op else local.identity(link.shape, link.dtype)
+        tensor = _of_link(link, found, first) if link.op else local.identity(link.shape, link.dtype)
         if tensor is None:
             return None
         found[position] = tensor
@@ -107,14 +107,17 @@ def _structured(y: Variable, x: Variable) -> Structured | None:
     return found[at]
 
 
-def _of_link(link: Link, found: dict[int, Structured]) -> Structured | None:
-    """Return the derivative of a link's value from those of its parents."""
+def _of_link(link: Link, found: dict[int, Structured], first: int) -> Structured | None:
+    """Return the derivative of a link's value from those of its parents.
+
+    That of link `first`, the input, is the identity.
+    """
     total: Structured | None = None
     for k, parent in enumerate(link.parents):
         if parent < 0:
             continue
         own = local.structured(link, k)
-        term = None if own is None else joined(own, found[parent])
+        term = own if own is None or parent == first else joined(own, found[parent])
         if term is not None and total is not None:
             term = summed(total, term)
         if term is None:
@@ -137,4 +140,4 @@ def tensor_between(
         matrix = between(y, x, others, pattern)
         return BlockSparse.from_scipy(matrix, y.shape, x.shape)
     check_dense("derivative", y.shape + x.shape, x.dtype, None)
-    return Dense(y.shape, x.shape, jacobians.between(y, x, others))
+    return Dense(y.shape, x.shape, block_sweeps.between(y, x, others))
