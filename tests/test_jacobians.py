@@ -20,10 +20,7 @@ def waists_are_always_taken(monkeypatch):
 
 
 def layers(rng, sizes, dtype=float):
-    weights = [
-        (rng.standard_normal((m, n)) / np.sqrt(m)).astype(dtype)
-        for m, n in pairwise(sizes)
-    ]
+    weights = [(rng.standard_normal((m, n)) / np.sqrt(m)).astype(dtype) for m, n in pairwise(sizes)]
 
     def f(x):
         for W in weights:
