@@ -197,13 +197,15 @@ def cotangent_for(name: str, label: str, g: Any, y: Any, number: int = 0) -> Any
 
 
 def numbers(x: Any, what: str) -> np.ndarray:
-    """Return a cotangent or tangent as an array; integers are fine here."""
+    """Return a cotangent, a tangent or another operand as an array; integers are fine here."""
     try:
         array = np.asarray(x)
     except ValueError as error:
         raise ShapeError(f"{what} is not a rectangular array ({error})") from None
-    if array.dtype.kind not in "fiub":
-        raise DTypeError(f"{what} has dtype {array.dtype}, real numbers are needed")
+    if array.dtype.kind not in "fiub" or isinstance(x, np.ma.MaskedArray):
+        raise DTypeError(
+            f"{what} has dtype {array.dtype} ({type(x).__name__}), real numbers are needed"
+        )
     return array if array.dtype.kind == "f" else array.astype(float)
 
 

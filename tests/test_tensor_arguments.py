@@ -30,7 +30,7 @@ def test_wrong_operands_are_refused():
             tensor.apply(np.ma.ones((3, 4)))
         with pytest.raises(NoRuleError, match="Variable"):
             tensor.contract(bp.variable(np.ones((3, 5))))
-        with pytest.raises(ShapeError, match="not an array"):
+        with pytest.raises(ShapeError, match="not a rectangular array"):
             tensor.contract([[1.0], [1.0, 2.0]])
         with pytest.raises(ShapeError, match=r"\(3, 4\).*\(3, 5\)"):
             tensor.compose(tensor)

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastbp.chain.costs import Structure, Work, known
 from fastbp.errors import DTypeError, ShapeError
+from fastbp.recording import numbers
 
 __all__ = ["KINDS", "Factor", "as_factor"]
 
@@ -246,14 +247,7 @@ def normal_array(x: np.ndarray, limit: int) -> tuple[np.ndarray, int]:
 
 def vectors(name: str, x: Any, size: int, dtype: np.dtype[Any]) -> np.ndarray:
     """Return vectors in the factor's dtype, shape (size,) or (K, size)."""
-    try:
-        array = np.asarray(x)
-    except ValueError as error:
-        raise ShapeError(f"{name}: the vectors are not an array ({error})") from None
-    if array.dtype.kind not in "fiub" or isinstance(x, np.ma.MaskedArray):
-        raise DTypeError(
-            f"{name}: a {type(x).__name__} of dtype {array.dtype} cannot be multiplied with {dtype}"
-        )
+    array = numbers(x, f"{name}: the vector")
     if array.ndim not in (1, 2) or array.shape[-1] != size:
         raise ShapeError(
             f"{name}: the vector has shape {array.shape}, needed is ({size},), "

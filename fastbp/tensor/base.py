@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from fastbp.errors import DTypeError, ShapeError
+from fastbp.errors import ShapeError
+from fastbp.recording import numbers
 from fastbp.tensor.checks import as_number, check_dense, check_sparse, float_type, in_units
 
 if TYPE_CHECKING:
@@ -152,15 +153,7 @@ class DerivativeTensor:
         self, name: str, x: Any, shape: tuple[int, ...]
     ) -> tuple[np.ndarray, tuple[int, ...]]:
         """Return an operand in the tensor's dtype, and the axis in front of `shape`, if any."""
-        try:
-            array = np.asarray(x)
-        except ValueError as error:
-            raise ShapeError(f"{name}: the operand is not an array ({error})") from None
-        if array.dtype.kind not in "fiub" or isinstance(x, np.ma.MaskedArray):
-            raise DTypeError(
-                f"{name}: a {type(x).__name__} of dtype {array.dtype} cannot be multiplied with "
-                f"a derivative tensor of {self._dtype}"
-            )
+        array = numbers(x, f"{name}: the operand")
         batch = array.shape[: array.ndim - len(shape)] if array.ndim > len(shape) else ()
         if len(batch) > 1 or array.shape[len(batch) :] != shape:
             raise ShapeError(
