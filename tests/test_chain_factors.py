@@ -369,7 +369,7 @@ def test_operators(rng):
         (lambda: c.Dense(np.eye(2)) @ c.Identity(2, dtype="f4"), DTypeError, "float64 and float32"),
         (lambda: c.Dense(np.eye(2)).vjp(np.ones((1, 1, 2))), ShapeError, "vjp"),
         (lambda: c.Dense(np.eye(2)).vjp(np.ones(2) * 1j), DTypeError, "complex128"),
-        (lambda: c.Dense(np.eye(2)).vjp([[1.0], [1.0, 2.0]]), ShapeError, "not a rectangular array"),
+        (lambda: c.Dense(np.eye(2)).vjp([[1.0], [1.0, 2.0]]), ShapeError, "not a rectangular"),
         (lambda: c.Dense(np.eye(2)) @ "x", TypeError, "unsupported"),
         (lambda: c.as_factor("x"), TypeError, "not understood"),
     ],
