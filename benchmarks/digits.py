@@ -14,6 +14,7 @@ import numpy as np
 import fastbp as bp
 import fastbp.numpy as bnp
 
+from .adam import Adam
 from .checking import CheckError, check_projection, compare
 
 __all__ = ["ACCURACY", "Digits", "by_hand", "init", "load", "loss", "train"]
@@ -97,26 +98,6 @@ def by_hand(params, x, t):
         "W0": x.T @ g_hidden, "b0": g_hidden.sum(axis=0), "W1": hidden.T @ g, "b1": g.sum(axis=0),
     }  # fmt: skip
     return value, gradient
-
-
-class Adam:
-    """Kingma and Ba, "Adam: a method for stochastic optimization", 2015, end of section 2."""
-
-    def __init__(self, params: dict[str, np.ndarray]) -> None:
-        self.time = 0
-        self.mean = {name: np.zeros_like(p) for name, p in params.items()}
-        self.square = {name: np.zeros_like(p) for name, p in params.items()}
-
-    def step(
-        self, params: dict[str, np.ndarray], gradient: dict[str, np.ndarray], rate: float
-    ) -> None:
-        """Update the parameters in place."""
-        self.time += 1
-        rate = rate * np.sqrt(1 - 0.999**self.time) / (1 - 0.9**self.time)
-        for name, g in gradient.items():
-            self.mean[name] += 0.1 * (g - self.mean[name])
-            self.square[name] += 0.001 * (g * g - self.square[name])
-            params[name] -= rate * self.mean[name] / (np.sqrt(self.square[name]) + 1e-8)
 
 
 def check_gradient(params: dict[str, np.ndarray], x: np.ndarray, t: np.ndarray) -> float:

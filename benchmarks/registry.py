@@ -21,10 +21,14 @@ __all__ = [
     "select",
 ]
 
-# The suites in the order of the report; each is the module of that name in this package. Those of
-# the main job run unless others are asked for.
+# The suites in the order of the report. Those of the main job run unless others are asked for.
 MAIN = ("matmul", "dense_layer", "elementwise", "mlp", "functions", "memory")
 SUITES = (*MAIN, "tensor", "sparse", "chain", "recurrent")
+# The modules of this package that register in a suite, where it is not the one of its name.
+MODULES = {
+    "chain": ("chain", "trajectories"),
+    "recurrent": ("recurrent", "characters", "sunspots"),
+}
 
 BENCHMARKS: dict[str, type[Bench]] = {}
 
@@ -146,7 +150,8 @@ def _defines(cls: type[Bench], part: str) -> bool:
 def load() -> None:
     """Import every suite, which fills `BENCHMARKS`."""
     for suite in SUITES:
-        importlib.import_module(f".{suite}", __package__)
+        for module in MODULES.get(suite, (suite,)):
+            importlib.import_module(f".{module}", __package__)
 
 
 def get(name: str) -> type[Bench]:

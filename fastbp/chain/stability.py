@@ -12,6 +12,7 @@ import numpy as np
 from fastbp._core.matmul import matmul
 from fastbp.chain.base import Factor
 from fastbp.chain.execution import rescaled
+from fastbp.chain.factors.dense import Dense
 from fastbp.chain.products import multiply
 from fastbp.errors import ShapeError
 
@@ -86,15 +87,21 @@ def norms(factors: Sequence[Factor], ord: str | int = "fro") -> Norms:
     if ord not in ("fro", 2):
         raise ValueError(f'norms: ord must be "fro" or 2, got {ord!r}')
     step, cumulative = [], []
-    known: dict[int, float] = {}
+    known: dict[int, tuple[Factor, int, float]] = {}
     product: Factor | None = None
     exponent = 0
     for factor in reversed(factors):
         if id(factor) not in known:
-            known[id(factor)] = _log_norm(*rescaled(factor, 0), ord)
-        step.append(known[id(factor)])
-        link, shift = rescaled(factor, 0, force=False)
-        product = link if product is None else multiply(link, product)
+            link, shift = rescaled(factor, 0, force=False)
+            known[id(factor)] = link, shift, _log_norm(link, shift, ord)
+        link, shift, log_norm = known[id(factor)]
+        step.append(log_norm)
+        if product is None:
+            product = link
+        elif product.kind == "dense":
+            product = Dense._of(link._right(product._whole()))
+        else:
+            product = multiply(link, product)
         product, exponent = rescaled(product, exponent + shift)
         cumulative.append(_log_norm(product, exponent, ord))
     return Norms(np.array(step), np.array(cumulative))

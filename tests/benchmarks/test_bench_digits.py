@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastbp.benchmarks import digits
+from fastbp.benchmarks import adam, digits
 from fastbp.benchmarks.checking import CheckError, check_projection
 
 
@@ -45,7 +45,7 @@ def test_the_reference_gradient_agrees_with_differences():
 
 def test_adam_follows_its_definition():
     params = {"p": np.array([1.0, -2.0])}
-    digits.Adam(params).step(params, {"p": np.array([0.5, -4.0])}, rate=0.1)
+    adam.Adam(params).step(params, {"p": np.array([0.5, -4.0])}, rate=0.1)
     # The first step has the size of the rate, whatever the gradient.
     np.testing.assert_allclose(params["p"], [0.9, -1.9], rtol=1e-6)
 

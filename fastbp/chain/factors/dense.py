@@ -63,6 +63,10 @@ class Dense(Factor):
     def _scaled(self, c: float) -> Dense:
         return Dense(self._array * self._dtype.type(c))
 
+    def _normal(self, limit: int) -> tuple[Dense, int]:
+        array, shift = normal_array(self._array, limit)
+        return (Dense._of(array), shift) if shift else (self, 0)
+
     def _arrays(self) -> tuple[np.ndarray, ...]:
         return (self._array,)
 
