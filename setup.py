@@ -24,6 +24,7 @@ C_SOURCES = {
 }
 C_HEADERS = {
     "blas": ["simd_level.h", "tiny_gemm.h"],
+    "chain_sweep": ["scale_columns.h", "simd_level.h"],
     "contract": ["contract_kernels.h", "simd_level.h"],
     "elementwise": ["threads.h"],
     "loops": ["kernels.h", "kernels_level.h", "kernels_body.h", "simd_level.h"],

@@ -27,7 +27,7 @@ SUITES = (*MAIN, "tensor", "sparse", "chain", "recurrent")
 # The modules of this package that register in a suite, where it is not the one of its name.
 MODULES = {
     "chain": ("chain", "trajectories"),
-    "recurrent": ("recurrent", "characters", "sunspots"),
+    "recurrent": ("recurrent", "sensitivity", "characters", "sunspots"),
 }
 
 BENCHMARKS: dict[str, type[Bench]] = {}

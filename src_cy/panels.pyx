@@ -25,8 +25,6 @@ cdef enum:
     DEPTH = 128
     ROWS = 128              # of one piece: ROWS * WIDTH * DEPTH multiplications are 64**3
     COLUMNS = 128           # of one part of `packed_inner`
-    PIECE = 4096            # elements of a matrix too small to be worth packing
-    FEW = 32                # rows for which packing does not pay
     PARALLEL = 4194304      # multiplications, from here on on several threads
 
 cdef bint _pay = _set_tiny_level(2) >= 1

@@ -100,12 +100,172 @@ def test_bad_trajectories():
         bp.recurrent.trajectory_jacobians(lambda h, x: h[:2], H0, XS)
     with pytest.raises(DTypeError, match=r"step 0 .* float64"):
         bp.recurrent.trajectory_jacobians(lambda h, x: h + x[0], H0.astype("f4"), XS)
-    with pytest.raises(ShapeError, match="without a batch"):
-        bp.recurrent.trajectory_jacobians(bp.recurrent.rnn, np.zeros((2, N)), XS[:, None], **p)
     with pytest.raises(NoRuleError, match="Variables"):
         bp.recurrent.trajectory_jacobians(lambda h, x: h, bp.variable(H0), XS)
     with pytest.raises(TypeError, match="built-in"):
         bp.recurrent.trajectory_jacobians(lambda h, x: h, H0, XS, W=p["W"])
+
+
+# ---- cells with all their options
+
+
+def cell_case(cell, batch, dtype):
+    """Return the state as one vector, the call, the state as the cell takes it, xs, parameters."""
+    r = np.random.default_rng(3)
+    lead, k = (batch,) if batch else (), {"rnn": 1, "gru": 3, "lstm": 4}[cell]
+    shapes = {"W": (N, k * N), "U": (M, k * N), "b": (k * N,)}
+    p = {name: (r.normal(size=shape) / 1.5).astype(dtype) for name, shape in shapes.items()}
+    xs, *state = (r.normal(size=s).astype(dtype) for s in ((T, *lead, M), (*lead, N), (*lead, N)))
+    f = getattr(bp.recurrent, cell)
+    if cell != "lstm":
+
+        def last(s, **o):
+            return f(xs, s.reshape(*lead, N), **p, **o)[1].reshape(-1)
+
+        return state[0].reshape(-1), last, state[0], xs, p
+
+    def last_pair(s, **o):
+        s = s.reshape(*lead, 2, N)
+        return np.stack(f(xs, (s[..., 0, :], s[..., 1, :]), **p, **o)[1], axis=-2).reshape(-1)
+
+    return np.stack(state, axis=-2).reshape(-1), last_pair, tuple(state), xs, p
+
+
+MASKS = {
+    "none": lambda lead: None,
+    "steps": lambda lead: np.arange(T) % 3 != 1,
+    "members": lambda lead: rng.random((T, *lead)) < 0.6,
+    "nothing": lambda lead: np.zeros(T, bool),
+}
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("batch", [0, 1, 4])
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+@pytest.mark.parametrize("cell", CELLS)
+def test_cells_with_batch_mask_and_reverse(cell, dtype, batch, mask, reverse):
+    options = {"mask": MASKS[mask]((batch,) if batch else ()), "reverse": reverse}
+    flat, last, state, xs, p = cell_case(cell, batch, dtype)
+    f = getattr(bp.recurrent, cell)
+    chain = bp.recurrent.trajectory_jacobians(f, state, xs, **p, **options)
+    exact = bp.jacobian(lambda s: last(s, **options))(flat)
+    g = rng.normal(size=(2, flat.size)).astype(dtype)
+    tolerance = {"rtol": 1e-10, "atol": 1e-12} if dtype == "f8" else {"rtol": 1e-4, "atol": 1e-5}
+    plain = np.linalg.multi_dot([link.to_dense() for link in chain])
+    for found, expected in (
+        (dense(chain), exact),
+        (plain, exact),
+        (bp.recurrent.sensitivity(f, state, xs, **p, **options), exact),
+        (chain.vjp(g), g @ exact),
+        (chain.jvp(g), g @ exact.T),
+        (chain.vjps(g)[-1], g @ exact),
+        (chain.prefixes()[-1].to_dense(), exact),
+        (chain.suffixes()[0].to_dense(), exact),
+    ):
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, expected, **tolerance)
+    assert len(chain) == T
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "identity"])
+@pytest.mark.parametrize("batch", [0, 3])
+def test_activations_with_a_batch(activation, batch):
+    flat, last, state, xs, p = cell_case("rnn", batch, "f8")
+    p = p | {"activation": activation}
+    exact = bp.jacobian(lambda s: last(s, activation=activation))(flat)
+    found = bp.recurrent.sensitivity(bp.recurrent.rnn, state, xs, **p)
+    np.testing.assert_allclose(found, exact, rtol=1e-10, atol=1e-13)
+
+
+def test_a_batch_keeps_its_blocks():
+    _, _, state, xs, p = cell_case("rnn", 4, "f8")
+    chain = bp.recurrent.trajectory_jacobians(bp.recurrent.rnn, state, xs, **p)
+    assert [type(b) for b in chain[0]._blocks] == [bp.chain.RowScaled] * 4
+    assert type(chain.product()) is bp.chain.BlockDiagonal
+    every = [chain.product(order).to_dense() for order in ("auto", "exact", "left", "right")]
+    for found in every[1:]:
+        np.testing.assert_allclose(found, every[0], rtol=1e-12, atol=1e-14)
+    assert chain.nbytes < 2 * T * 4 * N * 8 + 8 * N * N  # one W
+
+
+def test_pairs_with_a_batch():
+    _, _, state, xs, p = cell_case("gru", 2, "f8")
+    chain = bp.recurrent.trajectory_jacobians(bp.recurrent.gru, state, xs, **p)
+    (found,) = bp.recurrent.sensitivity(bp.recurrent.gru, state, xs, [(5, 2)], **p)
+    links = [link.to_dense() for link in chain][::-1]
+    np.testing.assert_allclose(found, links[4] @ links[3] @ links[2], rtol=1e-12, atol=1e-14)
+
+
+def test_dtypes_mix_as_in_the_cells():
+    p = CELLS["rnn"]
+    f = bp.recurrent.rnn
+    mixed = bp.recurrent.sensitivity(f, H0.astype("f4"), XS, **p)
+    assert mixed.dtype == np.float64
+    integers = bp.recurrent.sensitivity(f, [0, 1, 0], XS.tolist(), **p)
+    expected = bp.recurrent.sensitivity(f, np.array([0.0, 1.0, 0.0]), XS, **p)
+    np.testing.assert_array_equal(integers, expected)
+    single = {k: v.astype("f4") for k, v in p.items()}
+    assert bp.recurrent.sensitivity(f, H0.astype("f4"), XS.astype("f4"), **single).dtype == "f4"
+
+
+@pytest.mark.parametrize(("steps", "n"), [(1, 3), (2, 33), (7, 70), (3, 260)])
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+def test_sizes_about_those_of_the_kernels(steps, n, dtype):
+    r = np.random.default_rng(n)
+    W, U = ((r.normal(size=s) / np.sqrt(n)).astype(dtype) for s in ((n, n), (2, n)))
+    xs, h0 = r.normal(size=(steps, 2)).astype(dtype), r.normal(size=n).astype(dtype)
+    chain = bp.recurrent.trajectory_jacobians(bp.recurrent.rnn, h0, xs, W=W, U=U)
+    expected = np.eye(n)
+    for link in chain:
+        expected = expected @ link.to_dense().astype("f8")
+    rtol = 1e-12 if dtype == "f8" else 1e-4
+    found = {
+        "run": chain.product().to_dense(),
+        "left": bp.chain.product(list(chain), "left").to_dense(),
+        "right": bp.chain.product(list(chain), "right").to_dense(),
+        "slice": (chain[:1] + chain[1:]).product().to_dense() if steps > 1 else expected,
+        "rows": chain.vjp(np.eye(n)),
+        "columns": chain.jvp(np.eye(n)).T,
+    }
+    for name, x in found.items():
+        np.testing.assert_allclose(x, expected, rtol=rtol, atol=rtol, err_msg=name)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_no_units(cell):
+    state, p = np.zeros(0), {"W": np.zeros((0, 0)), "U": np.zeros((M, 0))}
+    f = getattr(bp.recurrent, cell)
+    found = bp.recurrent.sensitivity(f, (state, state) if cell == "lstm" else state, XS, **p)
+    assert found.shape == (0, 0)
+
+
+def test_bad_cells():
+    f, p = bp.recurrent.rnn, CELLS["rnn"]
+
+    def call(h0=H0, xs=XS, cell=f, **o):
+        bp.recurrent.trajectory_jacobians(cell, h0, xs, **{**p, **o})
+
+    for error, text, bad in (
+        (ShapeError, r"h0 has shape \(4,\)", {"h0": np.zeros(4)}),
+        (ShapeError, r"h0 has shape \(2, 3\)", {"h0": np.zeros((2, N))}),
+        (ShapeError, r"W of shape \(2, 2\)", {"W": np.zeros((2, 2)), "h0": np.zeros(2)}),
+        (ShapeError, "no steps", {"xs": XS[:0]}),
+        (ShapeError, "without members", {"h0": np.zeros((0, N)), "xs": np.zeros((T, 0, M))}),
+        (ShapeError, r"mask has shape \(2,\)", {"mask": np.ones(2, bool)}),
+        (ShapeError, r"\(h0, c0\)", {"cell": bp.recurrent.lstm, "h0": 3.0}),
+        (DTypeError, "mask has dtype float64", {"mask": np.ones(T)}),
+        (DTypeError, "complex128", {"xs": XS * 1j}),
+        (DTypeError, "W is None", {"W": None}),
+        (ValueError, "truncate=2", {"truncate": 2}),
+        (ValueError, "checkpoint='binomial'", {"checkpoint": "binomial"}),
+        (ValueError, "activation='sin'", {"activation": "sin"}),
+        (TypeError, "gru .* no argument 'activation'", {"cell": bp.recurrent.gru, "activation": 1}),
+        (TypeError, "rnn has no argument 'V'", {"V": 1}),
+        (NoRuleError, "Variables", {"W": bp.variable(p["W"])}),
+    ):  # fmt: skip
+        with pytest.raises(error, match=text):
+            call(**bad)
 
 
 # ---- linearize

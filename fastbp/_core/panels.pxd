@@ -2,6 +2,10 @@
 # cache: the C interface of fastbp._core.panels. Row-major; the conventions of blas.pxd.
 from cython cimport floating
 
+cdef enum:
+    PIECE = 4096            # elements of a matrix too small to be worth packing
+    FEW = 32                # rows from which on packing pays
+
 # The number of elements of a matrix with k rows and n columns, packed.
 cdef Py_ssize_t packed_size(Py_ssize_t k, Py_ssize_t n) noexcept nogil
 

@@ -9,9 +9,11 @@ import numpy as np
 
 from fastbp._core.matmul import matmul
 from fastbp.chain.base import Factor
-from fastbp.chain.factors import Dense
+from fastbp.chain.factors import BlockDiagonal, Dense
 from fastbp.chain.ordering import CALLS_ONLY, order, order_dense
+from fastbp.chain.plans import Plan
 from fastbp.chain.products import multiply
+from fastbp.chain.runs import runs, swept
 
 __all__ = ["evaluate", "evaluate_scaled", "names_of", "rescaled"]
 
@@ -26,13 +28,51 @@ def evaluate(factors: Sequence[Factor], how: str = "auto") -> Factor:
     """Return the product of factors whose shapes and dtypes fit."""
     if all(type(factor) is Dense for factor in factors):
         return Dense._of(_evaluate_dense(factors, how))
+    parts = _parts(factors)
+    if parts is not None:
+        return BlockDiagonal([evaluate(part, how) for part in parts])
     plan = order([factor.structure for factor in factors], names_of(factors), how)
-    values: list = list(factors)
-    for (a, b), unused in zip(plan.products, plan.unused, strict=True):
-        values.append(multiply(values[a], values[b]))
-        for value in unused:
-            values[value] = None
+    return _carried_out(plan, list(factors))
+
+
+def _carried_out(plan: Plan, values: list) -> Factor:
+    i, together = 0, runs(plan)
+    while i < len(plan.products):
+        stop, right = together.get(i, (0, True))
+        found = _swept(plan, values, i, stop, right) if stop else None
+        if found is None:
+            stop = i + 1
+            a, b = plan.products[i]
+            found = multiply(values[a], values[b])
+        values += [None] * (stop - i - 1)
+        values.append(found)
+        for unused in plan.unused[i:stop]:
+            for value in unused:
+                values[value] = None
+        i = stop
     return values[plan.root]  # type: ignore[no-any-return]
+
+
+def _swept(plan: Plan, values: list, first: int, stop: int, right: bool) -> Factor | None:
+    side = 1 if right else 0
+    links = [values[pair[side]] for pair in plan.products[first:stop]]
+    return swept(values[plan.products[first][1 - side]], links, right)
+
+
+def _parts(factors: Sequence[Factor]) -> list[list[Factor]] | None:
+    """Return the chains of which a chain of fitting block-diagonal factors consists."""
+    first = factors[0]
+    if not isinstance(first, BlockDiagonal) or len(factors) < 2:
+        return None
+    sizes = first._sizes(1)
+    for factor in factors[1:]:
+        if not isinstance(factor, BlockDiagonal) or factor._sizes(0) != sizes:
+            return None
+        sizes = factor._sizes(1)
+    if all(factor._is_batch for factor in factors):  # type: ignore[attr-defined]
+        return None
+    columns = [factor._factors() for factor in factors]  # type: ignore[attr-defined]
+    return [list(part) for part in zip(*columns, strict=True)]
 
 
 def _evaluate_dense(factors: Sequence[Factor], how: str) -> np.ndarray:

@@ -14,7 +14,7 @@ from fastbp.chain.base import Factor, as_factor, vectors
 from fastbp.chain.execution import evaluate, evaluate_scaled, names_of
 from fastbp.chain.factors import Dense
 from fastbp.chain.ordering import ORDERS, order
-from fastbp.chain.products import multiply
+from fastbp.chain.runs import ScaledRun, prefixes, suffixes
 from fastbp.errors import DTypeError, ShapeError
 
 __all__ = ["JacobianChain", "product"]
@@ -122,19 +122,28 @@ class JacobianChain(Sequence):
            [0., 1.]])
     """
 
-    __slots__ = ("_factors", "_turned", "_vjp")
+    __slots__ = ("_links", "_run", "_turned", "_vjp")
     __array_ufunc__ = None
 
     def __init__(self, factors: Iterable[Any]) -> None:
-        self._factors = _linked("JacobianChain", factors)
+        self._links: tuple[Factor, ...] | None = _linked("JacobianChain", factors)
+        self._run: ScaledRun | None = None
         self._vjp: Sweep | None = None
         self._turned: JacobianChain | None = None
 
     @classmethod
-    def _of(cls, factors: tuple[Factor, ...]) -> JacobianChain:
+    def _of(cls, factors: tuple[Factor, ...] | None, run: ScaledRun | None = None) -> JacobianChain:
+        """Return a chain of factors that fit, or of a run, whose links are made when needed."""
         self = cls.__new__(cls)
-        self._factors, self._vjp, self._turned = factors, None, None
+        self._links, self._run, self._vjp, self._turned = factors, run, None, None
         return self
+
+    @property
+    def _factors(self) -> tuple[Factor, ...]:
+        if self._links is None:
+            assert self._run is not None
+            self._links = self._run.links()
+        return self._links
 
     @property
     def factors(self) -> tuple[Factor, ...]:  # noqa: D102 (see the class)
@@ -160,7 +169,7 @@ class JacobianChain(Sequence):
     # ---- a sequence of links
 
     def __len__(self) -> int:
-        return len(self._factors)
+        return len(self._factors if self._run is None else self._run.d)
 
     def __iter__(self) -> Iterator[Factor]:
         return iter(self._factors)
@@ -187,6 +196,8 @@ class JacobianChain(Sequence):
     @property
     def T(self) -> JacobianChain:  # noqa: N802
         """The transpose: the transposed links in reverse."""
+        if self._run is not None:
+            return JacobianChain._of(None, self._run.T)
         return JacobianChain._of(tuple(factor.T for factor in reversed(self._factors)))
 
     # ---- products
@@ -202,7 +213,10 @@ class JacobianChain(Sequence):
         -------
         Factor
         """
-        return evaluate(self._factors, _known("product", order))
+        _known("product", order)
+        if self._run is not None and order in ("auto", "left"):
+            return self._run.product()
+        return evaluate(self._factors, order)
 
     def to_dense(self) -> np.ndarray:
         """Return the whole Jacobian as a new array."""
@@ -230,19 +244,24 @@ class JacobianChain(Sequence):
 
     def _pulled(self, x: np.ndarray) -> np.ndarray:
         if x.ndim == 1:
-            return self._reverse().run(np.ascontiguousarray(x)[None])[0]  # type: ignore[no-any-return]
-        if len(x) > 1 and len(self) > 1:
+            return self._swept(np.ascontiguousarray(x)[None])[0]  # type: ignore[no-any-return]
+        few = self._run is not None and len(x) <= len(self._run.W)
+        if len(x) > 1 and len(self) > 1 and not few:
             links = (Dense(x), *self._factors)
             structures, names = [link.structure for link in links], names_of(links)
             plan, sweep = order(structures, names), order(structures, names, "left")
             if plan.seconds < 0.8 * sweep.seconds:
                 return np.ascontiguousarray(evaluate(links).to_dense())
-        return self._reverse().run(np.ascontiguousarray(x))  # type: ignore[no-any-return]
+        return self._swept(np.ascontiguousarray(x))  # type: ignore[no-any-return]
 
-    def _reverse(self) -> Sweep:
-        if self._vjp is None:
+    def _swept(self, rows: np.ndarray, marks: bool = False) -> Any:
+        if self._vjp is None and self._run is not None:
+            self._vjp = self._run.sweep()
+        elif self._vjp is None:
             self._vjp = Sweep([factor._steps() for factor in self._factors], self.dtype)
-        return self._vjp
+        if self._run is not None:
+            return self._run.pull(self._vjp, rows, marks)
+        return self._vjp.run(rows, marks)
 
     def _forward(self) -> JacobianChain:
         if self._turned is None:
@@ -285,7 +304,7 @@ class JacobianChain(Sequence):
         """
         x = vectors("vjps", g, self.shape[0], self.dtype)
         rows = np.ascontiguousarray(x if x.ndim == 2 else x[None])
-        found = [rows.copy(), *self._reverse().run(rows, True)]
+        found = [rows.copy(), *self._swept(rows, True)]
         return found if x.ndim == 2 else [y[0] for y in found]
 
     def prefixes(self) -> list[Factor]:
@@ -295,10 +314,7 @@ class JacobianChain(Sequence):
         -------
         list of Factor, as many as there are links
         """
-        found = [self._factors[0]]
-        for factor in self._factors[1:]:
-            found.append(multiply(found[-1], factor))
-        return found
+        return prefixes(self._factors)
 
     def suffixes(self) -> list[Factor]:
         """Return the products up to the right end, ``[J_T @ ... @ J_1, ..., J_2 @ J_1, J_1]``.
@@ -307,10 +323,7 @@ class JacobianChain(Sequence):
         -------
         list of Factor, as many as there are links
         """
-        found = [self._factors[-1]]
-        for factor in reversed(self._factors[:-1]):
-            found.append(multiply(factor, found[-1]))
-        return found[::-1]
+        return suffixes(self._factors)
 
     def to_linear_operator(self) -> Any:
         """Return a `scipy.sparse.linalg.LinearOperator` that multiplies through the chain."""

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
 
 from fastbp._core.matmul import matmul
-from fastbp.chain.base import Factor, floats, same_dtype
+from fastbp.chain.base import KINDS, Factor, as_factor, floats, same_dtype
 from fastbp.chain.costs import Cost, Structure, Work
-from fastbp.chain.products import rule
-from fastbp.errors import ShapeError
+from fastbp.chain.factors.diagonal import Diagonal
+from fastbp.chain.products import cost_of, multiply, rule
+from fastbp.errors import DTypeError, ShapeError
 
 __all__ = ["BlockDiagonal"]
 
 
+def _block(i: int, x: Any) -> Factor:
+    try:
+        return as_factor(x)
+    except (ShapeError, DTypeError) as error:
+        raise type(error)(f"BlockDiagonal: block {i} is not a factor: {error}") from None
+
+
 class BlockDiagonal(Factor):
-    """Dense blocks along the diagonal: the Jacobian of a function of independent parts.
+    """Blocks along the diagonal: the Jacobian of a function of independent parts.
 
     Parameters
     ----------
-    blocks : sequence of ndarray of float64 or float32
-        At least one block, of any shapes; as one array of shape (B, p, q) they are multiplied
-        in one batch.
+    blocks : sequence of Factor or what `as_factor` takes
+        At least one block, of any shapes and kinds; as one array of shape (B, p, q) they are
+        dense and multiplied in one batch.
 
     Examples
     --------
@@ -39,19 +48,32 @@ class BlockDiagonal(Factor):
         name = "BlockDiagonal"
         if isinstance(blocks, np.ndarray) and blocks.ndim == 3:
             self._blocks: Any = floats(name, "blocks", blocks, 3)
+            rows, columns = [self._blocks.shape[1]] * len(blocks), [blocks.shape[2]] * len(blocks)
         else:
-            self._blocks = tuple(floats(name, f"block {i}", b, 2) for i, b in enumerate(blocks))
+            self._blocks = tuple(_block(i, b) for i, b in enumerate(blocks))
+            rows, columns = [b._m for b in self._blocks], [b._n for b in self._blocks]
         if not len(self._blocks):
             raise ShapeError("BlockDiagonal: needs at least one block")
-        dtype = same_dtype(name, *(b.dtype for b in self._blocks))
-        # int, because the sizes are part of a key
-        self._rows = [0, *map(int, np.cumsum([b.shape[0] for b in self._blocks]))]
-        self._columns = [0, *map(int, np.cumsum([b.shape[1] for b in self._blocks]))]
+        self._rows, self._columns = [0, *accumulate(rows)], [0, *accumulate(columns)]
+        dtype = same_dtype(name, *{b.dtype for b in self._blocks})
         self._set(self._rows[-1], self._columns[-1], dtype)
 
     @property
+    def _is_batch(self) -> bool:
+        return isinstance(self._blocks, np.ndarray)
+
+    def _sizes(self, axis: int) -> list[int]:
+        """Return the sizes of the blocks along an axis."""
+        ends = (self._rows, self._columns)[axis]
+        return [b - a for a, b in pairwise(ends)]
+
+    def _factors(self) -> tuple[Factor, ...]:
+        """Return the blocks as factors."""
+        return tuple(map(as_factor, self._blocks))
+
+    @property
     def T(self) -> BlockDiagonal:  # noqa: D102, N802
-        if isinstance(self._blocks, np.ndarray):
+        if self._is_batch:
             return BlockDiagonal(np.swapaxes(self._blocks, 1, 2))
         return BlockDiagonal([b.T for b in self._blocks])
 
@@ -66,123 +88,153 @@ class BlockDiagonal(Factor):
     def to_dense(self) -> np.ndarray:  # noqa: D102
         out = np.zeros(self.shape, self._dtype)
         for rows, columns, block in self._pieces():
-            out[rows, columns] = block
+            out[rows, columns] = block if self._is_batch else block._whole()
         return out
 
     def to_scipy(self) -> Any:  # noqa: D102
         import scipy.sparse
 
         return scipy.sparse.csr_array(
-            scipy.sparse.block_diag(list(self._blocks), format="csr", dtype=self._dtype)
+            scipy.sparse.block_diag(
+                [b if self._is_batch else b.to_scipy() for b in self._blocks],
+                format="csr",
+                dtype=self._dtype,
+            )
         )
 
     def _left(self, x: np.ndarray) -> np.ndarray:
-        if isinstance(self._blocks, np.ndarray):
+        if self._is_batch:
             b, p, q = self._blocks.shape
             y = matmul(np.moveaxis(x.reshape(len(x), b, p), 1, 0), self._blocks)
             return np.moveaxis(y, 0, 1).reshape(len(x), b * q)
         out = np.empty((len(x), self._n), self._dtype)
         for rows, columns, block in self._pieces():
-            out[:, columns] = matmul(x[:, rows], block)
+            out[:, columns] = block._left(x[:, rows])
         return out
 
     def _right(self, x: np.ndarray) -> np.ndarray:
         k = x.shape[1]
-        if isinstance(self._blocks, np.ndarray):
+        if self._is_batch:
             b, p, q = self._blocks.shape
             return matmul(self._blocks, x.reshape(b, q, k)).reshape(b * p, k)
         out = np.empty((self._m, k), self._dtype)
         for rows, columns, block in self._pieces():
-            out[rows] = matmul(block, x[columns])
+            out[rows] = block._right(x[columns])
         return out
 
     def _scaled(self, c: float) -> BlockDiagonal:
-        c = self._dtype.type(c)
-        if isinstance(self._blocks, np.ndarray):
-            return BlockDiagonal(self._blocks * c)
-        return BlockDiagonal([b * c for b in self._blocks])
-
-    def _row_scaled(self, d: np.ndarray) -> BlockDiagonal:
-        return BlockDiagonal([d[rows, None] * b for rows, _, b in self._pieces()])
+        if self._is_batch:
+            return BlockDiagonal(self._blocks * self._dtype.type(c))
+        return BlockDiagonal([b._scaled(c) for b in self._blocks])
 
     def _arrays(self) -> tuple[np.ndarray, ...]:
-        return (self._blocks,) if isinstance(self._blocks, np.ndarray) else self._blocks
+        if self._is_batch:
+            return (self._blocks,)
+        return tuple(x for b in self._blocks for x in b._arrays())
 
     def _params(self) -> tuple:
-        if isinstance(self._blocks, np.ndarray):
-            return self._blocks.shape
-        return tuple(b.shape for b in self._blocks)
+        """Return the shape of a batch, or the structures of the blocks."""
+        if self._is_batch:
+            return tuple(self._blocks.shape)
+        return tuple(b.structure for b in self._blocks)
 
     def _about(self) -> str:
         return f", {len(self._blocks)} blocks"
 
     def _magnitude(self) -> float:
-        return max(float(np.max(np.abs(x), initial=0.0)) for x in self._arrays())
+        if self._is_batch:
+            return float(np.max(np.abs(self._blocks), initial=0.0))
+        return max(b._magnitude() for b in self._blocks)
 
     def _squares(self) -> float:
-        return sum(float(np.vdot(x, x)) for x in self._arrays())
+        if self._is_batch:
+            return float(np.vdot(self._blocks, self._blocks))
+        return sum(b._squares() for b in self._blocks)
 
     @classmethod
     def _apply_work(cls, s: Structure, k: int, left: bool = False) -> Work:
-        batch = isinstance(s.params[0], int)
-        size = s.params[0] * s.params[1] * s.params[2] if batch else sum(p * q for p, q in s.params)
-        calls = 6 if batch else 2 + 4 * len(s.params)
         moved = (s.m + s.n) * k
-        return Work(2.0 * size * k, float(size + moved) * s.itemsize, "gemm", calls)
+        if _is_batch(s):
+            b, p, q = s.params
+            return Work(2.0 * b * p * q * k, float(b * p * q + moved) * s.itemsize, "gemm", 6)
+        work = [KINDS[b.kind]._apply_work(b, k, left) for b in s.params]
+        first = work[0].gives(s)
+        for other in work[1:]:
+            first = first.plus(other)
+        copies = float(2 * moved * s.itemsize)
+        return Work(
+            first.flops, first.nbytes + copies, first.kernel, first.calls + 2 + 3 * len(work)
+        )
 
 
 # ---- products
 
 
-def _sizes(params: tuple, axis: int) -> tuple:
-    if isinstance(params[0], int):
-        return (params[1 + axis],) * params[0]
-    return tuple(shape[axis] for shape in params)
+def _is_batch(s: Structure) -> bool:
+    return not isinstance(s.params[0], Structure)
+
+
+def _listed(s: Structure) -> tuple[Structure, ...]:
+    """Return the structures of the blocks."""
+    if not _is_batch(s):
+        return s.params
+    return (Structure("dense", s.params[1], s.params[2], s.itemsize),) * s.params[0]
 
 
 def _blockwise(a: Structure, b: Structure) -> Cost | None:
     """Block by block, if the inner sizes of the blocks agree."""
-    inner = _sizes(a.params, 1)
-    if inner != _sizes(b.params, 0):
+    if _is_batch(a) and _is_batch(b):
+        (count, p, k), (other, inner, q) = a.params, b.params
+        if (count, k) != (other, inner):
+            return None
+        result = Structure("block_diagonal", a.m, b.n, a.itemsize, (count, p, q))
+        size = count * (p * k + k * q + p * q)
+        flops = 2.0 * count * p * k * q
+        return Cost(result, flops, float(size) * a.itemsize, "gemm", 6 + 0.5 * count)
+    left, right = _listed(a), _listed(b)
+    if [s.n for s in left] != [s.m for s in right]:
         return None
-    rows, columns = _sizes(a.params, 0), _sizes(b.params, 1)
-    batch = isinstance(a.params[0], int) and isinstance(b.params[0], int)
-    if batch:
-        params: tuple = (a.params[0], a.params[1], b.params[2])
-    else:
-        params = tuple(zip(rows, columns, strict=True))
-    flops = 2.0 * sum(p * k * q for p, k, q in zip(rows, inner, columns, strict=True))
-    size = sum(p * k + k * q + p * q for p, k, q in zip(rows, inner, columns, strict=True))
+    costs = [cost_of(x, y) for x, y in zip(left, right, strict=True)]
+    return _together(a, b, costs)
+
+
+def _together(a: Structure, b: Structure, costs: list[Cost]) -> Cost:
+    """Return the cost of a product that is made of those of the blocks."""
+    total = costs[0]
+    for cost in costs[1:]:
+        total = total.plus(Work(*cost[1:]))
+    params = tuple(cost.result for cost in costs)
     result = Structure("block_diagonal", a.m, b.n, a.itemsize, params)
-    return Cost(
-        result,
-        flops,
-        float(size) * a.itemsize,
-        "gemm",
-        6 + 0.5 * len(rows) if batch else 2 + 5 * len(rows),
-    )
+    return total._replace(result=result, calls=total.calls + 2 + 2 * len(costs))
 
 
 @rule("block_diagonal", "block_diagonal", _blockwise)
 def _blocks_blocks(a: Any, b: Any) -> Factor:
-    if isinstance(a._blocks, np.ndarray) and isinstance(b._blocks, np.ndarray):
+    if a._is_batch and b._is_batch:
         return BlockDiagonal(matmul(a._blocks, b._blocks))
-    return BlockDiagonal([matmul(x, y) for x, y in zip(a._blocks, b._blocks, strict=True)])
+    return BlockDiagonal(list(map(multiply, a._factors(), b._factors())))
 
 
-def _rescaled(blocks: Structure) -> Cost:
-    listed = tuple(zip(_sizes(blocks.params, 0), _sizes(blocks.params, 1), strict=True))
-    size = float(sum(p * q for p, q in listed))
-    return Cost(
-        blocks._replace(params=listed), size, 2 * size * blocks.itemsize, "elementwise", len(listed)
-    )
+def _diagonals(s: Structure, axis: int) -> list[Structure]:
+    sizes = [(block.m, block.n)[axis] for block in _listed(s)]
+    return [Structure("diagonal", size, size, s.itemsize) for size in sizes]
 
 
-@rule("diagonal", "block_diagonal", lambda a, b: _rescaled(b))
+def _scaled_rows(a: Structure, b: Structure) -> Cost:
+    return _together(a, b, list(map(cost_of, _diagonals(b, 0), _listed(b))))
+
+
+def _scaled_columns(a: Structure, b: Structure) -> Cost:
+    return _together(a, b, list(map(cost_of, _listed(a), _diagonals(a, 1))))
+
+
+@rule("diagonal", "block_diagonal", _scaled_rows)
 def _diagonal_blocks(a: Any, b: Any) -> Factor:
-    return b._row_scaled(a._d)
+    parts = [Diagonal(a._d[i:j]) for i, j in pairwise(b._rows)]
+    return BlockDiagonal(list(map(multiply, parts, b._factors())))
 
 
-@rule("block_diagonal", "diagonal", lambda a, b: _rescaled(a))
+@rule("block_diagonal", "diagonal", _scaled_columns)
 def _blocks_diagonal(a: Any, b: Any) -> Factor:
-    return a.T._row_scaled(b._d).T
+    parts = [Diagonal(b._d[i:j]) for i, j in pairwise(a._columns)]
+    return BlockDiagonal(list(map(multiply, a._factors(), parts)))
