@@ -19,6 +19,7 @@ SIZES = {  # steps, units (and inputs), batch
     "T=200, n=256, batch=32": (200, 256, 32),
 }
 SMALL, MIDDLE, SHORT, LARGE = SIZES
+SMALL_AGAINST_JAX = (faster(3, threads="one"), faster(4, threads="default"))
 GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 
 
@@ -65,70 +66,117 @@ def products(steps: int, n: int, batch: int):
     return run
 
 
+def torch_cell(cell: str, p: dict):
+    """Return a function that computes the states, and what to differentiate by, by name."""
+    import torch
+
+    n = p["h0"].shape[-1]
+    model = getattr(torch.nn, cell.upper())(n, n).double()
+    with torch.no_grad():
+        model.weight_hh_l0.copy_(torch.tensor(p["W"].T.copy()))
+        model.weight_ih_l0.copy_(torch.tensor(p["U"].T.copy()))
+        model.bias_ih_l0.copy_(torch.tensor(p["b"]))
+        model.bias_hh_l0.zero_().requires_grad_(False)
+    state = [k for k in ("h0", "c0") if k in p]
+    leaves = {k: torch.tensor(p[k]).requires_grad_() for k in ("xs", *state)}
+    weights = {"W": model.weight_hh_l0, "U": model.weight_ih_l0, "b": model.bias_ih_l0}
+
+    def states():
+        first = tuple(leaves[k][None] for k in state)
+        return model(leaves["xs"], first if cell == "lstm" else first[0])[0]
+
+    return states, leaves | weights
+
+
+def as_ours(names, found) -> dict:
+    """Return torch's cotangents by name; its weights are transposed."""
+    return {k: g.T if k in "WU" else g for k, g in zip(names, found, strict=True)}
+
+
 def torch_step(cell: str):
     def step(inputs, **_):
         import torch
 
         p, weights = split(inputs)
-        n = p["h0"].shape[-1]
-        model = getattr(torch.nn, cell.upper())(n, n).double()
-        with torch.no_grad():
-            model.weight_hh_l0.copy_(torch.tensor(p["W"].T.copy()))
-            model.weight_ih_l0.copy_(torch.tensor(p["U"].T.copy()))
-            model.bias_ih_l0.copy_(torch.tensor(p["b"]))
-            model.bias_hh_l0.zero_()
-        states = [k for k in ("h0", "c0") if k in p]
-        leaves = {k: torch.tensor(p[k]).requires_grad_() for k in ("xs", *states)}
-        ours = {"W": model.weight_hh_l0, "U": model.weight_ih_l0, "b": model.bias_ih_l0}
-        names, ends = [*leaves, *ours], [*leaves.values(), *ours.values()]
+        states, ends = torch_cell(cell, p)
         scale = torch.tensor(weights)
 
         def run():
-            state = tuple(leaves[k][None] for k in states)
-            hs, _ = model(leaves["xs"], state if cell == "lstm" else state[0])
-            found = torch.autograd.grad(hs, ends, scale)
-            return {k: g.T if k in "WU" else g for k, g in zip(names, found, strict=True)}
+            return as_ours(ends, torch.autograd.grad(states(), list(ends.values()), scale))
 
         return run
 
     return step
 
 
+def torch_loss(inputs, **_):
+    import torch
+
+    p, weights = split(inputs)
+    states, ends = torch_cell("rnn", p)
+    wanted = torch.tensor(weights)
+
+    def run():
+        for x in ends.values():
+            x.grad = None
+        loss = torch.nn.functional.mse_loss(states(), wanted)
+        loss.backward()
+        return loss.detach(), as_ours(ends, [x.grad for x in ends.values()])
+
+    return run
+
+
+def jax_states(cell: str):
+    """Return a function that computes the states."""
+    from jax import lax, nn
+    from jax import numpy as jnp
+
+    def rnn(h, x, W):
+        h = jnp.tanh(h @ W + x)
+        return h, h
+
+    def lstm(state, x, W):
+        i, f, g, o = jnp.split(state[0] @ W + x, 4, axis=-1)
+        c = nn.sigmoid(f) * state[1] + nn.sigmoid(i) * jnp.tanh(g)
+        h = nn.sigmoid(o) * jnp.tanh(c)
+        return (h, c), h
+
+    def gru(h, x, W):
+        (xr, xz, xn), (hr, hz, hn) = (jnp.split(a, 3, axis=-1) for a in (x, h @ W))
+        z = nn.sigmoid(xz + hz)
+        h = (1 - z) * jnp.tanh(xn + nn.sigmoid(xr + hr) * hn) + z * h
+        return h, h
+
+    body = {"rnn": rnn, "lstm": lstm, "gru": gru}[cell]
+
+    def states(p):
+        state = (p["h0"], p["c0"]) if cell == "lstm" else p["h0"]
+        projected = p["xs"] @ p["U"] + p["b"]
+        return lax.scan(lambda s, x: body(s, x, p["W"]), state, projected)[1]
+
+    return states
+
+
 def jax_step(cell: str):
     def step(inputs, **_):
         import jax
-        from jax import lax, nn
-        from jax import numpy as jnp
 
         p, weights = split({name: jax.device_put(value) for name, value in inputs.items()})
-
-        def rnn(h, x, W):
-            h = jnp.tanh(h @ W + x)
-            return h, h
-
-        def lstm(state, x, W):
-            i, f, g, o = jnp.split(state[0] @ W + x, 4, axis=-1)
-            c = nn.sigmoid(f) * state[1] + nn.sigmoid(i) * jnp.tanh(g)
-            h = nn.sigmoid(o) * jnp.tanh(c)
-            return (h, c), h
-
-        def gru(h, x, W):
-            (xr, xz, xn), (hr, hz, hn) = (jnp.split(a, 3, axis=-1) for a in (x, h @ W))
-            z = nn.sigmoid(xz + hz)
-            h = (1 - z) * jnp.tanh(xn + nn.sigmoid(xr + hr) * hn) + z * h
-            return h, h
-
-        body = {"rnn": rnn, "lstm": lstm, "gru": gru}[cell]
-
-        def states(p):
-            state = (p["h0"], p["c0"]) if cell == "lstm" else p["h0"]
-            projected = p["xs"] @ p["U"] + p["b"]
-            return lax.scan(lambda s, x: body(s, x, p["W"]), state, projected)[1]
-
+        states = jax_states(cell)
         gradient = jax.jit(lambda p, weights: jax.vjp(states, p)[1](weights)[0])
         return lambda: jax.block_until_ready(gradient(p, weights))
 
     return step
+
+
+def jax_loss(inputs, **_):
+    import jax
+    from jax import numpy as jnp
+
+    p, weights = split({name: jax.device_put(value) for name, value in inputs.items()})
+    states = jax_states("rnn")
+    both = jax.jit(jax.value_and_grad(lambda p, y: jnp.mean((states(p) - y) ** 2)))
+    return lambda: jax.block_until_ready(both(p, weights))
 
 
 class Cell(Bench):
@@ -157,8 +205,11 @@ class Cell(Bench):
         found = bp.gradients(hs, list(self.leaves.values()), self.weights)
         return dict(zip(self.leaves, found, strict=True))
 
+    def gradient(self):
+        return self.run()
+
     def check(self):
-        gradient = self.run()
+        gradient = self.gradient()
         names = list(self.p)
         check_projection(
             lambda *leaves: self.loss(dict(zip(names, leaves, strict=True))),
@@ -181,10 +232,38 @@ class RnnGradient(Cell):
     @classmethod
     def targets(cls, size):
         return {
-            SMALL: {"torch": faster(40), "jax": faster(3, threads="one")},
+            SMALL: {"torch": faster(40), "jax": SMALL_AGAINST_JAX},
             MIDDLE: {"torch": faster(4), "jax": faster(1.8)},
             LARGE: {GEMMS: at_most(1.1), "torch": faster(1.25), "jax": faster(1.25)},
         }[size]
+
+
+@bench("recurrent")
+class RnnLoss(Cell):
+    """Mean squared error of a tanh network and its gradient, from plain arrays to plain arrays."""
+
+    params = {"size": (SMALL,)}
+    peers = {"torch": torch_loss, "jax": jax_loss}
+
+    def setup(self, size):
+        super().setup(size)
+        self.both = bp.value_and_grad(self.loss)
+
+    def loss(self, p):
+        return np.mean((run_cell(self.cell, p) - self.weights) ** 2)
+
+    def by_loop(self, p):
+        return np.mean((loops.run(self.cell, p) - self.weights) ** 2)
+
+    def run(self):
+        return self.both(self.p)
+
+    def gradient(self):
+        return self.run()[1]
+
+    @classmethod
+    def targets(cls, size):
+        return {"torch": faster(40), "jax": SMALL_AGAINST_JAX}
 
 
 @bench("recurrent")

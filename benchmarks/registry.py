@@ -111,8 +111,11 @@ class Bench:
         return {}
 
     @classmethod
-    def targets(cls, *_: Any, **params: Any) -> dict[str, Target]:
-        """Return the target against each contender or peer, for these parameters."""
+    def targets(cls, *_: Any, **params: Any) -> dict[str, Target | tuple[Target, ...]]:
+        """Return the target against each contender or peer, for these parameters.
+
+        A tuple has one for each limit of threads.
+        """
         return {}
 
     @classmethod

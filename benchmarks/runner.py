@@ -194,8 +194,9 @@ class _Case:
             if other in samples:
                 row["other"] = timing.summarize(samples[other])
                 row["ratio"] = timing.paired_ratio(samples[OURS], samples[other])
-            target = targets.get(other)
-            if target and target.applies(self.threads):
+            given = targets.get(other, ())
+            stated = given if isinstance(given, tuple) else (given,)
+            for target in (target for target in stated if target.applies(self.threads)):
                 row["target"] = {"ratio": target.ratio, "text": target.text}
                 row["met"] = row["ratio"]["median"] <= target.ratio if row["ratio"] else None
             self.result.rows.append(row)

@@ -39,6 +39,8 @@ class Recorded:
         What the function returned.
     """
 
+    __slots__ = ("inputs", "name", "positions", "primals", "result", "treedefs")
+
     def __init__(
         self,
         name: str,
@@ -57,40 +59,46 @@ class Recorded:
             leaves, treedef = tree.flatten(args[i])
             self.primals.extend(leaves)
             self.treedefs.append(treedef)
-        self.inputs = [self._record(k) for k in range(len(self.primals))]
         call = list(args)
         # Handles of its own: a function that writes into its arguments must not move our ends.
-        handles = [graph.handle(x) for x in self.inputs]
+        try:
+            self.inputs, handles = graph.leaves(self.primals)
+        except FastbpError:
+            self._refuse()
+            raise
         for i, part in zip(self.positions, self.split(handles), strict=True):
             call[i] = part
         self.result = f(*call, **kwargs)
 
-    def _record(self, k: int) -> Variable:
-        try:
-            return graph.variable(self.primals[k])
-        except FastbpError as error:
-            path = self._paths()[k]
-            message = str(error).removeprefix("variable: ")
-            raise type(error)(f"{self.name}: {path}: {message}") from None
-
-    def _paths(self) -> list[str]:
-        return [
+    def _refuse(self) -> None:
+        """Raise for the first leaf that cannot be recorded, with its path."""
+        paths = [
             path
             for i, treedef in zip(self.positions, self.treedefs, strict=True)
             for path in treedef.paths(f"argument {i}")
         ]
+        for path, x in zip(paths, self.primals, strict=True):
+            try:
+                graph.variable(x)
+            except FastbpError as error:
+                message = str(error).removeprefix("variable: ")
+                raise type(error)(f"{self.name}: {path}: {message}") from None
 
     def split(self, leaves: Sequence[Any]) -> list[Any]:
         """Rebuild the recorded arguments' containers around other leaves."""
+        if len(self.treedefs) == 1:
+            return [self.treedefs[0].unflatten(leaves)]
         parts, start = [], 0
         for treedef in self.treedefs:
             parts.append(treedef.unflatten(leaves[start : start + treedef.num_leaves]))
             start += treedef.num_leaves
         return parts
 
-    def gather(self, leaves: Sequence[Any], single: bool) -> Any:
+    def gather(self, leaves: list[Any], single: bool) -> Any:
         """Return derivatives in the structure of the arguments; a tuple unless `single`."""
-        parts = self.split([like(g, x) for g, x in zip(leaves, self.primals, strict=True)])
+        if not graph.all_arrays(leaves, self.primals):
+            leaves = [like(g, x) for g, x in zip(leaves, self.primals, strict=True)]
+        parts = self.split(leaves)
         return parts[0] if single else tuple(parts)
 
 
@@ -130,6 +138,8 @@ def record_one(
 
 
 def _positions(name: str, argnums: Any, count: int) -> list[int]:
+    if type(argnums) is int and 0 <= argnums < count:
+        return [argnums]
     positions = list(argnums) if isinstance(argnums, (tuple, list)) else [argnums]
     for i in positions:
         if not isinstance(i, (int, np.integer)) or isinstance(i, bool):
@@ -145,6 +155,8 @@ def _positions(name: str, argnums: Any, count: int) -> list[int]:
 def like(g: Any, primal: Any) -> Any:
     """Return a derivative as its primal was given: zeros for None, a scalar for a scalar."""
     if g is None:
+        if type(primal) is np.ndarray:
+            return np.zeros(primal.shape, primal.dtype)
         g = np.zeros(np.shape(primal.value if type(primal) is Variable else primal), _dtype(primal))
     if type(g) is not Variable and g.ndim == 0 and not isinstance(primal, np.ndarray):
         return g[()]

@@ -191,7 +191,8 @@ def _value_and_grad(
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         r = Recorded(name, f, args, kwargs, argnums)
         y, aux = _with_aux(r) if has_aux else (r.result, None)
-        _check_scalar(name, y)
+        if type(y) is not Variable or y.size != 1:
+            _check_scalar(name, y)
         if type(y) is not Variable:
             value, found = y, [None] * len(r.inputs)
         else:

@@ -31,7 +31,7 @@ class _Kind:
 
     type: type
     split: Callable[[Any], tuple[Sequence[Any], Iterable[Any]]] = field(compare=False)
-    build: Callable[[TreeDef, list[Any]], Any] = field(compare=False)
+    build: Callable[[TreeDef, Sequence[Any]], Any] = field(compare=False)
     step: str = field(compare=False)
 
 
@@ -50,6 +50,7 @@ class TreeDef:
     _keys: Sequence[Any] = ()
     _children: tuple[TreeDef, ...] = ()
     _factory: Callable[[], Any] | None = field(default=None, compare=False)  # of a defaultdict
+    _flat: bool = field(default=False, compare=False)  # all children are leaves
 
     def unflatten(self, leaves: Sequence[Any]) -> Any:
         """Rebuild the tree from `num_leaves` objects of any type, in the order of `flatten`.
@@ -67,7 +68,11 @@ class TreeDef:
         """
         if len(leaves) != self.num_leaves:
             raise ShapeError(f"{self} takes {self.num_leaves} leaves, got {len(leaves)}")
-        return leaves[0] if self._kind is None else self._build(self._kind, iter(leaves))
+        if self._kind is None:
+            return leaves[0]
+        if self._flat:
+            return self._kind.build(self, leaves)
+        return self._build(self._kind, iter(leaves))
 
     def _build(self, kind: _Kind, leaves: Iterator[Any]) -> Any:
         values = [
@@ -170,6 +175,14 @@ def _collect(tree: Any, kind: _Kind, leaves: list[Any]) -> TreeDef:
     """Append the leaves of a container to `leaves` and return its structure."""
     start = len(leaves)
     keys, values = kind.split(tree)
+    factory = tree.default_factory if kind.type is defaultdict else None
+    for value in values:
+        if _kind_of(type(value)) is not None:
+            break
+    else:
+        leaves.extend(values)
+        count = len(keys)
+        return TreeDef(count, kind, keys, (_LEAF,) * count, factory, True)
     children = []
     for value in values:
         child = _kind_of(type(value))
@@ -178,7 +191,6 @@ def _collect(tree: Any, kind: _Kind, leaves: list[Any]) -> TreeDef:
             children.append(_LEAF)
         else:
             children.append(_collect(value, child, leaves))
-    factory = tree.default_factory if kind.type is defaultdict else None
     return TreeDef(len(leaves) - start, kind, keys, tuple(children), factory)
 
 
@@ -234,7 +246,7 @@ def _dict_kind(cls: type, build: Callable[[TreeDef, zip[Any]], Any]) -> _Kind:
     )
 
 
-def _field_kind(cls: type, names: tuple[str, ...], build: Callable[[list[Any]], Any]) -> _Kind:
+def _field_kind(cls: type, names: tuple[str, ...], build: Callable[[Sequence[Any]], Any]) -> _Kind:
     return _Kind(
         cls,
         lambda tree: (names, [getattr(tree, name) for name in names]),
@@ -247,7 +259,7 @@ _BUILTIN = {
     dict: _dict_kind(dict, lambda _, items: dict(items)),
     OrderedDict: _dict_kind(OrderedDict, lambda _, items: OrderedDict(items)),
     defaultdict: _dict_kind(defaultdict, lambda d, items: defaultdict(d._factory, items)),
-    list: _Kind(list, lambda x: (range(len(x)), x), lambda _, values: values, "[{}]"),
+    list: _Kind(list, lambda x: (range(len(x)), x), lambda _, values: [*values], "[{}]"),
     tuple: _Kind(tuple, lambda x: (range(len(x)), x), lambda _, values: tuple(values), "[{}]"),
     type(None): _Kind(type(None), lambda _: ((), ()), lambda *_: None, ""),
 }
@@ -262,7 +274,7 @@ def _find_kind(cls: type) -> _Kind | None:
         return None
     names = tuple(f.name for f in fields(cls))
 
-    def build(values: list[Any]) -> Any:
+    def build(values: Sequence[Any]) -> Any:
         tree = cls.__new__(cls)
         for name, value in zip(names, values, strict=True):
             object.__setattr__(tree, name, value)  # works on frozen dataclasses too

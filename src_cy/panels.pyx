@@ -186,6 +186,10 @@ cdef void some_columns(const Job *job, int number, floating tag) noexcept nogil:
 
 # ---- products of many rows ---------------------------------------------------------------------
 
+cdef Py_ssize_t rows_scratch(Py_ssize_t k, Py_ssize_t n) noexcept nogil:
+    return max(packed_size(k, n), inner_scratch(n)) if _pay and n * k > PIECE else 0
+
+
 cdef void rows_product(
     bint trans_b, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const floating *a, Py_ssize_t lda,
     const floating *b, Py_ssize_t ldb, floating beta, floating *c, Py_ssize_t ldc,

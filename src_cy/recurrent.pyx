@@ -5,14 +5,16 @@ Forward: one product for the projections of all inputs; then for each step one p
 product for the cotangent of the state; then one product over all steps for each weight and for the
 inputs. The passes are in recurrent_level.h.
 
-A call runs a segment of the sequence, from a state to a state: with checkpoints there are several.
-Sequences are (T, B, ...); an axis of the batch may be missing. Steps are counted in the order in
-which they run, from the last element where `reverse` is set.
+`run` computes a whole sequence; with checkpoints there are several segments, each a call of
+`forward` from a state to a state. A `Pull` is the way back. Sequences are (T, B, ...); an axis of
+the batch may be missing. Steps are counted in the order in which they run, from the last element
+where `reverse` is set.
 
 What the backward pass reads beside the states is in `saved`: nothing (rnn); i, f, g, o, c, tanh c
 (lstm); r, z, n, h_n (gru), where h_n is ``h @ W_n + c``.
 """
 
+cimport cython
 cimport numpy as cnp
 from cython cimport floating
 from libc.string cimport memcpy, memset
@@ -20,7 +22,7 @@ from fastbp._core.blas cimport c_gemm
 from fastbp._core.buffers cimport new_array
 from fastbp._core.graph cimport Variable
 from fastbp._core.panels cimport (
-    inner_product, inner_scratch, pack, packed_product, packed_size, panels_pay, rows_product,
+    inner_product, pack, packed_product, packed_size, panels_pay, rows_product, rows_scratch,
 )
 
 import numpy as np
@@ -30,203 +32,19 @@ from fastbp.errors import DTypeError, ShapeError
 cnp.import_array()
 
 include "recurrent_segment.pxi"
+include "recurrent_loops.pxi"
+
+cdef enum:                  # places of the operands
+    XS
+    H0
+    C0
+    WEIGHT
+    INPUT_WEIGHT
+    BIAS
+    INNER_BIAS
 
 CELLS = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 ACTIVATIONS = {"tanh": 0, "relu": 1, "identity": 2}
-
-
-# ---- forward -----------------------------------------------------------------------------------
-
-cdef void fill_rows(Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld, const floating *row,
-                    floating *out) noexcept nogil:
-    cdef Py_ssize_t i
-    for i in range(rows):
-        memcpy(out + i * ld, row, n * sizeof(floating))
-
-
-cdef void forward_segment(const Segment *s, floating one) noexcept nogil:
-    cdef Py_ssize_t n = s.n, size = s.batch * n, rows = s.steps * s.batch, i, t
-    cdef Py_ssize_t ld = n if s.cell == RNN else s.saved_width
-    cdef floating *pre = <floating *> (s.hs if s.cell == RNN else s.saved)
-    cdef floating *hs = <floating *> s.hs
-    cdef floating *gates
-    cdef const floating *h = <const floating *> s.h_in
-    cdef const floating *c = <const floating *> s.c_in
-    cdef Py_ssize_t c_step = n
-    if s.b != NULL:
-        fill_rows(rows, s.width, ld, <const floating *> s.b, pre)
-    rows_product(False, rows, s.width, s.m, <const floating *> s.xs, s.m,
-                 <const floating *> s.U, s.width, one if s.b != NULL else 0 * one, pre, ld,
-                 <floating *> s.scratch)
-    for i in range(s.steps):
-        t = s.steps - 1 - i if s.reverse else i
-        gates = pre + t * s.batch * ld
-        if s.cell == GRU:
-            step_product(s, s.width, n, h, n, <const floating *> s.W, 0 * one,
-                         <floating *> s.hw, s.width)
-        else:
-            step_product(s, s.width, n, h, n, <const floating *> s.W, one, gates, ld)
-        forward_pass(s, gates, h, c, c_step, hs + t * size)
-        if s.mask != NULL:
-            carry(s, s.mask + t * s.batch, gates, h, c, c_step, hs + t * size)
-        h = hs + t * size
-        if s.cell == LSTM:
-            c = gates + 4 * n
-            c_step = ld
-
-
-cdef inline void forward_pass(
-    const Segment *s, floating *gates, const floating *h_prev, const floating *c_prev,
-    Py_ssize_t c_step, floating *h,
-) noexcept nogil:
-    cdef Py_ssize_t n = s.n, ld = s.saved_width, r
-    if s.cell == RNN:
-        if floating is double:
-            recurrent_d.activate(s.kind, s.batch * n, h)
-        else:
-            recurrent_f.activate(s.kind, s.batch * n, h)
-        return
-    for r in range(s.batch):
-        if s.cell == LSTM:
-            if floating is double:
-                recurrent_d.lstm(n, gates + r * ld, c_prev + r * c_step, h + r * n)
-            else:
-                recurrent_f.lstm(n, gates + r * ld, c_prev + r * c_step, h + r * n)
-        elif floating is double:
-            recurrent_d.gru(n, gates + r * ld, <floating *> s.hw + r * s.width,
-                            <const floating *> s.c, h_prev + r * n, h + r * n)
-        else:
-            recurrent_f.gru(n, gates + r * ld, <floating *> s.hw + r * s.width,
-                            <const floating *> s.c, h_prev + r * n, h + r * n)
-
-
-cdef void carry(
-    const Segment *s, const char *mask, floating *gates, const floating *h_prev,
-    const floating *c_prev, Py_ssize_t c_step, floating *h,
-) noexcept nogil:
-    """Keep the state of the members that this step does not concern."""
-    cdef Py_ssize_t n = s.n, r
-    for r in range(s.batch):
-        if not mask[r]:
-            memcpy(h + r * n, h_prev + r * n, n * sizeof(floating))
-            if s.cell == LSTM:
-                memcpy(gates + r * s.saved_width + 4 * n, c_prev + r * c_step,
-                       n * sizeof(floating))
-
-
-# ---- backward ----------------------------------------------------------------------------------
-
-cdef void backward_segment(const Segment *s, floating one) noexcept nogil:
-    cdef Py_ssize_t n = s.n, size = s.batch * n, ld = s.saved_width, i, t, before, c_step
-    cdef floating *hs = <floating *> s.hs
-    cdef floating *saved = <floating *> s.saved
-    cdef floating *G
-    cdef const floating *h_prev
-    cdef const floating *c_prev
-    cdef bint direct = s.cell == GRU or s.mask != NULL
-    for i in range(s.steps - 1, -1, -1):
-        t = s.steps - 1 - i if s.reverse else i
-        before = t + 1 if s.reverse else t - 1
-        h_prev = hs + before * size
-        c_prev, c_step = saved + before * s.batch * ld + 4 * n, ld
-        if i == 0:
-            h_prev = <const floating *> s.h_in
-            c_prev, c_step = <const floating *> s.c_in, n
-        G = <floating *> s.G + t * s.batch * s.g_width
-        backward_pass(s, t, h_prev, c_prev, c_step, G)
-        if s.truncate > 0 and s.first + i > 0 and (s.first + i) % s.truncate == 0:
-            memset(s.h_bar, 0, size * sizeof(floating))
-            if s.cell == LSTM:
-                memset(s.c_bar, 0, size * sizeof(floating))
-            continue
-        step_product(s, n, s.width, G, s.g_width, <const floating *> s.Wt,
-                     one if direct else 0 * one, <floating *> s.h_bar, n)
-
-
-cdef inline void backward_pass(
-    const Segment *s, Py_ssize_t t, const floating *h_prev, const floating *c_prev,
-    Py_ssize_t c_step, floating *G,
-) noexcept nogil:
-    cdef Py_ssize_t n = s.n, r, ld = s.saved_width, k
-    cdef floating *h_bar = <floating *> s.h_bar
-    cdef floating *c_bar = <floating *> s.c_bar
-    cdef const floating *h = <const floating *> s.hs + t * s.batch * n
-    cdef const floating *g = <const floating *> s.g + t * s.batch * n
-    cdef const floating *gates = <const floating *> s.saved + t * s.batch * ld
-    if s.cell == RNN and s.mask == NULL:
-        if floating is double:
-            recurrent_d.activate_vjp(s.kind, s.batch * n, h, g, h_bar, G)
-        else:
-            recurrent_f.activate_vjp(s.kind, s.batch * n, h, g, h_bar, G)
-        return
-    for r in range(s.batch):
-        if s.mask != NULL and not s.mask[t * s.batch + r]:
-            memset(G, 0, s.g_width * sizeof(floating))
-            for k in range(n):
-                h_bar[k] += g[k]
-        elif s.cell == RNN:
-            if floating is double:
-                recurrent_d.activate_vjp(s.kind, n, h, g, h_bar, G)
-            else:
-                recurrent_f.activate_vjp(s.kind, n, h, g, h_bar, G)
-            memset(h_bar, 0, n * sizeof(floating))
-        elif s.cell == LSTM:
-            if floating is double:
-                recurrent_d.lstm_vjp(n, gates, c_prev, g, h_bar, c_bar, G)
-            else:
-                recurrent_f.lstm_vjp(n, gates, c_prev, g, h_bar, c_bar, G)
-            if s.mask != NULL:
-                memset(h_bar, 0, n * sizeof(floating))
-        elif floating is double:
-            recurrent_d.gru_vjp(n, gates, h_prev, g, h_bar, G)
-        else:
-            recurrent_f.gru_vjp(n, gates, h_prev, g, h_bar, G)
-        G += s.g_width
-        h_bar += n
-        h += n
-        g += n
-        h_prev += n
-        gates += ld
-        if s.cell == LSTM:
-            c_bar += n
-            c_prev += c_step
-
-
-cdef void weight_segment(const Segment *s, floating one) noexcept nogil:
-    """The cotangents of weights, biases and inputs, from those before the activations."""
-    cdef Py_ssize_t n = s.n, width = s.width, ldg = s.g_width, rows = s.steps * s.batch
-    # The state before step 0 is not among hs; the others stand one element earlier (or later).
-    cdef Py_ssize_t own = (s.steps - 1) * s.batch if s.reverse else 0
-    cdef Py_ssize_t later = 0 if s.reverse else s.batch
-    cdef Py_ssize_t states = s.batch if s.reverse else 0
-    # gru: G has the columns of h_n, r, z, n, of which W meets the first three, U the others.
-    cdef floating *G = <floating *> s.G
-    cdef floating *GU = G + n if s.cell == GRU else G
-    if s.steps <= 0:
-        return
-    if s.W_bar != NULL:
-        inner_product(n, width, s.batch, <const floating *> s.h_in, n, G + own * ldg, ldg,
-                      <floating *> s.W_bar, width, <floating *> s.scratch)
-        inner_product(n, width, rows - s.batch, <const floating *> s.hs + states * n, n,
-                      G + later * ldg, ldg, <floating *> s.W_bar, width, <floating *> s.scratch)
-    if s.U_bar != NULL:
-        inner_product(s.m, width, rows, <const floating *> s.xs, s.m, GU, ldg,
-                      <floating *> s.U_bar, width, <floating *> s.scratch)
-    if s.xs_bar != NULL:
-        rows_product(True, rows, s.m, width, GU, ldg, <const floating *> s.U, width, 0 * one,
-                     <floating *> s.xs_bar, s.m, <floating *> s.scratch)
-    if s.b_bar != NULL:
-        add_rows(rows, width, ldg, GU, <floating *> s.b_bar)
-    if s.bias_bar != NULL:
-        add_rows(rows, n, ldg, G, <floating *> s.bias_bar)
-
-
-cdef inline void add_rows(Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld, const floating *x,
-                          floating *out) noexcept nogil:
-    if floating is double:
-        recurrent_d.add_rows(rows, n, ld, x, out)
-    else:
-        recurrent_f.add_rows(rows, n, ld, x, out)
 
 
 # ---- checks ------------------------------------------------------------------------------------
@@ -255,139 +73,225 @@ cdef cnp.ndarray new_matrix(Py_ssize_t rows, Py_ssize_t columns, int typenum):
     return new_array(2, dims, typenum)
 
 
-cdef int describe(Segment *s, str cell, str activation, bint reverse, cnp.ndarray xs,
-                  cnp.ndarray h_in, cnp.ndarray W, object mask) except -1:
-    cdef int typenum = cnp.PyArray_TYPE(xs)
+cdef inline cnp.ndarray zeros_like(cnp.ndarray x, bint filled=True):
+    if filled:
+        return cnp.PyArray_ZEROS(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
+    return new_array(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x))
+
+
+cdef cnp.ndarray in_order(cnp.ndarray x):
+    """An array, itself or a copy, in C order, aligned and of native byte order."""
+    if cnp.PyArray_ISCARRAY_RO(x):
+        return x
+    return np.require(x, x.dtype.newbyteorder("="), "CA")
+
+
+def any_variable(g, tuple operands not None):
+    """Say whether the cotangent or an operand is a Variable."""
+    for x in operands:
+        if type(x) is Variable:
+            return True
+    return type(g) is Variable
+
+
+def fit(int gates, tuple operands not None):
+    """Return those that are not None, if they need no conversion and have shapes that fit.
+
+    Parameters
+    ----------
+    gates : int
+    operands : tuple
+        xs, h0, c0, W, U, b, c; biases may be None.
+    """
+    cdef cnp.npy_intp dims[7][3]
+    cdef int nds[7]
+    cdef int typenum = -1, i, k
+    cdef cnp.ndarray a
+    cdef list present = []
+    for i in range(7):
+        x = operands[i]
+        nds[i] = -1
+        if x is None:
+            continue
+        present.append(x)
+        if type(x) is Variable:
+            x = (<Variable> x).value
+        elif not cnp.PyArray_CheckExact(x):
+            return None
+        a = x
+        if typenum < 0:
+            typenum = cnp.PyArray_TYPE(a)
+        if (cnp.PyArray_TYPE(a) != typenum or not cnp.PyArray_ISNOTSWAPPED(a)
+                or cnp.PyArray_NDIM(a) > 3 or cnp.PyArray_NDIM(a) < 1):
+            return None
+        nds[i] = cnp.PyArray_NDIM(a)
+        for k in range(nds[i]):
+            dims[i][k] = cnp.PyArray_DIM(a, k)
+    if typenum not in (cnp.NPY_DOUBLE, cnp.NPY_FLOAT) or nds[0] < 2 or nds[3] != 2 or nds[4] != 2:
+        return None
+    if nds[1] < 0 or (gates == 4 and nds[2] < 0):
+        return None
+    cdef cnp.npy_intp n = dims[3][0], width = gates * n
+    if dims[3][1] != width or dims[4][1] != width or dims[4][0] != dims[0][nds[0] - 1]:
+        return None
+    for i in range(1, 3):
+        if nds[i] >= 0 and (nds[i] != nds[0] - 1 or dims[i][nds[i] - 1] != n
+                            or (nds[i] == 2 and dims[i][0] != dims[0][1])):
+            return None
+    if nds[5] >= 0 and (nds[5] != 1 or dims[5][0] != width):
+        return None
+    if nds[6] >= 0 and (nds[6] != 1 or dims[6][0] != n):
+        return None
+    return tuple(present)
+
+
+# ---- one call of a cell ------------------------------------------------------------------------
+
+@cython.final
+cdef class Layer:
+    """One call of a cell: its options, and what its backward pass reads beside the operands.
+
+    Parameters
+    ----------
+    cell : {"rnn", "lstm", "gru"}
+    given : tuple
+        The operands or None: xs, h0, c0, W, U, b, c. Only which of them are there is kept.
+    activation : {"tanh", "relu", "identity"}
+        Of `rnn`.
+    reverse : bool
+    mask : ndarray of bool or None
+        C-ordered, with an element for each step of each member.
+    truncate : int
+        Cut the cotangent of the state before every step that is a multiple of it, but the first; 0:
+        never.
+    schedule : object
+        For checkpoints; None without.
+    """
+    cdef readonly str cell, activation
+    cdef readonly bint reverse
+    cdef readonly object mask, schedule
+    cdef readonly Py_ssize_t truncate
+    cdef readonly tuple places      # of the operands, among the seven
+    # (states, gates), or with a schedule (operands, snapshots); replaced as a whole.
+    cdef public object kept
+
+    def __init__(self, str cell, tuple given, str activation, bint reverse, mask,
+                 Py_ssize_t truncate, schedule):
+        cdef int k
+        if len(given) != 7 or (cell == "lstm") == (given[C0] is None) or any(
+                [given[k] is None for k in (XS, H0, WEIGHT, INPUT_WEIGHT)]):
+            raise ShapeError(f"{cell}: an operand is missing")
+        self.cell, self.activation, self.reverse = cell, activation, reverse
+        self.mask, self.truncate, self.schedule = mask, truncate, schedule
+        self.places = tuple([k for k in range(7) if given[k] is not None])
+
+    def by_place(self, tuple operands not None):
+        """Return a list of the seven operands, in C order; None for those that are missing."""
+        cdef list p = [None] * 7
+        cdef Py_ssize_t k
+        if len(operands) != len(self.places):
+            raise ShapeError(f"{self.cell}: {len(operands)} operands, not {len(self.places)}")
+        for k in range(len(self.places)):
+            p[self.places[k]] = in_order(operands[k])
+        return p
+
+
+cdef int describe(Segment *s, Layer layer, list p, Py_ssize_t low, Py_ssize_t high) except -1:
+    """Fill in what both directions need of steps low to high; return the type number."""
+    cdef cnp.ndarray xs, W
+    cdef Py_ssize_t steps, start
+    cdef int typenum, nd
+    cdef str cell = layer.cell
     memset(s, 0, sizeof(Segment))
+    if (len(p) != 7 or p[XS] is None or p[H0] is None or p[WEIGHT] is None
+            or p[INPUT_WEIGHT] is None):
+        raise ShapeError(f"{cell}: an operand is missing")
+    xs, W = p[XS], p[WEIGHT]
+    typenum, nd = cnp.PyArray_TYPE(xs), cnp.PyArray_NDIM(xs)
     if typenum != cnp.NPY_DOUBLE and typenum != cnp.NPY_FLOAT:
         raise DTypeError(f"{cell}: dtype {xs.dtype}; float32 or float64 is needed")
-    s.cell, s.kind, s.reverse = CELLS[cell], ACTIVATIONS[activation], reverse
-    if cnp.PyArray_NDIM(xs) < 2 or cnp.PyArray_NDIM(h_in) < 1 or cnp.PyArray_NDIM(W) != 2:
-        raise ShapeError(f"{cell}: xs has {cnp.PyArray_NDIM(xs)} axes, W {cnp.PyArray_NDIM(W)}")
-    s.steps, s.m = cnp.PyArray_DIM(xs, 0), cnp.PyArray_DIM(xs, cnp.PyArray_NDIM(xs) - 1)
-    s.batch = cnp.PyArray_DIM(xs, 1) if cnp.PyArray_NDIM(xs) == 3 else 1
+    if nd < 2 or nd > 3 or cnp.PyArray_NDIM(W) != 2:
+        raise ShapeError(f"{cell}: xs has {nd} axes, W {cnp.PyArray_NDIM(W)}")
+    steps = cnp.PyArray_DIM(xs, 0)
+    if not 0 <= low <= high <= steps:
+        raise ShapeError(f"{cell}: steps {low} to {high} of {steps}")
+    s.cell, s.kind, s.reverse = CELLS[cell], ACTIVATIONS[layer.activation], layer.reverse
+    s.first, s.truncate = low, layer.truncate
+    s.steps, s.m = high - low, cnp.PyArray_DIM(xs, nd - 1)
+    s.batch = cnp.PyArray_DIM(xs, 1) if nd == 3 else 1
     s.n, s.width = cnp.PyArray_DIM(W, 0), cnp.PyArray_DIM(W, 1)
     if s.width != s.n * (1 if s.cell == RNN else 4 if s.cell == LSTM else 3):
         raise ShapeError(f"{cell}: W has shape {(s.n, s.width)}")
     s.saved_width = 0 if s.cell == RNN else 6 * s.n if s.cell == LSTM else 4 * s.n
     s.g_width = 4 * s.n if s.cell == GRU else s.width
     s.mode = mode_of(s.batch, s.n, s.width)
-    if mask is not None:
-        if mask.dtype != bool or mask.size != s.steps * s.batch or not mask.flags.c_contiguous:
+    start = (steps - high if s.reverse else low) * s.batch
+    s.xs = part(pointer("xs", xs, typenum, steps * s.batch * s.m), start * s.m, typenum)
+    s.U = pointer("U", p[INPUT_WEIGHT], typenum, s.m * s.width)
+    if layer.mask is not None:
+        mask = layer.mask
+        if (mask.dtype != bool or mask.size != steps * s.batch or not mask.flags.c_contiguous):
             raise ShapeError(f"{cell}: mask has {mask.dtype} of shape {mask.shape}")
-        s.mask = <const char *> cnp.PyArray_DATA(mask)
+        s.mask = <const char *> cnp.PyArray_DATA(mask) + start
     return typenum
 
 
-def fit(int gates, tuple operands):
-    """Say whether operands need no conversion and have shapes that fit; biases may be None.
+cdef object scratch_for(Segment *s, int typenum):
+    """An array for the long products, or None."""
+    cdef Py_ssize_t size = max(rows_scratch(s.m, s.width), rows_scratch(s.width, s.m),
+                               rows_scratch(s.n, s.width))
+    if not size:
+        return None
+    scratch = new_matrix(1, size, typenum)
+    s.scratch = cnp.PyArray_DATA(scratch)
+    return scratch
+
+
+cdef void *part(void *data, Py_ssize_t offset, int typenum) noexcept:
+    """The address `offset` elements behind `data`; NULL stays NULL."""
+    if data == NULL:
+        return NULL
+    return <char *> data + offset * (8 if typenum == cnp.NPY_DOUBLE else 4)
+
+
+# ---- forward
+
+def forward(Layer layer not None, list p not None, Py_ssize_t low, Py_ssize_t high,
+            cnp.ndarray h_in not None, c_in, cnp.ndarray hs not None):
+    """Run steps low to high of a sequence.
 
     Parameters
     ----------
-    gates : int
-    operands : tuple
-        xs, h0, c0, W, U, b, c.
-    """
-    cdef cnp.npy_intp dims[7][3]
-    cdef int nds[7]
-    cdef int typenum = -1, i, k
-    cdef cnp.ndarray a
-    for i in range(7):
-        x = operands[i]
-        nds[i] = -1
-        if x is None:
-            continue
-        if type(x) is Variable:
-            x = (<Variable> x).value
-        elif not cnp.PyArray_CheckExact(x):
-            return False
-        a = x
-        if typenum < 0:
-            typenum = cnp.PyArray_TYPE(a)
-        if (cnp.PyArray_TYPE(a) != typenum or not cnp.PyArray_ISNOTSWAPPED(a)
-                or cnp.PyArray_NDIM(a) > 3 or cnp.PyArray_NDIM(a) < 1):
-            return False
-        nds[i] = cnp.PyArray_NDIM(a)
-        for k in range(nds[i]):
-            dims[i][k] = cnp.PyArray_DIM(a, k)
-    if typenum not in (cnp.NPY_DOUBLE, cnp.NPY_FLOAT) or nds[0] < 2 or nds[3] != 2 or nds[4] != 2:
-        return False
-    if nds[1] < 0 or (gates == 4 and nds[2] < 0):
-        return False
-    cdef cnp.npy_intp n = dims[3][0], width = gates * n
-    if dims[3][1] != width or dims[4][1] != width or dims[4][0] != dims[0][nds[0] - 1]:
-        return False
-    for i in range(1, 3):
-        if nds[i] >= 0 and (nds[i] != nds[0] - 1 or dims[i][nds[i] - 1] != n
-                            or (nds[i] == 2 and dims[i][0] != dims[0][1])):
-            return False
-    return ((nds[5] < 0 or nds[5] == 1 and dims[5][0] == width)
-            and (nds[6] < 0 or nds[6] == 1 and dims[6][0] == n))
-
-
-def add_bars(dict bars, tuple names, needs, operands):
-    """Add zeros for the operands that need a cotangent; undefined values for xs."""
-    cdef cnp.ndarray x
-    cdef int i
-    for i in range(len(names)):
-        name = names[i]
-        if needs[i] and name not in bars:
-            x = operands[i]
-            if name == "xs":    # each segment overwrites its part of this one
-                bars[name] = new_array(
-                    cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x))
-            else:
-                bars[name] = cnp.PyArray_ZEROS(
-                    cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), cnp.PyArray_TYPE(x), 0)
-
-
-def in_order(cnp.ndarray x not None):
-    """Return an array, itself or a copy, in C order, aligned and of native byte order."""
-    if cnp.PyArray_ISCARRAY_RO(x):
-        return x
-    return np.require(x, x.dtype.newbyteorder("="), "CA")
-
-
-def forward(str cell, str activation, bint reverse, cnp.ndarray xs not None,
-            cnp.ndarray h_in not None, c_in, cnp.ndarray W not None, U, b, c, mask, hs):
-    """Run a segment forward.
-
-    Parameters
-    ----------
-    cell : {"rnn", "lstm", "gru"}
-    activation : {"tanh", "relu", "identity"}
-        Of `rnn`.
-    reverse : bool
-    xs, h_in, c_in, W, U, b, c : ndarray or None
-        C-ordered, of one dtype; c_in for lstm; the biases may be None.
-    mask : ndarray of bool or None
+    layer : Layer
+    p : list of ndarray or None
+        From ``layer.by_place``.
+    low, high : int
+    h_in, c_in : ndarray
+        The state before step `low`; the second one is for lstm.
     hs : ndarray
         The states, written here.
 
     Returns
     -------
     ndarray or None
-        What `backward` reads.
+        The gates, which the backward pass reads.
     """
     cdef Segment s
-    cdef int typenum = describe(&s, cell, activation, reverse, xs, h_in, W, mask)
+    cdef int typenum = describe(&s, layer, p, low, high)
     cdef Py_ssize_t rows = s.steps * s.batch, size = s.batch * s.n
     saved = None if s.cell == RNN else new_matrix(rows, s.saved_width, typenum)
+    c = p[INNER_BIAS]
     hw = None
     if s.cell == GRU:
         hw = new_matrix(s.batch, s.width, typenum)
         if c is None:
-            c = np.zeros(s.n, xs.dtype)
-    s.xs = pointer("xs", xs, typenum, rows * s.m)
+            c = np.zeros(s.n, h_in.dtype)
     s.h_in = pointer("h0", h_in, typenum, size)
     s.c_in = pointer("c0", c_in, typenum, size)
-    pointer("W", W, typenum, s.n * s.width)
-    W = prepared(&s, W)
-    s.W = cnp.PyArray_DATA(W)
-    scratch = new_matrix(1, packed_size(s.m, s.width), typenum)
-    s.scratch = cnp.PyArray_DATA(scratch)
-    s.U = pointer("U", U, typenum, s.m * s.width)
-    s.b = pointer("b", b, typenum, s.width)
+    pointer("W", p[WEIGHT], typenum, s.n * s.width)
+    _W = prepared(&s, p[WEIGHT], s.n, s.width, cnp.PyArray_DATA(p[WEIGHT]), &s.W)
+    _scratch = scratch_for(&s, typenum)
+    s.b = pointer("b", p[BIAS], typenum, s.width)
     s.c = pointer("c", c, typenum, s.n)
     s.hs = pointer("hs", hs, typenum, rows * s.n, True)
     s.saved = pointer("saved", saved, typenum, rows * s.saved_width)
@@ -402,80 +306,146 @@ def forward(str cell, str activation, bint reverse, cnp.ndarray xs not None,
     return saved
 
 
-def transposed(str cell, cnp.ndarray W not None, Py_ssize_t batch):
-    """Return the transpose of W as `backward` reads it; for gru h_n stands before r and z."""
-    cdef Segment s
-    cdef Py_ssize_t n = cnp.PyArray_DIM(W, 0), width = cnp.PyArray_DIM(W, 1)
-    cdef cnp.ndarray Wt = new_matrix(width, n, cnp.PyArray_TYPE(W))
-    if cell == "gru":
-        Wt[:n] = W.T[2 * n:]
-        Wt[n:] = W.T[:2 * n]
-    else:
-        Wt[:] = W.T
-    s.mode = mode_of(batch, n, width)
-    return prepared(&s, Wt)
+def last_cell(Layer layer not None, cnp.ndarray saved not None, cnp.ndarray h not None):
+    """Return the cell state of lstm behind a segment, from its gates; `h` has its shape."""
+    cdef Py_ssize_t n = h.shape[cnp.PyArray_NDIM(h) - 1]
+    cdef Py_ssize_t batch = h.shape[0] if cnp.PyArray_NDIM(h) == 2 else 1
+    last = saved[:batch] if layer.reverse else saved[saved.shape[0] - batch:]
+    return np.array(last[:, 4 * n:5 * n], order="C").reshape((<object> h).shape)
 
 
-def backward(str cell, str activation, bint reverse, Py_ssize_t first, Py_ssize_t truncate,
-             tuple residuals, cnp.ndarray g not None, cnp.ndarray Wt not None,
-             cnp.ndarray h_bar not None, c_bar, tuple bars):
-    """Run a segment backward.
+def run(*operands, Layer layer not None):
+    """Compute all states, and for lstm the last cell state behind them.
 
     Parameters
     ----------
-    cell, activation, reverse
-        As for `forward`.
-    first : int
-        The step of the whole sequence with which the segment begins.
-    truncate : int
-        Cut the cotangent of the state before every step that is a multiple of it, but the first; 0:
-        never.
-    residuals : tuple
-        ``(xs, h_in, c_in, W, U, mask, hs, saved)``.
-    g : ndarray
-        The cotangent of `hs`.
-    Wt : ndarray
-        From `transposed`.
-    h_bar, c_bar : ndarray
-        The cotangents of the state behind the segment; overwritten with those in front.
-    bars : tuple
-        ``(xs_bar, W_bar, U_bar, b_bar, c_bias_bar)``: the first is overwritten, the others are
-        added to; None where none is wanted. The columns of W_bar have the order of `Wt`.
+    *operands : ndarray
+    layer : Layer
     """
-    cdef Segment s
-    xs, h_in, c_in, W, U, mask, hs, saved = residuals
-    xs_bar, W_bar, U_bar, b_bar, bias_bar = bars
-    cdef int typenum = describe(&s, cell, activation, reverse, xs, h_in, W, mask)
-    cdef Py_ssize_t rows = s.steps * s.batch, size = s.batch * s.n
-    s.first, s.truncate = first, truncate
-    G = new_matrix(rows, s.g_width, typenum)
-    s.xs = pointer("xs", xs, typenum, rows * s.m)
-    s.h_in = pointer("h0", h_in, typenum, size)
-    s.c_in = pointer("c0", c_in, typenum, size)
-    s.U = pointer("U", U, typenum, s.m * s.width)
-    s.hs = pointer("hs", hs, typenum, rows * s.n)
-    s.saved = pointer("saved", saved, typenum, rows * s.saved_width)
-    s.g = pointer("g", g, typenum, rows * s.n)
-    s.Wt = pointer("Wt", Wt, typenum, packed_size(s.width, s.n) if s.mode == PANELS
-                   else s.n * s.width)
-    scratch = new_matrix(1, max(packed_size(s.width, s.m), inner_scratch(s.width)), typenum)
-    s.scratch = cnp.PyArray_DATA(scratch)
-    s.G = pointer("G", G, typenum, rows * s.g_width)
-    s.h_bar = pointer("h_bar", h_bar, typenum, size, True)
-    s.c_bar = pointer("c_bar", c_bar, typenum, size, True)
-    s.xs_bar = pointer("xs_bar", xs_bar, typenum, rows * s.m, True)
-    s.W_bar = pointer("W_bar", W_bar, typenum, s.n * s.width, True)
-    s.U_bar = pointer("U_bar", U_bar, typenum, s.m * s.width, True)
-    s.b_bar = pointer("b_bar", b_bar, typenum, s.width, True)
-    s.bias_bar = pointer("c_bias_bar", bias_bar, typenum, s.n, True)
-    if s.cell == LSTM and (s.c_in == NULL or s.c_bar == NULL):
-        raise ShapeError("lstm: c0 is missing")
-    if s.cell != RNN and s.saved == NULL:
-        raise ShapeError(f"{cell}: the gates are missing")
-    with nogil:
-        if typenum == cnp.NPY_DOUBLE:
-            backward_segment[double](&s, 1)
-            weight_segment[double](&s, 1)
-        else:
-            backward_segment[float](&s, 1)
-            weight_segment[float](&s, 1)
+    cdef list p = layer.by_place(operands)
+    cdef cnp.ndarray h = p[H0], out, hs
+    cdef Py_ssize_t steps = cnp.PyArray_DIM(p[XS], 0)
+    cdef bint is_lstm = layer.cell == "lstm"
+    cdef cnp.npy_intp dims[3]
+    cdef int k
+    if cnp.PyArray_NDIM(h) > 2:
+        raise ShapeError(f"{layer.cell}: h0 has shape {(<object> h).shape}")
+    dims[0] = steps + is_lstm
+    for k in range(cnp.PyArray_NDIM(h)):
+        dims[k + 1] = cnp.PyArray_DIM(h, k)
+    out = new_array(cnp.PyArray_NDIM(h) + 1, dims, cnp.PyArray_TYPE(h))
+    hs = out[:steps] if is_lstm else out
+    saved = forward(layer, p, 0, steps, h, p[C0], hs)
+    if is_lstm:
+        out[steps] = last_cell(layer, saved, h)
+    if saved is not None:
+        layer.kept = out, saved
+    return out
+
+
+# ---- backward
+
+@cython.final
+cdef class Pull:
+    """The backward pass of one call, segment by segment from the last to the first.
+
+    Parameters
+    ----------
+    layer : Layer
+    g : ndarray
+        The cotangent of what `run` returns.
+    needs : tuple of bool
+        Which operands need a cotangent.
+    operands : tuple of ndarray
+    """
+    cdef readonly Layer layer
+    cdef readonly list p            # the operands by place
+    # Their cotangents: segments overwrite those of the state, and their part of that of xs; they
+    # add to the others.
+    cdef list bars
+    cdef cnp.ndarray g, Wt
+    cdef void *transposed           # in Wt
+    cdef tuple needs
+
+    def __init__(self, Layer layer not None, cnp.ndarray g not None, tuple needs not None,
+                 tuple operands not None):
+        cdef Segment s
+        cdef Py_ssize_t k
+        self.layer, self.needs, self.g = layer, needs, in_order(g)
+        cdef list p = layer.by_place(operands), bars = [None] * 7
+        if len(needs) != len(operands):
+            raise ShapeError(f"{layer.cell}: {len(needs)} needs, {len(operands)} operands")
+        self.p, self.bars = p, bars
+        describe(&s, layer, p, 0, 0)
+        self.Wt = transposed(&s, p[WEIGHT], &self.transposed)
+        bars[H0] = zeros_like(p[H0])
+        if s.cell == LSTM:
+            bars[C0] = np.array(self.g[cnp.PyArray_DIM(self.g, 0) - 1])
+        for k in range(len(needs)):
+            if needs[k] and bars[layer.places[k]] is None:
+                bars[layer.places[k]] = zeros_like(p[layer.places[k]], layer.places[k] != XS)
+
+    def __call__(self, Py_ssize_t low, Py_ssize_t high, cnp.ndarray h_in not None, c_in,
+                 cnp.ndarray hs not None, saved):
+        """Go back from step `high` to `low`, given the state in front, the states and the gates."""
+        cdef Segment s
+        cdef Layer layer = self.layer
+        cdef list p = self.p, bars = self.bars
+        cdef int typenum = describe(&s, layer, p, low, high)
+        cdef Py_ssize_t rows = s.steps * s.batch, size = s.batch * s.n
+        cdef Py_ssize_t steps = cnp.PyArray_DIM(p[XS], 0)
+        cdef Py_ssize_t start = (steps - high if s.reverse else low) * s.batch
+        G = new_matrix(rows, s.g_width, typenum)
+        s.G = cnp.PyArray_DATA(G)
+        _scratch = scratch_for(&s, typenum)
+        s.h_in = pointer("h0", h_in, typenum, size)
+        s.c_in = pointer("c0", c_in, typenum, size)
+        s.hs = pointer("hs", hs, typenum, rows * s.n)
+        s.saved = pointer("saved", saved, typenum, rows * s.saved_width)
+        s.g = part(pointer("g", self.g, typenum, (steps + (s.cell == LSTM)) * size),
+                   start * s.n, typenum)
+        s.Wt = self.transposed
+        s.h_bar = pointer("h_bar", bars[H0], typenum, size, True)
+        s.c_bar = pointer("c_bar", bars[C0], typenum, size, True)
+        s.xs_bar = part(pointer("xs_bar", bars[XS], typenum, steps * s.batch * s.m, True),
+                        start * s.m, typenum)
+        s.W_bar = pointer("W_bar", bars[WEIGHT], typenum, s.n * s.width, True)
+        s.U_bar = pointer("U_bar", bars[INPUT_WEIGHT], typenum, s.m * s.width, True)
+        s.b_bar = pointer("b_bar", bars[BIAS], typenum, s.width, True)
+        s.bias_bar = pointer("c_bias_bar", bars[INNER_BIAS], typenum, s.n, True)
+        if s.cell == LSTM and (s.c_in == NULL or s.c_bar == NULL):
+            raise ShapeError("lstm: c0 is missing")
+        if s.cell != RNN and s.saved == NULL:
+            raise ShapeError(f"{layer.cell}: the gates are missing")
+        with nogil:
+            if typenum == cnp.NPY_DOUBLE:
+                backward_segment[double](&s, 1)
+                weight_segment[double](&s, 1)
+            else:
+                backward_segment[float](&s, 1)
+                weight_segment[float](&s, 1)
+
+    def whole(self, cnp.ndarray ans not None):
+        """Go back through all steps at once; `ans` is what `run` returned."""
+        cdef list p = self.p
+        cdef cnp.ndarray h = p[H0], hs = ans
+        cdef Py_ssize_t steps = cnp.PyArray_DIM(p[XS], 0)
+        kept = self.layer.kept
+        saved = None
+        if self.layer.cell != "rnn":
+            hs = ans[:steps]
+            if kept is not None and kept[0] is ans:
+                saved = kept[1]
+            else:       # a record replayed at another point
+                saved = forward(self.layer, p, 0, steps, h, p[C0], np.empty_like(hs, order="C"))
+        self(0, steps, h, p[C0], hs, saved)
+
+    def cotangents(self):
+        """Return a list of the operands' cotangents; None where none is needed."""
+        cdef list bars = self.bars
+        cdef Py_ssize_t k, n
+        if self.layer.cell == "gru" and bars[WEIGHT] is not None:   # the columns of h_n, r, z
+            n = cnp.PyArray_DIM(bars[WEIGHT], 0)
+            bars[WEIGHT] = np.roll(bars[WEIGHT], -n, axis=1)
+        return [bars[self.layer.places[k]] if self.needs[k] else None
+                for k in range(len(self.needs))]

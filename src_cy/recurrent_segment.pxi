@@ -47,6 +47,8 @@ cdef enum:                  # how to multiply with W
 cdef enum:
     LARGEST_VECTOR = 131072     # elements of W
     SMALLEST_PANELS = 512
+    LINE = 64               # bytes
+    FEW = 8                 # steps that do not pay for a copy
 
 # One segment. Bars are NULL where no cotangent is wanted.
 cdef struct Segment:
@@ -109,17 +111,58 @@ cdef inline void step_product(
         c_gemm(False, False, s.batch, n, k, <floating> 1, a, lda, b, n, beta, c, ldc)
 
 
-cdef cnp.ndarray prepared(const Segment *s, cnp.ndarray b):
-    """A weight (k, n) for `step_product`."""
-    cdef Py_ssize_t k = cnp.PyArray_DIM(b, 0), n = cnp.PyArray_DIM(b, 1)
-    cdef int typenum = cnp.PyArray_TYPE(b)
-    if s.mode != PANELS:
-        return b
-    cdef cnp.ndarray packed = new_matrix(1, packed_size(k, n), typenum)
-    if typenum == cnp.NPY_DOUBLE:
-        pack[double](False, k, n, <double *> cnp.PyArray_DATA(b), n,
-                     <double *> cnp.PyArray_DATA(packed))
+cdef void *aligned(cnp.ndarray a) noexcept:
+    """The first line of the cache in an array: vectors that cross none load twice as fast."""
+    return <void *> ((<size_t> cnp.PyArray_DATA(a) + LINE - 1) & ~<size_t> (LINE - 1))
+
+
+cdef cnp.ndarray prepared(const Segment *s, cnp.ndarray W, Py_ssize_t k, Py_ssize_t n,
+                          const void *source, void **data):
+    """A weight (k, n) for `step_product`, written to `data`; return what owns it, `W` or another.
+    """
+    cdef int typenum = cnp.PyArray_TYPE(W)
+    cdef Py_ssize_t itemsize = cnp.PyArray_ITEMSIZE(W)
+    cdef cnp.ndarray owner
+    data[0] = <void *> source
+    if s.mode == BLAS or (s.mode == VECTOR and (<size_t> source % LINE == 0 or s.steps < FEW)):
+        return W
+    owner = new_matrix(1, packed_size(k, n) + LINE // itemsize, typenum)
+    data[0] = aligned(owner)
+    if s.mode == VECTOR:
+        memcpy(data[0], source, k * n * itemsize)
+    elif typenum == cnp.NPY_DOUBLE:
+        pack[double](False, k, n, <const double *> source, n, <double *> data[0])
     else:
-        pack[float](False, k, n, <float *> cnp.PyArray_DATA(b), n,
-                    <float *> cnp.PyArray_DATA(packed))
-    return packed
+        pack[float](False, k, n, <const float *> source, n, <float *> data[0])
+    return owner
+
+
+cdef void transpose(Py_ssize_t rows, Py_ssize_t columns, const floating *x, Py_ssize_t ld,
+                    floating *out) noexcept nogil:
+    """out (columns, rows) = x.T, by tiles of 8 x 8."""
+    cdef Py_ssize_t i, j, p, q
+    for p in range(0, rows, 8):
+        for q in range(0, columns, 8):
+            for i in range(p, min(p + 8, rows)):
+                for j in range(q, min(q + 8, columns)):
+                    out[j * rows + i] = x[i * ld + j]
+
+
+cdef cnp.ndarray transposed(const Segment *s, cnp.ndarray W, void **data):
+    """The transpose of W as `prepared` returns a weight; for gru h_n stands before r and z."""
+    cdef int typenum = cnp.PyArray_TYPE(W)
+    cdef cnp.ndarray Wt = new_matrix(1, s.width * s.n + LINE // cnp.PyArray_ITEMSIZE(W), typenum)
+    cdef void *to = aligned(Wt)
+    cdef Py_ssize_t first = 2 * s.n if s.cell == GRU else 0
+    if typenum == cnp.NPY_DOUBLE:
+        transpose_from[double](s, first, <const double *> cnp.PyArray_DATA(W), <double *> to)
+    else:
+        transpose_from[float](s, first, <const float *> cnp.PyArray_DATA(W), <float *> to)
+    return prepared(s, Wt, s.width, s.n, to, data)
+
+
+cdef void transpose_from(const Segment *s, Py_ssize_t first, const floating *W,
+                         floating *out) noexcept nogil:
+    """The transpose of the columns of W from `first` on, and then of those in front."""
+    transpose(s.n, s.width - first, W + first, s.width, out)
+    transpose(s.n, first, W, s.width, out + (s.width - first) * s.n)

@@ -25,6 +25,10 @@ from fastbp.errors import NoRuleError
 
 cnp.import_array()
 
+# The usual seed, made once. Nobody writes into it: it has more than one reference.
+cdef object ONE = np.ones((), "f8"), ONE_F = np.ones((), "f4")
+ONE.flags.writeable = ONE_F.flags.writeable = False
+
 
 cdef list run_reverse(Tape tape, list outputs, list cotangents, bint recorded, int lead,
                       bint consume):
@@ -57,7 +61,7 @@ cdef class ReverseSweep(Sweep):
             node = <Node> self.tape.nodes[i]
             g = cotangents[k]
             if g is None:
-                g = np.ones(node.shape, node_dtype(node))
+                g = _ones(node)
             self.add(i, self.start(node, g, "gradients"))
         return 0
 
@@ -259,6 +263,12 @@ cdef class ReverseSweep(Sweep):
                 parent = <Node> self.tape.nodes[parents[k]]
                 self.add(parents[k], self.conform(parent, values[k], node.op.name))
         return 0
+
+
+cdef object _ones(Node node):
+    if not node.shape:
+        return ONE if node.typenum == cnp.NPY_DOUBLE else ONE_F
+    return np.ones(node.shape, node_dtype(node))
 
 
 def _stacked(rows):

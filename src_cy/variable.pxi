@@ -499,6 +499,33 @@ def variable(array, name=None):
     return v
 
 
+def leaves(list arrays):
+    """Make a `variable` of each array; return them, and other handles on the same values."""
+    cdef list made = [], handles = []
+    cdef Variable v
+    if not _sparse_is_loaded:
+        _load_sparse()
+    for x in arrays:
+        if cnp.PyArray_CheckExact(x) and is_plain(x):
+            v = make_variable(x, leaf_node(x))
+        else:
+            v = variable(x)
+        made.append(v)
+        handles.append(make_variable(v.value, v.node))
+    return made, handles
+
+
+def all_arrays(list first not None, list second not None):
+    """Say whether two lists hold nothing but plain ndarrays."""
+    for x in first:
+        if not cnp.PyArray_CheckExact(x):
+            return False
+    for x in second:
+        if not cnp.PyArray_CheckExact(x):
+            return False
+    return True
+
+
 def handle(Variable x not None):
     """Return another handle on the value of `x`: writing into one does not change the other."""
     return make_variable(x.value, x.node)

@@ -31,7 +31,8 @@ cdef void packed_inner(
 ) noexcept nogil
 
 # Either of the above, or c_gemm, whichever is faster for these sizes: c = a @ op(b) + beta * c, and
-# c += a.T @ b. `scratch` holds packed_size(k, n), and inner_scratch(n).
+# c += a.T @ b. `scratch` holds as many elements as `rows_scratch` says of op(b) (k, n), or c.
+cdef Py_ssize_t rows_scratch(Py_ssize_t k, Py_ssize_t n) noexcept nogil
 cdef void rows_product(
     bint trans_b, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, const floating *a, Py_ssize_t lda,
     const floating *b, Py_ssize_t ldb, floating beta, floating *c, Py_ssize_t ldc,

@@ -5,34 +5,55 @@ from numpy import ndarray
 CELLS: dict[str, int]
 ACTIVATIONS: dict[str, int]
 
-def fit(gates: int, operands: tuple[Any, ...]) -> bool: ...
-def add_bars(bars: dict[str, Any], names: tuple[str, ...], needs: Any, operands: Any) -> None: ...
-def in_order(x: ndarray) -> ndarray: ...
+class Layer:
+    cell: str
+    activation: str
+    reverse: bool
+    mask: ndarray | None
+    truncate: int
+    schedule: Any
+    places: tuple[int, ...]
+    kept: Any
+    def __init__(
+        self,
+        cell: str,
+        given: tuple[Any, ...],
+        activation: str,
+        reverse: bool,
+        mask: ndarray | None,
+        truncate: int,
+        schedule: Any,
+    ) -> None: ...
+    def by_place(self, operands: tuple[ndarray, ...]) -> list[Any]: ...
+
+class Pull:
+    layer: Layer
+    p: list[Any]
+    def __init__(
+        self, layer: Layer, g: ndarray, needs: tuple[bool, ...], operands: tuple[ndarray, ...]
+    ) -> None: ...
+    def __call__(
+        self,
+        low: int,
+        high: int,
+        h_in: ndarray,
+        c_in: ndarray | None,
+        hs: ndarray,
+        saved: ndarray | None,
+    ) -> None: ...
+    def whole(self, ans: ndarray) -> None: ...
+    def cotangents(self) -> list[Any]: ...
+
+def fit(gates: int, operands: tuple[Any, ...]) -> tuple[Any, ...] | None: ...
 def forward(
-    cell: str,
-    activation: str,
-    reverse: bool,
-    xs: ndarray,
+    layer: Layer,
+    p: list[Any],
+    low: int,
+    high: int,
     h_in: ndarray,
     c_in: ndarray | None,
-    W: ndarray,
-    U: ndarray,
-    b: ndarray | None,
-    c: ndarray | None,
-    mask: ndarray | None,
     hs: ndarray,
 ) -> ndarray | None: ...
-def transposed(cell: str, W: ndarray, batch: int) -> ndarray: ...
-def backward(
-    cell: str,
-    activation: str,
-    reverse: bool,
-    first: int,
-    truncate: int,
-    residuals: tuple[Any, ...],
-    g: ndarray,
-    Wt: ndarray,
-    h_bar: ndarray,
-    c_bar: ndarray | None,
-    bars: tuple[Any, ...],
-) -> None: ...
+def last_cell(layer: Layer, saved: ndarray, h: ndarray) -> ndarray: ...
+def run(*operands: ndarray, layer: Layer) -> ndarray: ...
+def any_variable(g: Any, operands: tuple[Any, ...]) -> bool: ...

@@ -13,20 +13,17 @@ from fastbp.recurrent.checks import (
     check_activation,
     check_count,
     check_mask,
-    check_shapes,
-    one_dtype,
+    converted,
 )
-from fastbp.recurrent.fused import Layer, apply
+from fastbp.recurrent.fused import apply
 
 __all__ = ["gru", "lstm", "rnn"]
-
-ORDER = ("xs", "h0", "c0", "W", "U", "b", "c")
 
 
 def _run(
     cell: str,
     gates: int,
-    given: dict[str, Any],
+    given: tuple[Any, ...],
     reverse: bool,
     mask: Any,
     truncate: Any,
@@ -34,23 +31,22 @@ def _run(
     activation: str = "tanh",
 ) -> Any:
     """Return the states and the last state of a cell."""
-    if core.fit(gates, tuple([given.get(name) for name in ORDER])):
-        p = {name: x for name, x in given.items() if x is not None}
-    else:
-        p = one_dtype(cell, given)
-        check_shapes(cell, gates, p)
-    steps = p["xs"].shape[0]
+    operands = core.fit(gates, given)
+    if operands is None:
+        operands = converted(cell, gates, given)
+    xs_shape = operands[0].shape
+    steps = xs_shape[0]
     if mask is not None:
-        mask = check_mask(cell, mask, p["xs"].shape)
+        mask = check_mask(cell, mask, xs_shape)
     truncate = 0 if truncate is None else check_count(cell, "truncate", truncate)
     if checkpoint is not None:
         checkpoint = check_count(cell, "checkpoint", checkpoint, "binomial")
     if not steps:
-        hs = np.zeros((0, *p["h0"].shape), p["h0"].dtype)
-        return hs, (p["h0"], p["c0"]) if cell == "lstm" else p["h0"]
+        hs = np.zeros((0, *operands[1].shape), operands[1].dtype)
+        return hs, operands[1:3] if cell == "lstm" else operands[1]
     schedule = None if checkpoint is None else Schedule(steps, checkpoint)
-    layer = Layer(cell, tuple(p), activation, bool(reverse), mask, truncate, schedule)
-    packed = apply(layer, tuple(p.values()))
+    layer = core.Layer(cell, given, activation, bool(reverse), mask, truncate, schedule)
+    packed = apply(layer, operands)
     h_last = _one(packed, 0 if reverse else steps - 1, schedule is not None)
     if cell != "lstm":
         return packed, h_last
@@ -143,9 +139,10 @@ def rnn(
     >>> bp.grad(last)(W)
     array([[2.]])
     """
-    given = {"xs": xs, "h0": h0, "W": W, "U": U, "b": b}
     activation = check_activation(activation)
-    return _run("rnn", 1, given, reverse, mask, truncate, checkpoint, activation)
+    return _run(
+        "rnn", 1, (xs, h0, None, W, U, b, None), reverse, mask, truncate, checkpoint, activation
+    )
 
 
 def lstm(
@@ -229,8 +226,7 @@ def lstm(
         raise ShapeError(
             f"lstm: the state must be (h0, c0), not a {type(state).__name__}"
         ) from None
-    given = {"xs": xs, "h0": h0, "c0": c0, "W": W, "U": U, "b": b}
-    return _run("lstm", 4, given, reverse, mask, truncate, checkpoint)
+    return _run("lstm", 4, (xs, h0, c0, W, U, b, None), reverse, mask, truncate, checkpoint)
 
 
 def gru(
@@ -311,5 +307,4 @@ def gru(
     >>> hs.round(4).ravel()
     array([0.2048, 0.3546])
     """
-    given = {"xs": xs, "h0": h0, "W": W, "U": U, "b": b, "c": c}
-    return _run("gru", 3, given, reverse, mask, truncate, checkpoint)
+    return _run("gru", 3, (xs, h0, None, W, U, b, c), reverse, mask, truncate, checkpoint)

@@ -10,12 +10,22 @@ from fastbp._core.graph import Variable
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.rules.contraction import as_operand, promoted
 
-__all__ = ["check_activation", "check_count", "check_mask", "check_shapes", "one_dtype"]
+__all__ = ["check_activation", "check_count", "check_mask", "converted"]
 
+ORDER = ("xs", "h0", "c0", "W", "U", "b", "c")
 FLOATS = {np.dtype("f8"), np.dtype("f4")}
 
 
-def one_dtype(cell: str, given: dict[str, Any]) -> dict[str, Any]:
+def converted(cell: str, gates: int, given: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return the operands that are not None, as Variables or arrays of one dtype that fit."""
+    named = zip(ORDER, given, strict=True)
+    optional = {"c0"} if gates != 4 else set()
+    p = _one_dtype(cell, {k: x for k, x in named if x is not None or k not in optional})
+    _check_shapes(cell, gates, p)
+    return tuple(p.values())
+
+
+def _one_dtype(cell: str, given: dict[str, Any]) -> dict[str, Any]:
     """Return the operands that are not None, as Variables or arrays of one float dtype."""
     operands = {}
     dtypes = set()
@@ -36,7 +46,7 @@ def one_dtype(cell: str, given: dict[str, Any]) -> dict[str, Any]:
     return dict(zip(operands, promoted(cell, *operands.values()), strict=True))
 
 
-def check_shapes(cell: str, gates: int, p: dict[str, Any]) -> None:
+def _check_shapes(cell: str, gates: int, p: dict[str, Any]) -> None:
     """Raise ShapeError unless the operands of a cell with so many gates fit each other."""
     xs, W = p["xs"].shape, p["W"].shape
     if len(xs) not in (2, 3):

@@ -10,191 +10,71 @@ from fastbp._core import graph, sweep
 from fastbp._core import recurrent as core
 from fastbp._core.buffers import empty
 from fastbp._core.graph import Op, Variable
+from fastbp._core.recurrent import Layer
 from fastbp.recurrent import loops
-from fastbp.recurrent.checkpoints import Schedule
+from fastbp.recurrent.checks import ORDER
+from fastbp.recurrent.patterns import causes
 
-__all__ = ["Layer", "apply"]
+__all__ = ["apply"]
+
+XS, H0, C0 = (ORDER.index(name) for name in ("xs", "h0", "c0"))
 
 
-class Layer:
-    """One call of a cell: its options, and what its backward pass reads beside the operands."""
+# ---- checkpoints: segments that are run again
 
-    __slots__ = ("activation", "cell", "kept", "mask", "names", "reverse", "schedule", "truncate")
 
-    def __init__(
-        self,
-        cell: str,
-        names: tuple[str, ...],
-        activation: str,
-        reverse: bool,
-        mask: np.ndarray | None,
-        truncate: int,
-        schedule: Schedule | None,
-    ) -> None:
-        self.cell, self.names, self.activation = cell, names, activation
-        self.reverse, self.mask, self.truncate, self.schedule = reverse, mask, truncate, schedule
-        self.kept: Any = None  # (states, gates), or (operands, snapshots); replaced as a whole
+def _run_in_pieces(*operands: Any, layer: Layer) -> np.ndarray:
+    """Compute what `core.run` does, keeping snapshots of the state in place of the gates."""
+    p = layer.by_place(operands)
+    state, steps = (p[H0], p[C0]), len(p[XS])
+    out = empty((steps + (layer.cell == "lstm"), *p[H0].shape), p[H0].dtype)
+    starts, snapshots = layer.schedule.starts, []
+    for low, high in zip(starts, [*starts[1:], steps], strict=True):
+        snapshots.append((low, *state))
+        state = _advance(layer, p, low, high, state, out[:steps])
+    layer.kept = (operands, snapshots)
+    if layer.cell == "lstm":
+        out[steps] = state[1]
+    return out
 
-    def plain(self, operands: Any) -> dict[str, np.ndarray]:
-        """Return the operands by name, in C order."""
-        return dict(zip(self.names, map(core.in_order, operands), strict=True))
 
-    # ---- forward
-
-    def forward(self, *operands: Any) -> np.ndarray:
-        """Compute the states, and for lstm the last cell state behind them."""
-        p = self.plain(operands)
-        h, steps, is_lstm = p["h0"], len(p["xs"]), self.cell == "lstm"
-        out = empty((steps + is_lstm, *h.shape), h.dtype)
-        hs = out[:steps] if is_lstm else out
-        if self.schedule is None:
-            saved = self.segment(p, 0, steps, h, p.get("c0"), hs)
-            self.kept = (out, saved)
-            if is_lstm:
-                out[steps] = self.last_cell(saved, h.shape)
+def _advance(layer: Layer, p: Any, low: int, high: int, state: Any, hs: Any = None) -> Any:
+    """Run from the state before step `low` to that before step `high`."""
+    h, c = state
+    shape = h.shape
+    while low < high:
+        end = min(low + layer.schedule.leaf, high)
+        if hs is None:
+            part = empty((end - low, *shape), h.dtype)
         else:
-            snapshots, (_, c) = self.keep(p, (h, p.get("c0")), hs)
-            self.kept = (operands, snapshots)
-            if is_lstm:
-                out[steps] = c
-        return out
-
-    def rows(self, x: Any, low: int, high: int) -> Any:
-        """Return the part of a sequence that belongs to steps low to high."""
-        if x is None or high - low == len(x):
-            return x
-        return x[len(x) - high : len(x) - low] if self.reverse else x[low:high]
-
-    def segment(self, p: Any, low: int, high: int, h: Any, c: Any, hs: Any) -> Any:
-        """Run steps low to high from a state; write the states, return the gates."""
-        return core.forward(
-            self.cell,
-            self.activation,
-            self.reverse,
-            self.rows(p["xs"], low, high),
-            h,
-            c,
-            p["W"],
-            p["U"],
-            p.get("b"),
-            p.get("c"),
-            self.rows(self.mask, low, high),
-            hs,
-        )
-
-    def last_cell(self, saved: Any, shape: tuple[int, ...]) -> Any:
-        """Return the cell state behind a segment, from its gates."""
-        if self.cell != "lstm":
-            return None
-        n = shape[-1]
-        batch = shape[0] if len(shape) == 2 else 1
-        last = saved[:batch] if self.reverse else saved[len(saved) - batch :]
-        return np.array(last[:, 4 * n : 5 * n], order="C").reshape(shape)
-
-    def keep(self, p: Any, state: Any, hs: np.ndarray) -> Any:
-        """Run the whole sequence piece by piece; return snapshots and the last state."""
-        assert self.schedule is not None
-        starts, snapshots = self.schedule.starts, []
-        for low, high in zip(starts, [*starts[1:], len(hs)], strict=True):
-            snapshots.append((low, *state))
-            state = self.advance(p, low, high, state, hs)
-        return snapshots, state
-
-    def advance(self, p: Any, low: int, high: int, state: Any, hs: Any = None) -> Any:
-        """Run from the state before step `low` to that before step `high`."""
-        assert self.schedule is not None
-        h, c = state
-        shape = h.shape
-        while low < high:
-            end = min(low + self.schedule.leaf, high)
-            part = empty((end - low, *shape), h.dtype) if hs is None else self.rows(hs, low, end)
-            saved = self.segment(p, low, end, h, c, part)
-            h, c = part[0 if self.reverse else -1].copy(), self.last_cell(saved, shape)
-            low = end
-        return h, c
-
-    # ---- backward
-
-    def backward(self, g: np.ndarray, needs: Any, ans: Any, operands: Any) -> list[Any]:
-        """Return the cotangents of the operands that need one."""
-        p = self.plain(operands)
-        h0, c0, steps = p["h0"], p.get("c0"), len(p["xs"])
-        g = core.in_order(g)
-        bars: dict[str, Any] = {"h0": np.zeros(h0.shape, g.dtype)}
-        if c0 is not None:
-            bars["c0"], g = g[steps].copy(), g[:steps]
-        core.add_bars(bars, self.names, needs, operands)
-        Wt = core.transposed(self.cell, p["W"], h0.size // max(h0.shape[-1], 1))
-        pull = _Pull(self, p, g, Wt, bars)
-        if self.schedule is not None:
-            self.backward_from_snapshots(p, operands, pull)
-        elif self.cell == "rnn":
-            pull(0, steps, h0, None, ans, None)
-        else:
-            kept = self.kept
-            if kept is None or kept[0] is not ans:  # a record replayed at another point
-                kept = ans, self.segment(p, 0, steps, h0, c0, empty(g.shape, g.dtype))
-            pull(0, steps, h0, c0, ans[:steps], kept[1])
-        if self.cell == "gru" and "W" in bars:  # the core's columns are h_n, r, z
-            n = h0.shape[-1]
-            bars["W"] = np.concatenate([bars["W"][:, n:], bars["W"][:, :n]], axis=1)
-        return [bars[name] if need else None for name, need in zip(self.names, needs, strict=True)]
-
-    def backward_from_snapshots(self, p: Any, operands: Any, pull: Any) -> None:
-        """Go back leaf by leaf, each computed again from the last snapshot before it."""
-        assert self.schedule is not None
-        kept = self.kept
-        if kept is None or any(a is not b for a, b in zip(kept[0], operands, strict=True)):
-            stack = [(0, p["h0"], p.get("c0"))]
-        else:
-            stack = list(kept[1])
-        high, leaf = len(p["xs"]), self.schedule.leaf
-        while high > 0:
-            low, h, c = stack[-1]
-            if high - low > leaf:
-                middle = self.schedule.split(low, high, len(stack))
-                stack.append((middle, *self.advance(p, low, middle, (h, c))))
-                continue
-            hs = empty((high - low, *h.shape), h.dtype)
-            pull(low, high, h, c, hs, self.segment(p, low, high, h, c, hs))
-            stack.pop()
-            high = low
+            part = hs[len(hs) - end : len(hs) - low] if layer.reverse else hs[low:end]
+        saved = core.forward(layer, p, low, end, h, c, part)
+        if saved is not None and layer.cell == "lstm":
+            c = core.last_cell(layer, saved, h)
+        h = part[0 if layer.reverse else -1].copy()
+        low = end
+    return h, c
 
 
-class _Pull:
-    """The backward pass of segments, from the last to the first."""
-
-    __slots__ = ("given",)
-
-    def __init__(self, *given: Any) -> None:
-        self.given = given  # layer, operands by name, cotangent, transpose of W, results
-
-    def __call__(self, low: int, high: int, h: Any, c: Any, hs: Any, saved: Any) -> None:
-        layer, p, g, Wt, bars = self.given
-        rows, get = layer.rows, bars.get
-        mask = rows(layer.mask, low, high)
-        core.backward(
-            layer.cell,
-            layer.activation,
-            layer.reverse,
-            low,
-            layer.truncate,
-            (
-                rows(p["xs"], low, high),
-                h,
-                c,
-                p["W"],
-                p["U"],
-                mask,
-                hs,
-                saved,
-            ),
-            rows(g, low, high),
-            Wt,
-            bars["h0"],
-            get("c0"),
-            (rows(get("xs"), low, high), get("W"), get("U"), get("b"), get("c")),
-        )
+def _pull_in_pieces(pull: core.Pull, operands: Any) -> None:
+    """Go back leaf by leaf, each computed again from the last snapshot before it."""
+    layer, p = pull.layer, pull.p
+    kept = layer.kept
+    if kept is None or any(a is not b for a, b in zip(kept[0], operands, strict=True)):
+        stack = [(0, p[H0], p[C0])]  # a record replayed at another point
+    else:
+        stack = list(kept[1])
+    high, leaf = len(p[XS]), layer.schedule.leaf
+    while high > 0:
+        low, h, c = stack[-1]
+        if high - low > leaf:
+            middle = layer.schedule.split(low, high, len(stack))
+            stack.append((middle, *_advance(layer, p, low, middle, (h, c))))
+            continue
+        hs = empty((high - low, *h.shape), h.dtype)
+        pull(low, high, h, c, hs, core.forward(layer, p, low, high, h, c, hs))
+        stack.pop()
+        high = low
 
 
 # ---- the operations
@@ -203,19 +83,27 @@ class _Pull:
 def _again(layer: Layer, operands: Any) -> Any:
     """Run the plain loop on fresh Variables; return these and the result."""
     fresh = [graph.variable(x) for x in operands]
-    p = dict(zip(layer.names, map(graph.handle, fresh), strict=True))
+    p = {ORDER[k]: graph.handle(x) for k, x in zip(layer.places, fresh, strict=True)}
     options: Any = {"reverse": layer.reverse, "mask": layer.mask, "truncate": layer.truncate}
     return fresh, loops.run(layer.cell, p, activation=layer.activation, **options)
 
 
+def _pulled(g, needs, ans, operands, layer):
+    pull = core.Pull(layer, g, needs, operands)
+    if layer.schedule is None:
+        pull.whole(ans)
+    else:
+        _pull_in_pieces(pull, operands)
+    return pull.cotangents()
+
+
 def _vjp(g, needs, ans, *operands, layer):
-    for x in (g, *operands):
-        if type(x) is Variable:
-            inputs, out = _again(layer, operands)
-            return sweep.reverse([out], [g], inputs, True, g.ndim - ans.ndim, independent=True)
+    if core.any_variable(g, operands):
+        inputs, out = _again(layer, operands)
+        return sweep.reverse([out], [g], inputs, True, g.ndim - ans.ndim, independent=True)
     if g.ndim == ans.ndim:
-        return layer.backward(g, needs, ans, operands)
-    each = [layer.backward(row, needs, ans, operands) for row in g]
+        return _pulled(g, needs, ans, operands, layer)
+    each = [_pulled(row, needs, ans, operands, layer) for row in g]
     if not each:
         return [
             np.zeros((0, *x.shape), x.dtype) if needed else None
@@ -232,21 +120,23 @@ def _jvp(tangents, ans, *operands, layer):
     return np.zeros((*[1] * lead, *out.shape), out.dtype) if t is None else t
 
 
-def _op(cell: str, saves: tuple) -> Op:
+def _op(cell: str, forward: Any, saves: tuple) -> Op:
     return Op(
         f"recurrent.{cell}",
-        lambda *operands, layer: layer.forward(*operands),
+        forward,
         nin=-1,
         vjp=_vjp,
         jvp=_jvp,
         saves=saves,
+        pattern=causes,
         kind="general",
     )
 
 
 _OPERANDS = tuple(range(7))
-OPS = {cell: _op(cell, (*_OPERANDS, "ans")) for cell in ("rnn", "lstm", "gru")}
-CHECKPOINTED = {cell: _op(cell, _OPERANDS) for cell in ("rnn", "lstm", "gru")}
+_CELLS = ("rnn", "lstm", "gru")
+OPS = {cell: _op(cell, core.run, (*_OPERANDS, "ans")) for cell in _CELLS}
+CHECKPOINTED = {cell: _op(cell, _run_in_pieces, _OPERANDS) for cell in _CELLS}
 
 
 def apply(layer: Layer, operands: Any) -> Any:

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from fastbp._core.elementwise import total
 from fastbp._core.graph import values_of
 from fastbp.rules import patterns
 from fastbp.rules.structural import as_operand, cast, float_dtype, from_end, lead_of, spread
@@ -61,23 +62,33 @@ def selected(a, where, neutral):
 # ---- sums
 
 
+def _sum(x, axis, keepdims):
+    if keepdims or len(axis) != x.ndim:
+        return add_reduce(x, axis, None, None, keepdims)
+    return total(x)
+
+
 def _unsum(g, ans, x, axis, keepdims):
+    if not g.ndim:
+        return spread(g, x.shape)
     return spread(unreduced(g, ans, axis, keepdims), lead_of(g, ans) + x.shape)
 
 
 def _unmean(g, ans, x, axis, keepdims, n):
+    if type(g) is np.ndarray and not g.ndim:
+        g = g[()]  # NumPy divides a scalar faster than a 0-d array
     return _unsum(g / n, ans, x, axis, keepdims)
 
 
 sum_op = linear(
     "sum",
-    lambda x, axis, keepdims: add_reduce(x, axis, None, None, keepdims),
+    _sum,
     _unsum,
     pattern=patterns.reduces,
 )
 mean_op = linear(
     "mean",
-    lambda x, axis, keepdims, n: add_reduce(x, axis, None, None, keepdims) / n,
+    lambda x, axis, keepdims, n: _sum(x, axis, keepdims) / n,
     _unmean,
     pattern=patterns.reduces,
 )
@@ -133,6 +144,8 @@ def mean(a, axis=None, dtype=None, out=None, keepdims=UNSET, *, where=UNSET):
             there = np.broadcast_to(values_of(where), a.shape)
             n = there.sum(axes_of(axis, a.ndim), keepdims=given(keepdims))
             return sum(a, axis, keepdims=keepdims, where=where) / n.astype(a.dtype)
+    if axis is None:
+        return mean_op(a, axis=ALL[a.ndim], keepdims=given(keepdims), n=a.size)
     axis = axes_of(axis, a.ndim)
     return mean_op(a, axis=axis, keepdims=given(keepdims), n=count(a.shape, axis))
 

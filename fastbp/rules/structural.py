@@ -36,7 +36,7 @@ def as_operand(x):
 
 def spread(g, shape):
     """Broadcast `g`; a small array is filled instead: faster, and it may be added to in place."""
-    if type(g) is np.ndarray and math.prod(shape) <= SMALL:
+    if type(g) is not Variable and math.prod(shape) <= SMALL:
         out = np.empty(shape, g.dtype)
         out[...] = g
         return out

@@ -34,12 +34,18 @@ def test_panels_refuse():
         panels.inner(np.zeros((2, 3), order="F"), np.zeros((2, 3)))
 
 
+def forward(cell, operands, hs, mask=None, activation="tanh"):
+    """Run all steps from operands by place."""
+    layer = recurrent.Layer(cell, tuple(operands), activation, False, mask, 0, None)
+    return recurrent.forward(layer, operands, 0, len(operands[0]), *operands[1:3], hs)
+
+
 def run_forward(cell="rnn", activation="tanh", **changes):
     n, width = 3, {"rnn": 3, "lstm": 12, "gru": 9}[cell]
     given = {
         "xs": np.ones((4, 2, 5)),
-        "h_in": np.zeros((2, n)),
-        "c_in": np.zeros((2, n)) if cell == "lstm" else None,
+        "h0": np.zeros((2, n)),
+        "c0": np.zeros((2, n)) if cell == "lstm" else None,
         "W": np.zeros((n, width)),
         "U": np.ones((5, width)),
         "b": None,
@@ -47,8 +53,9 @@ def run_forward(cell="rnn", activation="tanh", **changes):
         "mask": None,
         "hs": np.empty((4, 2, n)),
     } | changes
-    saved = recurrent.forward(cell, activation, False, *given.values())
-    return given["hs"], saved
+    hs, mask = given.pop("hs"), given.pop("mask")
+    saved = forward(cell, list(given.values()), hs, mask, activation)
+    return hs, saved
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
@@ -65,7 +72,7 @@ def test_a_segment(cell):
         ({"U": np.ones((5, 3), "f4")}, DTypeError),
         ({"U": np.ones((3, 5)).T}, DTypeError),
         ({"W": np.ones((3, 4))}, ShapeError),
-        ({"h_in": np.zeros((3, 3))}, ShapeError),
+        ({"h0": np.zeros((3, 3))}, ShapeError),
         ({"hs": np.zeros((4, 3))}, ShapeError),
         ({"xs": np.ones((4, 2, 5), int)}, DTypeError),
         ({"mask": np.ones((4, 2))}, ShapeError),
@@ -80,6 +87,24 @@ def test_forward_refuses(changes, error):
         run_forward(hs=hs)
 
 
+def test_wrong_numbers_of_operands_are_refused():
+    xs, h0, W = np.ones((4, 3)), np.zeros(3), np.eye(3)
+    given = (xs, h0, None, W, W, None, None)
+    layer = recurrent.Layer("rnn", given, "tanh", False, None, 0, None)
+    for call in (
+        lambda: recurrent.Layer("lstm", given, "tanh", False, None, 0, None),
+        lambda: recurrent.Layer("rnn", (xs, h0, *[None] * 5), "tanh", False, None, 0, None),
+        lambda: layer.by_place((xs, h0)),
+        lambda: recurrent.run(xs, h0, layer=layer),
+        lambda: recurrent.forward(layer, [xs, h0], 0, 4, h0, None, np.empty((4, 3))),
+        lambda: recurrent.forward(layer, [xs, h0, *[None] * 5], 0, 4, h0, None, np.empty((4, 3))),
+        lambda: recurrent.forward(layer, list(given), 0, 5, h0, None, np.empty((5, 3))),
+        lambda: recurrent.Pull(layer, xs, (True,), (xs, h0, W, W)),
+    ):
+        with pytest.raises(ShapeError):
+            call()
+
+
 @pytest.mark.parametrize("dtype", ["f8", "f4"])
 def test_accuracy_of_the_activations(dtype):
     eps = np.finfo(dtype).eps
@@ -90,36 +115,12 @@ def test_accuracy_of_the_activations(dtype):
     zero, one = np.zeros(n, dtype), np.zeros((1, 1), dtype)
     W = np.zeros((1, 1), dtype)
     hs = np.empty((1, n, 1), dtype)
-    recurrent.forward(
-        "rnn",
-        "tanh",
-        False,
-        x.reshape(1, n, 1),
-        zero.reshape(n, 1),
-        None,
-        W,
-        one + 1,
-        None,
-        None,
-        None,
-        hs,
-    )
+    forward("rnn", [x.reshape(1, n, 1), zero.reshape(n, 1), None, W, one + 1, None, None], hs)
     exact = np.tanh(x.astype("f8"))
     assert np.max(np.abs(hs.ravel() - exact) / np.abs(exact).clip(1e-45)) < 4 * eps
-    saved = recurrent.forward(
-        "lstm",
-        "tanh",
-        False,
-        x.reshape(1, n, 1),
-        zero.reshape(n, 1),
-        zero.reshape(n, 1),
-        np.zeros((1, 4), dtype),
-        np.ones((1, 4), dtype),
-        None,
-        None,
-        None,
-        hs,
-    )
+    state = [zero.reshape(n, 1)] * 2
+    weights = [np.zeros((1, 4), dtype), np.ones((1, 4), dtype)]
+    saved = forward("lstm", [x.reshape(1, n, 1), *state, *weights, None, None], hs)
     exact = 1 / (1 + np.exp(-x.astype("f8")))
     assert np.max(np.abs(saved[:, 0] - exact) / exact) < 4 * eps
 
