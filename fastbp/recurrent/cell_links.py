@@ -29,28 +29,25 @@ from fastbp.chain import (
 )
 from fastbp.chain.runs import ScaledRun
 from fastbp.errors import NoRuleError, ShapeError
-from fastbp.recurrent.checks import check_activation, check_mask, check_shapes, one_dtype
-from fastbp.recurrent.fused import Layer
+from fastbp.recurrent.checks import ORDER, check_activation, check_mask, converted
 
 __all__ = ["cell_chain"]
 
 NAME = "trajectory_jacobians"
-OPERANDS = ("xs", "h0", "c0", "W", "U", "b", "c")
 GATES = {"rnn": 1, "gru": 3, "lstm": 4}
 TAKEN = {"rnn": {"W", "U", "b", "activation"}, "gru": {"W", "U", "b", "c"}, "lstm": {"W", "U", "b"}}
 
 
 def cell_chain(cell: str, state: Any, xs: Any, given: dict[str, Any]) -> JacobianChain:
     """Return the chain of a cell; see `fastbp.recurrent.trajectory_jacobians`."""
-    p, options = _arguments(cell, state, xs, given)
-    run = _Run(cell, p, **options)
+    run = _Run(cell, *_arguments(cell, state, xs, given))
     if cell == "rnn" and run.mask is None and run.activation != "identity" and run.hs.size:
         return JacobianChain._of(None, ScaledRun(run.slopes(), run.p["W"].T))
     return JacobianChain._of(run.links())
 
 
 def _arguments(cell: str, state: Any, xs: Any, given: dict[str, Any]) -> Any:
-    """Return the operands by name, of one dtype and shapes that fit, and the options."""
+    """Return the operands as given, those of one dtype and shapes that fit, and the options."""
     operands, options = {"xs": xs, "h0": state}, {}
     if cell == "lstm":
         try:
@@ -74,13 +71,8 @@ def _arguments(cell: str, state: Any, xs: Any, given: dict[str, Any]) -> Any:
     for x in operands.values():
         if type(x) is Variable:
             raise NoRuleError(f"{NAME}: the factors are arrays, they cannot depend on Variables")
-    ordered = tuple([operands.get(name) for name in OPERANDS])
-    if not core.fit(GATES[cell], ordered):
-        for name in ("W", "U"):
-            operands.setdefault(name, None)
-        operands = one_dtype(cell, operands)
-        check_shapes(cell, GATES[cell], operands)
-    return operands, options
+    given = tuple([operands.get(name) for name in ORDER])
+    return given, core.fit(GATES[cell], given) or converted(cell, GATES[cell], given), options
 
 
 class _Run:
@@ -89,24 +81,23 @@ class _Run:
     def __init__(
         self,
         cell: str,
-        p: dict[str, np.ndarray],
-        activation: str = "tanh",
-        mask: Any = None,
-        reverse: bool = False,
+        given: tuple[Any, ...],
+        operands: tuple[np.ndarray, ...],
+        options: dict[str, Any],
     ) -> None:
-        self.cell, self.reverse = cell, bool(reverse)
-        self.activation = check_activation(activation)
-        steps = p["xs"].shape[0]
+        self.cell, self.reverse = cell, bool(options.get("reverse", False))
+        self.activation = check_activation(options.get("activation", "tanh"))
+        names = [name for name, x in zip(ORDER, given, strict=True) if x is not None]
+        self.p = p = dict(zip(names, operands, strict=True))
+        steps, mask = p["xs"].shape[0], options.get("mask")
         if not steps:
             raise ShapeError(f"{NAME}: there are no steps")
         if p["h0"].ndim == 2 and not len(p["h0"]):
             raise ShapeError(f"{NAME}: h0 has shape {p['h0'].shape}, a batch without members")
         self.mask = None if mask is None else check_mask(cell, mask, p["xs"].shape)
-        names = tuple([name for name in OPERANDS if p.get(name) is not None])
-        self.p = p
-        layer = Layer(cell, names, activation, self.reverse, self.mask, 0, None)
-        self.hs = layer.forward(*[p[name] for name in names])[:steps]
-        self.saved = layer.kept[1]
+        layer = core.Layer(cell, given, self.activation, self.reverse, self.mask, 0, None)
+        self.hs = core.run(*operands, layer=layer)[:steps]
+        self.saved = layer.kept[1] if layer.kept else None  # of rnn there are no gates
         self.batch = self.hs.shape[1] if self.hs.ndim == 3 else 1
 
     def last_first(self, x: np.ndarray) -> np.ndarray:
