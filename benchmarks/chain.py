@@ -81,6 +81,33 @@ def _permutations(rng):
     return found
 
 
+def _residual(rng):
+    """Return the Jacobians of residual blocks, ``I + diag(d) W``."""
+    return [
+        chain.Sum(
+            chain.Identity(48),
+            chain.RowScaled(rng.standard_normal(48), rng.standard_normal((48, 48)) / 48),
+        )
+        for _ in range(12)
+    ]
+
+
+def _sums(rng):
+    """Return sums of structured factors, which stay structured."""
+    return [
+        chain.Sum(chain.Diagonal(rng.random(400)), chain.LowRank(*rng.random((2, 400, 2)) / 400))
+        for _ in range(8)
+    ]
+
+
+def _identities(rng):
+    """Return dense links with scaled identities between them."""
+    found = []
+    for x in of_sizes(rng, [80, 20, 80, 80, 10, 80, 80]):
+        found += [chain.Identity(len(x), 0.5), chain.Dense(x)]
+    return found
+
+
 # What a chain may look like: functions of a generator that return its factors.
 CASES = {
     "equal_squares": lambda rng: of_sizes(rng, [100] * 21),
@@ -95,6 +122,18 @@ CASES = {
     "kronecker": _kronecker,
     "small": lambda rng: of_sizes(rng, [6] * 301),
     "small_mixed": lambda rng: of_sizes(rng, rng.integers(2, 9, 301).tolist()),
+    "one": lambda rng: of_sizes(rng, [100, 100]),
+    "two": lambda rng: of_sizes(rng, [4, 4, 4]),
+    "three": lambda rng: of_sizes(rng, [30, 4, 30, 4]),
+    "three_by_three": lambda rng: of_sizes(rng, [3] * 11),
+    "two_diagonals": lambda rng: [chain.Diagonal(rng.random(50)) for _ in range(2)],
+    "three_structured": lambda rng: [*_permutations(rng)[:2], chain.Diagonal(rng.random(200))],
+    "wide_narrow": lambda rng: of_sizes(rng, [200, 5] * 10 + [200]),
+    "narrow_wide": lambda rng: of_sizes(rng, [5, 200] * 10 + [5]),
+    "residual": _residual,
+    "sums": _sums,
+    "identities": _identities,
+    "identities_alone": lambda rng: [chain.Identity(100, 1.0 + i / 10) for i in range(20)],
     "power": lambda rng: [chain.Dense(rng.standard_normal((64, 64)) / 8)] * 100,
 }
 

@@ -32,6 +32,8 @@ cnp.import_array()
 
 cdef extern from "tiny_gemm.h" nogil:
     int TINY_DEPTH
+    int TINY_DEPTH_DOTS
+    int tiny_dots(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, ptrdiff_t col_a, ptrdiff_t row_b)
     int tiny_init(int limit)
     void tiny_float(
         ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,
@@ -55,7 +57,10 @@ cdef extern from "tiny_gemm.h" nogil:
 # It loses to SkylakeX kernels when n is small and the rows are many: 1.4x at (64, 10, 64), 2.6x (in
 # float32 4x) at (64, 4, 64), where it still beats Haswell's. SSE2 wins up to n = 16 (549 / 429, NT,
 # against OpenBLAS's Nehalem) and ties above. Products with a vector go to gemv,
-# which is as fast at every size. Above the limit, transposing b before g @ b.T gains nothing on
+# which is as fast at every size. Narrow products, (n, n) @ (n, 4) and (4, n) @ (n, n), go up to 4
+# times the limit: GB/s of the square matrix, BLAS / tiny, on one thread (on two, BLAS reaches 40):
+# 35 / 70 at n = 256, 22 / 52 at n = 400, 21 / 58 at n = 512; the second kind 18 / 62 at n = 400.
+# Above the limit, transposing b before g @ b.T gains nothing on
 # Haswell (NT runs as fast as NN) and at most 15 % in a narrow range on SkylakeX: not done.
 cdef double[3] TINY_WORK = [16 ** 3, 64 ** 3, 64 ** 3]  # baseline, AVX2, AVX-512
 cdef double tiny_work = 0
@@ -171,12 +176,15 @@ cdef int c_gemm(
         if trans_b:
             return c_gemv(False, n, k, alpha, b, ldb, a, lda if trans_a else 1, beta, c, 1)
         return c_gemv(True, k, n, alpha, b, ldb, a, lda if trans_a else 1, beta, c, 1)
-    if <double>m * <double>n * <double>k <= tiny_work:
+    cdef double work = <double>m * <double>n * <double>k
+    if work <= tiny_work or (
+        work <= 4 * tiny_work and (m <= 4 or (n <= 4 and not trans_a))
+    ):
         _tiny_gemm(trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
         return OK
     if not (_fits(m) and _fits(n) and _fits(k) and _fits(lda) and _fits(ldb) and _fits(ldc)):
         return TOO_LARGE
-    cdef bint locked = _enter(<double>m * <double>n * <double>k, THREADED_LEVEL3)
+    cdef bint locked = _enter(work, THREADED_LEVEL3)
     _raw_gemm(trans_a, trans_b, <blas_int>m, <blas_int>n, <blas_int>k, alpha, a, <blas_int>lda,
               b, <blas_int>ldb, beta, c, <blas_int>ldc)
     _leave(locked)
@@ -191,7 +199,8 @@ cdef inline void _tiny_gemm(
     cdef Py_ssize_t row_a = 1 if trans_a else lda, col_a = lda if trans_a else 1
     cdef Py_ssize_t row_b = 1 if trans_b else ldb, col_b = ldb if trans_b else 1, depth
     while k > 0:
-        depth = min(k, TINY_DEPTH)
+        depth = TINY_DEPTH_DOTS if tiny_dots(m, n, k, col_a, row_b) else TINY_DEPTH
+        depth = min(k, depth)
         if floating is float:
             tiny_float(m, n, depth, alpha, a, row_a, col_a, b, row_b, col_b, beta, c, ldc)
         else:

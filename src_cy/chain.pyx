@@ -3,7 +3,8 @@
 Godbole (1973) chooses brackets by dynamic programming over intervals, with the cost of a
 dense product. Here a cost comes with the structure of its result, so each interval keeps the
 cheapest way to each structure that it may have, up to `STATES` of them. A chain whose links repeat
-with a period has only as many different intervals of one length as the period is long.
+with a period has only as many different intervals of one length as the period is long. Chains of
+different dense links alone are ordered by `fastbp._core.chain_links`.
 """
 
 cimport cython
@@ -148,61 +149,6 @@ cdef bint _fill(Table *t, int64_t *missing) noexcept nogil:
     return True
 
 
-cdef void _fill_dense(const Table *t, const double *sizes, double *costs, int32_t *splits,
-                      Py_ssize_t stride) noexcept nogil:
-    """Order a chain of dense matrices alone.
-
-    The cost of links i to j is kept at costs[i, j] and again at costs[j, i], so that the loop over
-    splits reads along two rows.
-    """
-    cdef Py_ssize_t length, i, j, s
-    cdef double m, n, cost, best
-    cdef const double *left
-    cdef const double *right
-    for i in range(t.k + 1):
-        costs[i * stride + i] = 0
-    for i in range(t.k):
-        costs[i * stride + i + 1] = costs[(i + 1) * stride + i] = 0
-    for length in range(2, t.k + 1):
-        for i in range(t.k - length + 1):
-            j = i + length
-            m, n, best = sizes[i], sizes[j], INFINITY
-            left, right = costs + i * stride, costs + j * stride
-            for s in range(i + 1, j):
-                cost = left[s] + right[s] + sizes[s] * (t.flop * m * n + t.element * (m + n))
-                if cost < best:
-                    best = cost
-                    splits[i * stride + j] = <int32_t> s
-            best += t.call + t.element * m * n
-            costs[i * stride + j] = costs[j * stride + i] = best
-
-
-cdef tuple _optimal_dense(const Table *t):
-    cdef Py_ssize_t i, stride = t.k + 1
-    cdef double *sizes = <double *> malloc(stride * sizeof(double))
-    cdef double *costs = <double *> malloc(stride * stride * sizeof(double))
-    cdef int32_t *splits = <int32_t *> malloc(stride * stride * sizeof(int32_t))
-    try:
-        if not (sizes and costs and splits):
-            raise MemoryError(f"optimal: no memory for the order of {t.k} products")
-        for i in range(stride):
-            sizes[i] = t.values[t.sizes[i]]
-        with nogil:
-            _fill_dense(t, sizes, costs, splits, stride)
-        found, todo = [], [(0, t.k)]
-        while todo:
-            start, stop = todo.pop()
-            if stop - start > 1:
-                i = splits[<Py_ssize_t> start * stride + <Py_ssize_t> stop]
-                found.append((start, i, stop))
-                todo += [(i, stop), (start, i)]
-        return costs[t.k], found
-    finally:
-        free(sizes)
-        free(costs)
-        free(splits)
-
-
 cdef int _remember(Table *t, int64_t key, double cost, int32_t result) except -1:
     cdef int64_t *keys = t.keys
     cdef double *costs = t.costs
@@ -286,7 +232,7 @@ def optimal(const int[::1] structures not None, const Py_ssize_t[::1] sizes not 
     cdef Table t
     cdef Py_ssize_t k = structures.shape[0], i, cells
     cdef int64_t missing = 0
-    cdef bint done, simple = not shared
+    cdef bint done
     if k < 1 or sizes.shape[0] != k + 1 or runs.shape[0] != k or not 1 <= period <= k:
         raise ShapeError(f"optimal: {k} links, {sizes.shape[0]} sizes, period {period}")
     cells = (k + 1) * period
@@ -294,10 +240,6 @@ def optimal(const int[::1] structures not None, const Py_ssize_t[::1] sizes not 
     t.runs, t.sizes, t.values, t.n_sizes = &runs[0], &sizes[0], &values[0], values.shape[0]
     t.call, t.flop, t.element = call, flop, element
     t.keys, t.costs, t.results, t.places, t.filled = NULL, NULL, NULL, 0, 0
-    for i in range(k):
-        simple &= runs[i] == 1 and structures[i] < t.n_sizes * t.n_sizes
-    if simple:
-        return _optimal_dense(&t)
     t.states = <State *> malloc(cells * STATES * sizeof(State))
     t.counts = <int32_t *> calloc(cells, sizeof(int32_t))
     try:

@@ -6,6 +6,10 @@
  * (transposed, or padded with zeros) is packed on the stack. The elements of a are broadcast, so
  * that a transposed a costs nothing.
  *
+ * A block of 2 to 4 columns would leave most lanes of such a tile empty. Where the rows of a are
+ * contiguous, the vectors run along them instead: each element of c is a dot product, and a is read
+ * at the speed of the cache. a @ b.T with 2 to 4 rows in a is the same product transposed.
+ *
  * The same source is compiled for SSE2 or NEON (the compiler's baseline), AVX2 and AVX-512;
  * tiny_init() picks one at run time. Compilers without GNU vector extensions (MSVC) get level -1:
  * BLAS does everything.
@@ -18,6 +22,16 @@
 #include "simd_level.h"
 
 enum { TINY_DEPTH = 128 }; /* the largest k: bounds the packed panel to 16 KB */
+/* The same for dot products; and the smallest, at least the lanes of a vector. */
+enum { TINY_DEPTH_DOTS = 512, TINY_DOTS = 32 };
+
+/* Whether a product is made of dot products: 1 with the rows of a, 2 with the columns of b. */
+static inline int tiny_dots(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, ptrdiff_t col_a, ptrdiff_t row_b)
+{
+    if (k < TINY_DOTS) return 0;
+    if (n >= 2 && n <= 4 && col_a == 1 && m >= 4) return 1;
+    return m >= 2 && m <= 4 && row_b == 1 && n >= 4 ? 2 : 0;
+}
 
 #define TINY_ARGUMENTS(T) \
     ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, T alpha, const T *a, ptrdiff_t row_a, ptrdiff_t col_a, \
@@ -119,9 +133,90 @@ TARGET TINY_INLINE void NAME##_panel( \
     if (m & 1) NAME##_tile(1, nv, w, k, alpha, a, row_a, col_a, b, row_b, beta, c, ldc); \
 } \
 \
+/* The sum of the lanes of x. */ \
+TARGET TINY_INLINE T NAME##_total(const V *x) { \
+    enum { Q = 16 / sizeof(T) }; \
+    T __attribute__((vector_size(16))) part[sizeof(V) / 16]; \
+    T total = 0; \
+    memcpy(part, x, sizeof(V)); \
+    TINY_UNROLL for (int i = 1; i < (int)(sizeof(V) / 16); ++i) part[0] += part[i]; \
+    TINY_UNROLL for (int i = 0; i < Q; ++i) total += part[0][i]; \
+    return total; \
+} \
+\
+/* c (rows, w) = alpha * a (rows, k) @ y.T + beta * c for the rows y (w, k) of a narrow block. */ \
+TARGET TINY_INLINE void NAME##_dots( \
+    const int rows, const int w, ptrdiff_t k, T alpha, const T *a, ptrdiff_t lda, \
+    const T *y, const T *rest, T beta, T *c, ptrdiff_t row_c, ptrdiff_t col_c) { \
+    enum { L = NAME##_lanes }; \
+    V sum[MR / 2][4], x[4], z; \
+    ptrdiff_t p = 0; \
+    TINY_UNROLL for (int r = 0; r < rows; ++r) \
+        TINY_UNROLL for (int q = 0; q < w; ++q) sum[r][q] = (V){0}; \
+    for (; p <= k - L; p += L) { \
+        TINY_UNROLL for (int q = 0; q < w; ++q) memcpy(&x[q], y + q * TINY_DEPTH_DOTS + p, sizeof(V)); \
+        TINY_UNROLL for (int r = 0; r < rows; ++r) { \
+            memcpy(&z, a + r * lda + p, sizeof(V)); \
+            __builtin_prefetch(a + (r + rows) * lda + p); \
+            TINY_UNROLL for (int q = 0; q < w; ++q) sum[r][q] += z * x[q]; \
+        } \
+    } \
+    if (p < k) { \
+        TINY_UNROLL for (int q = 0; q < w; ++q) memcpy(&x[q], rest + q * L, sizeof(V)); \
+        TINY_UNROLL for (int r = 0; r < rows; ++r) { \
+            memcpy(&z, a + r * lda + k - L, sizeof(V)); \
+            TINY_UNROLL for (int q = 0; q < w; ++q) sum[r][q] += z * x[q]; \
+        } \
+    } \
+    TINY_UNROLL for (int r = 0; r < rows; ++r) \
+        TINY_UNROLL for (int q = 0; q < w; ++q) { \
+            T *to = c + r * row_c + q * col_c, total = alpha * NAME##_total(&sum[r][q]); \
+            *to = beta == 0 ? total : total + beta * *to; \
+        } \
+} \
+\
+/* c (m, w) = alpha * a (m, k) @ b (k, w) + beta * c; k >= lanes. */ \
+TARGET TINY_INLINE void NAME##_narrow( \
+    const int w, ptrdiff_t m, ptrdiff_t k, T alpha, const T *a, ptrdiff_t lda, \
+    const T *b, ptrdiff_t row_b, ptrdiff_t col_b, T beta, T *c, ptrdiff_t row_c, ptrdiff_t col_c) { \
+    enum { L = NAME##_lanes, R = MR / 2 }; \
+    T y[4 * TINY_DEPTH_DOTS], rest[4 * L]; \
+    /* The last lanes of a row are read again where k is not a multiple, against zeros. */ \
+    const ptrdiff_t again = L - k % L; \
+    for (int q = 0; q < w; ++q) { \
+        for (ptrdiff_t p = 0; p < k; ++p) y[q * TINY_DEPTH_DOTS + p] = b[p * row_b + q * col_b]; \
+        for (ptrdiff_t i = 0; i < L; ++i) \
+            rest[q * L + i] = i < again ? 0 : y[q * TINY_DEPTH_DOTS + k - L + i]; \
+    } \
+    for (; m >= R; m -= R, a += R * lda, c += R * row_c) \
+        NAME##_dots(R, w, k, alpha, a, lda, y, rest, beta, c, row_c, col_c); \
+    for (; m > 0; --m, a += lda, c += row_c) \
+        NAME##_dots(1, w, k, alpha, a, lda, y, rest, beta, c, row_c, col_c); \
+} \
+\
+TARGET static __attribute__((noinline)) void NAME##_few(const ptrdiff_t w, ptrdiff_t m, \
+    ptrdiff_t k, T alpha, const T *a, ptrdiff_t lda, \
+    const T *b, ptrdiff_t row_b, ptrdiff_t col_b, T beta, T *c, ptrdiff_t row_c, ptrdiff_t col_c) { \
+    if (w == 4) \
+        NAME##_narrow(4, m, k, alpha, a, lda, b, row_b, col_b, beta, c, row_c, col_c); \
+    else if (w == 3) \
+        NAME##_narrow(3, m, k, alpha, a, lda, b, row_b, col_b, beta, c, row_c, col_c); \
+    else \
+        NAME##_narrow(2, m, k, alpha, a, lda, b, row_b, col_b, beta, c, row_c, col_c); \
+} \
+\
 TARGET static __attribute__((noinline)) void NAME(TINY_ARGUMENTS(T)) { \
     enum { L = NAME##_lanes, W = NV * L }; \
     ptrdiff_t w; \
+    const int dots = tiny_dots(m, n, k, col_a, row_b); \
+    if (dots == 1) { \
+        NAME##_few(n, m, k, alpha, a, row_a, b, row_b, col_b, beta, c, ldc, 1); \
+        return; \
+    } \
+    if (dots == 2) { \
+        NAME##_few(m, n, k, alpha, b, col_b, a, col_a, row_a, beta, c, 1, ldc); \
+        return; \
+    } \
     for (; n > L; n -= w, b += w * col_b, c += w) { \
         w = n < W ? n : W; \
         NAME##_panel(NV, w, m, k, alpha, a, row_a, col_a, b, row_b, col_b, beta, c, ldc); \

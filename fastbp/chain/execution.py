@@ -3,40 +3,108 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from fastbp._core.chain_links import matrices
 from fastbp._core.matmul import matmul
 from fastbp.chain.base import Factor
 from fastbp.chain.factors import BlockDiagonal, Dense
 from fastbp.chain.ordering import CALLS_ONLY, order, order_dense
-from fastbp.chain.plans import Plan
+from fastbp.chain.plans import Fold, Plan
 from fastbp.chain.products import multiply
 from fastbp.chain.runs import runs, swept
 
-__all__ = ["evaluate", "evaluate_scaled", "names_of", "rescaled"]
+__all__ = ["evaluate", "evaluate_dense", "evaluate_scaled", "names_of", "rescaled"]
+
+#: Kinds whose matrix other links may have too.
+_SHARING = frozenset({"row_scaled", "column_scaled"})
 
 
-def names_of(factors: Sequence[Factor]) -> list[int]:
+def names_of(factors: Sequence[Any]) -> Sequence[int]:
     """Return for each factor the position of the first one that is the same object."""
+    ids = list(map(id, factors))
+    if len(set(ids)) == len(ids):
+        return range(len(ids))
     first: dict[int, int] = {}
-    return [first.setdefault(id(factor), i) for i, factor in enumerate(factors)]
+    return [first.setdefault(x, i) for i, x in enumerate(ids)]
 
 
-def evaluate(factors: Sequence[Factor], how: str = "auto") -> Factor:
+def evaluate(factors: tuple[Factor, ...], how: str = "auto") -> Factor:
     """Return the product of factors whose shapes and dtypes fit."""
-    if all(type(factor) is Dense for factor in factors):
-        return Dense._of(_evaluate_dense(factors, how))
+    found = matrices(factors, Dense)
+    if found is not None:
+        return evaluate_dense(*found, how)
+    if len(factors) < 3:
+        return multiply(*factors) if len(factors) == 2 else factors[0]
     parts = _parts(factors)
     if parts is not None:
         return BlockDiagonal([evaluate(part, how) for part in parts])
-    plan = order([factor.structure for factor in factors], names_of(factors), how)
-    return _carried_out(plan, list(factors))
+    structures = [factor._structure or factor.structure for factor in factors]
+    names = names_of(factors)
+    plan, different = order(structures, names, how), type(names) is range
+    if not different or any(factor.kind in _SHARING for factor in factors):
+        together = runs(plan)
+        if together:
+            return _carry_out_runs(plan, list(factors), together)
+    return _carry_out(plan, factors, different)  # type: ignore[no-any-return]
 
 
-def _carried_out(plan: Plan, values: list) -> Factor:
-    i, together = 0, runs(plan)
+def _parts(factors: Sequence[Factor]) -> list[tuple[Factor, ...]] | None:
+    """Return the chains of which a chain of fitting block-diagonal factors consists."""
+    first = factors[0]
+    if not isinstance(first, BlockDiagonal):
+        return None
+    sizes = first._sizes(1)
+    for factor in factors[1:]:
+        if not isinstance(factor, BlockDiagonal) or factor._sizes(0) != sizes:
+            return None
+        sizes = factor._sizes(1)
+    if all(factor._is_batch for factor in factors):  # type: ignore[attr-defined]
+        return None
+    columns = [factor._factors() for factor in factors]  # type: ignore[attr-defined]
+    return list(zip(*columns, strict=True))
+
+
+def evaluate_dense(arrays: list[np.ndarray], sizes: tuple[int, ...], how: str = "auto") -> Dense:
+    """Return the product of matrices whose shapes and dtypes fit."""
+    if len(arrays) < 3:
+        return Dense._of(matmul(*arrays) if len(arrays) == 2 else arrays[0])
+    names = names_of(arrays)
+    different = type(names) is range
+    if how == "auto" and different and (max(sizes) <= CALLS_ONLY or len(set(sizes)) == 1):
+        return Dense._of(functools.reduce(matmul, arrays))  # all orders cost the same
+    plan = order_dense(sizes, arrays[0].itemsize, names, how)
+    return Dense._of(_carry_out(plan, arrays, different, matmul))
+
+
+def _carry_out(plan: Plan, links: Sequence, different: bool, function: Any = None) -> Any:
+    functions = plan.functions if function is None else itertools.repeat(function)
+    if isinstance(plan, Fold):
+        rest = iter(links if plan.left else reversed(links))
+        root = next(rest)
+        for one, link in zip(functions, rest, strict=False):
+            root = one(root, link) if plan.left else one(link, root)
+        return root
+    values = list(links)
+    if different:  # each value is used once
+        for one, (a, b) in zip(functions, plan.products, strict=False):
+            values.append(one(values[a], values[b]))
+            values[a] = values[b] = None
+        return values[plan.root]
+    for one, (a, b), unused in zip(functions, plan.products, plan.unused, strict=False):
+        values.append(one(values[a], values[b]))
+        for value in unused:
+            values[value] = None
+    return values[plan.root]
+
+
+def _carry_out_runs(plan: Plan, values: list, together: dict[int, tuple[int, bool]]) -> Factor:
+    """Carry out a plan some of whose products one sweep makes."""
+    i = 0
     while i < len(plan.products):
         stop, right = together.get(i, (0, True))
         found = _swept(plan, values, i, stop, right) if stop else None
@@ -57,36 +125,6 @@ def _swept(plan: Plan, values: list, first: int, stop: int, right: bool) -> Fact
     side = 1 if right else 0
     links = [values[pair[side]] for pair in plan.products[first:stop]]
     return swept(values[plan.products[first][1 - side]], links, right)
-
-
-def _parts(factors: Sequence[Factor]) -> list[list[Factor]] | None:
-    """Return the chains of which a chain of fitting block-diagonal factors consists."""
-    first = factors[0]
-    if not isinstance(first, BlockDiagonal) or len(factors) < 2:
-        return None
-    sizes = first._sizes(1)
-    for factor in factors[1:]:
-        if not isinstance(factor, BlockDiagonal) or factor._sizes(0) != sizes:
-            return None
-        sizes = factor._sizes(1)
-    if all(factor._is_batch for factor in factors):  # type: ignore[attr-defined]
-        return None
-    columns = [factor._factors() for factor in factors]  # type: ignore[attr-defined]
-    return [list(part) for part in zip(*columns, strict=True)]
-
-
-def _evaluate_dense(factors: Sequence[Factor], how: str) -> np.ndarray:
-    values = [factor._array for factor in factors]  # type: ignore[attr-defined]
-    sizes, names = [values[0].shape[0], *(x.shape[1] for x in values)], names_of(factors)
-    if how == "auto" and (max(sizes) <= CALLS_ONLY or len(set(sizes)) == 1):
-        if len(set(names)) == len(names):  # all orders cost the same
-            return functools.reduce(matmul, values)
-    plan = order_dense(sizes, values[0].itemsize, names, how)
-    for (a, b), unused in zip(plan.products, plan.unused, strict=True):
-        values.append(matmul(values[a], values[b]))
-        for value in unused:
-            values[value] = None
-    return values[plan.root]  # type: ignore[no-any-return]
 
 
 # ---- with a scale beside

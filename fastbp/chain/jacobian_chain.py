@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any, overload
 
 import numpy as np
 
+from fastbp._core.chain_links import matrices
 from fastbp._core.chain_sweep import Sweep
 from fastbp.chain import explaining, stability
 from fastbp.chain.base import Factor, as_factor, vectors
-from fastbp.chain.execution import evaluate, evaluate_scaled, names_of
+from fastbp.chain.execution import evaluate, evaluate_dense, evaluate_scaled, names_of
 from fastbp.chain.factors import Dense
 from fastbp.chain.ordering import ORDERS, order
 from fastbp.chain.runs import ScaledRun, prefixes, suffixes
@@ -22,8 +24,11 @@ __all__ = ["JacobianChain", "product"]
 
 def _linked(name: str, factors: Iterable[Any]) -> tuple[Factor, ...]:
     """Return the factors of a chain, each fitting to the one before."""
-    links = []
+    links: list[Factor] = []
     for i, x in enumerate(factors):
+        if isinstance(x, Factor):
+            links.append(x)
+            continue
         try:
             links.append(as_factor(x))
         except (ShapeError, DTypeError, TypeError, ValueError) as error:
@@ -31,16 +36,14 @@ def _linked(name: str, factors: Iterable[Any]) -> tuple[Factor, ...]:
             raise kind(f"{name}: link {i} is not a factor: {error}") from None
     if not links:
         raise ShapeError(f"{name}: a chain needs at least one link")
-    before = links[0]
-    for i, link in enumerate(links):
-        if i and link._m != before._n:
+    for i, (before, link) in enumerate(pairwise(links), 1):
+        if link._m != before._n:
             raise ShapeError(
                 f"{name}: link {i} of shape {link.shape} does not fit to "
                 f"link {i - 1} of shape {before.shape}"
             )
-        if link._dtype != before._dtype:
+        if link._dtype is not before._dtype and link._dtype != before._dtype:
             raise DTypeError(f"{name}: link {i} is of {link.dtype}, link {i - 1} of {before.dtype}")
-        before = link
     return tuple(links)
 
 
@@ -81,7 +84,11 @@ def product(factors: Iterable[Any], order: str = "auto") -> Factor:
     array([[3.],
            [3.]])
     """
-    return evaluate(_linked("product", factors), _known("product", order))
+    how, factors = _known("product", order), tuple(factors)
+    found = matrices(factors, Dense)
+    if found is not None:
+        return evaluate_dense(*found, how)
+    return evaluate(_linked("product", factors), how)
 
 
 class JacobianChain(Sequence):

@@ -1,26 +1,29 @@
 """In which order a chain is multiplied: optimal brackets under the cost model.
 
-The exact order is by dynamic programming over intervals (`fastbp._core.chain.optimal`), cubic in
-the number of links, quadratic where they repeat with a short period. What it may cost is bounded by
-what it can save: if the predicted time of the products does not pay for it, or the chain has more
-than `EXACT` links, the chain is cut into pieces at its narrow places, each piece is ordered
-exactly, and so is the chain of their products. Equal products are made once, so a power of one
-factor takes about log2 of its exponent.
+The exact order is by dynamic programming over intervals (`fastbp._core.chain.optimal`, and for
+dense links `fastbp._core.chain_links.optimal`), cubic in the number of links, quadratic where they
+repeat with a short period. What it may cost is bounded by what it can save: the time of the
+products from left to right is found first, in one pass, and what no order can go below. If the
+difference does not pay for it, the chain is multiplied from one end to the other; if it has more
+than `EXACT` links, or pays for less, it is cut into pieces at its narrow places, each piece is
+ordered exactly, and so is the chain of their products. Equal products are made once, so a power of
+one factor takes about log2 of its exponent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from itertools import pairwise
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastbp._core.chain import optimal
+from fastbp._core import chain
+from fastbp._core.chain_links import bounds, optimal
 from fastbp.chain import costs
-from fastbp.chain.costs import Structure, seconds
-from fastbp.chain.plans import Builder, Plan, dense_seconds
-from fastbp.chain.products import cost_of
+from fastbp.chain.costs import Structure, known, seconds
+from fastbp.chain.plans import Builder, DenseLinks, Fold, Plan, dense_model, dense_seconds
+from fastbp.chain.products import cost_of, step_of
 
 __all__ = ["CALLS_ONLY", "EXACT", "ORDERS", "order", "order_dense"]
 
@@ -32,13 +35,9 @@ CALLS_ONLY = 12
 
 ORDERS = ("auto", "exact", "left", "right")
 
-# Seconds that the dynamic program takes for one product it considers; with costs from Python, more.
-_DENSE_STEP, _OTHER_STEP = 3e-9, 4e-8
-# Seconds beside it: for each link, and for each piece that is ordered.
-_LINK, _PIECE = 1e-6, 40e-6
 # The part of the predicted time of the products that ordering them may take.
 _BUDGET = 0.1
-# And of what orders can save at most, if every link were read once and cost one call.
+# And of what orders can save at most.
 _GAIN = 0.4
 
 # With what keeps the structures alive whose identity is part of the key.
@@ -57,7 +56,7 @@ def order(structures: Sequence[Structure], names: Sequence[int], how: str = "aut
     how : {"auto", "exact", "left", "right"}
 
     """
-    key = (how, tuple(map(id, structures)), tuple(names))
+    key = how, tuple(map(id, structures)), names if type(names) is range else tuple(names)
     found = _PLANS.get(key)
     if found is not None:
         return found[0]
@@ -65,15 +64,14 @@ def order(structures: Sequence[Structure], names: Sequence[int], how: str = "aut
 
 
 def order_dense(
-    sizes: Sequence[int], itemsize: int, names: Sequence[int], how: str = "auto"
+    sizes: tuple[int, ...], itemsize: int, names: Sequence[int], how: str = "auto"
 ) -> Plan:
     """Return the order of a chain of dense matrices with these sizes; see `order`."""
-    key = (how, itemsize, tuple(sizes), tuple(names))
+    key = (how, itemsize, sizes, names if type(names) is range else tuple(names))
     found = _PLANS.get(key)
     if found is not None:
         return found[0]
-    links = [costs.dense(m, n, itemsize) for m, n in pairwise(sizes)]
-    return _remember(key, _order(links, names, how), None)
+    return _remember(key, _order(DenseLinks(sizes, itemsize), names, how), None)
 
 
 def _remember(key: Hashable, plan: Plan, alive: Any) -> Plan:
@@ -84,114 +82,200 @@ def _remember(key: Hashable, plan: Plan, alive: Any) -> Plan:
 
 
 def _order(structures: Sequence[Structure], names: Sequence[int], how: str) -> Plan:
+    k = len(structures)
+    repeated = len(set(names)) < k
     if how == "exact":
-        builder = Builder(structures)
-        return builder.plan(_exact(builder, list(names)))
-    if how != "auto":
-        return _fold(structures, names, how == "left")
-    if len(structures) < 3 or _indifferent(structures, names):
-        return _fold(structures, names, True)
-    times = _times(structures, names)
-    limit = _window(structures, names, min(times))
-    if limit == len(structures) == len(set(names)):
-        return _bracketed(structures, _brackets(structures, names))
+        return _pieces(structures, names, k)
+    if how != "auto" or k < 3:
+        return Fold(structures, how != "right")
+    if not repeated:
+        sizes = _dense_sizes(structures)
+        if sizes is not None:
+            return _order_dense(structures, sizes)
+        if all(s is structures[0] for s in structures):
+            plan = _steady(structures)
+            if plan is not None:
+                return plan
+    if isinstance(structures, DenseLinks):
+        structures = [known(s) for s in structures]
+    left = Fold(structures, True)
+    search = _search(left, len(set(names)))
+    if left.seconds / 2 <= search:  # whatever may be saved, finding it is not worth it
+        return left
+    chain = _Chain(structures, names, search)
+    if chain.budget(left.seconds) <= 0:
+        return left
+    right = Fold(structures, False)
+    limit = chain.window(min(left.seconds, right.seconds))
     if limit >= 3:
-        builder = Builder(structures)
-        plan = builder.plan(_in_pieces(builder, list(names), limit))
-        if limit == len(structures) or plan.seconds < min(times):
+        plan = _pieces(structures, names, limit)
+        if plan.seconds < 0.98 * min(left.seconds, right.seconds):
             return plan
     # Links are made from left to right as a rule; the other way must be worth it.
-    return _fold(structures, names, times[0] <= 1.02 * times[1])
+    return left if left.seconds <= 1.02 * right.seconds else right
 
 
-def _dense_folds(structures: Sequence[Structure]) -> tuple[float, float]:
-    """Return the times from left to right and from right to left of different dense links."""
-    item = structures[0].itemsize
-    sizes = np.array([structures[0].m, *(s.n for s in structures)], float)
-    left = dense_seconds(sizes[0], sizes[1:-1], sizes[2:], item)
-    right = dense_seconds(sizes[:-2], sizes[1:-1], sizes[-1], item)
-    return float(left.sum()), float(right.sum())
+def _order_dense(structures: Sequence[Structure], sizes: tuple[int, ...]) -> Plan:
+    """Order a chain of different dense links."""
+    k, model = len(structures), dense_model(structures[0].itemsize)
+    left, right, least = bounds(sizes, *model)
+    present = min(left, right)
+    budget = _allowed(present, present - least) - k * _DENSE.link - _DENSE.piece
+    limit = _affordable(k, budget, _DENSE)
+    if limit == k:
+        return Plan(optimal(sizes, *model)[1], structures)
+    if limit >= 3:
+        plan = _pieces(structures, range(k), limit)
+        if plan.seconds < present:
+            return plan
+    return Fold(structures, left <= 1.02 * right)
 
 
-def _times(structures: Sequence[Structure], names: Sequence[int]) -> tuple[float, float]:
-    """Return the times from left to right and from right to left."""
-    if all(s.kind == "dense" for s in structures) and len(set(names)) == len(names):
-        return _dense_folds(structures)
-    if len(set(names)) < len(names):
-        return _fold(structures, names, True).seconds, _fold(structures, names, False).seconds
-    return _fold_time(structures, True), _fold_time(structures, False)
+def _dense_sizes(structures: Sequence[Structure]) -> tuple[int, ...] | None:
+    """Return the sizes of a chain of dense links, None of another one."""
+    if isinstance(structures, DenseLinks):
+        return structures.sizes
+    if any(s.kind != "dense" for s in structures):
+        return None
+    return (structures[0].m, *(s.n for s in structures))
 
 
-def _fold(structures: Sequence[Structure], names: Sequence[int], left: bool) -> Plan:
-    k = len(structures)
-    if len(set(names)) == k:
-        results = range(k, 2 * k - 2)  # all but the last
-        if left:
-            products = tuple(zip((0, *results), range(1, k), strict=True)) if k > 1 else ()
-        else:
-            links = range(k - 2, -1, -1)
-            products = tuple(zip(links, (k - 1, *results), strict=True)) if k > 1 else ()
-        unused = tuple((value,) if value in results else () for value in range(k - 1, 2 * k - 2))
-        return Plan(k, products, tuple(structures), max(0, 2 * k - 2), unused)
-    builder = Builder(structures)
-    nodes = list(names if left else reversed(names))
+def _steady(structures: Sequence[Structure]) -> Plan | None:
+    """Return the best order of links of one structure s whose products are of one structure r.
+
+    An order with j products of two links has j - 1 of two products, and k - 2 j of both kinds: its
+    time is linear in j, so that either 1 or k // 2 is best. None where products differ.
+    """
+    s, k = structures[0], len(structures)
+    two, r, _ = step_of(s, s)
+    if r is s:
+        return Fold(structures, True)
+    after = step_of(r, s)
+    if 2 * _weight(s) * _OTHER.pair > _BUDGET * (two + (k - 2) * after[0]):
+        return Fold(structures, True)  # two more costs take longer than they are worth
+    before, both = step_of(s, r), step_of(r, r)
+    if not after[1] is before[1] is both[1] is r:
+        return None
+    h = k // 2
+    left = min(after[0], before[0])
+    if h * two + (h - 1) * both[0] + (k - 2 * h) * left >= 0.9 * (two + (k - 2) * left):
+        return Fold(structures, after[0] <= 1.02 * before[0])
+    products = [(i, i + 1) for i in range(0, k - 1, 2)]
+    nodes = [*range(k, k + h), *range(2 * h, k)]
     root = nodes[0]
     for node in nodes[1:]:
-        root = builder.product(root, node) if left else builder.product(node, root)
-    return builder.plan(root)
+        products.append((root, node))
+        root = k + len(products) - 1
+    return Plan(tuple(products), structures)
 
 
-def _fold_time(structures: Sequence[Structure], left: bool) -> float:
-    """Return the time from one end to the other."""
-    links = structures if left else structures[::-1]
-    total, root = 0.0, links[0]
-    known: dict[tuple[int, int], tuple[float, Structure]] = {}
-    for link in links[1:]:
-        found = known.get((id(root), id(link)))
-        if found is None:
-            cost = cost_of(root, link) if left else cost_of(link, root)
-            found = known[id(root), id(link)] = seconds(cost), cost.result
-        total += found[0]
-        root = found[1]
-    return total
+class _Effort(NamedTuple):
+    """Seconds that ordering takes, once the times of both folds are known."""
+
+    step: float  # for one product that the dynamic program considers
+    link: float
+    piece: float  # for each piece that is ordered
+    pair: float  # for each pair of structures
 
 
-def _indifferent(structures: Sequence[Structure], names: Sequence[int]) -> bool:
-    """Whether all orders cost the same, nearly, and links are different objects.
+_DENSE = _Effort(4e-10, 1.5e-7, 5e-6, 0.0)
+_OTHER = _Effort(4e-8, 1e-6, 20e-6, 3e-6)  # costs come from Python
 
-    Links of one structure that products keep, or dense ones so small that calls are all there is.
-    """
-    if len(set(names)) < len(names):
-        return False
-    first = structures[0]
-    if all(s.kind == "dense" and s.m <= CALLS_ONLY and s.n <= CALLS_ONLY for s in structures):
-        return True
-    return all(s == first for s in structures) and cost_of(first, first).result == first
+# Kinds as large as their shape, and kinds whose products with those are as large as before.
+_FULL = {"dense", "row_scaled", "column_scaled"}
+_LIGHT = {"diagonal", "identity", "permutation"}
 
 
-def _window(structures: Sequence[Structure], names: Sequence[int], present: float) -> int:
-    """Return how many links may be ordered exactly at once, 0 for none."""
-    k = len(structures)
-    step = _DENSE_STEP if all(s.kind == "dense" for s in structures) else _OTHER_STEP
-    itemsize = structures[0].itemsize
-    least = sum(s.m * s.n for s in structures if s.kind == "dense") * itemsize / costs.BANDWIDTH
-    gain = present - least - k * costs.CALL["gemm"]
-    budget = max(_BUDGET * present, _GAIN * gain) - len(set(names)) * _LINK - _PIECE
+class _Chain:
+    """What ordering a chain may cost: bounded by what it can save."""
+
+    def __init__(
+        self, structures: Sequence[Structure], names: Sequence[int], search: float
+    ) -> None:
+        self.structures, self.names, self.search = structures, names, search
+        self.different = len(set(names))
+        self.repeated = self.different < len(names)
+        self.counts = Counter(map(id, structures))
+
+    def budget(self, present: float) -> float:
+        """Return the seconds that are left for the dynamic program."""
+        return _allowed(present, self.gain(present)) - self.search
+
+    def gain(self, present: float) -> float:
+        """Return what orders can save at most.
+
+        If every dense link were read once, with one call for each product. Where each product of
+        two full matrices is one more of at least the smallest size, these are counted.
+        """
+        kinds = {id(s): s for s in self.structures}
+        itemsize, k = self.structures[0].itemsize, len(self.structures)
+        read = sum(s.m * s.n * self.counts[i] for i, s in kinds.items() if s.kind == "dense")
+        least = read * itemsize / costs.BANDWIDTH + k * costs.CALL["gemm"]
+        if not self.repeated and all(s.kind in _FULL | _LIGHT for s in kinds.values()):
+            full = sum(self.counts[i] for i, s in kinds.items() if s.kind in _FULL)
+            n = min(min(s.m, s.n) for s in kinds.values())
+            gemms = max(0, full - 1)
+            others = (k - 1 - gemms) * min(costs.CALL.values())
+            least = max(least, gemms * dense_seconds(n, n, n, itemsize) + others)
+        return present - least
+
+    def window(self, present: float) -> int:
+        """Return how many links may be ordered exactly at once, 0 for none."""
+        effort = _OTHER
+        if all(s.kind == "dense" for s in self.structures):
+            effort = effort._replace(step=3e-9)
+        return _affordable(
+            len(self.names), self.budget(present), effort,
+            lambda: _period(_keys(self.structures, self.names, self.repeated)), self.repeated,
+        )  # fmt: skip
+
+
+def _search(left: Fold, different: int) -> float:
+    """Return the seconds that ordering takes beside the dynamic program."""
+    # From right to left there are as many pairs of structures as from left to right. Where each
+    # product has a structure of its own, so have most intervals of links.
+    pairs = left.pairs * (1 + (left.pairs / 4 if 2 * left.pairs >= left.count else 1))
+    weight = max(_weight(left.links[0]), _weight(left.result))
+    return pairs * weight * _OTHER.pair + different * _OTHER.link + _OTHER.piece
+
+
+def _weight(s: Structure) -> int:
+    """Return about how much longer a cost takes with a nested structure."""
+    return 1 + 2 * sum(_weight(x) for x in s.params if isinstance(x, Structure))
+
+
+def _allowed(present: float, gain: float) -> float:
+    """Return the seconds that ordering may take: half of what can be saved, and not too many."""
+    return min(gain / 2, max(_BUDGET * present, _GAIN * gain))
+
+
+def _affordable(
+    k: int,
+    budget: float,
+    effort: _Effort,
+    period: Callable[[], int] | None = None,
+    repeated: bool = False,
+) -> int:
+    """Return how many links of k may be ordered exactly at once, 0 for none."""
+    step = effort.step
     if budget <= 0:
         return 0
-    repeated = len(set(names)) < k
-    if not repeated and (k**2 / 2 * step > budget or k**3 / 6 * step <= budget):
-        period = k  # whatever it is, the answer is the same
-    else:
-        period = _period(_keys(structures, names))
-    if k <= EXACT and min(k**3 / 6, period * k**2 / 2) * step <= budget:
+    p = k  # whatever it is, the answer is the same where it is not asked for
+    if period is not None and (repeated or k**3 / 6 * step > budget >= k**2 / 2 * step):
+        p = period()
+    if k <= EXACT and min(k**3 / 6, p * k**2 / 2) * step <= budget:
         return k
-    if repeated and 2 * period <= k:  # equal pieces, ordered once
-        w = min(EXACT, k, int((budget / step / period) ** 0.5))
-        return w if w >= max(3, period) else 0
+    if repeated and 2 * p <= k:  # equal pieces, ordered once
+        w = min(EXACT, k, int((budget / step / p) ** 0.5))
+        return w if w >= max(3, p) else 0
     # k / w pieces of w**3 / 6 steps each: half of the budget for the pieces, half for the steps.
     w = min(EXACT, k, int((3 * budget / step / k) ** 0.5))
-    return w if w >= 3 and k / w * _PIECE <= budget / 2 else 0
+    return w if w >= 3 and k / w * effort.piece <= budget / 2 else 0
+
+
+def _pieces(structures: Sequence[Structure], names: Sequence[int], limit: int) -> Plan:
+    builder = Builder(structures)
+    return builder.plan(_in_pieces(builder, list(names), limit))
 
 
 def _in_pieces(builder: Builder, nodes: list[int], limit: int) -> int:
@@ -225,10 +309,10 @@ def _cut(builder: Builder, nodes: list[int], start: int, limit: int) -> int:
     return min(places, key=lambda place: builder.structures[nodes[place]].m)
 
 
-def _keys(structures: Sequence[Structure], names: Sequence[int]) -> list[int]:
+def _keys(structures: Sequence[Structure], names: Sequence[int], repeated: bool) -> Sequence[int]:
     """Return a number for each link, equal for links that need not be told apart."""
-    if len(set(names)) < len(names):
-        return list(names)
+    if repeated:
+        return names
     known: dict[Structure, int] = {}
     return [known.setdefault(s, len(known)) for s in structures]
 
@@ -254,47 +338,36 @@ def _runs(names: Sequence[int]) -> np.ndarray:
     return runs
 
 
-def _bracketed(structures: Sequence[Structure], brackets: list[tuple[int, int, int]]) -> Plan:
-    """Return the plan of a chain of different links; brackets in preorder."""
-    k = len(structures)
-    made = {(i, i + 1): i for i in range(k)}
-    products: list[tuple[int, int]] = []
-    unused: list[tuple[int, ...]] = []
-    for start, middle, stop in reversed(brackets):
-        a, b = made[start, middle], made[middle, stop]
-        made[start, stop] = k + len(products)
-        products.append((a, b))
-        unused.append(tuple(value for value in (a, b) if value >= k))
-    return Plan(k, tuple(products), tuple(structures), made[0, k], tuple(unused))
-
-
 def _exact(builder: Builder, nodes: list[int]) -> int:
     """Order some values exactly, enter the products, and return the last of them."""
-    if len(nodes) == 1:
-        return nodes[0]
     structures = [builder.structures[node] for node in nodes]
+    repeated = len(set(nodes)) < len(nodes)
+    sizes = None if repeated else _dense_sizes(structures)
+    if sizes is not None:
+        values = list(nodes)
+        for a, b in optimal(sizes, *dense_model(structures[0].itemsize))[1]:
+            values.append(builder.product(values[a], values[b]))
+        return values[-1]
     made = {(i, i + 1): node for i, node in enumerate(nodes)}
-    for start, middle, stop in reversed(_brackets(structures, nodes)):
+    for start, middle, stop in reversed(_brackets(structures, nodes, repeated)):
         made[start, stop] = builder.product(made[start, middle], made[middle, stop])
     return made[0, len(nodes)]
 
 
-def _brackets(structures: Sequence[Structure], nodes: Sequence[int]) -> list[tuple[int, int, int]]:
+def _brackets(
+    structures: Sequence[Structure], nodes: Sequence[int], repeated: bool
+) -> list[tuple[int, int, int]]:
     """Return the exact order as (start, middle, stop) of each product, in preorder."""
     sizes = [structures[0].m, *(s.n for s in structures)]
     numbers = _Numbers(sorted(set(sizes)), structures[0].itemsize)
-    different = len(set(nodes)) == len(nodes)
-    simple = different and all(s.kind == "dense" for s in structures)
-    return optimal(
+    return chain.optimal(
         np.array([numbers.of(s) for s in structures], np.intc),
         np.array([numbers.places[size] for size in sizes], np.intp),
         np.array(numbers.values, np.float64),
-        len(nodes) if simple else _period(_keys(structures, nodes)),
-        not different,
+        _period(_keys(structures, nodes, repeated)),
+        repeated,
         _runs(nodes),
-        costs.CALL["gemm"],
-        2.0 * structures[0].itemsize / 8 / costs.RATE["gemm"],
-        structures[0].itemsize / costs.BANDWIDTH,
+        *dense_model(structures[0].itemsize),
         numbers.pair,
     )[1]
 

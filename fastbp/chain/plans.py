@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, overload
 
+from fastbp._core.chain_links import fold
 from fastbp.chain import costs
-from fastbp.chain.costs import Cost, Structure, seconds
-from fastbp.chain.products import cost_of
+from fastbp.chain.costs import Cost, Structure, known, seconds
+from fastbp.chain.products import Multiply, cost_of, functions_of, step_of
 
-__all__ = ["Builder", "Plan", "dense_seconds"]
+__all__ = ["Builder", "DenseLinks", "Fold", "Plan", "dense_model", "dense_seconds"]
 
 
-@dataclass(frozen=True)
+class DenseLinks(Sequence[Structure]):
+    """The structures of dense links, made when they are asked for."""
+
+    def __init__(self, sizes: tuple[int, ...], itemsize: int) -> None:
+        self.sizes, self.itemsize = sizes, itemsize
+
+    def __len__(self) -> int:
+        return len(self.sizes) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> Structure: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Structure]: ...
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        index %= len(self)
+        return costs.dense(self.sizes[index], self.sizes[index + 1], self.itemsize)
+
+
 class Plan:
     """The products of a chain, in the order in which they are made.
 
@@ -24,19 +45,47 @@ class Plan:
         The number of links: values 0 to count - 1.
     products : tuple of (int, int)
         The two values of each product, which itself is the next value.
-    links : tuple of Structure
+    links : sequence of Structure
         The structures of the links.
     root : int
         The value of the whole chain.
-    unused : tuple of tuple of int
-        The products that are not needed any more, after each product.
     """
 
-    count: int
-    products: tuple[tuple[int, int], ...]
-    links: tuple[Structure, ...]
-    root: int
-    unused: tuple[tuple[int, ...], ...]
+    def __init__(
+        self,
+        products: tuple[tuple[int, int], ...],
+        links: Sequence[Structure],
+        root: int | None = None,
+    ) -> None:
+        self.count, self.links = len(links), links
+        self.root = max(0, 2 * self.count - 2) if root is None else root
+        self._products = products
+
+    @property
+    def products(self) -> tuple[tuple[int, int], ...]:  # noqa: D102 (see the class)
+        return self._products
+
+    @cached_property
+    def unused(self) -> tuple[tuple[int, ...], ...]:
+        """The products that are not needed any more, after each product."""
+        last: dict[int, int] = {}
+        for step, (a, b) in enumerate(self.products):
+            last[a] = last[b] = step
+        unused: list[tuple[int, ...]] = [()] * len(self.products)
+        for value, step in last.items():
+            if value >= self.count:
+                unused[step] += (value,)
+        return tuple(unused)
+
+    @cached_property
+    def functions(self) -> Sequence[Multiply]:
+        """What makes each product."""
+        structures, found = list(self.links), []
+        for a, b in self.products:
+            step = step_of(structures[a], structures[b])
+            structures.append(step[1])
+            found.append(step)
+        return functions_of(found)
 
     @property
     def costs(self) -> list[Cost]:
@@ -60,6 +109,59 @@ class Plan:
             left, right = texts[a], texts[b]
             texts.append(f"({left} {right})" if len(left) + len(right) < 400 else "(...)")
         return texts[self.root]
+
+
+class Fold(Plan):
+    """The products of links from one end to the other; no two of them are equal.
+
+    Parameters
+    ----------
+    links : sequence of Structure
+    left : bool
+        Begin at the left end.
+    """
+
+    def __init__(self, links: Sequence[Structure], left: bool) -> None:
+        super().__init__((), links)
+        self.left = left
+
+    @property
+    def products(self) -> tuple[tuple[int, int], ...]:  # noqa: D102
+        k = self.count
+        results = range(k, 2 * k - 2)  # all but the last
+        if not self._products and k > 1:
+            if self.left:
+                self._products = tuple(zip((0, *results), range(1, k), strict=True))
+            else:
+                links = range(k - 2, -1, -1)
+                self._products = tuple(zip(links, (k - 1, *results), strict=True))
+        return self._products
+
+    @cached_property
+    def _found(self) -> tuple[float, list]:
+        links = self.links
+        if isinstance(links, DenseLinks):
+            links = [known(s) for s in links]
+        return fold(list(links), self.left, step_of)
+
+    @cached_property
+    def seconds(self) -> float:  # noqa: D102
+        return self._found[0]
+
+    @property
+    def result(self) -> Structure:
+        """The structure of the whole product."""
+        steps = self._found[1]
+        return steps[-1][1] if steps else self.links[0]
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs of structures are multiplied."""
+        return len(set(map(id, self._found[1])))
+
+    @cached_property
+    def functions(self) -> Sequence[Multiply]:  # noqa: D102
+        return functions_of(self._found[1])
 
 
 class Builder:
@@ -88,23 +190,19 @@ class Builder:
 
     def plan(self, root: int) -> Plan:
         """Return the plan of what was entered."""
-        products = tuple(self.products)
-        last = {}
-        for step, (a, b) in enumerate(products):
-            last[a] = last[b] = step
-        unused: list[tuple[int, ...]] = [()] * len(products)
-        for value, step in last.items():
-            if value >= self.count:
-                unused[step] += (value,)
-        links = tuple(self.structures[: self.count])
-        return Plan(self.count, products, links, root, tuple(unused))
+        return Plan(tuple(self.products), tuple(self.structures[: self.count]), root)
+
+
+def dense_model(itemsize: int) -> tuple[float, float, float]:
+    """Return the seconds of a dense product: for itself, each multiplication, each element."""
+    return (
+        costs.CALL["gemm"],
+        2.0 * itemsize / 8 / costs.RATE["gemm"],
+        itemsize / costs.BANDWIDTH,
+    )
 
 
 def dense_seconds(m: Any, k: Any, n: Any, itemsize: int) -> Any:
     """Return the time of a dense product, as `seconds` of its cost; sizes may be arrays."""
-    flops, elements = 2.0 * m * k * n, m * k + k * n + m * n
-    return (
-        costs.CALL["gemm"]
-        + flops * itemsize / 8 / costs.RATE["gemm"]
-        + elements * itemsize / costs.BANDWIDTH
-    )
+    call, flop, element = dense_model(itemsize)
+    return call + flop * m * k * n + element * (m * k + k * n + m * n)

@@ -6,14 +6,14 @@ to know of it. Where no rule holds, one factor is made dense and the other one a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from fastbp.chain.base import KINDS, Factor
 from fastbp.chain.costs import Cost, Structure, Work, dense, known, seconds
 from fastbp.errors import DTypeError, ShapeError
 
-__all__ = ["ANY", "cost_of", "find", "multiply", "rule"]
+__all__ = ["ANY", "Multiply", "cost_of", "find", "functions_of", "multiply", "rule", "step_of"]
 
 ANY = "*"
 
@@ -73,6 +73,28 @@ def _search(a: Structure, b: Structure) -> tuple[Rule, Cost]:
 def cost_of(a: Structure, b: Structure) -> Cost:
     """Return the cost of a product, and the structure that its result will have."""
     return find(a, b)[1]
+
+
+# Kinds whose structure says all that rules depend on. Products of two of them are of one of them,
+# as predicted: how many elements of a sparse result are not zero is only a guess, for example.
+_SETTLED = {"dense", "identity", "diagonal", "row_scaled", "column_scaled", "low_rank"}
+
+
+def _settled(s: Structure) -> bool:
+    return s.kind in _SETTLED or (s.kind == "kronecker" and all(map(_settled, s.params)))
+
+
+def step_of(a: Structure, b: Structure) -> tuple[float, Structure, Multiply | None]:
+    """Return a product's time, its structure, and the function that makes it, if that is sure."""
+    row, cost = find(a, b)
+    sure = _settled(a) and _settled(b)
+    return seconds(cost), cost.result, row.multiply if sure else None
+
+
+def functions_of(steps: Sequence[tuple[float, Structure, Multiply | None]]) -> list[Multiply]:
+    """Return the functions that make a chain's products; `multiply` where one is not sure."""
+    found = [step[2] for step in steps]
+    return [multiply] * len(found) if None in found else found  # type: ignore[return-value]
 
 
 def multiply(a: Factor, b: Factor) -> Factor:

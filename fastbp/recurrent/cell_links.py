@@ -71,8 +71,9 @@ def _arguments(cell: str, state: Any, xs: Any, given: dict[str, Any]) -> Any:
     for x in operands.values():
         if type(x) is Variable:
             raise NoRuleError(f"{NAME}: the factors are arrays, they cannot depend on Variables")
-    given = tuple([operands.get(name) for name in ORDER])
-    return given, core.fit(GATES[cell], given) or converted(cell, GATES[cell], given), options
+    ordered = tuple([operands.get(name) for name in ORDER])
+    fitting = core.fit(GATES[cell], ordered) or converted(cell, GATES[cell], ordered)
+    return ordered, fitting, options
 
 
 class _Run:
@@ -97,7 +98,7 @@ class _Run:
         self.mask = None if mask is None else check_mask(cell, mask, p["xs"].shape)
         layer = core.Layer(cell, given, self.activation, self.reverse, self.mask, 0, None)
         self.hs = core.run(*operands, layer=layer)[:steps]
-        self.saved = layer.kept[1] if layer.kept else None  # of rnn there are no gates
+        self.saved: Any = layer.kept[1] if layer.kept else None  # of rnn there are no gates
         self.batch = self.hs.shape[1] if self.hs.ndim == 3 else 1
 
     def last_first(self, x: np.ndarray) -> np.ndarray:

@@ -15,11 +15,13 @@ from fastbp._core import blas
 from fastbp.errors import DTypeError, ShapeError
 
 DTYPES = [np.float32, np.float64]
-# Relative to the magnitude of the terms of a sum, which have length at most 300 here.
+# Relative to the magnitude of the terms of a sum, which have length at most 600 here.
 TOLERANCE = {np.float32: 2e-5, np.float64: 4e-14}
 # Tiny kernel (whole and partial tiles, k above its depth), gemv, BLAS.
 SIZES = [(1, 1, 1), (2, 3, 4), (8, 16, 5), (9, 33, 7), (13, 31, 300)]
 SIZES += [(1, 7, 9), (7, 1, 9), (70, 65, 66)]
+# Dot products of narrow blocks: whole and partial vectors and rows, k above their depth.
+SIZES += [(9, 4, 64), (4, 11, 40), (3, 6, 33), (13, 3, 300), (2, 5, 299), (6, 2, 600)]
 FLAGS = list(itertools.product([False, True], repeat=2))
 
 
