@@ -234,7 +234,11 @@ class RnnGradient(Cell):
         return {
             SMALL: {"torch": faster(40), "jax": SMALL_AGAINST_JAX},
             MIDDLE: {"torch": faster(4), "jax": faster(1.8)},
-            LARGE: {GEMMS: at_most(1.1), "torch": faster(1.25), "jax": faster(1.25)},
+            LARGE: {
+                GEMMS: at_most(1.1),
+                "torch": (faster(1.25, threads="one"), faster(1.3, threads="default")),
+                "jax": (faster(1.25, threads="one"), faster(1.9, threads="default")),
+            },
         }[size]
 
 

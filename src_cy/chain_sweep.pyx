@@ -243,7 +243,7 @@ cdef void _run(Job *job, Py_ssize_t count) noexcept nogil:
         else:
             _prepare(a, <double *> job.packed + a.offset)
     if job.parallel:
-        run_parallel(_part, job, <int> job.parts)
+        run_parallel(_part, job, <int> job.parts, 1)
     else:
         for i in range(job.parts):
             _part(job, <int> i)

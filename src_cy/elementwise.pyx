@@ -31,7 +31,7 @@ cdef extern from "threads.h" nogil:
     int fastbp_thread_count()
     void fastbp_set_thread_count(int n)
     void fastbp_parallel(void (*work)(void *context, int part) noexcept nogil, void *context,
-                         int parts)
+                         int parts, int each)
 
 cdef enum:
     # Elements that a thread takes at once: whole blocks, so that any split computes the same.
@@ -39,6 +39,7 @@ cdef enum:
     PARALLEL = 98304    # from here on two threads beat one, even where memory is the limit
     SHORT_RUN = 16      # below this inner length, walking the outer axes costs more than copying
     WORTH_COPYING = 512
+    SHORT_PARTS = 4     # so many are worth waking a thread for
 
 cdef object float64 = np.float64, float32 = np.float32
 cdef Loop ADD_D, ADD_F
@@ -55,8 +56,12 @@ cdef struct Run:
 
 
 cdef void run_parallel(void (*work)(void *context, int part) noexcept nogil, void *context,
-                       int parts) noexcept nogil:
-    fastbp_parallel(work, context, parts)
+                       int parts, int each=SHORT_PARTS) noexcept nogil:
+    fastbp_parallel(work, context, parts, each)
+
+
+cdef int thread_count() noexcept nogil:
+    return fastbp_thread_count()
 
 
 cdef bint take_fp_flags() noexcept nogil:
@@ -136,7 +141,7 @@ cdef void _run_parts(Program p, char **ptrs, const intptr_t *steps, intptr_t tot
     run.steps = steps
     run.total = total
     run.n_slots = p.n_inputs + p.n_outputs
-    fastbp_parallel(_run_part, &run, <int> ((total + PART - 1) // PART))
+    fastbp_parallel(_run_part, &run, <int> ((total + PART - 1) // PART), SHORT_PARTS)
 
 
 cdef void _run_part(void *context, int part) noexcept nogil:

@@ -88,7 +88,7 @@ cdef void packed_product(
     # By rows where there are many, otherwise by panels.
     if m >= 4 * ROWS:
         job.size = ROWS
-        run_parallel(part_of_rows, &job, <int> count(m, ROWS))
+        run_parallel(part_of_rows, &job, <int> count(m, ROWS), 1)
     else:
         job.size = COLUMNS
         run_parallel(part_of_panels, &job, <int> count(n, COLUMNS))
@@ -151,7 +151,7 @@ cdef void packed_inner(
         for part in range(count(n, COLUMNS)):
             part_of_inner(&job, part)
     else:
-        run_parallel(part_of_inner, &job, <int> count(n, COLUMNS))
+        run_parallel(part_of_inner, &job, <int> count(n, COLUMNS), 1)
 
 
 cdef void part_of_inner(void *context, int part) noexcept nogil:

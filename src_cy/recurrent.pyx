@@ -20,6 +20,7 @@ from cython cimport floating
 from libc.string cimport memcpy, memset
 from fastbp._core.blas cimport c_gemm
 from fastbp._core.buffers cimport new_array
+from fastbp._core.elementwise cimport run_parallel, thread_count
 from fastbp._core.graph cimport Variable
 from fastbp._core.panels cimport (
     inner_product, pack, packed_product, packed_size, panels_pay, rows_product, rows_scratch,
@@ -218,7 +219,7 @@ cdef int describe(Segment *s, Layer layer, list p, Py_ssize_t low, Py_ssize_t hi
     s.cell, s.kind, s.reverse = CELLS[cell], ACTIVATIONS[layer.activation], layer.reverse
     s.first, s.truncate = low, layer.truncate
     s.steps, s.m = high - low, cnp.PyArray_DIM(xs, nd - 1)
-    s.batch = cnp.PyArray_DIM(xs, 1) if nd == 3 else 1
+    s.batch = s.members = cnp.PyArray_DIM(xs, 1) if nd == 3 else 1
     s.n, s.width = cnp.PyArray_DIM(W, 0), cnp.PyArray_DIM(W, 1)
     if s.width != s.n * (1 if s.cell == RNN else 4 if s.cell == LSTM else 3):
         raise ShapeError(f"{cell}: W has shape {(s.n, s.width)}")
@@ -420,10 +421,8 @@ cdef class Pull:
         with nogil:
             if typenum == cnp.NPY_DOUBLE:
                 backward_segment[double](&s, 1)
-                weight_segment[double](&s, 1)
             else:
                 backward_segment[float](&s, 1)
-                weight_segment[float](&s, 1)
 
     def whole(self, cnp.ndarray ans not None):
         """Go back through all steps at once; `ans` is what `run` returned."""

@@ -1,6 +1,74 @@
 # The loops of recurrent.pyx over the steps of a segment, forward and backward.
 
 
+# ---- members of the batch ----------------------------------------------------------------------
+
+# Members are independent of each other through all steps, so threads meet once and not at every
+# step.
+cdef struct Parts:
+    const Segment *whole
+    bint backward, double
+    Py_ssize_t members      # of a part
+
+
+cdef void by_members(const Segment *s, bint backward, floating one) noexcept nogil:
+    """Run the steps, in parts of the batch on several threads where that pays."""
+    cdef Parts parts
+    cdef int threads = 1
+    if s.mode == PANELS and <double> s.steps * s.batch * s.n * s.width >= PARALLEL:
+        threads = thread_count()
+    parts.whole, parts.backward, parts.double = s, backward, floating is double
+    parts.members = (s.batch + threads - 1) // threads
+    parts.members = (parts.members + TOGETHER - 1) // TOGETHER * TOGETHER
+    if threads == 1 or parts.members >= s.batch:
+        parts.members = s.batch
+        some_members(&parts, 0)
+    else:
+        run_parallel(some_members, &parts, <int> ((s.batch + parts.members - 1) // parts.members),
+                     1)
+
+
+cdef void some_members(void *context, int number) noexcept nogil:
+    cdef const Parts *parts = <const Parts *> context
+    cdef Segment s = parts.whole[0]
+    cdef Py_ssize_t lo = number * parts.members
+    s.members = min(parts.members, s.batch - lo)
+    if parts.double:
+        move_to[double](&s, lo, 0)
+        if parts.backward:
+            backward_steps[double](&s, 1)
+        else:
+            forward_steps[double](&s, 1)
+    else:
+        move_to[float](&s, lo, 0)
+        if parts.backward:
+            backward_steps[float](&s, 1)
+        else:
+            forward_steps[float](&s, 1)
+
+
+cdef void move_to(Segment *s, Py_ssize_t lo, floating tag) noexcept nogil:
+    """Let the addresses that steps use be those of member `lo`."""
+    if lo == 0:
+        return
+    s.h_in = <floating *> s.h_in + lo * s.n
+    s.hs = <floating *> s.hs + lo * s.n
+    if s.mask != NULL:
+        s.mask += lo
+    if s.c_in != NULL:
+        s.c_in = <floating *> s.c_in + lo * s.n
+    if s.saved != NULL:
+        s.saved = <floating *> s.saved + lo * s.saved_width
+    if s.hw != NULL:
+        s.hw = <floating *> s.hw + lo * s.width
+    if s.g != NULL:
+        s.g = <floating *> s.g + lo * s.n
+        s.G = <floating *> s.G + lo * s.g_width
+        s.h_bar = <floating *> s.h_bar + lo * s.n
+    if s.c_bar != NULL:
+        s.c_bar = <floating *> s.c_bar + lo * s.n
+
+
 # ---- forward -----------------------------------------------------------------------------------
 
 cdef void fill_rows(Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld, const floating *row,
@@ -11,7 +79,18 @@ cdef void fill_rows(Py_ssize_t rows, Py_ssize_t n, Py_ssize_t ld, const floating
 
 
 cdef void forward_segment(const Segment *s, floating one) noexcept nogil:
-    cdef Py_ssize_t n = s.n, size = s.batch * n, rows = s.steps * s.batch, i, t
+    cdef Py_ssize_t rows = s.steps * s.batch, ld = s.n if s.cell == RNN else s.saved_width
+    cdef floating *pre = <floating *> (s.hs if s.cell == RNN else s.saved)
+    if s.b != NULL:
+        fill_rows(rows, s.width, ld, <const floating *> s.b, pre)
+    rows_product(False, rows, s.width, s.m, <const floating *> s.xs, s.m,
+                 <const floating *> s.U, s.width, one if s.b != NULL else 0 * one, pre, ld,
+                 <floating *> s.scratch)
+    by_members(s, False, one)
+
+
+cdef void forward_steps(const Segment *s, floating one) noexcept nogil:
+    cdef Py_ssize_t n = s.n, size = s.batch * n, i, t
     cdef Py_ssize_t ld = n if s.cell == RNN else s.saved_width
     cdef floating *pre = <floating *> (s.hs if s.cell == RNN else s.saved)
     cdef floating *hs = <floating *> s.hs
@@ -19,11 +98,6 @@ cdef void forward_segment(const Segment *s, floating one) noexcept nogil:
     cdef const floating *h = <const floating *> s.h_in
     cdef const floating *c = <const floating *> s.c_in
     cdef Py_ssize_t c_step = n
-    if s.b != NULL:
-        fill_rows(rows, s.width, ld, <const floating *> s.b, pre)
-    rows_product(False, rows, s.width, s.m, <const floating *> s.xs, s.m,
-                 <const floating *> s.U, s.width, one if s.b != NULL else 0 * one, pre, ld,
-                 <floating *> s.scratch)
     for i in range(s.steps):
         t = s.steps - 1 - i if s.reverse else i
         gates = pre + t * s.batch * ld
@@ -48,11 +122,11 @@ cdef inline void forward_pass(
     cdef Py_ssize_t n = s.n, ld = s.saved_width, r
     if s.cell == RNN:
         if floating is double:
-            recurrent_d.activate(s.kind, s.batch * n, h)
+            recurrent_d.activate(s.kind, s.members * n, h)
         else:
-            recurrent_f.activate(s.kind, s.batch * n, h)
+            recurrent_f.activate(s.kind, s.members * n, h)
         return
-    for r in range(s.batch):
+    for r in range(s.members):
         if s.cell == LSTM:
             if floating is double:
                 recurrent_d.lstm(n, gates + r * ld, c_prev + r * c_step, h + r * n)
@@ -72,7 +146,7 @@ cdef void carry(
 ) noexcept nogil:
     """Keep the state of the members that this step does not concern."""
     cdef Py_ssize_t n = s.n, r
-    for r in range(s.batch):
+    for r in range(s.members):
         if not mask[r]:
             memcpy(h + r * n, h_prev + r * n, n * sizeof(floating))
             if s.cell == LSTM:
@@ -83,6 +157,11 @@ cdef void carry(
 # ---- backward ----------------------------------------------------------------------------------
 
 cdef void backward_segment(const Segment *s, floating one) noexcept nogil:
+    by_members(s, True, one)
+    weight_segment(s, one)
+
+
+cdef void backward_steps(const Segment *s, floating one) noexcept nogil:
     cdef Py_ssize_t n = s.n, size = s.batch * n, ld = s.saved_width, i, t, before, c_step
     cdef floating *hs = <floating *> s.hs
     cdef floating *saved = <floating *> s.saved
@@ -101,9 +180,9 @@ cdef void backward_segment(const Segment *s, floating one) noexcept nogil:
         G = <floating *> s.G + t * s.batch * s.g_width
         backward_pass(s, t, h_prev, c_prev, c_step, G)
         if s.truncate > 0 and s.first + i > 0 and (s.first + i) % s.truncate == 0:
-            memset(s.h_bar, 0, size * sizeof(floating))
+            memset(s.h_bar, 0, s.members * n * sizeof(floating))
             if s.cell == LSTM:
-                memset(s.c_bar, 0, size * sizeof(floating))
+                memset(s.c_bar, 0, s.members * n * sizeof(floating))
             continue
         step_product(s, n, s.width, G, s.g_width, <const floating *> s.Wt,
                      one if direct else 0 * one, <floating *> s.h_bar, n)
@@ -121,11 +200,11 @@ cdef inline void backward_pass(
     cdef const floating *gates = <const floating *> s.saved + t * s.batch * ld
     if s.cell == RNN and s.mask == NULL:
         if floating is double:
-            recurrent_d.activate_vjp(s.kind, s.batch * n, h, g, h_bar, G)
+            recurrent_d.activate_vjp(s.kind, s.members * n, h, g, h_bar, G)
         else:
-            recurrent_f.activate_vjp(s.kind, s.batch * n, h, g, h_bar, G)
+            recurrent_f.activate_vjp(s.kind, s.members * n, h, g, h_bar, G)
         return
-    for r in range(s.batch):
+    for r in range(s.members):
         if s.mask != NULL and not s.mask[t * s.batch + r]:
             memset(G, 0, s.g_width * sizeof(floating))
             for k in range(n):

@@ -49,12 +49,15 @@ cdef enum:
     SMALLEST_PANELS = 512
     LINE = 64               # bytes
     FEW = 8                 # steps that do not pay for a copy
+    TOGETHER = 8            # members of the batch that the kernel for products likes
+    PARALLEL = 2097152      # multiplications, from here on on several threads
 
-# One segment. Bars are NULL where no cotangent is wanted.
+# One segment. Bars are NULL where no cotangent is wanted. Loops over the steps may see a part of
+# it: `members` of the batch, with addresses of their own.
 cdef struct Segment:
     int cell, kind, mode
     bint reverse
-    Py_ssize_t steps, batch, m, n
+    Py_ssize_t steps, batch, members, m, n
     Py_ssize_t width        # columns of W and U
     Py_ssize_t saved_width, g_width
     Py_ssize_t first        # the step of the whole sequence that this segment begins with
@@ -99,16 +102,16 @@ cdef inline void step_product(
     const Segment *s, Py_ssize_t n, Py_ssize_t k, const floating *a, Py_ssize_t lda,
     const floating *b, floating beta, floating *c, Py_ssize_t ldc,
 ) noexcept nogil:
-    """c (batch, n) = a (batch, k) @ b (k, n) + beta * c; b as `prepared` returns it."""
+    """c (members, n) = a (members, k) @ b (k, n) + beta * c; b as `prepared` returns it."""
     if s.mode == VECTOR:
         if floating is double:
             recurrent_d.vector(n, k, a, b, beta != 0, c)
         else:
             recurrent_f.vector(n, k, a, b, beta != 0, c)
     elif s.mode == PANELS:
-        packed_product(s.batch, n, k, a, lda, b, beta, c, ldc)
+        packed_product(s.members, n, k, a, lda, b, beta, c, ldc)
     else:
-        c_gemm(False, False, s.batch, n, k, <floating> 1, a, lda, b, n, beta, c, ldc)
+        c_gemm(False, False, s.members, n, k, <floating> 1, a, lda, b, n, beta, c, ldc)
 
 
 cdef void *aligned(cnp.ndarray a) noexcept:

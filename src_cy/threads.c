@@ -16,7 +16,6 @@
 #include <unistd.h>
 
 #define STACK_SIZE (1 << 20) /* some platforms give far less by default */
-#define PARTS_PER_THREAD 4   /* fewer are not worth waking a thread for */
 #define SPINS 500            /* about 10 us: the last part ends sooner than a sleeper wakes up */
 
 struct pool {
@@ -205,11 +204,11 @@ static int close_job(void)
     return exceptions;
 }
 
-void fastbp_parallel(fastbp_work work, void *context, int parts)
+void fastbp_parallel(fastbp_work work, void *context, int parts, int each)
 {
     int part, exceptions, threads = fastbp_thread_count();
-    if (threads > parts / PARTS_PER_THREAD)
-        threads = parts / PARTS_PER_THREAD;
+    if (threads > parts / each)
+        threads = parts / each;
     if (threads < 2 || __atomic_test_and_set(&busy, __ATOMIC_ACQUIRE)) {
         for (part = 0; part < parts; part++)
             work(context, part);
@@ -234,9 +233,10 @@ void fastbp_set_thread_count(int n)
     (void)n;
 }
 
-void fastbp_parallel(fastbp_work work, void *context, int parts)
+void fastbp_parallel(fastbp_work work, void *context, int parts, int each)
 {
     int part;
+    (void)each;
     for (part = 0; part < parts; part++)
         work(context, part);
 }

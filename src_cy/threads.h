@@ -14,9 +14,9 @@ int fastbp_thread_count(void);
 void fastbp_set_thread_count(int n);
 
 /* Calls work(context, part) for every part in [0, parts), in any order, and returns when all are
- * done. The calls run in the caller's floating-point environment (rounding, subnormals), and the
+ * done. A thread is woken for every `each` parts, at least one. The calls run in the caller's floating-point environment (rounding, subnormals), and the
  * exceptions that they raise are raised in the caller. While another thread uses the pool, and
  * inside `work`, the caller does all parts itself: nothing waits for the pool. */
-void fastbp_parallel(fastbp_work work, void *context, int parts);
+void fastbp_parallel(fastbp_work work, void *context, int parts, int each);
 
 #endif

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fastbp as bp
+from fastbp._core import elementwise
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.recurrent import loops
 from fastbp.recurrent.checkpoints import Schedule
@@ -439,6 +440,28 @@ def test_errors_of_single_cells():
 
 
 # ---- PyTorch's cells
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("dtype", ["f8", "f4"])
+@pytest.mark.parametrize("options", [{}, {"mask": True, "reverse": True}, {"truncate": 7}])
+def test_members_on_several_threads(cell, dtype, options):
+    """Parts of the batch, of 8 members and an odd rest, give what one thread gives."""
+    p = operands(cell, 60, 21, 40, 48, dtype)
+    if "mask" in options:
+        options = options | {"mask": np.random.default_rng(2).random((60, 21)) < 0.8}
+    weights = cotangents(cell, p)
+    found = []
+    before = elementwise.num_threads()
+    try:
+        for threads in (1, 2, 3):
+            elementwise.set_num_threads(threads)
+            found.append(bp.grad(loss(fused, cell, weights, **options))(p))
+    finally:
+        elementwise.set_num_threads(before)
+    for other in found[1:]:
+        for name in p:
+            np.testing.assert_array_equal(found[0][name], other[name])
 
 
 @pytest.mark.parametrize("reverse", [False, True])
