@@ -321,3 +321,12 @@ def test_linearize_refuses():
     w = bp.variable(V)
     with pytest.raises(NoRuleError, match="outside"):
         bp.chain.linearize(lambda x: x * w, V)
+
+
+def test_what_is_no_step_and_what_is_no_pair():
+    xs = np.ones((2, 1))
+    with pytest.raises(TypeError, match="step must be a function, not a str"):
+        bp.recurrent.sensitivity("rnn", np.zeros(1), xs)
+    for pairs in ([3], [(1.0, 0)], [(2, 1, 0)]):
+        with pytest.raises(TypeError, match="sensitivity: pairs must be integers"):
+            bp.recurrent.sensitivity(lambda h, x: h * x, np.zeros(1), xs, pairs)

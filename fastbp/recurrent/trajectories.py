@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 from typing import Any
@@ -88,6 +89,8 @@ def trajectory_jacobians(
     for name, cell in _CELLS.items():
         if step is cell:
             return cell_chain(name, h0, xs, parameters)
+    if not callable(step):
+        raise TypeError(f"{NAME}: step must be a function, not a {type(step).__name__}")
     if parameters:
         raise TypeError(f"{NAME}: {sorted(parameters)} are for built-in cells")
     for x in (*tree.flatten(h0)[0], *tree.flatten(xs)[0]):
@@ -122,6 +125,8 @@ def sensitivity(
 
     Raises
     ------
+    TypeError
+        If a pair is not one of integers.
     ValueError
         If a pair is out of range.
 
@@ -136,7 +141,10 @@ def sensitivity(
     count = len(chain)
     if pairs is None:
         return chain.product().to_dense()
-    wanted = [(int(t), int(s)) for t, s in pairs]
+    try:
+        wanted = [(operator.index(t), operator.index(s)) for t, s in pairs]
+    except (TypeError, ValueError):
+        raise TypeError(f"sensitivity: pairs must be integers (t, s), not {pairs!r}") from None
     for t, s in wanted:
         if not 0 <= s <= t <= count:
             raise ValueError(f"sensitivity: pair {(t, s)} is not within 0 <= s <= t <= {count}")
