@@ -122,7 +122,6 @@ CASES = {
     "kronecker": _kronecker,
     "small": lambda rng: of_sizes(rng, [6] * 301),
     "small_mixed": lambda rng: of_sizes(rng, rng.integers(2, 9, 301).tolist()),
-    "one": lambda rng: of_sizes(rng, [100, 100]),
     "two": lambda rng: of_sizes(rng, [4, 4, 4]),
     "three": lambda rng: of_sizes(rng, [30, 4, 30, 4]),
     "three_by_three": lambda rng: of_sizes(rng, [3] * 11),

@@ -129,3 +129,11 @@ def test_short_chains_and_repeated_arrays(rng):
     many = c.product([a / 4] * 65).to_dense()
     near(many, np.linalg.matrix_power(a / 4, 65), np.float64)
     near(c.product(np.stack([a, b])).to_dense(), a @ b, np.float64)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_three_dense_links_are_multiplied_as_the_plan_says(seed):
+    sizes = tuple(np.random.default_rng(seed).integers(1, 300, 4).tolist())
+    links = [plans.costs.dense(m, n, 8) for m, n in itertools.pairwise(sizes)]
+    plan = ordering.order(links, range(3), "exact")
+    assert plans.left_first(sizes, 8) == (plan.products[0] == (0, 1))

@@ -220,8 +220,7 @@ class Factor:
 
     def _squares(self) -> float:
         """Return the sum of the squares of all elements."""
-        x = self._whole().ravel()
-        return float(np.dot(x, x))
+        return squares(self._whole())
 
     @classmethod
     def _scaled_structure(cls, s: Structure) -> Structure:
@@ -275,6 +274,15 @@ def floats(name: str, argument: str, x: Any, ndim: int) -> np.ndarray:
     if array.ndim != ndim:
         raise ShapeError(f"{name}: {argument} must have {ndim} axes, got shape {array.shape}")
     return array
+
+
+def squares(x: np.ndarray) -> float:
+    """Return the sum of the squares of all elements.
+
+    Not by NumPy's `dot`, which calls BLAS: NumPy and SciPy, whose BLAS multiplies here, may bring
+    one each, with threads of their own that keep each other waiting.
+    """
+    return float(np.sum(x * x))
 
 
 def same_dtype(name: str, *dtypes: np.dtype[Any]) -> np.dtype[Any]:

@@ -14,7 +14,7 @@ from fastbp._core.matmul import matmul
 from fastbp.chain.base import Factor
 from fastbp.chain.factors import BlockDiagonal, Dense
 from fastbp.chain.ordering import CALLS_ONLY, order, order_dense
-from fastbp.chain.plans import Fold, Plan
+from fastbp.chain.plans import Fold, Plan, left_first
 from fastbp.chain.products import multiply
 from fastbp.chain.runs import runs, swept
 
@@ -73,6 +73,11 @@ def evaluate_dense(arrays: list[np.ndarray], sizes: tuple[int, ...], how: str = 
     """Return the product of matrices whose shapes and dtypes fit."""
     if len(arrays) < 3:
         return Dense._of(matmul(*arrays) if len(arrays) == 2 else arrays[0])
+    if len(arrays) == 3 and how in ("auto", "exact"):
+        a, b, c = arrays
+        if left_first(sizes, a.itemsize):
+            return Dense._of(matmul(matmul(a, b), c))
+        return Dense._of(matmul(a, matmul(b, c)))
     names = names_of(arrays)
     different = type(names) is range
     if how == "auto" and different and (max(sizes) <= CALLS_ONLY or len(set(sizes)) == 1):

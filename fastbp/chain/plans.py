@@ -11,7 +11,7 @@ from fastbp.chain import costs
 from fastbp.chain.costs import Cost, Structure, known, seconds
 from fastbp.chain.products import Multiply, cost_of, functions_of, step_of
 
-__all__ = ["Builder", "DenseLinks", "Fold", "Plan", "dense_model", "dense_seconds"]
+__all__ = ["Builder", "DenseLinks", "Fold", "Plan", "dense_model", "dense_seconds", "left_first"]
 
 
 class DenseLinks(Sequence[Structure]):
@@ -200,6 +200,13 @@ def dense_model(itemsize: int) -> tuple[float, float, float]:
         2.0 * itemsize / 8 / costs.RATE["gemm"],
         itemsize / costs.BANDWIDTH,
     )
+
+
+def left_first(sizes: tuple[int, ...], itemsize: int) -> bool:
+    """Say whether of three dense matrices the first two should be multiplied first."""
+    m, k, p, n = sizes
+    _, flop, element = dense_model(itemsize)
+    return flop * (m * p * (k + n) - k * n * (m + p)) + 2 * element * (m * p - k * n) <= 0
 
 
 def dense_seconds(m: Any, k: Any, n: Any, itemsize: int) -> Any:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.linalg import eigvalsh, lapack  # not NumPy's: see `squares`
 
 from fastbp._core.matmul import matmul
 from fastbp.chain.base import Factor
@@ -17,6 +18,9 @@ from fastbp.chain.products import multiply
 from fastbp.errors import ShapeError
 
 __all__ = ["Norms", "norms", "spectrum"]
+
+# Called directly: for a few vectors, `scipy.linalg.qr` takes longer around LAPACK than in it.
+_LAPACK = {"d": (lapack.dgeqrf, lapack.dorgqr), "f": (lapack.sgeqrf, lapack.sorgqr)}
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ def _largest_square(factor: Factor) -> float:
     gram = matmul(a, a.T) if a.shape[0] <= a.shape[1] else matmul(a.T, a)
     if not np.all(np.isfinite(gram)):
         return math.nan
-    return float(np.linalg.eigvalsh(gram)[-1])
+    return float(eigvalsh(gram, check_finite=False)[-1])
 
 
 def spectrum(factors: Sequence[Factor], k: int | None = None) -> np.ndarray:
@@ -174,10 +178,21 @@ def spectrum(factors: Sequence[Factor], k: int | None = None) -> np.ndarray:
     n = factors[-1].shape[1]
     # Generic first directions: unit vectors could be invariant.
     start = np.random.default_rng(0).standard_normal((n, k)) + np.eye(n, k)
-    q = np.linalg.qr(start)[0].astype(factors[0].dtype)
+    q = _qr(start)[0].astype(factors[0].dtype)
     growth = np.zeros(k)
     for factor in reversed(factors):
-        q, r = np.linalg.qr(factor._right(np.ascontiguousarray(q)))
+        q, grown = _qr(factor._right(np.ascontiguousarray(q)))
         with np.errstate(divide="ignore"):
-            growth += np.log(np.abs(np.diagonal(r).astype(np.float64)))
+            growth += np.log(np.abs(grown.astype(np.float64)))
     return growth / len(factors)
+
+
+def _qr(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the orthonormal columns of a QR factorization and the diagonal of R."""
+    k = a.shape[1]
+    if k == 0:
+        return a, a.diagonal()
+    geqrf, orgqr = _LAPACK[a.dtype.char]
+    reflectors, tau, _, _ = geqrf(a, lwork=64 * k)
+    diagonal = reflectors.diagonal().copy()
+    return orgqr(reflectors, tau, lwork=64 * k, overwrite_a=True)[0], diagonal

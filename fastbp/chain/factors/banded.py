@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastbp._core import band as _kernels
-from fastbp.chain.base import Factor, floats
+from fastbp.chain.base import Factor, floats, squares
 from fastbp.chain.costs import Cost, Structure, Work
 from fastbp.chain.products import rule
 from fastbp.errors import ShapeError
@@ -127,7 +127,7 @@ class Banded(Factor):
         return float(np.max(np.abs(self._band()), initial=0.0))
 
     def _squares(self) -> float:
-        return float(np.vdot(self._band(), self._band()))
+        return squares(self._band())
 
     def _params(self) -> tuple:
         return self._lower, self._upper

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastbp._core.matmul import matmul
-from fastbp.chain.base import KINDS, Factor, as_factor, floats, same_dtype
+from fastbp.chain.base import KINDS, Factor, as_factor, floats, same_dtype, squares
 from fastbp.chain.costs import Cost, Structure, Work
 from fastbp.chain.factors.diagonal import Diagonal
 from fastbp.chain.products import cost_of, multiply, rule
@@ -148,7 +148,7 @@ class BlockDiagonal(Factor):
 
     def _squares(self) -> float:
         if self._is_batch:
-            return float(np.vdot(self._blocks, self._blocks))
+            return squares(self._blocks)
         return sum(b._squares() for b in self._blocks)
 
     @classmethod

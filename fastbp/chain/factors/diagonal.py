@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.chain.base import KINDS, Factor, floats
+from fastbp.chain.base import KINDS, Factor, floats, squares
 from fastbp.chain.costs import Cost, Structure, Work
 from fastbp.chain.products import ANY, rule
 from fastbp.errors import ShapeError
@@ -65,7 +65,7 @@ class Diagonal(Factor):
         return (("scale", self._d),)
 
     def _squares(self) -> float:
-        return float(np.dot(self._d, self._d))
+        return squares(self._d)
 
     @classmethod
     def _apply_work(cls, s: Structure, k: int, left: bool = False) -> Work:

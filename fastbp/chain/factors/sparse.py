@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.chain.base import FLOATS, KINDS, Factor
+from fastbp.chain.base import FLOATS, KINDS, Factor, squares
 from fastbp.chain.costs import Cost, Structure, Work
 from fastbp.chain.products import rule
 from fastbp.errors import DTypeError
@@ -80,7 +80,7 @@ class Sparse(Factor):
         if not csr.has_canonical_format:
             csr = csr.copy()
             csr.sum_duplicates()
-        return float(np.vdot(csr.data, csr.data))
+        return squares(csr.data)
 
     def _params(self) -> tuple:
         if self._band is None:
