@@ -280,8 +280,11 @@ def squares(x: np.ndarray) -> float:
     """Return the sum of the squares of all elements.
 
     Not by NumPy's `dot`, which calls BLAS: NumPy and SciPy, whose BLAS multiplies here, may bring
-    one each, with threads of their own that keep each other waiting.
+    one each, with threads of their own that keep each other waiting; a short one has no threads.
     """
+    if x.size < 4096:
+        row = x.ravel(order="K")
+        return float(row.dot(row))
     return float(np.sum(x * x))
 
 
