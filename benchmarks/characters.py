@@ -16,8 +16,8 @@ import fastbp as bp
 import fastbp.numpy as bnp
 from fastbp.recurrent import loops
 
-from .checking import check_projection, compare
-from .registry import Bench, bench, faster
+from .recurrent import Model
+from .registry import bench, faster
 
 __all__ = ["Text", "init", "load"]
 
@@ -155,33 +155,19 @@ def jax_step(inputs, **_):
 
 
 @bench("recurrent")
-class CharacterGradient(Bench):
+class CharacterGradient(Model):
     """Value and gradient of a character model: LSTM, softmax, cross-entropy, 50 steps of a book."""
 
+    loss = staticmethod(loss)
     params = {"n": (128,), "batch": (8, 32)}
     quick = {"n": (32,), "batch": (8,)}
     peers = {"torch": torch_step, "jax": jax_step}
 
     def setup(self, n, batch):
         text = load()
-        self.weights = init(len(text.alphabet), n)
         one_hot = np.eye(len(text.alphabet))
-        self.x, self.t = (one_hot[codes] for codes in next(text.windows(50, batch)))
-        self.inputs = {**self.weights, "x": self.x, "t": self.t}
-        self.gradient = bp.value_and_grad(loss)
-
-    def run(self):
-        return self.gradient(self.weights, self.x, self.t)
-
-    def check(self):
-        value, gradient = self.run()
-        check_projection(
-            lambda *leaves: loss(dict(zip(self.weights, leaves, strict=True)), self.x, self.t),
-            list(self.weights.values()),
-            [gradient[name] for name in self.weights],
-        )
-        expected = self.gradient(self.weights, self.x, self.t, by_loop=True)
-        return compare([value, gradient], expected, 1e-10, "gradient of the character model")
+        x, t = (one_hot[codes] for codes in next(text.windows(50, batch)))
+        self.prepare(init(len(text.alphabet), n), x, t)
 
     @classmethod
     def targets(cls, n, batch):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import ClassVar
+
 import numpy as np
 
 import fastbp as bp
@@ -217,6 +220,33 @@ class Cell(Bench):
             [gradient[name] for name in names],
         )
         return compare(gradient, bp.grad(self.by_loop)(self.p), 1e-10, "gradient")
+
+
+class Model(Bench):
+    """What the trained models share: value and gradient of a loss by all weights.
+
+    ``loss(weights, x, t, by_loop=False)``, a static method, takes the fused cell or the plain loop.
+    """
+
+    loss: ClassVar[Callable]
+
+    def prepare(self, weights: dict[str, np.ndarray], x: np.ndarray, t: np.ndarray) -> None:
+        self.weights, self.x, self.t = weights, x, t
+        self.inputs = {**weights, "x": x, "t": t}
+        self.gradient = bp.value_and_grad(self.loss)
+
+    def run(self):
+        return self.gradient(self.weights, self.x, self.t)
+
+    def check(self):
+        value, gradient = self.run()
+        check_projection(
+            lambda *leaves: self.loss(dict(zip(self.weights, leaves, strict=True)), self.x, self.t),
+            list(self.weights.values()),
+            [gradient[name] for name in self.weights],
+        )
+        expected = self.gradient(self.weights, self.x, self.t, by_loop=True)
+        return compare([value, gradient], expected, 1e-10, "gradient of the model")
 
 
 @bench("recurrent")

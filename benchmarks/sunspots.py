@@ -13,8 +13,8 @@ import numpy as np
 import fastbp as bp
 from fastbp.recurrent import loops
 
-from .checking import check_projection, compare
-from .registry import Bench, at_most, bench, faster
+from .recurrent import Model
+from .registry import at_most, bench, faster
 
 __all__ = ["autoregression", "init", "load"]
 
@@ -115,30 +115,16 @@ def jax_step(inputs, **_):
 
 
 @bench("recurrent")
-class SunspotGradient(Bench):
+class SunspotGradient(Model):
     """Value and gradient of an RNN that forecasts 308 yearly sunspot numbers: mean square error."""
 
+    loss = staticmethod(loss)
     params = {"n": (4, 16)}
     peers = {"torch": torch_step, "jax": jax_step}
 
     def setup(self, n):
         series = load()[1] / 100
-        self.weights, self.x, self.t = init(n), series[:-1, None].copy(), series[1:].copy()
-        self.inputs = {**self.weights, "x": self.x, "t": self.t}
-        self.gradient = bp.value_and_grad(loss)
-
-    def run(self):
-        return self.gradient(self.weights, self.x, self.t)
-
-    def check(self):
-        value, gradient = self.run()
-        check_projection(
-            lambda *leaves: loss(dict(zip(self.weights, leaves, strict=True)), self.x, self.t),
-            list(self.weights.values()),
-            [gradient[name] for name in self.weights],
-        )
-        expected = self.gradient(self.weights, self.x, self.t, by_loop=True)
-        return compare([value, gradient], expected, 1e-10, "gradient of the forecast")
+        self.prepare(init(n), series[:-1, None].copy(), series[1:].copy())
 
     @classmethod
     def targets(cls, n):
