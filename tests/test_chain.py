@@ -144,7 +144,7 @@ def test_as_an_operator_of_scipy(rng):
     near(op.rmatvec(g), g @ full, np.float64)
     near(op @ np.eye(full.shape[1]), full, np.float64)
     near(op.rmatmat(np.eye(full.shape[0])), full.T, np.float64)
-    near(op.matvec(v[:, None]), full @ v[:, None], np.float64)
+    near(op @ v[:, None], full @ v[:, None], np.float64)
     near(c.product([op, np.eye(full.shape[1])]).to_dense(), full, np.float64)
     chain = c.JacobianChain(factors)
     near(chain @ v, full @ v, np.float64)

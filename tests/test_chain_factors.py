@@ -243,7 +243,9 @@ def test_structure_of_products(rng):
     low = c.LowRank(values(rng, 60, 2), values(rng, 60, 2))
     blocks = c.BlockDiagonal(values(rng, 20, 3, 3))
     perm = c.Permutation(rng.permutation(60))
-    thin = c.Sparse(scipy.sparse.random_array((60, 60), density=0.02, rng=rng, format="csr"))
+    thin = c.Sparse(
+        scipy.sparse.random_array((60, 60), density=0.02, random_state=rng, format="csr")
+    )
     expected = {
         "diagonal": [d @ d, d @ c.Identity(60, 2.0)],
         "row_scaled": [d @ c.Dense(w), d @ c.RowScaled(values(rng, 60), w)],
@@ -311,7 +313,7 @@ def test_outside_of_the_band_nothing_is_read():
 
 @pytest.mark.parametrize("form", ["csr", "csc", "coo", "bsr", "lil", "dia"])
 def test_scipy_round_trip(form, rng):
-    matrix = scipy.sparse.random_array((7, 5), density=0.4, rng=rng, format=form)
+    matrix = scipy.sparse.random_array((7, 5), density=0.4, random_state=rng, format=form)
     factor = c.as_factor(matrix)
     assert isinstance(factor, c.Sparse)
     back = factor.to_scipy()

@@ -44,7 +44,7 @@ def test_softmax_is_stored_in_blocks(axis, blocks, shape):
 
 def test_blocks_of_sparse_matrices():
     rng = np.random.default_rng(0)
-    blocks = scipy.sparse.random_array((6, 5), density=0.4, rng=rng)
+    blocks = scipy.sparse.random_array((6, 5), density=0.4, random_state=rng)
     for height, width in ((4, 8), (16, 1), (1, 16), (3, 24)):
         full = scipy.sparse.kron(blocks, np.ones((height, width))).toarray()
         full *= rng.standard_normal(full.shape)
@@ -142,7 +142,7 @@ def test_full_compositions_are_dense():
     rng = np.random.default_rng(0)
     a, b = (
         BlockSparse.from_scipy(
-            scipy.sparse.random_array((40, 40), density=0.3, rng=rng), (40,), (40,)
+            scipy.sparse.random_array((40, 40), density=0.3, random_state=rng), (40,), (40,)
         )
         for _ in range(2)
     )

@@ -1,10 +1,11 @@
-from typing import Any
+from typing import Any, final
 
 from numpy import ndarray
 
 CELLS: dict[str, int]
 ACTIVATIONS: dict[str, int]
 
+@final
 class Layer:
     cell: str
     activation: str
@@ -26,6 +27,7 @@ class Layer:
     ) -> None: ...
     def by_place(self, operands: tuple[ndarray, ...]) -> list[Any]: ...
 
+@final
 class Pull:
     layer: Layer
     p: list[Any]

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -222,8 +223,10 @@ def test_index_arrays_are_ours_and_read_only():
             getattr(blocks, name).flags.writeable = True
         with pytest.raises(ValueError, match="resize"):
             getattr(blocks, name).resize((0,), refcheck=False)
-    blocks.values.shape = (2,)  # that of a view
-    blocks.indices.dtype = np.int8
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        blocks.values.shape = (2,)  # that of a view
+        blocks.indices.dtype = np.int8
     assert np.array_equal(blocks.gather(np.ones(2), (2,)), [1, 1])
     with pytest.raises(TypeError, match="never changed"):
         blocks.__init__(values, [0, 1], [0, 1, 2], 2)

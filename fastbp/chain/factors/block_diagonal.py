@@ -96,7 +96,10 @@ class BlockDiagonal(Factor):
 
         return scipy.sparse.csr_array(
             scipy.sparse.block_diag(
-                [b if self._is_batch else b.to_scipy() for b in self._blocks],
+                [
+                    scipy.sparse.coo_array(b) if self._is_batch else b.to_scipy()
+                    for b in self._blocks
+                ],
                 format="csr",
                 dtype=self._dtype,
             )
