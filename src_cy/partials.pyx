@@ -75,7 +75,7 @@ def compile_pull(partials, constants, dominant, needs, accumulates, typenum):
 def _product(trace, t, partial, dominant):
     """A (co)tangent times a partial: zero where the (co)tangent is, or a dominant partial."""
     if dominant:
-        return trace.call("select", t, trace.call("mulz", partial, t), 0.0)
+        return trace.call("select", partial, trace.call("mulz", t, partial), 0.0)
     return trace.call("mulz", t, partial)
 
 

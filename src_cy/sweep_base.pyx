@@ -104,10 +104,7 @@ cdef class Sweep:
         if c is not None:
             return t if c == 1 else hook("multiply")(t, c)
         partial = op.partials[k](ans, *operands)
-        if op.dominant >> <int> k & 1:
-            nonzero = ((<Variable> t).value if type(t) is Variable else t) != 0.0
-            return hook("where")(nonzero, hook("mulz")(partial, t), 0.0)
-        return hook("mulz")(t, partial)
+        return hook("mulzz" if op.dominant >> <int> k & 1 else "mulz")(t, partial)
 
     cdef list results(self, list positions):
         cdef list results = [], values = self.values

@@ -41,19 +41,36 @@ def _internal(name, forward, *partials, kinks="", **facts):
         **facts,
     )
     graph.bind(name, op)
+    return op
 
 
 _internal("identity", np.positive, lambda z, x: 1.0)
-# The product of cotangent and partial. A zero g dominates; where p is not finite then, g itself
-# gets no derivative either.
-_internal(
+# The product of a (co)tangent t and a partial p. A zero t is strong: it stays zero even where p is
+# not finite, and only there it has no derivative itself. Where p is finite, the derivative by t is
+# p, at t = 0 too: higher orders need it.
+
+
+def _finite_or_moving(t, p):
+    return np.where((t != 0.0) | (np.abs(p) < np.inf), p, 0.0)
+
+
+mulz = _internal(
     "mulz",
-    lambda g, p: np.where(np.equal(g, 0.0), g, g * p),
-    lambda z, g, p: np.where((g != 0.0) | (np.abs(p) < np.inf), p, 0.0),
-    lambda z, g, p: g,
+    lambda t, p: np.where(np.equal(t, 0.0), t, t * p),
+    lambda z, t, p: _finite_or_moving(t, p),
+    lambda z, t, p: t,
     kernel="mulz",
     dominant=0b10,
-    kinks="0 where g is 0",
+    kinks="0 where t is 0",
+)
+# The same where a zero of either factor is strong.
+_internal(
+    "mulzz",
+    lambda t, p: np.where(p != 0.0, mulz(t, p), 0.0),
+    lambda z, t, p: _finite_or_moving(t, p),
+    lambda z, t, p: _finite_or_moving(p, t),
+    dominant=0b11,
+    kinks="0 where a factor is 0",
 )
 
 # ---- arithmetic
