@@ -140,6 +140,8 @@ cdef class Variable:
         return _with_sparse("subtract", other, self)
 
     def __mul__(self, other):
+        if self is other and has_square(self):
+            return call_elementwise(SQUARE, (self,))
         if _operand_ok(other):
             return call_elementwise(MULTIPLY, (self, other))
         return _with_sparse("multiply", self, other)
@@ -189,6 +191,8 @@ cdef class Variable:
                 return _hooks["positive"](self)
             if other == 0.5:
                 return _hooks["sqrt"](self)
+            if has_square(self) and other > 2 and other % 2 == 0:
+                return call_elementwise(<Op> _hooks["power"], (self ** 2, other // 2))
         return call_elementwise(<Op> _hooks["power"], (self, other))
 
     def __rpow__(self, other, modulo):

@@ -72,6 +72,44 @@ _internal(
     dominant=0b11,
     kinks="0 where a factor is 0",
 )
+# The same in a sweep of signed zeros, where only -0 is a strong zero (`fastbp._core.sweep_base`).
+
+
+def _finite_or_not_exact(t, p):
+    return np.where((t != 0.0) | (np.copysign(1.0, t) > 0.0) | (np.abs(p) < np.inf), p, 0.0)
+
+
+mulx = _internal(
+    "mulx",
+    lambda t, p: np.where(np.equal(t, 0.0) & np.signbit(t), t, t * p + 0.0),
+    lambda z, t, p: _finite_or_not_exact(t, p),
+    lambda z, t, p: t,
+    kernel="mulx",
+    dominant=0b10,
+    kinks="0 where t is -0",
+)
+_internal(
+    "mulxx",
+    lambda t, p: np.where(p != 0.0, mulx(t, p), -0.0),
+    lambda z, t, p: _finite_or_not_exact(t, p),
+    lambda z, t, p: _finite_or_moving(p, t),
+    dominant=0b11,
+    kinks="0 where t is -0 or p is 0",
+)
+# A value that was computed otherwise: the derivative is that of x.
+_internal(
+    "carry",
+    lambda value, x: value,
+    lambda z, value, x: 0.0,
+    lambda z, value, x: np.where(value == value, 1.0, np.nan),
+)
+# Signs for zeros: -0 where `exact` is not 0, else +0.
+_internal(
+    "settle",
+    lambda x, exact: np.where((exact != 0.0) & (x == 0.0), -0.0, x + 0.0),
+    lambda z, x, exact: 1.0,
+    lambda z, x, exact: 0.0,
+)
 
 # ---- arithmetic
 
@@ -85,7 +123,7 @@ divide = elementwise(
 )
 reciprocal = elementwise("reciprocal", np.reciprocal, lambda z, x: -z * z, domain=POSITIVE)
 square = elementwise("square", np.square, lambda z, x: 2.0 * x)
-sqrt = elementwise("sqrt", np.sqrt, lambda z, x: 0.5 / z, domain=POSITIVE)
+sqrt = elementwise("sqrt", np.sqrt, lambda z, x: 0.5 / z, domain=POSITIVE, squared=lambda x: x)
 cbrt = elementwise("cbrt", np.cbrt, lambda z, x: 1.0 / (3.0 * z * z), domain=POSITIVE)
 conjugate = elementwise("conjugate", np.conjugate, lambda z, x: 1.0)
 
@@ -140,9 +178,21 @@ heaviside = elementwise(
 # ---- absolute values and extremes
 
 absolute = elementwise(
-    "absolute", np.absolute, lambda z, x: np.sign(x), domain=(-3.0, -0.3), kinks="0 at 0"
+    "absolute",
+    np.absolute,
+    lambda z, x: np.sign(x),
+    domain=(-3.0, -0.3),
+    kinks="0 at 0",
+    squared=lambda x: x * x,
 )
-fabs = elementwise("fabs", np.fabs, lambda z, x: np.sign(x), domain=(-3.0, -0.3), kinks="0 at 0")
+fabs = elementwise(
+    "fabs",
+    np.fabs,
+    lambda z, x: np.sign(x),
+    domain=(-3.0, -0.3),
+    kinks="0 at 0",
+    squared=lambda x: x * x,
+)
 copysign = elementwise(
     "copysign",
     np.copysign,
@@ -156,6 +206,7 @@ maximum = elementwise(
     np.maximum,
     lambda z, x, y: np.where(x == y, 0.5, x > y),
     lambda z, x, y: np.where(x == y, 0.5, x < y),
+    selects=0b11,
     kinks="one half each at a tie",
 )
 minimum = elementwise(
@@ -163,6 +214,7 @@ minimum = elementwise(
     np.minimum,
     lambda z, x, y: np.where(x == y, 0.5, x < y),
     lambda z, x, y: np.where(x == y, 0.5, x > y),
+    selects=0b11,
     kinks="one half each at a tie",
 )
 # These ignore a NaN: the other operand is the value.
@@ -171,6 +223,7 @@ fmax = elementwise(
     np.fmax,
     lambda z, x, y: np.where(x == y, 0.5, (x > y) | (y != y)),
     lambda z, x, y: np.where(x == y, 0.5, (x < y) | (x != x)),
+    selects=0b11,
     kinks="one half each at a tie",
 )
 fmin = elementwise(
@@ -178,6 +231,7 @@ fmin = elementwise(
     np.fmin,
     lambda z, x, y: np.where(x == y, 0.5, (x < y) | (y != y)),
     lambda z, x, y: np.where(x == y, 0.5, (x > y) | (x != x)),
+    selects=0b11,
     kinks="one half each at a tie",
 )
 
@@ -237,6 +291,7 @@ hypot = elementwise(
     lambda z, x, y: x / np.where(z == 0.0, 1.0, z),
     lambda z, x, y: y / np.where(z == 0.0, 1.0, z),
     kinks="0 at (0, 0)",
+    squared=lambda x, y: x * x + y * y,
 )
 arctan2 = elementwise(
     "arctan2",

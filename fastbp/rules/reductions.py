@@ -251,6 +251,7 @@ std_op = general(
     saves=(0, "ans"),
     vjp=(lambda g, ans, x, **static: _var_vjp(_half_over(g, ans), ans, x, **static),),
     jvp=(lambda t, ans, x, **static: _half_over(_var_jvp(t, ans, x, **static), ans),),
+    squared=lambda x, **static: var_op(x, **static),
     pattern=patterns.reduces,
 )
 
@@ -341,6 +342,7 @@ max_op = general(
     saves=(0, "ans"),
     vjp=(_extreme_vjp,),
     jvp=(_extreme_jvp,),
+    coefficients="fixed",
     pattern=patterns.reduces,
 )
 min_op = general(
@@ -350,6 +352,7 @@ min_op = general(
     saves=(0, "ans"),
     vjp=(_extreme_vjp,),
     jvp=(_extreme_jvp,),
+    coefficients="fixed",
     pattern=patterns.reduces,
 )
 

@@ -29,7 +29,12 @@ log_sigmoid = elementwise(
     "log_sigmoid", lambda x: -softplus(np.negative(x)), lambda z, x: sigmoid(-x)
 )
 relu = elementwise(
-    "relu", lambda x: np.maximum(x, 0.0), lambda z, x: x > 0.0, domain=(0.3, 3.0), kinks="0 at 0"
+    "relu",
+    lambda x: np.maximum(x, 0.0),
+    lambda z, x: x > 0.0,
+    selects=0b1,
+    domain=(0.3, 3.0),
+    kinks="0 at 0",
 )
 
 # ---- along axes

@@ -50,6 +50,8 @@ def elementwise(
     domain=(-2.0, 2.0),
     kinks="",
     kernel=None,
+    selects=0,
+    squared=None,
     source="",
 ):
     """Add an elementwise operation.
@@ -69,6 +71,10 @@ def elementwise(
         The convention where the derivative does not exist.
     kernel : str, optional
         A kernel of the core that computes `forward`.
+    selects : int
+        Bit mask of operands whose partial, where it is zero, says that another branch was taken.
+    squared : callable, optional
+        The square of the value as another function; see `fastbp._core.graph.Op`.
     source : str
         Where the formula is from; empty for calculus.
 
@@ -82,6 +88,8 @@ def elementwise(
         nin=len(partials),
         partials=partials,
         kernel=kernel,
+        selects=selects,
+        squared=squared,
         domain=domain,
         kinks=kinks,
         source=source,
@@ -146,6 +154,8 @@ def general(
     jvp=None,
     saves=None,
     scatter=None,
+    coefficients=None,
+    squared=None,
     pattern=None,
     compiled=False,
     source="",
@@ -164,6 +174,10 @@ def general(
         (at some cost).
     saves : tuple, optional
         Operand positions and "ans" that the rules read; by default all operands and the answer.
+    coefficients : {"fixed", "operands", "values"}, optional
+        What a zero among the coefficients of the rules means; see `fastbp._core.graph.Op`.
+    squared : callable, optional
+        The square of the value as another function; see there, too.
     pattern : callable
         Which elements depend on which: one of `fastbp.rules.patterns`.
     source : str
@@ -182,6 +196,8 @@ def general(
         vjp=vjp,
         jvp=jvp,
         scatter=scatter,
+        coefficients=coefficients,
+        squared=squared,
         pattern=pattern,
         saves=saves,
         compiled=compiled,
