@@ -33,7 +33,7 @@ cdef extern from "Python.h":
 
 cdef long long _last_id = 0
 cdef dict _hooks = {}       # operations and functions that the core calls by name
-cdef Op ADD, SUBTRACT, MULTIPLY, DIVIDE, SQUARE     # the hot ones among them
+cdef Op ADD, SUBTRACT, MULTIPLY, DIVIDE, SQUARE, POWER      # the hot ones among them
 cdef dict _by_ufunc = {}    # numpy.ufunc -> Op
 cdef dict _by_function = {}  # NumPy function -> differentiable function of the same signature
 cdef dict _methods = {}     # ndarray method -> the same
@@ -59,11 +59,11 @@ cdef object hook(str name):
 
 def bind(str name, target):
     """Bind an operation or function that the core calls by `name`."""
-    global ADD, SUBTRACT, MULTIPLY, DIVIDE, SQUARE
+    global ADD, SUBTRACT, MULTIPLY, DIVIDE, SQUARE, POWER
     _hooks[name] = target
     ADD, SUBTRACT = _hooks.get("add"), _hooks.get("subtract")
     MULTIPLY, DIVIDE = _hooks.get("multiply"), _hooks.get("divide")
-    SQUARE = _hooks.get("square")
+    SQUARE, POWER = _hooks.get("square"), _hooks.get("power")
 
 
 def bind_ufunc(ufunc, Op op):
@@ -493,8 +493,8 @@ cdef object call_elementwise(Op op, tuple operands):
             op.forward(*[<object> arrays[k] for k in range(nin)])
     if not tracked:
         return out if cnp.PyArray_NDIM(out) else out[()]
-    if op is SQUARE and has_square(operands[0]):
-        smooth = _square_of((<Variable> operands[0]).node)
+    if (op is SQUARE or op is POWER) and type(operands[0]) is Variable and has_square(operands[0]):
+        smooth = _even_power(operands)
         if smooth is not None:
             return hook("carry")(out, smooth)
     return _elementwise_variable(op, operands, arrays, out, same_shape)
@@ -502,6 +502,17 @@ cdef object call_elementwise(Op op, tuple operands):
 
 cdef bint has_square(Variable x) noexcept:
     return x.node.op is not None and x.node.op.squared is not None
+
+
+cdef object _even_power(tuple operands):
+    """A square, or another even power, as another function of what its base was made from."""
+    cdef object exponent = operands[1] if len(operands) == 2 else 2
+    if type(exponent) is not int and type(exponent) is not float:
+        return None
+    if exponent <= 0 or exponent % 2 != 0:
+        return None
+    smooth = _square_of((<Variable> operands[0]).node)
+    return smooth if smooth is None or exponent == 2 else smooth ** (exponent / 2)
 
 
 cdef object _square_of(Node node):

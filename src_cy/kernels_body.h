@@ -141,10 +141,13 @@ FBP_INLINE const T *FN(pad)(T *to, const T *from, intptr_t n)
 
 /* ---- products, comparisons, selection ---- */
 
-/* A zero cotangent g stays that zero, whatever the partial p: 1 stands in for p. Where p is not finite
- * then, it matters whether the zero was exact: such blocks are counted. */
+/* A zero cotangent g stays that zero, whatever the partial p: 1 stands in for p. Where one factor is
+ * zero and the other (so the sum) not finite, it matters whether the zero is exact: such blocks are
+ * counted. */
 #define MULZ(g, p) ((g) * ((g) == 0 ? (T)1 : (p)))
-#define IS_STRONG(g, p) (((g) == 0 ? (U)1 : (U)0) & (ABS(p) <= LARGEST ? (U)0 : (U)1))
+#define IS_STRONG(g, p)                                                                           \
+    ((((g) == 0 ? (U)1 : (U)0) | ((p) == 0 ? (U)1 : (U)0))                                        \
+     & (ABS((g) + (p)) <= LARGEST ? (U)0 : (U)1))
 static void FN(mulz_core)(char **args, intptr_t n)
 {
     const T *x0 = (const T *)args[0], *x1 = (const T *)args[1];

@@ -191,8 +191,6 @@ cdef class Variable:
                 return _hooks["positive"](self)
             if other == 0.5:
                 return _hooks["sqrt"](self)
-            if has_square(self) and other > 2 and other % 2 == 0:
-                return call_elementwise(<Op> _hooks["power"], (self ** 2, other // 2))
         return call_elementwise(<Op> _hooks["power"], (self, other))
 
     def __rpow__(self, other, modulo):

@@ -3,9 +3,9 @@
 A partial is an expression of the output and the operands, ``partial(z, x, y)``.
 
 A comparison in a partial is a mask, 1 where it holds and 0 elsewhere. The engine multiplies
-(co)tangents by partials with a strong zero: where a cotangent is exactly zero it contributes
-nothing, even if the partial is infinite or NaN there. So a branch that ``np.where`` did not take
-cannot poison a gradient.
+(co)tangents by partials with a strong zero (`fastbp.rules.engine`): where a cotangent is exactly
+zero it contributes nothing, even if the partial is infinite or NaN there. So a branch that
+``np.where`` did not take cannot poison a gradient.
 
 Partials are written to be accurate wherever the derivative is finite: `hypot`, not a sum of
 squares, for large numbers; ``(1 - x) * (1 + x)``, not ``1 - x * x``, next to 1. Higher orders
@@ -24,92 +24,6 @@ from fastbp.rules.table import OPS, elementwise, refuse
 LN2, LN10, DEGREE = math.log(2.0), math.log(10.0), math.pi / 180.0
 POSITIVE = (0.3, 3.0)
 INSIDE = (-0.8, 0.8)
-
-# ---- operations of the engine itself, without a name in fastbp.numpy
-
-
-def _internal(name, forward, *partials, kinks="", **facts):
-    op = OPS[name] = graph.Op(
-        name,
-        forward,
-        nin=len(partials),
-        partials=partials,
-        kind="elementwise",
-        domain=(-2.0, 2.0),
-        kinks=kinks,
-        source="",
-        **facts,
-    )
-    graph.bind(name, op)
-    return op
-
-
-_internal("identity", np.positive, lambda z, x: 1.0)
-# The product of a (co)tangent t and a partial p. A zero t is strong: it stays zero even where p is
-# not finite, and only there it has no derivative itself. Where p is finite, the derivative by t is
-# p, at t = 0 too: higher orders need it.
-
-
-def _finite_or_moving(t, p):
-    return np.where((t != 0.0) | (np.abs(p) < np.inf), p, 0.0)
-
-
-mulz = _internal(
-    "mulz",
-    lambda t, p: np.where(np.equal(t, 0.0), t, t * p),
-    lambda z, t, p: _finite_or_moving(t, p),
-    lambda z, t, p: t,
-    kernel="mulz",
-    dominant=0b10,
-    kinks="0 where t is 0",
-)
-# The same where a zero of either factor is strong.
-_internal(
-    "mulzz",
-    lambda t, p: np.where(p != 0.0, mulz(t, p), 0.0),
-    lambda z, t, p: _finite_or_moving(t, p),
-    lambda z, t, p: _finite_or_moving(p, t),
-    dominant=0b11,
-    kinks="0 where a factor is 0",
-)
-# The same in a sweep of signed zeros, where only -0 is a strong zero (`fastbp._core.sweep_base`).
-
-
-def _finite_or_not_exact(t, p):
-    return np.where((t != 0.0) | (np.copysign(1.0, t) > 0.0) | (np.abs(p) < np.inf), p, 0.0)
-
-
-mulx = _internal(
-    "mulx",
-    lambda t, p: np.where(np.equal(t, 0.0) & np.signbit(t), t, t * p + 0.0),
-    lambda z, t, p: _finite_or_not_exact(t, p),
-    lambda z, t, p: t,
-    kernel="mulx",
-    dominant=0b10,
-    kinks="0 where t is -0",
-)
-_internal(
-    "mulxx",
-    lambda t, p: np.where(p != 0.0, mulx(t, p), -0.0),
-    lambda z, t, p: _finite_or_not_exact(t, p),
-    lambda z, t, p: _finite_or_moving(p, t),
-    dominant=0b11,
-    kinks="0 where t is -0 or p is 0",
-)
-# A value that was computed otherwise: the derivative is that of x.
-_internal(
-    "carry",
-    lambda value, x: value,
-    lambda z, value, x: 0.0,
-    lambda z, value, x: np.where(value == value, 1.0, np.nan),
-)
-# Signs for zeros: -0 where `exact` is not 0, else +0.
-_internal(
-    "settle",
-    lambda x, exact: np.where((exact != 0.0) & (x == 0.0), -0.0, x + 0.0),
-    lambda z, x, exact: 1.0,
-    lambda z, x, exact: 0.0,
-)
 
 # ---- arithmetic
 

@@ -327,12 +327,17 @@ def _shares(x, ans, axis, keepdims):
     return np.where(extreme, 1.0 / np.add.reduce(extreme, axis, x.dtype, None, True), 0.0)
 
 
+def _shared(t, shares):
+    # Not a product alone: an infinite tangent of an element that was not taken is no NaN.
+    return np.where(shares != 0.0, t * shares, 0.0)
+
+
 def _extreme_vjp(g, ans, x, axis, keepdims):
-    return unreduced(g, ans, axis, keepdims) * _shares(x, ans, axis, keepdims)
+    return _shared(unreduced(g, ans, axis, keepdims), _shares(x, ans, axis, keepdims))
 
 
 def _extreme_jvp(t, ans, x, axis, keepdims):
-    return np.sum(t * _shares(x, ans, axis, keepdims), axis, keepdims=keepdims)
+    return np.sum(_shared(t, _shares(x, ans, axis, keepdims)), axis, keepdims=keepdims)
 
 
 max_op = general(

@@ -15,7 +15,8 @@ from mpmath import mp, mpf
 from fastbp._core import loops
 
 DTYPES = [np.float64, np.float32]
-SIMPLE = {"mulz", "mulz_add", "gt", "ge", "lt", "le", "eq", "ne", "select"}
+ADDING = {"mulz_add", "mulx_add"}  # may be one fused multiply-add
+SIMPLE = {"mulz", "mulx", "gt", "ge", "lt", "le", "eq", "ne", "select"} | ADDING
 LEVELS = ["baseline", "avx2", "avx512"]
 NARGS = 4
 
@@ -67,9 +68,12 @@ def reference(name, *x):
     one = x[0].dtype.type(1)
     with np.errstate(all="ignore"):
         product = lambda g, p: np.where(g == 0, g, g * p)
+        exact = lambda g, p: np.where((g == 0) & np.signbit(g), g, g * p + 0)
         table = {
             "mulz": product,
             "mulz_add": lambda acc, g, p: acc + product(g, p),
+            "mulx": exact,
+            "mulx_add": lambda acc, g, p: acc + exact(g, p),
             "gt": lambda a, b: (a > b) * one,
             "ge": lambda a, b: (a >= b) * one,
             "lt": lambda a, b: (a < b) * one,
@@ -93,8 +97,7 @@ def operands_for(name, dtype, n, seed=0):
 
 
 def assert_close(name, actual, expected):
-    # mulz_add may be one fused multiply-add, so it is the exception.
-    tolerance = 0 if name in SIMPLE - {"mulz_add"} else 4 * np.finfo(actual.dtype).eps
+    tolerance = 0 if name in SIMPLE - ADDING else 4 * np.finfo(actual.dtype).eps
     np.testing.assert_allclose(actual, expected, rtol=4 * tolerance, atol=tolerance)
 
 
@@ -247,6 +250,16 @@ SPECIAL = [
     ),
     ("mulz", ([0.0, -0.0, 0, NAN, 2, INF], [INF, NAN, 3, 0, 3, 0]), [0.0, -0.0, 0, NAN, 6, NAN]),
     ("mulz_add", ([1, 1, NAN, 1], [0, 0, 0, 2], [INF, NAN, 1, 3]), [1, 1, NAN, 7]),
+    (
+        "mulx",
+        ([-0.0, -0.0, -0.0, 0.0, 0.0, 2, -2, NAN], [INF, NAN, 3, INF, -3, 0.0, 0.0, 1]),
+        [-0.0, -0.0, -0.0, NAN, 0.0, 0.0, 0.0, NAN],
+    ),
+    (
+        "mulx_add",
+        ([-0.0, -0.0, 0.0, 1], [-0.0, 0.0, -0.0, 2], [INF, -1, NAN, 3]),
+        [-0.0, 0.0, 0.0, 7],
+    ),
     ("select", ([0.0, -0.0, 1, NAN], [NAN, NAN, 5, 6], [1, 2, NAN, NAN]), [1, 2, 5, 6]),
     ("gt", ([1, 2, NAN, NAN, 0.0], [2, 1, 1, NAN, -0.0]), [0, 1, 0, 0, 0]),
     ("ge", ([1, 2, NAN, NAN, 0.0], [2, 1, 1, NAN, -0.0]), [0, 1, 0, 0, 1]),
