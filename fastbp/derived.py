@@ -33,7 +33,7 @@ class Derived(functools.partial):  # type: ignore[type-arg]
         return operator.call, (self._made,)
 
     def __repr__(self) -> str:
-        return f"<function {getattr(self, '__qualname__', self.func)}>"
+        return f"<function {getattr(self, '__name__', self.func.__name__)}>"
 
 
 class _Method(functools.partial):  # type: ignore[type-arg]
