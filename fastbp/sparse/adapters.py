@@ -36,6 +36,11 @@ MINIMIZERS = {
     "TNC": ("gradient",),
     "SLSQP": ("gradient",),
 }
+STIFF = {  # the same for `scipy.integrate.solve_ivp`: its implicit methods
+    "BDF": ("sparse", "dense", "jac_sparsity"),
+    "Radau": ("sparse", "dense", "jac_sparsity"),
+    "LSODA": ("dense", "banded"),
+}
 OPTIONS = ("pattern", "coloring", "mode")  # of `jacobian`
 
 __all__ = ["for_least_squares", "for_minimize", "for_root", "for_solve_ivp"]
@@ -46,7 +51,7 @@ def for_solve_ivp(
     t0: float | None = None,
     y0: Any = None,
     *,
-    use: str = "sparse",
+    use: str | None = None,
     method: str | None = None,
     args: tuple[Any, ...] = (),
     **options: Any,
@@ -59,14 +64,15 @@ def for_solve_ivp(
         The right-hand side ``f(t, y, *args)``, an array or a list of numbers.
     t0, y0 : float and array_like, optional
         A point; needed for "jac_sparsity" and "banded".
-    use : {"sparse", "dense", "banded", "jac_sparsity"}
-        "sparse": the exact Jacobian as a sparse matrix, for "BDF" and "Radau". "dense": as an
-        array, for "LSODA" too. "banded": its diagonals, for "LSODA" alone (SciPy 1.16).
-        "jac_sparsity": its pattern for SciPy's finite differences.
-    method : {"BDF", "Radau"}, optional
-        Return the method, too: SciPy's own, but where the pattern of the Jacobian is symmetric its
-        factors have less fill-in (a minimum degree ordering). For large grids most of the time
-        goes there.
+    use : {"sparse", "dense", "banded", "jac_sparsity"}, optional
+        "sparse", the default: the exact Jacobian as a sparse matrix, for "BDF" and "Radau".
+        "dense": as an array, for "LSODA" too. "banded": its diagonals, for "LSODA" alone (SciPy
+        1.16).
+        "jac_sparsity": its pattern for SciPy's finite differences in "BDF" and "Radau".
+    method : {"BDF", "Radau", "LSODA"}, optional
+        Return the method, too, and refuse what it does not take. "BDF" and "Radau" are SciPy's
+        own, but where the pattern of the Jacobian is symmetric their factors have less fill-in (a
+        minimum degree ordering). For large grids most of the time goes there.
     args : tuple
         Further arguments of `f`, for what is done here; the solver takes its own.
     **options
@@ -90,12 +96,11 @@ def for_solve_ivp(
     >>> solution.success
     True
     """
+    use = _form_for("for_solve_ivp", use, method, STIFF, "sparse")
     _check("for_solve_ivp", f, use, options)
-    if method not in (None, *forms.IMPLICIT):
-        raise ValueError(
-            f"for_solve_ivp: method {method!r} is not one of {', '.join(forms.IMPLICIT)}"
-        )
-    found: dict[str, Any] = {} if method is None else {"method": forms.less_fill(method)}
+    found: dict[str, Any] = {}
+    if method is not None:
+        found["method"] = method if method == "LSODA" else forms.less_fill(method)
     g = _returning_array(f)
     jac = jacobian(g, argnums=1, format="csc", **options)
     if use in ("sparse", "dense"):
@@ -297,7 +302,9 @@ def for_minimize(
     >>> bool(np.allclose(solution.x, 1.0))
     True
     """
-    use = _form_for(use, method)
+    if isinstance(method, str):  # SciPy takes any case
+        method = next((m for m in MINIMIZERS if m.lower() == method.lower()), method)
+    use = _form_for("for_minimize", use, method, MINIMIZERS, "hessp")
     known = ("pattern", "coloring") if use in ("hessp", "hess", "dense") else ()
     _check("for_minimize", f, use, options, known)
     found: dict[str, Any] = (
@@ -318,21 +325,26 @@ def for_minimize(
     return found
 
 
-def _form_for(use: str | None, method: str | None) -> str:
-    """Return a form of the Hessian that the method takes: the one asked for, or its first."""
+def _form_for(
+    name: str,
+    use: str | None,
+    method: str | None,
+    methods: dict[str, tuple[str, ...]],
+    default: str,
+) -> str:
+    """Return a form that the method takes: the one asked for, or its first."""
     if method is None:
-        return "hessp" if use is None else use
-    spelled = {name.lower(): name for name in MINIMIZERS}  # SciPy takes any case
-    if not isinstance(method, str) or method.lower() not in spelled:
+        return default if use is None else use
+    if method not in methods:
         raise ValueError(
-            f"for_minimize: method {method!r} takes no derivatives; {', '.join(MINIMIZERS)} do"
+            f"{name}: method {method!r} takes no such derivative; {', '.join(methods)} do"
         )
-    takes = MINIMIZERS[spelled[method.lower()]]
     if use is None:
-        return takes[0]
-    if use not in takes:
+        return methods[method][0]
+    if use not in methods[method]:
         raise ValueError(
-            f"for_minimize: method {method!r} cannot take use={use!r}; it takes {', '.join(takes)}"
+            f"{name}: method {method!r} cannot take use={use!r}; it takes "
+            f"{', '.join(methods[method])}"
         )
     return use
 
