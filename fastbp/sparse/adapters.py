@@ -184,9 +184,9 @@ def for_least_squares(
     elif x0 is None:
         raise ValueError('for_least_squares: use="jac_sparsity" needs a point x0')
     else:
-        pattern = sparsity(g, forms.point("for_least_squares", x0), *args)
-    # For one unknown SciPy needs an array: see `forms.for_residuals`.
-    return {"jac_sparsity": None if pattern.shape[1] == 1 else pattern}
+        pattern = sparsity(g, np.atleast_1d(forms.point("for_least_squares", x0)), *args)
+    # For one unknown, or none, SciPy needs an array: see `forms.for_residuals`.
+    return {"jac_sparsity": None if pattern.shape[1] < 2 else pattern}
 
 
 def _dense_jacobian(f: Callable[..., Any], **options: Any) -> Callable[..., Any]:
