@@ -15,14 +15,17 @@ from typing import Any
 __all__ = ["Derived", "derived", "named", "of_record"]
 
 
-class Derived(functools.partial):  # type: ignore[type-arg]
+class Derived(functools.partial):
     """A function with its first arguments bound; made by `derived`.
 
     As a `functools.partial` it adds no frame of Python to a call.
     """
 
     __slots__ = ("_made",)
-    _made: functools.partial[Any]
+    _made: functools.partial[Any]  # the call that makes the same function
+    __name__: str
+    __qualname__: str
+    __wrapped__: Any
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else _Method(self, instance)
@@ -36,7 +39,7 @@ class Derived(functools.partial):  # type: ignore[type-arg]
         return f"<function {getattr(self, '__name__', self.func.__name__)}>"
 
 
-class _Method(functools.partial):  # type: ignore[type-arg]
+class _Method(functools.partial):
     # A derived function as a method. Python's own pickle by the function's name, which is no
     # attribute of the object here.
     __slots__ = ()
@@ -104,8 +107,9 @@ def derived(
 
 def of_record(call: Callable[..., Any], instead: str) -> Derived:
     """Return a function that reads a record; to pickle it raises TypeError: call `instead`."""
-    g = functools.update_wrapper(_OfRecord(call), call)
+    g = _OfRecord(call)
     g._made = functools.partial(str, instead)
+    functools.update_wrapper(g, call)
     return g
 
 
@@ -114,7 +118,7 @@ def named(g: Derived, name: str, f: Any) -> Derived:
     inner = getattr(f, "__name__", type(f).__name__)
     g.__name__ = g.__qualname__ = f"{name}({inner})"
     g.__doc__ = f"fastbp.{name} of {inner}.\n\n{getattr(f, '__doc__', None) or ''}"
-    g.__module__ = getattr(f, "__module__", None)
+    g.__module__ = getattr(f, "__module__", None) or __name__
     g.__wrapped__ = f
     return g
 

@@ -189,6 +189,9 @@ def test_what_holds_a_record_says_so():
     np.testing.assert_array_equal(copy.deepcopy(pushforward)(np.ones(4)), pushforward(np.ones(4)))
     at_worker = pickle.loads(pickle.dumps(functools.partial(bp.vjp, vector, X)))()[1]
     assert_same(at_worker(np.ones(3)), pullback(np.ones(3)))
+    found = least_squares(cubic, X, **bp.sparse.for_least_squares(cubic, use="operator"))
+    with pytest.raises(TypeError, match=r"pushforward.*fastbp\.linearize\(f, \*primals\)"):
+        pickle.dumps(found.jac)
     with pytest.raises(TypeError, match=r"pickle x\.value"):
         pickle.dumps(bp.sparse.factorized(bp.sparse.csr(bp.variable(X), *_diagonal())))
 

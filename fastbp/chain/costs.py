@@ -8,7 +8,7 @@ predicts is compared with measured times by ``fastbp-bench --suite chain``.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = ["BANDWIDTH", "CALL", "RATE", "Cost", "Structure", "dense", "known", "seconds"]
 
@@ -45,7 +45,7 @@ class Structure(NamedTuple):
     itemsize: int = 8
     params: tuple = ()
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple:
         return _known_of, tuple(self)
 
 
@@ -60,7 +60,7 @@ def known(s: Structure) -> Structure:
     return _KNOWN.setdefault(s, s)
 
 
-def _known_of(*fields) -> Structure:
+def _known_of(*fields: Any) -> Structure:
     return known(Structure(*fields))
 
 

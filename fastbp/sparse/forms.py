@@ -65,16 +65,16 @@ def dense(derivative: Callable[..., Any]) -> Callable[..., Any]:
     return derived(_dense, (derivative,), dense, derivative)
 
 
-def _dense(derivative: Callable[..., Any], /, *args: Any) -> np.ndarray:
+def _dense(derivative: Callable[..., Any], /, *args: Any) -> Any:
     return derivative(*args).toarray()
 
 
 def point(name: str, x: Any) -> np.ndarray:
     """Return a point as an array of floats."""
-    x = np.asarray(x)
-    if x.dtype.kind not in "fiub":
-        raise DTypeError(f"{name}: the point has dtype {x.dtype}; real numbers are needed")
-    return x.astype(float)
+    array = np.asarray(x)
+    if array.dtype.kind not in "fiub":
+        raise DTypeError(f"{name}: the point has dtype {array.dtype}; real numbers are needed")
+    return array.astype(float)
 
 
 def at_floats(derivative: Callable[..., Any]) -> Callable[..., Any]:
@@ -144,10 +144,18 @@ def _jacobian_operator(f: Callable[..., Any], x: Any, /, *args: Any) -> LinearOp
     _, pull = vjp(g, x)
     return LinearOperator(
         (y.size, x.size),
-        matvec=lambda v: push(np.reshape(v, x.shape).astype(x.dtype)),
-        rmatvec=lambda u: pull(np.reshape(u, y.shape).astype(y.dtype))[0],
+        matvec=functools.partial(_product, push, x.shape, x.dtype),
+        rmatvec=functools.partial(_product, functools.partial(_first, pull), y.shape, y.dtype),
         dtype=x.dtype,
     )
+
+
+def _product(multiply: Callable[..., Any], shape: tuple[int, ...], dtype: Any, v: Any) -> Any:
+    return multiply(np.reshape(v, shape).astype(dtype, copy=False))
+
+
+def _first(pull: Callable[..., Any], u: Any) -> Any:
+    return pull(u)[0]
 
 
 def hessian_operator(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -163,7 +171,7 @@ def _hessian_operator(f: Callable[..., Any], x: Any, /, *args: Any) -> LinearOpe
 def matrix_free_product(f: Callable[..., Any], x: Any, args: tuple[Any, ...]) -> Callable[..., Any]:
     """Return the product of the Hessian at one point with vectors, without the matrix."""
     push = linearize(grad(_at(f, args)), x)[1]
-    return lambda v: push(np.reshape(v, x.shape).astype(x.dtype, copy=False))
+    return functools.partial(_product, push, x.shape, x.dtype)
 
 
 def sparse_product(f: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any]:
@@ -173,7 +181,7 @@ def sparse_product(f: Callable[..., Any], options: dict[str, Any]) -> Callable[.
 
 def _sparse_product(
     h: Callable[..., Any], f: Callable[..., Any], x: Any, args: tuple[Any, ...]
-) -> Callable[..., Any]:
+) -> Any:
     return h(x, *args).dot
 
 
