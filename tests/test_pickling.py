@@ -75,9 +75,9 @@ class Model:
 
     slope = bp.grad(loss, argnums=1)
 
-    @bp.value_and_grad
-    def of_scale(scale, x):  # noqa: N805
-        return scale.scale * np.sum(x)
+    @functools.partial(bp.grad, argnums=1)
+    def quartic(self, x):
+        return self.scale * np.sum(x**4)
 
 
 X = np.array([0.3, -1.2, 2.0, 0.7])
@@ -92,6 +92,7 @@ DERIVED = {
     "checkpoint": bp.checkpoint(vector),
     "custom_rule": bp.elementwise_grad(bp.custom_rule(np.sin, vjp=own_vjp, name="sine")),
     "method": Model(3.0).slope,
+    "decorated method": Model(3.0).quartic,
     "of a method": functools.partial(bp.grad(Model(1.0).loss), power=3),
     "decorated": layer,
     "decorated by value_and_grad": decorated,
