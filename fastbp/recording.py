@@ -10,8 +10,9 @@ import numpy as np
 from fastbp import tree
 from fastbp._core import graph
 from fastbp._core.graph import Variable
+from fastbp._core.operands import as_numbers
 from fastbp._core.tape import has_outer
-from fastbp.errors import DTypeError, FastbpError, NoRuleError, ShapeError
+from fastbp.errors import FastbpError, NoRuleError, ShapeError
 
 __all__ = [
     "Recorded",
@@ -210,14 +211,7 @@ def cotangent_for(name: str, label: str, g: Any, y: Any, number: int = 0) -> Any
 
 def numbers(x: Any, what: str) -> np.ndarray:
     """Return a cotangent, a tangent or another operand as an array; integers are fine here."""
-    try:
-        array = np.asarray(x)
-    except ValueError as error:
-        raise ShapeError(f"{what} is not a rectangular array ({error})") from None
-    if array.dtype.kind not in "fiub" or isinstance(x, np.ma.MaskedArray):
-        raise DTypeError(
-            f"{what} has dtype {array.dtype} ({type(x).__name__}), real numbers are needed"
-        )
+    array = as_numbers(x, what)
     return array if array.dtype.kind == "f" else array.astype(float)
 
 

@@ -16,27 +16,15 @@ from fastbp._core.graph import Variable
 from fastbp._core.matmul import matmul
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.rules import patterns
-from fastbp.rules.structural import cast
+from fastbp.rules.structural import as_operand, cast
 from fastbp.rules.table import general, linear
 
 FLOATS = (np.dtype("f8"), np.dtype("f4"))
 
 
-def as_operand(x):
-    """Return what has axes: a Variable or an array."""
-    if type(x) is Variable:
-        return x
-    if isinstance(x, np.ma.MaskedArray):
-        raise DTypeError("an operand is a masked array, whose mask would be lost")
-    try:
-        return np.asarray(x)
-    except ValueError as error:
-        raise ShapeError(f"an operand is not a rectangular array ({error})") from None
-
-
 def promoted(name, *operands):
     """Return the operands in the one float dtype that NumPy's promotion gives."""
-    arrays = [as_operand(x) for x in operands]
+    arrays = [as_operand(x, f"{name}: an operand") for x in operands]
     dtype = np.result_type(*(x.dtype for x in arrays))
     if dtype not in FLOATS:
         given = " and ".join(str(x.dtype) for x in arrays)

@@ -9,6 +9,7 @@ from scipy import sparse
 
 from fastbp._core import graph
 from fastbp._core.graph import Variable
+from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.rules import sparse_operands  # noqa: F401  (operators between SciPy's and Variables)
 from fastbp.rules.sparse_matrix import SparseMatrix, as_structure
@@ -116,12 +117,7 @@ def from_scipy(matrix: Any, data: Any = None) -> SparseMatrix:
 def _values(data: Any) -> Any:
     if type(data) is Variable:
         return data
-    if isinstance(data, np.ma.MaskedArray):
-        raise DTypeError("csr: data is a masked array, whose mask would be lost")
-    try:
-        array = np.asarray(data)
-    except ValueError as error:
-        raise ShapeError(f"csr: data is not a vector ({error})") from None
+    array = as_array(data, "csr: data")
     return graph.leaf_array(
         array.astype(float) if array.dtype.kind in "iub" else array, "csr: data"
     )
@@ -134,7 +130,7 @@ def _integer(what: str, n: Any) -> int:
 
 
 def _integers(what: str, x: Any) -> np.ndarray:
-    array = np.asarray(x.value if type(x) is Variable else x)
+    array = as_array(x.value if type(x) is Variable else x, f"csr: {what}")
     if array.ndim != 1:
         raise ShapeError(f"csr: {what} must have one axis, not shape {array.shape}")
     if array.size == 0:
