@@ -24,6 +24,7 @@ __all__ = [
     "outputs_of",
     "plain",
     "record_one",
+    "released",
 ]
 
 
@@ -176,6 +177,27 @@ def plain(y: Any, outer: bool = False) -> Any:
     if type(y) is not Variable or outer:
         return y
     return y.value if y.ndim else y.value[()]
+
+
+def released(y: Any, inputs: list[Variable], outer: bool = False, kept: bool = False) -> Any:
+    """Return an output as `plain` does, in memory of its own: the caller may write into it.
+
+    What shares memory with an input is copied; with `kept`, where the record lives on, what that
+    reads too.
+    """
+    if type(y) is Variable:
+        if outer or not y.ndim:
+            return plain(y, outer)
+        if kept and graph.is_shared(y):
+            return y.value.copy("K")
+        y = y.value
+    return y.copy("K") if isinstance(y, np.ndarray) and _shares_memory(y, inputs) else y
+
+
+def _shares_memory(array: np.ndarray, inputs: list[Variable]) -> bool:
+    if array.base is None:
+        return any([array is x.value for x in inputs])
+    return any([np.may_share_memory(array, x.value) for x in inputs])
 
 
 def outputs_of(r: Recorded) -> tuple[list[Any], tree.TreeDef]:

@@ -12,7 +12,7 @@ from cpython.long cimport PyLong_CheckExact
 cimport cython
 cimport numpy as cnp
 from fastbp._core.buffers cimport new_array
-from fastbp._core.elementwise cimport MAX_NDIM, is_plain, run_program, take_fp_flags
+from fastbp._core.elementwise cimport MAX_NDIM, is_ours, is_plain, run_program, take_fp_flags
 from fastbp._core.matmul cimport c_matmul
 from fastbp._core.partials cimport SAVES_ANS
 from fastbp._core.program cimport Program

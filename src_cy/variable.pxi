@@ -623,6 +623,11 @@ def handle(Variable x not None):
     return make_variable(x.value, x.node)
 
 
+def is_shared(Variable x not None):
+    """Say whether anything else, as a residual or a view, may hold the memory of `x`."""
+    return not is_ours(<PyObject *> x.value)
+
+
 def leaf_array(x, str what="variable"):
     """Return `x` as a plain float array, shared where it is one already.
 

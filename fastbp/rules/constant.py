@@ -5,7 +5,7 @@ They see the values of Variables.
 
 import numpy as np
 
-from fastbp._core import graphfrom fastbp.rules.table import nondifferentiable
+from fastbp.rules.table import nondifferentiable
 
 # ---- where it is, not what it is: indices, order, counts
 
