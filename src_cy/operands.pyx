@@ -42,6 +42,8 @@ def as_array(x, str what="an operand"):
     try:
         return np.asarray(x)
     except NoRuleError:
+        if not isinstance(x, (list, tuple)):
+            raise
         raise DTypeError(f"{what}: a list of Variables is not an array: use numpy.stack or "
                          "fastbp.numpy.array") from None
     except ValueError as error:

@@ -164,7 +164,7 @@ def test_elsewhere_a_variable_is_still_no_array(rng):
     s, _ = matrix(rng, shape=(N, N))
     x = bp.variable(np.ones(N))
     operator = sp.linalg.aslinearoperator(s)
-    with pytest.raises(bp.errors.NoRuleError, match="plain array"):
+    with pytest.raises(bp.errors.NoRuleError, match=r"scipy\.sparse\.linalg.*A @ x"):
         operator @ x
     for refused in (np.asarray, sp.linalg.splu(sp.csc_array(np.eye(N))).solve, s.maximum):
         with pytest.raises((TypeError, ValueError)):
@@ -485,7 +485,7 @@ def test_the_structure_cannot_be_written_into():
     ("data", "shape", "error", "match"),
     [
         (np.ones(1), 3, bp.errors.ShapeError, "shape must be two sizes, not 3"),
-        ([[1.0], [2.0, 3.0]], (1, 1), bp.errors.ShapeError, "csr: data is not a vector"),
+        ([[1.0], [2.0, 3.0]], (1, 1), bp.errors.ShapeError, "csr: data is not a rect"),
         (np.ma.array([1.0], mask=[True]), (1, 1), bp.errors.DTypeError, "csr: data is a masked"),
     ],
 )

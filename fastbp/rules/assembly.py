@@ -86,7 +86,7 @@ def concatenate(arrays, /, axis=0, out=None, *, dtype=None, casting="same_kind")
     Every operand gets its part of the cotangent.
     """
     if axis is None:
-        arrays, axis = [np.ravel(x) for x in arrays], 0
+        arrays, axis = [np.ravel(as_operand(x)) for x in arrays], 0
     return _join("concatenate", arrays, axis, out, dtype, casting)
 
 
@@ -305,20 +305,14 @@ def full(shape, fill_value, dtype=None, order="C", *, device=None, like=None):
     return np.positive(np.broadcast_to(_from_nested("full", fill_value, dtype, like), shape))
 
 
-@implements(
-    name="full_like",
-    samples=lambda rng: [
-        ((rng.normal(size=(2, 3)), rng.normal(size=())), {}),
-        ((np.zeros(3, np.float32), rng.normal(size=3)), {"dtype": np.float64}),
-        ((np.zeros(3), rng.normal(size=())), {"shape": (2, 2)}),
-    ],
-)
+# Through NumPy it is reached only where `a` is a Variable.
+@implements(name="full_like", samples=lambda rng: [((rng.normal(size=(2, 3)), 2.5), {})])
 def full_like(a, fill_value, dtype=None, order="K", subok=True, shape=None, *, device=None):
     """Make an array like `a`, filled with a value that may be a Variable.
 
     Arguments as in `numpy.full_like`, which does not look at the value.
     """
-    a = values_of(a)
+    a = as_operand(values_of(a), "numpy.full_like: a")
     if not _has_variable(fill_value):
         return np.full_like(a, fill_value, dtype, order, subok, shape, device=device)
     like = np.empty_like(a, dtype, order, subok, shape, device=device)

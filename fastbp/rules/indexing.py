@@ -449,7 +449,8 @@ def where(condition, x=None, y=None, /):
 )
 def select(condlist, choicelist, default=0):
     """Arguments as in `numpy.select`."""
-    conditions = [values_of(c) for c in condlist]
+    conditions = [as_array(values_of(c), "numpy.select: a condition") for c in condlist]
+    choicelist = [as_operand(x, "numpy.select: a choice") for x in choicelist]
     # NumPy tells the dtype, and raises.
     dtype = np.select(conditions, values_of(list(choicelist)), values_of(default)).dtype
     if not isinstance(default, Variable):
@@ -472,5 +473,6 @@ def choose(a, choices, out=None, mode="raise"):
     if isinstance(a, Variable):
         raise DTypeError(f"numpy.choose: the index is a Variable of dtype {a.dtype}")
     which = np.choose(a, np.arange(len(choices)), mode=mode)
+    choices = [as_operand(x, "numpy.choose: a choice") for x in choices]
     choices = np.broadcast_arrays(*choices, which)[:-1]
     return take_along_axis(np.stack(choices), np.broadcast_to(which, choices[0].shape)[None], 0)[0]

@@ -165,13 +165,15 @@ def mean(a, axis=None, dtype=None, out=None, keepdims=UNSET, *, where=UNSET):
 )
 def average(a, axis=None, weights=None, returned=False, *, keepdims=UNSET):
     """Arguments as in `numpy.average`; the weights may be Variables, too."""
-    a = as_operand(a)
+    a = as_operand(a, "numpy.average: a")
+    if weights is not None:
+        weights = as_operand(weights, "numpy.average: weights")
     _, scale = np.average(values_of(a), axis, values_of(weights), True)  # raises where NumPy does
     axis = axes_of(axis, a.ndim)
     if weights is None:
         result, total = mean(a, axis, keepdims=keepdims), scale
     else:
-        weights = np.astype(as_operand(weights), scale.dtype, copy=False)
+        weights = np.astype(weights, scale.dtype, copy=False)
         if weights.shape != a.shape:
             order = np.argsort(axis)  # the axes of the weights are in the order of `axis`
             shape = [n if k in axis else 1 for k, n in zip(ALL[a.ndim], a.shape, strict=True)]

@@ -23,6 +23,7 @@ INSTEAD = {
     "numpy.polyval": "Horner's scheme, y = 0.0; for c in p: y = y * x + c",
     "numpy.save": "numpy.save(file, x.value)",
     "numpy.savetxt": "numpy.savetxt(file, x.value)",
+    "numpy.sort": "x[numpy.argsort(x)], numpy.take_along_axis along an axis",
     "numpy.vectorize": "NumPy functions on whole arrays, or numpy.stack([f(v) for v in x])",
     "numpy.fromiter": "fastbp.numpy.array(list(...))",
     "scipy.integrate.odeint": "the steps of the solver with NumPy functions, in fastbp.scan",
@@ -162,6 +163,8 @@ def write_instead(name):
         return f"write fastbp.scipy.special.{last}"
     if module == "scipy.linalg" and f"linalg.{last}" in FUNCTIONS:
         return f"write numpy.linalg.{last}"
+    if module.startswith("scipy.sparse.linalg"):
+        return "write fastbp.sparse.solve(A, b) for a system, A @ x with the matrix for a product"
     if module.startswith("scipy.sparse"):
         return "write fastbp.sparse.csr(values, indices, indptr, shape) for values that move"
     if module.startswith("scipy.optimize"):

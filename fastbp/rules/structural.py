@@ -383,7 +383,8 @@ def broadcast_to(array, shape, subok=False):
 )
 def broadcast_arrays(*args, subok=False):
     """Arguments as in `numpy.broadcast_arrays`."""
-    shape = np.broadcast_shapes(*[np.shape(values_of(x)) for x in args])
+    args = [as_operand(x, f"numpy.broadcast_arrays: array {i}") for i, x in enumerate(args)]
+    shape = np.broadcast_shapes(*[x.shape for x in args])
     return tuple([np.broadcast_to(x, shape) for x in args])
 
 
