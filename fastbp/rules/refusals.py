@@ -32,8 +32,9 @@ INSTEAD = {
     "scipy.linalg.cho_factor": "numpy.linalg.solve(A, b) with the matrix itself",
     "scipy.linalg.cho_solve": "numpy.linalg.solve(A, b) with the matrix itself",
     "scipy.linalg.expm": (
-        "fastbp.custom_rule(scipy.linalg.expm, vjp=lambda g, ans, A: "
-        "scipy.linalg.expm_frechet(A.T, g, compute_expm=False))"
+        "fastbp.custom_rule(scipy.linalg.expm, vjp=lambda g, ans, A: scipy.linalg.expm_frechet("
+        "A.T, g, compute_expm=False), jvp=lambda t, ans, A: scipy.linalg.expm_frechet("
+        "A, t[0], compute_expm=False))"
     ),
     "scipy.linalg.lu_factor": "numpy.linalg.solve(A, b) with the matrix itself",
     "scipy.linalg.lu_solve": "numpy.linalg.solve(A, b) with the matrix itself",
