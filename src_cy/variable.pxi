@@ -189,22 +189,34 @@ cdef class Variable:
         return _with_sparse("divide", other, self)
 
     def __mod__(self, other):
-        return hook("remainder")(self, other) if _operand_ok(other) else _left_to("remainder", other)
+        if _operand_ok(other):
+            return hook("remainder")(self, other)
+        return _left_to("remainder", other)
 
     def __rmod__(self, other):
-        return hook("remainder")(other, self) if _operand_ok(other) else _left_to("remainder", other)
+        if _operand_ok(other):
+            return hook("remainder")(other, self)
+        return _left_to("remainder", other)
 
     def __floordiv__(self, other):
-        return np.floor_divide(self, other) if _operand_ok(other) else _left_to("floor_divide", other)
+        if _operand_ok(other):
+            return np.floor_divide(self, other)
+        return _left_to("floor_divide", other)
 
     def __rfloordiv__(self, other):
-        return np.floor_divide(other, self) if _operand_ok(other) else _left_to("floor_divide", other)
+        if _operand_ok(other):
+            return np.floor_divide(other, self)
+        return _left_to("floor_divide", other)
 
     def __divmod__(self, other):
-        return (self // other, self % other) if _operand_ok(other) else _left_to("divmod", other)
+        if _operand_ok(other):
+            return (self // other, self % other)
+        return _left_to("divmod", other)
 
     def __rdivmod__(self, other):
-        return (other // self, other % self) if _operand_ok(other) else _left_to("divmod", other)
+        if _operand_ok(other):
+            return (other // self, other % self)
+        return _left_to("divmod", other)
 
     def __pow__(self, other, modulo):
         if modulo is not None:
@@ -221,7 +233,9 @@ cdef class Variable:
         return call_elementwise(<Op> _hooks["power"], (self, other))
 
     def __rpow__(self, other, modulo):
-        return hook("power")(other, self) if _operand_ok(other) else _left_to("power", other)
+        if _operand_ok(other):
+            return hook("power")(other, self)
+        return _left_to("power", other)
 
     def __matmul__(self, other):
         if _operand_ok(other):
@@ -533,8 +547,8 @@ cdef object _call_ufunc(Op op, tuple operands, object out, dict kwargs):
         raise NoRuleError(f"{op.name}: where= without out= leaves elements undefined; "
                           "use numpy.where")
     if dtype is not None:
-        operands = tuple([hook("astype")(x, dtype) if type(x) is Variable else as_array(x, op.name).astype(dtype)
-                          for x in operands])
+        operands = tuple([hook("astype")(x, dtype) if type(x) is Variable
+                          else as_array(x, op.name).astype(dtype, copy=False) for x in operands])
     if not any([type(x) is Variable for x in operands]):
         # Only `out` is a Variable: it becomes a constant.
         first = np.broadcast_to(leaf_array(operands[0], op.name), out[0].shape)

@@ -5,6 +5,7 @@ Nothing here runs before an error is certain: the frames of the callers tell who
 
 import dis
 import sys
+import types
 
 import numpy as np
 
@@ -207,7 +208,11 @@ def _asking_function(frame):
 
 
 def _is_theirs(frame):
-    return frame.f_globals.get("__name__", "").partition(".")[0] in ("numpy", "scipy")
+    return _is_of_theirs(frame.f_globals.get("__name__"))
+
+
+def _is_of_theirs(module):
+    return (module or "").partition(".")[0] in ("numpy", "scipy")
 
 
 def _public(module):
@@ -225,12 +230,13 @@ def _name_in_frame(frame):
     found = _function_name(frame.f_globals["__name__"], name)
     if found is None:  # a wrapper: the function that it wraps is one of its free variables
         wrapped = [frame.f_locals.get(variable) for variable in frame.f_code.co_freevars]
-        names = [_function_name(f.__module__, f.__name__) for f in wrapped if type(f) is _FUNCTION]
+        names = [
+            _function_name(f.__module__, f.__name__)
+            for f in wrapped
+            if type(f) is types.FunctionType and _is_of_theirs(f.__module__)
+        ]
         found = next(filter(None, names), None)
     return found
-
-
-_FUNCTION = type(lambda: None)
 
 
 def _function_name(module, name):
@@ -255,7 +261,8 @@ def _method_name(module, name, owner):
 def _namespaces(module):
     """Return the public modules in which a user may have found what a module defines."""
     public = _public(module)
-    return [sys.modules[name] for name in (public, public.partition(".")[0])]
+    names = (public, public.partition(".")[0])
+    return [sys.modules[name] for name in names if name in sys.modules]
 
 
 graph.bind("refusal", refusal)
