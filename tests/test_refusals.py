@@ -65,6 +65,9 @@ CALLS = {
     "scipy.interpolate.CubicSpline": lambda x, m: scipy.interpolate.CubicSpline([0.0, 1.0], x),
     "scipy.optimize.minimize": lambda x, m: scipy.optimize.minimize(np.sum, x),
     "numpy.full": lambda x, m: np.full(3, x[0]),
+    "numpy.sum": lambda x, m: np.sum([x[0], x[1]]),
+    "numpy.linalg.norm": lambda x, m: np.linalg.norm([x[0], x[1]]),
+    "numpy.fill_diagonal": lambda x, m: np.fill_diagonal(np.eye(2), x),
     "numpy.full_like": lambda x, m: np.full_like(B, x[0]),
     "numpy.vectorize": lambda x, m: np.vectorize(math.sin)(x),
 }
@@ -87,8 +90,11 @@ INSTEAD = {
     "scipy.integrate.quad": "fixed nodes",
     "scipy.interpolate.CubicSpline": "fastbp.custom_rule(scipy.interpolate.CubicSpline",
     "scipy.optimize.minimize": "derivatives by fastbp.grad",
-    "numpy.full": "write fastbp.numpy.full",
-    "numpy.full_like": "write fastbp.numpy.full_like",
+    "numpy.full": "write fastbp.numpy.full(shape, x)",
+    "numpy.full_like": "write fastbp.numpy.full_like(a, x)",
+    "numpy.sum": " in a list: write numpy.sum(fastbp.numpy.array([x, y]))",
+    "numpy.linalg.norm": "numpy.linalg.norm(fastbp.numpy.array([x, y]))",
+    "numpy.fill_diagonal": "b[i, i] = x",
     "numpy.vectorize": "numpy.stack([f(v) for v in x])",
 }
 
@@ -227,6 +233,7 @@ def test_out_is_named(x):
         (np.asarray, "fastbp.numpy.array([x, y]) or numpy.stack([x, y])"),
         (lambda x: np.array([x, 1.0]), "fastbp.numpy.array([x, y]) or numpy.stack([x, y])"),
         (np.float64, "fastbp.numpy.array([x, y])"),
+        (lambda x: B[x], "cannot stand for an integer"),
     ],
 )
 def test_numbers_and_arrays(call, says):
@@ -367,5 +374,7 @@ def test_names_are_found_in_any_frame():
     """Functions by their module, methods by their object, private ones not at all."""
     assert refusals.name_of(np.sum) == "numpy.sum"
     assert refusals.name_of(scipy.special.gammaln) == "scipy.special.gammaln"
+    assert refusals.name_of(np.frompyfunc(math.sin, 1, 1)) == "sin (vectorized)"
+    assert refusals.write_instead("sin (vectorized)").endswith("fastbp.custom_rule(f, vjp=...)")
     assert refusals.name_of(np.linalg.inv) == "numpy.linalg.inv"
     assert refusals._asking_function(sys._getframe()) is None

@@ -17,15 +17,21 @@ __all__ = ["INSTEAD", "name_of", "refusal", "write_instead"]
 
 #: What to write in place of functions that have no counterpart of the same name.
 INSTEAD = {
+    "numpy.add.at": "b = fastbp.variable(b), and b[i] = b[i] + x where no index comes twice",
     "numpy.apply_along_axis": "numpy functions with axis=, or numpy.stack([f(v) for v in x])",
     "numpy.copyto": "numpy.where(where, src, dst)",
     "numpy.interp": "the weights by numpy.searchsorted, and w * y[i] + (1 - w) * y[i + 1]",
     "numpy.linspace": "start + (stop - start) * numpy.linspace(0.0, 1.0, n)",
+    "numpy.place": "numpy.where(mask, x, b)",
     "numpy.polyval": "Horner's scheme, y = 0.0; for c in p: y = y * x + c",
+    "numpy.put": "b = fastbp.variable(b), and b.flat[indices] = x",
     "numpy.save": "numpy.save(file, x.value)",
     "numpy.savetxt": "numpy.savetxt(file, x.value)",
     "numpy.sort": "x[numpy.argsort(x)], numpy.take_along_axis along an axis",
     "numpy.vectorize": "NumPy functions on whole arrays, or numpy.stack([f(v) for v in x])",
+    "numpy.fill_diagonal": "b = fastbp.variable(b), and b[i, i] = x with i = numpy.arange(n)",
+    "numpy.full": "fastbp.numpy.full(shape, x)",
+    "numpy.full_like": "fastbp.numpy.full_like(a, x)",
     "numpy.fromiter": "fastbp.numpy.array(list(...))",
     "scipy.integrate.odeint": "the steps of the solver with NumPy functions, in fastbp.scan",
     "scipy.integrate.quad": "a rule with fixed nodes, numpy.sum(weights * f(nodes))",
@@ -87,7 +93,6 @@ _ARRAY = (
     "array does; write fastbp.numpy.array([x, y]) or numpy.stack([x, y]) to join Variables, and "
     "fastbp.stop_gradient(x) for values that are constants"
 )
-_STORES = ("STORE_SUBSCR", "STORE_SLICE")
 
 
 def refusal(asked, *details):
@@ -111,9 +116,15 @@ def refusal(asked, *details):
                 "numpy.ma: a Variable beside a masked array, whose mask would be lost: pass "
                 "masked.filled(...), or choose with numpy.where(mask, ...)"
             )
-        return NoRuleError(f"{caller} takes no Variable: {write_instead(caller)}; {_VALUES}")
-    if dis.opname[frame.f_code.co_code[frame.f_lasti]] in _STORES:
+        listed = " in a list" if _has_rule(caller) and caller not in INSTEAD else ""
+        return NoRuleError(
+            f"{caller} takes no Variable{listed}: {write_instead(caller)}; {_VALUES}"
+        )
+    doing = dis.opname[frame.f_code.co_code[frame.f_lasti]]
+    if doing in ("STORE_SUBSCR", "STORE_SLICE"):
         return NoRuleError(_ASSIGNED)
+    if doing in ("BINARY_SUBSCR", "BINARY_SLICE"):
+        return NoRuleError(_NUMBERS["index"])
     return NoRuleError(_NUMBERS.get(asked, _ARRAY))
 
 
@@ -171,9 +182,18 @@ def write_instead(name):
         return "write fastbp.sparse.csr(values, indices, indptr, shape) for values that move"
     if module.startswith("scipy.optimize"):
         return "give it plain numbers, and derivatives by fastbp.grad or fastbp.sparse.for_minimize"
-    if last in FUNCTIONS and hasattr(np, last):
-        return f"write {'fastbp.numpy' if module == 'numpy' else 'numpy'}.{last}"
-    return f"give it a rule by fastbp.custom_rule({name}, vjp=...)"
+    if module.startswith("scipy") and last in FUNCTIONS and hasattr(np, last):
+        return f"write numpy.{last}"
+    if _has_rule(name):
+        return f"write {name}(fastbp.numpy.array([x, y]))"
+    function = name if name.replace(".", "_").isidentifier() else "f"
+    return f"give it a rule by fastbp.custom_rule({function}, vjp=...)"
+
+
+def _has_rule(name):
+    """Say whether a function of NumPy's is recorded where an argument itself is a Variable."""
+    module, _, last = name.rpartition(".")
+    return graph.implementation_of(getattr(sys.modules.get(module), last, None)) is not None
 
 
 def name_of(function):
@@ -181,9 +201,9 @@ def name_of(function):
     name = getattr(function, "__name__", repr(function))
     module = getattr(function, "__module__", None)
     if isinstance(function, np.ufunc):
-        special = sys.modules.get("scipy.special")
-        in_numpy = getattr(np, name, None) is function
-        module = "numpy" if in_numpy or not hasattr(special, name) else "scipy.special"
+        owners = [np, sys.modules.get("scipy.special")]
+        module = next((o.__name__ for o in owners if getattr(o, name, None) is function), None)
+        return f"{module}.{name}" if module else name
     return f"{_public(module or 'numpy')}.{name}"
 
 
