@@ -10,8 +10,9 @@ import numpy as np
 from fastbp import tree
 from fastbp._core import graph
 from fastbp._core.graph import Variable
+from fastbp._core.operands import as_numbers
 from fastbp._core.tape import has_outer
-from fastbp.errors import DTypeError, FastbpError, NoRuleError, ShapeError
+from fastbp.errors import FastbpError, NoRuleError, ShapeError
 
 __all__ = [
     "Recorded",
@@ -22,6 +23,7 @@ __all__ = [
     "outputs_of",
     "plain",
     "record_one",
+    "released",
 ]
 
 
@@ -176,6 +178,27 @@ def plain(y: Any, outer: bool = False) -> Any:
     return y.value if y.ndim else y.value[()]
 
 
+def released(y: Any, inputs: list[Variable], outer: bool = False, kept: bool = False) -> Any:
+    """Return an output as `plain` does, in memory of its own: the caller may write into it.
+
+    What shares memory with an input is copied; with `kept`, where the record lives on, what that
+    reads too.
+    """
+    if type(y) is Variable:
+        if outer or not y.ndim:
+            return plain(y, outer)
+        if kept and graph.is_shared(y):
+            return y.value.copy("K")
+        y = y.value
+    return y.copy("K") if isinstance(y, np.ndarray) and _shares_memory(y, inputs) else y
+
+
+def _shares_memory(array: np.ndarray, inputs: list[Variable]) -> bool:
+    if array.base is None:
+        return any([array is x.value for x in inputs])
+    return any([np.may_share_memory(array, x.value) for x in inputs])
+
+
 def outputs_of(r: Recorded) -> tuple[list[Any], tree.TreeDef]:
     """Flatten what the function returned."""
     leaves, treedef = tree.flatten(r.result)
@@ -209,12 +232,5 @@ def cotangent_for(name: str, label: str, g: Any, y: Any, number: int = 0) -> Any
 
 def numbers(x: Any, what: str) -> np.ndarray:
     """Return a cotangent, a tangent or another operand as an array; integers are fine here."""
-    try:
-        array = np.asarray(x)
-    except ValueError as error:
-        raise ShapeError(f"{what} is not a rectangular array ({error})") from None
-    if array.dtype.kind not in "fiub" or isinstance(x, np.ma.MaskedArray):
-        raise DTypeError(
-            f"{what} has dtype {array.dtype} ({type(x).__name__}), real numbers are needed"
-        )
+    array = as_numbers(x, what)
     return array if array.dtype.kind == "f" else array.astype(float)

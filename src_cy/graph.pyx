@@ -12,13 +12,14 @@ from cpython.long cimport PyLong_CheckExact
 cimport cython
 cimport numpy as cnp
 from fastbp._core.buffers cimport new_array
-from fastbp._core.elementwise cimport MAX_NDIM, is_plain, run_program, take_fp_flags
+from fastbp._core.elementwise cimport MAX_NDIM, is_ours, is_plain, run_program, take_fp_flags
 from fastbp._core.matmul cimport c_matmul
 from fastbp._core.partials cimport SAVES_ANS
 from fastbp._core.program cimport Program
 
 import numpy as np
 
+from fastbp._core.operands import as_array, as_numbers
 from fastbp._core.program import Expr
 from fastbp._core.partials import analyse, compile_forward, compile_pull, compile_push
 from fastbp.errors import DTypeError, NoRuleError, ShapeError
@@ -30,6 +31,13 @@ cdef extern from "Python.h":
     void PyObject_GC_UnTrack(PyObject *o) noexcept
     int PyObject_GC_IsTracked(PyObject *o) noexcept
     Py_ssize_t Py_REFCNT(PyObject *o) noexcept
+    ctypedef struct PySequenceMethods:
+        void *sq_item
+    ctypedef struct TypeSlots "PyTypeObject":
+        unsigned long tp_flags
+        PySequenceMethods *tp_as_sequence
+    void PyType_Modified(TypeSlots *type) noexcept
+    const unsigned long Py_TPFLAGS_SEQUENCE
 
 cdef long long _last_id = 0
 cdef dict _hooks = {}       # operations and functions that the core calls by name
@@ -399,16 +407,9 @@ cdef cnp.ndarray _constant(Op op, Py_ssize_t i, object x):
 
     Integers and booleans are fine here.
     """
-    if isinstance(x, np.ma.MaskedArray):
-        raise DTypeError(f"{op.name}: operand {i} is a masked array, whose mask would be lost")
-    try:
-        array = np.asarray(x)
-    except ValueError as error:
-        raise ShapeError(f"{op.name}: operand {i} is not a rectangular array ({error})") from None
-    if array.dtype.kind not in "fiub":
-        raise DTypeError(f"{op.name}: operand {i} has dtype {array.dtype}; "
-                         "floats, integers or booleans are needed")
-    return array
+    if cnp.PyArray_CheckExact(x) and x.dtype.kind in "fiub":
+        return x
+    return as_numbers(x, f"{op.name}: operand {i}")
 
 
 cdef int _broadcast_dims(Op op, PyObject **arrays, int nin, cnp.npy_intp *dims) except -1:
@@ -610,7 +611,7 @@ cdef cnp.ndarray _float_array(Op op, object out):
     cdef cnp.ndarray array
     if cnp.PyArray_CheckExact(out) and is_plain(out):
         return out
-    array = np.asarray(out)
+    array = as_array(out, f"{op.name}: the result")
     if not is_plain(array):
         if not _is_float(array.dtype):
             raise DTypeError(f"{op.name}: the result has dtype {array.dtype}; "
@@ -726,3 +727,17 @@ cdef Variable _record_matmul(Op op, object x, object y):
 # ---- Variables -------------------------------------------------------------------------------
 
 include "variable.pxi"
+
+
+cdef int _set_type_slots() except -1:
+    cdef TypeSlots *slots = <TypeSlots *> <PyObject *> Variable
+    # Of what has this slot NumPy says "setting an array element with a sequence", in place of our
+    # error, where it is assigned to an element. Indexing and iteration have slots of their own.
+    slots.tp_as_sequence.sq_item = NULL
+    # ``match x: case [a, b]`` takes a Variable if it takes an array (NumPy 2.5).
+    slots.tp_flags |= (<TypeSlots *> <PyObject *> np.ndarray).tp_flags & Py_TPFLAGS_SEQUENCE
+    PyType_Modified(slots)
+    return 0
+
+
+_set_type_slots()

@@ -25,6 +25,7 @@ from fastbp._core.tape cimport Tape, node_dtype
 
 import numpy as np
 
+from fastbp._core.operands import as_array
 from fastbp.errors import ShapeError
 
 cnp.import_array()
@@ -195,7 +196,7 @@ cdef bint _fits(Node node, cnp.ndarray value, int lead) noexcept:
 cdef object _as_variable(Node node, object value):
     """A Variable, or an array that takes its place, of the node's dtype."""
     if type(value) is not Variable:
-        return np.asarray(value, node_dtype(node))
+        return np.asarray(as_array(value, "what a rule returned"), node_dtype(node))
     if (<Variable> value).node.typenum != node.typenum:
         return hook("astype")(value, node_dtype(node))
     return value
@@ -203,8 +204,8 @@ cdef object _as_variable(Node node, object value):
 
 cdef cnp.ndarray _as_array(Node node, object value):
     """A plain array of the node's dtype."""
-    cdef cnp.ndarray array = np.asarray(
-        (<Variable> value).value if type(value) is Variable else value)
+    cdef cnp.ndarray array = ((<Variable> value).value if type(value) is Variable
+                              else as_array(value, "what a rule returned"))
     if cnp.PyArray_TYPE(array) != node.typenum or not is_plain(array):
         return array.astype(node_dtype(node))
     return array

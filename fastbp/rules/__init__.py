@@ -17,6 +17,7 @@ from fastbp.rules import (  # noqa: F401
     norms,
     products,
     reductions,
+    refusals,
     special,
     structural,
 )

@@ -19,6 +19,7 @@ import numpy as np
 
 from fastbp._core import graph
 from fastbp.rules.special import sigmoid
+from fastbp.rules.structural import as_operand
 from fastbp.rules.table import OPS, elementwise, refuse
 
 LN2, LN10, DEGREE = math.log(2.0), math.log(10.0), math.pi / 180.0
@@ -235,7 +236,7 @@ arctanh = elementwise("arctanh", np.arctanh, lambda z, x: 1.0 / _complement(x), 
 
 def _outer(op, a, b, /, **kwargs):
     refuse(f"{op.name}.outer", **{k: (v, None) for k, v in kwargs.items()})
-    a, b = (x if type(x) is graph.Variable else np.asarray(x) for x in (a, b))
+    a, b = (as_operand(x, f"{op.name}.outer: an operand") for x in (a, b))
     return op(np.reshape(a, a.shape + (1,) * b.ndim), b)
 
 

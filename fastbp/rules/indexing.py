@@ -10,6 +10,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from fastbp._core import graph
 from fastbp._core.graph import Variable, values_of
+from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.rules import patterns
 from fastbp.rules.structural import as_operand
@@ -235,7 +236,7 @@ def setitem(x, index, value):
 
 def _fitted(value, shape):
     """Broadcast a value to the shape assigned to; like NumPy, drop leading axes of length one."""
-    value = as_operand(value)
+    value = as_operand(value, "setitem: the value")
     extra = value.ndim - len(shape)
     if extra > 0 and value.shape[:extra] == (1,) * extra:
         value = value.reshape(value.shape[extra:])
@@ -250,7 +251,17 @@ def _fitted(value, shape):
         ) from None
 
 
+def _set_flat(x, index, value):
+    """Return a copy of `x` with ``copy.flat[index] = value``; as in NumPy, values repeat."""
+    where = np.arange(x.size)[index]
+    value = np.ravel(as_operand(value, "flat: the value"))
+    if value.size > 1:
+        value = take(value, np.arange(where.size) % value.size).reshape(where.shape)
+    return setitem(x.reshape(x.size), index, value).reshape(x.shape)
+
+
 graph.bind("setitem", setitem)
+graph.bind("set_flat", _set_flat)
 
 # ---- functions that index
 
@@ -320,7 +331,7 @@ def take_along_axis(arr, indices, axis=-1):
 def compress(condition, a, axis=None, out=None):
     """Arguments as in `numpy.compress`; out= is refused."""
     refuse("compress", out=(out, None))
-    condition = np.asarray(values_of(condition))
+    condition = as_array(values_of(condition), "numpy.compress: the condition")
     if condition.ndim != 1:
         raise ValueError("condition must be a 1-d array")
     return np.take(a, np.flatnonzero(condition), axis)
@@ -409,7 +420,7 @@ def where(condition, x=None, y=None, /):
     The cotangent goes to the branch taken and nothing to the other one: a NaN there stays there.
     With one argument, the indices of the nonzero values.
     """
-    condition = values_of(condition)
+    condition = as_array(values_of(condition), "numpy.where: the condition")
     if x is None and y is None:
         return np.where(condition)
     if x is None or y is None:
@@ -439,7 +450,8 @@ def where(condition, x=None, y=None, /):
 )
 def select(condlist, choicelist, default=0):
     """Arguments as in `numpy.select`."""
-    conditions = [values_of(c) for c in condlist]
+    conditions = [as_array(values_of(c), "numpy.select: a condition") for c in condlist]
+    choicelist = [as_operand(x, "numpy.select: a choice") for x in choicelist]
     # NumPy tells the dtype, and raises.
     dtype = np.select(conditions, values_of(list(choicelist)), values_of(default)).dtype
     if not isinstance(default, Variable):
@@ -462,5 +474,6 @@ def choose(a, choices, out=None, mode="raise"):
     if isinstance(a, Variable):
         raise DTypeError(f"numpy.choose: the index is a Variable of dtype {a.dtype}")
     which = np.choose(a, np.arange(len(choices)), mode=mode)
+    choices = [as_operand(x, "numpy.choose: a choice") for x in choices]
     choices = np.broadcast_arrays(*choices, which)[:-1]
     return take_along_axis(np.stack(choices), np.broadcast_to(which, choices[0].shape)[None], 0)[0]

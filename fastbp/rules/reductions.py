@@ -9,6 +9,7 @@ import numpy as np
 
 from fastbp._core.elementwise import total
 from fastbp._core.graph import values_of
+from fastbp._core.operands import as_array
 from fastbp.rules import patterns
 from fastbp.rules.structural import as_operand, cast, float_dtype, from_end, lead_of, spread
 from fastbp.rules.table import general, implements, linear, refuse
@@ -56,7 +57,8 @@ def selected(a, where, neutral):
     """Honour a where= argument: elements left out become neutral."""
     if where is UNSET or where is True:
         return a
-    return np.where(np.broadcast_to(values_of(where), a.shape), a, neutral)
+    there = as_array(values_of(where), "where=")
+    return np.where(np.broadcast_to(there, a.shape), a, neutral)
 
 
 # ---- sums
@@ -141,7 +143,7 @@ def mean(a, axis=None, dtype=None, out=None, keepdims=UNSET, *, where=UNSET):
         refuse("mean", out=(out, None))
         a = in_dtype("mean", a, dtype)
         if where is not UNSET and where is not True:
-            there = np.broadcast_to(values_of(where), a.shape)
+            there = np.broadcast_to(as_array(values_of(where), "where="), a.shape)
             n = there.sum(axes_of(axis, a.ndim), keepdims=given(keepdims))
             return sum(a, axis, keepdims=keepdims, where=where) / n.astype(a.dtype)
     if axis is None:
@@ -165,13 +167,15 @@ def mean(a, axis=None, dtype=None, out=None, keepdims=UNSET, *, where=UNSET):
 )
 def average(a, axis=None, weights=None, returned=False, *, keepdims=UNSET):
     """Arguments as in `numpy.average`; the weights may be Variables, too."""
-    a = as_operand(a)
+    a = as_operand(a, "numpy.average: a")
+    if weights is not None:
+        weights = as_operand(weights, "numpy.average: weights")
     _, scale = np.average(values_of(a), axis, values_of(weights), True)  # raises where NumPy does
     axis = axes_of(axis, a.ndim)
     if weights is None:
         result, total = mean(a, axis, keepdims=keepdims), scale
     else:
-        weights = np.astype(as_operand(weights), scale.dtype, copy=False)
+        weights = np.astype(weights, scale.dtype, copy=False)
         if weights.shape != a.shape:
             order = np.argsort(axis)  # the axes of the weights are in the order of `axis`
             shape = [n if k in axis else 1 for k, n in zip(ALL[a.ndim], a.shape, strict=True)]
@@ -202,7 +206,7 @@ def nansum(a, axis=None, dtype=None, out=None, keepdims=UNSET, initial=UNSET, wh
 def nanmean(a, axis=None, dtype=None, out=None, keepdims=UNSET, *, where=UNSET):
     """Arguments as in `numpy.nanmean`; out= is refused. NaNs get no cotangent."""
     there = ~np.isnan(a.value)
-    there = there if where is UNSET else there & values_of(where)
+    there = there if where is UNSET else there & as_array(values_of(where), "where=")
     return mean(a, axis, dtype, out, keepdims, where=there)
 
 

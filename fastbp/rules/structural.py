@@ -12,6 +12,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from fastbp._core import graph
 from fastbp._core.elementwise import sum_to as _sum_to
 from fastbp._core.graph import Variable, values_of
+from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError
 from fastbp.rules import patterns
 from fastbp.rules.table import implements, linear, refuse
@@ -29,9 +30,9 @@ def from_end(axes, nd):
     return tuple([axis - nd for axis in normalize_axis_tuple(axes, nd)])
 
 
-def as_operand(x):
+def as_operand(x, what="an operand"):
     """Return a Variable as it is, anything else as an array."""
-    return x if isinstance(x, Variable) else np.asarray(x)
+    return x if isinstance(x, Variable) else as_array(x, what)
 
 
 def spread(g, shape):
@@ -386,7 +387,8 @@ def broadcast_to(array, shape, subok=False):
 )
 def broadcast_arrays(*args, subok=False):
     """Arguments as in `numpy.broadcast_arrays`."""
-    shape = np.broadcast_shapes(*[np.shape(values_of(x)) for x in args])
+    args = [as_operand(x, f"numpy.broadcast_arrays: array {i}") for i, x in enumerate(args)]
+    shape = np.broadcast_shapes(*[x.shape for x in args])
     return tuple([np.broadcast_to(x, shape) for x in args])
 
 
