@@ -115,6 +115,10 @@ cdef class Sweep:
         for p in positions:
             if p < 0 or values[p] is None:
                 results.append(None)
+            elif type(values[p]) is Variable:
+                # Of its own, even if two inputs have one cotangent, or it is a view of another.
+                results.append(make_variable((<Variable> values[p]).array,
+                                             (<Variable> values[p]).node))
             elif self.recorded or is_ours(PyList_GET_ITEM(values, p)):
                 results.append(values[p])
             else:

@@ -18,6 +18,7 @@ from fastbp.rules import (  # noqa: F401
     reductions,
     special,
     structural,
+    views,
 )
 from fastbp.rules.table import FUNCTIONS, OPS
 
