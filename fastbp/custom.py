@@ -10,6 +10,7 @@ import numpy as np
 
 from fastbp import tree
 from fastbp._core import graph, sweep, tape
+from fastbp._core.constants import constant
 from fastbp._core.graph import Op, Variable
 from fastbp.errors import ShapeError
 
@@ -91,7 +92,7 @@ def custom_rule(
 
     @functools.wraps(f)
     def ruled(*args: Any, **options: Any) -> Any:
-        return op(*args, **options)
+        return op(*args, **(tree.map(constant, options) if options else options))
 
     return ruled
 
@@ -148,7 +149,7 @@ class _Rerun:
         self, f: Callable[..., Any], leaves: list[Any], treedef: tree.TreeDef, moving: list[int]
     ) -> None:
         self.f = f
-        self.constants = [None if type(x) is Variable else x for x in leaves]
+        self.constants = [None if type(x) is Variable else constant(x) for x in leaves]
         self.treedef = treedef
         self.moving = moving
         self.closed_over: list[Variable] = []

@@ -226,10 +226,9 @@ def test_handles_are_not_views():
     y, pull = bp.vjp(lambda x: x * outer[0], np.ones(2))
     outer[0] = 7.0
     np.testing.assert_array_equal(pull(np.ones(2))[0].value, a[0])
-    kept = y * 1.0
-    y += 1.0
+    y *= 2.0
     np.testing.assert_array_equal(pull(np.ones(2))[0].value, a[0])
-    np.testing.assert_array_equal(y.value, kept.value + 1.0)
+    np.testing.assert_array_equal(y.value, 2.0 * a[0])
 
 
 def test_results_of_a_recorded_sweep_are_values_of_their_own():
@@ -358,7 +357,9 @@ def _mapped(x, function):
 
 def _arrays(x):
     found = []
-    _mapped(x, lambda item: found.append(item) if isinstance(item, (np.ndarray, bp.Variable)) else 0)
+    _mapped(
+        x, lambda item: found.append(item) if isinstance(item, (np.ndarray, bp.Variable)) else 0
+    )
     return [item for item in found if item.dtype == np.float64]
 
 

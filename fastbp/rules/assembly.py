@@ -385,9 +385,7 @@ def tile(A, reps):
     inner = tuple([n for size in shape for n in (1, size)])
     outer = tuple([n for pair in zip(reps, shape, strict=True) for n in pair])
     wide = np.broadcast_to(reshaped(A, inner), outer)
-    return graph.owned(
-        reshaped(wide, tuple([r * n for r, n in zip(reps, shape, strict=True)]))
-    )
+    return graph.owned(reshaped(wide, tuple([r * n for r, n in zip(reps, shape, strict=True)])))
 
 
 @implements(

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from fastbp._core import graph
+from fastbp._core.constants import constant
 from fastbp.rules import patterns
 from fastbp.rules.elementwise import POSITIVE, multiply, power, remainder
 from fastbp.rules.table import elementwise, implements, linear, refuse
@@ -167,7 +168,7 @@ ldexp_op = linear(
 def ldexp(x1, x2, /, **kwargs):
     """Return ``x1 * 2**x2`` for integers `x2`, which are constants."""
     refuse("ldexp", **{k: (v, None) for k, v in kwargs.items()})
-    exponent = np.asarray(graph.values_of(x2))
+    exponent = constant(np.asarray(graph.values_of(x2)))
     shape = np.broadcast_shapes(np.shape(graph.values_of(x1)), exponent.shape)
     return ldexp_op(np.broadcast_to(x1, shape), exponent=exponent)
 
