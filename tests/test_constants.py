@@ -1,4 +1,4 @@
-"""Constants: what an array was when it was used is what a sweep reads, or a write into it raises."""
+"""Constants: a sweep reads what an array was when it was used, or a write into it raises."""
 
 import gc
 import sys
@@ -43,6 +43,7 @@ def separate(step, buffer, values, n=SMALL):
 
 
 MATRIX = np.ones((SMALL, SMALL))
+scaled = bp.custom_rule(lambda x, by: x * by["k"], vjp=lambda g, ans, x, by: g * by["k"])
 STEPS = {
     "multiply": (lambda x, k: x * k, np.zeros(SMALL)),
     "reflected": (lambda x, k: k * x, np.zeros(SMALL)),
@@ -70,12 +71,7 @@ STEPS = {
         bp.custom_rule(lambda x, k: x * k, vjp=lambda g, ans, x, k: (g * k, None)),
         np.zeros(SMALL),
     ),
-    "option": (
-        lambda x, k: bp.custom_rule(lambda x, k: x * k["k"], vjp=lambda g, ans, x, k: g * k["k"])(
-            x, k={"k": k}
-        ),
-        np.zeros(SMALL),
-    ),
+    "option": (lambda x, k: scaled(x, by={"k": k}), np.zeros(SMALL)),
     "checkpoint": (bp.checkpoint(lambda x, k: x * k), np.zeros(SMALL)),
     "setitem": (lambda x, k: _assigned(x, k), np.zeros(2, int)),
     "solve": (lambda x, k: np.linalg.solve(k + 4.0 * np.eye(SMALL), x), MATRIX.copy()),
@@ -116,7 +112,7 @@ def test_higher_derivatives_and_tangents_read_the_same(rng):
     np.testing.assert_allclose(g.value, 3.0 * was)
     np.testing.assert_allclose(bp.gradients(np.sum(g), x), 6.0 * was)
     k[:] = was
-    out, push = bp.linearize(lambda x: x * k, np.ones(SMALL))
+    _, push = bp.linearize(lambda x: x * k, np.ones(SMALL))
     k[:] = 0.0
     np.testing.assert_array_equal(push(np.ones(SMALL)), was)
 
@@ -210,7 +206,8 @@ def test_flags_stay_what_they_were(rng):
     y = fixed * x, view * x
     assert not owner.flags.writeable
     del y
-    assert not fixed.flags.writeable and not view.flags.writeable
+    assert not fixed.flags.writeable
+    assert not view.flags.writeable
     assert owner.flags.writeable
 
 
@@ -254,7 +251,7 @@ def test_a_transform_lifts_its_locks(name, rng):
 
 def test_a_pullback_holds_what_it_reads(rng):
     k = rng.standard_normal(LARGE)
-    y, pull = bp.vjp(lambda x: x * k, np.ones(LARGE))
+    _, pull = bp.vjp(lambda x: x * k, np.ones(LARGE))
     with pytest.raises(ValueError, match="read-only"):
         k[0] = 0.0
     np.testing.assert_array_equal(pull(np.ones(LARGE))[0], k)
@@ -291,8 +288,8 @@ def test_threads_share_an_array(rng):
 
     def work():
         for _ in range(200):
-            if not np.array_equal(bp.grad(lambda x: np.sum(x * k))(np.ones(LARGE)), expected):
-                failures.append(1)
+            g = bp.grad(lambda x: np.sum(x * k))(np.ones(LARGE))
+            failures.extend([1] if not np.array_equal(g, expected) else [])
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for t in threads:

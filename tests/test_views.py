@@ -249,7 +249,7 @@ MAKERS = [
     lambda a: np.moveaxis(a, 0, -1) if a.ndim else a,
     lambda a: a.reshape(-1),
     lambda a: a.ravel(),
-    lambda a: a.reshape(a.shape[:1] + (-1,)) if a.ndim else a.reshape(1),
+    lambda a: a.reshape((*a.shape[:1], -1)) if a.ndim else a.reshape(1),
     lambda a: a.reshape((2, -1)) if a.size % 2 == 0 else a.reshape(a.shape),
     lambda a: np.squeeze(a),
     lambda a: np.expand_dims(a, -1) if a.ndim < 4 else a,
@@ -357,10 +357,9 @@ def _mapped(x, function):
 
 def _arrays(x):
     found = []
-    _mapped(
-        x, lambda item: found.append(item) if isinstance(item, (np.ndarray, bp.Variable)) else 0
-    )
-    return [item for item in found if item.dtype == np.float64]
+    _mapped(x, found.append)
+    kinds = (np.ndarray, bp.Variable)
+    return [item for item in found if isinstance(item, kinds) and item.dtype == np.float64]
 
 
 EXTRA = {
@@ -430,7 +429,7 @@ def test_read_only_views_refuse_writes():
         for write in (lambda v: v.__iadd__(1.0), lambda v: v.__setitem__(0, 1.0)):
             with pytest.raises(errors.ReadOnlyError, match=rf"{name}.*copy"):
                 write(view)
-        with pytest.raises(ValueError, match="multiply.*read-only"):
+        with pytest.raises(ValueError, match=r"multiply.*read-only"):
             np.multiply(view, 2.0, out=view)
     np.testing.assert_array_equal(x.value, np.ones((2, 2)))
     x[0, 0] = 3.0
@@ -469,7 +468,7 @@ def test_views_of_users_rules():
     )
     z = windows(x)
     np.testing.assert_array_equal(bp.gradients(np.sum(z), x), [1.0, 2.0, 1.0])
-    with pytest.raises(errors.ReadOnlyError, match="windows|lambda|view"):
+    with pytest.raises(errors.ReadOnlyError, match="lambda"):
         z[0, 0] = 1.0
     x[0] = 2.0
     with pytest.raises(errors.NoRuleError, match="overlap"):
@@ -502,7 +501,8 @@ def test_views_without_elements():
     x += 1.0
     q += 1.0
     r *= 2.0
-    assert q.shape == (2, 0) and r.shape == (0, 3)
+    assert q.shape == (2, 0)
+    assert r.shape == (0, 3)
     np.testing.assert_array_equal(x.value, 2.0)
     empty = bp.variable(np.ones((0, 3)))
     part = empty[:, 1]
