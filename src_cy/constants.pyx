@@ -24,8 +24,6 @@ cdef extern from "pythread.h":
 cdef extern from "numpy/arrayobject.h":
     object PyArray_NewFromDescr(type subtype, cnp.dtype descr, int nd, cnp.npy_intp *dims,
                                 cnp.npy_intp *strides, void *data, int flags, object obj)
-    object PyArray_NewLikeArray(cnp.ndarray prototype, cnp.NPY_ORDER order, PyObject *descr,
-                                int subok)
 
 cdef enum:
     COPIED = 4096               # bytes: arrays up to here are copied
@@ -111,11 +109,11 @@ cdef cnp.ndarray kept(cnp.ndarray x):
     if not cnp.PyArray_ISWRITEABLE(x) and _is_fixed(x):
         return x
     if cnp.PyArray_NBYTES(x) <= COPIED:
-        result = PyArray_NewLikeArray(x, cnp.NPY_KEEPORDER, NULL, 0)
-        if cnp.PyArray_IS_C_CONTIGUOUS(x) and cnp.PyArray_IS_C_CONTIGUOUS(result):
-            memcpy(cnp.PyArray_DATA(result), cnp.PyArray_DATA(x), cnp.PyArray_NBYTES(x))
-        else:
-            cnp.PyArray_CopyInto(result, x)
+        if not cnp.PyArray_IS_C_CONTIGUOUS(x) or not cnp.PyArray_ISNOTSWAPPED(x):
+            return cnp.PyArray_NewCopy(x, cnp.NPY_KEEPORDER)
+        result = cnp.PyArray_EMPTY(cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x),
+                                   cnp.PyArray_TYPE(x), 0)
+        memcpy(cnp.PyArray_DATA(result), cnp.PyArray_DATA(x), cnp.PyArray_NBYTES(x))
         return result
     address = _locks.get(<size_t> <PyObject *> x)
     lock = _lock(x) if address is None else <Lock> <PyObject *> <size_t> address

@@ -594,13 +594,16 @@ cdef object record(Op op, tuple operands, dict static):
     for k in range(len(values)):
         if parents[k] is None:
             values[k] = _constant(op, k, values[k])
+            # A rule reads the very array that `forward` did; a user's may write into its own.
+            if not op.opaque and op.saves >> <unsigned int> min(k, 29) & 1:
+                values[k] = kept(values[k])
     out = _float_array(op, op.forward(*values, **static))
     for k in range(len(values)):
         value = values[k]
         if not op.saves >> <unsigned int> min(k, 29) & 1:
             # The shape and dtype of a Variable are its node's.
             value = None if parents[k] is not None else spec_of(value)
-        elif parents[k] is None:
+        elif parents[k] is None and op.opaque:
             value = kept(value)
         saved.append(value)
     node = new_node(op, out, (<object> out).shape)

@@ -116,9 +116,8 @@ cdef class Sweep:
             if p < 0 or values[p] is None:
                 results.append(None)
             elif type(values[p]) is Variable:
-                # Of its own, even if two inputs have one cotangent, or it is a view of another.
-                results.append(make_variable((<Variable> values[p]).array,
-                                             (<Variable> values[p]).node))
+                # Two inputs may have one cotangent, and it may be a view of another.
+                results.append(_own_handle(values[p]))
             elif self.recorded or is_ours(PyList_GET_ITEM(values, p)):
                 results.append(values[p])
             else:
@@ -177,6 +176,8 @@ cdef object apply_vjp(Node node, tuple needs, object g, bint recorded):
     cdef list operands = operands_of(node, recorded)
     cdef Py_ssize_t k
     ans = answer_of(node, recorded)
+    if op.opaque:
+        g = _own_handle(g)
     if isinstance(op.vjp, tuple):
         return [op.vjp[k](g, ans, *operands, **node.static) if needs[k] else None
                 for k in range(len(needs))]
@@ -192,6 +193,8 @@ cdef object apply_jvp(Node node, list tangents, bint recorded):
     cdef list operands = operands_of(node, recorded)
     cdef Py_ssize_t k
     ans = answer_of(node, recorded)
+    if op.opaque:
+        tangents = [_own_handle(t) for t in tangents]
     if not isinstance(op.jvp, tuple):
         return op.jvp(tangents, ans, *operands, **node.static)
     total = None
@@ -200,6 +203,11 @@ cdef object apply_jvp(Node node, list tangents, bint recorded):
             term = op.jvp[k](tangents[k], ans, *operands, **node.static)
             total = term if total is None else hook("add")(total, term)
     return total
+
+
+cdef object _own_handle(object t):
+    """A handle that a user's rule may write into: ours may be a view of another (co)tangent."""
+    return make_variable((<Variable> t).array, (<Variable> t).node) if type(t) is Variable else t
 
 
 cdef list operands_of(Node node, bint recorded):

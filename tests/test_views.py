@@ -238,6 +238,26 @@ def test_results_of_a_recorded_sweep_are_values_of_their_own():
     np.testing.assert_array_equal(gy.value, np.ones(3))
 
 
+def test_a_users_rule_may_write_into_its_cotangent():
+    def vjp(g, ans, x):
+        g *= np.cos(x)
+        return g
+
+    rule = bp.custom_rule(np.sin, vjp=vjp)
+
+    def f(x):
+        y = rule(x.reshape(4))
+        return np.sum(y.reshape(2, 2) * x * x)
+
+    def plain(x):
+        return np.sum(np.sin(x) * x * x)
+
+    x = np.array([[0.1, 0.2], [0.3, 0.4]])
+    np.testing.assert_allclose(
+        bp.hvp(f, x, np.ones((2, 2))), bp.hvp(plain, x, np.ones((2, 2))), rtol=1e-14
+    )
+
+
 # ---- random programs
 
 INDICES = [0, -1, slice(1, None), slice(None, None, -1), slice(None, None, 2), ..., None]
