@@ -185,7 +185,11 @@ graph.bind_method("reshape", _reshape_method)
 )
 def ravel(a, order="C"):
     """Arguments as in `numpy.ravel`; of the orders, C and F."""
-    return reshape(a, (a.size,), order)
+    flags = a.value.flags
+    result = reshape(a, (a.size,), order)
+    # NumPy copies what is not contiguous, even where reshape would find a view.
+    contiguous = flags.f_contiguous if order == "F" else flags.c_contiguous
+    return result if contiguous else graph.owned(result)
 
 
 graph.bind_method("flatten", lambda a, order="C": graph.owned(ravel(a, order)))
