@@ -69,7 +69,7 @@ cdef bint _repeats(cnp.ndarray x) noexcept:
     cdef int k
     for k in range(cnp.PyArray_NDIM(x)):
         if cnp.PyArray_STRIDE(x, k) == 0 and cnp.PyArray_DIM(x, k) > 1:
-            return True
+            return cnp.PyArray_SIZE(x) > 0
     return False
 
 

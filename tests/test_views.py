@@ -310,7 +310,7 @@ def fancy(a, s):
 
 
 def masked(a, s):
-    a[value(a) > 0.5] *= 0.5
+    a[np.arange(a.size).reshape(a.shape) % 2 == 0] *= 0.5
 
 
 def add_other(a, s):
@@ -359,8 +359,7 @@ def test_random_programs_of_views(program, shape):
     assert refused == also_refused
     for p, r in zip(plain, recorded, strict=True):
         np.testing.assert_allclose(value(r), p, rtol=1e-13, atol=1e-13)
-    if all(abs(z) > 1e-3 for p in plain for z in np.ravel(p - 0.5)):  # away from masks that flip
-        check_grads(f, (start,), order=1)
+    check_grads(f, (start,), order=1)
 
 
 # ---- the table: every function of NumPy's that has a row
@@ -530,6 +529,11 @@ def test_views_without_elements():
     empty += 1.0
     part += 1.0
     assert part.shape == (0,)
+    x += 1.0
+    again = q[...]
+    x += 1.0
+    again[1:] *= 2.0
+    assert again.shape == (2, 0)
 
 
 def test_dtypes_are_kept():

@@ -85,7 +85,7 @@ write_op = general(
 def view_taken(root, place):
     """Return the view of a Variable at a place, which may repeat elements along axes."""
     shape, strides = place["shape"], place["strides"]
-    repeated = [n > 1 and not s for n, s in zip(shape, strides, strict=True)]
+    repeated = [n > 1 and not s and 0 not in shape for n, s in zip(shape, strides, strict=True)]
     once = tuple([1 if r else n for n, r in zip(shape, repeated, strict=True)])
     _check_apart(once, strides)
     view = take_op(root, **{**place, "shape": once})
