@@ -42,7 +42,7 @@ cdef class Lock:
     cdef long long number
     cdef unsigned long thread
 
-    def __init__(self):
+    def __init__(self, *args):
         raise TypeError("a Lock is made by the recording")
 
     def __dealloc__(self):

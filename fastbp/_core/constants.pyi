@@ -1,6 +1,10 @@
 """Constant operands that a rule will read: kept as they were when they were used."""
 
-from typing import Any
+from typing import Any, final
+
+@final
+class Lock:
+    def __init__(self, *args: Any) -> None: ...
 
 def constant(x: Any) -> Any: ...
 def mark() -> int: ...

@@ -69,6 +69,10 @@ class Node:
     id: int
 
 @final
+class View:
+    def __init__(self, *args: Any) -> None: ...
+
+@final
 class Variable:
     __array_priority__: float
     name: str | None
