@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastbp import tree
-from fastbp._core import graph
+from fastbp._core import constants, graph
 from fastbp._core.graph import Variable
 from fastbp._core.operands import as_numbers
 from fastbp._core.tape import has_outer
@@ -69,7 +69,13 @@ class Recorded:
             raise
         for i, part in zip(self.positions, self.split(handles), strict=True):
             call[i] = part
-        self.result = f(*call, **kwargs)
+        since = constants.mark()
+        try:
+            self.result = f(*call, **kwargs)
+        except BaseException:
+            # The traceback keeps the frames, and these what was recorded.
+            constants.release(since)
+            raise
 
     def _refuse(self) -> None:
         """Raise for the first leaf that cannot be recorded, with its path."""
@@ -171,10 +177,12 @@ def _dtype(primal: Any) -> Any:
 def plain(y: Any, outer: bool = False) -> Any:
     """Return an output as an array (0-d ones as scalars).
 
-    It stays a Variable if it has outer ones.
+    It stays a Variable, on a handle of the caller's, if it has outer ones.
     """
-    if type(y) is not Variable or outer:
+    if type(y) is not Variable:
         return y
+    if outer:
+        return graph.handle(y)
     return y.value if y.ndim else y.value[()]
 
 
@@ -200,10 +208,16 @@ def _shares_memory(array: np.ndarray, inputs: list[Variable]) -> bool:
 
 
 def outputs_of(r: Recorded) -> tuple[list[Any], tree.TreeDef]:
-    """Flatten what the function returned."""
+    """Flatten what the function returned.
+
+    Its Variables as handles of our own: the ends of sweeps stay where they are when the caller
+    writes into what he gets, or into something that it is a view of.
+    """
     leaves, treedef = tree.flatten(r.result)
     for k, y in enumerate(leaves):
-        if type(y) is not Variable:
+        if type(y) is Variable:
+            leaves[k] = graph.handle(y)
+        else:
             numbers(y, f"{r.name}: the function's {treedef.paths('output')[k]}")
     return leaves, treedef
 

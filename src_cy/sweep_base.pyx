@@ -148,6 +148,9 @@ cdef class Sweep:
             elif self.signs:
                 value = hook("add")(values[p], 0.0)
                 results.append(value if self.recorded else np.array(value, order="C"))
+            elif type(values[p]) is Variable:
+                # Two inputs may have one cotangent, and it may be a view of another.
+                results.append(_own_handle(values[p]))
             elif self.recorded or is_ours(PyList_GET_ITEM(values, p)):
                 results.append(values[p])
             else:
@@ -229,6 +232,8 @@ cdef object apply_vjp(Node node, tuple needs, object g, bint recorded, list oper
         operands = operands_of(node, recorded)
     cdef Py_ssize_t k
     ans = answer_of(node, recorded)
+    if op.opaque:
+        g = _own_handle(g)
     if isinstance(op.vjp, tuple):
         return [op.vjp[k](g, ans, *operands, **node.static) if needs[k] else None
                 for k in range(len(needs))]
@@ -245,6 +250,8 @@ cdef object apply_jvp(Node node, list tangents, bint recorded, list operands=Non
         operands = operands_of(node, recorded)
     cdef Py_ssize_t k
     ans = answer_of(node, recorded)
+    if op.opaque:
+        tangents = [_own_handle(t) for t in tangents]
     if not isinstance(op.jvp, tuple):
         return op.jvp(tangents, ans, *operands, **node.static)
     total = None
@@ -253,6 +260,11 @@ cdef object apply_jvp(Node node, list tangents, bint recorded, list operands=Non
             term = op.jvp[k](tangents[k], ans, *operands, **node.static)
             total = term if total is None else hook("add")(total, term)
     return total
+
+
+cdef object _own_handle(object t):
+    """A handle that a user's rule may write into: ours may be a view of another (co)tangent."""
+    return make_variable((<Variable> t).array, (<Variable> t).node) if type(t) is Variable else t
 
 
 cdef list operands_of(Node node, bint recorded):

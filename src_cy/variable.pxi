@@ -89,28 +89,37 @@ cdef class Variable:
     __array_priority__ = 1000.0
 
     @property
+    def value(self):
+        """The array itself.
+
+        Do not write into it: recorded operations may have kept it.
+        """
+        fresh(self)
+        return self.array
+
+    @property
     def shape(self):
         return self.node.shape
 
     @property
     def dtype(self):
-        return (<object> self.value).dtype
+        return (<object> self.array).dtype
 
     @property
     def ndim(self):
-        return cnp.PyArray_NDIM(self.value)
+        return cnp.PyArray_NDIM(self.array)
 
     @property
     def size(self):
-        return cnp.PyArray_SIZE(self.value)
+        return cnp.PyArray_SIZE(self.array)
 
     @property
     def nbytes(self):
-        return cnp.PyArray_NBYTES(self.value)
+        return cnp.PyArray_NBYTES(self.array)
 
     @property
     def itemsize(self):
-        return cnp.PyArray_ITEMSIZE(self.value)
+        return cnp.PyArray_ITEMSIZE(self.array)
 
     @property
     def T(self):
@@ -135,6 +144,7 @@ cdef class Variable:
     @property
     def node_id(self):
         """Number of the node in the order of recording; parents have smaller numbers."""
+        fresh(self)
         return self.node.id
 
     def item(self, *args):
@@ -258,7 +268,8 @@ cdef class Variable:
     def __abs__(self):
         return call_elementwise(<Op> _hooks["absolute"], (self,))
 
-    # In place: the handle gets a new array and node; the arrays themselves are never written.
+    # In place: the handle, or that which it is a view of, gets a new array and node; the arrays
+    # themselves are never written.
 
     cdef object _become(self, object other, str name):
         if other is NotImplemented:
@@ -272,9 +283,13 @@ cdef class Variable:
                              f"the Variable has shape {self.node.shape}")
         if result.node.typenum != self.node.typenum:
             result = hook("astype")(result, self.dtype)
+        if self.view is not None:
+            _write_through(self, result, name)
+            return self
+        fresh(result)
         if result.node.collectable and not PyObject_GC_IsTracked(<PyObject *> self):
             PyObject_GC_Track(<PyObject *> self)
-        self.value = result.value
+        self.array = _laid_out(result.array, self.array)
         self.node = result.node
         return self
 
@@ -300,6 +315,8 @@ cdef class Variable:
         return self._become(self @ other, "matmul")
 
     def __setitem__(self, index, value):
+        if type(value) is Variable and _is_own_place(self, index, <Variable> value):
+            return
         self._become(_hooks["setitem"](self, index, value), "assignment")
 
     def __getitem__(self, index):
@@ -307,7 +324,7 @@ cdef class Variable:
 
     def __richcmp__(self, other, int op):
         x = self.value
-        y = (<Variable> other).value if type(other) is Variable else other
+        y = values_of(other)
         if op == 0:
             return x < y
         if op == 1:
@@ -327,15 +344,16 @@ cdef class Variable:
         return bool(self.value)
 
     def __len__(self):
-        return len(self.value)
+        return len(self.array)
 
     def __iter__(self):
         if self.ndim == 0:
             raise TypeError("iteration over a 0-d Variable")
-        return iter([self[i] for i in range(len(self.value))])
+        # One after the other, as NumPy does: a row shows what was written before it is taken.
+        return map(self.__getitem__, range(len(self.array)))
 
     def __contains__(self, x):
-        return ((<Variable> x).value if type(x) is Variable else x) in self.value
+        return (<Variable> x).value in self.value if type(x) is Variable else x in self.value
 
     def __reversed__(self):
         return iter([self[i] for i in range(len(self) - 1, -1, -1)])
@@ -619,7 +637,7 @@ def leaves(list arrays):
         else:
             v = variable(x)
         made.append(v)
-        handles.append(make_variable(v.value, v.node))
+        handles.append(make_variable(v.array, v.node))
     return made, handles
 
 
@@ -634,14 +652,10 @@ def all_arrays(list first not None, list second not None):
     return True
 
 
-def handle(Variable x not None):
-    """Return another handle on the value of `x`: writing into one does not change the other."""
-    return make_variable(x.value, x.node)
-
-
 def is_shared(Variable x not None):
     """Say whether anything else, as a residual or a view, may hold the memory of `x`."""
-    return not is_ours(<PyObject *> x.value)
+    fresh(x)
+    return not is_ours(<PyObject *> x.array)
 
 
 def leaf_array(x, str what="variable"):

@@ -202,9 +202,9 @@ def block(arrays):
 
     def join(item, depth):
         if not isinstance(item, list):
-            return np.reshape(
-                item, (1,) * (nd - np.ndim(values_of(item))) + np.shape(values_of(item))
-            )
+            shape = np.shape(values_of(item))
+            item = np.reshape(item, (1,) * (nd - len(shape)) + shape)
+            return graph.owned(item) if isinstance(item, Variable) else item
         return np.concatenate([join(part, depth - 1) for part in item], -depth)
 
     depth, item = 0, arrays
@@ -261,9 +261,9 @@ def array(object, dtype=None, *, copy=True, order="K", subok=False, ndmin=0, lik
     x = _from_nested("array", object, dtype, like)
     if copy is False and x is not object:
         raise ValueError("array: Variables in nested lists cannot become an array without a copy")
-    if x.ndim < ndmin:
-        x = reshaped(x, (1,) * (ndmin - x.ndim) + x.shape)
-    return np.positive(x) if x is object else x
+    if x is object and copy:
+        x = np.positive(x)
+    return reshaped(x, (1,) * (ndmin - x.ndim) + x.shape) if x.ndim < ndmin else x
 
 
 @implements(
@@ -419,10 +419,8 @@ def tile(A, reps):
     shape = (1,) * (nd - A.ndim) + A.shape
     inner = tuple([n for size in shape for n in (1, size)])
     outer = tuple([n for pair in zip(reps, shape, strict=True) for n in pair])
-    return reshaped(
-        np.broadcast_to(reshaped(A, inner), outer),
-        tuple([r * n for r, n in zip(reps, shape, strict=True)]),
-    )
+    wide = np.broadcast_to(reshaped(A, inner), outer)
+    return graph.owned(reshaped(wide, tuple([r * n for r, n in zip(reps, shape, strict=True)])))
 
 
 @implements(
@@ -448,7 +446,7 @@ def repeat(a, repeats, axis=None):
     wide = np.broadcast_to(
         reshaped(a, (*before, n, 1, *after)), (*before, n, which.size // n if n else 0, *after)
     )
-    return reshaped(wide, (*before, which.size, *after))
+    return graph.owned(reshaped(wide, (*before, which.size, *after)))
 
 
 # ---- padding

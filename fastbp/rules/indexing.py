@@ -33,7 +33,7 @@ def positions(shape, index):
         items[:1] = FULL[len(shape) - sum(map(_names_axis, items[1:]))]
     places = [k for k, item in enumerate(items) if _names_axis(item)]
     units = [_on_unit_axis(item) for item in items]
-    flat, stride = 0, 1
+    flat, stride = 0 if shape else np.zeros((), np.intp)[tuple(items)], 1
     for axis in range(len(shape) - 1, -1, -1):
         k, n = places[axis], shape[axis]
         along = np.arange(n).reshape([-1 if j == axis else 1 for j in range(len(shape))])
@@ -117,15 +117,20 @@ set_op = general(
 
 
 def getitem(x, index):
-    """Return ``x[index]``."""
+    """Return ``x[index]``: a view for a basic index, except that an element is a scalar."""
     kind = type(index)
     if kind is int or kind is slice:
         nd = x.ndim
         if nd:
-            return getitem_op(x, index=(..., index, *FULL[nd - 1]), repeats=False)
-    index, repeats, neighbours = _whole(x.shape, index if kind is tuple else (index,))
+            found = getitem_op(x, index=(..., index, *FULL[nd - 1]), repeats=False)
+            return graph.owned(found) if nd == 1 and kind is int else found
+    given = index if kind is tuple else (index,)
+    index, repeats, neighbours = _whole(x.shape, given)
     if neighbours:
-        return getitem_op(x, index=index, repeats=repeats)
+        found = getitem_op(x, index=index, repeats=repeats)
+        if found.ndim == 0 and not any([item is ... for item in given]):
+            return graph.owned(found)
+        return found
     return getitem_op(x.reshape(x.size), index=(..., positions(x.shape, index)), repeats=repeats)
 
 
@@ -296,7 +301,7 @@ def take(a, indices, axis=None, out=None, mode="raise"):
         indices = np.clip(indices, 0, a.shape[axis] - 1)
     elif mode != "raise":
         raise ValueError(f"clipmode must be one of 'clip', 'raise', or 'wrap' (got {mode!r})")
-    return getitem(a, (*FULL[axis], indices))
+    return graph.owned(getitem(a, (*FULL[axis], indices)))
 
 
 def _along(a, axis):

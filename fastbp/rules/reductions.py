@@ -182,7 +182,7 @@ def average(a, axis=None, weights=None, returned=False, *, keepdims=UNSET):
             weights = np.reshape(np.transpose(weights, order), shape)
         total = np.sum(np.broadcast_to(weights, a.shape), axis, keepdims=given(keepdims))
         result = np.sum(a * weights, axis, keepdims=given(keepdims)) / total
-    return (result, np.broadcast_to(total, result.shape)) if returned else result
+    return (result, np.copy(np.broadcast_to(total, result.shape))) if returned else result
 
 
 @implements(

@@ -5,6 +5,7 @@ array, so those that take a dense operand are told about Variables (`_adopt`): a
 in front of each, once fastbp and scipy.sparse are both in use.
 """
 
+import copy
 import functools
 import sys
 
@@ -12,6 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from fastbp._core import graph
+from fastbp._core.constants import constant
 from fastbp._core.graph import Variable
 from fastbp.errors import DTypeError, NoRuleError, ShapeError
 from fastbp.rules.sparse_matrix import SparseMatrix, as_structure
@@ -72,6 +74,10 @@ def _constant(matrix):
         matrix = _rows_of_diagonals(matrix)
     elif matrix.format not in ("csr", "csc"):
         matrix = matrix.tocsr()
+    # What is written into the matrix later must not change what is recorded.
+    matrix = copy.copy(matrix)
+    for name in ("data", "indices", "indptr"):
+        setattr(matrix, name, constant(getattr(matrix, name)))
     return Constant(matrix)
 
 
