@@ -21,6 +21,10 @@ import contextvars
 
 import numpy as np
 
+cdef extern from "Python.h":
+    int PyGC_Disable()
+    int PyGC_Enable()
+
 
 def _state_that_reports_nothing():
     """Return the context variable in which NumPy keeps its errstate, and what silences it.
@@ -38,6 +42,28 @@ def _state_that_reports_nothing():
 
 cdef object ERRSTATE, SILENCE
 ERRSTATE, SILENCE = _state_that_reports_nothing()
+
+# Up to Python 3.11 a change of a context variable may run the garbage collector half way, and a
+# finaliser that changes it too leaves the context broken. So the collector waits.
+
+
+cdef object _silenced():
+    cdef int collects = PyGC_Disable()
+    try:
+        return PyContextVar_Set(ERRSTATE, SILENCE)
+    finally:
+        if collects:
+            PyGC_Enable()
+
+
+cdef int _restore(object before) except -1:
+    cdef int collects = PyGC_Disable()
+    try:
+        PyContextVar_Reset(ERRSTATE, before)
+    finally:
+        if collects:
+            PyGC_Enable()
+    return 0
 
 
 def reverse(list outputs, list cotangents, list inputs, create_graph=False, int lead=0,
@@ -69,12 +95,12 @@ def reverse(list outputs, list cotangents, list inputs, create_graph=False, int 
         One ndarray (a Variable if recorded) for each input; None where no output depends on it.
     """
     cdef Tape tape = collect(outputs, inputs, independent)
-    before = PyContextVar_Set(ERRSTATE, SILENCE)
+    before = _silenced()
     try:
         return run_reverse(
             tape, outputs, cotangents, _is_recorded(tape, create_graph), lead, consume, inner)
     finally:
-        PyContextVar_Reset(ERRSTATE, before)
+        _restore(before)
 
 
 def pull_back(list outputs, list cotangents, list inputs, create_graph=False, int lead=0,
@@ -82,11 +108,11 @@ def pull_back(list outputs, list cotangents, list inputs, create_graph=False, in
     """Do as `reverse`, and return a pair: the list, and whether it was recorded."""
     cdef Tape tape = collect(outputs, inputs, False)
     cdef bint recorded = _is_recorded(tape, create_graph)
-    before = PyContextVar_Set(ERRSTATE, SILENCE)
+    before = _silenced()
     try:
         return run_reverse(tape, outputs, cotangents, recorded, lead, consume, False), recorded
     finally:
-        PyContextVar_Reset(ERRSTATE, before)
+        _restore(before)
 
 
 def forward(list outputs, list inputs, list tangents, create_graph=False, int lead=0,
@@ -112,11 +138,11 @@ def forward(list outputs, list inputs, list tangents, create_graph=False, int le
         The tangent of each output; None where it is zero because the output depends on no input.
     """
     cdef Tape tape = collect(outputs, inputs, independent)
-    before = PyContextVar_Set(ERRSTATE, SILENCE)
+    before = _silenced()
     try:
         return run_forward(tape, tangents, _is_recorded(tape, create_graph), lead, inner)
     finally:
-        PyContextVar_Reset(ERRSTATE, before)
+        _restore(before)
 
 
 cdef bint _is_recorded(Tape tape, object create_graph) except -1:
