@@ -214,9 +214,10 @@ def outputs_of(r: Recorded) -> tuple[list[Any], tree.TreeDef]:
     writes into what he gets, or into something that it is a view of.
     """
     leaves, treedef = tree.flatten(r.result)
+    r.result = None  # nobody else but the caller's function holds its handles
     for k, y in enumerate(leaves):
         if type(y) is Variable:
-            leaves[k] = graph.handle(y)
+            leaves[k] = y = graph.handle(y)
         else:
             numbers(y, f"{r.name}: the function's {treedef.paths('output')[k]}")
     return leaves, treedef

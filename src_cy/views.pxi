@@ -166,10 +166,11 @@ def handle(Variable x not None):
     return make_variable(x.array, x.node)
 
 
-def owned(Variable x not None):
+def owned(x):
     """Let a new Variable be no view: for a function of NumPy's that returns a copy. Return it."""
-    fresh(x)
-    x.view = None
+    if type(x) is Variable:
+        fresh(<Variable> x)
+        (<Variable> x).view = None
     return x
 
 
