@@ -107,6 +107,8 @@ FBP_DEFINE_BLOCKED(fbp_blocked_f, float)
         FBP_ROW_D(LEVEL, sin, 1)                                                                  \
         FBP_ROW_D(LEVEL, cos, 1)                                                                  \
         FBP_ROW(LEVEL, sigmoid, 1)                                                                \
+        FBP_ROW(LEVEL, sigmoid_slope, 2)                                                          \
+        FBP_ROW(LEVEL, tanh_slope, 2)                                                             \
         FBP_ROW(LEVEL, softplus, 1)                                                               \
         FBP_ROW(LEVEL, logaddexp, 2)                                                              \
         FBP_ROW(LEVEL, logaddexp2, 2)                                                             \

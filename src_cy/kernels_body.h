@@ -113,6 +113,47 @@ FBP_INLINE T FN(from_bits)(U u)
     }                                                                                             \
     ENTRY2(NAME)
 
+/* NEAR of the known value z, or FAR of the argument x where that loses digits (BEYOND): decided for
+ * LANES elements at once, since far ones are rare in most data. */
+#define SLOPE_CORE2(NAME, BEYOND, NEAR, FAR)                                                      \
+    static void FN(NAME##_core)(char **args, intptr_t n)                                          \
+    {                                                                                             \
+        const T *z0 = (const T *)args[0], *x0 = (const T *)args[1];                               \
+        T *y = (T *)args[2], pad0[LANES], pad1[LANES];                                            \
+        const intptr_t rest = n & (LANES - 1);                                                    \
+        intptr_t i, first;                                                                        \
+        for (first = rest ? -LANES : 0; first < n - rest; first += LANES) {                       \
+            const T *s0 = z0 + first, *s1 = x0 + first;                                           \
+            T *out = y + first;                                                                   \
+            U beyond = 0;                                                                         \
+            if (first < 0) {                                                                      \
+                out = pad0;                                                                       \
+                s0 = n < LANES ? FN(pad)(pad0, z0, n) : z0 + n - LANES;                           \
+                s1 = n < LANES ? FN(pad)(pad1, x0, n) : x0 + n - LANES;                           \
+            }                                                                                     \
+            for (i = 0; i < LANES; i++) {                                                         \
+                const T x = s1[i];                                                                \
+                beyond |= BEYOND ? 1 : 0;                                                         \
+            }                                                                                     \
+            if (beyond) {                                                                         \
+                FBP_IVDEP                                                                         \
+                for (i = 0; i < LANES; i++) {                                                     \
+                    const T x = s1[i];                                                            \
+                    out[i] = FAR;                                                                 \
+                }                                                                                 \
+            } else {                                                                              \
+                FBP_IVDEP                                                                         \
+                for (i = 0; i < LANES; i++) {                                                     \
+                    const T z = s0[i];                                                            \
+                    out[i] = NEAR;                                                                \
+                }                                                                                 \
+            }                                                                                     \
+        }                                                                                         \
+        for (i = 0; i < rest; i++)                                                                \
+            y[n - rest + i] = pad0[LANES - rest + i];                                             \
+    }                                                                                             \
+    ENTRY2(NAME)
+
 FBP_INLINE const T *FN(pad)(T *to, const T *from, intptr_t n)
 {
     intptr_t i;
@@ -224,6 +265,15 @@ FBP_INLINE T FN(sigmoid_of)(T x)
     return y + (topl - y * dl) * (1 - (T)0.5 * t);
 }
 
+/* The slopes of the sigmoid and of tanh: t/(1 + t)^2 from e^-|x|, four times that from e^-2|x|. */
+FBP_INLINE T FN(bell_of)(T x)
+{
+    T tl;
+    const T t = FN(exp_pair)(-ABS(x), 0, &tl);
+    const T d = 1 + t;
+    return t / (d * d);
+}
+
 FBP_INLINE T FN(softplus_of)(T x)
 {
     T tl, low;
@@ -272,6 +322,8 @@ FBP_INLINE T FN(logaddexp2_of)(T a, T b)
 
 COSTLY_CORE1(sigmoid, FN(sigmoid_of)(a), NOTHING)
 COSTLY_CORE1(softplus, FN(softplus_of)(a), NOTHING)
+SLOPE_CORE2(sigmoid_slope, !(x <= 4), z * (1 - z), FN(bell_of)(x))
+SLOPE_CORE2(tanh_slope, !(ABS(x) <= (T)2.5), 1 - z * z, 4 * FN(bell_of)(2 * x))
 COSTLY_CORE2(logaddexp, FN(logaddexp_of)(a, b))
 COSTLY_CORE2(logaddexp2, FN(logaddexp2_of)(a, b))
 
@@ -408,6 +460,7 @@ COSTLY_CORE2(hypot, FN(hypot_of)(a, b))
 #undef CHEAP_CORE3
 #undef COSTLY_CORE1
 #undef COSTLY_CORE2
+#undef SLOPE_CORE2
 #undef NOTHING
 #undef ENTRY
 #undef ENTRY1
