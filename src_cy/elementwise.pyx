@@ -288,16 +288,28 @@ cdef cnp.ndarray sum_to_shape(cnp.ndarray g, int lead, tuple shape):
     cdef int nd = cnp.PyArray_NDIM(g), own = len(shape)
     cdef int axis, first = nd - own
     cdef bint summed[MAX_NDIM]
-    cdef bint any_summed = first > lead
+    cdef bint any_summed = first > lead, inner = False
+    cdef cnp.npy_intp dims[MAX_NDIM]
+    cdef intptr_t rows = 1
+    cdef cnp.ndarray out
     if nd > MAX_NDIM:
         raise ValueError(f"arrays of more than {MAX_NDIM} axes are not supported")
     for axis in range(nd):
-        summed[axis] = lead <= axis < first or (
-            axis >= first and <cnp.npy_intp> shape[axis - first] == 1
-            and cnp.PyArray_DIM(g, axis) != 1)
-        any_summed |= summed[axis]
+        summed[axis] = lead <= axis < first
+        if axis >= first and <cnp.npy_intp> shape[axis - first] != cnp.PyArray_DIM(g, axis):
+            summed[axis] = any_summed = inner = True
     if not any_summed:
         return g
+    if not inner and lead == 0 and HAVE_ADD and is_plain(g) and cnp.PyArray_IS_C_CONTIGUOUS(g) \
+            and cnp.PyArray_SIZE(g) > 0:
+        for axis in range(nd):
+            dims[axis] = cnp.PyArray_DIM(g, axis)
+            if axis < first:
+                rows *= dims[axis]
+        out = cnp.PyArray_ZEROS(own, dims + first, cnp.PyArray_TYPE(g), 0)
+        _sum_runs(cnp.PyArray_BYTES(g), cnp.PyArray_BYTES(out), 1, rows,
+                  cnp.PyArray_SIZE(out), cnp.PyArray_TYPE(g))
+        return out
     return _sum_axes(g, summed).reshape((<object> g).shape[:lead] + shape)
 
 

@@ -18,8 +18,9 @@ import math
 import numpy as np
 
 from fastbp._core import graph
+from fastbp._core.graph import values_of
 from fastbp.rules.special import sigmoid
-from fastbp.rules.table import OPS, elementwise, refuse
+from fastbp.rules.table import OPS, elementwise, helper, refuse
 
 LN2, LN10, DEGREE = math.log(2.0), math.log(10.0), math.pi / 180.0
 POSITIVE = (0.3, 3.0)
@@ -90,21 +91,70 @@ cbrt = elementwise("cbrt", np.cbrt, lambda z, x: 1.0 / (3.0 * z * z), domain=POS
 conjugate = elementwise("conjugate", np.conjugate, lambda z, x: 1.0)
 
 
-def _power_x(z, x, y):
+# x**y log(x)**k: what differentiating a power by its exponent makes. At x = 0 it is 0 for y > 0.
+
+
+def power_log_k(x, y, k):
+    zero = (x == 0.0) & (y > 0.0)
+    return np.where(zero, 0.0, np.power(x, y) * np.power(np.log(np.where(zero, 1.0, x)), k))
+
+
+power_log_k = helper(
+    "power_log_k",
+    power_log_k,
+    lambda w, x, y, k: k * power_log_k(x, y - 1.0, k - 1.0) + y * power_log_k(x, y - 1.0, k),
+    lambda w, x, y, k: power_log_k(x, y, k + 1.0),
+    lambda w, x, y, k: 0.0,
+)
+
+
+def power_log(z, x, y):
+    return z * np.log(np.where((x == 0.0) & (y > 0.0), 1.0, x))
+
+
+def _power_log_x(w, z, x, y):
+    p = np.power(x, y - 1.0)
+    return p + y * power_log(values_of(p), x, y - 1.0)
+
+
+# The same for k = 1, with the power z at hand.
+power_log = helper(
+    "power_log",
+    power_log,
+    lambda w, z, x, y: 0.0,
+    _power_log_x,
+    lambda w, z, x, y: power_log_k(x, y, 2.0),
+)
+
+
+def power_slope(x, y):
     # y * x**(y-1) has the right limits at x = 0, but for y = 0, where it would be 0 * inf.
     constant = (x == 0.0) & (y == 0.0)
     return np.where(constant, 0.0, y * np.power(x, np.where(constant, 1.0, y - 1.0)))
 
 
+def _power_slope_x(z, x, y):
+    # The square root is 0 there, but by y its slope is infinite, as that of the power is.
+    constant = (x == 0.0) & (y == 0.0)
+    return np.where(constant, np.sqrt(y), y * power_slope(x, y - 1.0))
+
+
+def _power_slope_y(z, x, y):
+    p = np.power(x, y - 1.0)
+    return p + y * power_log(values_of(p), x, y - 1.0)
+
+
+power_slope = helper("power_slope", power_slope, _power_slope_x, _power_slope_y)
+
+
 def _power_y(z, x, y):
-    # 0**y is 0 for y > 0: its slope is the limit of z * log(x), not 0 * -inf.
-    return z * np.log(np.where((x == 0.0) & (y >= 0.0), 1.0, x))
+    return np.where((x == 0.0) & (y == 0.0), 0.0, power_log(values_of(z), x, y))
 
 
 power = elementwise(
     "power",
     np.power,
-    _power_x,
+    lambda z, x, y: power_slope(x, y),
     _power_y,
     domain=(POSITIVE, (-2, 2)),
     kinks="x**y by y: 0 at x = 0, y >= 0; NaN for negative x",
@@ -190,18 +240,26 @@ log = elementwise("log", np.log, lambda z, x: 1.0 / x, domain=POSITIVE)
 log2 = elementwise("log2", np.log2, lambda z, x: (1.0 / LN2) / x, domain=POSITIVE)
 log10 = elementwise("log10", np.log10, lambda z, x: (1.0 / LN10) / x, domain=POSITIVE)
 log1p = elementwise("log1p", np.log1p, lambda z, x: 1.0 / (1.0 + x), domain=INSIDE)
-# Equal operands share equally even where both are infinite.
+
+
+def _difference(x, y):
+    # Equal infinities share equally; equal numbers must keep the derivative of the difference.
+    return np.where((x == y) & (np.abs(x) == np.inf), 0.0, x - y)
+
+
 logaddexp = elementwise(
     "logaddexp",
     np.logaddexp,
-    lambda z, x, y: np.where(x == y, 0.5, sigmoid(x - y)),
-    lambda z, x, y: np.where(x == y, 0.5, sigmoid(y - x)),
+    lambda z, x, y: sigmoid(_difference(x, y)),
+    lambda z, x, y: sigmoid(_difference(y, x)),
+    kinks="one half each at equal infinities",
 )
 logaddexp2 = elementwise(
     "logaddexp2",
     np.logaddexp2,
-    lambda z, x, y: np.where(x == y, 0.5, sigmoid(LN2 * (x - y))),
-    lambda z, x, y: np.where(x == y, 0.5, sigmoid(LN2 * (y - x))),
+    lambda z, x, y: sigmoid(LN2 * _difference(x, y)),
+    lambda z, x, y: sigmoid(LN2 * _difference(y, x)),
+    kinks="one half each at equal infinities",
 )
 
 # ---- circular functions
@@ -219,39 +277,77 @@ arcsin = elementwise("arcsin", np.arcsin, lambda z, x: 1.0 / np.sqrt(_complement
 arccos = elementwise(
     "arccos", np.arccos, lambda z, x: -1.0 / np.sqrt(_complement(x)), domain=INSIDE
 )
-arctan = elementwise("arctan", np.arctan, lambda z, x: 1.0 / (1.0 + x * x))
+# The square of 1 / hypot: at large x its factors stay within range when differentiated again.
+arctan = elementwise("arctan", np.arctan, lambda z, x: np.square(1.0 / np.hypot(1.0, x)))
 deg2rad = elementwise("deg2rad", np.deg2rad, lambda z, x: DEGREE)
 radians = elementwise("radians", np.radians, lambda z, x: DEGREE)
 rad2deg = elementwise("rad2deg", np.rad2deg, lambda z, x: 1.0 / DEGREE)
 degrees = elementwise("degrees", np.degrees, lambda z, x: 1.0 / DEGREE)
 
 
-def _radius(x, y):
-    r = np.hypot(x, y)
-    return np.where(r == 0.0, 1.0, r)
+def _cosine(r, x, y):
+    # x / r, where r = hypot(x, y): 0 at the origin, and the limit where x is infinite (not y too).
+    return np.where(np.abs(x) == r, np.sign(x) + 0.0 * y, x / np.where(r == 0.0, 1.0, r))
+
+
+def direction(x, y, r=None):
+    """Return ``x / hypot(x, y)``; its slopes are products, no differences that cancel."""
+    return cosine(values_of(np.hypot(x, y) if r is None else r), x, y)
+
+
+cosine = _cosine
+cosine = helper(
+    "cosine",
+    _cosine,
+    lambda c, r, x, y: 0.0,
+    lambda c, r, x, y: direction(y, x) * (direction(y, x) / np.hypot(x, y)),
+    lambda c, r, x, y: -direction(y, x) * (direction(x, y) / np.hypot(x, y)),
+)
 
 
 hypot = elementwise(
     "hypot",
     np.hypot,
-    lambda z, x, y: x / np.where(z == 0.0, 1.0, z),
-    lambda z, x, y: y / np.where(z == 0.0, 1.0, z),
-    kinks="0 at (0, 0)",
+    lambda z, x, y: direction(x, y, z),
+    lambda z, x, y: direction(y, x, z),
+    kinks="0 at (0, 0), where higher derivatives are NaN",
 )
+
+
+def _arctan2_slope(y, x):
+    r = np.hypot(x, y)
+    return direction(x, y, r) / np.where(r == 0.0, 1.0, r)
+
+
 arctan2 = elementwise(
     "arctan2",
     np.arctan2,
-    lambda z, y, x: x / _radius(x, y) / _radius(x, y),
-    lambda z, y, x: -(y / _radius(x, y) / _radius(x, y)),
+    lambda z, y, x: _arctan2_slope(y, x),
+    lambda z, y, x: -_arctan2_slope(x, y),
     domain=((-2, 2), POSITIVE),
-    kinks="0 at (0, 0)",
+    kinks="0 at (0, 0), where higher derivatives are NaN",
 )
 
 # ---- hyperbolic functions
 
 sinh = elementwise("sinh", np.sinh, lambda z, x: np.cosh(x))
 cosh = elementwise("cosh", np.cosh, lambda z, x: np.sinh(x))
-tanh = elementwise("tanh", np.tanh, lambda z, x: 1.0 - z * z)
+
+
+# 1 - z * z is no number to work with where z is close to 1: the kernel takes e^-2|x| there.
+def _tanh_slope(z, x):
+    e = np.exp(-2.0 * np.abs(x))
+    return 4.0 * e / ((1.0 + e) * (1.0 + e))
+
+
+tanh_slope = helper(
+    "tanh_slope",
+    _tanh_slope,
+    lambda s, z, x: 0.0,
+    lambda s, z, x: -2.0 * (s * np.tanh(x)),
+    kernel="tanh_slope",
+)
+tanh = elementwise("tanh", np.tanh, lambda z, x: tanh_slope(values_of(z), x))
 arcsinh = elementwise("arcsinh", np.arcsinh, lambda z, x: 1.0 / np.hypot(1.0, x))
 arccosh = elementwise(
     "arccosh",

@@ -9,7 +9,7 @@ import numpy as np
 from fastbp._core import graph
 from fastbp.errors import DTypeError
 from fastbp.rules import patterns
-from fastbp.rules.table import elementwise, general, implements
+from fastbp.rules.table import elementwise, general, helper, implements
 
 # ---- elementwise
 
@@ -23,7 +23,22 @@ def _softplus(x):
     return np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x)))
 
 
-sigmoid = elementwise("sigmoid", _sigmoid, lambda z, x: z * (1.0 - z), kernel="sigmoid")
+# z * (1 - z) is no number to work with where z is close to 1: the kernel takes e^-|x| there.
+def _sigmoid_slope(z, x):
+    e = np.exp(-np.abs(x))
+    return e / ((1.0 + e) * (1.0 + e))
+
+
+sigmoid_slope = helper(
+    "sigmoid_slope",
+    _sigmoid_slope,
+    lambda s, z, x: 0.0,
+    lambda s, z, x: -s * np.tanh(0.5 * x),
+    kernel="sigmoid_slope",
+)
+sigmoid = elementwise(
+    "sigmoid", _sigmoid, lambda z, x: sigmoid_slope(graph.values_of(z), x), kernel="sigmoid"
+)
 softplus = elementwise("softplus", _softplus, lambda z, x: sigmoid(x), kernel="softplus")
 log_sigmoid = elementwise(
     "log_sigmoid", lambda x: -softplus(np.negative(x)), lambda z, x: sigmoid(-x)

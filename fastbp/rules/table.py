@@ -31,6 +31,7 @@ __all__ = [
     "SAMPLES",
     "elementwise",
     "general",
+    "helper",
     "implements",
     "linear",
     "nondifferentiable",
@@ -94,6 +95,31 @@ def elementwise(
     FUNCTIONS[name] = op
     graph.bind(name, op)
     return op
+
+
+def helper(name, forward, *partials, kernel=None):
+    """Make an elementwise operation that stands in partials only and is no row of the table.
+
+    For a partial that calculus would differentiate into a difference of nearly equal numbers, or
+    whose derivative a ``np.where`` hides: what it is differentiated into is stated instead. An
+    operand that only saves work, as the value already known, is handed over as a plain array
+    (`values_of`), and its partial is 0.
+
+    Parameters
+    ----------
+    name : str
+    forward : callable
+        An expression of ufuncs and ``np.where``.
+    *partials : callable
+    kernel : str, optional
+
+    Returns
+    -------
+    Op
+    """
+    return Op(
+        name, forward, nin=len(partials), partials=partials, kernel=kernel, kind="elementwise"
+    )
 
 
 def linear(name, apply, transpose, *, saves=(), scatter=None, pattern=None, source=""):
