@@ -153,6 +153,7 @@ sinh, cosh = cyclic(mp.sinh, mp.cosh), cyclic(mp.cosh, mp.sinh)
 sin = cyclic(mp.sin, mp.cos, lambda x: -mp.sin(x), lambda x: -mp.cos(x))
 cos = cyclic(mp.cos, lambda x: -mp.sin(x), lambda x: -mp.cos(x), mp.sin)
 log = from_slope(mp.log, lambda x: 1 / x)
+log1p = from_slope(mp.log1p, lambda x: 1 / (1 + x))
 sqrt = lambda s: power(s, mp.mpf(1) / 2)  # noqa: E731
 
 
@@ -331,7 +332,7 @@ FUNCTIONS = {
     "log": log,
     "log2": lambda s: log(s) / mp.log(2),
     "log10": lambda s: log(s) / mp.log(10),
-    "log1p": lambda s: log(s + 1),
+    "log1p": log1p,
     "logaddexp": lambda x, y: y + softplus(x - y),
     "logaddexp2": lambda x, y: y + softplus((x - y) * mp.log(2)) / mp.log(2),
     # circular functions
@@ -373,7 +374,7 @@ FUNCTIONS = {
     "log_ndtr": log_normal,
     "logit": lambda s: log(s) - log(1 - s),
     "xlogy": lambda x, y: x * log(y),
-    "xlog1py": lambda x, y: x * log(1 + y),
+    "xlog1py": lambda x, y: x * log1p(y),
     "entr": lambda s: -s * log(s),
     "rel_entr": lambda x, y: x * log_ratio(x, y),
     "kl_div": lambda x, y: x * log_ratio(x, y) - x + y,

@@ -314,16 +314,34 @@ hypot = elementwise(
 )
 
 
-def _arctan2_slope(y, x):
+def _angle_slope(r, x, y):
+    return _cosine(r, x, y) / np.where(r == 0.0, 1.0, r)
+
+
+def _angle_curvature(w, r, x, y):
+    # (y^2 - x^2) / r^4. Close to the diagonal y - x is exact, far from it each square has its slope.
     r = np.hypot(x, y)
-    return direction(x, y, r) / np.where(r == 0.0, 1.0, r)
+    u, v = x / r / r, y / r / r
+    close = np.abs(np.abs(x) - np.abs(y)) < 0.5 * r
+    return np.where(close, ((y - x) / r / r) * ((y + x) / r / r), v * v - u * u)
+
+
+def _angle_twist(w, r, x, y):
+    r = np.hypot(x, y)
+    return -2.0 * (x / r / r) * (y / r / r)
+
+
+# x / r^2
+angle_slope = helper(
+    "angle_slope", _angle_slope, lambda w, r, x, y: 0.0, _angle_curvature, _angle_twist
+)
 
 
 arctan2 = elementwise(
     "arctan2",
     np.arctan2,
-    lambda z, y, x: _arctan2_slope(y, x),
-    lambda z, y, x: -_arctan2_slope(x, y),
+    lambda z, y, x: angle_slope(values_of(np.hypot(x, y)), x, y),
+    lambda z, y, x: -angle_slope(values_of(np.hypot(x, y)), y, x),
     domain=((-2, 2), POSITIVE),
     kinks="0 at (0, 0), where higher derivatives are NaN",
 )

@@ -122,7 +122,7 @@ def _hazard(t):
 
 
 def _hazard_slope(h, t):
-    return h * tail_fraction(h, t, 1.0)
+    return h * np.where(h == 0.0, 0.0, tail_fraction(h, t, 1.0))  # not 0 * inf
 
 
 def _hazard_curvature(w, h, t):
@@ -137,8 +137,15 @@ def _hazard_curvature(w, h, t):
 hazard = _hazard
 hazard_slope = helper("hazard_slope", _hazard_slope, lambda w, h, t: 0.0, _hazard_curvature)
 hazard = helper("hazard", _hazard, lambda h, t: hazard_slope(values_of(h), t))
-erf = elementwise("erf", special.erf, lambda z, x: (2.0 / ROOT_PI) * np.exp(-x * x))
-erfc = elementwise("erfc", special.erfc, lambda z, x: (-2.0 / ROOT_PI) * np.exp(-x * x))
+# exp(-a x^2), whose slope at infinity is 0, not 0 * inf.
+bell = helper(
+    "bell",
+    lambda x, a: np.exp(-a * x * x),
+    lambda z, x, a: -2.0 * a * z * np.where(z == 0.0, 0.0, x),
+    lambda z, x, a: -x * x * z,
+)
+erf = elementwise("erf", special.erf, lambda z, x: (2.0 / ROOT_PI) * bell(x, 1.0))
+erfc = elementwise("erfc", special.erfc, lambda z, x: (-2.0 / ROOT_PI) * bell(x, 1.0))
 erfcx = elementwise(
     "erfcx",
     special.erfcx,
@@ -153,7 +160,7 @@ erfinv = elementwise(
 erfcinv = elementwise(
     "erfcinv", special.erfcinv, lambda z, x: (-ROOT_PI / 2.0) * np.exp(z * z), domain=(0.2, 1.8)
 )
-ndtr = elementwise("ndtr", special.ndtr, lambda z, x: np.exp(-0.5 * x * x) / ROOT_TWO_PI)
+ndtr = elementwise("ndtr", special.ndtr, lambda z, x: bell(x, 0.5) / ROOT_TWO_PI)
 ndtri = elementwise(
     "ndtri", special.ndtri, lambda z, x: ROOT_TWO_PI * np.exp(0.5 * z * z), domain=UNIT
 )
