@@ -134,7 +134,8 @@ def power_slope(x, y):
 
 
 def _power_slope_x(z, x, y):
-    # The square root is 0 there, but by y its slope is infinite, as that of the power is.
+    # The square root is 0 there, but its slope by y is infinite, as that of the power is. (Below, x
+    # and y change places.)
     constant = (x == 0.0) & (y == 0.0)
     return np.where(constant, np.sqrt(y), y * power_slope(x, y - 1.0))
 
@@ -148,7 +149,7 @@ power_slope = helper("power_slope", power_slope, _power_slope_x, _power_slope_y)
 
 
 def _power_y(z, x, y):
-    return np.where((x == 0.0) & (y == 0.0), 0.0, power_log(values_of(z), x, y))
+    return np.where((x == 0.0) & (y == 0.0), np.sqrt(x), power_log(values_of(z), x, y))
 
 
 power = elementwise(

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from fastbp._core.elementwise import total
+from fastbp._core.elementwise import sum_axes, total
 from fastbp._core.graph import values_of
 from fastbp.rules import patterns
 from fastbp.rules.structural import as_operand, cast, float_dtype, from_end, lead_of, spread
@@ -68,6 +68,16 @@ def _sum(x, axis, keepdims):
     return total(x)
 
 
+def add_up(t, axis, keepdims=False):
+    """Sum (co)tangents over a tuple of negative axes, in pairs where they are an array."""
+    if type(t) is not np.ndarray:
+        return np.sum(t, axis=axis, keepdims=keepdims)
+    if len(axis) == t.ndim and not keepdims:
+        return total(t)
+    t = sum_axes(t, axis)
+    return t if keepdims else t.reshape([n for k, n in zip(ALL[t.ndim], t.shape, strict=True) if k not in axis])
+
+
 def _unsum(g, ans, x, axis, keepdims):
     if not g.ndim:
         return spread(g, x.shape)
@@ -80,16 +90,12 @@ def _unmean(g, ans, x, axis, keepdims, n):
     return _unsum(g / n, ans, x, axis, keepdims)
 
 
-sum_op = linear(
-    "sum",
-    _sum,
-    _unsum,
-    pattern=patterns.reduces,
-)
+sum_op = linear("sum", _sum, _unsum, tangent=add_up, pattern=patterns.reduces)
 mean_op = linear(
     "mean",
     lambda x, axis, keepdims, n: _sum(x, axis, keepdims) / n,
     _unmean,
+    tangent=lambda t, axis, keepdims, n: add_up(t, axis, keepdims) / n,
     pattern=patterns.reduces,
 )
 
@@ -225,7 +231,7 @@ def _var_vjp(g, ans, x, axis, keepdims, ddof):
 
 
 def _var_jvp(t, ans, x, axis, keepdims, ddof):
-    t = np.sum(t * _deviation(x, axis), axis, keepdims=keepdims)
+    t = add_up(t * _deviation(x, axis), axis, keepdims)
     return t * (2.0 * _per_degree(x, axis, ddof))
 
 
@@ -331,7 +337,7 @@ def _extreme_vjp(g, ans, x, axis, keepdims):
 
 
 def _extreme_jvp(t, ans, x, axis, keepdims):
-    return np.sum(t * _shares(x, ans, axis, keepdims), axis, keepdims=keepdims)
+    return add_up(t * _shares(x, ans, axis, keepdims), axis, keepdims)
 
 
 max_op = general(

@@ -122,7 +122,9 @@ def helper(name, forward, *partials, kernel=None):
     )
 
 
-def linear(name, apply, transpose, *, saves=(), scatter=None, pattern=None, source=""):
+def linear(
+    name, apply, transpose, *, tangent=None, saves=(), scatter=None, pattern=None, source=""
+):
     """Add a linear map of one operand, given by itself and its transpose.
 
     Parameters
@@ -133,6 +135,9 @@ def linear(name, apply, transpose, *, saves=(), scatter=None, pattern=None, sour
         from the end.
     transpose : callable
         ``transpose(g, ans, x, **static)``, where `ans` and `x` are specs: shape and dtype only.
+    tangent : callable, optional
+        Like `apply`, which has NumPy's order of summation: a more accurate one, for tangents that
+        are arrays.
     saves : tuple
         (0,) if the transpose reads the operand's value, as no plain linear map does.
     scatter : callable, optional
@@ -146,6 +151,8 @@ def linear(name, apply, transpose, *, saves=(), scatter=None, pattern=None, sour
     """
 
     def jvp(t, ans, x, **static):
+        if tangent is not None and type(t) is np.ndarray:
+            return tangent(t, **static)
         return op(t, **static)
 
     op = Op(
