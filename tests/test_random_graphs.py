@@ -327,6 +327,46 @@ def test_second_derivatives_agree_in_all_modes(program, shapes):
         assert size([a - b for a, b in zip(differences, found[0], strict=True)]) <= 1e-4 * scale
 
 
+few = st.lists(
+    st.tuples(st.sampled_from([(), (1,), (2,), (3,), (2, 1), (1, 2)]), st.just(False)),
+    min_size=1,
+    max_size=2,
+)
+
+
+@settings(max_examples=150)
+@given(programs, few)
+def test_jacobians_of_jacobians_agree_in_all_modes(program, shapes):
+    """Blocks in recorded blocks: their axes must not be taken for those of the values."""
+    arrays = [z.astype(float) for z in sampled(shapes)]
+    x = np.concatenate([np.ravel(z) for z in arrays])
+    ends = np.cumsum([z.size for z in arrays])
+
+    def f(x):
+        parts = [
+            np.reshape(x[end - z.size : end], z.shape) for z, end in zip(arrays, ends, strict=True)
+        ]
+        return np.stack([np.sum(np.sin(y)) for y in run(program[:8], parts, np.float64)])
+
+    modes = ("forward", "reverse")
+    found = [bp.jacobian(bp.jacobian(f, mode=m), mode=n)(x) for m in modes for n in modes]
+    expected = np.stack([bp.hessian(lambda x, k=k: f(x)[k])(x) for k in range(2)])
+    scale = np.max(np.abs(expected), initial=1.0)
+    for h in found:
+        np.testing.assert_allclose(h, expected, rtol=0, atol=1e-11 * scale)
+    if x.size > 3:
+        return
+    third = [
+        bp.jacobian(bp.jacobian(bp.jacobian(f, mode=k), mode=m), mode=n)(x)
+        for k in modes
+        for m in modes
+        for n in modes
+    ]
+    scale = max(scale, np.max(np.abs(third[0]), initial=0.0))
+    for t in third[1:]:
+        np.testing.assert_allclose(t, third[0], rtol=0, atol=1e-10 * scale)
+
+
 @settings(max_examples=100)
 @given(programs, inputs_strategy, integers)
 def test_an_intermediate_value_is_an_end_like_any_other(program, shapes, cut):

@@ -353,10 +353,14 @@ def _broadcast(x, shape, own):
     return np.broadcast_to(x, lead + shape)
 
 
-# The engine sums.
-broadcast_op = linear(
-    "broadcast_to", _broadcast, lambda g, ans, x, shape, own: g, pattern=patterns.moves
-)
+def _unbroadcast(g, ans, x, shape, own):
+    if x.ndim == own:
+        return g  # the engine sums
+    # A recorded block: the axes that broadcasting adds are behind the block axes of x.
+    return sum_to(g, shape=x.shape[x.ndim - own :], nd=len(shape))
+
+
+broadcast_op = linear("broadcast_to", _broadcast, _unbroadcast, pattern=patterns.moves)
 
 
 @implements(
