@@ -165,7 +165,8 @@ def _products_of_others(x):
     """Return, for each element along the last axis, the product of all others."""
     before, exponent = _products_before(x)
     after, more = _products_before(np.flip(x, -1))
-    return np.ldexp(before * np.flip(after, -1), exponent + np.flip(more, -1))
+    with np.errstate(all="ignore"):
+        return np.ldexp(before * np.flip(after, -1), exponent + np.flip(more, -1))
 
 
 def _can_divide(ans):
