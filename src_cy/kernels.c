@@ -103,6 +103,8 @@ FBP_DEFINE_BLOCKED(fbp_blocked_f, float)
         FBP_ROW(LEVEL, le, 2)                                                                     \
         FBP_ROW(LEVEL, eq, 2)                                                                     \
         FBP_ROW(LEVEL, ne, 2)                                                                     \
+        FBP_ROW(LEVEL, difference, 2)                                                             \
+        FBP_ROW(LEVEL, cosine, 3)                                                                 \
         FBP_ROW(LEVEL, select, 3)                                                                 \
         FBP_ROW_D(LEVEL, sin, 1)                                                                  \
         FBP_ROW_D(LEVEL, cos, 1)                                                                  \

@@ -1,5 +1,7 @@
 """Products and cumulative operations along an axis."""
 
+import math
+
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
@@ -130,9 +132,12 @@ def _in_range(x):
     size = np.abs(values_of(x))
     if not size.size:
         return True
+    limit, low, high = LOG_RANGE[size.dtype], size.min(), size.max()
+    if low > 0.0 and size.shape[-1] * max(-math.log2(low), math.log2(high)) < limit:
+        return True
     with np.errstate(all="ignore"):
         octaves = np.add.reduce(np.abs(np.log2(size)), -1)
-    return bool(np.all(octaves < LOG_RANGE[size.dtype]))
+    return bool(np.all(octaves < limit))
 
 
 def _normal(x, exponent):

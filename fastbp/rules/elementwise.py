@@ -134,10 +134,9 @@ def power_slope(x, y):
 
 
 def _power_slope_x(z, x, y):
-    # The square root is 0 there, but its slope by y is infinite, as that of the power is. (Below, x
-    # and y change places.)
+    # The cube root is 0 there, but its slope by y is infinite, as that of the power is.
     constant = (x == 0.0) & (y == 0.0)
-    return np.where(constant, np.sqrt(y), y * power_slope(x, y - 1.0))
+    return np.where(constant, np.cbrt(y), y * power_slope(x, y - 1.0))
 
 
 def _power_slope_y(z, x, y):
@@ -149,14 +148,22 @@ power_slope = helper("power_slope", power_slope, _power_slope_x, _power_slope_y)
 
 
 def _power_y(z, x, y):
-    return np.where((x == 0.0) & (y == 0.0), np.sqrt(x), power_log(values_of(z), x, y))
+    return z * np.log(np.where((x == 0.0) & (y >= 0.0), 1.0, x))
 
 
+# The same by convention 0 at (0, 0) too, to all orders by y.
+power_y = helper(
+    "power_y",
+    _power_y,
+    lambda w, z, x, y: 0.0,
+    _power_log_x,
+    lambda w, z, x, y: np.where((x == 0.0) & (y == 0.0), 0.0, power_log_k(x, y, 2.0)),
+)
 power = elementwise(
     "power",
     np.power,
     lambda z, x, y: power_slope(x, y),
-    _power_y,
+    lambda z, x, y: power_y(values_of(z), x, y),
     domain=(POSITIVE, (-2, 2)),
     kinks="x**y by y: 0 at x = 0, y >= 0; NaN for negative x",
 )
@@ -244,22 +251,25 @@ log1p = elementwise("log1p", np.log1p, lambda z, x: 1.0 / (1.0 + x), domain=INSI
 
 
 def _difference(x, y):
-    # Equal infinities share equally; equal numbers must keep the derivative of the difference.
     return np.where((x == y) & (np.abs(x) == np.inf), 0.0, x - y)
 
 
+# Equal infinities are equal numbers here.
+difference = helper(
+    "difference", _difference, lambda z, x, y: 1.0, lambda z, x, y: -1.0, kernel="difference"
+)
 logaddexp = elementwise(
     "logaddexp",
     np.logaddexp,
-    lambda z, x, y: sigmoid(_difference(x, y)),
-    lambda z, x, y: sigmoid(_difference(y, x)),
+    lambda z, x, y: sigmoid(difference(x, y)),
+    lambda z, x, y: sigmoid(difference(y, x)),
     kinks="one half each at equal infinities",
 )
 logaddexp2 = elementwise(
     "logaddexp2",
     np.logaddexp2,
-    lambda z, x, y: sigmoid(LN2 * _difference(x, y)),
-    lambda z, x, y: sigmoid(LN2 * _difference(y, x)),
+    lambda z, x, y: sigmoid(LN2 * difference(x, y)),
+    lambda z, x, y: sigmoid(LN2 * difference(y, x)),
     kinks="one half each at equal infinities",
 )
 
@@ -278,8 +288,13 @@ arcsin = elementwise("arcsin", np.arcsin, lambda z, x: 1.0 / np.sqrt(_complement
 arccos = elementwise(
     "arccos", np.arccos, lambda z, x: -1.0 / np.sqrt(_complement(x)), domain=INSIDE
 )
-# The square of 1 / hypot: at large x its factors stay within range when differentiated again.
-arctan = elementwise("arctan", np.arctan, lambda z, x: np.square(1.0 / np.hypot(1.0, x)))
+# 1 / (1 + x^2); its slope is written so that nothing leaves the range before the product does.
+arctan_slope = helper(
+    "arctan_slope",
+    lambda x: 1.0 / (1.0 + x * x),
+    lambda w, x: -2.0 * ((x * w) * w),
+)
+arctan = elementwise("arctan", np.arctan, lambda z, x: arctan_slope(x))
 deg2rad = elementwise("deg2rad", np.deg2rad, lambda z, x: DEGREE)
 radians = elementwise("radians", np.radians, lambda z, x: DEGREE)
 rad2deg = elementwise("rad2deg", np.rad2deg, lambda z, x: 1.0 / DEGREE)
@@ -303,6 +318,7 @@ cosine = helper(
     lambda c, r, x, y: 0.0,
     lambda c, r, x, y: direction(y, x) * (direction(y, x) / np.hypot(x, y)),
     lambda c, r, x, y: -direction(y, x) * (direction(x, y) / np.hypot(x, y)),
+    kernel="cosine",
 )
 
 
@@ -316,7 +332,7 @@ hypot = elementwise(
 
 
 def _angle_slope(r, x, y):
-    return _cosine(r, x, y) / np.where(r == 0.0, 1.0, r)
+    return cosine(r, x, y) / np.where(r == 0.0, 1.0, r)
 
 
 def _angle_curvature(w, r, x, y):

@@ -286,9 +286,9 @@ def smooth_but_at_zero(result, t, x, axis):
 def _centred(x, ans, axis):
     """Return deviations from the mean that are exactly 0 where all numbers are equal."""
     value = values_of(x)
-    if (values_of(ans) < 1e-6 * np.max(np.abs(value), axis=axis, keepdims=True)).any():
-        first = tuple([slice(0, 1) if k in axis else slice(None) for k in ALL[value.ndim]])
-        x = x - value[first]
+    first = value[tuple([slice(0, 1) if k in axis else slice(None) for k in ALL[value.ndim]])]
+    if (values_of(ans) < 1e-6 * np.abs(first)).any():
+        x = x - first
     return _deviation(x, axis)
 
 
