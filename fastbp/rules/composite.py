@@ -90,7 +90,7 @@ def _sinc_slope(z, x):
     return np.where(near, math.pi * (t * series), (np.cos(phase) - z) / np.where(near, 1.0, x))
 
 
-sinc_op = elementwise("sinc", _sinc_value, _sinc_slope)
+sinc_op = elementwise("sinc", _sinc_value, _sinc_slope, error=(2e-14, 2e-14))
 
 
 @implements(

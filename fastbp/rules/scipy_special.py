@@ -28,7 +28,6 @@ logit = elementwise("logit", special.logit, lambda z, x: 1.0 / (x * (1.0 - x)), 
 # ---- x log y and entropies: the value is 0 at x = 0
 
 
-
 def _ratio(x, y):
     return x / np.where((x == 0.0) & (y == 0.0), 1.0, y)
 
@@ -79,6 +78,7 @@ rel_entr = elementwise(
     lambda z, x, y: 1.0 + log_ratio(x, y),
     lambda z, x, y: -x / y,
     domain=(POSITIVE, POSITIVE),
+    error=(1e-14, 3e-15),
 )
 kl_div = elementwise(
     "kl_div",
@@ -89,7 +89,6 @@ kl_div = elementwise(
 )
 
 # ---- the error function and the normal distribution
-
 
 
 # The continued fraction q_n = n / (t + q_{n+1}) of the normal distribution's upper tail: its hazard
@@ -144,25 +143,46 @@ bell = helper(
     lambda z, x, a: -2.0 * a * z * np.where(z == 0.0, 0.0, x),
     lambda z, x, a: -x * x * z,
 )
-erf = elementwise("erf", special.erf, lambda z, x: (2.0 / ROOT_PI) * bell(x, 1.0))
-erfc = elementwise("erfc", special.erfc, lambda z, x: (-2.0 / ROOT_PI) * bell(x, 1.0))
+erf = elementwise(
+    "erf", special.erf, lambda z, x: (2.0 / ROOT_PI) * bell(x, 1.0), error=(1e-13, 1e-13)
+)
+erfc = elementwise(
+    "erfc", special.erfc, lambda z, x: (-2.0 / ROOT_PI) * bell(x, 1.0), error=(1e-13, 1e-13)
+)
 erfcx = elementwise(
     "erfcx",
     special.erfcx,
-    lambda z, x: -math.sqrt(2.0)
-    * z
-    * tail_fraction(values_of(ROOT_TWO_OVER_PI / z), math.sqrt(2.0) * x, 1.0),
+    lambda z, x: (
+        -math.sqrt(2.0)
+        * z
+        * tail_fraction(values_of(ROOT_TWO_OVER_PI / z), math.sqrt(2.0) * x, 1.0)
+    ),
     source="DLMF 7.9, 7.18",
+    error=(1e-13, 1e-13),
 )
 erfinv = elementwise(
-    "erfinv", special.erfinv, lambda z, x: (ROOT_PI / 2.0) * np.exp(z * z), domain=(-0.8, 0.8)
+    "erfinv",
+    special.erfinv,
+    lambda z, x: (ROOT_PI / 2.0) * np.exp(z * z),
+    domain=(-0.8, 0.8),
+    error=(1e-13, 1e-13),
 )
 erfcinv = elementwise(
-    "erfcinv", special.erfcinv, lambda z, x: (-ROOT_PI / 2.0) * np.exp(z * z), domain=(0.2, 1.8)
+    "erfcinv",
+    special.erfcinv,
+    lambda z, x: (-ROOT_PI / 2.0) * np.exp(z * z),
+    domain=(0.2, 1.8),
+    error=(1e-12, 1e-12),
 )
-ndtr = elementwise("ndtr", special.ndtr, lambda z, x: bell(x, 0.5) / ROOT_TWO_PI)
+ndtr = elementwise(
+    "ndtr", special.ndtr, lambda z, x: bell(x, 0.5) / ROOT_TWO_PI, error=(1e-13, 1e-13)
+)
 ndtri = elementwise(
-    "ndtri", special.ndtri, lambda z, x: ROOT_TWO_PI * np.exp(0.5 * z * z), domain=UNIT
+    "ndtri",
+    special.ndtri,
+    lambda z, x: ROOT_TWO_PI * np.exp(0.5 * z * z),
+    domain=UNIT,
+    error=(1e-12, 1e-12),
 )
 # exp(-x^2/2) / ndtr(x), whose factors both vanish far to the left.
-log_ndtr = elementwise("log_ndtr", special.log_ndtr, lambda z, x: hazard(-x))
+log_ndtr = elementwise("log_ndtr", special.log_ndtr, lambda z, x: hazard(-x), error=(1e-13, 1e-13))

@@ -38,11 +38,20 @@ sigmoid_slope = helper(
     kernel="sigmoid_slope",
 )
 sigmoid = elementwise(
-    "sigmoid", _sigmoid, lambda z, x: sigmoid_slope(graph.values_of(z), x), kernel="sigmoid"
+    "sigmoid",
+    _sigmoid,
+    lambda z, x: sigmoid_slope(graph.values_of(z), x),
+    kernel="sigmoid",
+    error=(1e-14, 1e-14),
 )
-softplus = elementwise("softplus", _softplus, lambda z, x: sigmoid(x), kernel="softplus")
+softplus = elementwise(
+    "softplus", _softplus, lambda z, x: sigmoid(x), kernel="softplus", error=(3e-15, 1e-14)
+)
 log_sigmoid = elementwise(
-    "log_sigmoid", lambda x: -softplus(np.negative(x)), lambda z, x: sigmoid(-x)
+    "log_sigmoid",
+    lambda x: -softplus(np.negative(x)),
+    lambda z, x: sigmoid(-x),
+    error=(3e-15, 1e-14),
 )
 relu = elementwise(
     "relu", lambda x: np.maximum(x, 0.0), lambda z, x: x > 0.0, domain=(0.3, 3.0), kinks="0 at 0"

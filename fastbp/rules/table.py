@@ -52,6 +52,7 @@ def elementwise(
     kinks="",
     kernel=None,
     source="",
+    error=(3e-15, 3e-15),
 ):
     """Add an elementwise operation.
 
@@ -72,6 +73,9 @@ def elementwise(
         A kernel of the core that computes `forward`.
     source : str
         Where the formula is from; empty for calculus.
+    error : (float, float)
+        Bounds of the relative error of first and second derivatives in float64, over the whole
+        range of the operands; `tests/test_precision.py` holds them against mpmath.
 
     Returns
     -------
@@ -86,6 +90,7 @@ def elementwise(
         domain=domain,
         kinks=kinks,
         source=source,
+        error=error,
         kind="elementwise",
     )
     for u in _as_tuple(ufunc if ufunc is not None else forward):

@@ -270,10 +270,18 @@ SPECIAL = [
     ),
     ("mulz", ([0.0, -0.0, 0, NAN, 2, INF], [INF, NAN, 3, 0, 3, 0]), [0.0, -0.0, 0, NAN, 6, NAN]),
     ("mulz_add", ([1, 1, NAN, 1], [0, 0, 0, 2], [INF, NAN, 1, 3]), [1, 1, NAN, 7]),
-    ("difference", ([INF, -INF, INF, 3, NAN, 2], [INF, -INF, -INF, INF, 1, 2]), [0, 0, INF, -INF, NAN, 0]),
+    (
+        "difference",
+        ([INF, -INF, INF, 3, NAN, 2], [INF, -INF, -INF, INF, 1, 2]),
+        [0, 0, INF, -INF, NAN, 0],
+    ),
     (
         "cosine",
-        ([0.0, 0.0, INF, INF, INF, INF, 5], [0.0, -0.0, INF, -INF, 1, INF, 3], [0, 0, 1, 1, INF, INF, 4]),
+        (
+            [0.0, 0.0, INF, INF, INF, INF, 5],
+            [0.0, -0.0, INF, -INF, 1, INF, 3],
+            [0, 0, 1, 1, INF, INF, 4],
+        ),
         [0.0, 0.0, 1, -1, 0, NAN, 3 / 5],
     ),
     ("select", ([0.0, -0.0, 1, NAN], [NAN, NAN, 5, 6], [1, 2, NAN, NAN]), [1, 2, 5, 6]),
