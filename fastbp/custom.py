@@ -178,7 +178,7 @@ class _Rerun:
                     f"checkpoint: the function returned shape {ans.shape}, then {out.shape}"
                 )
             recorded, lead = _any_variable(g, *operands), g.ndim - ans.ndim
-            return sweep.reverse([out], [g], inputs, recorded, lead, independent=True)
+            return sweep.reverse([out], [g], inputs, recorded, lead, independent=True, inner=True)
 
         def jvp(tangents: Any, ans: Any, *operands: Any) -> Any:
             inputs, out = self.again(operands)
@@ -186,7 +186,9 @@ class _Rerun:
                 t.ndim - x.ndim for t, x in zip(tangents, inputs, strict=True) if t is not None
             )
             recorded = _any_variable(*tangents, *operands)
-            (t,) = sweep.forward([out], inputs, list(tangents), recorded, lead, independent=True)
+            (t,) = sweep.forward(
+                [out], inputs, list(tangents), recorded, lead, independent=True, inner=True
+            )
             return np.zeros(out.shape, out.dtype) if t is None else t
 
         saves = tuple(range(len(self.moving)))

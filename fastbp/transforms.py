@@ -17,6 +17,7 @@ import numpy as np
 from fastbp import tree
 from fastbp._core import graph, sweep
 from fastbp._core.graph import Variable
+from fastbp._core.reverse import ConsumedError
 from fastbp.errors import DTypeError, ShapeError, UnconnectedError
 from fastbp.recording import (
     Recorded,
@@ -189,7 +190,12 @@ def _value_and_grad(
     single = not isinstance(argnums, (tuple, list))
 
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
-        r = Recorded(name, f, args, kwargs, argnums)
+        try:
+            return swept(Recorded(name, f, args, kwargs, argnums), True)
+        except ConsumedError:
+            return swept(Recorded(name, f, args, kwargs, argnums), False)
+
+    def swept(r: Recorded, consume: bool) -> Any:
         y, aux = _with_aux(r) if has_aux else (r.result, None)
         if type(y) is not Variable or y.size != 1:
             _check_scalar(name, y)
@@ -199,7 +205,7 @@ def _value_and_grad(
             value, shown = y, plain(y)
             outputs, r.result = [y], None
             del y
-            found, outer = sweep.pull_back(outputs, [None], r.inputs, None, 0, True)
+            found, outer = sweep.pull_back(outputs, [None], r.inputs, None, 0, consume)
             value = value if outer else shown
         if has_aux:
             value = (value, tree.map(functools.partial(plain, outer=type(value) is Variable), aux))

@@ -14,12 +14,14 @@ from fastbp._core.buffers cimport LARGE, enter_pool, leave_pool, new_array
 from fastbp._core.elementwise cimport run_program
 from fastbp._core.fused cimport Group, new_group
 from fastbp._core.graph cimport ELEMENTWISE, Node, Op, Variable, hook, parent_count, parent_of
+from fastbp._core.loops cimport strong_zeros
 from fastbp._core.program cimport MAX_EXTERNAL, Program
 from fastbp._core.reverse cimport run_reverse
 from fastbp._core.sweep_base cimport (
-    Sweep, answer_of, apply_jvp, apply_vjp, operands_of, shape_of, zeros_variable,
+    Sweep, answer_of, apply_jvp, apply_vjp, exact_partials, operands_of, shape_of, zeros_variable,
 )
 from fastbp._core.tape cimport HAS_PARENTS, Tape, collect, node_dtype
+from fastbp._core.zeros cimport probe_to, probed_jvp
 
 import numpy as np
 
@@ -31,10 +33,18 @@ cdef enum:
     WORTH_GROUPING = 32768      # bytes of a tangent: less stays in the L1 cache anyway
 
 
-cdef list run_forward(Tape tape, list tangents, bint recorded, int lead):
-    cdef ForwardSweep sweep = ForwardSweep.__new__(ForwardSweep, tape, recorded, lead)
+cdef list run_forward(Tape tape, list tangents, bint recorded, int lead, bint inner):
+    cdef long long met = strong_zeros()
+    cdef list results = _swept(tape, tangents, recorded, lead, False, inner)
+    if strong_zeros() == met:
+        return results
+    return _swept(tape, tangents, recorded, lead, True, inner)
+
+
+cdef list _swept(Tape tape, list tangents, bint recorded, int lead, bint signs, bint inner):
+    cdef ForwardSweep sweep = ForwardSweep.__new__(ForwardSweep, tape, recorded, lead, signs)
     cdef Py_ssize_t i
-    sweep.seed(tangents)
+    sweep.seed(tangents, inner)
     for i in range(tape.count):
         if tape.roles[i] & HAS_PARENTS:
             sweep.step(i)
@@ -47,7 +57,7 @@ cdef class ForwardSweep(Sweep):
     cdef Py_ssize_t *uses       # how many nodes and results have still to read each tangent
     cdef Group group            # the operations that wait; None: there are none
 
-    def __cinit__(self, Tape tape, bint recorded, int lead):
+    def __cinit__(self, Tape tape, bint recorded, int lead, bint signs):
         cdef Py_ssize_t k, p
         self.uses = <Py_ssize_t *> calloc(tape.count + 1, sizeof(Py_ssize_t))
         if self.uses == NULL:
@@ -62,12 +72,12 @@ cdef class ForwardSweep(Sweep):
     def __dealloc__(self):
         free(self.uses)
 
-    cdef int seed(self, list tangents) except -1:
+    cdef int seed(self, list tangents, bint inner) except -1:
         cdef Py_ssize_t i, k
         for k in range(len(tangents)):
             i = self.tape.input_positions[k]
             if tangents[k] is not None and i >= 0:
-                self.add(i, self.start(<Node> self.tape.nodes[i], tangents[k], "jvp"))
+                self.add(i, self.start(<Node> self.tape.nodes[i], tangents[k], "jvp", inner))
         return 0
 
     cdef int step(self, Py_ssize_t position) except -1:
@@ -130,7 +140,7 @@ cdef class ForwardSweep(Sweep):
         cdef Program program
         cdef Group group = self.group
         # An input that depends on another one has a tangent to be added to.
-        if self.recorded or self.values[position] is not None:
+        if self.recorded or self.signs or self.values[position] is not None:
             return False
         vectors = self.vectors_of(tangents)
         if _bytes_of(node) * vectors < WORTH_GROUPING:
@@ -168,7 +178,11 @@ cdef class ForwardSweep(Sweep):
         cdef cnp.ndarray out
         cdef object t
         if not self.recorded:
-            program = node.op.push_program(node.typenum, _moving(tangents))
+            if self.signs:
+                program = node.op.signed_program(
+                    node.typenum, exact_partials(node), _moving(tangents), -1)
+            else:
+                program = node.op.push_program(node.typenum, _moving(tangents))
         if program is None:
             return self.push_by_partials(node, tangents)
         n_ext = self.fill(node, program, operands, leads)
@@ -202,7 +216,7 @@ cdef class ForwardSweep(Sweep):
             missing = self.lead + len(node.shape) - len(shape)
             if missing:
                 t = np.reshape(t, shape[:self.lead] + (1,) * missing + shape[self.lead:])
-            term = self.times_partial(node.op, k, t, ans, operands)
+            term = self.times_partial(node, k, t, ans, operands)
             total = term if total is None else hook("add")(total, term)
         full = shape_of(t)[:self.lead] + node.shape
         if shape_of(total) != full:
@@ -223,7 +237,11 @@ cdef class ForwardSweep(Sweep):
                 leave_pool(before)
         else:
             value = _tangent(node, tangents, self.recorded)
-        return self.conform(node, value, node.op.name)
+        value = self.conform(node, value, node.op.name)
+        if self.signs:
+            probe = probe_to(probed_jvp(node, tangents, self.lead), self.lead, node.shape)
+            value = self.settle(value, probe)
+        return value
 
 
 cdef int _moving(list tangents) except -1:
@@ -271,7 +289,7 @@ cdef object _transposed_vjp(Node node, list tangents, bint recorded):
     if inner is None:
         return np.zeros(g.shape, node_dtype(node))
     outputs = [inner]
-    return run_reverse(collect(outputs, [g], False), outputs, [None], recorded, 0, False)[0]
+    return run_reverse(collect(outputs, [g], False), outputs, [None], recorded, 0, False, True)[0]
 
 
 cdef tuple _block_shape(Node node, list tangents):

@@ -33,7 +33,7 @@ cdef extern from "Python.h":
 
 cdef long long _last_id = 0
 cdef dict _hooks = {}       # operations and functions that the core calls by name
-cdef Op ADD, SUBTRACT, MULTIPLY, DIVIDE    # the hot ones among them
+cdef Op ADD, SUBTRACT, MULTIPLY, DIVIDE, SQUARE, POWER      # the hot ones among them
 cdef dict _by_ufunc = {}    # numpy.ufunc -> Op
 cdef dict _by_function = {}  # NumPy function -> differentiable function of the same signature
 cdef dict _methods = {}     # ndarray method -> the same
@@ -59,10 +59,11 @@ cdef object hook(str name):
 
 def bind(str name, target):
     """Bind an operation or function that the core calls by `name`."""
-    global ADD, SUBTRACT, MULTIPLY, DIVIDE
+    global ADD, SUBTRACT, MULTIPLY, DIVIDE, SQUARE, POWER
     _hooks[name] = target
     ADD, SUBTRACT = _hooks.get("add"), _hooks.get("subtract")
     MULTIPLY, DIVIDE = _hooks.get("multiply"), _hooks.get("divide")
+    SQUARE, POWER = _hooks.get("square"), _hooks.get("power")
 
 
 def bind_ufunc(ufunc, Op op):
@@ -154,6 +155,18 @@ cdef class Op:
     dominant : int
         Bit mask of operands whose partial, where it is zero, makes the product with a (co)tangent
         zero even if that is infinite or NaN. Otherwise only a zero (co)tangent does.
+    selects : int
+        Bit mask of operands of an elementwise operation whose partial is a mask: where it is zero,
+        another branch was taken.
+    coefficients : {"fixed", "operands", "values"}, optional
+        What the coefficients of the rules are, which are linear in the (co)tangent: "fixed", zero
+        only where an element takes no part in the value, or another one was selected (the default
+        for rules that read no values); "operands", the other operands (products); "values", any
+        function of values: zeros among them mean nothing (the default for all others).
+    squared : callable, optional
+        ``squared(*operands, **static)``, the square of the value as another function of the
+        operands, which is smooth where the value itself has a kink (a norm, an absolute value); or
+        None. What rules do not read is 0 among the operands.
     pattern : callable, optional
         Which elements of the operands an element of the output depends on, one of
         `fastbp.rules.patterns`; by default on all of them. Elementwise operations need none.
@@ -165,10 +178,12 @@ cdef class Op:
 
     def __init__(self, name, forward, *, nin, partials=None, vjp=None, jvp=None, scatter=None,
                  saves=(), blocks=True, compiled=False, kernel=None, opaque=False, dominant=0,
-                 pattern=None, **info):
+                 selects=0, coefficients=None, squared=None, pattern=None, **info):
         self.name = name
         self.opaque = opaque
-        self.dominant = dominant
+        self.dominant, self.selects = dominant, selects
+        self.squared = squared
+        self.coefficients = coefficients or ("values" if saves else "fixed")
         self.forward = forward
         self.nin = nin
         self.partials = tuple(partials) if partials is not None else None
@@ -178,6 +193,7 @@ cdef class Op:
         self.pattern = pattern
         self.info = info
         self.forwards, self.pulls, self.pushes = [None] * 2, [None] * 128, [None] * 16
+        self.signed_programs = {}
         self.saves = 0
         for item in saves:
             self.saves |= SAVES_ANS if item == "ans" else 1u << <unsigned int> item
@@ -204,7 +220,7 @@ cdef class Op:
         program = self.pulls[key]
         if program is None:
             program = self.pulls[key] = compile_pull(
-                self.partials, self.constant_partials, self.dominant, needs, accumulates,
+                self.partials, self.constant_partials, self.dominant, needs, accumulates, False,
                 typenum) or False
         return None if program is False else program
 
@@ -213,7 +229,23 @@ cdef class Op:
         program = self.pushes[key]
         if program is None:
             program = self.pushes[key] = compile_push(
-                self.partials, self.constant_partials, self.dominant, moving, typenum) or False
+                self.partials, self.constant_partials, self.dominant, moving, False,
+                typenum) or False
+        return None if program is False else program
+
+    cdef Program signed_program(self, int typenum, int strong, int needs, int accumulates):
+        """`pull_program`, or with `accumulates` = -1 `push_program`, of a sweep of signed zeros."""
+        key = typenum, strong, needs, accumulates
+        program = self.signed_programs.get(key)
+        if program is None:
+            if accumulates < 0:
+                program = compile_push(
+                    self.partials, self.constant_partials, strong, needs, True, typenum)
+            else:
+                program = compile_pull(
+                    self.partials, self.constant_partials, strong, needs, accumulates, True,
+                    typenum)
+            self.signed_programs[key] = program = program or False
         return None if program is False else program
 
     def __call__(self, *operands, **static):
@@ -461,7 +493,43 @@ cdef object call_elementwise(Op op, tuple operands):
             op.forward(*[<object> arrays[k] for k in range(nin)])
     if not tracked:
         return out if cnp.PyArray_NDIM(out) else out[()]
+    if (op is SQUARE or op is POWER) and type(operands[0]) is Variable and has_square(operands[0]):
+        smooth = _even_power(operands)
+        if smooth is not None:
+            return hook("carry")(out, smooth)
     return _elementwise_variable(op, operands, arrays, out, same_shape)
+
+
+cdef bint has_square(Variable x) noexcept:
+    return x.node.op is not None and x.node.op.squared is not None
+
+
+cdef object _even_power(tuple operands):
+    """A square, or another even power, as another function of what its base was made from."""
+    cdef object exponent = operands[1] if len(operands) == 2 else 2
+    if type(exponent) is not int and type(exponent) is not float:
+        return None
+    if exponent <= 0 or exponent % 2 != 0:
+        return None
+    smooth = _square_of((<Variable> operands[0]).node)
+    return smooth if smooth is None or exponent == 2 else smooth ** (exponent / 2)
+
+
+cdef object _square_of(Node node):
+    """The square of a node's value as another function of its operands, or None."""
+    cdef list operands = []
+    cdef Py_ssize_t k
+    cdef Node parent
+    for k in range(parent_count(node)):
+        value, parent = saved_of(node, k), parent_of(node, k)
+        if parent is None:
+            operands.append(0.0 if value is None else value)
+            continue
+        if value is None:
+            value = np.broadcast_to(np.zeros((), FLOATS[parent.typenum == cnp.NPY_FLOAT]),
+                                    parent.shape)
+        operands.append(make_variable(value, parent))
+    return node.op.squared(*operands, **(node.static or NO_STATIC))
 
 
 cdef Variable _elementwise_variable(

@@ -87,6 +87,23 @@ typedef void (*fbp_core)(char **args, intptr_t n);
 FBP_DEFINE_BLOCKED(fbp_blocked_d, double)
 FBP_DEFINE_BLOCKED(fbp_blocked_f, float)
 
+/* Several threads may count at once; only that the number has changed is ever read. */
+static volatile long long strong_zeros = 0;
+
+static FBP_NOINLINE void fbp_count_strong_zero(void)
+{
+#if defined(__GNUC__) || defined(__clang__)
+    __atomic_fetch_add(&strong_zeros, 1, __ATOMIC_RELAXED);
+#else
+    strong_zeros++;
+#endif
+}
+
+long long fastbp_strong_zeros(void)
+{
+    return strong_zeros;
+}
+
 #define FBP_CAT3_(a, b, c) a##b##c
 #define FBP_CAT3(a, b, c) FBP_CAT3_(a, b, c)
 
@@ -97,6 +114,8 @@ FBP_DEFINE_BLOCKED(fbp_blocked_f, float)
     static const fastbp_kernel table_##LEVEL[] = {                                                \
         FBP_ROW(LEVEL, mulz, 2)                                                                   \
         FBP_ROW(LEVEL, mulz_add, 3)                                                               \
+        FBP_ROW(LEVEL, mulx, 2)                                                                   \
+        FBP_ROW(LEVEL, mulx_add, 3)                                                               \
         FBP_ROW(LEVEL, gt, 2)                                                                     \
         FBP_ROW(LEVEL, ge, 2)                                                                     \
         FBP_ROW(LEVEL, lt, 2)                                                                     \

@@ -22,6 +22,9 @@ typedef struct {
 extern const fastbp_kernel *fastbp_kernels;
 extern const int fastbp_kernel_count;
 
+/* How often `mulz` and `mulz_add` met a zero cotangent with a partial that is not finite. */
+long long fastbp_strong_zeros(void);
+
 /* "baseline", "avx2" or "avx512". FASTBP_SIMD in the environment lowers it, for tests. */
 const char *fastbp_kernel_level(void);
 

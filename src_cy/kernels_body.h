@@ -179,10 +179,56 @@ FBP_INLINE const T *FN(pad)(T *to, const T *from, intptr_t n)
 
 /* ---- products, comparisons, selection ---- */
 
-/* A zero cotangent g stays that zero, whatever the partial p: 1 stands in for p. */
+/* A zero cotangent g stays that zero, whatever the partial p: 1 stands in for p. Where one factor is
+ * zero and the other (so the sum) not finite, it matters whether the zero is exact: such blocks are
+ * counted. */
 #define MULZ(g, p) ((g) * ((g) == 0 ? (T)1 : (p)))
-CHEAP_CORE2(mulz, MULZ(a, b))
-CHEAP_CORE3(mulz_add, a + MULZ(b, c))
+#define IS_STRONG(g, p)                                                                           \
+    ((((g) == 0 ? (U)1 : (U)0) | ((p) == 0 ? (U)1 : (U)0))                                        \
+     & (ABS((g) + (p)) <= LARGEST ? (U)0 : (U)1))
+static void FN(mulz_core)(char **args, intptr_t n)
+{
+    const T *x0 = (const T *)args[0], *x1 = (const T *)args[1];
+    T *y = (T *)args[2];
+    U strong = 0;
+    intptr_t i;
+    FBP_IVDEP
+    for (i = 0; i < n; i++) {
+        const T g = x0[i], p = x1[i];
+        strong |= IS_STRONG(g, p);
+        y[i] = MULZ(g, p);
+    }
+    if (strong)
+        fbp_count_strong_zero();
+}
+ENTRY2(mulz)
+
+static void FN(mulz_add_core)(char **args, intptr_t n)
+{
+    const T *x0 = (const T *)args[0], *x1 = (const T *)args[1], *x2 = (const T *)args[2];
+    T *y = (T *)args[3];
+    U strong = 0;
+    intptr_t i;
+    FBP_IVDEP
+    for (i = 0; i < n; i++) {
+        const T total = x0[i], g = x1[i], p = x2[i];
+        strong |= IS_STRONG(g, p);
+        y[i] = total + MULZ(g, p);
+    }
+    if (strong)
+        fbp_count_strong_zero();
+}
+ENTRY3(mulz_add)
+
+/* The sign tells zeros apart: -0 is exact and stays -0 whatever p is; one that arithmetic made is +0,
+ * and so is a zero product. */
+FBP_INLINE T FN(signed_product)(T g, T p)
+{
+    const T product = g * p;
+    return FN(to_bits)(g) == FN(to_bits)((T)-0.0) ? g : product == 0 ? (T)0 : product;
+}
+CHEAP_CORE2(mulx, FN(signed_product)(a, b))
+CHEAP_CORE3(mulx_add, a + FN(signed_product)(b, c))
 CHEAP_CORE2(gt, a > b ? (T)1 : (T)0)
 CHEAP_CORE2(ge, a >= b ? (T)1 : (T)0)
 CHEAP_CORE2(lt, a < b ? (T)1 : (T)0)

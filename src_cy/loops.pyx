@@ -34,6 +34,7 @@ cdef extern from "kernels.h":
         int nin
     const fastbp_kernel fastbp_kernels[]
     const int fastbp_kernel_count
+    long long fastbp_strong_zeros() noexcept nogil
 
 # For tests of the fallback, and a way out on an exotic NumPy build.
 cdef bint DISABLED = os.environ.get("FASTBP_NO_LOOPS") == "1"
@@ -86,6 +87,10 @@ cdef bint _agrees(object ufunc, Loop *loop, int typenum):
         if expected.dtype != dtype or not np.array_equal(out, expected, equal_nan=True):
             return False
     return True
+
+
+cdef long long strong_zeros() noexcept nogil:
+    return fastbp_strong_zeros()
 
 
 cdef bint find_ufunc_loop(object ufunc, int typenum, Loop *loop) noexcept:

@@ -45,12 +45,15 @@ def compile_forward(forward, nin, typenum):
     return compile_program(trace, [ans], typenum)
 
 
-def compile_pull(partials, constants, dominant, needs, accumulates, typenum):
+def compile_pull(partials, constants, strong, needs, accumulates, signs, typenum):
     """Compile the cotangents of the operands in the bit mask `needs`.
 
     Inputs: operands, answer, g, then a buffer for each operand in `accumulates`. Outputs: these
     buffers with the cotangents added, then new arrays for the other operands. An operand whose
     partial is one has no new array: its cotangent is `g` itself.
+
+    `strong` is a bit mask of the operands whose partial, where it is zero, makes the product zero.
+    With `signs` the sign of a zero says whether it is exact (see `Sweep`).
     """
     trace, values = _trace(partials)
     g = trace.input()
@@ -60,39 +63,41 @@ def compile_pull(partials, constants, dominant, needs, accumulates, typenum):
         acc = trace.input()
         if constants[i] == 1:
             added.append(trace.call(np.add, acc, g))
-        elif constants[i] == -1:
+        elif constants[i] == -1 and not signs:
             added.append(trace.call(np.subtract, acc, g))
         else:
-            added.append(_add_product(trace, acc, g, values[i], dominant >> i & 1))
+            added.append(_add_product(trace, acc, g, values[i], strong >> i & 1, signs))
     for i in _members(needs & ~accumulates, len(partials)):
-        if constants[i] == -1:
+        if constants[i] == -1 and not signs:
             fresh.append(trace.call(np.negative, g))
         elif constants[i] != 1:
-            fresh.append(_product(trace, g, values[i], dominant >> i & 1))
+            fresh.append(_product(trace, g, values[i], strong >> i & 1, signs))
     return compile_program(trace, added + fresh, typenum)
 
 
-def _product(trace, t, partial, dominant):
-    """A (co)tangent times a partial: zero where the (co)tangent is, or a dominant partial."""
-    if dominant:
-        return trace.call("select", partial, trace.call("mulz", t, partial), 0.0)
-    return trace.call("mulz", t, partial)
+def _product(trace, t, partial, strong, signs):
+    """A (co)tangent times a partial: zero where the (co)tangent is, or a strong partial."""
+    product = trace.call("mulx" if signs else "mulz", t, partial)
+    if strong:
+        return trace.call("select", partial, product, -0.0 if signs else 0.0)
+    return product
 
 
-def _add_product(trace, total, t, partial, dominant):
-    if dominant:
-        return trace.call(np.add, total, _product(trace, t, partial, dominant))
-    return trace.call("mulz_add", total, t, partial)
+def _add_product(trace, total, t, partial, strong, signs):
+    if strong:
+        return trace.call(np.add, total, _product(trace, t, partial, strong, signs))
+    return trace.call("mulx_add" if signs else "mulz_add", total, t, partial)
 
 
 def _members(mask, n):
     return [i for i in range(n) if mask >> i & 1]
 
 
-def compile_push(partials, constants, dominant, moving, typenum):
+def compile_push(partials, constants, strong, moving, signs, typenum):
     """Compile the tangent of the answer.
 
-    Inputs: operands, answer, the tangents of the operands in `moving`.
+    Inputs: operands, answer, the tangents of the operands in `moving`. `strong` and `signs` as for
+    `compile_pull`.
     """
     trace, values = _trace(partials)
     total = None
@@ -102,9 +107,9 @@ def compile_push(partials, constants, dominant, moving, typenum):
             if constants[i] == 1:
                 total = t
             else:
-                total = _product(trace, t, values[i], dominant >> i & 1)
+                total = _product(trace, t, values[i], strong >> i & 1, signs)
         elif constants[i] == 1:
             total = trace.call(np.add, total, t)
         else:
-            total = _add_product(trace, total, t, values[i], dominant >> i & 1)
+            total = _add_product(trace, total, t, values[i], strong >> i & 1, signs)
     return compile_program(trace, [total], typenum)

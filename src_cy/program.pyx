@@ -93,11 +93,12 @@ class Trace:
         return set().union(*(self.depends(Expr(self, i)) for i in args))
 
     def _value(self, function, args):
-        key = (function, args)
+        # As a key 0.0 is -0.0, but the sign of a zero may matter.
+        key = (function, args, str(args[0])) if function == "constant" else (function, args)
         index = self.known.get(key)
         if index is None:
             index = self.known[key] = len(self.code)
-            self.code.append(key)
+            self.code.append((function, args))
         return Expr(self, index)
 
 

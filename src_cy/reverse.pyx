@@ -10,14 +10,16 @@ from cpython.object cimport PyObject
 cimport cython
 cimport numpy as cnp
 from fastbp._core.buffers cimport LARGE, enter_pool, leave_pool, new_array
-from fastbp._core.elementwise cimport is_ours, run_program, sum_to_shape
+from fastbp._core.elementwise cimport is_ours, run_program
 from fastbp._core.graph cimport ELEMENTWISE, MATMUL, Node, Op, parent_count, parent_of, saved_of
+from fastbp._core.loops cimport strong_zeros
 from fastbp._core.matmul cimport c_matmul_vjp_a, c_matmul_vjp_b
 from fastbp._core.program cimport MAX_EXTERNAL, Program
 from fastbp._core.sweep_base cimport (
-    Sweep, answer_of, apply_jvp, apply_vjp, operands_of, shape_of, zeros_variable,
+    Sweep, answer_of, apply_jvp, apply_vjp, exact_partials, operands_of, shape_of, zeros_variable,
 )
-from fastbp._core.tape cimport HAS_PARENTS, IS_END, Tape, collect, node_dtype
+from fastbp._core.tape cimport HAS_PARENTS, IS_END, Tape, bytes_held, collect, node_dtype
+from fastbp._core.zeros cimport probe_to, probed_vjp
 
 import numpy as np
 
@@ -25,17 +27,37 @@ from fastbp.errors import NoRuleError
 
 cnp.import_array()
 
+cdef enum:
+    WORTH_CONSUMING = 1 << 24   # bytes that a record holds: less is kept until the sweep is done
+
+
+class ConsumedError(Exception):
+    """A consuming sweep has to be done again, of signed zeros, and its record is gone."""
+
 # The usual seed, made once. Nobody writes into it: it has more than one reference.
 cdef object ONE = np.ones((), "f8"), ONE_F = np.ones((), "f4")
 ONE.flags.writeable = ONE_F.flags.writeable = False
 
 
 cdef list run_reverse(Tape tape, list outputs, list cotangents, bint recorded, int lead,
-                      bint consume):
-    cdef ReverseSweep sweep = ReverseSweep.__new__(ReverseSweep, tape, recorded, lead)
-    sweep.seed(cotangents)
+                      bint consume, bint inner):
+    cdef long long met = strong_zeros()
+    cdef list results
     if consume:
         outputs.clear()
+        consume = bytes_held(tape) > WORTH_CONSUMING
+    results = _swept(tape, cotangents, recorded, lead, False, consume, inner)
+    if strong_zeros() == met:
+        return results
+    if consume:
+        raise ConsumedError("the record is needed once more")
+    return _swept(tape, cotangents, recorded, lead, True, False, inner)
+
+
+cdef list _swept(Tape tape, list cotangents, bint recorded, int lead, bint signs, bint consume,
+                 bint inner):
+    cdef ReverseSweep sweep = ReverseSweep.__new__(ReverseSweep, tape, recorded, lead, signs)
+    sweep.seed(cotangents, inner)
     sweep.run(consume)
     return sweep.results(tape.input_positions)
 
@@ -51,7 +73,7 @@ cdef struct Plan:
 @cython.final
 cdef class ReverseSweep(Sweep):
 
-    cdef int seed(self, list cotangents) except -1:
+    cdef int seed(self, list cotangents, bint inner) except -1:
         cdef Py_ssize_t i, k
         cdef Node node
         for k in range(len(cotangents)):
@@ -62,7 +84,7 @@ cdef class ReverseSweep(Sweep):
             g = cotangents[k]
             if g is None:
                 g = _ones(node)
-            self.add(i, self.start(node, g, "gradients"))
+            self.add(i, self.start(node, g, "gradients", inner))
         return 0
 
     cdef int run(self, bint consume) except -1:
@@ -92,10 +114,11 @@ cdef class ReverseSweep(Sweep):
             if self.recorded:
                 return self.pull_by_partials(node, parents, g)
             return self.pull_elementwise(node, parents, g)
-        if node.op.kind == MATMUL and not self.recorded:
-            return self.pull_matmul(node, parents, g)
-        if node.op.scatter is not None and not self.recorded:
-            return self.pull_scatter(node, parents, g)
+        if not self.recorded and not self.signs:
+            if node.op.kind == MATMUL:
+                return self.pull_matmul(node, parents, g)
+            if node.op.scatter is not None:
+                return self.pull_scatter(node, parents, g)
         return self.pull_by_rule(node, parents, g)
 
     # -- elementwise operations
@@ -110,7 +133,11 @@ cdef class ReverseSweep(Sweep):
         cdef int k, n_ext, n_out = 0
         cdef Program program
         self.plan_outputs(&plan, node, parents)
-        program = node.op.pull_program(node.typenum, plan.needs, plan.accumulates)
+        if self.signs:
+            program = node.op.signed_program(
+                node.typenum, exact_partials(node), plan.needs, plan.accumulates)
+        else:
+            program = node.op.pull_program(node.typenum, plan.needs, plan.accumulates)
         if program is None:
             return self.pull_by_partials(node, parents, g)
         n_ext = self.fill(node, program, operands, leads)
@@ -175,7 +202,7 @@ cdef class ReverseSweep(Sweep):
                     value = fresh[k]
                     fresh[k] = None     # so that the sum may be in place
                 if parent.shape is not node.shape and parent.shape != node.shape:
-                    value = sum_to_shape(value, self.lead, parent.shape)
+                    value = self.sum_to(value, parent.shape)
                 self.add(parents[k], value)
                 value = None
         return 0
@@ -193,7 +220,7 @@ cdef class ReverseSweep(Sweep):
             if parents[k] < 0:
                 continue
             parent = <Node> self.tape.nodes[parents[k]]
-            value = self.times_partial(node.op, k, g, ans, operands)
+            value = self.times_partial(node, k, g, ans, operands)
             self.add(parents[k], self.conform(parent, value, node.op.name))
         return 0
 
@@ -258,10 +285,14 @@ cdef class ReverseSweep(Sweep):
                 leave_pool(before)
         else:
             values = _cotangents(node, needs, g, self.recorded)
+        probes = probed_vjp(node, needs, g, self.lead) if self.signs else None
         for k in range(n):
             if needs[k] and values[k] is not None:
                 parent = <Node> self.tape.nodes[parents[k]]
-                self.add(parents[k], self.conform(parent, values[k], node.op.name))
+                value = self.conform(parent, values[k], node.op.name)
+                if self.signs:
+                    value = self.settle(value, probe_to(probes[k], self.lead, parent.shape))
+                self.add(parents[k], value)
         return 0
 
 
@@ -300,5 +331,5 @@ cdef object _transposed_jvp(Node node, tuple needs, object g, bint recorded):
     inputs = [t for t in tangents if t is not None]
     outputs = [apply_jvp(node, tangents, True)]
     tape = collect(outputs, inputs, False)
-    found = iter(run_reverse(tape, outputs, [g], recorded, 0, False))
+    found = iter(run_reverse(tape, outputs, [g], recorded, 0, False, True))
     return [next(found) if needs[k] else None for k in range(len(needs))]

@@ -15,7 +15,7 @@ from fastbp._core.tape cimport Tape, collect
 
 
 def reverse(list outputs, list cotangents, list inputs, create_graph=False, int lead=0,
-            consume=False, independent=False):
+            consume=False, independent=False, inner=False):
     """Sweep backward from outputs to inputs.
 
     Parameters
@@ -33,6 +33,9 @@ def reverse(list outputs, list cotangents, list inputs, create_graph=False, int 
         Free the nodes while sweeping; `outputs` is emptied.
     independent : bool
         Take the inputs for leaves: partial derivatives, where one input depends on another.
+    inner : bool
+        Whether a rule sweeps: then the cotangents come from another sweep, and only it knows which
+        of their zeros are exact.
 
     Returns
     -------
@@ -41,7 +44,7 @@ def reverse(list outputs, list cotangents, list inputs, create_graph=False, int 
     """
     cdef Tape tape = collect(outputs, inputs, independent)
     return run_reverse(
-        tape, outputs, cotangents, _is_recorded(tape, create_graph), lead, consume)
+        tape, outputs, cotangents, _is_recorded(tape, create_graph), lead, consume, inner)
 
 
 def pull_back(list outputs, list cotangents, list inputs, create_graph=False, int lead=0,
@@ -49,11 +52,11 @@ def pull_back(list outputs, list cotangents, list inputs, create_graph=False, in
     """Do as `reverse`, and return a pair: the list, and whether it was recorded."""
     cdef Tape tape = collect(outputs, inputs, False)
     cdef bint recorded = _is_recorded(tape, create_graph)
-    return run_reverse(tape, outputs, cotangents, recorded, lead, consume), recorded
+    return run_reverse(tape, outputs, cotangents, recorded, lead, consume, False), recorded
 
 
 def forward(list outputs, list inputs, list tangents, create_graph=False, int lead=0,
-            independent=False):
+            independent=False, inner=False):
     """Sweep forward from inputs to outputs.
 
     Parameters
@@ -66,7 +69,7 @@ def forward(list outputs, list inputs, list tangents, create_graph=False, int le
         As for `reverse`.
     lead : int
         1 if every tangent carries a block of vectors along its first axis.
-    independent : bool
+    independent, inner : bool
         As for `reverse`.
 
     Returns
@@ -75,7 +78,7 @@ def forward(list outputs, list inputs, list tangents, create_graph=False, int le
         The tangent of each output; None where it is zero because the output depends on no input.
     """
     cdef Tape tape = collect(outputs, inputs, independent)
-    return run_forward(tape, tangents, _is_recorded(tape, create_graph), lead)
+    return run_forward(tape, tangents, _is_recorded(tape, create_graph), lead, inner)
 
 
 cdef bint _is_recorded(Tape tape, object create_graph) except -1:

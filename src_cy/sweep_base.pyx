@@ -2,6 +2,11 @@
 
 The rules state derivatives only; the sweep keeps dtypes, undoes broadcasting and sums
 contributions.
+
+**Signed zeros.** A product of a (co)tangent that is zero and a partial that is not finite is zero if
+the (co)tangent is *exactly* zero, as in a branch that was not taken, and undefined if arithmetic
+made it so. A plain sweep takes zero, and notes that it met such a product; only then the sweep is
+done again with `signs`, in which -0 is an exact zero and +0 any other (zeros.pyx).
 """
 
 from cpython.list cimport PyList_GET_ITEM
@@ -14,6 +19,7 @@ from fastbp._core.elementwise cimport is_ours, is_plain, run_program, sum_to_sha
 from fastbp._core.graph cimport (
     Node, Op, Variable, hook, make_variable, new_spec, parent_count, parent_of, saved_of,
 )
+from fastbp._core.partials cimport SAVES_ANS
 from fastbp._core.program cimport Program
 from fastbp._core.tape cimport Tape, node_dtype
 
@@ -27,7 +33,8 @@ cnp.import_array()
 cdef class Sweep:
     """The tape, one (co)tangent for each node, the mode."""
 
-    def __cinit__(self, Tape tape, bint recorded, int lead):
+    def __cinit__(self, Tape tape, bint recorded, int lead, bint signs):
+        self.signs = signs
         self.tape = tape
         self.values = [None] * tape.count
         self.recorded = recorded
@@ -62,9 +69,11 @@ cdef class Sweep:
         self.values[position] = out
         return 0
 
-    cdef object start(self, Node node, object value, str what):
+    cdef object start(self, Node node, object value, str what, bint inner):
         if self.recorded and type(value) is not Variable:
             value = np.array(value)     # the caller may write into his
+        if self.signs and not inner and type(value) is not Variable:
+            value = np.where(np.equal(value, 0.0), -0.0, value)     # what a seed leaves out
         return self.conform(node, value, what)
 
     cdef object conform(self, Node node, object value, str what):
@@ -80,8 +89,25 @@ cdef class Sweep:
             raise ShapeError(
                 f"{what}: a rule returned shape {given}, which does not reduce to {shape}")
         if self.recorded:
-            return hook("sum_to")(value, shape=shape, nd=len(given))
-        return sum_to_shape(value, self.lead, shape)
+            total = hook("sum_to")(value, shape=shape, nd=len(given))
+            if not self.signs:
+                return total
+            moving = ~exact_zeros(value)
+            return self.settle(total, sum_to_shape(moving.astype("f8"), self.lead, shape))
+        return self.sum_to(value, shape)
+
+    cdef object sum_to(self, cnp.ndarray value, tuple shape):
+        total = sum_to_shape(value, self.lead, shape)
+        if not self.signs:
+            return total
+        moving = ~exact_zeros(value)
+        return self.settle(total, sum_to_shape(moving.astype("f8"), self.lead, shape))
+
+    cdef object settle(self, object value, object probe):
+        """Give zeros their sign: exact ones are where a probe is zero, too."""
+        exact = np.equal(probe, 0.0)
+        value = hook("settle")(value, exact.astype(value.dtype))
+        return value if self.recorded else np.asarray(value)
 
     cdef int fill(self, Node node, Program program, PyObject **operands, int *leads) except -1:
         cdef int k, nin = node.op.nin
@@ -99,10 +125,16 @@ cdef class Sweep:
                     raise RuntimeError(f"{node.op.name}: a residual is missing")
         return nin + 1
 
-    cdef object times_partial(self, Op op, Py_ssize_t k, object t, object ans, list operands):
+    cdef object times_partial(self, Node node, Py_ssize_t k, object t, object ans, list operands):
+        cdef Op op = node.op
         c = op.constant_partials[k]
+        if c is not None and c == 1:
+            return t
+        if self.signs:
+            partial = c if c is not None else op.partials[k](ans, *operands)
+            return hook("mulxx" if exact_partials(node) >> <int> k & 1 else "mulx")(t, partial)
         if c is not None:
-            return t if c == 1 else hook("multiply")(t, c)
+            return hook("multiply")(t, c)
         partial = op.partials[k](ans, *operands)
         return hook("mulzz" if op.dominant >> <int> k & 1 else "mulz")(t, partial)
 
@@ -112,11 +144,36 @@ cdef class Sweep:
         for p in positions:
             if p < 0 or values[p] is None:
                 results.append(None)
+            elif self.signs:
+                value = hook("add")(values[p], 0.0)
+                results.append(value if self.recorded else np.array(value, order="C"))
             elif self.recorded or is_ours(PyList_GET_ITEM(values, p)):
                 results.append(values[p])
             else:
                 results.append(np.array(values[p], order="C"))
         return results
+
+
+# ---- signed zeros -----------------------------------------------------------------------------------
+
+
+cdef object exact_zeros(object x):
+    x = (<Variable> x).value if type(x) is Variable else np.asarray(x)
+    return (x == 0.0) & np.signbit(x)
+
+
+cdef int exact_partials(Node node) except -1:
+    cdef Op op = node.op
+    cdef int k, j, mask = op.dominant | op.selects
+    cdef bint constant
+    for k in range(op.nin):
+        constant = not op.saves_for[k] & SAVES_ANS
+        for j in range(op.nin):
+            if op.saves_for[k] >> j & 1 and parent_of(node, j) is not None:
+                constant = False
+        if constant:
+            mask |= 1 << k
+    return mask
 
 
 # ---- what rules return -------------------------------------------------------------------------
@@ -165,9 +222,10 @@ cdef bint _sums_to(tuple given, tuple shape):
 # ---- what rules are given ----------------------------------------------------------------------
 
 
-cdef object apply_vjp(Node node, tuple needs, object g, bint recorded):
+cdef object apply_vjp(Node node, tuple needs, object g, bint recorded, list operands=None):
     cdef Op op = node.op
-    cdef list operands = operands_of(node, recorded)
+    if operands is None:
+        operands = operands_of(node, recorded)
     cdef Py_ssize_t k
     ans = answer_of(node, recorded)
     if isinstance(op.vjp, tuple):
@@ -180,9 +238,10 @@ cdef object apply_vjp(Node node, tuple needs, object g, bint recorded):
     return values
 
 
-cdef object apply_jvp(Node node, list tangents, bint recorded):
+cdef object apply_jvp(Node node, list tangents, bint recorded, list operands=None):
     cdef Op op = node.op
-    cdef list operands = operands_of(node, recorded)
+    if operands is None:
+        operands = operands_of(node, recorded)
     cdef Py_ssize_t k
     ans = answer_of(node, recorded)
     if not isinstance(op.jvp, tuple):

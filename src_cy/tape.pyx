@@ -170,6 +170,24 @@ cdef void _store_positions(list positions, list variables, long long stamp) noex
             positions[i] = node.position
 
 
+cdef Py_ssize_t bytes_held(Tape tape) except -1:
+    cdef Py_ssize_t total = 0
+    cdef Node node
+    cdef object value
+    for node in tape.nodes:
+        if node.ans is not None and cnp.PyArray_CheckExact(node.ans):
+            total += cnp.PyArray_NBYTES(node.ans)
+        if node.saved_a is not None and cnp.PyArray_CheckExact(node.saved_a):
+            total += cnp.PyArray_NBYTES(node.saved_a)
+        if node.saved_b is not None and cnp.PyArray_CheckExact(node.saved_b):
+            total += cnp.PyArray_NBYTES(node.saved_b)
+        if node.saved is not None:
+            for value in node.saved:
+                if cnp.PyArray_CheckExact(value):
+                    total += cnp.PyArray_NBYTES(value)
+    return total
+
+
 cdef object node_dtype(Node node):
     return np.dtype("f8") if node.typenum == cnp.NPY_DOUBLE else np.dtype("f4")
 

@@ -140,6 +140,8 @@ cdef class Variable:
         return _with_sparse("subtract", other, self)
 
     def __mul__(self, other):
+        if self is other and has_square(self):
+            return call_elementwise(SQUARE, (self,))
         if _operand_ok(other):
             return call_elementwise(MULTIPLY, (self, other))
         return _with_sparse("multiply", self, other)

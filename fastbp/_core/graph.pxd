@@ -18,7 +18,9 @@ cdef class Op:
     cdef readonly object vjp, jvp       # general: a function an operand, or one joint function
     cdef readonly object scatter        # optional: add the VJP into a buffer
     cdef readonly bint opaque
-    cdef readonly int dominant
+    cdef readonly int dominant, selects
+    cdef readonly str coefficients
+    cdef readonly object squared
     cdef readonly bint blocks           # the rules carry leading block axes through
     cdef readonly object kernel
     cdef readonly object pattern        # sparsity: a function of fastbp.rules.patterns
@@ -28,9 +30,11 @@ cdef class Op:
     cdef unsigned int saves             # general: bit j operand j, SAVES_ANS the output
     cdef unsigned int saves_for[3]      # elementwise: the same, for the cotangent of operand i
     cdef list forwards, pulls, pushes   # programs; None: not compiled yet, False: there is none
+    cdef dict signed_programs           # the same for sweeps of signed zeros
     cdef Program forward_program(self, int typenum)
     cdef Program pull_program(self, int typenum, int needs, int accumulates)
     cdef Program push_program(self, int typenum, int moving)
+    cdef Program signed_program(self, int typenum, int strong, int needs, int accumulates)
 
 cdef class Node:
     cdef Op op                          # None: a leaf

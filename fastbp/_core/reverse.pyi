@@ -4,5 +4,7 @@ from typing import final
 
 from fastbp._core.sweep_base import Sweep
 
+class ConsumedError(Exception): ...
+
 @final
 class ReverseSweep(Sweep): ...

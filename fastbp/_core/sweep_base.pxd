@@ -2,6 +2,7 @@
 
 from cpython.object cimport PyObject
 
+cimport numpy as cnp
 from fastbp._core.graph cimport Node, Op, Variable
 from fastbp._core.program cimport Program
 from fastbp._core.tape cimport Tape
@@ -11,19 +12,29 @@ cdef class Sweep:
     cdef list values            # for each node its cotangent or tangent; None: zero
     cdef bint recorded          # rules run on Variables
     cdef int lead               # number of block axes, 0 or 1
+    cdef bint signs            # the sign of a zero says whether it is exact
     # Add to a (co)tangent: in place only where nobody else can see the buffer.
     cdef int add(self, Py_ssize_t position, object value) except -1
-    # The (co)tangent that a sweep starts from; `what` is named in errors.
-    cdef object start(self, Node node, object value, str what)
+    # The (co)tangent that a sweep starts from; `what` is named in errors. With `inner` it comes from
+    # another sweep, and zeros have their signs.
+    cdef object start(self, Node node, object value, str what, bint inner)
     # Bring what a rule returned to the shape (behind block axes) and dtype of a node.
     cdef object conform(self, Node node, object value, str what)
+    # The same for a sum that undoes broadcasting; zeros by a probe, if the sweep is of signed zeros.
+    cdef object sum_to(self, cnp.ndarray value, tuple shape)
+    cdef object settle(self, object value, object probe)
     # Fill in operands and answer of an elementwise node as a program's first inputs; return how
     # many they are.
     cdef int fill(self, Node node, Program program, PyObject **operands, int *leads) except -1
     # A (co)tangent `t` times the partial for operand k, as NumPy functions.
-    cdef object times_partial(self, Op op, Py_ssize_t k, object t, object ans, list operands)
+    cdef object times_partial(self, Node node, Py_ssize_t k, object t, object ans, list operands)
     # The (co)tangents at `positions`, as arrays that share no memory with anything.
     cdef list results(self, list positions)
+
+# Where an array or a Variable is -0; the operands of an elementwise operation whose partial, where it
+# is zero, is exactly zero.
+cdef object exact_zeros(object x)
+cdef int exact_partials(Node node) except -1
 
 # What rules read: a value, a Variable when recording, or its Spec if no rule needs the value.
 cdef list operands_of(Node node, bint recorded)
@@ -31,8 +42,8 @@ cdef object answer_of(Node node, bint recorded)
 
 # Apply the rules that the node's operation states: one cotangent for each operand, None where
 # `needs` is false; the sum of the tangents.
-cdef object apply_vjp(Node node, tuple needs, object g, bint recorded)
-cdef object apply_jvp(Node node, list tangents, bint recorded)
+cdef object apply_vjp(Node node, tuple needs, object g, bint recorded, list operands=*)
+cdef object apply_jvp(Node node, list tangents, bint recorded, list operands=*)
 
 cdef tuple shape_of(object x)                           # of an array or a Variable
 cdef Variable zeros_variable(tuple shape, int typenum)

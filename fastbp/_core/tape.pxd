@@ -21,4 +21,5 @@ cdef class Tape:
 # Lists of Variables. With `independent`, inputs are taken for leaves: what flows through one of
 # them to another does not count.
 cdef Tape collect(list outputs, list inputs, bint independent)
+cdef Py_ssize_t bytes_held(Tape tape) except -1     # by its nodes; a shared array counts for each
 cdef object node_dtype(Node node)

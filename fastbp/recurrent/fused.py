@@ -100,7 +100,9 @@ def _pulled(g, needs, ans, operands, layer):
 def _vjp(g, needs, ans, *operands, layer):
     if core.any_variable(g, operands):
         inputs, out = _again(layer, operands)
-        return sweep.reverse([out], [g], inputs, True, g.ndim - ans.ndim, independent=True)
+        return sweep.reverse(
+            [out], [g], inputs, True, g.ndim - ans.ndim, independent=True, inner=True
+        )
     if g.ndim == ans.ndim:
         return _pulled(g, needs, ans, operands, layer)
     each = [_pulled(row, needs, ans, operands, layer) for row in g]
@@ -116,7 +118,9 @@ def _jvp(tangents, ans, *operands, layer):
     recorded = any(type(x) is Variable for x in (*tangents, *operands))
     inputs, out = _again(layer, operands)
     lead = next(t.ndim - x.ndim for t, x in zip(tangents, inputs, strict=True) if t is not None)
-    (t,) = sweep.forward([out], inputs, list(tangents), recorded, lead, independent=True)
+    (t,) = sweep.forward(
+        [out], inputs, list(tangents), recorded, lead, independent=True, inner=True
+    )
     return np.zeros((*[1] * lead, *out.shape), out.dtype) if t is None else t
 
 

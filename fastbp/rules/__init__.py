@@ -11,6 +11,7 @@ from fastbp.rules import (  # noqa: F401
     diagonals,
     einsum,
     elementwise,
+    engine,
     indexing,
     linalg,
     norms,

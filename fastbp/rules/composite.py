@@ -19,6 +19,7 @@ clip3 = elementwise(
     lambda z, x, lo, hi: (x > hi) | (lo > hi),
     ufunc=getattr(vars(np)["_core"].umath, "clip", ()),  # what an array's own method calls
     domain=((-2, 2), (-0.8, -0.7), (0.7, 0.8)),
+    selects=0b111,
     kinks="passed at the bounds",
 )
 

@@ -139,6 +139,7 @@ contract = general(
     saves=(0, 1),
     vjp=(_vjp_left, _vjp_right),
     jvp=(_jvp_left, _jvp_right),
+    coefficients="operands",
     pattern=patterns.contracts,
 )
 

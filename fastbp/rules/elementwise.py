@@ -3,9 +3,9 @@
 A partial is an expression of the output and the operands, ``partial(z, x, y)``.
 
 A comparison in a partial is a mask, 1 where it holds and 0 elsewhere. The engine multiplies
-(co)tangents by partials with a strong zero: where a cotangent is exactly zero it contributes
-nothing, even if the partial is infinite or NaN there. So a branch that ``np.where`` did not take
-cannot poison a gradient.
+(co)tangents by partials with a strong zero (`fastbp.rules.engine`): where a cotangent is exactly
+zero it contributes nothing, even if the partial is infinite or NaN there. So a branch that
+``np.where`` did not take cannot poison a gradient.
 
 Partials are written to be accurate wherever the derivative is finite: `hypot`, not a sum of
 squares, for large numbers; ``(1 - x) * (1 + x)``, not ``1 - x * x``, next to 1. Higher orders
@@ -26,54 +26,6 @@ LN2, LN10, DEGREE = math.log(2.0), math.log(10.0), math.pi / 180.0
 POSITIVE = (0.3, 3.0)
 INSIDE = (-0.8, 0.8)
 
-# ---- operations of the engine itself, without a name in fastbp.numpy
-
-
-def _internal(name, forward, *partials, kinks="", **facts):
-    op = OPS[name] = graph.Op(
-        name,
-        forward,
-        nin=len(partials),
-        partials=partials,
-        kind="elementwise",
-        domain=(-2.0, 2.0),
-        kinks=kinks,
-        source="",
-        **facts,
-    )
-    graph.bind(name, op)
-    return op
-
-
-_internal("identity", np.positive, lambda z, x: 1.0)
-# The product of a (co)tangent t and a partial p. A zero t is strong: it stays zero even where p is
-# not finite, and only there it has no derivative itself. Where p is finite, the derivative by t is
-# p, at t = 0 too: higher orders need it.
-
-
-def _finite_or_moving(t, p):
-    return np.where((t != 0.0) | (np.abs(p) < np.inf), p, 0.0)
-
-
-mulz = _internal(
-    "mulz",
-    lambda t, p: np.where(np.equal(t, 0.0), t, t * p),
-    lambda z, t, p: _finite_or_moving(t, p),
-    lambda z, t, p: t,
-    kernel="mulz",
-    dominant=0b10,
-    kinks="0 where t is 0",
-)
-# The same where a zero of either factor is strong.
-_internal(
-    "mulzz",
-    lambda t, p: np.where(p != 0.0, mulz(t, p), 0.0),
-    lambda z, t, p: _finite_or_moving(t, p),
-    lambda z, t, p: _finite_or_moving(p, t),
-    dominant=0b11,
-    kinks="0 where a factor is 0",
-)
-
 # ---- arithmetic
 
 positive = elementwise("positive", np.positive, lambda z, x: 1.0)
@@ -86,7 +38,7 @@ divide = elementwise(
 )
 reciprocal = elementwise("reciprocal", np.reciprocal, lambda z, x: -z * z, domain=POSITIVE)
 square = elementwise("square", np.square, lambda z, x: 2.0 * x)
-sqrt = elementwise("sqrt", np.sqrt, lambda z, x: 0.5 / z, domain=POSITIVE)
+sqrt = elementwise("sqrt", np.sqrt, lambda z, x: 0.5 / z, domain=POSITIVE, squared=lambda x: x)
 cbrt = elementwise("cbrt", np.cbrt, lambda z, x: 1.0 / (3.0 * z * z), domain=POSITIVE)
 conjugate = elementwise("conjugate", np.conjugate, lambda z, x: 1.0)
 
@@ -199,9 +151,21 @@ heaviside = elementwise(
 # ---- absolute values and extremes
 
 absolute = elementwise(
-    "absolute", np.absolute, lambda z, x: np.sign(x), domain=(-3.0, -0.3), kinks="0 at 0"
+    "absolute",
+    np.absolute,
+    lambda z, x: np.sign(x),
+    domain=(-3.0, -0.3),
+    kinks="0 at 0",
+    squared=lambda x: x * x,
 )
-fabs = elementwise("fabs", np.fabs, lambda z, x: np.sign(x), domain=(-3.0, -0.3), kinks="0 at 0")
+fabs = elementwise(
+    "fabs",
+    np.fabs,
+    lambda z, x: np.sign(x),
+    domain=(-3.0, -0.3),
+    kinks="0 at 0",
+    squared=lambda x: x * x,
+)
 copysign = elementwise(
     "copysign",
     np.copysign,
@@ -215,6 +179,7 @@ maximum = elementwise(
     np.maximum,
     lambda z, x, y: np.where(x == y, 0.5, x > y),
     lambda z, x, y: np.where(x == y, 0.5, x < y),
+    selects=0b11,
     kinks="one half each at a tie",
 )
 minimum = elementwise(
@@ -222,6 +187,7 @@ minimum = elementwise(
     np.minimum,
     lambda z, x, y: np.where(x == y, 0.5, x < y),
     lambda z, x, y: np.where(x == y, 0.5, x > y),
+    selects=0b11,
     kinks="one half each at a tie",
 )
 # These ignore a NaN: the other operand is the value.
@@ -230,6 +196,7 @@ fmax = elementwise(
     np.fmax,
     lambda z, x, y: np.where(x == y, 0.5, (x > y) | (y != y)),
     lambda z, x, y: np.where(x == y, 0.5, (x < y) | (x != x)),
+    selects=0b11,
     kinks="one half each at a tie",
 )
 fmin = elementwise(
@@ -237,6 +204,7 @@ fmin = elementwise(
     np.fmin,
     lambda z, x, y: np.where(x == y, 0.5, (x < y) | (y != y)),
     lambda z, x, y: np.where(x == y, 0.5, (x > y) | (x != x)),
+    selects=0b11,
     kinks="one half each at a tie",
 )
 
@@ -331,6 +299,7 @@ hypot = elementwise(
     lambda z, x, y: direction(x, y, z),
     lambda z, x, y: direction(y, x, z),
     kinks="0 at (0, 0), where higher derivatives are NaN",
+    squared=lambda x, y: x * x + y * y,
 )
 
 

@@ -399,6 +399,7 @@ where_op = general(
         lambda g, ans, condition, x, y: np.where(condition, g, 0.0),
         lambda g, ans, condition, x, y: np.where(condition, 0.0, g),
     ),
+    coefficients="fixed",
     pattern=patterns.chooses,
 )
 

@@ -37,6 +37,7 @@ norm_op = general(
     saves=(0, "ans"),
     vjp=(_norm_vjp,),
     jvp=(_norm_jvp,),
+    squared=lambda x, axis, keepdims: np.sum(x * x, axis=axis, keepdims=keepdims),
     pattern=patterns.reduces,
 )
 

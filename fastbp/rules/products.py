@@ -65,6 +65,7 @@ matmul_op = general(
         lambda t, ans, a, b: _matmul_jvp(t, a, b, 0),
         lambda t, ans, a, b: _matmul_jvp(t, a, b, 1),
     ),
+    coefficients="operands",
     pattern=patterns.multiplies,
 )
 
@@ -367,6 +368,7 @@ cross_op = general(
         lambda t, ans, a, b: cross_op(aligned(t, a, ans.ndim), b),
         lambda t, ans, a, b: cross_op(a, aligned(t, b, ans.ndim)),
     ),
+    coefficients="operands",
     pattern=patterns.crosses,
 )
 

@@ -10,7 +10,7 @@ import numpy as np
 from fastbp._core.elementwise import total
 from fastbp._core.graph import Op, Variable, values_of
 from fastbp.rules import patterns
-from fastbp.rules.elementwise import mulz
+from fastbp.rules.engine import mulz
 from fastbp.rules.structural import (
     ALL,
     add_up,
@@ -322,6 +322,7 @@ std_op = general(
     saves=(0, "ans"),
     vjp=(_std_vjp,),
     jvp=(_std_jvp,),
+    squared=lambda x, **static: var_op(x, **static),
     pattern=patterns.reduces,
 )
 
@@ -397,12 +398,17 @@ def _shares(x, ans, axis, keepdims):
     return np.where(extreme, 1.0 / np.add.reduce(extreme, axis, x.dtype, None, True), 0.0)
 
 
+def _shared(t, shares):
+    # Not a product alone: an infinite tangent of an element that was not taken is no NaN.
+    return np.where(shares != 0.0, t * shares, 0.0)
+
+
 def _extreme_vjp(g, ans, x, axis, keepdims):
-    return unreduced(g, ans, axis, keepdims) * _shares(x, ans, axis, keepdims)
+    return _shared(unreduced(g, ans, axis, keepdims), _shares(x, ans, axis, keepdims))
 
 
 def _extreme_jvp(t, ans, x, axis, keepdims):
-    return add_up(t * _shares(x, ans, axis, keepdims), axis, keepdims)
+    return add_up(_shared(t, _shares(x, ans, axis, keepdims)), axis, keepdims)
 
 
 max_op = general(
@@ -412,6 +418,7 @@ max_op = general(
     saves=(0, "ans"),
     vjp=(_extreme_vjp,),
     jvp=(_extreme_jvp,),
+    coefficients="fixed",
     pattern=patterns.reduces,
 )
 min_op = general(
@@ -421,6 +428,7 @@ min_op = general(
     saves=(0, "ans"),
     vjp=(_extreme_vjp,),
     jvp=(_extreme_jvp,),
+    coefficients="fixed",
     pattern=patterns.reduces,
 )
 

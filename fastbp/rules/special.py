@@ -54,7 +54,12 @@ log_sigmoid = elementwise(
     error=(3e-15, 1e-14),
 )
 relu = elementwise(
-    "relu", lambda x: np.maximum(x, 0.0), lambda z, x: x > 0.0, domain=(0.3, 3.0), kinks="0 at 0"
+    "relu",
+    lambda x: np.maximum(x, 0.0),
+    lambda z, x: x > 0.0,
+    selects=0b1,
+    domain=(0.3, 3.0),
+    kinks="0 at 0",
 )
 
 # ---- along axes

@@ -51,6 +51,8 @@ def elementwise(
     domain=(-2.0, 2.0),
     kinks="",
     kernel=None,
+    selects=0,
+    squared=None,
     source="",
     error=(3e-15, 3e-15),
 ):
@@ -71,6 +73,10 @@ def elementwise(
         The convention where the derivative does not exist.
     kernel : str, optional
         A kernel of the core that computes `forward`.
+    selects : int
+        Bit mask of operands whose partial, where it is zero, says that another branch was taken.
+    squared : callable, optional
+        The square of the value as another function; see `fastbp._core.graph.Op`.
     source : str
         Where the formula is from; empty for calculus.
     error : (float, float)
@@ -87,6 +93,8 @@ def elementwise(
         nin=len(partials),
         partials=partials,
         kernel=kernel,
+        selects=selects,
+        squared=squared,
         domain=domain,
         kinks=kinks,
         source=source,
@@ -184,6 +192,8 @@ def general(
     jvp=None,
     saves=None,
     scatter=None,
+    coefficients=None,
+    squared=None,
     pattern=None,
     compiled=False,
     source="",
@@ -202,6 +212,10 @@ def general(
         (at some cost).
     saves : tuple, optional
         Operand positions and "ans" that the rules read; by default all operands and the answer.
+    coefficients : {"fixed", "operands", "values"}, optional
+        What a zero among the coefficients of the rules means; see `fastbp._core.graph.Op`.
+    squared : callable, optional
+        The square of the value as another function; see there, too.
     pattern : callable
         Which elements depend on which: one of `fastbp.rules.patterns`.
     source : str
@@ -220,6 +234,8 @@ def general(
         vjp=vjp,
         jvp=jvp,
         scatter=scatter,
+        coefficients=coefficients,
+        squared=squared,
         pattern=pattern,
         saves=saves,
         compiled=compiled,

@@ -15,7 +15,9 @@ from mpmath import mp, mpf
 from fastbp._core import loops
 
 DTYPES = [np.float64, np.float32]
-SIMPLE = {"mulz", "mulz_add", "difference", "cosine", "gt", "ge", "lt", "le", "eq", "ne", "select"}
+ADDING = {"mulz_add", "mulx_add"}  # may be one fused multiply-add
+SIMPLE = {"mulz", "mulx", "gt", "ge", "lt", "le", "eq", "ne", "select"} | ADDING
+SIMPLE |= {"difference", "cosine"}
 SLOPES = {"sigmoid_slope", "tanh_slope"}  # of a value and its argument
 LEVELS = ["baseline", "avx2", "avx512"]
 NARGS = 4
@@ -68,9 +70,12 @@ def reference(name, *x):
     one = x[0].dtype.type(1)
     with np.errstate(all="ignore"):
         product = lambda g, p: np.where(g == 0, g, g * p)
+        exact = lambda g, p: np.where((g == 0) & np.signbit(g), g, g * p + 0)
         table = {
             "mulz": product,
             "mulz_add": lambda acc, g, p: acc + product(g, p),
+            "mulx": exact,
+            "mulx_add": lambda acc, g, p: acc + exact(g, p),
             "gt": lambda a, b: (a > b) * one,
             "ge": lambda a, b: (a >= b) * one,
             "lt": lambda a, b: (a < b) * one,
@@ -101,8 +106,7 @@ def operands_for(name, dtype, n, seed=0):
 
 
 def assert_close(name, actual, expected):
-    # mulz_add may be one fused multiply-add, so it is the exception.
-    tolerance = 0 if name in SIMPLE - {"mulz_add"} else 4 * np.finfo(actual.dtype).eps
+    tolerance = 0 if name in SIMPLE - ADDING else 4 * np.finfo(actual.dtype).eps
     np.testing.assert_allclose(actual, expected, rtol=4 * tolerance, atol=tolerance)
 
 
@@ -283,6 +287,16 @@ SPECIAL = [
             [0, 0, 1, 1, INF, INF, 4],
         ),
         [0.0, 0.0, 1, -1, 0, NAN, 3 / 5],
+    ),
+    (
+        "mulx",
+        ([-0.0, -0.0, -0.0, 0.0, 0.0, 2, -2, NAN], [INF, NAN, 3, INF, -3, 0.0, 0.0, 1]),
+        [-0.0, -0.0, -0.0, NAN, 0.0, 0.0, 0.0, NAN],
+    ),
+    (
+        "mulx_add",
+        ([-0.0, -0.0, 0.0, 1], [-0.0, 0.0, -0.0, 2], [INF, -1, NAN, 3]),
+        [-0.0, 0.0, 0.0, 7],
     ),
     ("select", ([0.0, -0.0, 1, NAN], [NAN, NAN, 5, 6], [1, 2, NAN, NAN]), [1, 2, 5, 6]),
     ("gt", ([1, 2, NAN, NAN, 0.0], [2, 1, 1, NAN, -0.0]), [0, 1, 0, 0, 0]),

@@ -1,0 +1,1 @@
+"""Which zeros of a (co)tangent are exact: used by the sweeps only."""

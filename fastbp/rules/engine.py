@@ -1,0 +1,103 @@
+"""Elementwise operations of the engine itself, without a name in `fastbp.numpy`.
+
+Products of (co)tangents t and partials p. A zero t is strong: it stays zero even where p is not
+finite, and only there it has no derivative itself. Where p is finite the derivative by t is p, at
+t = 0 too: higher orders need it.
+"""
+
+import numpy as np
+
+from fastbp._core import graph
+from fastbp.rules.table import OPS
+
+
+def _operation(name, forward, *partials, kinks="", listed=True, **facts):
+    """Add an operation that the core calls by name; one that is not listed is not in the table."""
+    op = graph.Op(
+        name,
+        forward,
+        nin=len(partials),
+        partials=partials,
+        kind="elementwise",
+        domain=(-2.0, 2.0),
+        kinks=kinks,
+        source="",
+        **facts,
+    )
+    if listed:
+        OPS[name] = op
+    graph.bind(name, op)
+    return op
+
+
+_operation("identity", np.positive, lambda z, x: 1.0)
+
+# ---- strong zeros
+
+
+def _finite_or_moving(t, p):
+    """Return p, but 0 where t is a zero that made a product with it zero."""
+    return np.where((t != 0.0) | (np.abs(p) < np.inf), p, 0.0)
+
+
+mulz = _operation(
+    "mulz",
+    lambda t, p: np.where(np.equal(t, 0.0), t, t * p),
+    lambda z, t, p: _finite_or_moving(t, p),
+    lambda z, t, p: t,
+    kernel="mulz",
+    dominant=0b10,
+    kinks="0 where t is 0",
+)
+# A zero of either factor is strong.
+_operation(
+    "mulzz",
+    lambda t, p: np.where(p != 0.0, mulz(t, p), 0.0),
+    lambda z, t, p: _finite_or_moving(t, p),
+    lambda z, t, p: _finite_or_moving(p, t),
+    dominant=0b11,
+    kinks="0 where a factor is 0",
+)
+
+# ---- sweeps of signed zeros, where only -0 is strong (`fastbp._core.sweep_base`)
+
+
+def _finite_or_not_exact(t, p):
+    return np.where((t != 0.0) | (np.copysign(1.0, t) > 0.0) | (np.abs(p) < np.inf), p, 0.0)
+
+
+_mulx = _operation(
+    "mulx",
+    lambda t, p: np.where(np.equal(t, 0.0) & np.signbit(t), t, t * p + 0.0),
+    lambda z, t, p: _finite_or_not_exact(t, p),
+    lambda z, t, p: t,
+    kernel="mulx",
+    dominant=0b10,
+    kinks="0 where t is -0",
+)
+_operation(
+    "mulxx",
+    lambda t, p: np.where(p != 0.0, _mulx(t, p), -0.0),
+    lambda z, t, p: _finite_or_not_exact(t, p),
+    lambda z, t, p: _finite_or_moving(p, t),
+    dominant=0b11,
+    kinks="0 where t is -0 or p is 0",
+)
+# Signs for zeros: -0 where `exact` is not 0, else +0.
+_operation(
+    "settle",
+    lambda x, exact: np.where((exact != 0.0) & (x == 0.0), -0.0, x + 0.0),
+    lambda z, x, exact: 1.0,
+    lambda z, x, exact: 0.0,
+)
+
+# ---- squares of what has a kink
+
+# A value that was computed otherwise, with the derivative of x.
+_operation(
+    "carry",
+    lambda value, x: value,
+    lambda z, value, x: 0.0,
+    lambda z, value, x: np.where(value == value, 1.0, np.nan),
+    listed=False,
+)
