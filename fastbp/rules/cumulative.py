@@ -5,8 +5,9 @@ import math
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from fastbp._core.graph import values_of
+from fastbp._core.graph import Variable, values_of
 from fastbp.rules import patterns
+from fastbp.rules.engine import mulz
 from fastbp.rules.indexing import FULL, in_front
 from fastbp.rules.reductions import (
     ALL,
@@ -146,12 +147,13 @@ def _normal(x, exponent):
     return np.ldexp(x, -more), exponent + more
 
 
-def _products_before(x):
+def _products_before(x, scaled=True):
     """Return the products of what is before each element, as fractions and exponents of 2.
 
-    In logarithmically many steps, each with all pairs at a distance: no product leaves the range.
+    In logarithmically many steps, each with all pairs at a distance. Scaled, no product leaves the
+    range.
     """
-    fraction, exponent = _normal(x, 0)
+    fraction, exponent = _normal(x, 0) if scaled else (x, np.zeros(x.shape, np.intc))
     distance = 1
     while distance < x.shape[-1]:
         fraction, exponent = (
@@ -161,17 +163,39 @@ def _products_before(x):
                 (exponent, exponent[..., distance:] + exponent[..., :-distance]),
             )
         )
-        fraction, exponent = _normal(fraction, exponent)
+        if scaled:
+            fraction, exponent = _normal(fraction, exponent)
         distance *= 2
     return _before(fraction, 1.0), _before(exponent, 0)
 
 
 def _products_of_others(x):
     """Return, for each element along the last axis, the product of all others."""
+    if type(x) is Variable and not _spills(x.value):
+        # Powers of 2 would multiply in derivatives, and leave the range there.
+        before, after = (_products_before(y, False)[0] for y in (x, np.flip(x, -1)))
+        return before * np.flip(after, -1)
     before, exponent = _products_before(x)
     after, more = _products_before(np.flip(x, -1))
     with np.errstate(all="ignore"):
         return np.ldexp(before * np.flip(after, -1), exponent + np.flip(more, -1))
+
+
+def _spills(x):
+    """Return whether products of what is before or after leave the range, but not both together."""
+    (before, low), (after, high) = _products_before(x), _products_before(np.flip(x, -1))
+    low, high = low[before != 0.0], np.flip(high, -1)[before != 0.0]
+    limits = np.finfo(x.dtype)
+    whole = low + high
+
+    def beyond(exponent):
+        return (exponent <= limits.minexp, exponent > limits.maxexp)
+
+    return any(
+        np.any(part & ~total & (np.flip(after, -1)[before != 0.0] != 0.0))
+        for parts in (low, high)
+        for part, total in zip(beyond(parts), beyond(whole), strict=True)
+    )
 
 
 def _can_divide(ans):
@@ -273,7 +297,7 @@ def _prod_vjp(g, ans, x):
 def _prod_jvp(t, ans, x):
     if _in_range(x):
         return ans * np.sum(t / x, -1)
-    return np.sum(t * _products_of_others(x), -1)
+    return np.sum(mulz(t, _products_of_others(x)), -1)  # 0 * inf is 0
 
 
 # Along the last axis.

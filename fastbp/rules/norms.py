@@ -5,7 +5,7 @@ import numpy as np
 from fastbp._core.graph import values_of
 from fastbp.errors import NoRuleError, ShapeError
 from fastbp.rules import patterns, products
-from fastbp.rules.reductions import add_up, smooth_but_at_zero, unit, unreduced
+from fastbp.rules.reductions import add_up, scale_of, smooth_but_at_zero, unit, unreduced
 from fastbp.rules.structural import from_end
 from fastbp.rules.table import general, implements, nondifferentiable
 
@@ -67,7 +67,7 @@ def _vector_norm(x, ord, axis, keepdims):
 def _scaled_norm(x, ord, axis, keepdims):
     """Return a norm whose powers leave the range, or that of a vector 0."""
     top = np.max(np.abs(x.value), axis=axis, keepdims=True, initial=0.0)
-    zero, scale = top == 0.0, np.where((top > 0.0) & (top < np.inf), top, 1.0)
+    zero, scale = top == 0.0, scale_of(top)
     total = np.sum(np.abs(x / scale) ** ord, axis=axis, keepdims=True)
     norm = scale * np.where(zero, 1.0, total) ** (1 / ord)
     # A vector 0 has the derivatives of its Euclidean norm: 0 by convention, and none of order two.

@@ -240,6 +240,11 @@ def _var_jvp(t, ans, x, axis, keepdims, ddof):
 SAFE = {np.dtype("f8"): (1e-140, 1e150), np.dtype("f4"): (1e-16, 1e18)}
 
 
+def scale_of(top):
+    """Return what to divide numbers by of which `top` is the largest; its inverse is finite."""
+    return np.where(top < np.inf, np.maximum(top, 1e3 * np.finfo(top.dtype).tiny), 1.0)
+
+
 def unit(x, length, axis, per=1.0):
     """Return numbers y and their length, of which ``y / length`` is the unit vector of `x`.
 
@@ -251,7 +256,7 @@ def unit(x, length, axis, per=1.0):
     if ((known > low) & (known < high)).all():
         return x, length
     top = np.max(np.abs(values_of(x)), axis=axis, keepdims=True, initial=0.0)
-    x = x / np.where((top > 0.0) & (top < np.inf), top, 1.0)
+    x = x / scale_of(top)
     length = np.sqrt(np.sum(x * x, axis=axis, keepdims=True) * per)
     return x, np.where(values_of(length) == 0.0, 1.0, length)
 
