@@ -354,7 +354,7 @@ cdef int _sum_runs(char *g, char *out, intptr_t outer, intptr_t rows, intptr_t n
     """Sum a contiguous array of shape (outer, rows, n) over its rows into zeros, in pairs."""
     cdef Loop *loop = &ADD_D if typenum == cnp.NPY_DOUBLE else &ADD_F
     cdef intptr_t itemsize = 8 if typenum == cnp.NPY_DOUBLE else 4
-    cdef intptr_t block = 8, k, blocks, levels = 0
+    cdef intptr_t block = 8, blocks, levels = 0
     cdef char *partial = NULL
     if n > 1:
         if n < FOLDED // 8:
@@ -368,7 +368,7 @@ cdef int _sum_runs(char *g, char *out, intptr_t outer, intptr_t rows, intptr_t n
             if partial == NULL:
                 raise MemoryError()
     with nogil:
-        for k in range(outer):
+        for _ in range(outer):
             if n == 1:
                 # A step of zero for accumulator and output is the loop's pairwise reduction.
                 _add(loop, out, g, out, rows, 0, itemsize)

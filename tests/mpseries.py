@@ -118,10 +118,8 @@ def _derivatives(name, point, degree, digits):
 
 def power(s, a):
     """Return ``s**a`` for a number `a`."""
-    c, coefficients = s.start, []
-    for k in range(s.degree + 1):
-        coefficients.append(mp.binomial(a, k) * c ** (a - k) if mp.binomial(a, k) else mp.mpf(0))
-    return s.compose(coefficients)
+    c, choose = s.start, [mp.binomial(a, k) for k in range(s.degree + 1)]
+    return s.compose([n * c ** (a - k) if n else mp.mpf(0) for k, n in enumerate(choose)])
 
 
 def from_slope(value, slope):

@@ -101,7 +101,13 @@ def test_limits_at_infinity(name, step):
 # ---- two operands: derivatives by how often each operand is meant; None where there is none
 
 PAIRS = {
-    ("logaddexp", 0.0, 0.0): {(1, 0): 0.5, (2, 0): 0.25, (1, 1): -0.25, (3, 0): 0.0, (4, 0): -0.125},
+    ("logaddexp", 0.0, 0.0): {
+        (1, 0): 0.5,
+        (2, 0): 0.25,
+        (1, 1): -0.25,
+        (3, 0): 0.0,
+        (4, 0): -0.125,
+    },
     ("logaddexp", 1e3, 1e3): {(0, 1): 0.5, (0, 2): 0.25, (0, 3): 0.0, (2, 2): -0.125},
     ("logaddexp", INF, INF): {(1, 0): 0.5, (0, 1): 0.5},
     ("logaddexp", -INF, -INF): {(1, 0): 0.5, (0, 1): 0.5},
@@ -290,20 +296,14 @@ def test_products_to_order_three(f, x):
 
 def third_along(f, a, e):
     """Return the first three derivatives of ``f(a + t e)`` by t."""
-    g, found = lambda t: f(a + t * e), []
-    for _ in range(3):
-        g = (lambda g: lambda t: bp.jvp(g, (t,), (np.ones(()),))[1])(g)
-        found.append(g(np.zeros(())))
-    return found
+    steps = [functools.reduce(along, (0,) * k, lambda t: f(a + t * e)) for k in (1, 2, 3)]
+    return [step(np.zeros(())) for step in steps]
 
 
 def third_down(f, a, e):
     """Return the same by gradients of scalars."""
-    g, found = lambda t: f(a + t * e), []
-    for _ in range(3):
-        g = bp.grad(g)
-        found.append(g(np.zeros(())))
-    return found
+    steps = [functools.reduce(slope, (0,) * k, lambda t: f(a + t * e)) for k in (1, 2, 3)]
+    return [step(np.zeros(())) for step in steps]
 
 
 EYE, ONES = np.eye(3), np.ones((3, 3))

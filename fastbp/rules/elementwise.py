@@ -9,7 +9,10 @@ zero it contributes nothing, even if the partial is infinite or NaN there. So a 
 
 Partials are written to be accurate wherever the derivative is finite: `hypot`, not a sum of
 squares, for large numbers; ``(1 - x) * (1 + x)``, not ``1 - x * x``, next to 1. Higher orders
-differentiate the partials themselves, so each branch of a ``np.where`` in them must be finite.
+differentiate the partials themselves, so each branch of a ``np.where`` in them must be finite, and
+the branches must agree in their derivatives, too. Where that cannot be, or where the derivative of
+a partial cancels, a `helper` states what it is differentiated into (its name is the expression
+itself while its own partials are traced).
 """
 
 import functools
@@ -46,40 +49,42 @@ conjugate = elementwise("conjugate", np.conjugate, lambda z, x: 1.0)
 # x**y log(x)**k: what differentiating a power by its exponent makes. At x = 0 it is 0 for y > 0.
 
 
-def power_log_k(x, y, k):
+def _power_log_k(x, y, k):
     zero = (x == 0.0) & (y > 0.0)
     return np.where(zero, 0.0, np.power(x, y) * np.power(np.log(np.where(zero, 1.0, x)), k))
 
 
+power_log_k = _power_log_k
 power_log_k = helper(
     "power_log_k",
-    power_log_k,
+    _power_log_k,
     lambda w, x, y, k: k * power_log_k(x, y - 1.0, k - 1.0) + y * power_log_k(x, y - 1.0, k),
     lambda w, x, y, k: power_log_k(x, y, k + 1.0),
     lambda w, x, y, k: 0.0,
 )
 
 
-def power_log(z, x, y):
+def _power_log(z, x, y):
     return z * np.log(np.where((x == 0.0) & (y > 0.0), 1.0, x))
 
 
-def _power_log_x(w, z, x, y):
+def _power_mixed(x, y):
     p = np.power(x, y - 1.0)
     return p + y * power_log(values_of(p), x, y - 1.0)
 
 
 # The same for k = 1, with the power z at hand.
+power_log = _power_log
 power_log = helper(
     "power_log",
-    power_log,
+    _power_log,
     lambda w, z, x, y: 0.0,
-    _power_log_x,
+    lambda w, z, x, y: _power_mixed(x, y),
     lambda w, z, x, y: power_log_k(x, y, 2.0),
 )
 
 
-def power_slope(x, y):
+def _power_slope(x, y):
     # y * x**(y-1) has the right limits at x = 0, but for y = 0, where it would be 0 * inf.
     constant = (x == 0.0) & (y == 0.0)
     return np.where(constant, 0.0, y * np.power(x, np.where(constant, 1.0, y - 1.0)))
@@ -91,12 +96,10 @@ def _power_slope_x(z, x, y):
     return np.where(constant, np.cbrt(y), y * power_slope(x, y - 1.0))
 
 
-def _power_slope_y(z, x, y):
-    p = np.power(x, y - 1.0)
-    return p + y * power_log(values_of(p), x, y - 1.0)
-
-
-power_slope = helper("power_slope", power_slope, _power_slope_x, _power_slope_y)
+power_slope = _power_slope
+power_slope = helper(
+    "power_slope", _power_slope, _power_slope_x, lambda z, x, y: _power_mixed(x, y)
+)
 
 
 def _power_y(z, x, y):
@@ -108,7 +111,7 @@ power_y = helper(
     "power_y",
     _power_y,
     lambda w, z, x, y: 0.0,
-    _power_log_x,
+    lambda w, z, x, y: _power_mixed(x, y),
     lambda w, z, x, y: np.where((x == 0.0) & (y == 0.0), 0.0, power_log_k(x, y, 2.0)),
 )
 power = elementwise(
@@ -308,7 +311,7 @@ def _angle_slope(r, x, y):
 
 
 def _angle_curvature(w, r, x, y):
-    # (y^2 - x^2) / r^4. Close to the diagonal y - x is exact, far from it each square has its slope.
+    # (y^2 - x^2) / r^4. Close to the diagonal y - x is exact; far off each square has its slope.
     r = np.hypot(x, y)
     u, v = x / r / r, y / r / r
     close = np.abs(np.abs(x) - np.abs(y)) < 0.5 * r

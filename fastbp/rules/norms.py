@@ -59,7 +59,8 @@ def _vector_norm(x, ord, axis, keepdims):
         return np.sum(size, axis=axis, keepdims=keepdims)
     total = np.sum(size**ord, axis=axis, keepdims=keepdims)
     known = values_of(total)
-    if ((known >= np.finfo(x.dtype).tiny) & (known < np.inf)).all():
+    low = np.finfo(x.dtype).tiny ** 0.3  # higher orders have powers of it, too
+    if ((known > low) & (known < 1.0 / low)).all():
         return total ** (1 / ord)
     return _scaled_norm(x, ord, axis, keepdims)
 
@@ -120,8 +121,10 @@ def norm(x, ord=None, axis=None, keepdims=False):
 
     Notes
     -----
-    The derivative at 0 is 0, and higher ones are NaN. With ``ord=np.inf`` elements that tie share it equally; with
-    ``ord=0`` the norm is constant almost everywhere, so the result is a plain array.
+    The derivative at 0 is 0, and higher ones are NaN (with ``ord=1`` and the infinite ones, which
+    are piecewise linear, 0). With ``ord=np.inf`` elements that tie share it equally; with ``ord=0``
+    the norm is constant almost everywhere, so the result is a plain array. A norm of numbers whose
+    squares leave the range is as NumPy has it, its derivative is right.
     """
     whole = axis is None and (ord is None or (ord in ("f", "fro") and x.ndim == 2))
     axis = from_end(tuple(range(x.ndim)) if axis is None else axis, x.ndim)

@@ -91,10 +91,10 @@ kl_div = elementwise(
 # ---- the error function and the normal distribution
 
 
-# The continued fraction q_n = n / (t + q_{n+1}) of the normal distribution's upper tail: its hazard
-# h = density / tail is t + q_1, and q_n' = q_n (q_n - q_{n+1}). So no derivative of the hazard, of
-# erfcx or of log_ndtr is a difference of numbers that agree in nearly all digits, as in 2 x erfcx(x)
-# - 2 / sqrt(pi). `u` is t + q_n, known from before: h, or n - 1 over q_{n-1}.
+# The continued fraction q_n = n / (t + q_{n+1}) of the normal distribution's upper tail (DLMF 7.9):
+# its hazard h = density / tail is t + q_1, and q_n' = q_n (q_n - q_{n+1}). So no derivative of the
+# hazard, of erfcx or of log_ndtr is a difference of numbers that agree in nearly all digits, as is
+# 2 x erfcx(x) - 2 / sqrt(pi). `u` is t + q_n from before: h, or n - 1 over q_{n-1}.
 
 
 def _tail_fraction(u, t, n):

@@ -149,10 +149,10 @@ BOUNDS = [
     ("tanh", np.float64, mp.tanh, 1.30, 0),
     ("sigmoid", np.float64, exact_sigmoid, 1.15, 0),
     ("sigmoid", np.float32, exact_sigmoid, 1.15, 0),
-    ("sigmoid_slope", np.float64, exact_sigmoid_slope, 40.0, 0),
-    ("sigmoid_slope", np.float32, exact_sigmoid_slope, 40.0, 0),
-    ("tanh_slope", np.float64, exact_tanh_slope, 60.0, 0),
-    ("tanh_slope", np.float32, exact_tanh_slope, 60.0, 0),
+    ("sigmoid_slope", np.float64, exact_sigmoid_slope, 70.0, 0),
+    ("sigmoid_slope", np.float32, exact_sigmoid_slope, 70.0, 0),
+    ("tanh_slope", np.float64, exact_tanh_slope, 260.0, 0),
+    ("tanh_slope", np.float32, exact_tanh_slope, 260.0, 0),
     ("softplus", np.float64, exact_softplus, 1.15, 0),
     ("softplus", np.float32, exact_softplus, 1.15, 0),
     ("logaddexp", np.float64, exact_logaddexp, 0.85, 0.5),
@@ -189,7 +189,9 @@ def points(name, dtype, seed=1):
         return [trig_points(rng)]
     wide = 745 if dtype is np.float64 else 103
     if name in SLOPES:
+        # In order too, as elements are near or far together.
         (x,) = points("sigmoid", dtype, seed)
+        x = np.concatenate([x, np.sort(rng.uniform(0, 4.5, 2000)).astype(dtype)])
         return [np.tanh(x) if name == "tanh_slope" else loops.call("sigmoid", x), x]
     if name in ("sigmoid", "softplus", "exp", "tanh"):
         tiny = 10.0 ** rng.uniform(-30, 0, 300)
