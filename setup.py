@@ -23,17 +23,13 @@ C_SOURCES = {
     "recurrent": ["recurrent_kernels.c"],
 }
 C_HEADERS = {
-    "blas": ["simd_level.h", "tiny_gemm.h"],
-    "chain_sweep": ["scale_columns.h", "simd_level.h"],
-    "contract": ["contract_kernels.h", "simd_level.h"],
+    "blas": ["tiny_gemm.h"],
+    "chain_sweep": ["scale_columns.h"],
+    "contract": ["contract_kernels.h"],
     "elementwise": ["threads.h"],
-    "loops": ["kernels.h", "kernels_level.h", "kernels_body.h", "simd_level.h"],
-    "recurrent": [
-        "recurrent_kernels.h",
-        "recurrent_level.h",
-        "recurrent_types.h",
-        "simd_level.h",
-    ],
+    "loops": ["kernels.h", "kernels_level.h", "kernels_body.h"],
+    "recurrent": ["recurrent_kernels.h", "recurrent_level.h", "recurrent_types.h"],
+    "simd": ["simd_level.h"],
 }
 
 DEBUG = os.environ.get("FASTBP_DEBUG") == "1"

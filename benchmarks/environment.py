@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from fastbp._core import simd
+
 __all__ = ["blas_pools", "child_environment", "pinned_cpu", "record"]
 
 _THREAD_VARIABLES = (
@@ -46,23 +48,29 @@ def pinned_cpu(threads: str) -> int | None:
 
 
 def blas_pools() -> list[dict[str, Any]] | None:
-    """Return name, version and threads of each BLAS and OpenMP; None without threadpoolctl."""
+    """Return version, threads, kernels of each BLAS and OpenMP; None without threadpoolctl."""
     try:
         from threadpoolctl import threadpool_info
     except ImportError:
         return None
-    keys = ("internal_api", "version", "prefix", "num_threads")
+    keys = ("internal_api", "version", "prefix", "num_threads", "architecture")
     return [{key: pool.get(key) for key in keys} for pool in threadpool_info()]
 
 
 def record() -> dict[str, Any]:
-    """Return versions, BLAS, CPU and commit: what a figure cannot be read without."""
-    build = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    """Return versions, BLAS, CPU and commit: what a figure cannot be read without.
+
+    Beside the CPU stands what is used of it: by our kernels, and by NumPy's loops.
+    """
+    config = np.show_config(mode="dicts")
+    build = config["Build Dependencies"]["blas"]
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_model(),
         "cpus": _cpu_count(),
+        "simd": simd.level(),
+        "numpy_simd": config["SIMD Extensions"].get("found", []),
         "versions": {name: version(name) for name in ("fastbp", "numpy", "scipy")},
         "numpy_blas": f"{build.get('name', '?')} {build.get('version', '?')}",
         "thread_variables": {k: os.environ[k] for k in _THREAD_VARIABLES if k in os.environ},

@@ -188,6 +188,8 @@ def show_environment(environment: dict[str, Any], console: Console) -> None:
     )
     console.line(f"Python {environment['python']}, {versions}, {environment['numpy_blas']}")
     console.line(f"{environment['cpu']}, {environment['cpus']} CPUs, {environment['system']}")
+    loops = ", ".join(environment["numpy_simd"]) or "its baseline"
+    console.line(f"instruction sets: {environment['simd']} (fastbp), {loops} (NumPy)")
 
 
 def compare(old: dict[str, Any], new: dict[str, Any], console: Console) -> None:
@@ -210,7 +212,7 @@ def compare(old: dict[str, Any], new: dict[str, Any], console: Console) -> None:
         if alone := [f"{key[0]} ({key[1]})" for key in figures if key not in others]:
             more = f"; and {len(alone) - 6} more" if len(alone) > 6 else ""
             console.line(f"only in the {name} report: {'; '.join(alone[:6])}{more}")
-    for what in ("cpu", "cpus", "versions", "numpy_blas"):
+    for what in ("cpu", "cpus", "simd", "numpy_simd", "versions", "numpy_blas"):
         was, now = old["environment"].get(what), new["environment"].get(what)
         if was != now:
             console.line(f"not the same {what}: {was} / {now}")

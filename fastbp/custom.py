@@ -11,6 +11,7 @@ import numpy as np
 from fastbp import tree
 from fastbp._core import graph, sweep, tape
 from fastbp._core.graph import Op, Variable
+from fastbp.derived import derived
 from fastbp.errors import ShapeError
 
 __all__ = ["checkpoint", "custom_rule"]
@@ -89,11 +90,8 @@ def custom_rule(
         opaque=True,
     )
 
-    @functools.wraps(f)
-    def ruled(*args: Any, **options: Any) -> Any:
-        return op(*args, **options)
-
-    return ruled
+    g = derived(op, (), custom_rule, f, vjp=vjp, jvp=jvp, name=name)
+    return functools.update_wrapper(g, f)
 
 
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -123,22 +121,22 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     if not callable(f):
         raise TypeError(f"checkpoint: a function is needed, not a {type(f).__name__}")
 
-    @functools.wraps(f)
-    def checkpointed(*args: Any, **kwargs: Any) -> Any:
-        leaves, treedef = tree.flatten((args, kwargs))
-        moving = [k for k, x in enumerate(leaves) if type(x) is Variable]
-        call = _Rerun(f, leaves, treedef, moving)
-        since = graph.current_id()
-        _, outputs, out_def = call.run([leaves[k].value for k in moving])
-        recorded = [y for y in outputs if type(y) is Variable]
-        call.closed_over = tape.frontier(recorded, since)
-        if not recorded or not (moving or call.closed_over):
-            return out_def.unflatten(outputs)
-        packed = call.op(_packed(recorded))(*[leaves[k] for k in moving], *call.closed_over)
-        parts = iter(_unpacked(packed, recorded))
-        return out_def.unflatten([next(parts) if type(y) is Variable else y for y in outputs])
+    return functools.update_wrapper(derived(_checkpointed, (f,), checkpoint, f), f)
 
-    return checkpointed
+
+def _checkpointed(f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    leaves, treedef = tree.flatten((args, kwargs))
+    moving = [k for k, x in enumerate(leaves) if type(x) is Variable]
+    call = _Rerun(f, leaves, treedef, moving)
+    since = graph.current_id()
+    _, outputs, out_def = call.run([leaves[k].value for k in moving])
+    recorded = [y for y in outputs if type(y) is Variable]
+    call.closed_over = tape.frontier(recorded, since)
+    if not recorded or not (moving or call.closed_over):
+        return out_def.unflatten(outputs)
+    packed = call.op(_packed(recorded))(*[leaves[k] for k in moving], *call.closed_over)
+    parts = iter(_unpacked(packed, recorded))
+    return out_def.unflatten([next(parts) if type(y) is Variable else y for y in outputs])
 
 
 class _Rerun:

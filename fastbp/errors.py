@@ -5,6 +5,7 @@ __all__ = [
     "FastbpError",
     "NoRuleError",
     "NotBuiltError",
+    "SettingError",
     "ShapeError",
     "UnconnectedError",
 ]
@@ -38,3 +39,7 @@ class NotBuiltError(FastbpError, ImportError):
 
     The package is imported from a source tree that was not built.
     """
+
+
+class SettingError(FastbpError, ValueError):
+    """A variable of the environment, such as ``FASTBP_SIMD``, has a value that nobody knows."""

@@ -9,8 +9,9 @@ import numpy as np
 
 from fastbp._core.graph import Variable
 from fastbp.block_sweeps import by_columns, by_rows, through_waist
+from fastbp.derived import derived, named
 from fastbp.errors import NoRuleError
-from fastbp.recording import Recorded, depends_on_outer, named, outputs_of, plain
+from fastbp.recording import Recorded, depends_on_outer, outputs_of, plain
 from fastbp.transforms import grad
 
 __all__ = ["hessian", "jacobian"]
@@ -65,23 +66,22 @@ def jacobian(f: Callable[..., Any], argnums: Any = 0, mode: str = "auto") -> Cal
     """
     if mode not in MODES:
         raise ValueError(f"jacobian: mode must be one of {', '.join(MODES)}, not {mode!r}")
-    return _jacobian("jacobian", f, argnums, mode)
+    g = derived(_jacobian_at, ("jacobian", f, argnums, mode), jacobian, f, argnums, mode)
+    return named(g, "jacobian", f)
 
 
-def _jacobian(name: str, f: Callable[..., Any], argnums: Any, mode: str) -> Callable[..., Any]:
+def _jacobian_at(
+    name: str, f: Callable[..., Any], argnums: Any, mode: str, /, *args: Any, **kwargs: Any
+) -> Any:
+    r = Recorded(name, f, args, kwargs, argnums)
+    leaves, treedef = outputs_of(r)
+    outer = depends_on_outer(leaves, r)
+    if mode == "chain":
+        rows = _by_chains(leaves, r, outer)
+    else:
+        rows = _by_sweeps(leaves, r, outer, mode)
     single = not isinstance(argnums, (tuple, list))
-
-    def jacobian_of(*args: Any, **kwargs: Any) -> Any:
-        r = Recorded(name, f, args, kwargs, argnums)
-        leaves, treedef = outputs_of(r)
-        outer = depends_on_outer(leaves, r)
-        if mode == "chain":
-            rows = _by_chains(leaves, r, outer)
-        else:
-            rows = _by_sweeps(leaves, r, outer, mode)
-        return treedef.unflatten([_gathered(r, row, single) for row in rows])
-
-    return named(jacobian_of, name, f)
+    return treedef.unflatten([_gathered(r, row, single) for row in rows])
 
 
 def _by_sweeps(leaves: list[Any], r: Recorded, outer: bool, mode: str) -> list[list[Any]]:
@@ -146,4 +146,5 @@ def hessian(f: Callable[..., Any], argnums: Any = 0) -> Callable[..., Any]:
     array([[6., 2.],
            [2., 0.]])
     """
-    return _jacobian("hessian", grad(f, argnums), argnums, "forward")
+    bound = ("hessian", grad(f, argnums), argnums, "forward")
+    return named(derived(_jacobian_at, bound, hessian, f, argnums), "hessian", f)

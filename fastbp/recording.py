@@ -18,7 +18,6 @@ __all__ = [
     "cotangent_for",
     "depends_on_outer",
     "like",
-    "named",
     "numbers",
     "outputs_of",
     "plain",
@@ -219,11 +218,3 @@ def numbers(x: Any, what: str) -> np.ndarray:
             f"{what} has dtype {array.dtype} ({type(x).__name__}), real numbers are needed"
         )
     return array if array.dtype.kind == "f" else array.astype(float)
-
-
-def named(g: Callable[..., Any], name: str, f: Any) -> Callable[..., Any]:
-    """Give a derived function a name and a docstring that lead back to `f`."""
-    inner = getattr(f, "__name__", type(f).__name__)
-    g.__name__ = g.__qualname__ = f"{name}({inner})"
-    g.__doc__ = f"fastbp.{name} of {inner}.\n\n{getattr(f, '__doc__', None) or ''}"
-    return g

@@ -18,13 +18,13 @@ from fastbp import tree
 from fastbp._core import graph, sweep
 from fastbp._core.graph import Variable
 from fastbp._core.reverse import ConsumedError
+from fastbp.derived import derived, named, of_record
 from fastbp.errors import DTypeError, ShapeError, UnconnectedError
 from fastbp.recording import (
     Recorded,
     cotangent_for,
     depends_on_outer,
     like,
-    named,
     numbers,
     outputs_of,
     plain,
@@ -181,37 +181,43 @@ def value_and_grad(
     >>> float(value), grads["b"]
     (12.0, array([12.]))
     """
-    return _value_and_grad("value_and_grad", f, argnums, has_aux)
-
-
-def _value_and_grad(
-    name: str, f: Callable[..., Any], argnums: Any, has_aux: bool
-) -> Callable[..., Any]:
     single = not isinstance(argnums, (tuple, list))
+    bound = ("value_and_grad", f, argnums, has_aux, single)
+    g = derived(_value_and_gradient, bound, value_and_grad, f, argnums, has_aux)
+    return named(g, "value_and_grad", f)
 
-    def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return swept(Recorded(name, f, args, kwargs, argnums), True)
-        except ConsumedError:
-            return swept(Recorded(name, f, args, kwargs, argnums), False)
 
-    def swept(r: Recorded, consume: bool) -> Any:
-        y, aux = _with_aux(r) if has_aux else (r.result, None)
-        if type(y) is not Variable or y.size != 1:
-            _check_scalar(name, y)
-        if type(y) is not Variable:
-            value, found = y, [None] * len(r.inputs)
-        else:
-            value, shown = y, plain(y)
-            outputs, r.result = [y], None
-            del y
-            found, outer = sweep.pull_back(outputs, [None], r.inputs, None, 0, consume)
-            value = value if outer else shown
-        if has_aux:
-            value = (value, tree.map(functools.partial(plain, outer=type(value) is Variable), aux))
-        return value, r.gather(found, single)
+def _value_and_gradient(
+    name: str,
+    f: Callable[..., Any],
+    argnums: Any,
+    has_aux: bool,
+    single: bool,
+    /,
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
+    try:
+        return _swept(name, Recorded(name, f, args, kwargs, argnums), has_aux, single, True)
+    except ConsumedError:  # a large record, freed on the way, is needed again
+        return _swept(name, Recorded(name, f, args, kwargs, argnums), has_aux, single, False)
 
-    return named(value_and_gradient, name, f)
+
+def _swept(name: str, r: Recorded, has_aux: bool, single: bool, consume: bool) -> Any:
+    y, aux = _with_aux(r) if has_aux else (r.result, None)
+    if type(y) is not Variable or y.size != 1:
+        _check_scalar(name, y)
+    if type(y) is not Variable:
+        value, found = y, [None] * len(r.inputs)
+    else:
+        value, shown = y, plain(y)
+        outputs, r.result = [y], None
+        del y
+        found, outer = sweep.pull_back(outputs, [None], r.inputs, None, 0, consume)
+        value = value if outer else shown
+    if has_aux:
+        value = (value, tree.map(functools.partial(plain, outer=type(value) is Variable), aux))
+    return value, r.gather(found, single)
 
 
 def _with_aux(r: Recorded) -> tuple[Any, Any]:
@@ -253,13 +259,19 @@ def grad(f: Callable[..., Any], argnums: Any = 0, has_aux: bool = False) -> Call
     >>> bp.grad(bp.grad(lambda x: x**3))(2.0)
     np.float64(12.0)
     """
-    both = _value_and_grad("grad", f, argnums, has_aux)
+    single = not isinstance(argnums, (tuple, list))
+    bound = ("grad", f, argnums, has_aux, single)
+    g = derived(_gradient_and_aux if has_aux else _gradient, bound, grad, f, argnums, has_aux)
+    return named(g, "grad", f)
 
-    def gradient(*args: Any, **kwargs: Any) -> Any:
-        value, found = both(*args, **kwargs)
-        return (found, value[1]) if has_aux else found
 
-    return named(gradient, "grad", f)
+def _gradient(*args: Any, **kwargs: Any) -> Any:
+    return _value_and_gradient(*args, **kwargs)[1]
+
+
+def _gradient_and_aux(*args: Any, **kwargs: Any) -> Any:
+    value, found = _value_and_gradient(*args, **kwargs)
+    return found, value[1]
 
 
 def elementwise_grad(f: Callable[..., Any], argnums: Any = 0) -> Callable[..., Any]:
@@ -287,16 +299,18 @@ def elementwise_grad(f: Callable[..., Any], argnums: Any = 0) -> Callable[..., A
     >>> bp.elementwise_grad(np.sin)(np.zeros(3))
     array([1., 1., 1.])
     """
-    single = not isinstance(argnums, (tuple, list))
+    g = derived(_elementwise_derivative, (f, argnums), elementwise_grad, f, argnums)
+    return named(g, "elementwise_grad", f)
 
-    def derivative(*args: Any, **kwargs: Any) -> Any:
-        r = Recorded("elementwise_grad", f, args, kwargs, argnums)
-        leaves, _ = outputs_of(r)
-        outputs = [y for y in leaves if type(y) is Variable]
-        found = sweep.reverse(outputs, [np.ones(y.shape, y.dtype) for y in outputs], r.inputs, None)
-        return r.gather(found, single)
 
-    return named(derivative, "elementwise_grad", f)
+def _elementwise_derivative(
+    f: Callable[..., Any], argnums: Any, /, *args: Any, **kwargs: Any
+) -> Any:
+    r = Recorded("elementwise_grad", f, args, kwargs, argnums)
+    leaves, _ = outputs_of(r)
+    outputs = [y for y in leaves if type(y) is Variable]
+    found = sweep.reverse(outputs, [np.ones(y.shape, y.dtype) for y in outputs], r.inputs, None)
+    return r.gather(found, not isinstance(argnums, (tuple, list)))
 
 
 # ---- products with Jacobians ---------------------------------------------------------------------
@@ -318,7 +332,8 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
         ``f(*primals)``.
     vjp_fn : callable
         ``vjp_fn(cotangent) -> tuple``, one cotangent for each primal; may be called any number of
-        times. The cotangent has the structure and shapes of `out`.
+        times. The cotangent has the structure and shapes of `out`. It holds the record, so it
+        cannot be pickled.
 
     Examples
     --------
@@ -343,7 +358,8 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
         cotangents: tuple[Any, ...] = r.gather(found, False)
         return cotangents
 
-    return treedef.unflatten([plain(y, outer) for y in leaves]), pullback
+    out = treedef.unflatten([plain(y, outer) for y in leaves])
+    return out, of_record(pullback, "fastbp.vjp(f, *primals)")
 
 
 def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
@@ -361,7 +377,8 @@ def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., 
         ``f(*primals)``.
     jvp_fn : callable
         ``jvp_fn(*tangents)``: the directional derivative, in the structure of `out`. One tangent
-        for each primal, of its structure and shapes; may be called any number of times.
+        for each primal, of its structure and shapes; may be called any number of times. It holds
+        the record, so it cannot be pickled.
 
     Examples
     --------
@@ -397,7 +414,8 @@ def _linearize(
             [like(next(found) if type(y) is Variable else None, plain(y)) for y in leaves]
         )
 
-    return treedef.unflatten([plain(y, outer) for y in leaves]), pushforward
+    out = treedef.unflatten([plain(y, outer) for y in leaves])
+    return out, of_record(pushforward, "fastbp.linearize(f, *primals)")
 
 
 def _tangent(name: str, t: Any, x: Variable) -> Any:

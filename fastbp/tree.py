@@ -34,6 +34,9 @@ class _Kind:
     build: Callable[[TreeDef, Sequence[Any]], Any] = field(compare=False)
     step: str = field(compare=False)
 
+    def __reduce__(self) -> Any:
+        return _find_kind, (self.type,)
+
 
 @dataclass(slots=True, unsafe_hash=True, repr=False)
 class TreeDef:

@@ -23,6 +23,7 @@ import time
 
 import numpy as np
 
+from fastbp._core.simd import at_most
 from fastbp.errors import DTypeError, ShapeError
 
 include "_blas_int.pxi"
@@ -34,7 +35,8 @@ cdef extern from "tiny_gemm.h" nogil:
     int TINY_DEPTH
     int TINY_DEPTH_DOTS
     int tiny_dots(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, ptrdiff_t col_a, ptrdiff_t row_b)
-    int tiny_init(int limit)
+    int tiny_level
+    void tiny_set_level(int level)
     void tiny_float(
         ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,
         float alpha, const float *a, ptrdiff_t row_a, ptrdiff_t col_a,
@@ -66,18 +68,19 @@ cdef double[3] TINY_WORK = [16 ** 3, 64 ** 3, 64 ** 3]  # baseline, AVX2, AVX-51
 cdef double tiny_work = 0
 
 
-def _set_tiny_level(int limit):
-    """Limit the tiny kernel's instruction set: -1 no kernel, 0 baseline, 1 AVX2, 2 AVX-512.
+def _set_level(int limit):
+    """Limit the instruction set, for tests: 0 baseline, 1 AVX2, 2 AVX-512. Return the one before.
 
-    Return the level in use, which the processor may limit further. For tests and measurements.
+    It stays within what `fastbp._core.simd` allows. -1: no kernel, BLAS does everything.
     """
     global tiny_work
-    cdef int level = tiny_init(limit)
-    tiny_work = 0 if level < 0 else TINY_WORK[level]
-    return level
+    cdef int before = tiny_level
+    tiny_set_level(at_most(limit))
+    tiny_work = 0 if tiny_level < 0 else TINY_WORK[tiny_level]
+    return before
 
 
-_set_tiny_level(2)
+_set_level(2)
 
 
 # ---- Checked sizes -------------------------------------------------------------------------------

@@ -18,18 +18,30 @@ from fastbp._core.panels cimport (
 
 import numpy as np
 
+from fastbp._core.simd import at_most
 from fastbp.errors import DTypeError, ShapeError
 
 cnp.import_array()
 
 cdef extern from "scale_columns.h" nogil:
-    void scale_init()
+    int scale_level
     void scale_double(Py_ssize_t rows, Py_ssize_t n, Py_ssize_t first, Py_ssize_t period,
                       const double *d, double *x)
     void scale_float(Py_ssize_t rows, Py_ssize_t n, Py_ssize_t first, Py_ssize_t period,
                      const float *d, float *x)
 
-scale_init()
+
+def _set_level(int limit):
+    """Limit the instruction set, for tests: 0 baseline, 1 AVX2, 2 AVX-512. Return the one before.
+
+    It stays within what `fastbp._core.simd` allows.
+    """
+    global scale_level
+    before, scale_level = scale_level, at_most(limit)
+    return before
+
+
+_set_level(2)
 
 
 cdef enum Kind:

@@ -26,6 +26,7 @@ cdef extern from "Python.h":
 import numpy as np
 
 from fastbp._core.blas import _blas_int_max
+from fastbp._core.simd import at_most
 from fastbp.errors import DTypeError, ShapeError
 
 cnp.import_array()
@@ -33,7 +34,7 @@ cnp.import_array()
 cdef Py_ssize_t BLAS_INT_MAX = _blas_int_max
 
 cdef extern from "contract_kernels.h" nogil:
-    int contract_init(int limit)
+    int contract_level
     void contract_gather_float(Py_ssize_t rows, Py_ssize_t cols, const float *v, const float *x,
                                float *y)
     void contract_gather_double(Py_ssize_t rows, Py_ssize_t cols, const double *v, const double *x,
@@ -66,15 +67,17 @@ cdef enum:
     OWN_GEMM = 262144   # multiplications up to which BLAS runs in the calling thread alone
 
 
-def _set_kernel_level(int limit):
-    """Limit the instruction set: 0 baseline, 1 AVX2, 2 AVX-512. Return the level in use.
+def _set_level(int limit):
+    """Limit the instruction set, for tests: 0 baseline, 1 AVX2, 2 AVX-512. Return the one before.
 
-    For tests and measurements.
+    It stays within what `fastbp._core.simd` allows.
     """
-    return contract_init(limit)
+    global contract_level
+    before, contract_level = contract_level, at_most(limit)
+    return before
 
 
-_set_kernel_level(2)
+_set_level(2)
 
 cdef Py_ssize_t wide_from = 2 ** 31 - 1
 

@@ -10,13 +10,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include "simd_level.h"
 
 #define CONTRACT_ARGUMENTS(T) ptrdiff_t rows, ptrdiff_t cols, const T *v, const T *x, T *y
 #define CONTRACT_EIGHT(T, I) \
     ptrdiff_t rows, const T *v, const I *first, const I *source, const T *x, T *y
 
-static int contract_level = 0; /* 0: baseline, 1: AVX2, 2: AVX-512 */
+static int contract_level = 0; /* 0: baseline, 1: AVX2, 2: AVX-512; the processor must have it */
 
 #if defined(__GNUC__)
 
@@ -155,12 +154,6 @@ CONTRACT_DEFINE_EIGHTS(1, CONTRACT_AVX2)
 CONTRACT_DEFINE_EIGHTS(2, CONTRACT_AVX512)
 #endif
 
-/* Choose the best level the processor has, but not above limit; return it. */
-static int contract_init(int limit) {
-    contract_level = simd_level(limit);
-    return contract_level;
-}
-
 #if defined(__x86_64__)
 #define CONTRACT_DISPATCH(NAME, T) \
 static inline void contract_##NAME##_##T(CONTRACT_ARGUMENTS(T)) { \
@@ -194,7 +187,6 @@ CONTRACT_DISPATCH_EIGHT(double, 32)
 CONTRACT_DISPATCH_EIGHT(double, 64)
 
 #else /* not GNU: plain loops */
-static int contract_init(int limit) { (void)limit; return contract_level; }
 #define CONTRACT_PLAIN(T) \
 static void contract_gather_##T(CONTRACT_ARGUMENTS(T)) { \
     ptrdiff_t i, j; \

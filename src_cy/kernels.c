@@ -1,8 +1,7 @@
 /* Instantiates kernels_body.h for two dtypes and up to three x86-64 instruction sets, and picks one
- * set when the library is loaded. Explicit tables instead of ifunc: they also work with musl, macOS
+ * set when the module is imported. Explicit tables instead of ifunc: they also work with musl, macOS
  * and sanitizers, and a test can force each set. Methods and measured errors: docs/kernels.md. */
 #include "kernels.h"
-#include "simd_level.h"
 
 #include <float.h>
 #include <math.h>
@@ -183,23 +182,14 @@ FBP_TABLE(avx512, FBP_NO_EXP_TANH)
 
 const fastbp_kernel *fastbp_kernels = table_baseline;
 const int fastbp_kernel_count = (int)(sizeof(table_baseline) / sizeof(table_baseline[0]));
-static const char *level_name = "baseline";
+static int level_in_use = 0;
 
-const char *fastbp_kernel_level(void)
+int fastbp_kernels_set_level(int level)
 {
-    return level_name;
-}
-
+    int before = level_in_use;
+    level_in_use = level;
 #ifdef FBP_MULTI
-__attribute__((constructor)) static void choose_level(void)
-{
-    int level = simd_level(simd_limit());
-    if (level == 1) {
-        fastbp_kernels = table_avx2;
-        level_name = "avx2";
-    } else if (level == 2) {
-        fastbp_kernels = table_avx512;
-        level_name = "avx512";
-    }
-}
+    fastbp_kernels = level == 2 ? table_avx512 : level == 1 ? table_avx2 : table_baseline;
 #endif
+    return before;
+}

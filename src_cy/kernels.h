@@ -18,14 +18,15 @@ typedef struct {
     int nin;
 } fastbp_kernel;
 
-/* The table for the instruction set chosen when the library was loaded. */
+/* The table for the instruction set in use: until another is chosen, the baseline. */
 extern const fastbp_kernel *fastbp_kernels;
 extern const int fastbp_kernel_count;
 
 /* How often `mulz` and `mulz_add` met a zero cotangent with a partial that is not finite. */
 long long fastbp_strong_zeros(void);
 
-/* "baseline", "avx2" or "avx512". FASTBP_SIMD in the environment lowers it, for tests. */
-const char *fastbp_kernel_level(void);
+/* Choose the instruction set, which the processor must have: 0 the baseline, 1 AVX2, 2 AVX-512.
+ * Return the one before. */
+int fastbp_kernels_set_level(int level);
 
 #endif

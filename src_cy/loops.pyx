@@ -13,6 +13,8 @@ from libc.stdint cimport intptr_t
 
 import numpy as np
 
+from fastbp._core.simd import at_most
+
 cnp.import_array()
 
 # Own declaration: the fields are stable in NumPy 2.x, Cython's view of them is not.
@@ -35,6 +37,18 @@ cdef extern from "kernels.h":
     const fastbp_kernel fastbp_kernels[]
     const int fastbp_kernel_count
     long long fastbp_strong_zeros() noexcept nogil
+    int fastbp_kernels_set_level(int level)
+
+
+def _set_level(int limit):
+    """Limit the instruction set, for tests: 0 baseline, 1 AVX2, 2 AVX-512. Return the one before.
+
+    It stays within what `fastbp._core.simd` allows.
+    """
+    return fastbp_kernels_set_level(at_most(limit))
+
+
+_set_level(2)
 
 # For tests of the fallback, and a way out on an exotic NumPy build.
 cdef bint DISABLED = os.environ.get("FASTBP_NO_LOOPS") == "1"

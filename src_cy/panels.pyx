@@ -15,7 +15,7 @@ from fastbp._core.elementwise cimport run_parallel
 
 import numpy as np
 
-from fastbp._core.blas import _set_tiny_level
+from fastbp._core.simd import at_most
 from fastbp.errors import DTypeError, ShapeError
 
 cnp.import_array()
@@ -27,7 +27,7 @@ cdef enum:
     COLUMNS = 128           # of one part of `packed_inner`
     PARALLEL = 4194304      # multiplications, from here on on several threads
 
-cdef bint _pay = _set_tiny_level(2) >= 1
+cdef bint _pay = at_most(2) >= 1
 
 # A product as the threads see it; `double`: the dtype.
 cdef struct Job:

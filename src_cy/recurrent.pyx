@@ -28,6 +28,7 @@ from fastbp._core.panels cimport (
 
 import numpy as np
 
+from fastbp._core.simd import at_most
 from fastbp.errors import DTypeError, ShapeError
 
 cnp.import_array()
@@ -46,6 +47,17 @@ cdef enum:                  # places of the operands
 
 CELLS = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 ACTIVATIONS = {"tanh": 0, "relu": 1, "identity": 2}
+
+
+def _set_level(int limit):
+    """Limit the instruction set, for tests: 0 baseline, 1 AVX2, 2 AVX-512. Return the one before.
+
+    It stays within what `fastbp._core.simd` allows.
+    """
+    return recurrent_set_level(at_most(limit))
+
+
+_set_level(2)
 
 
 # ---- checks ------------------------------------------------------------------------------------

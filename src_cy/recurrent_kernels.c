@@ -1,7 +1,6 @@
 /* Instantiates recurrent_level.h for two dtypes and up to three x86-64 instruction sets, and picks
- * one set when the library is loaded, as kernels.c does. */
+ * one set when the module is imported, as kernels.c does. */
 #include "recurrent_kernels.h"
-#include "simd_level.h"
 
 #include <math.h>
 #include <stdint.h>
@@ -73,16 +72,19 @@
 const recurrent_double *recurrent_d = &recurrent_d_baseline;
 const recurrent_float *recurrent_f = &recurrent_f_baseline;
 
-#ifdef MULTI
-__attribute__((constructor)) static void choose_level(void)
+static int level_in_use = 0;
+
+int recurrent_set_level(int level)
 {
-    int level = simd_level(simd_limit());
-    if (level == 1) {
-        recurrent_d = &recurrent_d_avx2;
-        recurrent_f = &recurrent_f_avx2;
-    } else if (level == 2) {
-        recurrent_d = &recurrent_d_avx512;
-        recurrent_f = &recurrent_f_avx512;
-    }
-}
+    int before = level_in_use;
+    level_in_use = level;
+#ifdef MULTI
+    recurrent_d = level == 2   ? &recurrent_d_avx512
+                  : level == 1 ? &recurrent_d_avx2
+                               : &recurrent_d_baseline;
+    recurrent_f = level == 2   ? &recurrent_f_avx512
+                  : level == 1 ? &recurrent_f_avx2
+                               : &recurrent_f_baseline;
 #endif
+    return before;
+}

@@ -35,8 +35,12 @@ typedef struct {
     RECURRENT_PASSES(float)
 } recurrent_float;
 
-/* For the instruction set chosen when the library was loaded; FASTBP_SIMD lowers it, for tests. */
+/* For the instruction set in use: until another is chosen, the baseline. */
 extern const recurrent_double *recurrent_d;
 extern const recurrent_float *recurrent_f;
+
+/* Choose the instruction set, which the processor must have: 0 the baseline, 1 AVX2, 2 AVX-512.
+ * Return the one before. */
+int recurrent_set_level(int level);
 
 #endif

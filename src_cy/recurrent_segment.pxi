@@ -33,6 +33,7 @@ cdef extern from "recurrent_kernels.h" nogil:
                          float *out) noexcept nogil
     const recurrent_double *recurrent_d
     const recurrent_float *recurrent_f
+    int recurrent_set_level(int level)
 
 cdef enum Cell:
     RNN

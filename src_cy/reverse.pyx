@@ -34,6 +34,7 @@ cdef enum:
 class ConsumedError(Exception):
     """A consuming sweep has to be done again, of signed zeros, and its record is gone."""
 
+
 # The usual seed, made once. Nobody writes into it: it has more than one reference.
 cdef object ONE = np.ones((), "f8"), ONE_F = np.ones((), "f4")
 ONE.flags.writeable = ONE_F.flags.writeable = False

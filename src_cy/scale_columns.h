@@ -4,7 +4,6 @@
 #define FASTBP_SCALE_COLUMNS_H
 
 #include <stddef.h>
-#include "simd_level.h"
 
 #define SCALE_RESTRICT __restrict
 
@@ -41,7 +40,7 @@ TARGET static void NAME(ptrdiff_t rows, ptrdiff_t n, ptrdiff_t first, ptrdiff_t 
 SCALE_DEFINE(scale_double_0, double, )
 SCALE_DEFINE(scale_float_0, float, )
 
-static int scale_level = 0;
+static int scale_level = 0; /* 0: baseline, 1: AVX2, 2: AVX-512; the processor must have it */
 
 #if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #if defined(__clang__)
@@ -70,8 +69,5 @@ static inline void scale_##T(ptrdiff_t rows, ptrdiff_t n, ptrdiff_t first, ptrdi
 #endif
 SCALE_DISPATCH(double)
 SCALE_DISPATCH(float)
-
-/* To be called once, before any other. */
-static inline void scale_init(void) { scale_level = simd_level(simd_limit()); }
 
 #endif

@@ -3,8 +3,8 @@
 The rules state derivatives only; the sweep keeps dtypes, undoes broadcasting and sums
 contributions.
 
-**Signed zeros.** A product of a (co)tangent that is zero and a partial that is not finite is zero if
-the (co)tangent is *exactly* zero, as in a branch that was not taken, and undefined if arithmetic
+**Signed zeros.** A product of a (co)tangent that is zero and a partial that is not finite is zero
+if the (co)tangent is *exactly* zero, as in a branch that was not taken, and undefined if arithmetic
 made it so. A plain sweep takes zero, and notes that it met such a product; only then the sweep is
 done again with `signs`, in which -0 is an exact zero and +0 any other (zeros.pyx).
 """
@@ -154,7 +154,7 @@ cdef class Sweep:
         return results
 
 
-# ---- signed zeros -----------------------------------------------------------------------------------
+# ---- signed zeros --------------------------------------------------------------------------------
 
 
 cdef object exact_zeros(object x):

@@ -11,15 +11,14 @@
  * at the speed of the cache. a @ b.T with 2 to 4 rows in a is the same product transposed.
  *
  * The same source is compiled for SSE2 or NEON (the compiler's baseline), AVX2 and AVX-512;
- * tiny_init() picks one at run time. Compilers without GNU vector extensions (MSVC) get level -1:
- * BLAS does everything.
+ * tiny_level says which one runs. Compilers without GNU vector extensions (MSVC) keep level -1: BLAS
+ * does everything.
  */
 #ifndef FASTBP_TINY_GEMM_H
 #define FASTBP_TINY_GEMM_H
 
 #include <stddef.h>
 #include <string.h>
-#include "simd_level.h"
 
 enum { TINY_DEPTH = 128 }; /* the largest k: bounds the packed panel to 16 KB */
 /* The same for dot products; and the smallest, at least the lanes of a vector. */
@@ -242,11 +241,8 @@ TINY_DEFINE(tiny_double_2, double, tiny_d8, 2, 8, TINY_AVX512)
 TINY_DEFINE(tiny_float_2, float, tiny_f16, 2, 8, TINY_AVX512)
 #endif
 
-/* Choose the best level the processor has, but not above limit; return it. */
-static int tiny_init(int limit) {
-    tiny_level = limit < 0 ? -1 : simd_level(limit);
-    return tiny_level;
-}
+/* Choose the instruction set, which the processor must have. */
+static void tiny_set_level(int level) { tiny_level = level; }
 
 #if defined(__x86_64__)
 #define TINY_DISPATCH(T) \
@@ -266,7 +262,7 @@ static inline void tiny_##T(TINY_ARGUMENTS(T)) { \
 #endif
 
 #else /* not GNU: never called */
-static int tiny_init(int limit) { (void)limit; return tiny_level; }
+static void tiny_set_level(int level) { (void)level; }
 #define TINY_DISPATCH(T) static inline void tiny_##T(TINY_ARGUMENTS(T)) { }
 #endif
 

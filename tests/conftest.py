@@ -1,4 +1,4 @@
-"""Shared by all tests: fixed seeds, and which fastbp is under test."""
+"""Shared by all tests: fixed seeds, and which fastbp is under test, at which instruction set."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import fastbp
+from fastbp._core import simd
 
 # The same examples in every run; `pytest --hypothesis-profile=default` looks for new ones.
 hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None)
@@ -14,7 +15,7 @@ hypothesis.settings.load_profile("fixed")
 
 
 def pytest_report_header():
-    return f"fastbp: {Path(fastbp.__file__).parent}"
+    return f"fastbp: {Path(fastbp.__file__).parent}, kernels at {simd.level()}"
 
 
 @pytest.fixture

@@ -45,6 +45,16 @@ def operands_of(op, shapes, rng, dtype=np.float64):
     ]
 
 
+# Functions whose results are sums of products of elements: at absolute values of their arguments
+# they return the magnitude of these sums.
+SUMS = {
+    "cumsum", "cumulative_sum", "dot", "einsum", "inner", "kron", "linalg.matmul",
+    "linalg.matrix_power", "linalg.multi_dot", "linalg.tensordot", "linalg.trace", "linalg.vecdot",
+    "matmul", "matvec", "mean", "nancumsum", "nanmean", "nansum", "sum", "tensordot", "trace",
+    "vdot", "vecdot", "vecmat",
+}  # fmt: skip
+
+
 class Call:
     """One sampled call of a function, as a function of the float64 arrays in its arguments.
 
@@ -54,11 +64,14 @@ class Call:
         These arrays, in the order of `fastbp.tree`.
     symmetric : bool
         Whether the derivative is along symmetric matrices only: then they are made symmetric first.
+    adds : bool
+        Whether the function is one of `SUMS`.
     """
 
-    def __init__(self, function, args, kwargs, symmetric=False):
+    def __init__(self, function, args, kwargs, symmetric=False, adds=False):
         self.function = function
         self.symmetric = symmetric
+        self.adds = adds
         self.leaves, self.treedef = tree.flatten((args, kwargs))
         self.moving = [
             k for k, x in enumerate(self.leaves) if type(x) is np.ndarray and x.dtype == np.float64
@@ -80,6 +93,10 @@ class Call:
     def everything(self, *arrays):
         """Return what the function returns."""
         return self.on(self.function, arrays)
+
+    def magnitude(self, arrays):
+        """Return the largest sum of absolute values of what the function adds; 0 if it does not."""
+        return largest(self.everything(*map(np.abs, arrays))) if self.adds else 0.0
 
     def __call__(self, *arrays):
         """Return the floating outputs only: one array, or a tuple."""
@@ -121,7 +138,7 @@ def calls_of(name):
         ]  # NumPy does not hand it Variables (``numpy.array``), or does not have it
     symmetric = getattr(FUNCTIONS[name], "symmetric", False)
     return [
-        Call(function, args, kwargs, symmetric)
+        Call(function, args, kwargs, symmetric, name in SUMS)
         for args, kwargs in SAMPLES[name](np.random.default_rng(0))
         if NEWEST or _takes(function, args, kwargs)
     ]
@@ -144,17 +161,45 @@ def directions(structure, seed=1):
     )
 
 
-def assert_close(found, expected, ulps=16):
-    """Compare structures: shapes and dtypes exactly, values to rounding of the largest element."""
+def largest(structure):
+    """Return the largest finite absolute value in a structure."""
+    arrays = map(np.asarray, tree.flatten(structure)[0])
+    return max((np.max(np.abs(x[np.isfinite(x)]), initial=0.0) for x in arrays), default=0.0)
+
+
+def assert_close(found, expected, ulps=16, magnitude=0.0):
+    """Compare structures: shapes and dtypes exactly, values to rounding of the largest element.
+
+    Where elements are sums, all of which may cancel, rounding is that of `magnitude`, the sum of
+    absolute values.
+    """
     found, expected = tree.flatten(found)[0], tree.flatten(expected)[0]
     assert len(found) == len(expected)
     for a, b in zip(found, expected, strict=True):
         a, b = np.asarray(a), np.asarray(b)
         assert (a.shape, a.dtype) == (b.shape, b.dtype)
-        finite = b[np.isfinite(b)]
-        scale = np.max(np.abs(finite), initial=0.0)
+        scale = max(largest(b), magnitude)
         tolerance = ulps * EPS[b.dtype] * scale if b.dtype.kind == "f" else 0
         np.testing.assert_allclose(a, b, rtol=0, atol=tolerance)
+
+
+def assert_sums_close(found, expected, magnitude, roundings):
+    """Compare sums of the same terms that were added in different orders.
+
+    A term passes at most `roundings` roundings on its way into the result, so both results are off
+    by at most as many half ulps of `magnitude`, the sum of the terms' absolute values (Higham,
+    Accuracy and Stability of Numerical Algorithms, section 3.1). How much of the sum cancels does
+    not matter, nor which instruction set adds. Products of sums are sums of products: `magnitude`
+    is the same expression of absolute values.
+    """
+    found, expected = np.asarray(found), np.asarray(expected)
+    assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+    error, bound = np.abs(found - expected), roundings * EPS[found.dtype] * np.asarray(magnitude)
+    wrong = ~(error <= bound)
+    assert not np.any(wrong), (
+        f"{np.sum(wrong)} of {wrong.size} values differ, at most by "
+        f"{np.max(error - bound)} more than rounding explains"
+    )
 
 
 # ---- calls of what is no function in the table: indexing, operators, methods

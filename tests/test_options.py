@@ -108,7 +108,7 @@ def compare(call, kwargs, arrays):
     assert not isinstance(found, Exception) or isinstance(found, bp.errors.DTypeError), repr(found)
     if not isinstance(found, Exception):
         values = tree.map(lambda y: y.value if type(y) is bp.Variable else y, found)
-        assert_close(values, plain, ulps=64)
+        assert_close(values, plain, ulps=64, magnitude=call.magnitude(arrays))
         if all(np.asarray(y).dtype != np.float32 and np.all(np.isfinite(y)) for y in leaves(plain)):
             derived = with_options(call, kwargs)
             check_grads(derived, tuple(derived.arrays), order=1)

@@ -33,6 +33,9 @@ class Op:
     blocks: bool
     opaque: bool
     dominant: int
+    selects: int
+    coefficients: str
+    squared: Callable[..., Any] | None
     kernel: str | None
     pattern: Callable[..., Any] | None
     ufunc: np.ufunc | None
@@ -54,6 +57,9 @@ class Op:
         kernel: str | None = None,
         opaque: bool = False,
         dominant: int = 0,
+        selects: int = 0,
+        coefficients: str | None = None,
+        squared: Callable[..., Any] | None = None,
         pattern: Callable[..., Any] | None = None,
         **info: Any,
     ) -> None: ...

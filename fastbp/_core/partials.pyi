@@ -12,15 +12,17 @@ def compile_forward(forward: Any, nin: int, typenum: int) -> Program | None: ...
 def compile_pull(
     partials: Sequence[Callable[..., Any]],
     constants: Sequence[float | None],
-    dominant: int,
+    strong: int,
     needs: int,
     accumulates: int,
+    signs: bool,
     typenum: int,
 ) -> Program | None: ...
 def compile_push(
     partials: Sequence[Callable[..., Any]],
     constants: Sequence[float | None],
-    dominant: int,
+    strong: int,
     moving: int,
+    signs: bool,
     typenum: int,
 ) -> Program | None: ...

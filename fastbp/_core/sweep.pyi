@@ -12,6 +12,7 @@ def reverse(
     lead: int = 0,
     consume: bool = False,
     independent: bool = False,
+    inner: bool = False,
 ) -> list[Any]: ...
 def pull_back(
     outputs: list[Variable],
@@ -28,4 +29,5 @@ def forward(
     create_graph: bool | None = False,
     lead: int = 0,
     independent: bool = False,
+    inner: bool = False,
 ) -> list[Any]: ...

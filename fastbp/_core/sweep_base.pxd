@@ -15,12 +15,12 @@ cdef class Sweep:
     cdef bint signs            # the sign of a zero says whether it is exact
     # Add to a (co)tangent: in place only where nobody else can see the buffer.
     cdef int add(self, Py_ssize_t position, object value) except -1
-    # The (co)tangent that a sweep starts from; `what` is named in errors. With `inner` it comes from
-    # another sweep, and zeros have their signs.
+    # The (co)tangent that a sweep starts from; `what` is named in errors. With `inner` it comes
+    # from another sweep, and zeros have their signs.
     cdef object start(self, Node node, object value, str what, bint inner)
     # Bring what a rule returned to the shape (behind block axes) and dtype of a node.
     cdef object conform(self, Node node, object value, str what)
-    # The same for a sum that undoes broadcasting; zeros by a probe, if the sweep is of signed zeros.
+    # Sum over the axes of broadcasting; give zeros their sign by a probe (sweeps of signed zeros).
     cdef object sum_to(self, cnp.ndarray value, tuple shape)
     cdef object settle(self, object value, object probe)
     # Fill in operands and answer of an elementwise node as a program's first inputs; return how
@@ -31,8 +31,8 @@ cdef class Sweep:
     # The (co)tangents at `positions`, as arrays that share no memory with anything.
     cdef list results(self, list positions)
 
-# Where an array or a Variable is -0; the operands of an elementwise operation whose partial, where it
-# is zero, is exactly zero.
+# Where an array or a Variable is -0; the operands of an elementwise operation whose partial, where
+# it is zero, is exactly zero.
 cdef object exact_zeros(object x)
 cdef int exact_partials(Node node) except -1
 

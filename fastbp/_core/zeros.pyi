@@ -1,1 +1,3 @@
-"""Which zeros of a (co)tangent are exact: used by the sweeps only."""
+"""Which zeros of a (co)tangent are exact."""
+
+GOLDEN: float

@@ -8,7 +8,7 @@ predicts is compared with measured times by ``fastbp-bench --suite chain``.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = ["BANDWIDTH", "CALL", "RATE", "Cost", "Structure", "dense", "known", "seconds"]
 
@@ -45,6 +45,9 @@ class Structure(NamedTuple):
     itemsize: int = 8
     params: tuple = ()
 
+    def __reduce__(self) -> tuple:
+        return _known_of, tuple(self)
+
 
 _KNOWN: dict[Structure, Structure] = {}
 _MOST_KNOWN = 100_000
@@ -55,6 +58,10 @@ def known(s: Structure) -> Structure:
     if len(_KNOWN) >= _MOST_KNOWN:
         _KNOWN.clear()
     return _KNOWN.setdefault(s, s)
+
+
+def _known_of(*fields: Any) -> Structure:
+    return known(Structure(*fields))
 
 
 class Cost(NamedTuple):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import operator
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, overload
 
@@ -144,6 +145,9 @@ class JacobianChain(Sequence):
         self = cls.__new__(cls)
         self._links, self._run, self._vjp, self._turned = factors, run, None, None
         return self
+
+    def __reduce__(self) -> Any:
+        return JacobianChain._of, (self._links, self._run)  # without what sweeps were compiled to
 
     @property
     def _factors(self) -> tuple[Factor, ...]:
@@ -336,18 +340,12 @@ class JacobianChain(Sequence):
         """Return a `scipy.sparse.linalg.LinearOperator` that multiplies through the chain."""
         from scipy.sparse.linalg import LinearOperator
 
-        def push(v: np.ndarray) -> np.ndarray:
-            return self.jvp(v.reshape(-1))
-
-        def pull(g: np.ndarray) -> np.ndarray:
-            return self.vjp(g.reshape(-1))
-
         return LinearOperator(
             self.shape,
-            matvec=push,
-            rmatvec=pull,
-            matmat=lambda v: self.jvp(v.T).T,
-            rmatmat=lambda g: self.vjp(g.T).T,
+            matvec=functools.partial(_of_vector, self.jvp),
+            rmatvec=functools.partial(_of_vector, self.vjp),
+            matmat=functools.partial(_of_columns, self.jvp),
+            rmatmat=functools.partial(_of_columns, self.vjp),
             dtype=self.dtype,
         )
 
@@ -404,3 +402,11 @@ class JacobianChain(Sequence):
     def plot_norms(self, axes: Any = None, ord: str | int = "fro") -> Any:
         """Draw `norms` with matplotlib; see `fastbp.chain.stability.Norms.plot`."""
         return self.norms(ord).plot(axes)
+
+
+def _of_vector(multiply: Callable[..., np.ndarray], v: np.ndarray) -> np.ndarray:
+    return multiply(v.reshape(-1))
+
+
+def _of_columns(multiply: Callable[..., np.ndarray], v: np.ndarray) -> np.ndarray:
+    return multiply(v.T).T

@@ -140,6 +140,9 @@ class Structure:
         self.indices, self.indptr, self.shape = indices, indptr, shape
         self._matrices = {}
 
+    def __reduce__(self):
+        return Structure, (self.indices, self.indptr, self.shape)
+
     @property
     def nnz(self):
         """Number of stored values."""

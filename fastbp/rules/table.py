@@ -17,7 +17,9 @@ broadcasting, never casts and never accumulates: the engine does. The cotangent 
 the result carries them too: so a rule counts axes from the end.
 """
 
+import copyreg
 import functools
+import importlib
 
 import numpy as np
 
@@ -256,6 +258,20 @@ def _as_tuple(x):
     return x if isinstance(x, tuple) else (x,)
 
 
+def operation(name):
+    """Return the operation of that name: what a pickled one is, in another process."""
+    if name not in OPS:
+        importlib.import_module("fastbp.rules.scipy_special")
+    return OPS[name]
+
+
+def _reduced(op):
+    return (operation, (op.name,)) if OPS.get(op.name) is op else op.__reduce__()
+
+
+copyreg.pickle(Op, _reduced)
+
+
 def implements(*functions, samples, method=None, name=None, reduce=None, accumulate=None):
     """Let a function stand for NumPy functions when their arguments are Variables.
 
@@ -281,7 +297,7 @@ def implements(*functions, samples, method=None, name=None, reduce=None, accumul
 
     def register(f):
         public = name or (functions[0].__name__ if functions else f.__name__)
-        function = _public(f, functions[0]) if functions else f
+        function = _public(f, functions[0], public) if functions else f
         for numpy_function in functions:
             graph.bind_function(numpy_function, f)
             for alias in _numpy_names().get(numpy_function, ()):
@@ -299,13 +315,16 @@ def implements(*functions, samples, method=None, name=None, reduce=None, accumul
     return register
 
 
-def _public(f, numpy_function):
+def _public(f, numpy_function, name):
     @functools.wraps(f)
     def function(*args, **kwargs):
         if args and type(args[0]) is graph.Variable:
             return f(*args, **kwargs)
         return numpy_function(*args, **kwargs)
 
+    # Where it is found, so that it can be pickled.
+    namespace, _, function.__qualname__ = f"numpy.{name}".rpartition(".")
+    function.__module__ = f"fastbp.{namespace}"
     return function
 
 

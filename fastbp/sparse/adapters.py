@@ -14,13 +14,33 @@ import numpy as np
 import scipy
 
 import fastbp.numpy as bnp
+from fastbp.derived import derived
 from fastbp.sparse import forms
 from fastbp.sparse.jacobians import hessian, jacobian
 from fastbp.sparse.patterns import sparsity
 from fastbp.sparse.structure import Pattern
 from fastbp.transforms import grad
 
-METHODS = ("BDF", "Radau")  # the implicit methods that factorise sparse matrices
+# What the methods of `scipy.optimize.minimize` take beside the gradient, the best first. Those of
+# trust regions multiply or factorise a Hessian as an array; they fail with a sparse one.
+MINIMIZERS = {
+    "Newton-CG": ("hessp", "matrix_free", "hess", "operator", "dense", "gradient"),
+    "trust-constr": ("hess", "operator", "hessp", "matrix_free", "dense", "gradient"),
+    "trust-ncg": ("hessp", "matrix_free", "dense"),
+    "trust-krylov": ("hessp", "matrix_free", "dense"),
+    "trust-exact": ("dense",),
+    "dogleg": ("dense",),
+    "BFGS": ("gradient",),
+    "L-BFGS-B": ("gradient",),
+    "CG": ("gradient",),
+    "TNC": ("gradient",),
+    "SLSQP": ("gradient",),
+}
+STIFF = {  # the same for `scipy.integrate.solve_ivp`: its implicit methods
+    "BDF": ("sparse", "dense", "jac_sparsity"),
+    "Radau": ("sparse", "dense", "jac_sparsity"),
+    "LSODA": ("dense", "banded"),
+}
 OPTIONS = ("pattern", "coloring", "mode")  # of `jacobian`
 
 __all__ = ["for_least_squares", "for_minimize", "for_root", "for_solve_ivp"]
@@ -31,7 +51,7 @@ def for_solve_ivp(
     t0: float | None = None,
     y0: Any = None,
     *,
-    use: str = "sparse",
+    use: str | None = None,
     method: str | None = None,
     args: tuple[Any, ...] = (),
     **options: Any,
@@ -44,14 +64,15 @@ def for_solve_ivp(
         The right-hand side ``f(t, y, *args)``, an array or a list of numbers.
     t0, y0 : float and array_like, optional
         A point; needed for "jac_sparsity" and "banded".
-    use : {"sparse", "dense", "banded", "jac_sparsity"}
-        "sparse": the exact Jacobian as a sparse matrix, for "BDF" and "Radau". "dense": as an
-        array, for "LSODA" too. "banded": its diagonals, for "LSODA" alone (SciPy 1.16).
-        "jac_sparsity": its pattern for SciPy's finite differences.
-    method : {"BDF", "Radau"}, optional
-        Return the method, too: SciPy's own, but where the pattern of the Jacobian is symmetric its
-        factors have less fill-in (a minimum degree ordering). For large grids most of the time
-        goes there.
+    use : {"sparse", "dense", "banded", "jac_sparsity"}, optional
+        "sparse", the default: the exact Jacobian as a sparse matrix, for "BDF" and "Radau".
+        "dense": as an array, for "LSODA" too. "banded": its diagonals, for "LSODA" alone (SciPy
+        1.16).
+        "jac_sparsity": its pattern for SciPy's finite differences in "BDF" and "Radau".
+    method : {"BDF", "Radau", "LSODA"}, optional
+        Return the method, too, and refuse what it does not take. "BDF" and "Radau" are SciPy's
+        own, but where the pattern of the Jacobian is symmetric their factors have less fill-in (a
+        minimum degree ordering). For large grids most of the time goes there.
     args : tuple
         Further arguments of `f`, for what is done here; the solver takes its own.
     **options
@@ -75,28 +96,22 @@ def for_solve_ivp(
     >>> solution.success
     True
     """
+    use = _form_for("for_solve_ivp", use, method, STIFF, "sparse")
     _check("for_solve_ivp", f, use, options)
-    if method not in (None, *METHODS):
-        raise ValueError(f"for_solve_ivp: method {method!r} is not one of {', '.join(METHODS)}")
-    found: dict[str, Any] = {} if method is None else {"method": forms.less_fill(method)}
+    found: dict[str, Any] = {}
+    if method is not None:
+        found["method"] = method if method == "LSODA" else forms.less_fill(method)
     g = _returning_array(f)
-    derivative = jacobian(g, argnums=1, format="csc", **options)
-
-    def jac(t: float, y: Any, *args: Any) -> Any:  # LSODA counts the parameters
-        return derivative(t, y, *args)
-
-    def dense(t: float, y: Any, *args: Any) -> Any:
-        return derivative(t, y, *args).toarray()
-
+    jac = jacobian(g, argnums=1, format="csc", **options)
     if use in ("sparse", "dense"):
-        return found | {"jac": jac if use == "sparse" else dense}
+        return found | {"jac": jac if use == "sparse" else forms.dense(jac)}
     if use not in ("banded", "jac_sparsity"):
         raise _unknown("for_solve_ivp", use, "sparse, dense, banded, jac_sparsity")
     if t0 is None or y0 is None:
         raise ValueError(f'for_solve_ivp: use="{use}" needs a point t0, y0')
     given = options.get("pattern")
     pattern = (
-        sparsity(g, t0, np.asarray(y0, float), *args, argnums=1)
+        sparsity(g, t0, forms.point("for_solve_ivp", y0), *args, argnums=1)
         if given is None
         else Pattern.of(given, "for_solve_ivp").matrix()
     )
@@ -157,18 +172,25 @@ def for_least_squares(
     _check("for_least_squares", f, use, options, () if use == "operator" else OPTIONS)
     g = _returning_array(f)
     if use == "sparse":
-        return {"jac": forms.with_keywords(g, lambda h: jacobian(h, **options))}
+        return {"jac": forms.for_residuals(g, functools.partial(jacobian, **options))}
     if use == "dense":
-        return {"jac": forms.with_keywords(g, lambda h: forms.dense(jacobian(h, **options)))}
+        return {"jac": forms.for_residuals(g, functools.partial(_dense_jacobian, **options))}
     if use == "operator":
-        return {"jac": forms.with_keywords(g, forms.jacobian_operator)}
+        return {"jac": forms.for_residuals(g, forms.jacobian_operator)}
     if use != "jac_sparsity":
         raise _unknown("for_least_squares", use, "sparse, dense, operator, jac_sparsity")
     if options.get("pattern") is not None:
-        return {"jac_sparsity": Pattern.of(options["pattern"], "for_least_squares").matrix()}
-    if x0 is None:
+        pattern = Pattern.of(options["pattern"], "for_least_squares").matrix()
+    elif x0 is None:
         raise ValueError('for_least_squares: use="jac_sparsity" needs a point x0')
-    return {"jac_sparsity": sparsity(g, np.asarray(x0, float), *args)}
+    else:
+        pattern = sparsity(g, np.atleast_1d(forms.point("for_least_squares", x0)), *args)
+    # For one unknown, or none, SciPy needs an array: see `forms.for_residuals`.
+    return {"jac_sparsity": None if pattern.shape[1] < 2 else pattern}
+
+
+def _dense_jacobian(f: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    return forms.dense(jacobian(f, **options))
 
 
 def for_root(
@@ -214,7 +236,7 @@ def for_root(
     _check("for_root", f, method, options)
     g = _returning_array(f)
     if method in ("hybr", "lm"):
-        return {"method": method, "jac": forms.dense(jacobian(g, **options))}
+        return {"method": method, "jac": forms.at_floats(_dense_jacobian(g, **options))}
     if method != "krylov":
         raise ValueError(f"for_root: method {method!r} takes no Jacobian (hybr, lm, krylov do)")
     shape = None if x0 is None else np.shape(x0)
@@ -222,27 +244,52 @@ def for_root(
     return {"method": method, "options": {"jac_options": {"inner_M": inverse}}}
 
 
-def for_minimize(f: Callable[..., Any], *, use: str = "hessp", **options: Any) -> dict[str, Any]:
+def for_minimize(
+    f: Callable[..., Any], *, use: str | None = None, method: str | None = None, **options: Any
+) -> dict[str, Any]:
     """Return arguments for `scipy.optimize.minimize`.
 
     Parameters
     ----------
     f : callable
         The objective ``f(x, *args)``, a scalar.
-    use : {"hessp", "hess", "dense", "matrix_free", "operator", "gradient"}
+    use : {"hessp", "hess", "dense", "matrix_free", "operator", "gradient"}, optional
         What there is beside the gradient. "hessp": products with the exact sparse Hessian, which
-        is evaluated once at each point; for the methods "Newton-CG", "trust-ncg", "trust-krylov"
-        and "trust-constr". "hess": that matrix itself, for "trust-constr" and "Newton-CG".
-        "dense": the same as an array, for "trust-exact" and "dogleg". Without the matrix, where
-        that has many nonzeros: "matrix_free", products, and "operator", a `LinearOperator` for
-        "trust-constr" and "Newton-CG". "gradient": nothing.
+        is evaluated once at each point. "hess": that matrix itself. "dense": the same as an array.
+        Without the matrix, where that has many nonzeros: "matrix_free", products, and "operator",
+        a `LinearOperator`. "gradient": nothing. By default the first that `method` takes; without
+        a method, "hessp".
+    method : str, optional
+        Return the method, too, and refuse what it does not take.
     **options
         Of `hessian`: pattern, coloring. None for "matrix_free", "operator" and "gradient".
 
     Returns
     -------
     dict
-        With "jac", and "hess" or "hessp".
+        With "jac", "hess" or "hessp", and "method" if it was given.
+
+    Raises
+    ------
+    ValueError
+        If the method takes no derivatives, or not in this form.
+
+    Notes
+    -----
+    What SciPy's methods take, the default first:
+
+    ======================================  ======================================================
+    "trust-ncg", "trust-krylov"             "hessp", "matrix_free", "dense"
+    "trust-exact", "dogleg"                 "dense"
+    "trust-constr"                          "hess", "operator", "hessp", "matrix_free", "dense",
+                                            "gradient"
+    "Newton-CG"                             "hessp", "matrix_free", "hess", "operator", "dense",
+                                            "gradient"
+    "BFGS", "L-BFGS-B", "CG", "TNC",        "gradient"
+    "SLSQP"
+    ======================================  ======================================================
+
+    "Nelder-Mead", "Powell", "COBYLA" and "COBYQA" take no derivatives.
 
     Examples
     --------
@@ -251,13 +298,18 @@ def for_minimize(f: Callable[..., Any], *, use: str = "hessp", **options: Any) -
     >>> from scipy.optimize import minimize
     >>> def f(x):
     ...     return np.sum(100.0 * (x[1:] - x[:-1] ** 2) ** 2 + (1.0 - x[:-1]) ** 2)
-    >>> solution = minimize(f, np.zeros(50), method="trust-ncg", **bp.sparse.for_minimize(f))
+    >>> solution = minimize(f, np.zeros(50), **bp.sparse.for_minimize(f, method="trust-ncg"))
     >>> bool(np.allclose(solution.x, 1.0))
     True
     """
+    if isinstance(method, str):  # SciPy takes any case
+        method = next((m for m in MINIMIZERS if m.lower() == method.lower()), method)
+    use = _form_for("for_minimize", use, method, MINIMIZERS, "hessp")
     known = ("pattern", "coloring") if use in ("hessp", "hess", "dense") else ()
     _check("for_minimize", f, use, options, known)
-    found: dict[str, Any] = {"jac": grad(f)}
+    found: dict[str, Any] = (
+        {"jac": grad(f)} if method is None else {"method": method, "jac": grad(f)}
+    )
     if use == "hessp":
         found["hessp"] = forms.at_each_point(f, forms.sparse_product(f, options))
     elif use == "matrix_free":
@@ -271,6 +323,30 @@ def for_minimize(f: Callable[..., Any], *, use: str = "hessp", **options: Any) -
     elif use != "gradient":
         raise _unknown("for_minimize", use, "hessp, hess, dense, matrix_free, operator, gradient")
     return found
+
+
+def _form_for(
+    name: str,
+    use: str | None,
+    method: str | None,
+    methods: dict[str, tuple[str, ...]],
+    default: str,
+) -> str:
+    """Return a form that the method takes: the one asked for, or its first."""
+    if method is None:
+        return default if use is None else use
+    if method not in methods:
+        raise ValueError(
+            f"{name}: method {method!r} takes no such derivative; {', '.join(methods)} do"
+        )
+    if use is None:
+        return methods[method][0]
+    if use not in methods[method]:
+        raise ValueError(
+            f"{name}: method {method!r} cannot take use={use!r}; it takes "
+            f"{', '.join(methods[method])}"
+        )
+    return use
 
 
 def _unknown(name: str, use: Any, known: str) -> ValueError:
@@ -291,10 +367,9 @@ def _check(
 
 def _returning_array(f: Callable[..., Any]) -> Callable[..., Any]:
     """Let a function that returns a list of numbers return an array."""
+    return functools.update_wrapper(derived(_with_array, (f,), _returning_array, f), f)
 
-    @functools.wraps(f)
-    def g(*args: Any, **kwargs: Any) -> Any:
-        y = f(*args, **kwargs)
-        return bnp.array(y) if isinstance(y, (list, tuple)) else y
 
-    return g
+def _with_array(f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    y = f(*args, **kwargs)
+    return bnp.array(y) if isinstance(y, (list, tuple)) else y

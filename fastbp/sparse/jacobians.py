@@ -11,8 +11,9 @@ import scipy.sparse
 
 from fastbp._core import sweep, tape
 from fastbp._core.graph import Variable
+from fastbp.derived import derived, named
 from fastbp.errors import DTypeError, ShapeError
-from fastbp.recording import named, plain, record_one
+from fastbp.recording import plain, record_one
 from fastbp.sparse.coloring import SYMMETRIC, Coloring
 from fastbp.sparse.compressed import Plan, choose, mode_of
 from fastbp.sparse.patterns import pattern_of
@@ -67,9 +68,9 @@ class Prepared:
             coloring = "star"
         self.coloring = choose(name, s, mode, coloring)
         self.mode = mode_of(self.coloring)
-        largest = tape.largest([y], [x]) if isinstance(y, Variable) else 1
-        self._plan = Plan(name, s, self.coloring, x.dtype, largest, format == "csc")
+        self._largest = tape.largest([y], [x]) if isinstance(y, Variable) else 1
         self._structure = s
+        self._plan = self._new_plan()
         self._matrix = self._new_matrix()
         # Entries bounded away from zero: none can hide a missing element.
         signs = np.random.default_rng(0).uniform(-1.5, 0.5, x.shape)
@@ -78,6 +79,17 @@ class Prepared:
         if (given or assumed) and not self._checks(y, x):
             what = "nonzeros outside of the given pattern" if given else "no symmetry"
             raise ValueError(f"{name}: the derivative, of shape {shape}, has {what}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What was found travels; lock, positions and matrix are made again.
+        made = ("_lock", "_plan", "_matrix", "_data", "_indices", "_indptr")
+        return {name: value for name, value in vars(self).items() if name not in made}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._lock = threading.RLock()
+        self._plan = self._new_plan()
+        self._matrix = self._new_matrix()
 
     @property
     def pattern(self) -> Any:
@@ -167,6 +179,10 @@ class Prepared:
             self._plan.fill(y, x, self._data)
         else:
             self._data[...] = 0.0
+
+    def _new_plan(self) -> Plan:
+        dtype, csc = self._in[1], self._format == "csc"
+        return Plan(self._name, self._structure, self.coloring, dtype, self._largest, csc)
 
     def _new_matrix(self) -> Any:
         s = self._structure
@@ -311,7 +327,21 @@ def jacobian(
            [-1.,  2.,  0.],
            [ 0., -1.,  4.]])
     """
-    return _evaluated("jacobian", f, args, (argnums, pattern, coloring, mode, format))
+    options = argnums, pattern, coloring, mode, format
+    if args:
+        return Prepared("jacobian", f, args, *options)(*args)
+    g = derived(
+        _evaluated,
+        ("jacobian", f, {}, options),
+        jacobian,
+        f,
+        argnums=argnums,
+        pattern=pattern,
+        coloring=coloring,
+        mode=mode,
+        format=format,
+    )
+    return named(g, "sparse.jacobian", f)
 
 
 def hessian(
@@ -351,28 +381,33 @@ def hessian(
            [0., 4., 2.],
            [0., 2., 0.]])
     """
-    g = grad(f, argnums)
-    return _evaluated("hessian", g, args, (argnums, pattern, coloring, "auto", format, True), f)
+    inner, options = grad(f, argnums), (argnums, pattern, coloring, "auto", format, True)
+    if args:
+        return Prepared("hessian", inner, args, *options)(*args)
+    g = derived(
+        _evaluated,
+        ("hessian", inner, {}, options),
+        hessian,
+        f,
+        argnums=argnums,
+        pattern=pattern,
+        coloring=coloring,
+        format=format,
+    )
+    return named(g, "sparse.hessian", f)
 
 
 def _evaluated(
-    name: str, f: Callable[..., Any], args: tuple[Any, ...], options: Any, inner: Any = None
+    name: str, f: Callable[..., Any], ready: dict[Any, Prepared], options: Any, /, *args: Any
 ) -> Any:
-    if args:
-        return Prepared(name, f, args, *options)(*args)
-    ready: dict[Any, Prepared] = {}
-
-    def derivative(*args: Any) -> Any:
-        key = tuple([_kind(a) for a in args])
-        if key in ready:
-            found = ready[key]._copy(args)
-            if found is not None:
-                return found
-        p = ready[key] = Prepared(name, f, args, *options)
-        with p._lock:
-            return p(*args).copy()
-
-    return named(derivative, f"sparse.{name}", f if inner is None else inner)
+    key = tuple([_kind(a) for a in args])
+    if key in ready:
+        found = ready[key]._copy(args)
+        if found is not None:
+            return found
+    p = ready[key] = Prepared(name, f, args, *options)
+    with p._lock:
+        return p(*args).copy()
 
 
 def _kind(a: Any) -> Any:

@@ -29,6 +29,9 @@ class Pattern:
         self.indices = indices
         self._transposed: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
+    def __reduce__(self) -> Any:
+        return Pattern, (self.shape, self.indptr, self.indices)
+
     @classmethod
     def of(cls, pattern: Any, name: str = "color") -> Pattern:
         """Read the structure of a SciPy sparse array or matrix, or of a dense array."""

@@ -55,15 +55,15 @@ def check(blocks, full, rng, vectors=3):
 )
 def test_products_at_every_level(dtype, level, block):
     rng = np.random.default_rng(3)
+    before = contract._set_level(level)
     try:
-        contract._set_kernel_level(level)
         for density in (0.0, 0.4, 1.0):
             check(*random_blocks(rng, 4, 5, block, density, dtype), rng)
         # Groups of vectors: of two, of four, of eight, and some lanes of the last one empty.
         for vectors in (2, 3, 4, 5, 8, 19):
             check(*random_blocks(rng, 30, 20, (1, 1), 0.4, dtype), rng, vectors)
     finally:
-        contract._set_kernel_level(2)
+        contract._set_level(before)
 
 
 @settings(max_examples=150, deadline=None)

@@ -12,14 +12,13 @@ import numpy as np
 import pytest
 from mpmath import mp, mpf
 
-from fastbp._core import loops
+from fastbp._core import loops, simd
 
 DTYPES = [np.float64, np.float32]
 ADDING = {"mulz_add", "mulx_add"}  # may be one fused multiply-add
 SIMPLE = {"mulz", "mulx", "gt", "ge", "lt", "le", "eq", "ne", "select"} | ADDING
 SIMPLE |= {"difference", "cosine"}
 SLOPES = {"sigmoid_slope", "tanh_slope"}  # of a value and its argument
-LEVELS = ["baseline", "avx2", "avx512"]
 NARGS = 4
 
 
@@ -409,25 +408,13 @@ def test_sine_in_place_with_arguments_left_to_libm():
 # ---- dispatch ----
 
 
-def level():
-    library = ctypes.CDLL(loops.__file__)
-    library.fastbp_kernel_level.restype = ctypes.c_char_p
-    return library.fastbp_kernel_level().decode()
-
-
 @pytest.mark.skipif("FASTBP_SIMD" in os.environ, reason="this is the run with a chosen level")
 @pytest.mark.skipif(not TABLE, reason="the platform hides the symbols")
-@pytest.mark.parametrize("name", LEVELS)
+@pytest.mark.parametrize("name", simd.LEVELS)
 def test_every_instruction_set_passes(name):
-    if LEVELS.index(name) >= LEVELS.index(level()):
+    if simd.LEVELS.index(name) >= simd.LEVELS.index(simd.level()):
         pytest.skip("tested in this process, or beyond this machine")
     command = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
     environment = {**os.environ, "FASTBP_SIMD": name}
     run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout[-3000:]
-
-
-@pytest.mark.skipif(not TABLE, reason="the platform hides the symbols")
-def test_level_obeys_the_environment():
-    assert level() in LEVELS
-    assert level() == os.environ.get("FASTBP_SIMD", level())

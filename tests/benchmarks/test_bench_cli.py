@@ -60,6 +60,13 @@ def test_a_report_is_read_as_it_was_written(document):
     assert report.load(str(copy)) == read
 
 
+def test_the_instruction_sets_are_shown(document, capsys):
+    shown = report.load(str(document))["environment"] | {"simd": "avx2", "numpy_simd": ["X86_V3"]}
+    report.show_environment(shown, Console(plain=True))
+    line = "instruction sets: avx2 (fastbp), X86_V3 (NumPy)"
+    assert line in capsys.readouterr().out.splitlines()
+
+
 def test_compare_tells_faster_from_slower(document, tmp_path, capsys):
     slower = report.load(str(document))
     slower["environment"]["cpu"] = "another"

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from fastbp._core import simd
 from fastbp.benchmarks import environment, peers, registry, runner
 from fastbp.benchmarks.checking import CheckError
 from fastbp.benchmarks.peers import Worker, WorkerError
@@ -119,6 +120,7 @@ def test_the_environment_names_what_matters():
     record = environment.record()
     assert record["versions"]["numpy"] == np.__version__
     assert record["cpus"] >= 1
+    assert record["simd"] == simd.level()
     assert json.loads(json.dumps(record)) == record
 
 

@@ -1,0 +1,6 @@
+"""The instruction set that the kernels use."""
+
+LEVELS: tuple[str, ...]
+
+def level() -> str: ...
+def at_most(limit: int) -> int: ...
