@@ -7,6 +7,8 @@ one axis.
 
 from cpython.object cimport PyObject
 from libc.stdint cimport intptr_t
+from libc.stdlib cimport free, malloc
+from libc.string cimport memcpy
 
 cimport numpy as cnp
 from fastbp._core.loops cimport Loop, find_ufunc_loop
@@ -40,6 +42,8 @@ cdef enum:
     SHORT_RUN = 16      # below this inner length, walking the outer axes costs more than copying
     WORTH_COPYING = 512
     SHORT_PARTS = 4     # so many are worth waking a thread for
+    FOLDED = 2048       # numbers that are summed in halves, within the first cache
+    HALF_FOLDED = 1024
 
 cdef object float64 = np.float64, float32 = np.float32
 cdef Loop ADD_D, ADD_F
@@ -281,58 +285,181 @@ cdef void _walk(Program p, char **ptrs, intptr_t[MAX_NDIM] *steps, const intptr_
 
 
 cdef cnp.ndarray sum_to_shape(cnp.ndarray g, int lead, tuple shape):
-    cdef int nd = cnp.PyArray_NDIM(g) - lead
-    cdef int own = len(shape)
-    cdef int axis, first = lead + nd - own
-    cdef bint suffix = True
-    for axis in range(own):
-        if <cnp.npy_intp> shape[axis] != cnp.PyArray_DIM(g, first + axis):
-            suffix = False
-    if suffix and nd == own:
-        return g
-    if lead == 0 and suffix and HAVE_ADD and is_plain(g) and cnp.PyArray_IS_C_CONTIGUOUS(g) \
-            and cnp.PyArray_SIZE(g) > 0:
-        return _sum_rows(g, first, shape)
-    axes = [axis for axis in range(lead, first)]
-    axes += [first + axis for axis in range(own)
-             if shape[axis] == 1 and cnp.PyArray_DIM(g, first + axis) != 1]
-    full = (<object> g).shape[:lead] + shape
-    return np.asarray(np.add.reduce(g, axis=tuple(axes))).reshape(full)
-
-
-cdef cnp.ndarray _sum_rows(cnp.ndarray g, int first, tuple shape):
-    """Sum a contiguous array over its first axes with NumPy's own inner loop, in NumPy's order."""
+    cdef int nd = cnp.PyArray_NDIM(g), own = len(shape)
+    cdef int axis, first = nd - own
+    cdef bint summed[MAX_NDIM]
+    cdef bint any_summed = first > lead, inner = False
     cdef cnp.npy_intp dims[MAX_NDIM]
-    cdef int typenum = cnp.PyArray_TYPE(g), axis
-    cdef intptr_t rows = 1, n
-    cdef Loop loop = ADD_D if typenum == cnp.NPY_DOUBLE else ADD_F
-    cdef intptr_t itemsize = cnp.PyArray_ITEMSIZE(g)
+    cdef intptr_t rows = 1
+    cdef cnp.ndarray out
+    if nd > MAX_NDIM:
+        raise ValueError(f"arrays of more than {MAX_NDIM} axes are not supported")
+    for axis in range(nd):
+        summed[axis] = lead <= axis < first
+        if axis >= first and <cnp.npy_intp> shape[axis - first] != cnp.PyArray_DIM(g, axis):
+            summed[axis] = any_summed = inner = True
+    if not any_summed:
+        return g
+    if not inner and lead == 0 and HAVE_ADD and is_plain(g) and cnp.PyArray_IS_C_CONTIGUOUS(g) \
+            and cnp.PyArray_SIZE(g) > 0:
+        for axis in range(nd):
+            dims[axis] = cnp.PyArray_DIM(g, axis)
+            if axis < first:
+                rows *= dims[axis]
+        out = cnp.PyArray_ZEROS(own, dims + first, cnp.PyArray_TYPE(g), 0)
+        _sum_runs(cnp.PyArray_BYTES(g), cnp.PyArray_BYTES(out), 1, rows,
+                  cnp.PyArray_SIZE(out), cnp.PyArray_TYPE(g))
+        return out
+    return _sum_axes(g, summed).reshape((<object> g).shape[:lead] + shape)
+
+
+cdef object _sum_axes(cnp.ndarray g, const bint *summed):
+    """Sum over the axes marked, which stay with length one."""
+    cdef cnp.npy_intp dims[MAX_NDIM]
+    cdef int nd = cnp.PyArray_NDIM(g), axis, first, end, typenum = cnp.PyArray_TYPE(g)
+    cdef intptr_t outer, rows, n
+    cdef cnp.ndarray out
+    if not HAVE_ADD or not is_plain(g) or cnp.PyArray_SIZE(g) == 0:
+        return np.add.reduce(g, axis=tuple([k for k in range(nd) if summed[k]]), keepdims=True)
+    if not cnp.PyArray_IS_C_CONTIGUOUS(g):
+        g = np.ascontiguousarray(g)
+    # Axes side by side are one; the last of them first, as that leaves the least for the others.
+    end = nd
+    while end > 0:
+        if not summed[end - 1]:
+            end -= 1
+            continue
+        first = end - 1
+        while first > 0 and summed[first - 1]:
+            first -= 1
+        outer = rows = n = 1
+        for axis in range(nd):
+            dims[axis] = cnp.PyArray_DIM(g, axis)
+            if axis < first:
+                outer *= dims[axis]
+            elif axis >= end:
+                n *= dims[axis]
+            else:
+                rows *= dims[axis]
+                dims[axis] = 1
+        out = cnp.PyArray_ZEROS(nd, dims, typenum, 0)
+        _sum_runs(cnp.PyArray_BYTES(g), cnp.PyArray_BYTES(out), outer, rows, n, typenum)
+        g = out
+        end = first
+    return g
+
+
+cdef int _sum_runs(char *g, char *out, intptr_t outer, intptr_t rows, intptr_t n,
+                   int typenum) except -1:
+    """Sum a contiguous array of shape (outer, rows, n) over its rows into zeros, in pairs."""
+    cdef Loop *loop = &ADD_D if typenum == cnp.NPY_DOUBLE else &ADD_F
+    cdef intptr_t itemsize = 8 if typenum == cnp.NPY_DOUBLE else 4
+    cdef intptr_t block = 8, blocks, levels = 0
+    cdef char *partial = NULL
+    if n > 1:
+        if n < FOLDED // 8:
+            while block * 2 * n <= FOLDED:
+                block *= 2
+        blocks = (rows + block - 1) // block
+        while blocks >> levels:
+            levels += 1
+        if levels > 1:
+            partial = <char *> malloc((levels - 1) * n * itemsize)
+            if partial == NULL:
+                raise MemoryError()
+    with nogil:
+        for _ in range(outer):
+            if n == 1:
+                # A step of zero for accumulator and output is the loop's pairwise reduction.
+                _add(loop, out, g, out, rows, 0, itemsize)
+            else:
+                _sum_rows(loop, g, out, partial, rows, n, block, itemsize)
+            g += rows * n * itemsize
+            out += n * itemsize
+        free(partial)
+    return 0
+
+
+cdef void _sum_rows(const Loop *loop, char *g, char *out, char *partial, intptr_t rows, intptr_t n,
+                    intptr_t block, intptr_t itemsize) noexcept nogil:
+    """Sum `rows` rows of `n` numbers by blocks, and the sums of blocks in pairs.
+
+    The sum of 2^k blocks waits for another one of as many: so `partial` has room for the
+    logarithm of their number, and `out` is the first of them.
+    """
+    cdef intptr_t size = n * itemsize, done = 0, waiting = 0, pairs
+    cdef char *top
+    while rows > 0:
+        top = out if waiting == 0 else partial + (waiting - 1) * size
+        _sum_block(loop, g, top, min(rows, block), n, itemsize)
+        g += block * size
+        rows -= block
+        done += 1
+        waiting += 1
+        pairs = done
+        while waiting > 1 and (rows <= 0 or not pairs & 1):   # at the end all of them meet
+            top = out if waiting == 2 else partial + (waiting - 3) * size
+            _add(loop, top, partial + (waiting - 2) * size, top, n, itemsize, itemsize)
+            waiting -= 1
+            pairs >>= 1
+
+
+cdef void _sum_block(const Loop *loop, char *g, char *out, intptr_t rows, intptr_t n,
+                     intptr_t itemsize) noexcept nogil:
+    """Sum few rows: in halves where they are short, one after the other where they are long."""
+    cdef double folded_numbers[HALF_FOLDED]
+    cdef char *folded = <char *> folded_numbers
+    cdef intptr_t size = n * itemsize, half, k
+    if rows * n > FOLDED or rows < 4:
+        memcpy(out, g, size)
+        for k in range(1, rows):
+            _add(loop, out, g + k * size, out, n, itemsize, itemsize)
+        return
+    half = rows // 2
+    _add(loop, g, g + half * size, folded, half * n, itemsize, itemsize)
+    if rows & 1:
+        _add(loop, folded, g + (rows - 1) * size, folded, n, itemsize, itemsize)
+    while half > 1:
+        rows, half = half, half // 2
+        _add(loop, folded, folded + half * size, folded, half * n, itemsize, itemsize)
+        if rows & 1:
+            _add(loop, folded, folded + (rows - 1) * size, folded, n, itemsize, itemsize)
+    memcpy(out, folded, size)
+
+
+cdef inline void _add(const Loop *loop, char *a, char *b, char *out, intptr_t n, intptr_t step,
+                      intptr_t step_b) noexcept nogil:
     cdef char *args[3]
     cdef intptr_t steps[3]
-    cdef intptr_t count
-    cdef cnp.ndarray out
-    for axis in range(first):
-        rows *= cnp.PyArray_DIM(g, axis)
-    n = cnp.PyArray_SIZE(g) // rows
-    for axis in range(len(shape)):
-        dims[axis] = shape[axis]
-    out = cnp.PyArray_ZEROS(len(shape), dims, typenum, 0)
-    args[0] = args[2] = cnp.PyArray_BYTES(out)
-    args[1] = cnp.PyArray_BYTES(g)
-    with nogil:
-        if n == 1:
-            # A step of zero for accumulator and output is the loop's pairwise reduction.
-            steps[0] = steps[2] = 0
-            steps[1] = itemsize
-            count = rows
-            loop.fn(args, &count, steps, loop.data)
-        else:
-            steps[0] = steps[1] = steps[2] = itemsize
-            for _ in range(rows):
-                count = n
-                loop.fn(args, &count, steps, loop.data)
-                args[1] += n * itemsize
-    return out
+    args[0], args[1], args[2] = a, b, out
+    steps[0], steps[1], steps[2] = step, step_b, step
+    loop.fn(args, &n, steps, loop.data)
+
+
+def sum_axes(g, tuple axes):
+    """Sum an array over some axes, which stay with length one.
+
+    In pairs or blocks along every axis: NumPy adds rows one after the other, which costs float32
+    its digits where there are many.
+
+    Parameters
+    ----------
+    g : ndarray of float64 or float32
+    axes : tuple of int
+        May be negative.
+
+    Returns
+    -------
+    ndarray of the dtype of `g`
+    """
+    cdef cnp.ndarray array = np.asarray(g)
+    cdef bint summed[MAX_NDIM]
+    cdef int k, nd = cnp.PyArray_NDIM(array)
+    if nd > MAX_NDIM:
+        raise ValueError(f"arrays of more than {MAX_NDIM} axes are not supported")
+    for k in range(nd):
+        summed[k] = k in axes or k - nd in axes
+    return _sum_axes(array, summed)
 
 
 def sum_to(g, shape, int lead=0):

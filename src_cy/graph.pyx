@@ -590,6 +590,8 @@ cdef object _call_converted(Op op, tuple operands):
     for i, x in enumerate(operands):
         if type(x) is Expr:
             # A partial derivative that uses this operation is being traced.
+            if op.kernel is None and op.ufunc is None:
+                return op.forward(*operands)
             return x.trace.call(op.kernel or op.ufunc, *operands)
         if type(x) is Variable:
             tracked = True

@@ -121,10 +121,14 @@ long long fastbp_strong_zeros(void)
         FBP_ROW(LEVEL, le, 2)                                                                     \
         FBP_ROW(LEVEL, eq, 2)                                                                     \
         FBP_ROW(LEVEL, ne, 2)                                                                     \
+        FBP_ROW(LEVEL, difference, 2)                                                             \
+        FBP_ROW(LEVEL, cosine, 3)                                                                 \
         FBP_ROW(LEVEL, select, 3)                                                                 \
         FBP_ROW_D(LEVEL, sin, 1)                                                                  \
         FBP_ROW_D(LEVEL, cos, 1)                                                                  \
         FBP_ROW(LEVEL, sigmoid, 1)                                                                \
+        FBP_ROW(LEVEL, sigmoid_slope, 2)                                                          \
+        FBP_ROW(LEVEL, tanh_slope, 2)                                                             \
         FBP_ROW(LEVEL, softplus, 1)                                                               \
         FBP_ROW(LEVEL, logaddexp, 2)                                                              \
         FBP_ROW(LEVEL, logaddexp2, 2)                                                             \

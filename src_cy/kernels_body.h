@@ -113,6 +113,44 @@ FBP_INLINE T FN(from_bits)(U u)
     }                                                                                             \
     ENTRY2(NAME)
 
+/* NEAR of the known value z, or FAR of the argument x where that loses digits, for |x| > LIMIT.
+ * Decided for few elements at once, since far ones are rare in most data: the top bit of `beyond`
+ * says whether there is one, or a nan. */
+#define BEYOND(x, LIMIT) (FN(to_bits)((T)LIMIT) - FN(to_bits)(ABS(x)))
+#define TOP_BIT(bits) ((bits) >> (8 * sizeof(T) - 1))
+#define SLOPE_CORE2(NAME, LIMIT, NEAR, FAR)                                                       \
+    static void FN(NAME##_core)(char **args, intptr_t n)                                          \
+    {                                                                                             \
+        const T *z0 = (const T *)args[0], *x0 = (const T *)args[1];                               \
+        T *y = (T *)args[2], out[4 * LANES];                                                      \
+        intptr_t i, j;                                                                            \
+        for (; n > 0; n -= 4 * LANES, z0 += 4 * LANES, x0 += 4 * LANES, y += 4 * LANES) {         \
+            const intptr_t m = n < 4 * LANES ? n : 4 * LANES;                                     \
+            U beyond = 0;                                                                         \
+            for (i = 0; i < m; i++)                                                               \
+                beyond |= BEYOND(x0[i], LIMIT);                                                   \
+            FBP_IVDEP                                                                             \
+            for (i = 0; i < m; i++) {                                                             \
+                const T z = z0[i];                                                                \
+                out[i] = NEAR;                                                                    \
+            }                                                                                     \
+            for (j = 0; TOP_BIT(beyond) && j < m; j += LANES) {                                   \
+                intptr_t end = m < j + LANES ? m : j + LANES;                                     \
+                U here = 0;                                                                       \
+                for (i = j; i < end; i++)                                                         \
+                    here |= BEYOND(x0[i], LIMIT);                                                 \
+                end = TOP_BIT(here) ? end : j;                                                    \
+                FBP_IVDEP                                                                         \
+                for (i = j; i < end; i++) {                                                       \
+                    const T x = x0[i];                                                            \
+                    out[i] = FAR;                                                                 \
+                }                                                                                 \
+            }                                                                                     \
+            memcpy(y, out, m * sizeof(T));                                                        \
+        }                                                                                         \
+    }                                                                                             \
+    ENTRY2(NAME)
+
 FBP_INLINE const T *FN(pad)(T *to, const T *from, intptr_t n)
 {
     intptr_t i;
@@ -197,6 +235,10 @@ CHEAP_CORE2(lt, a < b ? (T)1 : (T)0)
 CHEAP_CORE2(le, a <= b ? (T)1 : (T)0)
 CHEAP_CORE2(eq, a == b ? (T)1 : (T)0)
 CHEAP_CORE2(ne, a != b ? (T)1 : (T)0)
+/* x - y, where equal infinities are equal; and x / hypot(x, y) from that radius: 0 at the origin, the
+ * sign of an infinite x. */
+CHEAP_CORE2(difference, a == b ? (T)0 : a - b)
+CHEAP_CORE3(cosine, ABS(b) == a ? (b > 0 ? (T)1 : b < 0 ? (T)-1 : (T)0) + 0 * c : b / a)
 CHEAP_CORE3(select, a != 0 ? b : c)
 
 /* ---- exp and log1p on the ranges that the functions below need ---- */
@@ -270,6 +312,15 @@ FBP_INLINE T FN(sigmoid_of)(T x)
     return y + (topl - y * dl) * (1 - (T)0.5 * t);
 }
 
+/* The slopes of the sigmoid and of tanh: t/(1 + t)^2 from e^-|x|, four times that from e^-2|x|. */
+FBP_INLINE T FN(bell_of)(T x)
+{
+    T tl;
+    const T t = FN(exp_pair)(-ABS(x), 0, &tl);
+    const T d = 1 + t;
+    return t / (d * d);
+}
+
 FBP_INLINE T FN(softplus_of)(T x)
 {
     T tl, low;
@@ -318,6 +369,8 @@ FBP_INLINE T FN(logaddexp2_of)(T a, T b)
 
 COSTLY_CORE1(sigmoid, FN(sigmoid_of)(a), NOTHING)
 COSTLY_CORE1(softplus, FN(softplus_of)(a), NOTHING)
+SLOPE_CORE2(sigmoid_slope, 4, z * (1 - z), FN(bell_of)(x))
+SLOPE_CORE2(tanh_slope, 3, 1 - z * z, 4 * FN(bell_of)(2 * x))
 COSTLY_CORE2(logaddexp, FN(logaddexp_of)(a, b))
 COSTLY_CORE2(logaddexp2, FN(logaddexp2_of)(a, b))
 
@@ -454,6 +507,9 @@ COSTLY_CORE2(hypot, FN(hypot_of)(a, b))
 #undef CHEAP_CORE3
 #undef COSTLY_CORE1
 #undef COSTLY_CORE2
+#undef SLOPE_CORE2
+#undef BEYOND
+#undef TOP_BIT
 #undef NOTHING
 #undef ENTRY
 #undef ENTRY1

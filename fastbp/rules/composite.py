@@ -80,17 +80,19 @@ def _sinc_value(x):
 
 
 def _sinc_slope(z, x):
-    # Near 0, cos(t) - sinc cancels; the polynomial is exact to rounding up to t = 1.5.
+    # Near 0, cos(t) - sinc cancels; the polynomial is exact to rounding up to t = 1.5. Far from it,
+    # pi * x would lose the phase: an even number is taken off first, which is exact.
     t = math.pi * x
     near = np.abs(t) < 1.5
     t2 = np.where(near, t * t, 0.0)
     series = _SLOPE[-1]
     for c in _SLOPE[-2::-1]:
         series = series * t2 + c
-    return np.where(near, math.pi * (t * series), (np.cos(t) - z) / np.where(near, 1.0, x))
+    phase = math.pi * (x - 2.0 * np.rint(0.5 * x))
+    return np.where(near, math.pi * (t * series), (np.cos(phase) - z) / np.where(near, 1.0, x))
 
 
-sinc_op = elementwise("sinc", _sinc_value, _sinc_slope)
+sinc_op = elementwise("sinc", _sinc_value, _sinc_slope, error=(2e-14, 2e-14))
 
 
 @implements(

@@ -1,10 +1,13 @@
 """Products and cumulative operations along an axis."""
 
+import math
+
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from fastbp._core.graph import values_of
+from fastbp._core.graph import Variable, values_of
 from fastbp.rules import patterns
+from fastbp.rules.engine import mulz
 from fastbp.rules.indexing import FULL, in_front
 from fastbp.rules.reductions import (
     ALL,
@@ -22,15 +25,23 @@ from fastbp.rules.table import general, implements, linear, refuse
 # ---- cumulative sums
 
 
+def _running_sum(g, axis):
+    """Return the running sums of (co)tangents: those of float32 in float64, and rounded once."""
+    if type(g) is np.ndarray and g.dtype == np.float32:
+        return np.cumsum(g, axis, np.float64).astype(np.float32)
+    return np.cumsum(g, axis)
+
+
 def _sum_from(g, axis):
     """Return the sums of each element and those after it."""
-    return np.flip(np.cumsum(np.flip(g, axis), axis), axis)
+    return np.flip(_running_sum(np.flip(g, axis), axis), axis)
 
 
 cumsum_op = linear(
     "cumsum",
     lambda x, axis: np.cumsum(x, axis),
     lambda g, ans, x, axis: _sum_from(g, axis),
+    tangent=_running_sum,
     pattern=patterns.accumulates,
 )
 
@@ -108,6 +119,8 @@ if hasattr(np, "cumulative_sum"):  # NumPy 2.1
 
 # ---- products: by division where that is safe, otherwise by products of what is before and after
 
+LOG_RANGE = {np.dtype("f8"): 1000.0, np.dtype("f4"): 120.0}  # in octaves, up and down from 1
+
 
 def _before(x, first):
     """Return the element before each one along the last axis."""
@@ -115,18 +128,80 @@ def _before(x, first):
     return x[..., :-1]
 
 
-def _products_before(x):
-    return _before(np.cumprod(x, -1), 1.0)
+def _in_range(x):
+    """Return whether all products of elements along the last axis are normal numbers."""
+    size = np.abs(values_of(x))
+    if not size.size:
+        return True
+    limit, low, high = LOG_RANGE[size.dtype], size.min(), size.max()
+    if low > 0.0 and size.shape[-1] * max(-math.log2(low), math.log2(high)) < limit:
+        return True
+    with np.errstate(all="ignore"):
+        octaves = np.add.reduce(np.abs(np.log2(size)), -1)
+    return bool(np.all(octaves < limit))
+
+
+def _normal(x, exponent):
+    """Return fractions, in [1/2, 1) but for zeros, and the exponents they have more than before."""
+    more = np.frexp(values_of(x))[1]
+    return np.ldexp(x, -more), exponent + more
+
+
+def _products_before(x, scaled=True):
+    """Return the products of what is before each element, as fractions and exponents of 2.
+
+    In logarithmically many steps, each with all pairs at a distance. Scaled, no product leaves the
+    range.
+    """
+    fraction, exponent = _normal(x, 0) if scaled else (x, np.zeros(x.shape, np.intc))
+    distance = 1
+    while distance < x.shape[-1]:
+        fraction, exponent = (
+            np.concatenate([y[..., :distance], product], -1)
+            for y, product in (
+                (fraction, fraction[..., distance:] * fraction[..., :-distance]),
+                (exponent, exponent[..., distance:] + exponent[..., :-distance]),
+            )
+        )
+        if scaled:
+            fraction, exponent = _normal(fraction, exponent)
+        distance *= 2
+    return _before(fraction, 1.0), _before(exponent, 0)
 
 
 def _products_of_others(x):
     """Return, for each element along the last axis, the product of all others."""
-    return _products_before(x) * np.flip(_products_before(np.flip(x, -1)), -1)
+    if type(x) is Variable and not _spills(x.value):
+        # Powers of 2 would multiply in derivatives, and leave the range there.
+        before, after = (_products_before(y, False)[0] for y in (x, np.flip(x, -1)))
+        return before * np.flip(after, -1)
+    before, exponent = _products_before(x)
+    after, more = _products_before(np.flip(x, -1))
+    with np.errstate(all="ignore"):
+        return np.ldexp(before * np.flip(after, -1), exponent + np.flip(more, -1))
+
+
+def _spills(x):
+    """Return whether products of what is before or after leave the range, but not both together."""
+    (before, low), (after, high) = _products_before(x), _products_before(np.flip(x, -1))
+    low, high = low[before != 0.0], np.flip(high, -1)[before != 0.0]
+    limits = np.finfo(x.dtype)
+    whole = low + high
+
+    def beyond(exponent):
+        return (exponent <= limits.minexp, exponent > limits.maxexp)
+
+    return any(
+        np.any(part & ~total & (np.flip(after, -1)[before != 0.0] != 0.0))
+        for parts in (low, high)
+        for part, total in zip(beyond(parts), beyond(whole), strict=True)
+    )
 
 
 def _can_divide(ans):
-    ans = values_of(ans)
-    return np.all((ans != 0) & np.isfinite(ans))
+    """Return whether no running product is zero, infinite, or so small that digits are lost."""
+    size = np.abs(values_of(ans))
+    return bool(np.all((size >= np.finfo(size.dtype).tiny) & (size < np.inf)))
 
 
 def _recur(a, b):
@@ -170,14 +245,16 @@ def _cumprod_vjp(g, ans, x, axis):
     if _can_divide(ans):
         return _sum_from(g * ans, axis) / x
     x = np.swapaxes(x, axis, -1)
-    return np.swapaxes(_products_before(x) * _recur_back(x, np.swapaxes(g, axis, -1)), axis, -1)
+    before = _before(np.cumprod(x, -1), 1.0)
+    return np.swapaxes(before * _recur_back(x, np.swapaxes(g, axis, -1)), axis, -1)
 
 
 def _cumprod_jvp(t, ans, x, axis):
     if _can_divide(ans):
-        return ans * np.cumsum(t / x, axis)
+        return ans * _running_sum(t / x, axis)
     x = np.swapaxes(x, axis, -1)
-    return np.swapaxes(recurrence(x, np.swapaxes(t, axis, -1) * _products_before(x)), axis, -1)
+    before = _before(np.cumprod(x, -1), 1.0)
+    return np.swapaxes(recurrence(x, np.swapaxes(t, axis, -1) * before), axis, -1)
 
 
 cumprod_op = general(
@@ -212,15 +289,15 @@ if hasattr(np, "cumulative_prod"):  # NumPy 2.1
 
 
 def _prod_vjp(g, ans, x):
-    if _can_divide(ans):
+    if _in_range(x):
         return (g * ans)[..., None] / x
     return g[..., None] * _products_of_others(x)
 
 
 def _prod_jvp(t, ans, x):
-    if _can_divide(ans):
+    if _in_range(x):
         return ans * np.sum(t / x, -1)
-    return np.sum(t * _products_of_others(x), -1)
+    return np.sum(mulz(t, _products_of_others(x)), -1)  # 0 * inf is 0
 
 
 # Along the last axis.

@@ -9,7 +9,10 @@ zero it contributes nothing, even if the partial is infinite or NaN there. So a 
 
 Partials are written to be accurate wherever the derivative is finite: `hypot`, not a sum of
 squares, for large numbers; ``(1 - x) * (1 + x)``, not ``1 - x * x``, next to 1. Higher orders
-differentiate the partials themselves, so each branch of a ``np.where`` in them must be finite.
+differentiate the partials themselves, so each branch of a ``np.where`` in them must be finite, and
+the branches must agree in their derivatives, too. Where that cannot be, or where the derivative of
+a partial cancels, a `helper` states what it is differentiated into (its name is the expression
+itself while its own partials are traced).
 """
 
 import functools
@@ -18,9 +21,10 @@ import math
 import numpy as np
 
 from fastbp._core import graph
+from fastbp._core.graph import values_of
 from fastbp.rules.special import sigmoid
 from fastbp.rules.structural import as_operand
-from fastbp.rules.table import OPS, elementwise, refuse
+from fastbp.rules.table import OPS, elementwise, helper, refuse
 
 LN2, LN10, DEGREE = math.log(2.0), math.log(10.0), math.pi / 180.0
 POSITIVE = (0.3, 3.0)
@@ -43,24 +47,82 @@ cbrt = elementwise("cbrt", np.cbrt, lambda z, x: 1.0 / (3.0 * z * z), domain=POS
 conjugate = elementwise("conjugate", np.conjugate, lambda z, x: 1.0)
 
 
-def _power_x(z, x, y):
+# x**y log(x)**k: what differentiating a power by its exponent makes. At x = 0 it is 0 for y > 0.
+
+
+def _power_log_k(x, y, k):
+    zero = (x == 0.0) & (y > 0.0)
+    return np.where(zero, 0.0, np.power(x, y) * np.power(np.log(np.where(zero, 1.0, x)), k))
+
+
+power_log_k = _power_log_k
+power_log_k = helper(
+    "power_log_k",
+    _power_log_k,
+    lambda w, x, y, k: k * power_log_k(x, y - 1.0, k - 1.0) + y * power_log_k(x, y - 1.0, k),
+    lambda w, x, y, k: power_log_k(x, y, k + 1.0),
+    lambda w, x, y, k: 0.0,
+)
+
+
+def _power_log(z, x, y):
+    return z * np.log(np.where((x == 0.0) & (y > 0.0), 1.0, x))
+
+
+def _power_mixed(x, y):
+    p = np.power(x, y - 1.0)
+    return p + y * power_log(values_of(p), x, y - 1.0)
+
+
+# The same for k = 1, with the power z at hand.
+power_log = _power_log
+power_log = helper(
+    "power_log",
+    _power_log,
+    lambda w, z, x, y: 0.0,
+    lambda w, z, x, y: _power_mixed(x, y),
+    lambda w, z, x, y: power_log_k(x, y, 2.0),
+)
+
+
+def _power_slope(x, y):
     # y * x**(y-1) has the right limits at x = 0, but for y = 0, where it would be 0 * inf.
     constant = (x == 0.0) & (y == 0.0)
     return np.where(constant, 0.0, y * np.power(x, np.where(constant, 1.0, y - 1.0)))
 
 
+def _power_slope_x(z, x, y):
+    # The cube root is 0 there, but its slope by y is infinite, as that of the power is.
+    constant = (x == 0.0) & (y == 0.0)
+    return np.where(constant, np.cbrt(y), y * power_slope(x, y - 1.0))
+
+
+power_slope = _power_slope
+power_slope = helper(
+    "power_slope", _power_slope, _power_slope_x, lambda z, x, y: _power_mixed(x, y)
+)
+
+
 def _power_y(z, x, y):
-    # 0**y is 0 for y > 0: its slope is the limit of z * log(x), not 0 * -inf.
     return z * np.log(np.where((x == 0.0) & (y >= 0.0), 1.0, x))
 
 
+# The same by convention 0 at (0, 0) too, to all orders by y.
+power_y = helper(
+    "power_y",
+    _power_y,
+    lambda w, z, x, y: 0.0,
+    lambda w, z, x, y: _power_mixed(x, y),
+    lambda w, z, x, y: np.where((x == 0.0) & (y == 0.0), 0.0, power_log_k(x, y, 2.0)),
+)
 power = elementwise(
     "power",
     np.power,
-    _power_x,
-    _power_y,
+    lambda z, x, y: power_slope(x, y),
+    lambda z, x, y: power_y(values_of(z), x, y),
     domain=(POSITIVE, (-2, 2)),
     kinks="x**y by y: 0 at x = 0, y >= 0; NaN for negative x",
+    error=(2e-13, 1e-12),
 )
 
 # ---- remainders and other sawteeth
@@ -159,18 +221,31 @@ log = elementwise("log", np.log, lambda z, x: 1.0 / x, domain=POSITIVE)
 log2 = elementwise("log2", np.log2, lambda z, x: (1.0 / LN2) / x, domain=POSITIVE)
 log10 = elementwise("log10", np.log10, lambda z, x: (1.0 / LN10) / x, domain=POSITIVE)
 log1p = elementwise("log1p", np.log1p, lambda z, x: 1.0 / (1.0 + x), domain=INSIDE)
-# Equal operands share equally even where both are infinite.
+
+
+def _difference(x, y):
+    return np.where((x == y) & (np.abs(x) == np.inf), 0.0, x - y)
+
+
+# Equal infinities are equal numbers here.
+difference = helper(
+    "difference", _difference, lambda z, x, y: 1.0, lambda z, x, y: -1.0, kernel="difference"
+)
 logaddexp = elementwise(
     "logaddexp",
     np.logaddexp,
-    lambda z, x, y: np.where(x == y, 0.5, sigmoid(x - y)),
-    lambda z, x, y: np.where(x == y, 0.5, sigmoid(y - x)),
+    lambda z, x, y: sigmoid(difference(x, y)),
+    lambda z, x, y: sigmoid(difference(y, x)),
+    kinks="one half each at equal infinities",
+    error=(1e-13, 1e-13),
 )
 logaddexp2 = elementwise(
     "logaddexp2",
     np.logaddexp2,
-    lambda z, x, y: np.where(x == y, 0.5, sigmoid(LN2 * (x - y))),
-    lambda z, x, y: np.where(x == y, 0.5, sigmoid(LN2 * (y - x))),
+    lambda z, x, y: sigmoid(LN2 * difference(x, y)),
+    lambda z, x, y: sigmoid(LN2 * difference(y, x)),
+    kinks="one half each at equal infinities",
+    error=(1e-13, 1e-13),
 )
 
 # ---- circular functions
@@ -188,40 +263,102 @@ arcsin = elementwise("arcsin", np.arcsin, lambda z, x: 1.0 / np.sqrt(_complement
 arccos = elementwise(
     "arccos", np.arccos, lambda z, x: -1.0 / np.sqrt(_complement(x)), domain=INSIDE
 )
-arctan = elementwise("arctan", np.arctan, lambda z, x: 1.0 / (1.0 + x * x))
+# 1 / (1 + x^2); its slope is written so that nothing leaves the range before the product does.
+arctan_slope = helper(
+    "arctan_slope",
+    lambda x: 1.0 / (1.0 + x * x),
+    lambda w, x: -2.0 * ((x * w) * w),
+)
+arctan = elementwise("arctan", np.arctan, lambda z, x: arctan_slope(x))
 deg2rad = elementwise("deg2rad", np.deg2rad, lambda z, x: DEGREE)
 radians = elementwise("radians", np.radians, lambda z, x: DEGREE)
 rad2deg = elementwise("rad2deg", np.rad2deg, lambda z, x: 1.0 / DEGREE)
 degrees = elementwise("degrees", np.degrees, lambda z, x: 1.0 / DEGREE)
 
 
-def _radius(x, y):
-    r = np.hypot(x, y)
-    return np.where(r == 0.0, 1.0, r)
+def _cosine(r, x, y):
+    # x / r, where r = hypot(x, y): 0 at the origin, and the limit where x is infinite (not y too).
+    return np.where(np.abs(x) == r, np.sign(x) + 0.0 * y, x / np.where(r == 0.0, 1.0, r))
+
+
+def direction(x, y, r=None):
+    """Return ``x / hypot(x, y)``; its slopes are products, no differences that cancel."""
+    return cosine(values_of(np.hypot(x, y) if r is None else r), x, y)
+
+
+cosine = _cosine
+cosine = helper(
+    "cosine",
+    _cosine,
+    lambda c, r, x, y: 0.0,
+    lambda c, r, x, y: direction(y, x) * (direction(y, x) / np.hypot(x, y)),
+    lambda c, r, x, y: -direction(y, x) * (direction(x, y) / np.hypot(x, y)),
+    kernel="cosine",
+)
 
 
 hypot = elementwise(
     "hypot",
     np.hypot,
-    lambda z, x, y: x / np.where(z == 0.0, 1.0, z),
-    lambda z, x, y: y / np.where(z == 0.0, 1.0, z),
-    kinks="0 at (0, 0)",
+    lambda z, x, y: direction(x, y, z),
+    lambda z, x, y: direction(y, x, z),
+    kinks="0 at (0, 0), where higher derivatives are NaN",
     squared=lambda x, y: x * x + y * y,
 )
+
+
+def _angle_slope(r, x, y):
+    return cosine(r, x, y) / np.where(r == 0.0, 1.0, r)
+
+
+def _angle_curvature(w, r, x, y):
+    # (y^2 - x^2) / r^4. Close to the diagonal y - x is exact; far off each square has its slope.
+    r = np.hypot(x, y)
+    u, v = x / r / r, y / r / r
+    close = np.abs(np.abs(x) - np.abs(y)) < 0.5 * r
+    return np.where(close, ((y - x) / r / r) * ((y + x) / r / r), v * v - u * u)
+
+
+def _angle_twist(w, r, x, y):
+    r = np.hypot(x, y)
+    return -2.0 * (x / r / r) * (y / r / r)
+
+
+# x / r^2
+angle_slope = helper(
+    "angle_slope", _angle_slope, lambda w, r, x, y: 0.0, _angle_curvature, _angle_twist
+)
+
+
 arctan2 = elementwise(
     "arctan2",
     np.arctan2,
-    lambda z, y, x: x / _radius(x, y) / _radius(x, y),
-    lambda z, y, x: -(y / _radius(x, y) / _radius(x, y)),
+    lambda z, y, x: angle_slope(values_of(np.hypot(x, y)), x, y),
+    lambda z, y, x: -angle_slope(values_of(np.hypot(x, y)), y, x),
     domain=((-2, 2), POSITIVE),
-    kinks="0 at (0, 0)",
+    kinks="0 at (0, 0), where higher derivatives are NaN",
 )
 
 # ---- hyperbolic functions
 
 sinh = elementwise("sinh", np.sinh, lambda z, x: np.cosh(x))
 cosh = elementwise("cosh", np.cosh, lambda z, x: np.sinh(x))
-tanh = elementwise("tanh", np.tanh, lambda z, x: 1.0 - z * z)
+
+
+# 1 - z * z is no number to work with where z is close to 1: the kernel takes e^-2|x| there.
+def _tanh_slope(z, x):
+    e = np.exp(-2.0 * np.abs(x))
+    return 4.0 * e / ((1.0 + e) * (1.0 + e))
+
+
+tanh_slope = helper(
+    "tanh_slope",
+    _tanh_slope,
+    lambda s, z, x: 0.0,
+    lambda s, z, x: -2.0 * (s * np.tanh(x)),
+    kernel="tanh_slope",
+)
+tanh = elementwise("tanh", np.tanh, lambda z, x: tanh_slope(values_of(z), x), error=(3e-14, 3e-14))
 arcsinh = elementwise("arcsinh", np.arcsinh, lambda z, x: 1.0 / np.hypot(1.0, x))
 arccosh = elementwise(
     "arccosh",

@@ -40,7 +40,7 @@ def _finite_or_moving(t, p):
     return np.where((t != 0.0) | (np.abs(p) < np.inf), p, 0.0)
 
 
-_mulz = _operation(
+mulz = _operation(
     "mulz",
     lambda t, p: np.where(np.equal(t, 0.0), t, t * p),
     lambda z, t, p: _finite_or_moving(t, p),
@@ -52,7 +52,7 @@ _mulz = _operation(
 # A zero of either factor is strong.
 _operation(
     "mulzz",
-    lambda t, p: np.where(p != 0.0, _mulz(t, p), 0.0),
+    lambda t, p: np.where(p != 0.0, mulz(t, p), 0.0),
     lambda z, t, p: _finite_or_moving(t, p),
     lambda z, t, p: _finite_or_moving(p, t),
     dominant=0b11,

@@ -17,6 +17,7 @@ from fastbp.rules.structural import as_operand
 from fastbp.rules.table import general, implements, linear, refuse
 
 FULL = [(slice(None),) * nd for nd in range(65)]
+FEW = 256  # so many float32 in a row lose no more than the blocks of a pairwise sum
 BASIC = frozenset([int, slice, type(None), type(...)])
 
 
@@ -56,12 +57,23 @@ def _on_unit_axis(item):
 def add_at(into, index, g, repeats):
     """Add `g` to ``into[index]``; `into` is contiguous."""
     if repeats:
-        # NumPy's loop for one-dimensional operands is much faster than that for others.
-        np.add.at(into.reshape(-1), positions(into.shape, index).reshape(-1), g.reshape(-1))
+        _add_repeated(into.reshape(-1), positions(into.shape, index).reshape(-1), g.reshape(-1))
     elif g.ndim == 0:
         into[index[1:]] += g[()]  # scalars, not 0-d arrays: faster
     else:
         into[index] += g
+
+
+def _add_repeated(into, places, g):
+    """Add numbers, all one-dimensional; many of float32 in float64, and rounded once."""
+    if g.dtype != np.float32 or places.size <= FEW:
+        # NumPy's loop for one-dimensional operands is much faster than that for others.
+        np.add.at(into, places, g)
+    elif into.size <= 8 * places.size:
+        into += np.bincount(places, g, into.size).astype(np.float32)
+    else:
+        places, which = np.unique(places, return_inverse=True)
+        into[places] += np.bincount(which, g).astype(np.float32)
 
 
 def _put(g, shape, index, repeats, own):

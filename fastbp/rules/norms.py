@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from fastbp._core.graph import values_of
 from fastbp.errors import NoRuleError, ShapeError
 from fastbp.rules import patterns, products
+from fastbp.rules.reductions import add_up, scale_of, smooth_but_at_zero, unit, unreduced
 from fastbp.rules.structural import from_end
 from fastbp.rules.table import general, implements, nondifferentiable
 
@@ -17,21 +19,15 @@ def _norm(x, axis, keepdims):
     return np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
 
 
-def _nonzero(norm):
-    """Return the norm where it is not 0, and 1 where it is: a vector 0 divided by it is 0."""
-    return np.where(norm == 0.0, 1.0, norm)
-
-
 def _norm_vjp(g, ans, x, axis, keepdims):
-    scale = g / _nonzero(ans)
-    if not keepdims:
-        kept = [1 if k - x.ndim in axis else size for k, size in enumerate(x.shape)]
-        scale = np.reshape(scale, (*scale.shape[: g.ndim - ans.ndim], *kept))
-    return x * scale
+    g, ans = unreduced(g, ans, axis, keepdims), unreduced(ans, ans, axis, keepdims)
+    y, length = unit(x, ans, axis)
+    return smooth_but_at_zero(y * (g / length), g, x, axis)
 
 
 def _norm_jvp(t, ans, x, axis, keepdims):
-    return np.sum(t * x, axis=axis, keepdims=keepdims) / _nonzero(ans)
+    y, length = unit(x, unreduced(ans, ans, axis, keepdims), axis)
+    return add_up(smooth_but_at_zero(t * (y / length), t, x, axis), axis, keepdims)
 
 
 norm_op = general(
@@ -62,10 +58,22 @@ def _vector_norm(x, ord, axis, keepdims):
     if ord == 1:
         return np.sum(size, axis=axis, keepdims=keepdims)
     total = np.sum(size**ord, axis=axis, keepdims=keepdims)
-    if ord < 0:
+    known = values_of(total)
+    low = np.finfo(x.dtype).tiny ** 0.3  # higher orders have powers of it, too
+    if ((known > low) & (known < 1.0 / low)).all():
         return total ** (1 / ord)
-    zero = total == 0.0  # there the derivative is 0 by convention, as for the Euclidean norm
-    return np.where(zero, 0.0, np.where(zero, 1.0, total) ** (1 / ord))
+    return _scaled_norm(x, ord, axis, keepdims)
+
+
+def _scaled_norm(x, ord, axis, keepdims):
+    """Return a norm whose powers leave the range, or that of a vector 0."""
+    top = np.max(np.abs(x.value), axis=axis, keepdims=True, initial=0.0)
+    zero, scale = top == 0.0, scale_of(top)
+    total = np.sum(np.abs(x / scale) ** ord, axis=axis, keepdims=True)
+    norm = scale * np.where(zero, 1.0, total) ** (1 / ord)
+    # A vector 0 has the derivatives of its Euclidean norm: 0 by convention, and none of order two.
+    norm = np.where(zero, norm_op(x, axis=axis, keepdims=True), norm)
+    return norm if keepdims else np.squeeze(norm, axis)
 
 
 def _largest(size, axis, keepdims):
@@ -113,8 +121,10 @@ def norm(x, ord=None, axis=None, keepdims=False):
 
     Notes
     -----
-    The derivative at 0 is 0. With ``ord=np.inf`` elements that tie share it equally; with
-    ``ord=0`` the norm is constant almost everywhere, so the result is a plain array.
+    The derivative at 0 is 0, and higher ones are NaN (with ``ord=1`` and the infinite ones, which
+    are piecewise linear, 0). With ``ord=np.inf`` elements that tie share it equally; with ``ord=0``
+    the norm is constant almost everywhere, so the result is a plain array. A norm of numbers whose
+    squares leave the range is as NumPy has it, its derivative is right.
     """
     whole = axis is None and (ord is None or (ord in ("f", "fro") and x.ndim == 2))
     axis = from_end(tuple(range(x.ndim)) if axis is None else axis, x.ndim)

@@ -8,14 +8,23 @@ import math
 import numpy as np
 
 from fastbp._core.elementwise import total
-from fastbp._core.graph import values_of
+from fastbp._core.graph import Op, Variable, values_of
 from fastbp._core.operands import as_array
 from fastbp.rules import patterns
-from fastbp.rules.structural import as_operand, cast, float_dtype, from_end, lead_of, spread
+from fastbp.rules.engine import mulz
+from fastbp.rules.structural import (
+    ALL,
+    add_up,
+    as_operand,
+    cast,
+    float_dtype,
+    from_end,
+    lead_of,
+    spread,
+)
 from fastbp.rules.table import general, implements, linear, refuse
 
 UNSET = np._NoValue  # NumPy's own default of keepdims=, initial=, where= ...
-ALL = [tuple(range(-nd, 0)) for nd in range(65)]
 
 add_reduce = np.add.reduce
 
@@ -82,16 +91,12 @@ def _unmean(g, ans, x, axis, keepdims, n):
     return _unsum(g / n, ans, x, axis, keepdims)
 
 
-sum_op = linear(
-    "sum",
-    _sum,
-    _unsum,
-    pattern=patterns.reduces,
-)
+sum_op = linear("sum", _sum, _unsum, tangent=add_up, pattern=patterns.reduces)
 mean_op = linear(
     "mean",
     lambda x, axis, keepdims, n: _sum(x, axis, keepdims) / n,
     _unmean,
+    tangent=lambda t, axis, keepdims, n: add_up(t, axis, keepdims) / n,
     pattern=patterns.reduces,
 )
 
@@ -229,14 +234,85 @@ def _var_vjp(g, ans, x, axis, keepdims, ddof):
 
 
 def _var_jvp(t, ans, x, axis, keepdims, ddof):
-    t = np.sum(t * _deviation(x, axis), axis, keepdims=keepdims)
+    t = add_up(t * _deviation(x, axis), axis, keepdims)
     return t * (2.0 * _per_degree(x, axis, ddof))
 
 
-def _half_over(g, ans):
-    """Return g / (2 ans), from a variance to its root; zero where the root is zero."""
-    constant = values_of(ans) == 0
-    return np.where(constant, 0.0, 0.5 * g / np.where(constant, 1.0, ans))
+# ---- lengths: what norms and standard deviations have in common
+
+# Far from these bounds no square leaves the range.
+SAFE = {np.dtype("f8"): (1e-140, 1e150), np.dtype("f4"): (1e-16, 1e18)}
+
+
+def scale_of(top):
+    """Return what to divide numbers by of which `top` is the largest; its inverse is finite."""
+    return np.where(top < np.inf, np.maximum(top, 1e3 * np.finfo(top.dtype).tiny), 1.0)
+
+
+def unit(x, length, axis, per=1.0):
+    """Return numbers y and their length, of which ``y / length`` is the unit vector of `x`.
+
+    `length`, with its axes kept, is the root of the sum of squares times `per`. As long as no
+    square leaves the range y is `x` itself, elsewhere a multiple of it. A vector 0 stays that.
+    """
+    low, high = SAFE[x.dtype]
+    known = values_of(length)
+    if ((known > low) & (known < high)).all():
+        return x, length
+    top = np.max(np.abs(values_of(x)), axis=axis, keepdims=True, initial=0.0)
+    x = x / scale_of(top)
+    length = np.sqrt(np.sum(x * x, axis=axis, keepdims=True) * per)
+    return x, np.where(values_of(length) == 0.0, 1.0, length)
+
+
+def _nowhere(t, ans, x, axis, zero):
+    moved = np.any(values_of(t) != 0.0, axis=axis, keepdims=True)
+    return np.broadcast_to(np.where(zero & moved, np.nan, 0.0), t.shape)
+
+
+# 0, whose derivative is NaN for the vectors marked by `zero`.
+_undefined = Op(
+    "undefined",
+    lambda x, axis, zero: np.zeros_like(x),
+    nin=1,
+    vjp=(_nowhere,),
+    jvp=(_nowhere,),
+    pattern=patterns.mixes,
+)
+
+
+def smooth_but_at_zero(result, t, x, axis):
+    """Return the derivative `result` of the length of `x`, times a (co)tangent `t` with its axes.
+
+    At a vector 0 it is 0 by convention, and has no derivative itself.
+    """
+    if type(x) is not Variable:
+        return result
+    zero = np.max(np.abs(x.value), axis=axis, keepdims=True, initial=0.0) == 0.0
+    return result + mulz(t, _undefined(x, axis=axis, zero=zero)) if zero.any() else result
+
+
+def _centred(x, ans, axis):
+    """Return deviations from the mean that are exactly 0 where all numbers are equal."""
+    value = values_of(x)
+    first = value[tuple([slice(0, 1) if k in axis else slice(None) for k in ALL[value.ndim]])]
+    if (values_of(ans) < 1e-6 * np.abs(first)).any():
+        x = x - first
+    return _deviation(x, axis)
+
+
+def _std_vjp(g, ans, x, axis, keepdims, ddof):
+    g, ans = unreduced(g, ans, axis, keepdims), unreduced(ans, ans, axis, keepdims)
+    x, per = _centred(x, ans, axis), _per_degree(x, axis, ddof)
+    y, length = unit(x, ans, axis, per)
+    return smooth_but_at_zero(y * (g * per / length), g, x, axis)
+
+
+def _std_jvp(t, ans, x, axis, keepdims, ddof):
+    ans = unreduced(ans, ans, axis, keepdims)
+    x, per = _centred(x, ans, axis), _per_degree(x, axis, ddof)
+    y, length = unit(x, ans, axis, per)
+    return add_up(smooth_but_at_zero(t * (y * (per / length)), t, x, axis), axis, keepdims)
 
 
 var_op = general(
@@ -253,8 +329,8 @@ std_op = general(
     lambda x, axis, keepdims, ddof: x.std(axis=axis, ddof=ddof, keepdims=keepdims),
     nin=1,
     saves=(0, "ans"),
-    vjp=(lambda g, ans, x, **static: _var_vjp(_half_over(g, ans), ans, x, **static),),
-    jvp=(lambda t, ans, x, **static: _half_over(_var_jvp(t, ans, x, **static), ans),),
+    vjp=(_std_vjp,),
+    jvp=(_std_jvp,),
     squared=lambda x, **static: var_op(x, **static),
     pattern=patterns.reduces,
 )
@@ -315,7 +391,7 @@ def std(
 
     Notes
     -----
-    Where the standard deviation is zero, so is its gradient.
+    Where the standard deviation is zero, so is its gradient; higher derivatives are NaN there.
     """
     return _spread("std", std_op, a, axis, dtype, out, ddof, keepdims, where, mean, correction)
 
@@ -341,7 +417,7 @@ def _extreme_vjp(g, ans, x, axis, keepdims):
 
 
 def _extreme_jvp(t, ans, x, axis, keepdims):
-    return np.sum(_shared(t, _shares(x, ans, axis, keepdims)), axis, keepdims=keepdims)
+    return add_up(_shared(t, _shares(x, ans, axis, keepdims)), axis, keepdims)
 
 
 max_op = general(

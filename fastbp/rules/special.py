@@ -10,7 +10,8 @@ from fastbp._core import graph
 from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError
 from fastbp.rules import patterns
-from fastbp.rules.table import elementwise, general, implements
+from fastbp.rules.structural import add_up
+from fastbp.rules.table import elementwise, general, helper, implements
 
 # ---- elementwise
 
@@ -24,10 +25,34 @@ def _softplus(x):
     return np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x)))
 
 
-sigmoid = elementwise("sigmoid", _sigmoid, lambda z, x: z * (1.0 - z), kernel="sigmoid")
-softplus = elementwise("softplus", _softplus, lambda z, x: sigmoid(x), kernel="softplus")
+# z * (1 - z) is no number to work with where z is close to 1: the kernel takes e^-|x| there.
+def _sigmoid_slope(z, x):
+    e = np.exp(-np.abs(x))
+    return e / ((1.0 + e) * (1.0 + e))
+
+
+sigmoid_slope = helper(
+    "sigmoid_slope",
+    _sigmoid_slope,
+    lambda s, z, x: 0.0,
+    lambda s, z, x: -s * np.tanh(0.5 * x),
+    kernel="sigmoid_slope",
+)
+sigmoid = elementwise(
+    "sigmoid",
+    _sigmoid,
+    lambda z, x: sigmoid_slope(graph.values_of(z), x),
+    kernel="sigmoid",
+    error=(1e-14, 1e-14),
+)
+softplus = elementwise(
+    "softplus", _softplus, lambda z, x: sigmoid(x), kernel="softplus", error=(3e-15, 1e-14)
+)
 log_sigmoid = elementwise(
-    "log_sigmoid", lambda x: -softplus(np.negative(x)), lambda z, x: sigmoid(-x)
+    "log_sigmoid",
+    lambda x: -softplus(np.negative(x)),
+    lambda z, x: sigmoid(-x),
+    error=(3e-15, 1e-14),
 )
 relu = elementwise(
     "relu",
@@ -109,7 +134,7 @@ def _logsumexp_vjp(g, ans, x, axis, keepdims):
 
 
 def _logsumexp_jvp(t, ans, x, axis, keepdims):
-    return np.sum(t * _weights(_kept(ans, axis, keepdims), x, axis), axis=axis, keepdims=keepdims)
+    return add_up(t * _weights(_kept(ans, axis, keepdims), x, axis), axis, keepdims)
 
 
 def _softmax(x, axis):
@@ -204,13 +229,27 @@ def _scaled_logsumexp(a, axis, b, keepdims, return_sign):
     value, scale = np.broadcast_arrays(graph.values_of(a), graph.values_of(b))
     axis = _axes(value, axis)
     top = np.max(value, axis=axis, keepdims=True, initial=-np.inf, where=scale != 0.0)
-    top = np.where(np.isfinite(top), top, 0.0)
+    infinite = np.isinf(top)
+    shift = np.where(np.isfinite(top), top, 0.0)
     # The shift is a constant: it cancels. Elements that b removes must not overflow.
-    a = np.where(scale == 0.0, np.minimum(value, top), a)
-    total = np.sum(b * np.exp(a - top), axis=axis, keepdims=keepdims)
+    terms = np.where(scale == 0.0, np.minimum(value, shift), a)
+    terms = np.where(infinite, 0.0, terms) if infinite.any() else terms
+    total = np.sum(b * np.exp(terms - shift), axis=axis, keepdims=keepdims)
     sign = np.sign(graph.values_of(total))
-    top = top if keepdims else np.squeeze(top, axis)
-    out = np.log(total * sign if return_sign else total) + top
+    out = np.log(total * sign if return_sign else total)
+    out = out + (shift if keepdims else np.squeeze(shift, axis))
+    if infinite.any():
+        # As without b: several of inf share equally, and there is no slope where all are -inf.
+        plain = logsumexp_op(np.where(scale == 0.0, -np.inf, a), axis=axis, keepdims=keepdims)
+        ends = np.where(value == np.inf, np.sign(scale), 0.0)
+        found = np.sign(np.sum(ends, axis=axis, keepdims=True))
+        mixed = np.any(ends > 0.0, axis, keepdims=True) & np.any(ends < 0.0, axis, keepdims=True)
+        found = np.where(mixed, np.nan, found)
+        if not keepdims:
+            infinite, found = np.squeeze(infinite, axis), np.squeeze(found, axis)
+        if not return_sign:
+            plain = np.where((graph.values_of(plain) > 0.0) & ~(found > 0.0), np.nan, plain)
+        out, sign = np.where(infinite, plain, out), np.where(infinite, found, sign)
     return (out, sign) if return_sign else out
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from fastbp._core import graph
+from fastbp._core.elementwise import sum_axes, total
 from fastbp._core.elementwise import sum_to as _sum_to
 from fastbp._core.graph import Variable, values_of
 from fastbp._core.operands import as_array
@@ -17,6 +18,7 @@ from fastbp.errors import DTypeError
 from fastbp.rules import patterns
 from fastbp.rules.table import implements, linear, refuse
 
+ALL = [tuple(range(-nd, 0)) for nd in range(65)]
 SMALL = 2048  # elements; for larger arrays a pass over memory costs more than `numpy.broadcast_to`
 
 
@@ -42,6 +44,18 @@ def spread(g, shape):
         out[...] = g
         return out
     return np.broadcast_to(g, shape)
+
+
+def add_up(t, axis, keepdims=False):
+    """Sum (co)tangents over a tuple of negative axes: arrays in pairs, so that many may add up."""
+    if type(t) is not np.ndarray:
+        return np.sum(t, axis=axis, keepdims=keepdims)
+    if len(axis) == t.ndim and not keepdims:
+        return total(t)
+    summed = sum_axes(t, axis)
+    if keepdims:
+        return summed
+    return summed.reshape([n for k, n in zip(ALL[t.ndim], t.shape, strict=True) if k not in axis])
 
 
 # ---- what the engine itself records

@@ -33,6 +33,7 @@ __all__ = [
     "SAMPLES",
     "elementwise",
     "general",
+    "helper",
     "implements",
     "linear",
     "nondifferentiable",
@@ -55,6 +56,7 @@ def elementwise(
     selects=0,
     squared=None,
     source="",
+    error=(3e-15, 3e-15),
 ):
     """Add an elementwise operation.
 
@@ -79,6 +81,9 @@ def elementwise(
         The square of the value as another function; see `fastbp._core.graph.Op`.
     source : str
         Where the formula is from; empty for calculus.
+    error : (float, float)
+        Bounds of the relative error of first and second derivatives in float64, over the whole
+        range of the operands; `tests/test_precision.py` holds them against mpmath.
 
     Returns
     -------
@@ -95,6 +100,7 @@ def elementwise(
         domain=domain,
         kinks=kinks,
         source=source,
+        error=error,
         kind="elementwise",
     )
     for u in _as_tuple(ufunc if ufunc is not None else forward):
@@ -106,7 +112,34 @@ def elementwise(
     return op
 
 
-def linear(name, apply, transpose, *, saves=(), scatter=None, pattern=None, source=""):
+def helper(name, forward, *partials, kernel=None):
+    """Make an elementwise operation that stands in partials only and is no row of the table.
+
+    For a partial that calculus would differentiate into a difference of nearly equal numbers, or
+    whose derivative a ``np.where`` hides: what it is differentiated into is stated instead. An
+    operand that only saves work, as the value already known, is handed over as a plain array
+    (`values_of`), and its partial is 0.
+
+    Parameters
+    ----------
+    name : str
+    forward : callable
+        An expression of ufuncs and ``np.where``.
+    *partials : callable
+    kernel : str, optional
+
+    Returns
+    -------
+    Op
+    """
+    return Op(
+        name, forward, nin=len(partials), partials=partials, kernel=kernel, kind="elementwise"
+    )
+
+
+def linear(
+    name, apply, transpose, *, tangent=None, saves=(), scatter=None, pattern=None, source=""
+):
     """Add a linear map of one operand, given by itself and its transpose.
 
     Parameters
@@ -117,6 +150,9 @@ def linear(name, apply, transpose, *, saves=(), scatter=None, pattern=None, sour
         from the end.
     transpose : callable
         ``transpose(g, ans, x, **static)``, where `ans` and `x` are specs: shape and dtype only.
+    tangent : callable, optional
+        Like `apply`, which has NumPy's order of summation: a more accurate one, for tangents that
+        are arrays.
     saves : tuple
         (0,) if the transpose reads the operand's value, as no plain linear map does.
     scatter : callable, optional
@@ -130,6 +166,8 @@ def linear(name, apply, transpose, *, saves=(), scatter=None, pattern=None, sour
     """
 
     def jvp(t, ans, x, **static):
+        if tangent is not None and type(t) is np.ndarray:
+            return tangent(t, **static)
         return op(t, **static)
 
     op = Op(

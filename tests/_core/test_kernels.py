@@ -17,6 +17,8 @@ from fastbp._core import loops, simd
 DTYPES = [np.float64, np.float32]
 ADDING = {"mulz_add", "mulx_add"}  # may be one fused multiply-add
 SIMPLE = {"mulz", "mulx", "gt", "ge", "lt", "le", "eq", "ne", "select"} | ADDING
+SIMPLE |= {"difference", "cosine"}
+SLOPES = {"sigmoid_slope", "tanh_slope"}  # of a value and its argument
 NARGS = 4
 
 
@@ -79,9 +81,13 @@ def reference(name, *x):
             "le": lambda a, b: (a <= b) * one,
             "eq": lambda a, b: (a == b) * one,
             "ne": lambda a, b: (a != b) * one,
+            "difference": lambda a, b: np.where(a == b, 0, a - b),
+            "cosine": lambda r, a, b: np.where(abs(a) == r, np.sign(a) + 0 * b, a / r),
             "select": lambda c, a, b: np.where(c != 0, a, b),
             "sigmoid": lambda v: 1 / (1 + np.exp(-v)),
             "softplus": lambda v: np.logaddexp(v, v.dtype.type(0)),
+            "sigmoid_slope": lambda z, v: np.exp(-abs(v)) / (1 + np.exp(-abs(v))) ** 2,
+            "tanh_slope": lambda z, v: one / np.cosh(v) ** 2,
         }
         function = table[name] if name in table else getattr(np, name)
         return np.asarray(function(*x), x[0].dtype)
@@ -92,6 +98,9 @@ def operands_for(name, dtype, n, seed=0):
     arrays = [rng.uniform(-3, 3, n).astype(dtype) for _ in range(TABLE[name][1])]
     for a in arrays[:2]:
         a[rng.random(n) < 0.2] = 0
+    if name in SLOPES:
+        x = 2 * arrays[1]
+        return [reference(name.removesuffix("_slope"), x), x]
     return arrays
 
 
@@ -109,6 +118,14 @@ def exact_sigmoid(x):
 
 def exact_softplus(x):
     return max(x, mpf(0)) + mp.log1p(mp.exp(-abs(x)))
+
+
+def exact_sigmoid_slope(z, x):
+    return mp.sech(x / 2) ** 2 / 4
+
+
+def exact_tanh_slope(z, x):
+    return mp.sech(x) ** 2
 
 
 def exact_logaddexp(a, b):
@@ -131,6 +148,10 @@ BOUNDS = [
     ("tanh", np.float64, mp.tanh, 1.30, 0),
     ("sigmoid", np.float64, exact_sigmoid, 1.15, 0),
     ("sigmoid", np.float32, exact_sigmoid, 1.15, 0),
+    ("sigmoid_slope", np.float64, exact_sigmoid_slope, 70.0, 0),
+    ("sigmoid_slope", np.float32, exact_sigmoid_slope, 70.0, 0),
+    ("tanh_slope", np.float64, exact_tanh_slope, 260.0, 0),
+    ("tanh_slope", np.float32, exact_tanh_slope, 260.0, 0),
     ("softplus", np.float64, exact_softplus, 1.15, 0),
     ("softplus", np.float32, exact_softplus, 1.15, 0),
     ("logaddexp", np.float64, exact_logaddexp, 0.85, 0.5),
@@ -166,6 +187,11 @@ def points(name, dtype, seed=1):
     if name in ("sin", "cos"):
         return [trig_points(rng)]
     wide = 745 if dtype is np.float64 else 103
+    if name in SLOPES:
+        # In order too, as elements are near or far together.
+        (x,) = points("sigmoid", dtype, seed)
+        x = np.concatenate([x, np.sort(rng.uniform(0, 4.5, 2000)).astype(dtype)])
+        return [np.tanh(x) if name == "tanh_slope" else loops.call("sigmoid", x), x]
     if name in ("sigmoid", "softplus", "exp", "tanh"):
         tiny = 10.0 ** rng.uniform(-30, 0, 300)
         parts = [
@@ -250,6 +276,20 @@ SPECIAL = [
     ("mulz", ([0.0, -0.0, 0, NAN, 2, INF], [INF, NAN, 3, 0, 3, 0]), [0.0, -0.0, 0, NAN, 6, NAN]),
     ("mulz_add", ([1, 1, NAN, 1], [0, 0, 0, 2], [INF, NAN, 1, 3]), [1, 1, NAN, 7]),
     (
+        "difference",
+        ([INF, -INF, INF, 3, NAN, 2], [INF, -INF, -INF, INF, 1, 2]),
+        [0, 0, INF, -INF, NAN, 0],
+    ),
+    (
+        "cosine",
+        (
+            [0.0, 0.0, INF, INF, INF, INF, 5],
+            [0.0, -0.0, INF, -INF, 1, INF, 3],
+            [0, 0, 1, 1, INF, INF, 4],
+        ),
+        [0.0, 0.0, 1, -1, 0, NAN, 3 / 5],
+    ),
+    (
         "mulx",
         ([-0.0, -0.0, -0.0, 0.0, 0.0, 2, -2, NAN], [INF, NAN, 3, INF, -3, 0.0, 0.0, 1]),
         [-0.0, -0.0, -0.0, NAN, 0.0, 0.0, 0.0, NAN],
@@ -324,7 +364,7 @@ def test_any_strides(name, dtype):
         # Digit k of `layout` says how slot k is laid out: dense, spaced, reversed, one scalar.
         for layout in range(4 ** (nin + 1) if nin < 3 else 64):
             kinds = [layout >> 2 * k & 3 for k in range(nin + 1)]
-            if kinds[nin] == 3:
+            if kinds[nin] == 3 or (name in SLOPES and (kinds[0] == 3) != (kinds[1] == 3)):
                 continue
             operands = [lay_out(a, kind) for a, kind in zip(dense, kinds, strict=False)]
             out = lay_out(np.full(n, -77, dtype), kinds[nin])
