@@ -168,6 +168,9 @@ cdef class Op:
     selects : int
         Bit mask of operands of an elementwise operation whose partial is a mask: where it is zero,
         another branch was taken.
+    signed_partials : int
+        Bit mask of operands whose partial has signed zeros, where -0 is exact: of operations that
+        sweeps of signed zeros record.
     coefficients : {"fixed", "operands", "values"}, optional
         What the coefficients of the rules are, which are linear in the (co)tangent: "fixed", zero
         only where an element takes no part in the value, or another one was selected (the default
@@ -188,10 +191,12 @@ cdef class Op:
 
     def __init__(self, name, forward, *, nin, partials=None, vjp=None, jvp=None, scatter=None,
                  saves=(), blocks=True, compiled=False, kernel=None, opaque=False, dominant=0,
-                 selects=0, coefficients=None, squared=None, pattern=None, **info):
+                 selects=0, signed_partials=0, coefficients=None, squared=None, pattern=None,
+                 **info):
         self.name = name
         self.opaque = opaque
         self.dominant, self.selects = dominant, selects
+        self.signed_partials = signed_partials
         self.squared = squared
         self.coefficients = coefficients or ("values" if saves else "fixed")
         self.forward = forward
@@ -245,6 +250,8 @@ cdef class Op:
 
     cdef Program signed_program(self, int typenum, int strong, int needs, int accumulates):
         """`pull_program`, or with `accumulates` = -1 `push_program`, of a sweep of signed zeros."""
+        if self.signed_partials:
+            return None
         key = typenum, strong, needs, accumulates
         program = self.signed_programs.get(key)
         if program is None:

@@ -24,6 +24,7 @@ extern const int fastbp_kernel_count;
 
 /* How often `mulz` and `mulz_add` met a zero cotangent with a partial that is not finite. */
 long long fastbp_strong_zeros(void);
+void fastbp_count_strong_zero(void);
 
 /* Choose the instruction set, which the processor must have: 0 the baseline, 1 AVX2, 2 AVX-512.
  * Return the one before. */

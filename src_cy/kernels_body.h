@@ -199,7 +199,7 @@ static void FN(mulz_core)(char **args, intptr_t n)
         y[i] = MULZ(g, p);
     }
     if (strong)
-        fbp_count_strong_zero();
+        fastbp_count_strong_zero();
 }
 ENTRY2(mulz)
 
@@ -216,7 +216,7 @@ static void FN(mulz_add_core)(char **args, intptr_t n)
         y[i] = total + MULZ(g, p);
     }
     if (strong)
-        fbp_count_strong_zero();
+        fastbp_count_strong_zero();
 }
 ENTRY3(mulz_add)
 

@@ -18,7 +18,7 @@ cdef class Op:
     cdef readonly object vjp, jvp       # general: a function an operand, or one joint function
     cdef readonly object scatter        # optional: add the VJP into a buffer
     cdef readonly bint opaque
-    cdef readonly int dominant, selects
+    cdef readonly int dominant, selects, signed_partials
     cdef readonly str coefficients
     cdef readonly object squared
     cdef readonly bint blocks           # the rules carry leading block axes through

@@ -34,6 +34,7 @@ class Op:
     opaque: bool
     dominant: int
     selects: int
+    signed_partials: int
     coefficients: str
     squared: Callable[..., Any] | None
     kernel: str | None
@@ -58,6 +59,7 @@ class Op:
         opaque: bool = False,
         dominant: int = 0,
         selects: int = 0,
+        signed_partials: int = 0,
         coefficients: str | None = None,
         squared: Callable[..., Any] | None = None,
         pattern: Callable[..., Any] | None = None,

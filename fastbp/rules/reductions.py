@@ -9,9 +9,10 @@ import numpy as np
 
 from fastbp._core.elementwise import total
 from fastbp._core.graph import Op, Variable, values_of
+from fastbp._core.loops import count_strong_zero
 from fastbp._core.operands import as_array
 from fastbp.rules import patterns
-from fastbp.rules.engine import mulz
+from fastbp.rules.engine import mulx
 from fastbp.rules.structural import (
     ALL,
     add_up,
@@ -266,7 +267,9 @@ def unit(x, length, axis, per=1.0):
 
 
 def _nowhere(t, ans, x, axis, zero):
-    moved = np.any(values_of(t) != 0.0, axis=axis, keepdims=True)
+    t = values_of(t)
+    count_strong_zero()  # the signs of zeros are asked for
+    moved = np.any((t != 0.0) | ~np.signbit(t), axis=axis, keepdims=True)
     return np.broadcast_to(np.where(zero & moved, np.nan, 0.0), t.shape)
 
 
@@ -289,7 +292,10 @@ def smooth_but_at_zero(result, t, x, axis):
     if type(x) is not Variable:
         return result
     zero = np.max(np.abs(x.value), axis=axis, keepdims=True, initial=0.0) == 0.0
-    return result + mulz(t, _undefined(x, axis=axis, zero=zero)) if zero.any() else result
+    if not zero.any():
+        return result
+    count_strong_zero()
+    return result + mulx(t, _undefined(x, axis=axis, zero=zero))
 
 
 def _centred(x, ans, axis):
