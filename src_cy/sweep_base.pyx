@@ -106,8 +106,7 @@ cdef class Sweep:
 
     cdef object settle(self, object value, object probe):
         """Give zeros their sign: exact ones are where a probe is zero, too."""
-        exact = np.equal(probe, 0.0)
-        value = hook("settle")(value, exact.astype(value.dtype))
+        value = hook("settle")(value, np.asarray(probe, value.dtype))
         return value if self.recorded else np.asarray(value)
 
     cdef int fill(self, Node node, Program program, PyObject **operands, int *leads) except -1:
@@ -165,7 +164,7 @@ cdef class Sweep:
 
 cdef object exact_zeros(object x):
     x = (<Variable> x).value if type(x) is Variable else np.asarray(x)
-    return (x == 0.0) & np.signbit(x)
+    return x.view(f"i{x.itemsize}") == np.iinfo(f"i{x.itemsize}").min     # the bits of -0
 
 
 cdef int exact_partials(Node node) except -1:

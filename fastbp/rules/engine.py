@@ -83,12 +83,12 @@ _operation(
     dominant=0b11,
     kinks="0 where t is -0 or p is 0",
 )
-# Signs for zeros: -0 where `exact` is not 0, else +0.
+# Signs for zeros: -0 where `probe` is 0, else +0.
 _operation(
     "settle",
-    lambda x, exact: np.where((exact != 0.0) & (x == 0.0), -0.0, x + 0.0),
-    lambda z, x, exact: 1.0,
-    lambda z, x, exact: 0.0,
+    lambda x, probe: np.where((probe == 0.0) & (x == 0.0), -0.0, x + 0.0),
+    lambda z, x, probe: 1.0,
+    lambda z, x, probe: 0.0,
 )
 
 # ---- squares of what has a kink
