@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastbp._core import sweep, tape
-from fastbp._core.graph import Variable
+from fastbp._core.graph import Variable, values_of
 from fastbp.recording import plain
 
 __all__ = ["BLOCK_BYTES", "between", "by_columns", "by_rows", "through_waist"]
@@ -50,7 +50,10 @@ def through_waist(y: Variable, inputs: list[Variable], recorded: bool) -> list[A
     s = waist.size
     behind = np.reshape(by_columns([y], [waist], recorded, True)[0][0], (m, s))
     found = []
-    for x, before in zip(inputs, by_rows(waist, inputs, recorded), strict=True):
+    parts = by_rows(waist, inputs, recorded)
+    if not all(np.all(np.isfinite(values_of(part))) for part in (behind, *parts)):
+        return None  # zeros of a sweep know where they are from, those of a product do not
+    for x, before in zip(inputs, parts, strict=True):
         product = behind @ np.reshape(before, (s, x.size))
         found.append(np.reshape(product, y.shape + x.shape).astype(x.dtype, copy=False))
     return found

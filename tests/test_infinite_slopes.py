@@ -111,6 +111,18 @@ def test_seeds_ask_for_one_element(mode):
     np.testing.assert_allclose(bp.sparse.jacobian(np.sqrt)(P).toarray(), expected)
 
 
+def test_a_jacobian_through_its_narrowest_place():
+    x, w = np.ones(2000), np.ones(2000)
+    x[0], w[0] = 0.0, 0.0
+
+    def f(x):
+        return np.sum(np.sqrt(x)) * w
+
+    found = bp.jacobian(f)(x)
+    np.testing.assert_array_equal(found[0], np.zeros(2000))
+    np.testing.assert_array_equal(found[1], np.where(x > 0, 0.5, INF))
+
+
 def test_zeros_that_are_given_are_exact():
     _, pull = bp.vjp(np.sqrt, P)
     (x_bar,) = pull(np.zeros(3))
