@@ -32,6 +32,7 @@ def between(y: Variable, x: Variable, others: Sequence[Variable] = ()) -> np.nda
     return np.asarray(jac)
 
 
+@np.errstate(all="ignore")  # derivatives never warn
 def through_waist(y: Variable, inputs: list[Variable], recorded: bool) -> list[Any] | None:
     """Return the Jacobians of one output as products of two, or None where that does not pay.
 

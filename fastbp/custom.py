@@ -10,6 +10,7 @@ import numpy as np
 
 from fastbp import tree
 from fastbp._core import graph, sweep, tape
+from fastbp._core.constants import constant
 from fastbp._core.graph import Op, Variable
 from fastbp.derived import derived
 from fastbp.errors import ShapeError
@@ -90,8 +91,12 @@ def custom_rule(
         opaque=True,
     )
 
-    g = derived(op, (), custom_rule, f, vjp=vjp, jvp=jvp, name=name)
+    g = derived(_ruled, (op,), custom_rule, f, vjp=vjp, jvp=jvp, name=name)
     return functools.update_wrapper(g, f)
+
+
+def _ruled(op: Op, /, *args: Any, **options: Any) -> Any:
+    return op(*args, **(tree.map(constant, options) if options else options))
 
 
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
@@ -146,7 +151,7 @@ class _Rerun:
         self, f: Callable[..., Any], leaves: list[Any], treedef: tree.TreeDef, moving: list[int]
     ) -> None:
         self.f = f
-        self.constants = [None if type(x) is Variable else x for x in leaves]
+        self.constants = [None if type(x) is Variable else constant(x) for x in leaves]
         self.treedef = treedef
         self.moving = moving
         self.closed_over: list[Variable] = []

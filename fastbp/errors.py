@@ -5,6 +5,7 @@ __all__ = [
     "FastbpError",
     "NoRuleError",
     "NotBuiltError",
+    "ReadOnlyError",
     "SettingError",
     "ShapeError",
     "UnconnectedError",
@@ -28,6 +29,10 @@ class DTypeError(FastbpError, TypeError):
 
 class NoRuleError(FastbpError, TypeError, NotImplementedError):
     """A function or option without a derivative rule was applied to a Variable."""
+
+
+class ReadOnlyError(FastbpError, ValueError):
+    """A write into a view that NumPy makes read-only: a diagonal, a broadcast array."""
 
 
 class UnconnectedError(FastbpError, ValueError):

@@ -98,6 +98,7 @@ def _by_sweeps(leaves: list[Any], r: Recorded, outer: bool, mode: str) -> list[l
     return [next(swept) if row is None else row for row in found]
 
 
+@np.errstate(all="ignore")  # derivatives never warn
 def _by_chains(leaves: list[Any], r: Recorded, outer: bool) -> list[list[Any]]:
     from fastbp.chain import linearizing  # here, because it takes time to import
 

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from fastbp import tree
-from fastbp._core import graph
+from fastbp._core import constants, graph
 from fastbp._core.graph import Variable
+from fastbp._core.operands import as_numbers
 from fastbp._core.tape import has_outer
-from fastbp.errors import DTypeError, FastbpError, NoRuleError, ShapeError
+from fastbp.errors import FastbpError, NoRuleError, ShapeError
 
 __all__ = [
     "Recorded",
@@ -22,6 +23,7 @@ __all__ = [
     "outputs_of",
     "plain",
     "record_one",
+    "released",
 ]
 
 
@@ -67,7 +69,13 @@ class Recorded:
             raise
         for i, part in zip(self.positions, self.split(handles), strict=True):
             call[i] = part
-        self.result = f(*call, **kwargs)
+        since = constants.mark()
+        try:
+            self.result = f(*call, **kwargs)
+        except BaseException:
+            # The traceback keeps the frames, and these what was recorded.
+            constants.release(since)
+            raise
 
     def _refuse(self) -> None:
         """Raise for the first leaf that cannot be recorded, with its path."""
@@ -169,18 +177,48 @@ def _dtype(primal: Any) -> Any:
 def plain(y: Any, outer: bool = False) -> Any:
     """Return an output as an array (0-d ones as scalars).
 
-    It stays a Variable if it has outer ones.
+    It stays a Variable, on a handle of the caller's, if it has outer ones.
     """
-    if type(y) is not Variable or outer:
+    if type(y) is not Variable:
         return y
+    if outer:
+        return graph.handle(y)
     return y.value if y.ndim else y.value[()]
 
 
+def released(y: Any, inputs: list[Variable], outer: bool = False, kept: bool = False) -> Any:
+    """Return an output as `plain` does, in memory of its own: the caller may write into it.
+
+    What shares memory with an input is copied; with `kept`, where the record lives on, what that
+    reads too.
+    """
+    if type(y) is Variable:
+        if outer or not y.ndim:
+            return plain(y, outer)
+        if kept and graph.is_shared(y):
+            return y.value.copy("K")
+        y = y.value
+    return y.copy("K") if isinstance(y, np.ndarray) and _shares_memory(y, inputs) else y
+
+
+def _shares_memory(array: np.ndarray, inputs: list[Variable]) -> bool:
+    if array.base is None:
+        return any([array is x.value for x in inputs])
+    return any([np.may_share_memory(array, x.value) for x in inputs])
+
+
 def outputs_of(r: Recorded) -> tuple[list[Any], tree.TreeDef]:
-    """Flatten what the function returned."""
+    """Flatten what the function returned.
+
+    Its Variables as handles of our own: the ends of sweeps stay where they are when the caller
+    writes into what he gets, or into something that it is a view of.
+    """
     leaves, treedef = tree.flatten(r.result)
+    r.result = None  # nobody else but the caller's function holds its handles
     for k, y in enumerate(leaves):
-        if type(y) is not Variable:
+        if type(y) is Variable:
+            leaves[k] = y = graph.handle(y)
+        else:
             numbers(y, f"{r.name}: the function's {treedef.paths('output')[k]}")
     return leaves, treedef
 
@@ -209,12 +247,5 @@ def cotangent_for(name: str, label: str, g: Any, y: Any, number: int = 0) -> Any
 
 def numbers(x: Any, what: str) -> np.ndarray:
     """Return a cotangent, a tangent or another operand as an array; integers are fine here."""
-    try:
-        array = np.asarray(x)
-    except ValueError as error:
-        raise ShapeError(f"{what} is not a rectangular array ({error})") from None
-    if array.dtype.kind not in "fiub" or isinstance(x, np.ma.MaskedArray):
-        raise DTypeError(
-            f"{what} has dtype {array.dtype} ({type(x).__name__}), real numbers are needed"
-        )
+    array = as_numbers(x, what)
     return array if array.dtype.kind == "f" else array.astype(float)

@@ -12,6 +12,7 @@ import numpy as np
 
 from fastbp import transforms, tree
 from fastbp._core.graph import Variable
+from fastbp.errors import ShapeError
 
 __all__ = ["check_grads", "numerical_jvp"]
 
@@ -20,6 +21,7 @@ DIFFERENCE_RTOL = {np.dtype("f8"): 1e-6, np.dtype("f4"): 2e-4}
 TRANSPOSE_RTOL = {np.dtype("f8"): 1e-12, np.dtype("f4"): 1e-5}
 # Relative to the sizes of output and cotangent: what rounding leaves where a derivative is zero.
 ROUNDING = {np.dtype("f8"): 2e-12, np.dtype("f4"): 4e-6}
+GROWTH = 4.0  # of what rounds, with each order: it has so many more terms
 STEP = 2e-3
 STREAM = 20_100_211  # directions must not repeat the numbers of a user who seeds his point with 0
 
@@ -33,6 +35,7 @@ def check_grads(
     rtol: float | None = None,
     step: float = STEP,
     seed: int = 0,
+    directions: Any = None,
 ) -> None:
     """Check the derivatives of a function at a point.
 
@@ -44,7 +47,8 @@ def check_grads(
     args : tuple
         Its arguments, all differentiated; anything but a tuple is a single argument.
     order : int
-        Highest derivative to check: 2 also checks the derivatives of the VJP and of the JVP.
+        Highest derivative to check: 2 also checks the derivatives of the VJP and of the JVP, 3
+        those of their VJPs and JVPs, and so on; with both modes, every order doubles the work.
     modes : sequence of {"fwd", "rev"}
         What to check: JVPs, VJPs; with both also that one is the transpose of the other.
     rtol : float, optional
@@ -54,11 +58,20 @@ def check_grads(
         Step of the differences, relative to the size of the arguments (at least 1).
     seed : int
         Of the random directions.
+    directions : callable, "symmetric", or tuple of them and of None, optional
+        The space of directions in which a function that is not defined everywhere can be left: one
+        for each argument (None: any direction), for a single argument without the tuple. A callable
+        projects: it takes random numbers in the structure of the argument, and returns a direction
+        in the space, of the same structure. ``"symmetric"`` stands for the symmetric part of
+        matrices (`numpy.linalg.cholesky`), `numpy.tril` serves for lower triangular ones, ``lambda
+        v: v - numpy.mean(v)`` for numbers whose sum is fixed.
 
     Raises
     ------
     AssertionError
         With mode, order, both numbers and the tolerance.
+    ShapeError
+        If `directions` are not as many as the arguments, or have other shapes.
 
     Notes
     -----
@@ -72,13 +85,79 @@ def check_grads(
     >>> import numpy as np
     >>> import fastbp as bp
     >>> bp.testing.check_grads(lambda x, y: np.sin(x) * y, (np.ones(3), np.arange(3.0)))
+    >>> a = np.array([[2.0, 0.5], [0.5, 1.0]])
+    >>> bp.testing.check_grads(np.linalg.cholesky, a, directions="symmetric")
     """
     if order < 1 or not modes or not set(modes) <= {"fwd", "rev"}:
         raise ValueError(
             f'check_grads: order {order!r} must be positive, modes {modes!r} from "fwd" and "rev"'
         )
     args = args if isinstance(args, tuple) else (args,)
-    _check(f, args, order, tuple(modes), rtol, step, np.random.default_rng([STREAM, seed]), "f")
+    draw = _Directions(directions, args, np.random.default_rng([STREAM, seed]))
+    try:
+        _check(f, args, order, tuple(modes), rtol, step, draw, "f")
+    except AssertionError as error:
+        raise AssertionError(f"{error}{_hint(directions, args)}") from None
+
+
+def _hint(directions: Any, args: tuple[Any, ...]) -> str:
+    """Return what to try where the point may be on the edge of what `f` is defined for."""
+    matrices = [x for x in map(np.asarray, _leaves(args)) if x.ndim == 2 and min(x.shape) > 1]
+    special = any(np.array_equal(x, y) for x in matrices for y in (x.T, np.tril(x), np.triu(x)))
+    if directions is not None or not special:
+        return ""
+    return (
+        '; a function of symmetric matrices only is checked with directions="symmetric", one of '
+        "lower triangular ones with directions=numpy.tril"
+    )
+
+
+class _Directions:
+    """Draws random directions in the spaces in which arguments may move."""
+
+    def __init__(self, given: Any, args: tuple[Any, ...], rng: np.random.Generator) -> None:
+        if not isinstance(given, tuple):
+            given = (given,) if len(args) == 1 else (None,) * len(args) if given is None else given
+        if not isinstance(given, tuple) or len(given) != len(args):
+            raise ShapeError(
+                f"check_grads: directions must be a tuple with an entry for each of the "
+                f"{len(args)} arguments, not {given!r}"
+            )
+        for project in given:
+            if not (project is None or callable(project) or _is_symmetric(project)):
+                raise TypeError(
+                    f'check_grads: directions are callables, "symmetric" or None, not {project!r}'
+                )
+        self.given = given
+        self.rng = rng
+
+    def __call__(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return directions of the sizes of the arguments."""
+        return tuple(map(self._one, self.given, args))
+
+    def _one(self, project: Any, x: Any) -> Any:
+        v = tree.map(lambda x: _random_like(x, self.rng) * _size(x), x)
+        if project is None:
+            return v
+        found = _symmetric(v) if isinstance(project, str) else project(v)
+        return tree.map(_fitted, found, v)
+
+
+def _is_symmetric(project: Any) -> bool:
+    return isinstance(project, str) and project == "symmetric"
+
+
+def _symmetric(v: Any) -> Any:
+    return tree.map(lambda a: (a + np.swapaxes(a, -1, -2)) / 2, v)
+
+
+def _fitted(found: Any, v: Any) -> Any:
+    found = np.asarray(found, np.asarray(v).dtype)
+    if found.shape != np.shape(v):
+        raise ShapeError(
+            f"check_grads: directions of shape {found.shape} for an argument of shape {np.shape(v)}"
+        )
+    return found
 
 
 def _check(
@@ -88,20 +167,24 @@ def _check(
     modes: tuple[str, ...],
     rtol: float | None,
     step: float,
-    rng: np.random.Generator,
+    draw: _Directions,
     label: str,
+    floor: float = 0.0,
 ) -> None:
-    v = tree.map(lambda x: _random_like(x, rng) * _size(x), args)
+    # `floor` is the size of what rounded on the way to f, where f itself is a derivative: that may
+    # be zero, and rounding is what is left of it.
+    v = draw(args)
     out, pullback = transforms.vjp(f, *args)
     expected = numerical_jvp(f, args, v, step=step)
-    g = tree.map(lambda y, d: _random_like(y, rng, d), out, expected)
+    g = tree.map(lambda y, d: _random_like(y, draw.rng, d), out, expected)
     dtypes = [
         d for d in (np.asarray(x).dtype for x in _leaves((args, out))) if d in DIFFERENCE_RTOL
     ]
     dtype = min(dtypes, key=lambda d: d.itemsize, default=np.dtype("f8"))
     scale = _norm(g) * _norm(expected)
     tolerance = scale * (rtol if rtol is not None else DIFFERENCE_RTOL[dtype])
-    tolerance += ROUNDING[dtype] * _norm(g) * _norm(out)
+    floor = max(floor, _norm(out))
+    tolerance += ROUNDING[dtype] * _norm(g) * floor
     found = {}
     if "rev" in modes:
         found["rev"] = _inner(pullback(g), v)
@@ -119,16 +202,18 @@ def _check(
             f"{label}, fwd against rev",
             found["fwd"],
             found["rev"],
-            TRANSPOSE_RTOL[dtype] * max(scale, _norm(v)),
+            TRANSPOSE_RTOL[dtype] * max(scale, _norm(v), _norm(g) * floor),
         )
     if order > 1:
+        size = min([float(_size(x)) for x in _leaves(args)], default=1.0)
+        floor *= GROWTH
         derived = {
-            "rev": (lambda *xs: transforms.vjp(f, *xs)[1](g), f"vjp of {label}"),
-            "fwd": (lambda *xs: transforms.jvp(f, xs, v)[1], f"jvp of {label}"),
+            "rev": (lambda *xs: transforms.vjp(f, *xs)[1](g), "vjp", _norm(g) * floor / size),
+            "fwd": (lambda *xs: transforms.jvp(f, xs, v)[1], "jvp", floor),
         }
         for mode in modes:
-            df, name = derived[mode]
-            _check(df, args, order - 1, modes, rtol, step, rng, name)
+            df, name, below = derived[mode]
+            _check(df, args, order - 1, modes, rtol, step, draw, f"{name} of {label}", below)
 
 
 def numerical_jvp(

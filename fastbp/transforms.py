@@ -8,7 +8,6 @@ differentiated again. There are no levels of nesting to keep apart.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,6 +27,7 @@ from fastbp.recording import (
     numbers,
     outputs_of,
     plain,
+    released,
 )
 
 __all__ = [
@@ -208,7 +208,7 @@ def _swept(name: str, r: Recorded, has_aux: bool, single: bool, consume: bool) -
     if type(y) is not Variable or y.size != 1:
         _check_scalar(name, y)
     if type(y) is not Variable:
-        value, found = y, [None] * len(r.inputs)
+        value, found = released(y, r.inputs), [None] * len(r.inputs)
     else:
         value, shown = y, plain(y)
         outputs, r.result = [y], None
@@ -216,7 +216,8 @@ def _swept(name: str, r: Recorded, has_aux: bool, single: bool, consume: bool) -
         found, outer = sweep.pull_back(outputs, [None], r.inputs, None, 0, consume)
         value = value if outer else shown
     if has_aux:
-        value = (value, tree.map(functools.partial(plain, outer=type(value) is Variable), aux))
+        outer = type(value) is Variable
+        value = (value, tree.map(lambda y: released(y, r.inputs, outer), aux))
     return value, r.gather(found, single)
 
 
@@ -358,7 +359,7 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
         cotangents: tuple[Any, ...] = r.gather(found, False)
         return cotangents
 
-    out = treedef.unflatten([plain(y, outer) for y in leaves])
+    out = treedef.unflatten([released(y, r.inputs, outer, True) for y in leaves])
     return out, of_record(pullback, "fastbp.vjp(f, *primals)")
 
 
@@ -388,11 +389,11 @@ def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., 
     >>> pushforward(np.array([1.0, 0.0]))
     array([2., 0.])
     """
-    return _linearize("linearize", f, primals)
+    return _linearize("linearize", f, primals, True)
 
 
 def _linearize(
-    name: str, f: Callable[..., Any], primals: Sequence[Any]
+    name: str, f: Callable[..., Any], primals: Sequence[Any], kept: bool
 ) -> tuple[Any, Callable[..., Any]]:
     r = Recorded(name, f, tuple(primals), {}, tuple(range(len(primals))))
     leaves, treedef = outputs_of(r)
@@ -414,7 +415,7 @@ def _linearize(
             [like(next(found) if type(y) is Variable else None, plain(y)) for y in leaves]
         )
 
-    out = treedef.unflatten([plain(y, outer) for y in leaves])
+    out = treedef.unflatten([released(y, r.inputs, outer, kept) for y in leaves])
     return out, of_record(pushforward, "fastbp.linearize(f, *primals)")
 
 
@@ -455,7 +456,7 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     for what, value in (("primals", primals), ("tangents", tangents)):
         if not isinstance(value, (tuple, list)):
             raise TypeError(f"jvp: {what} must be a tuple or list, not a {type(value).__name__}")
-    out, pushforward = _linearize("jvp", f, primals)
+    out, pushforward = _linearize("jvp", f, primals, False)
     return out, pushforward(*tangents)
 
 

@@ -3,7 +3,8 @@
 A node keeps what the rules of its operation read (residuals) and its parents' nodes, never a
 Variable: so there are no reference cycles, and an array that no rule reads is freed as in plain
 NumPy. A Variable is a handle on an array and a node; writing into one gives the handle a new array
-and node, and what was recorded before keeps its values.
+and node, and what was recorded before keeps its values. A view is a handle that also knows the
+handle that it sees: writes go there, reads ask whether it has moved on.
 """
 
 from cpython.object cimport PyObject
@@ -12,16 +13,18 @@ from cpython.long cimport PyLong_CheckExact
 cimport cython
 cimport numpy as cnp
 from fastbp._core.buffers cimport new_array
-from fastbp._core.elementwise cimport MAX_NDIM, is_plain, run_program, take_fp_flags
+from fastbp._core.constants cimport kept
+from fastbp._core.elementwise cimport MAX_NDIM, is_ours, is_plain, run_program, take_fp_flags
 from fastbp._core.matmul cimport c_matmul
 from fastbp._core.partials cimport SAVES_ANS
 from fastbp._core.program cimport Program
 
 import numpy as np
 
+from fastbp._core.operands import as_array, as_numbers
 from fastbp._core.program import Expr
 from fastbp._core.partials import analyse, compile_forward, compile_pull, compile_push
-from fastbp.errors import DTypeError, NoRuleError, ShapeError
+from fastbp.errors import DTypeError, NoRuleError, ReadOnlyError, ShapeError
 
 cnp.import_array()
 
@@ -30,6 +33,13 @@ cdef extern from "Python.h":
     void PyObject_GC_UnTrack(PyObject *o) noexcept
     int PyObject_GC_IsTracked(PyObject *o) noexcept
     Py_ssize_t Py_REFCNT(PyObject *o) noexcept
+    ctypedef struct PySequenceMethods:
+        void *sq_item
+    ctypedef struct TypeSlots "PyTypeObject":
+        unsigned long tp_flags
+        PySequenceMethods *tp_as_sequence
+    void PyType_Modified(TypeSlots *type) noexcept
+    const unsigned long Py_TPFLAGS_SEQUENCE
 
 cdef long long _last_id = 0
 cdef dict _hooks = {}       # operations and functions that the core calls by name
@@ -158,6 +168,9 @@ cdef class Op:
     selects : int
         Bit mask of operands of an elementwise operation whose partial is a mask: where it is zero,
         another branch was taken.
+    signed_partials : int
+        Bit mask of operands whose partial has signed zeros, where -0 is exact: of operations that
+        sweeps of signed zeros record.
     coefficients : {"fixed", "operands", "values"}, optional
         What the coefficients of the rules are, which are linear in the (co)tangent: "fixed", zero
         only where an element takes no part in the value, or another one was selected (the default
@@ -178,10 +191,12 @@ cdef class Op:
 
     def __init__(self, name, forward, *, nin, partials=None, vjp=None, jvp=None, scatter=None,
                  saves=(), blocks=True, compiled=False, kernel=None, opaque=False, dominant=0,
-                 selects=0, coefficients=None, squared=None, pattern=None, **info):
+                 selects=0, signed_partials=0, coefficients=None, squared=None, pattern=None,
+                 **info):
         self.name = name
         self.opaque = opaque
         self.dominant, self.selects = dominant, selects
+        self.signed_partials = signed_partials
         self.squared = squared
         self.coefficients = coefficients or ("values" if saves else "fixed")
         self.forward = forward
@@ -235,6 +250,8 @@ cdef class Op:
 
     cdef Program signed_program(self, int typenum, int strong, int needs, int accumulates):
         """`pull_program`, or with `accumulates` = -1 `push_program`, of a sweep of signed zeros."""
+        if self.signed_partials:
+            return None
         key = typenum, strong, needs, accumulates
         program = self.signed_programs.get(key)
         if program is None:
@@ -372,7 +389,7 @@ cdef Variable make_variable(cnp.ndarray value, Node node):
     # are hidden from the cyclic garbage collector, which would spend more time on them than the
     # recording itself.
     cdef Variable v = Variable.__new__(Variable)
-    v.value = value
+    v.array = value
     v.node = node
     if not node.collectable:
         PyObject_GC_UnTrack(<PyObject *> v)
@@ -399,16 +416,9 @@ cdef cnp.ndarray _constant(Op op, Py_ssize_t i, object x):
 
     Integers and booleans are fine here.
     """
-    if isinstance(x, np.ma.MaskedArray):
-        raise DTypeError(f"{op.name}: operand {i} is a masked array, whose mask would be lost")
-    try:
-        array = np.asarray(x)
-    except ValueError as error:
-        raise ShapeError(f"{op.name}: operand {i} is not a rectangular array ({error})") from None
-    if array.dtype.kind not in "fiub":
-        raise DTypeError(f"{op.name}: operand {i} has dtype {array.dtype}; "
-                         "floats, integers or booleans are needed")
-    return array
+    if cnp.PyArray_CheckExact(x) and x.dtype.kind in "fiub":
+        return x
+    return as_numbers(x, f"{op.name}: operand {i}")
 
 
 cdef int _broadcast_dims(Op op, PyObject **arrays, int nin, cnp.npy_intp *dims) except -1:
@@ -453,7 +463,8 @@ cdef object call_elementwise(Op op, tuple operands):
     for k in range(nin):
         x = operands[k]
         if type(x) is Variable:
-            array = (<Variable> x).value
+            fresh(<Variable> x)
+            array = (<Variable> x).array
             tracked = True
         elif PyFloat_CheckExact(x) or PyLong_CheckExact(x):
             arrays[k] = <PyObject *> x
@@ -500,7 +511,8 @@ cdef object call_elementwise(Op op, tuple operands):
     return _elementwise_variable(op, operands, arrays, out, same_shape)
 
 
-cdef bint has_square(Variable x) noexcept:
+cdef int has_square(Variable x) except -1:
+    fresh(x)
     return x.node.op is not None and x.node.op.squared is not None
 
 
@@ -532,6 +544,13 @@ cdef object _square_of(Node node):
     return node.op.squared(*operands, **(node.static or NO_STATIC))
 
 
+cdef inline object _residual(object operand, PyObject *value):
+    """What a node keeps of an operand: a constant as it is now."""
+    if type(operand) is not Variable and cnp.PyArray_CheckExact(<object> value):
+        return kept(<cnp.ndarray> value)
+    return <object> value
+
+
 cdef Variable _elementwise_variable(
     Op op, tuple operands, PyObject **arrays, cnp.ndarray out, bint same_shape
 ):
@@ -552,17 +571,19 @@ cdef Variable _elementwise_variable(
         if type(operands[0]) is Variable:
             node.a = (<Variable> operands[0]).node
         if mask & 1:
-            node.saved_a = <object> arrays[0]
+            node.saved_a = _residual(operands[0], arrays[0])
         if nin == 2:
             if type(operands[1]) is Variable:
                 node.b = (<Variable> operands[1]).node
             if mask & 2:
-                node.saved_b = <object> arrays[1]
+                node.saved_b = _residual(operands[1], arrays[1])
     else:
         node.parents = tuple([
             (<Variable> x).node if type(x) is Variable else None for x in operands
         ])
-        node.saved = tuple([<object> arrays[k] if mask >> k & 1 else None for k in range(nin)])
+        node.saved = tuple([
+            _residual(operands[k], arrays[k]) if mask >> k & 1 else None for k in range(nin)
+        ])
     if mask & SAVES_ANS:
         node.ans = out
     hide_from_gc(node, collectable)
@@ -581,7 +602,8 @@ cdef object _call_converted(Op op, tuple operands):
             return x.trace.call(op.kernel or op.ufunc, *operands)
         if type(x) is Variable:
             tracked = True
-            values.append((<Variable> x).value)
+            fresh(<Variable> x)
+            values.append((<Variable> x).array)
         elif PyFloat_CheckExact(x) or PyLong_CheckExact(x):
             values.append(x)
         else:
@@ -612,7 +634,7 @@ cdef cnp.ndarray _float_array(Op op, object out):
     cdef cnp.ndarray array
     if cnp.PyArray_CheckExact(out) and is_plain(out):
         return out
-    array = np.asarray(out)
+    array = as_array(out, f"{op.name}: the result")
     if not is_plain(array):
         if not _is_float(array.dtype):
             raise DTypeError(f"{op.name}: the result has dtype {array.dtype}; "
@@ -629,6 +651,7 @@ cdef object record(Op op, tuple operands, dict static):
     cdef object x, value
     cdef Node node
     cdef cnp.ndarray out
+    cdef Variable result
     if op.nin >= 0 and len(operands) != op.nin:
         raise TypeError(f"{op.name} takes {op.nin} operands, not {len(operands)}")
     if op.kind == MATMUL and _plain_pair(operands[0], operands[1]):
@@ -639,7 +662,8 @@ cdef object record(Op op, tuple operands, dict static):
         x = operands[k]
         if type(x) is Variable:
             tracked = True
-            values.append((<Variable> x).value)
+            fresh(<Variable> x)
+            values.append((<Variable> x).array)
             parents.append((<Variable> x).node)
         else:
             values.append(x)
@@ -649,12 +673,17 @@ cdef object record(Op op, tuple operands, dict static):
     for k in range(len(values)):
         if parents[k] is None:
             values[k] = _constant(op, k, values[k])
+            # A rule reads the very array that `forward` did; a user's may write into its own.
+            if not op.opaque and op.saves >> <unsigned int> min(k, 29) & 1:
+                values[k] = kept(values[k])
     out = _float_array(op, op.forward(*values, **static))
     for k in range(len(values)):
         value = values[k]
         if not op.saves >> <unsigned int> min(k, 29) & 1:
             # The shape and dtype of a Variable are its node's.
             value = None if parents[k] is not None else spec_of(value)
+        elif parents[k] is None and op.opaque:
+            value = kept(value)
         saved.append(value)
     node = new_node(op, out, (<object> out).shape)
     node.parents = tuple(parents)
@@ -666,34 +695,54 @@ cdef object record(Op op, tuple operands, dict static):
     for parent in parents:
         collectable = collectable or (parent is not None and (<Node> parent).collectable)
     hide_from_gc(node, collectable)
-    return make_variable(out, node)
+    result = make_variable(out, node)
+    for k in range(len(values)):
+        if parents[k] is not None and shares(out, values[k]):
+            _see(result, <Variable> operands[k])
+            break
+    return result
 
 
 cdef Variable _record_unary(Op op, Variable x, dict static):
     """`record` for one operand."""
-    cdef cnp.ndarray out = _float_array(op, op.forward(x.value, **static))
-    cdef Node node = new_node(op, out, (<object> out).shape)
+    cdef cnp.ndarray out
+    cdef Node node
+    cdef Variable result
+    cdef bint view
+    fresh(x)
+    out = _float_array(op, op.forward(x.array, **static))
+    view = shares(out, x.array)
+    if view and x.view is None and not _is_compact(x.array):
+        x.array = cnp.PyArray_NewCopy(x.array, cnp.NPY_CORDER)
+        out = _float_array(op, op.forward(x.array, **static))
+        view = shares(out, x.array)
+    node = new_node(op, out, (<object> out).shape)
     node.a = x.node
     node.static = static
     if op.saves & 1:
-        node.saved_a = x.value
+        node.saved_a = x.array
     if op.saves & SAVES_ANS:
         node.ans = out
     hide_from_gc(node, op.opaque or x.node.collectable)
-    return make_variable(out, node)
+    result = make_variable(out, node)
+    if view:
+        _see(result, x)
+    return result
 
 
 cdef bint _plain_pair(object x, object y):
     """Whether both are Variables or plain arrays, of one dtype, and one is a Variable."""
     cdef cnp.ndarray a, b
     if type(x) is Variable:
-        a = (<Variable> x).value
+        fresh(<Variable> x)
+        a = (<Variable> x).array
     elif type(y) is Variable and cnp.PyArray_CheckExact(x) and is_plain(x):
         a = x
     else:
         return False
     if type(y) is Variable:
-        b = (<Variable> y).value
+        fresh(<Variable> y)
+        b = (<Variable> y).array
     elif cnp.PyArray_CheckExact(y) and is_plain(y):
         b = y
     else:
@@ -704,16 +753,16 @@ cdef bint _plain_pair(object x, object y):
 cdef Variable _record_matmul(Op op, object x, object y):
     """`record` for the product of two arrays, without its general bookkeeping."""
     cdef bint x_moves = type(x) is Variable, y_moves = type(y) is Variable
-    cdef cnp.ndarray a = (<Variable> x).value if x_moves else x
-    cdef cnp.ndarray b = (<Variable> y).value if y_moves else y
+    cdef cnp.ndarray a = (<Variable> x).array if x_moves else x
+    cdef cnp.ndarray b = (<Variable> y).array if y_moves else y
     cdef cnp.ndarray out = c_matmul(a, b)
     cdef Node node = new_node(op, out, (<object> out).shape)
     cdef bint collectable = False
     # Each cotangent reads the other operand.
     if y_moves:
-        node.saved_a = a
+        node.saved_a = a if x_moves else kept(a)
     if x_moves:
-        node.saved_b = b
+        node.saved_b = b if y_moves else kept(b)
     node.static = NO_STATIC
     if x_moves:
         node.a = (<Variable> x).node
@@ -725,6 +774,24 @@ cdef Variable _record_matmul(Op op, object x, object y):
     return make_variable(out, node)
 
 
+# ---- views -----------------------------------------------------------------------------------
+
+include "views.pxi"
+
 # ---- Variables -------------------------------------------------------------------------------
 
 include "variable.pxi"
+
+
+cdef int _set_type_slots() except -1:
+    cdef TypeSlots *slots = <TypeSlots *> <PyObject *> Variable
+    # Of what has this slot NumPy says "setting an array element with a sequence", in place of our
+    # error, where it is assigned to an element. Indexing and iteration have slots of their own.
+    slots.tp_as_sequence.sq_item = NULL
+    # ``match x: case [a, b]`` takes a Variable if it takes an array (NumPy 2.5).
+    slots.tp_flags |= (<TypeSlots *> <PyObject *> np.ndarray).tp_flags & Py_TPFLAGS_SEQUENCE
+    PyType_Modified(slots)
+    return 0
+
+
+_set_type_slots()

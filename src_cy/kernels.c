@@ -89,7 +89,7 @@ FBP_DEFINE_BLOCKED(fbp_blocked_f, float)
 /* Several threads may count at once; only that the number has changed is ever read. */
 static volatile long long strong_zeros = 0;
 
-static FBP_NOINLINE void fbp_count_strong_zero(void)
+void fastbp_count_strong_zero(void)
 {
 #if defined(__GNUC__) || defined(__clang__)
     __atomic_fetch_add(&strong_zeros, 1, __ATOMIC_RELAXED);

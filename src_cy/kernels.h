@@ -22,8 +22,9 @@ typedef struct {
 extern const fastbp_kernel *fastbp_kernels;
 extern const int fastbp_kernel_count;
 
-/* How often `mulz` and `mulz_add` met a zero cotangent with a partial that is not finite. */
+/* How often `mulz` and `mulz_add` met products that are NaN, as zero times infinity is. */
 long long fastbp_strong_zeros(void);
+void fastbp_count_strong_zero(void);
 
 /* Choose the instruction set, which the processor must have: 0 the baseline, 1 AVX2, 2 AVX-512.
  * Return the one before. */

@@ -179,27 +179,23 @@ FBP_INLINE const T *FN(pad)(T *to, const T *from, intptr_t n)
 
 /* ---- products, comparisons, selection ---- */
 
-/* A zero cotangent g stays that zero, whatever the partial p: 1 stands in for p. Where one factor is
- * zero and the other (so the sum) not finite, it matters whether the zero is exact: such blocks are
- * counted. */
-#define MULZ(g, p) ((g) * ((g) == 0 ? (T)1 : (p)))
-#define IS_STRONG(g, p)                                                                           \
-    ((((g) == 0 ? (U)1 : (U)0) | ((p) == 0 ? (U)1 : (U)0))                                        \
-     & (ABS((g) + (p)) <= LARGEST ? (U)0 : (U)1))
+/* A zero cotangent g stays that zero, whatever the partial p. Where the plain product is NaN, one
+ * factor may be zero and the other not finite, and it matters whether the zero is exact: such blocks
+ * are counted. */
 static void FN(mulz_core)(char **args, intptr_t n)
 {
     const T *x0 = (const T *)args[0], *x1 = (const T *)args[1];
     T *y = (T *)args[2];
-    U strong = 0;
+    U undefined = 0;
     intptr_t i;
     FBP_IVDEP
     for (i = 0; i < n; i++) {
-        const T g = x0[i], p = x1[i];
-        strong |= IS_STRONG(g, p);
-        y[i] = MULZ(g, p);
+        const T g = x0[i], product = g * x1[i];
+        undefined |= product == product ? (U)0 : (U)1;
+        y[i] = g == 0 ? g : product;
     }
-    if (strong)
-        fbp_count_strong_zero();
+    if (undefined)
+        fastbp_count_strong_zero();
 }
 ENTRY2(mulz)
 
@@ -207,16 +203,16 @@ static void FN(mulz_add_core)(char **args, intptr_t n)
 {
     const T *x0 = (const T *)args[0], *x1 = (const T *)args[1], *x2 = (const T *)args[2];
     T *y = (T *)args[3];
-    U strong = 0;
+    U undefined = 0;
     intptr_t i;
     FBP_IVDEP
     for (i = 0; i < n; i++) {
-        const T total = x0[i], g = x1[i], p = x2[i];
-        strong |= IS_STRONG(g, p);
-        y[i] = total + MULZ(g, p);
+        const T total = x0[i], g = x1[i], product = g * x2[i];
+        undefined |= product == product ? (U)0 : (U)1;
+        y[i] = total + (g == 0 ? g : product);
     }
-    if (strong)
-        fbp_count_strong_zero();
+    if (undefined)
+        fastbp_count_strong_zero();
 }
 ENTRY3(mulz_add)
 

@@ -12,7 +12,6 @@
 #define LANES 8
 #define BLOCKED fbp_blocked_d
 #define ABS fabs
-#define LARGEST DBL_MAX
 #define MANTISSA 52
 #define BIAS 1023
 #define MAGIC 6755399441055744.0 /* 1.5 * 2^52: adding it rounds to an integer in the low bits */
@@ -54,7 +53,6 @@
 #undef LANES
 #undef BLOCKED
 #undef ABS
-#undef LARGEST
 #undef MANTISSA
 #undef BIAS
 #undef MAGIC
@@ -75,7 +73,6 @@
 #define LANES 16
 #define BLOCKED fbp_blocked_f
 #define ABS fabsf
-#define LARGEST FLT_MAX
 #define MANTISSA 23
 #define BIAS 127
 #define MAGIC 12582912.0f
@@ -107,7 +104,6 @@
 #undef LANES
 #undef BLOCKED
 #undef ABS
-#undef LARGEST
 #undef MANTISSA
 #undef BIAS
 #undef MAGIC

@@ -37,6 +37,7 @@ cdef extern from "kernels.h":
     const fastbp_kernel fastbp_kernels[]
     const int fastbp_kernel_count
     long long fastbp_strong_zeros() noexcept nogil
+    void fastbp_count_strong_zero() noexcept nogil
     int fastbp_kernels_set_level(int level)
 
 
@@ -105,6 +106,11 @@ cdef bint _agrees(object ufunc, Loop *loop, int typenum):
 
 cdef long long strong_zeros() noexcept nogil:
     return fastbp_strong_zeros()
+
+
+def count_strong_zero():
+    """Let the sweep that runs be done again with signed zeros: a rule met what depends on them."""
+    fastbp_count_strong_zero()
 
 
 cdef bint find_ufunc_loop(object ufunc, int typenum, Loop *loop) noexcept:

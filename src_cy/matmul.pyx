@@ -13,6 +13,7 @@ import numpy as np
 from fastbp._core.buffers cimport new_array
 from fastbp._core.blas cimport c_gemm
 from fastbp._core.strided cimport MAX_BATCH, NOGIL_WORK, Matrix, Product, layout, solve
+from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError, ShapeError
 
 cnp.import_array()
@@ -371,14 +372,7 @@ cdef int _start_vjp(Product *p, Shapes *s, cnp.ndarray g, int lead) except -1:
 # ---- Python interface ----------------------------------------------------------------------------
 
 cdef cnp.ndarray _as_float(x, str name):
-    cdef cnp.ndarray array
-    if isinstance(x, cnp.ndarray):
-        array = x
-    else:
-        try:
-            array = np.asarray(x)
-        except ValueError as error:
-            raise ShapeError(f"matmul: {name} is not an array: {error}") from error
+    cdef cnp.ndarray array = as_array(x, f"matmul: {name}")
     if not _is_float(cnp.PyArray_TYPE(array)):
         raise DTypeError(f"matmul: {name} must be float32 or float64, got {array.dtype}")
     return array

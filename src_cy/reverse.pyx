@@ -28,7 +28,7 @@ from fastbp.errors import NoRuleError
 cnp.import_array()
 
 cdef enum:
-    WORTH_CONSUMING = 1 << 24   # bytes that a record holds: less is kept until the sweep is done
+    WORTH_CONSUMING = 16777216  # bytes that a record holds: less is kept until the sweep is done
 
 
 class ConsumedError(Exception):

@@ -25,6 +25,7 @@ from fastbp._core.tape cimport Tape, node_dtype
 
 import numpy as np
 
+from fastbp._core.operands import as_array
 from fastbp.errors import ShapeError
 
 cnp.import_array()
@@ -105,8 +106,7 @@ cdef class Sweep:
 
     cdef object settle(self, object value, object probe):
         """Give zeros their sign: exact ones are where a probe is zero, too."""
-        exact = np.equal(probe, 0.0)
-        value = hook("settle")(value, exact.astype(value.dtype))
+        value = hook("settle")(value, np.asarray(probe, value.dtype))
         return value if self.recorded else np.asarray(value)
 
     cdef int fill(self, Node node, Program program, PyObject **operands, int *leads) except -1:
@@ -132,6 +132,8 @@ cdef class Sweep:
             return t
         if self.signs:
             partial = c if c is not None else op.partials[k](ans, *operands)
+            if op.signed_partials >> <int> k & 1:
+                return hook("where")(exact_zeros(partial), -0.0, hook("mulx")(t, partial))
             return hook("mulxx" if exact_partials(node) >> <int> k & 1 else "mulx")(t, partial)
         if c is not None:
             return hook("multiply")(t, c)
@@ -147,6 +149,9 @@ cdef class Sweep:
             elif self.signs:
                 value = hook("add")(values[p], 0.0)
                 results.append(value if self.recorded else np.array(value, order="C"))
+            elif type(values[p]) is Variable:
+                # Two inputs may have one cotangent, and it may be a view of another.
+                results.append(_own_handle(values[p]))
             elif self.recorded or is_ours(PyList_GET_ITEM(values, p)):
                 results.append(values[p])
             else:
@@ -159,7 +164,7 @@ cdef class Sweep:
 
 cdef object exact_zeros(object x):
     x = (<Variable> x).value if type(x) is Variable else np.asarray(x)
-    return (x == 0.0) & np.signbit(x)
+    return x.view(f"i{x.itemsize}") == np.iinfo(f"i{x.itemsize}").min     # the bits of -0
 
 
 cdef int exact_partials(Node node) except -1:
@@ -195,7 +200,7 @@ cdef bint _fits(Node node, cnp.ndarray value, int lead) noexcept:
 cdef object _as_variable(Node node, object value):
     """A Variable, or an array that takes its place, of the node's dtype."""
     if type(value) is not Variable:
-        return np.asarray(value, node_dtype(node))
+        return np.asarray(as_array(value, "what a rule returned"), node_dtype(node))
     if (<Variable> value).node.typenum != node.typenum:
         return hook("astype")(value, node_dtype(node))
     return value
@@ -203,8 +208,8 @@ cdef object _as_variable(Node node, object value):
 
 cdef cnp.ndarray _as_array(Node node, object value):
     """A plain array of the node's dtype."""
-    cdef cnp.ndarray array = np.asarray(
-        (<Variable> value).value if type(value) is Variable else value)
+    cdef cnp.ndarray array = ((<Variable> value).value if type(value) is Variable
+                              else as_array(value, "what a rule returned"))
     if cnp.PyArray_TYPE(array) != node.typenum or not is_plain(array):
         return array.astype(node_dtype(node))
     return array
@@ -228,6 +233,8 @@ cdef object apply_vjp(Node node, tuple needs, object g, bint recorded, list oper
         operands = operands_of(node, recorded)
     cdef Py_ssize_t k
     ans = answer_of(node, recorded)
+    if op.opaque:
+        g = _own_handle(g)
     if isinstance(op.vjp, tuple):
         return [op.vjp[k](g, ans, *operands, **node.static) if needs[k] else None
                 for k in range(len(needs))]
@@ -244,6 +251,8 @@ cdef object apply_jvp(Node node, list tangents, bint recorded, list operands=Non
         operands = operands_of(node, recorded)
     cdef Py_ssize_t k
     ans = answer_of(node, recorded)
+    if op.opaque:
+        tangents = [_own_handle(t) for t in tangents]
     if not isinstance(op.jvp, tuple):
         return op.jvp(tangents, ans, *operands, **node.static)
     total = None
@@ -252,6 +261,11 @@ cdef object apply_jvp(Node node, list tangents, bint recorded, list operands=Non
             term = op.jvp[k](tangents[k], ans, *operands, **node.static)
             total = term if total is None else hook("add")(total, term)
     return total
+
+
+cdef object _own_handle(object t):
+    """A handle that a user's rule may write into: ours may be a view of another (co)tangent."""
+    return make_variable((<Variable> t).array, (<Variable> t).node) if type(t) is Variable else t
 
 
 cdef list operands_of(Node node, bint recorded):

@@ -12,7 +12,7 @@ from libc.string cimport memcpy
 cimport cython
 cimport numpy as cnp
 from fastbp._core.graph cimport (
-    ELEMENTWISE, Node, Variable, make_variable, parent_count, parent_of, saved_of,
+    ELEMENTWISE, Node, Variable, fresh, make_variable, parent_count, parent_of, saved_of,
 )
 
 import numpy as np
@@ -97,6 +97,7 @@ cdef Tape collect(list outputs, list inputs, bint independent):
     for end in [*outputs, *inputs]:
         if type(end) is not Variable:
             raise TypeError(f"a sweep runs between Variables, not {type(end).__name__}s")
+        fresh(<Variable> end)
     # Allocated before the walk: from here until the positions are stored nothing may run that could
     # start another sweep, not even the garbage collector.
     tape.output_positions = [-1] * len(outputs)

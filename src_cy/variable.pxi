@@ -1,6 +1,7 @@
 # The Variable: operators, in-place operations and NumPy's protocols. Included by graph.pyx, because
 # recording and its handle need each other's types.
 
+import math
 import sys
 
 cdef dict _modules = sys.modules
@@ -29,7 +30,28 @@ cdef object _with_sparse(str name, object a, object b):
     """Apply an operator to a Variable and an operand that is not NumPy's."""
     _load_sparse()
     operator = _hooks.get("sparse_operator")
-    return NotImplemented if operator is None else operator(name, a, b)
+    result = NotImplemented if operator is None else operator(name, a, b)
+    return _left_to(name, b if type(a) is Variable else a) if result is NotImplemented else result
+
+
+cdef object _left_to(str name, object x):
+    """Leave an operator to what is not NumPy's; refuse what would have no better answer than ours.
+
+    As NumPy (NEP 13), an operand has its say if it asks for it, by ``__array_ufunc__ = None`` or a
+    higher ``__array_priority__``, and if it does not look like an array.
+    """
+    if isinstance(x, complex):
+        as_numbers(x, f"{name}: an operand")     # raises
+    kind = type(x)
+    if (getattr(kind, "__array_ufunc__", x) is not None
+            and getattr(x, "__array_priority__", 0.0) <= Variable.__array_priority__
+            and any([hasattr(kind, protocol) for protocol in _PROTOCOLS])):
+        raise DTypeError(f"{name}: an operand is a {kind.__module__}.{kind.__qualname__}, an array "
+                         "of another library: pass numpy.asarray(x), a constant here")
+    return NotImplemented
+
+
+_PROTOCOLS = ("__array__", "__jax_array__", "__array_interface__", "__array_namespace__")
 
 
 cdef object _asked_by_sparse():
@@ -67,28 +89,37 @@ cdef class Variable:
     __array_priority__ = 1000.0
 
     @property
+    def value(self):
+        """The array itself.
+
+        Do not write into it: recorded operations may have kept it.
+        """
+        fresh(self)
+        return self.array
+
+    @property
     def shape(self):
         return self.node.shape
 
     @property
     def dtype(self):
-        return (<object> self.value).dtype
+        return (<object> self.array).dtype
 
     @property
     def ndim(self):
-        return cnp.PyArray_NDIM(self.value)
+        return cnp.PyArray_NDIM(self.array)
 
     @property
     def size(self):
-        return cnp.PyArray_SIZE(self.value)
+        return cnp.PyArray_SIZE(self.array)
 
     @property
     def nbytes(self):
-        return cnp.PyArray_NBYTES(self.value)
+        return cnp.PyArray_NBYTES(self.array)
 
     @property
     def itemsize(self):
-        return cnp.PyArray_ITEMSIZE(self.value)
+        return cnp.PyArray_ITEMSIZE(self.array)
 
     @property
     def T(self):
@@ -104,11 +135,16 @@ cdef class Variable:
 
     @property
     def flat(self):
-        return iter(_hooks["ravel"](self))
+        return _Flat(self)
+
+    @flat.setter
+    def flat(self, value):
+        _Flat(self)[...] = value
 
     @property
     def node_id(self):
         """Number of the node in the order of recording; parents have smaller numbers."""
+        fresh(self)
         return self.node.id
 
     def item(self, *args):
@@ -116,8 +152,11 @@ cdef class Variable:
         return (<object> self.value).item(*args)
 
     def tolist(self):
-        """Return the values as nested lists of Python floats; this leaves the graph."""
-        return (<object> self.value).tolist()
+        """Return the elements as nested lists of Variables.
+
+        So ``a, b = x.tolist()`` keeps the derivative; the numbers are ``x.value.tolist()``.
+        """
+        return [x.tolist() for x in self] if self.ndim else self
 
     def __add__(self, other):
         if _operand_ok(other):
@@ -162,28 +201,40 @@ cdef class Variable:
         return _with_sparse("divide", other, self)
 
     def __mod__(self, other):
-        return hook("remainder")(self, other) if _operand_ok(other) else NotImplemented
+        if _operand_ok(other):
+            return hook("remainder")(self, other)
+        return _left_to("remainder", other)
 
     def __rmod__(self, other):
-        return hook("remainder")(other, self) if _operand_ok(other) else NotImplemented
+        if _operand_ok(other):
+            return hook("remainder")(other, self)
+        return _left_to("remainder", other)
 
     def __floordiv__(self, other):
-        return np.floor_divide(self, other) if _operand_ok(other) else NotImplemented
+        if _operand_ok(other):
+            return np.floor_divide(self, other)
+        return _left_to("floor_divide", other)
 
     def __rfloordiv__(self, other):
-        return np.floor_divide(other, self) if _operand_ok(other) else NotImplemented
+        if _operand_ok(other):
+            return np.floor_divide(other, self)
+        return _left_to("floor_divide", other)
 
     def __divmod__(self, other):
-        return (self // other, self % other) if _operand_ok(other) else NotImplemented
+        if _operand_ok(other):
+            return (self // other, self % other)
+        return _left_to("divmod", other)
 
     def __rdivmod__(self, other):
-        return (other // self, other % self) if _operand_ok(other) else NotImplemented
+        if _operand_ok(other):
+            return (other // self, other % self)
+        return _left_to("divmod", other)
 
     def __pow__(self, other, modulo):
         if modulo is not None:
             raise TypeError("pow: a modulus is not supported for Variables")
         if not _operand_ok(other):
-            return NotImplemented
+            return _left_to("power", other)
         if type(other) is int or type(other) is float:
             if other == 2:
                 return _hooks["square"](self)
@@ -194,7 +245,9 @@ cdef class Variable:
         return call_elementwise(<Op> _hooks["power"], (self, other))
 
     def __rpow__(self, other, modulo):
-        return hook("power")(other, self) if _operand_ok(other) else NotImplemented
+        if _operand_ok(other):
+            return hook("power")(other, self)
+        return _left_to("power", other)
 
     def __matmul__(self, other):
         if _operand_ok(other):
@@ -215,7 +268,8 @@ cdef class Variable:
     def __abs__(self):
         return call_elementwise(<Op> _hooks["absolute"], (self,))
 
-    # In place: the handle gets a new array and node; the arrays themselves are never written.
+    # In place: the handle, or that which it is a view of, gets a new array and node; the arrays
+    # themselves are never written.
 
     cdef object _become(self, object other, str name):
         if other is NotImplemented:
@@ -229,9 +283,13 @@ cdef class Variable:
                              f"the Variable has shape {self.node.shape}")
         if result.node.typenum != self.node.typenum:
             result = hook("astype")(result, self.dtype)
+        if self.view is not None:
+            _write_through(self, result, name)
+            return self
+        fresh(result)
         if result.node.collectable and not PyObject_GC_IsTracked(<PyObject *> self):
             PyObject_GC_Track(<PyObject *> self)
-        self.value = result.value
+        self.array = _laid_out(result.array, self.array)
         self.node = result.node
         return self
 
@@ -257,6 +315,8 @@ cdef class Variable:
         return self._become(self @ other, "matmul")
 
     def __setitem__(self, index, value):
+        if type(value) is Variable and _is_own_place(self, index, <Variable> value):
+            return
         self._become(_hooks["setitem"](self, index, value), "assignment")
 
     def __getitem__(self, index):
@@ -264,7 +324,7 @@ cdef class Variable:
 
     def __richcmp__(self, other, int op):
         x = self.value
-        y = (<Variable> other).value if type(other) is Variable else other
+        y = values_of(other)
         if op == 0:
             return x < y
         if op == 1:
@@ -284,23 +344,33 @@ cdef class Variable:
         return bool(self.value)
 
     def __len__(self):
-        return len(self.value)
+        return len(self.array)
 
     def __iter__(self):
         if self.ndim == 0:
             raise TypeError("iteration over a 0-d Variable")
-        return iter([self[i] for i in range(len(self.value))])
+        # One after the other, as NumPy does: a row shows what was written before it is taken.
+        return map(self.__getitem__, range(len(self.array)))
 
     def __contains__(self, x):
-        return ((<Variable> x).value if type(x) is Variable else x) in self.value
+        return (<Variable> x).value in self.value if type(x) is Variable else x in self.value
+
+    def __reversed__(self):
+        return iter([self[i] for i in range(len(self) - 1, -1, -1)])
+
+    # Asked for a number or a plain array: an error that says what to write instead.
 
     def __float__(self):
-        raise TypeError("float(Variable) would leave the graph and lose its derivative: "
-                        "use x.item() for the number, NumPy functions instead of math's")
+        raise hook("refusal")("float")
 
-    __int__ = __float__
-    __index__ = __float__
-    __complex__ = __float__
+    def __int__(self):
+        raise hook("refusal")("int")
+
+    def __index__(self):
+        raise hook("refusal")("index")
+
+    def __complex__(self):
+        raise hook("refusal")("complex")
 
     def __array__(self, *args, **kwargs):
         asked = _asked_by_sparse()
@@ -311,9 +381,21 @@ cdef class Variable:
             _load_sparse()
             raise NoRuleError("scipy.sparse was imported after this Variable was made, and its "
                               "methods did not know Variables yet: import it earlier")
-        raise NoRuleError("a Variable cannot become a plain array without losing its derivative: "
-                          "use x.value or fastbp.stop_gradient(x) for the values, numpy.stack or "
-                          "fastbp.numpy.array to join Variables")
+        raise hook("refusal")("array")
+
+    # Steps, constant almost everywhere: plain numbers, as of a float.
+
+    def __round__(self, *ndigits):
+        return _step(self, round, ndigits)
+
+    def __floor__(self):
+        return _step(self, math.floor)
+
+    def __ceil__(self):
+        return _step(self, math.ceil)
+
+    def __trunc__(self):
+        return _step(self, math.trunc)
 
     def __format__(self, spec):
         return format((<object> self.value)[()], spec)
@@ -331,7 +413,7 @@ cdef class Variable:
         return call_elementwise(<Op> _hooks["positive"], (self,))
 
     def __reduce__(self):
-        raise TypeError("a Variable cannot be pickled: pickle x.value")
+        raise TypeError("a Variable cannot be pickled: its history stays here; pickle x.value")
 
     def __getattr__(self, str name):
         method = _methods.get(name)
@@ -349,8 +431,7 @@ cdef class Variable:
         if method != "__call__":
             implementation = _by_reduce.get((ufunc, method))
             if implementation is None:
-                name = f"numpy.{ufunc.__name__}.{method}"
-                return _without_rule(name, ufunc, method, operands, kwargs)
+                return _without_rule(ufunc, method, operands, kwargs)
             if out is not None:
                 kwargs["out"] = out[0] if len(out) == 1 else out
             return implementation(*operands, **kwargs)
@@ -362,15 +443,13 @@ cdef class Variable:
         if op is None:
             if out is not None:
                 kwargs["out"] = out
-            return _without_rule(f"numpy.{ufunc.__name__}", ufunc, method, operands, kwargs)
+            return _without_rule(ufunc, method, operands, kwargs)
         return _call_ufunc(op, operands, out, kwargs)
 
     def __array_function__(self, function, types, args, kwargs):
         implementation = _by_function.get(function)
         if implementation is None:
-            module = getattr(function, "__module__", None) or "numpy"
-            raise NoRuleError(f"{module}.{function.__name__} has no derivative rule in fastbp; "
-                              "use fastbp.stop_gradient where no derivative is wanted")
+            raise hook("refusal")("rule", function)
         try:
             return implementation(*args, **kwargs)
         except AttributeError as error:
@@ -379,6 +458,49 @@ cdef class Variable:
             # The array is a plain one: the Variable is an axis, a count, a list of indices.
             raise DTypeError(f"numpy.{function.__name__}: a Variable stands where a plain value "
                              "is needed") from error
+
+
+def _step(Variable x, function, args=()):
+    """Apply one of Python's functions of a number to a Variable of no axes."""
+    if x.ndim:
+        name = function.__name__
+        raise DTypeError(f"{name}(x): x has shape {x.shape}, {name} takes one number: use "
+                         f"numpy.{name}")
+    return function((<object> x.value).item(), *args)
+
+
+cdef class _Flat:
+    """What ``x.flat`` is: the elements in C order, to iterate over, to read and to assign to."""
+    cdef Variable owner
+    cdef object rest
+
+    def __init__(self, owner):
+        self.owner = owner
+
+    @property
+    def base(self):
+        return self.owner
+
+    def copy(self):
+        """Return the elements as a Variable of one axis."""
+        return hook("ravel")(self.owner)
+
+    def __len__(self):
+        return self.owner.size
+
+    def __iter__(self):
+        return iter(self.copy())
+
+    def __next__(self):
+        if self.rest is None:
+            self.rest = iter(self)
+        return next(self.rest)
+
+    def __getitem__(self, index):
+        return self.copy()[index]
+
+    def __setitem__(self, index, value):
+        self.owner._become(hook("set_flat")(self.owner, index, value), "assignment")
 
 
 cdef class _BoundMethod:
@@ -411,16 +533,19 @@ def values_of(x):
     return x
 
 
-def _without_rule(name, ufunc, method, operands, kwargs):
+def _without_rule(ufunc, method, operands, kwargs):
     """Compute a ufunc that has no derivative because it is constant almost everywhere.
 
     Refuse any other.
     """
     if method == "__call__" and ufunc in _by_function:
+        out = kwargs.get("out")
+        if ufunc is np.matmul and out is not None and type(out[0]) is not Variable:
+            raise hook("refusal")("out", ufunc, operands, out)
         return _by_function[ufunc](*operands, **kwargs)
     if kwargs.get("out") is not None and not any(type(x) is Variable for x in operands):
-        raise NoRuleError(f"{name}: out= is a Variable while no operand is one")
-    raise NoRuleError(f"{name} has no derivative rule in fastbp")
+        raise NoRuleError(f"numpy.{ufunc.__name__}: out= is a Variable while no operand is one")
+    raise hook("refusal")("rule", ufunc, method)
 
 
 cdef object _call_ufunc(Op op, tuple operands, object out, dict kwargs):
@@ -428,6 +553,8 @@ cdef object _call_ufunc(Op op, tuple operands, object out, dict kwargs):
 
     Dtype= and where= are honoured where their meaning is plain, the rest is refused.
     """
+    if out is not None and (len(out) != 1 or type(out[0]) is not Variable):
+        raise hook("refusal")("out", op.ufunc, operands, out)
     dtype = kwargs.pop("dtype", None)
     where = kwargs.pop("where", True)
     casting = kwargs.pop("casting", "same_kind")
@@ -436,15 +563,12 @@ cdef object _call_ufunc(Op op, tuple operands, object out, dict kwargs):
                           "for Variables")
     if casting not in ("same_kind", "safe", "unsafe"):
         raise NoRuleError(f"{op.name}: casting={casting!r} is not supported for Variables")
-    if out is not None and (len(out) != 1 or type(out[0]) is not Variable):
-        raise NoRuleError(f"{op.name}: out= must be a Variable: "
-                          "a plain array cannot keep the derivative")
     if where is not True and out is None:
         raise NoRuleError(f"{op.name}: where= without out= leaves elements undefined; "
                           "use numpy.where")
     if dtype is not None:
-        operands = tuple([hook("astype")(x, dtype) if type(x) is Variable else np.asarray(x, dtype)
-                          for x in operands])
+        operands = tuple([hook("astype")(x, dtype) if type(x) is Variable
+                          else as_array(x, op.name).astype(dtype, copy=False) for x in operands])
     if not any([type(x) is Variable for x in operands]):
         # Only `out` is a Variable: it becomes a constant.
         first = np.broadcast_to(leaf_array(operands[0], op.name), out[0].shape)
@@ -513,7 +637,7 @@ def leaves(list arrays):
         else:
             v = variable(x)
         made.append(v)
-        handles.append(make_variable(v.value, v.node))
+        handles.append(make_variable(v.array, v.node))
     return made, handles
 
 
@@ -528,9 +652,10 @@ def all_arrays(list first not None, list second not None):
     return True
 
 
-def handle(Variable x not None):
-    """Return another handle on the value of `x`: writing into one does not change the other."""
-    return make_variable(x.value, x.node)
+def is_shared(Variable x not None):
+    """Say whether anything else, as a residual or a view, may hold the memory of `x`."""
+    fresh(x)
+    return not is_ours(<PyObject *> x.array)
 
 
 def leaf_array(x, str what="variable"):
@@ -541,14 +666,7 @@ def leaf_array(x, str what="variable"):
     cdef cnp.ndarray array
     if cnp.PyArray_CheckExact(x) and is_plain(x):
         return x
-    if isinstance(x, np.ma.MaskedArray):
-        raise DTypeError(f"{what}: a masked array's mask would be lost; pass x.filled(...)")
-    try:
-        array = np.asarray(x)
-    except NoRuleError:
-        raise DTypeError(f"{what}: a list of Variables is not an array: use numpy.stack") from None
-    except ValueError as error:
-        raise ShapeError(f"{what}: not a rectangular array ({error})") from None
+    array = as_array(x, what)
     if not _is_float(array.dtype):
         hint = ""
         if array.dtype.kind in "iub":

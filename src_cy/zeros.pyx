@@ -10,9 +10,16 @@ from fastbp._core.elementwise cimport sum_to_shape
 from fastbp._core.graph cimport Node, Op, parent_of
 from fastbp._core.sweep_base cimport apply_jvp, apply_vjp, exact_zeros, operands_of
 
+import functools
+
 import numpy as np
 
 GOLDEN = 0.6180339887498949
+
+
+@functools.lru_cache(maxsize=4)
+def _spread(size):
+    return 1.0 + (GOLDEN * np.arange(1, size + 1)) % 1.0
 
 
 def _numbers(where):
@@ -20,8 +27,7 @@ def _numbers(where):
 
     They do not cancel in sums and differences.
     """
-    spread = 1.0 + (GOLDEN * np.arange(1, where.size + 1)) % 1.0
-    return np.where(where, spread.reshape(where.shape), 0.0)
+    return where * _spread(where.size).reshape(where.shape)
 
 
 cdef list probed_vjp(Node node, tuple needs, object g, int lead):
@@ -38,7 +44,10 @@ cdef list probed_vjp(Node node, tuple needs, object g, int lead):
 cdef object probe_to(object probe, int lead, tuple shape):
     if probe is None:
         return np.zeros(())
-    return sum_to_shape(np.asarray(np.abs(np.asarray(probe, "f8"))), lead, shape)
+    probe = np.asarray(probe, "f8")
+    if probe.shape[lead:] == shape:
+        return probe
+    return sum_to_shape(np.asarray(np.abs(probe)), lead, shape)
 
 
 cdef object probed_jvp(Node node, list tangents, int lead):

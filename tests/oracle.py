@@ -24,7 +24,7 @@ ORACLE = {
     "mulzz": lambda g, p: g * p,
     "mulx": lambda g, p: g * p,
     "mulxx": lambda g, p: g * p,
-    "settle": lambda x, exact: x,
+    "settle": lambda x, probe: x,
     "divide": lambda x, y: x / y,
     "reciprocal": lambda x: 1 / x,
     "square": lambda x: x**2,

@@ -163,6 +163,73 @@ def test_nor_its_second_derivative(name):
     assert np.all(np.isfinite(reverse))
 
 
+DERIVATIVES = {
+    "first": lambda f, x: bp.grad(f)(x),
+    "second, reverse": lambda f, x: bp.grad(lambda x: np.sum(bp.grad(f)(x)))(x),
+    "third, reverse": lambda f, x: bp.grad(
+        lambda x: np.sum(bp.grad(lambda x: np.sum(bp.grad(f)(x)))(x))
+    )(x),
+    "hvp": lambda f, x: bp.hvp(f, x, np.ones_like(x)),
+    "jvp of jvp": lambda f, x: bp.jvp(
+        lambda x: bp.jvp(f, (x,), (np.ones_like(x),))[1], (x,), (np.ones_like(x),)
+    ),
+    "hessian": lambda f, x: bp.hessian(f)(x),
+    "sparse hessian": lambda f, x: bp.sparse.hessian(f)(x),
+    "jacobian": lambda f, x: bp.jacobian(f, mode="forward")(x),
+    "chain": lambda f, x: bp.jacobian(f, mode="chain")(x),
+    "tensor": lambda f, x: bp.tensor.derivative(f, x),
+    "explain": lambda f, x: bp.tensor.explain(f, x),
+    "create_graph": lambda f, x: bp.gradients(
+        *(lambda v: (f(v), v))(bp.variable(x)), create_graph=True
+    ),
+    "checkpoint": lambda f, x: bp.hvp(bp.checkpoint(f), x, np.ones_like(x)),
+}
+# Their values are finite everywhere, their slopes are not.
+QUIET = {
+    "sqrt": lambda x: np.sum(np.where(x > 0, np.sqrt(np.abs(x)), 0.0)),
+    "cbrt": lambda x: np.sum(np.where(x > 0, np.cbrt(x), 0.0)),
+    "power": lambda x: np.sum(np.where(x > 0, np.abs(x) ** 0.3, 0.0)),
+    "arcsin": lambda x: np.sum(np.where(np.abs(x) < 1, np.arcsin(np.minimum(x, 1.0)), 0.0)),
+    "taken": lambda x: np.sum(np.cbrt(x) * x),
+}
+
+
+@pytest.mark.parametrize("derivative", DERIVATIVES)
+@pytest.mark.parametrize("name", QUIET)
+def test_derivatives_never_warn(name, derivative):
+    f, x = QUIET[name], np.array([0.0, 1.0, 0.25])
+    with np.errstate(all="raise"):
+        f(x)
+        before = np.geterr()
+        DERIVATIVES[derivative](f, x)
+        assert np.geterr() == before
+    DERIVATIVES[derivative](f, x)  # pytest turns warnings into errors
+
+
+def test_rules_of_users_never_warn_either():
+    sqrt = bp.custom_rule(np.sqrt, vjp=lambda g, ans, x: g * 0.5 / np.sqrt(x))
+    with np.errstate(all="raise"):
+        assert bp.grad(lambda x: sqrt(x))(0.0) == INF
+        with pytest.raises(ZeroDivisionError):
+            bp.grad(bp.custom_rule(np.sqrt, vjp=lambda g, ans, x: 1 / 0))(0.0)
+        with pytest.raises(FloatingPointError):
+            np.ones(1) / np.zeros(1)  # the state is back after an error, too
+
+
+def test_values_warn_as_numpys_do():
+    def f(x):
+        return np.sum(np.log(x))
+
+    for derivative in DERIVATIVES.values():
+        with np.errstate(all="raise"), pytest.raises(FloatingPointError, match="divide by zero"):
+            derivative(f, np.array([0.0, 1.0]))
+    with pytest.warns(RuntimeWarning, match="divide by zero"):
+        bp.grad(f)(np.array([0.0, 1.0]))
+    with np.errstate(all="raise"), pytest.raises(FloatingPointError):
+        # A derivative is quiet, what is computed from it is not.
+        bp.grad(lambda x: 1.0 / bp.grad(lambda x: x * x)(x))(0.0)
+
+
 # ---- poles: the value that calculus gives, not an error
 
 

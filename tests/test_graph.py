@@ -226,7 +226,7 @@ def test_a_variable_does_not_turn_into_an_array_silently(x):
         np.asarray(x)
     with pytest.raises((TypeError, ValueError)):
         np.array([x, x])
-    with pytest.raises(TypeError, match=r"item\(\)"):
+    with pytest.raises(errors.NoRuleError, match=r"write numpy\.sin\(x\)"):
         float(bp.variable(1.0))
     with pytest.raises(errors.DTypeError, match=r"numpy\.stack"):
         bp.variable([x, x])
@@ -239,7 +239,7 @@ def test_out_and_where(x, rng):
     with pytest.raises(errors.NoRuleError, match=r"add.*out="):
         np.add(x, 1.0, out=np.empty((2, 3)))
     plain = np.ones((2, 3))
-    with pytest.raises(errors.NoRuleError, match="out="):
+    with pytest.raises(errors.NoRuleError, match=r"write b = b \+ x"):
         plain += x
     with pytest.raises(errors.NoRuleError, match=r"where="):
         np.exp(x, where=a > 0)

@@ -77,6 +77,71 @@ def test_transforms_share_no_memory(name, rng):
         np.testing.assert_array_equal(x, copy)
 
 
+VALUES = {
+    **PASSING,
+    "view of a residual": lambda x, y: np.exp(x).T,
+    "residual": lambda x, y: np.exp(x) * np.tanh(y),
+    "container": lambda x, y: {"a": x, "b": [x.T[0], np.sqrt(x * x + 1.0), 2.0]},
+    "constant": lambda x, y: bp.stop_gradient(x).T,
+    "plain view": lambda x, y: x.value[:, 1:],
+    "split": lambda x, y: np.split(x, 3, axis=1),
+}
+TRANSFORMS = {
+    "vjp": lambda f, data: bp.vjp(f, *data)[0],
+    "linearize": lambda f, data: bp.linearize(f, *data)[0],
+    "jvp": lambda f, data: bp.jvp(f, data, data)[0],
+    "value_and_grad": lambda f, data: bp.value_and_grad(
+        lambda *xs: (np.sum(xs[0]), f(*xs)), has_aux=True
+    )(*data),
+    "grad": lambda f, data: bp.grad(lambda *xs: (np.sum(xs[0]), f(*xs)), (0, 1), True)(*data),
+    "one argument": lambda f, data: bp.vjp(lambda x: f(x, x * 1.0), data[0])[0],
+}
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+@pytest.mark.parametrize("name", VALUES)
+def test_values_share_no_memory_with_inputs(name, transform, rng):
+    data = [rng.normal(size=(2, 3)) for _ in range(2)]
+    before = [x.copy() for x in data]
+    with np.errstate(all="raise"):
+        found = arrays_of(TRANSFORMS[transform](VALUES[name], data))
+    for y in found:
+        if isinstance(y, np.ndarray):
+            assert not any(np.shares_memory(y, x) for x in data)
+            y[...] = np.nan
+    for x, copy in zip(data, before, strict=True):
+        np.testing.assert_array_equal(x, copy)
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_pullback_does_not_read_the_value_that_was_returned(name, rng):
+    data = [rng.normal(size=(2, 3)) for _ in range(2)]
+    for transform, directions in ((bp.vjp, None), (bp.linearize, data)):
+        y, derivative = transform(VALUES[name], *data)
+        if directions is None:
+            directions = [bp.tree.map(lambda y: np.ones_like(y), y)]
+        before = arrays_of(derivative(*directions))
+        for x in arrays_of(y):
+            if isinstance(x, np.ndarray):
+                x[...] = np.nan
+        for a, b in zip(before, arrays_of(derivative(*directions)), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_a_value_that_nobody_else_holds_is_not_copied():
+    held = []
+
+    def f(x):
+        y = x + 1.0
+        held.append(y.value.__array_interface__["data"][0])
+        return y
+
+    x = np.ones(3)
+    for call in (bp.vjp, bp.linearize, lambda f, x: bp.jvp(f, (x,), (x,))):
+        y = call(f, x)[0]
+        assert y.__array_interface__["data"][0] == held[-1]
+
+
 def test_one_input_asked_for_twice_has_two_gradients():
     x = bp.variable(np.ones(3))
     independent(bp.gradients(np.sum(x * x), [x, x, +x][:2]), [])

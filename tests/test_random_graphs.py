@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastbp as bp
+from fastbp._core import graph
 from fastbp.testing import numerical_jvp
 
 from .harness import EPS, assert_close
@@ -142,10 +143,12 @@ def in_place(pool, x, y, i, half):
 
 
 def assignment_in_place(pool, x, y, i, half):
-    """Write into a handle itself: what was recorded from it before keeps its value."""
+    """Write into a handle on a recorded value: what was recorded from it before keeps its value.
+
+    A handle of its own: views of it and of what it is a view of are the matter of test_views.py.
+    """
     value = np.sum(y) * 0.5
-    if type(x) is not bp.Variable or pool.is_input(x):
-        x = pool.replace(x, copy_of(x))
+    x = pool.replace(x, graph.handle(x) if type(x) is bp.Variable else copy_of(x))
     for index in (index_of(x, i), index_of(x, i // 2)):
         x[index] = value
     return x * 1.0

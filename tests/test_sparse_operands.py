@@ -166,7 +166,7 @@ def test_elsewhere_a_variable_is_still_no_array(rng):
     s, _ = matrix(rng, shape=(N, N))
     x = bp.variable(np.ones(N))
     operator = sp.linalg.aslinearoperator(s)
-    with pytest.raises(bp.errors.NoRuleError, match="plain array"):
+    with pytest.raises(bp.errors.NoRuleError, match=r"scipy\.sparse\.linalg.*A @ x"):
         operator @ x
     for refused in (np.asarray, sp.linalg.splu(sp.csc_array(np.eye(N))).solve, s.maximum):
         with pytest.raises((TypeError, ValueError)):
@@ -291,6 +291,85 @@ def test_recorded_values_in_float32(rng):
     for g in bp.grad(lambda v, x: np.sum(f(v, x)), argnums=(0, 1))(s.data, x):
         assert g.dtype == np.float32
     check_grads(f, (s.data, x), rtol=2e-3)
+
+
+# Two values at (0, 1), a zero that is stored, columns out of order, an empty row.
+ENTRIES = (np.array([1.0, 3.0, 2.0, 0.0, 5.0]), ([0, 1, 0, 1, 0], [1, 2, 1, 0, 0]))
+
+
+def with_duplicates():
+    """Return matrices of the same numbers, in every format that can hold values twice."""
+    data, (rows, columns) = ENTRIES
+    for dtype in (np.int8, np.uint8, np.int32, np.int64):
+        index = (np.array(rows, dtype), np.array(columns, dtype))
+        yield sp.coo_array((data, index), shape=(3, 3))
+    yield sp.coo_matrix((data, (rows, columns)), shape=(3, 3))
+    yield sp.csr_array(([1.0, 2.0, 5.0, 3.0, 0.0], [1, 1, 0, 2, 0], [0, 3, 5, 5]), shape=(3, 3))
+    yield sp.csc_array(([0.0, 5.0, 1.0, 2.0, 3.0], [1, 0, 0, 0, 1], [0, 2, 4, 5]), shape=(3, 3))
+    yield sp.bsr_array((np.eye(3)[None] * [[[1.0]], [[2.0]]], [0, 0], [0, 2]), shape=(3, 3))
+    yield sp.coo_array((data.astype(int), (rows, columns)), shape=(3, 3))
+    yield sp.coo_array((data.astype(np.float32), (rows, columns)), shape=(3, 3))
+
+
+@pytest.mark.parametrize("number", range(len(list(with_duplicates()))))
+@pytest.mark.parametrize("call", CALLS)
+def test_values_at_the_same_place_add_up_in_operands(call, number, rng):
+    function = CALLS[call][0]
+    s = list(with_duplicates())[number]
+    plain, stored = s.toarray(), s.nnz
+    name = {"S * x": "@", "x * S": "@"}.get(call) if isinstance(s, sp.spmatrix) else None
+    x = rng.uniform(1.0, 2.0, (3, 3))
+
+    def total(s, x):
+        y = function(s, x)
+        return np.sum(y.toarray() if hasattr(y, "toarray") else y)
+
+    def reference(x):
+        if name == "@":
+            return np.sum(plain @ x if call == "S * x" else x @ plain)
+        return np.sum(function(plain, x))
+
+    if call.startswith(("S.dot", "S.mul")):
+
+        def reference(x):
+            return np.sum(plain @ x if "dot" in call else plain * x)
+
+    np.testing.assert_allclose(bp.grad(lambda x: total(s, x))(x), bp.grad(reference)(x), rtol=1e-6)
+    assert s.nnz == stored  # the operand is as it was
+
+
+@pytest.mark.parametrize("number", range(len(list(with_duplicates()))))
+def test_values_at_the_same_place_add_up(number, rng):
+    s = list(with_duplicates())[number]
+    a = bp.sparse.from_scipy(s)
+    np.testing.assert_array_equal(a.toarray(), s.toarray())
+    if s.format == "bsr":
+        return
+    x, g = rng.normal(size=3), rng.normal(size=3)
+    rows, columns = s.tocoo().coords
+    found = bp.grad(lambda v: np.sum(g * (bp.sparse.from_scipy(s, v) @ x)))(s.data.astype(float))
+    np.testing.assert_allclose(found, g[rows] * x[columns])  # in the order of s.data
+    b = bp.sparse.from_scipy(s, 2.0 * s.data)
+    np.testing.assert_array_equal(b.toarray(), 2.0 * s.toarray())
+    np.testing.assert_array_equal(b.T.toarray(), 2.0 * s.toarray().T)
+    np.testing.assert_array_equal(b.diagonal(), 2.0 * s.toarray().diagonal())
+    np.testing.assert_array_equal(b.to_scipy().toarray(), 2.0 * s.toarray())
+
+
+def test_values_of_another_number_are_refused():
+    s = sp.coo_array(ENTRIES, shape=(3, 3))
+    with pytest.raises(bp.errors.ShapeError, match=r"data has shape \(4,\).*stores \(5,\)"):
+        bp.sparse.from_scipy(s, np.ones(4))
+
+
+def test_systems_with_values_at_the_same_place():
+    s = sp.coo_array(([1.0, 1.0, 2.0, 3.0, 1.0], ([0, 0, 1, 2, 2], [0, 0, 1, 2, 0])))
+    b = np.array([1.0, 2.0, 3.0])
+    for matrix in (s, s.tocsr(), s.tocsc(), bp.sparse.from_scipy(s, s.data)):
+        np.testing.assert_allclose(
+            bp.sparse.solve(matrix, b), np.linalg.solve(s.toarray(), b), rtol=1e-14
+        )
+    check_grads(lambda v, b: bp.sparse.solve(bp.sparse.from_scipy(s, v), b), (s.data, b))
 
 
 def test_a_matrix_may_come_from_outside(rng):
@@ -488,7 +567,7 @@ def test_the_structure_cannot_be_written_into():
     ("data", "shape", "error", "match"),
     [
         (np.ones(1), 3, bp.errors.ShapeError, "shape must be two sizes, not 3"),
-        ([[1.0], [2.0, 3.0]], (1, 1), bp.errors.ShapeError, "csr: data is not a vector"),
+        ([[1.0], [2.0, 3.0]], (1, 1), bp.errors.ShapeError, "csr: data is not a rect"),
         (np.ma.array([1.0], mask=[True]), (1, 1), bp.errors.DTypeError, "csr: data is a masked"),
     ],
 )

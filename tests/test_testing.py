@@ -259,6 +259,115 @@ def test_is_repeatable(rng):
     assert all(np.array_equal(a, b) for a, b in zip(first, calls, strict=True))
 
 
+@pytest.mark.parametrize("order", [3, 4, 5])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_accepts_right_rules_of_high_order(order, dtype, rng):
+    x, y = rng.normal(size=3).astype(dtype), rng.uniform(0.5, 2.0, 3).astype(dtype)
+    a = (np.eye(3) + 0.1 * rng.normal(size=(3, 3))).astype(dtype)
+    for f, args in (
+        (lambda x, y: np.tanh(x * y) / np.sqrt(y), (x, y)),
+        (lambda x: np.exp(x) * np.sin(x), x),
+        (lambda x: x**2, x),  # the third derivative is zero
+        (lambda x: (x + 1.0) - x, x),  # all are, up to rounding
+        (lambda a: np.linalg.inv(a), a),
+        (lambda a: np.linalg.inv(np.linalg.inv(a)), a),  # linear up to rounding
+        (np.power, (y, x)),
+        (np.log, 1e6 * y),
+    ):
+        check_grads(f, args, order=order)
+
+
+def test_rejects_a_derivative_that_is_lost_where_a_lower_one_is_zero():
+    """Right to order two at zero, and everywhere else to any order."""
+
+    def times(a, b):
+        b = b if np.any(bp.stop_gradient(b) != 0.0) else bp.stop_gradient(b)
+        return a * b
+
+    square = bp.custom_rule(np.square, vjp=lambda g, ans, x: times(2.0 * g, x))
+    check_grads(lambda x: square(x), 0.0, order=1, modes=("rev",))
+    rejected(lambda x: square(x), 0.0, "vjp of f", order=2, modes=("rev",))
+    cube = bp.custom_rule(lambda x: x**3, vjp=lambda g, ans, x: 3.0 * g * x * times(1.0, x))
+    check_grads(lambda x: cube(x), 0.0, order=2, modes=("rev",))
+    rejected(lambda x: cube(x), 0.0, "vjp of vjp of f", order=3, modes=("rev",))
+
+
+# ---- spaces of directions
+
+
+def spd(rng, dtype=np.float64):
+    a = rng.normal(size=(3, 3))
+    return (a @ a.T + 3.0 * np.eye(3)).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_directions_that_are_symmetric(order, dtype, rng):
+    a, x = spd(rng, dtype), rng.normal(size=3).astype(dtype)
+    check_grads(np.linalg.cholesky, a, order=order, directions="symmetric")
+    check_grads(
+        lambda x, a: np.linalg.cholesky(a) @ x, (x, a), order, directions=(None, "symmetric")
+    )
+    check_grads(
+        lambda p: np.linalg.cholesky(p["a"]) * p["b"],
+        {"a": a, "b": a},
+        order,
+        directions="symmetric",
+    )
+
+
+def test_directions_that_a_callable_projects_on(rng):
+    lower = np.tril(rng.normal(size=(3, 3))) + 3.0 * np.eye(3)
+    p = np.array([0.2, 0.3, 0.5])
+
+    def of_lower(a):
+        assert not np.triu(bp.stop_gradient(a), 1).any()
+        return np.linalg.cholesky(a @ a.T) * a
+
+    def on_simplex(p):
+        assert abs(np.sum(bp.stop_gradient(p)) - 1.0) < 1e-12
+        return p * np.log(p)
+
+    check_grads(of_lower, lower, 3, directions=np.tril)
+    check_grads(on_simplex, p, 3, directions=lambda v: v - np.mean(v))
+    with pytest.raises(AssertionError):
+        check_grads(on_simplex, p, 1)
+    check_grads(  # a projection of a container
+        lambda q: on_simplex(q["p"]) * q["s"],
+        {"p": p, "s": 2.0},
+        directions=lambda v: {"p": v["p"] - np.mean(v["p"]), "s": v["s"]},
+    )
+
+
+def test_rejects_a_wrong_rule_along_its_directions(rng):
+    wrong = bp.custom_rule(
+        np.linalg.cholesky,
+        vjp=lambda g, ans, a: 1.001 * bp.vjp(np.linalg.cholesky, a)[1](g)[0],
+    )
+    rejected(wrong, spd(rng), "mode rev", order=1, modes=("rev",), directions="symmetric")
+
+
+def test_a_failure_at_a_special_matrix_hints_at_directions(rng):
+    rejected(np.linalg.cholesky, spd(rng), 'directions="symmetric".*directions=numpy.tril')
+    wrong = bp.custom_rule(np.sin, vjp=lambda g, ans, x: 2 * g * np.cos(x))
+    with pytest.raises(AssertionError) as caught:
+        check_grads(wrong, rng.normal(size=(2, 2)))
+    assert "directions" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("directions", "error", "match"),
+    [
+        ("skew", TypeError, 'directions are callables, "symmetric" or None'),
+        (("symmetric", None), bp.errors.ShapeError, "each of the 1 arguments"),
+        (lambda v: v[0], bp.errors.ShapeError, r"shape \(3,\) for an argument of shape \(3, 3\)"),
+    ],
+)
+def test_bad_directions_are_refused(directions, error, match, rng):
+    with pytest.raises(error, match=match):
+        check_grads(np.linalg.cholesky, spd(rng), directions=directions)
+
+
 # ---- messages
 
 

@@ -18,7 +18,7 @@ cdef class Op:
     cdef readonly object vjp, jvp       # general: a function an operand, or one joint function
     cdef readonly object scatter        # optional: add the VJP into a buffer
     cdef readonly bint opaque
-    cdef readonly int dominant, selects
+    cdef readonly int dominant, selects, signed_partials
     cdef readonly str coefficients
     cdef readonly object squared
     cdef readonly bint blocks           # the rules carry leading block axes through
@@ -52,11 +52,18 @@ cdef class Node:
     cdef bint collectable               # may be part of a reference cycle
 
 cdef class Variable:
-    cdef readonly cnp.ndarray value
+    cdef cnp.ndarray array              # may be out of date in a view: see `fresh`
     cdef Node node
+    cdef View view                      # None: no view of another Variable
     cdef readonly str name
     cdef object __weakref__
     cdef object _become(self, object other, str name)
+
+cdef class View:
+    cdef Variable root                  # the handle that is seen; itself no view
+    cdef cnp.ndarray origin             # its array when this was taken; the view shares its memory
+    cdef dict place                     # which elements of it; None: not asked for yet
+    cdef str refusal                    # the operation that made a read-only view
 
 cdef class Spec:
     cdef readonly tuple shape
@@ -67,5 +74,13 @@ cdef Node parent_of(Node node, Py_ssize_t i)
 cdef object saved_of(Node node, Py_ssize_t i)
 cdef Spec new_spec(tuple shape, int typenum)
 cdef Variable make_variable(cnp.ndarray value, Node node)
+cdef int take_again(Variable x) except -1
+
+# Before anything reads `array` or `node`: a view sees what was written into its root.
+cdef inline int fresh(Variable x) except -1:
+    if x.view is not None and x.view.root.array is not x.view.origin:
+        return take_again(x)
+    return 0
+
 cdef object hook(str name)
 cdef object call_elementwise(Op op, tuple operands)

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastbp._core.operands import as_array, as_numbers
 from fastbp.chain.costs import Structure, Work, known
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.recording import numbers
@@ -259,15 +260,13 @@ def _rows(name: str, x: np.ndarray, size: int, factor: Factor, left: bool) -> np
     if x.shape[1 if left else 0] != size:
         shapes = (x.shape, factor.shape) if left else (factor.shape, x.shape)
         raise ShapeError(f"{name}: shapes {shapes[0]} and {shapes[1]} do not fit")
-    if x.dtype.kind not in "fiub":
-        raise DTypeError(f"{name}: an array of {x.dtype} cannot be multiplied with {factor.dtype}")
-    return np.asarray(x, factor.dtype)
+    return np.asarray(as_numbers(x, f"{name}: the array"), factor.dtype)
 
 
 def floats(name: str, argument: str, x: Any, ndim: int) -> np.ndarray:
     """Return an array argument of a factor, not copied."""
-    array = np.asarray(x)
-    if array.dtype not in FLOATS or isinstance(x, np.ma.MaskedArray):
+    array = as_array(x, f"{name}: {argument}")
+    if array.dtype not in FLOATS:
         raise DTypeError(
             f"{name}: {argument} must be an array of float64 or float32, got {array.dtype}"
         )

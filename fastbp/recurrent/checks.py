@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from fastbp._core.graph import Variable
+from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError, ShapeError
-from fastbp.rules.contraction import as_operand, promoted
+from fastbp.rules.contraction import promoted
+from fastbp.rules.structural import as_operand
 
 __all__ = ["check_activation", "check_count", "check_mask", "converted"]
 
@@ -35,7 +37,7 @@ def _one_dtype(cell: str, given: dict[str, Any]) -> dict[str, Any]:
                 raise DTypeError(f"{cell}: {name} is None; only biases may be missing")
             continue
         if type(x) is not Variable and type(x) is not np.ndarray:
-            x = as_operand(x)
+            x = as_operand(x, f"{cell}: {name}")
         operands[name] = x
         dtypes.add(x.dtype)
     if len(dtypes) == 1 and dtypes <= FLOATS:
@@ -72,7 +74,7 @@ def check_mask(cell: str, mask: Any, xs_shape: tuple[int, ...]) -> np.ndarray:
     """Return a mask as an array of bool with an element for each step of each member."""
     if type(mask) is Variable:
         mask = mask.value
-    array = np.asarray(mask)
+    array = as_array(mask, f"{cell}: mask")
     if array.dtype != bool:
         raise DTypeError(f"{cell}: mask has dtype {array.dtype}; bool is needed")
     steps = xs_shape[:-1]

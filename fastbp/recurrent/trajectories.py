@@ -12,6 +12,7 @@ import numpy as np
 from fastbp import tree
 from fastbp._core import graph
 from fastbp._core.graph import Variable, values_of
+from fastbp._core.operands import as_array
 from fastbp.chain import Dense, Factor, JacobianChain
 from fastbp.chain.linearizing import factor_of
 from fastbp.errors import DTypeError, NoRuleError, ShapeError
@@ -168,7 +169,7 @@ def _between(chain: JacobianChain, parts: Any, t: int, s: int) -> Any:
 
 
 def _recorded(step: Callable[..., Any], h0: Any, xs: Any) -> list[Factor]:
-    h = np.asarray(h0)
+    h = as_array(h0, f"{NAME}: h0")
     lengths = {np.shape(x)[:1] for x in tree.flatten(xs)[0]}
     if len(lengths) != 1 or () in lengths:
         raise ShapeError(f"{NAME}: xs must have one first axis, that of time")
@@ -178,7 +179,7 @@ def _recorded(step: Callable[..., Any], h0: Any, xs: Any) -> list[Factor]:
         after = step(graph.handle(before), tree.map(lambda x, t=t: x[t], xs))
         if isinstance(after, tuple) and len(after) == 2:
             after = after[0]
-        value = np.asarray(values_of(after))
+        value = as_array(values_of(after), f"{NAME}: what step {t} returned")
         if value.shape != h.shape:
             raise ShapeError(
                 f"{NAME}: step {t} returned a state of shape {value.shape}, it was given {h.shape}"

@@ -17,8 +17,10 @@ from fastbp.rules import (  # noqa: F401
     norms,
     products,
     reductions,
+    refusals,
     special,
     structural,
+    views,
 )
 from fastbp.rules.table import FUNCTIONS, OPS
 

@@ -52,7 +52,7 @@ concatenate_op = general(
 
 def _join(function, arrays, axis, out=None, dtype=None, casting="same_kind"):
     refuse(function, out=(out, None), casting=(casting, "same_kind"))
-    arrays = [as_operand(x) for x in arrays]
+    arrays = [as_operand(x, f"numpy.{function}: array {i}") for i, x in enumerate(arrays)]
     if dtype is not None:
         dtype = float_dtype(dtype, function)
         arrays = [np.astype(x, dtype) for x in arrays]
@@ -86,7 +86,7 @@ def concatenate(arrays, /, axis=0, out=None, *, dtype=None, casting="same_kind")
     Every operand gets its part of the cotangent.
     """
     if axis is None:
-        arrays, axis = [np.ravel(x) for x in arrays], 0
+        arrays, axis = [np.ravel(as_operand(x)) for x in arrays], 0
     return _join("concatenate", arrays, axis, out, dtype, casting)
 
 
@@ -100,7 +100,7 @@ def concatenate(arrays, /, axis=0, out=None, *, dtype=None, casting="same_kind")
 )
 def stack(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):
     """Arguments as in `numpy.stack`; out= and casting= are refused."""
-    arrays = [as_operand(x) for x in arrays]
+    arrays = [as_operand(x, f"numpy.stack: array {i}") for i, x in enumerate(arrays)]
     shape = arrays[0].shape
     if any([x.shape != shape for x in arrays]):
         raise ValueError(f"numpy.stack: shapes differ: {[x.shape for x in arrays]}")
@@ -148,7 +148,7 @@ def dstack(tup):
 @implements(np.column_stack, samples=lambda rng: [(([rng.normal(size=2), *_pair(rng)],), {})])
 def column_stack(tup):
     """Arguments as in `numpy.column_stack`."""
-    arrays = [as_operand(x) for x in tup]
+    arrays = [as_operand(x, f"numpy.column_stack: array {i}") for i, x in enumerate(tup)]
     return _join("column_stack", [np.reshape(x, (-1, 1)) if x.ndim < 2 else x for x in arrays], 1)
 
 
@@ -202,9 +202,9 @@ def block(arrays):
 
     def join(item, depth):
         if not isinstance(item, list):
-            return np.reshape(
-                item, (1,) * (nd - np.ndim(values_of(item))) + np.shape(values_of(item))
-            )
+            shape = np.shape(values_of(item))
+            item = np.reshape(item, (1,) * (nd - len(shape)) + shape)
+            return graph.owned(item) if isinstance(item, Variable) else item
         return np.concatenate([join(part, depth - 1) for part in item], -depth)
 
     depth, item = 0, arrays
@@ -219,7 +219,7 @@ def _nested(x):
         return x
     if isinstance(x, (list, tuple)):
         return np.stack([_nested(item) for item in x]) if len(x) else np.asarray(x)
-    return np.asarray(x)
+    return as_operand(x, "array")
 
 
 def _has_variable(x):
@@ -261,9 +261,9 @@ def array(object, dtype=None, *, copy=True, order="K", subok=False, ndmin=0, lik
     x = _from_nested("array", object, dtype, like)
     if copy is False and x is not object:
         raise ValueError("array: Variables in nested lists cannot become an array without a copy")
-    if x.ndim < ndmin:
-        x = reshaped(x, (1,) * (ndmin - x.ndim) + x.shape)
-    return np.positive(x) if x is object else x
+    if x is object and copy:
+        x = np.positive(x)
+    return reshaped(x, (1,) * (ndmin - x.ndim) + x.shape) if x.ndim < ndmin else x
 
 
 @implements(
@@ -285,6 +285,41 @@ def asarray(a, dtype=None, order=None, *, device=None, copy=None, like=None):
     if copy is False and x is not a:
         raise ValueError("asarray: Variables in nested lists cannot become an array without a copy")
     return np.positive(x) if copy and x is a else x
+
+
+@implements(
+    name="full",
+    samples=lambda rng: [
+        (((2, 3), rng.normal(size=())), {}),
+        ((3, rng.normal(size=3)), {"dtype": np.float64}),
+    ],
+)
+def full(shape, fill_value, dtype=None, order="C", *, device=None, like=None):
+    """Make an array, or a Variable from one: `fill_value`, broadcast to a shape.
+
+    Arguments as in `numpy.full`, which does not look at a Variable.
+    """
+    if not _has_variable(fill_value):
+        return np.full(shape, fill_value, dtype, order, device=device, like=like)
+    np.full((), 0.0, None, order, device=device)  # raises where NumPy does
+    return np.positive(np.broadcast_to(_from_nested("full", fill_value, dtype, like), shape))
+
+
+# Through NumPy it is reached only where `a` is a Variable.
+@implements(name="full_like", samples=lambda rng: [((rng.normal(size=(2, 3)), 2.5), {})])
+def full_like(a, fill_value, dtype=None, order="K", subok=True, shape=None, *, device=None):
+    """Make an array like `a`, filled with a value that may be a Variable.
+
+    Arguments as in `numpy.full_like`, which does not look at the value.
+    """
+    a = as_operand(values_of(a), "numpy.full_like: a")
+    if not _has_variable(fill_value):
+        return np.full_like(a, fill_value, dtype, order, subok, shape, device=device)
+    like = np.empty_like(a, dtype, order, subok, shape, device=device)
+    return full(like.shape, fill_value, float_dtype(like.dtype, "full_like"))
+
+
+graph.bind_function(np.full_like, full_like)
 
 
 # ---- taking apart
@@ -384,10 +419,8 @@ def tile(A, reps):
     shape = (1,) * (nd - A.ndim) + A.shape
     inner = tuple([n for size in shape for n in (1, size)])
     outer = tuple([n for pair in zip(reps, shape, strict=True) for n in pair])
-    return reshaped(
-        np.broadcast_to(reshaped(A, inner), outer),
-        tuple([r * n for r, n in zip(reps, shape, strict=True)]),
-    )
+    wide = np.broadcast_to(reshaped(A, inner), outer)
+    return graph.owned(reshaped(wide, tuple([r * n for r, n in zip(reps, shape, strict=True)])))
 
 
 @implements(
@@ -413,7 +446,7 @@ def repeat(a, repeats, axis=None):
     wide = np.broadcast_to(
         reshaped(a, (*before, n, 1, *after)), (*before, n, which.size // n if n else 0, *after)
     )
-    return reshaped(wide, (*before, which.size, *after))
+    return graph.owned(reshaped(wide, (*before, which.size, *after)))
 
 
 # ---- padding

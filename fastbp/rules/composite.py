@@ -5,8 +5,9 @@ import math
 import numpy as np
 
 from fastbp._core import graph
+from fastbp._core.constants import constant
 from fastbp.rules import patterns
-from fastbp.rules.elementwise import POSITIVE, conjugate, multiply, positive, power, remainder
+from fastbp.rules.elementwise import POSITIVE, multiply, power, remainder
 from fastbp.rules.table import elementwise, implements, linear, refuse
 
 # ---- clip
@@ -133,17 +134,18 @@ def nan_to_num(x, copy=True, nan=0.0, posinf=None, neginf=None):
 @implements(np.real, samples=lambda rng: [((rng.normal(size=3),), {})])
 def real(val, /):
     """Return the real part: a Variable is its own."""
-    return positive(val)
+    return val
 
 
 @implements(np.real_if_close, samples=lambda rng: [((rng.normal(size=3),), {"tol": 10})])
 def real_if_close(a, tol=100):
     """Return `a`, which is real; arguments as in `numpy.real_if_close`."""
-    return positive(a)
+    return a
 
 
-graph.bind_method("conj", conjugate)
-graph.bind_method("conjugate", conjugate)
+# The methods return a real array itself, the function a copy.
+graph.bind_method("conj", lambda a: a)
+graph.bind_method("conjugate", lambda a: a)
 
 # ---- ufuncs with two results, with an integer operand, or for float64 only
 
@@ -169,7 +171,7 @@ ldexp_op = linear(
 def ldexp(x1, x2, /, **kwargs):
     """Return ``x1 * 2**x2`` for integers `x2`, which are constants."""
     refuse("ldexp", **{k: (v, None) for k, v in kwargs.items()})
-    exponent = np.asarray(graph.values_of(x2))
+    exponent = constant(np.asarray(graph.values_of(x2)))
     shape = np.broadcast_shapes(np.shape(graph.values_of(x1)), exponent.shape)
     return ldexp_op(np.broadcast_to(x1, shape), exponent=exponent)
 

@@ -5,8 +5,6 @@ They see the values of Variables.
 
 import numpy as np
 
-from fastbp._core import graph
-from fastbp.errors import NoRuleError
 from fastbp.rules.table import nondifferentiable
 
 # ---- where it is, not what it is: indices, order, counts
@@ -96,15 +94,3 @@ nondifferentiable(
 # ---- arrays of the same shape; the imaginary part of a real number is zero, its angle 0 or pi
 
 nondifferentiable(np.angle, np.empty_like, np.imag, np.ones_like, np.zeros_like)
-
-
-def full_like(a, fill_value, *args, **kwargs):
-    """Return an array like `a` filled with a constant; arguments as in `numpy.full_like`."""
-    if type(fill_value) is graph.Variable:
-        raise NoRuleError(
-            "numpy.full_like: a Variable as fill_value is not supported; use numpy.broadcast_to"
-        )
-    return np.full_like(graph.values_of(a), fill_value, *args, **kwargs)
-
-
-graph.bind_function(np.full_like, full_like)

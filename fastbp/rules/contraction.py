@@ -14,6 +14,7 @@ import numpy as np
 
 from fastbp._core.graph import Variable
 from fastbp._core.matmul import matmul
+from fastbp._core.operands import as_numbers
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.rules import patterns
 from fastbp.rules.structural import cast
@@ -22,21 +23,12 @@ from fastbp.rules.table import general, linear
 FLOATS = (np.dtype("f8"), np.dtype("f4"))
 
 
-def as_operand(x):
-    """Return what has axes: a Variable or an array."""
-    if type(x) is Variable:
-        return x
-    if isinstance(x, np.ma.MaskedArray):
-        raise DTypeError("an operand is a masked array, whose mask would be lost")
-    try:
-        return np.asarray(x)
-    except ValueError as error:
-        raise ShapeError(f"an operand is not a rectangular array ({error})") from None
-
-
 def promoted(name, *operands):
     """Return the operands in the one float dtype that NumPy's promotion gives."""
-    arrays = [as_operand(x) for x in operands]
+    arrays = [
+        x if type(x) is Variable else as_numbers(x, f"{name}: operand {i}")
+        for i, x in enumerate(operands)
+    ]
     dtype = np.result_type(*(x.dtype for x in arrays))
     if dtype not in FLOATS:
         given = " and ".join(str(x.dtype) for x in arrays)

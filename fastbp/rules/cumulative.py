@@ -10,7 +10,6 @@ from fastbp.rules import patterns
 from fastbp.rules.engine import mulz
 from fastbp.rules.indexing import FULL, in_front
 from fastbp.rules.reductions import (
-    ALL,
     UNSET,
     axes_of,
     count,
@@ -19,7 +18,7 @@ from fastbp.rules.reductions import (
     selected,
     sum_samples,
 )
-from fastbp.rules.structural import as_operand, reshaped
+from fastbp.rules.structural import ALL, as_operand, reshaped
 from fastbp.rules.table import general, implements, linear, refuse
 
 # ---- cumulative sums

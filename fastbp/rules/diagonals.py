@@ -3,9 +3,43 @@
 import numpy as np
 
 from fastbp.rules import patterns
-from fastbp.rules.indexing import getitem_op, put_op
+from fastbp.rules.indexing import put_op
 from fastbp.rules.structural import reshaped
 from fastbp.rules.table import implements, linear, refuse
+
+
+def _places(shape, offset):
+    """Return rows and columns of the diagonal of matrices along the last two axes."""
+    rows, columns = shape[-2:]
+    first = max(-offset, 0)
+    at = np.arange(first, max(first, min(rows, columns - offset)))
+    return (..., at, at + offset)
+
+
+def _undiagonal(g, shape, offset):
+    into = np.zeros(g.shape[:-1] + shape, g.dtype)
+    into[_places(shape, offset)] = g
+    return into
+
+
+def _add_diagonal(into, g, i, ans, x, offset):
+    into[_places(x.shape, offset)] += g
+
+
+# Read-only, as NumPy's is.
+diagonal_op = linear(
+    "diagonal",
+    lambda x, offset: np.diagonal(x, offset, -2, -1),
+    lambda g, ans, x, offset: undiagonal_op(g, shape=x.shape[-2:], offset=offset),
+    scatter=_add_diagonal,
+    pattern=patterns.moves,
+)
+undiagonal_op = linear(
+    "undiagonal",
+    _undiagonal,
+    lambda g, ans, x, shape, offset: diagonal_op(g, offset=offset),
+    pattern=patterns.moves,
+)
 
 
 def _along_diagonal(columns, offset, length):
@@ -26,11 +60,8 @@ def _along_diagonal(columns, offset, length):
 )
 def diagonal(a, offset=0, axis1=0, axis2=1):
     """Arguments as in `numpy.diagonal`."""
-    length = np.diagonal(a.value, offset, axis1, axis2).shape[-1]
-    a = np.moveaxis(a, (axis1, axis2), (-2, -1))
-    rows, columns = a.shape[-2:]
-    flat = reshaped(a, (*a.shape[:-2], rows * columns))
-    return getitem_op(flat, index=_along_diagonal(columns, offset, length), repeats=False)
+    np.diagonal(a.value, offset, axis1, axis2)  # raises where NumPy does
+    return diagonal_op(np.moveaxis(a, (axis1, axis2), (-2, -1)), offset=int(offset))
 
 
 @implements(

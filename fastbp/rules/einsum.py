@@ -6,8 +6,9 @@ import numpy as np
 
 from fastbp._core import graph
 from fastbp.errors import NoRuleError
-from fastbp.rules.contraction import as_dtype, as_operand, contract_all, promoted
+from fastbp.rules.contraction import as_dtype, contract_all, promoted
 from fastbp.rules.products import stored
+from fastbp.rules.structural import as_operand
 from fastbp.rules.table import implements, refuse
 
 
@@ -124,7 +125,7 @@ def _cast(arrays, dtype, casting):
     """Bring the operands to one dtype."""
     if dtype is None:
         return promoted("einsum", *arrays)
-    arrays = [as_operand(x) for x in arrays]
+    arrays = [as_operand(x, f"numpy.einsum: operand {i}") for i, x in enumerate(arrays)]
     for x in arrays:
         if not np.can_cast(x.dtype, dtype, casting):
             raise TypeError(f"einsum: {x.dtype} cannot be cast to {dtype} with {casting=}")

@@ -22,7 +22,9 @@ import numpy as np
 
 from fastbp._core import graph
 from fastbp._core.graph import values_of
+from fastbp._core.loops import count_strong_zero
 from fastbp.rules.special import sigmoid
+from fastbp.rules.structural import as_operand
 from fastbp.rules.table import OPS, elementwise, helper, refuse
 
 LN2, LN10, DEGREE = math.log(2.0), math.log(10.0), math.pi / 180.0
@@ -280,9 +282,19 @@ def _cosine(r, x, y):
     return np.where(np.abs(x) == r, np.sign(x) + 0.0 * y, x / np.where(r == 0.0, 1.0, r))
 
 
+def _radius(x, y, r=None):
+    """Return ``hypot(x, y)`` as a constant; `r`, if that is known."""
+    r = values_of(np.hypot(x, y) if r is None else r)
+    # At the origin slopes jump: what a zero (co)tangent means there depends on where it is from.
+    if isinstance(x, graph.Variable) or isinstance(y, graph.Variable):
+        if not np.all(r):
+            count_strong_zero()
+    return r
+
+
 def direction(x, y, r=None):
     """Return ``x / hypot(x, y)``; its slopes are products, no differences that cancel."""
-    return cosine(values_of(np.hypot(x, y) if r is None else r), x, y)
+    return cosine(_radius(x, y, r), x, y)
 
 
 cosine = _cosine
@@ -332,8 +344,8 @@ angle_slope = helper(
 arctan2 = elementwise(
     "arctan2",
     np.arctan2,
-    lambda z, y, x: angle_slope(values_of(np.hypot(x, y)), x, y),
-    lambda z, y, x: -angle_slope(values_of(np.hypot(x, y)), y, x),
+    lambda z, y, x: angle_slope(_radius(x, y), x, y),
+    lambda z, y, x: -angle_slope(_radius(x, y), y, x),
     domain=((-2, 2), POSITIVE),
     kinks="0 at (0, 0), where higher derivatives are NaN",
 )
@@ -372,7 +384,7 @@ arctanh = elementwise("arctanh", np.arctanh, lambda z, x: 1.0 / _complement(x), 
 
 def _outer(op, a, b, /, **kwargs):
     refuse(f"{op.name}.outer", **{k: (v, None) for k, v in kwargs.items()})
-    a, b = (x if type(x) is graph.Variable else np.asarray(x) for x in (a, b))
+    a, b = (as_operand(x, f"{op.name}.outer: an operand") for x in (a, b))
     return op(np.reshape(a, a.shape + (1,) * b.ndim), b)
 
 

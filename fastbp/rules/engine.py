@@ -66,29 +66,29 @@ def _finite_or_not_exact(t, p):
     return np.where((t != 0.0) | (np.copysign(1.0, t) > 0.0) | (np.abs(p) < np.inf), p, 0.0)
 
 
-_mulx = _operation(
+mulx = _operation(
     "mulx",
     lambda t, p: np.where(np.equal(t, 0.0) & np.signbit(t), t, t * p + 0.0),
     lambda z, t, p: _finite_or_not_exact(t, p),
     lambda z, t, p: t,
     kernel="mulx",
-    dominant=0b10,
+    signed_partials=0b10,
     kinks="0 where t is -0",
 )
 _operation(
     "mulxx",
-    lambda t, p: np.where(p != 0.0, _mulx(t, p), -0.0),
+    lambda t, p: np.where(p != 0.0, mulx(t, p), -0.0),
     lambda z, t, p: _finite_or_not_exact(t, p),
     lambda z, t, p: _finite_or_moving(p, t),
     dominant=0b11,
     kinks="0 where t is -0 or p is 0",
 )
-# Signs for zeros: -0 where `exact` is not 0, else +0.
+# Signs for zeros: -0 where `probe` is 0, else +0.
 _operation(
     "settle",
-    lambda x, exact: np.where((exact != 0.0) & (x == 0.0), -0.0, x + 0.0),
-    lambda z, x, exact: 1.0,
-    lambda z, x, exact: 0.0,
+    lambda x, probe: np.where((probe == 0.0) & (x == 0.0), -0.0, x + 0.0),
+    lambda z, x, probe: 1.0,
+    lambda z, x, probe: 0.0,
 )
 
 # ---- squares of what has a kink

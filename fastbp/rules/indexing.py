@@ -10,6 +10,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from fastbp._core import graph
 from fastbp._core.graph import Variable, values_of
+from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.rules import patterns
 from fastbp.rules.structural import as_operand
@@ -33,7 +34,7 @@ def positions(shape, index):
         items[:1] = FULL[len(shape) - sum(map(_names_axis, items[1:]))]
     places = [k for k, item in enumerate(items) if _names_axis(item)]
     units = [_on_unit_axis(item) for item in items]
-    flat, stride = 0, 1
+    flat, stride = 0 if shape else np.zeros((), np.intp)[tuple(items)], 1
     for axis in range(len(shape) - 1, -1, -1):
         k, n = places[axis], shape[axis]
         along = np.arange(n).reshape([-1 if j == axis else 1 for j in range(len(shape))])
@@ -128,15 +129,20 @@ set_op = general(
 
 
 def getitem(x, index):
-    """Return ``x[index]``."""
+    """Return ``x[index]``: a view for a basic index, except that an element is a scalar."""
     kind = type(index)
     if kind is int or kind is slice:
         nd = x.ndim
         if nd:
-            return getitem_op(x, index=(..., index, *FULL[nd - 1]), repeats=False)
-    index, repeats, neighbours = _whole(x.shape, index if kind is tuple else (index,))
+            found = getitem_op(x, index=(..., index, *FULL[nd - 1]), repeats=False)
+            return graph.owned(found) if nd == 1 and kind is int else found
+    given = index if kind is tuple else (index,)
+    index, repeats, neighbours = _whole(x.shape, given)
     if neighbours:
-        return getitem_op(x, index=index, repeats=repeats)
+        found = getitem_op(x, index=index, repeats=repeats)
+        if found.ndim == 0 and not any([item is ... for item in given]):
+            return graph.owned(found)
+        return found
     return getitem_op(x.reshape(x.size), index=(..., positions(x.shape, index)), repeats=repeats)
 
 
@@ -247,7 +253,7 @@ def setitem(x, index, value):
 
 def _fitted(value, shape):
     """Broadcast a value to the shape assigned to; like NumPy, drop leading axes of length one."""
-    value = as_operand(value)
+    value = as_operand(value, "setitem: the value")
     extra = value.ndim - len(shape)
     if extra > 0 and value.shape[:extra] == (1,) * extra:
         value = value.reshape(value.shape[extra:])
@@ -262,7 +268,17 @@ def _fitted(value, shape):
         ) from None
 
 
+def _set_flat(x, index, value):
+    """Return a copy of `x` with ``copy.flat[index] = value``; as in NumPy, values repeat."""
+    where = np.arange(x.size)[index]
+    value = np.ravel(as_operand(value, "flat: the value"))
+    if value.size > 1:
+        value = take(value, np.arange(where.size) % value.size).reshape(where.shape)
+    return setitem(x.reshape(x.size), index, value).reshape(x.shape)
+
+
 graph.bind("setitem", setitem)
+graph.bind("set_flat", _set_flat)
 
 # ---- functions that index
 
@@ -297,7 +313,7 @@ def take(a, indices, axis=None, out=None, mode="raise"):
         indices = np.clip(indices, 0, a.shape[axis] - 1)
     elif mode != "raise":
         raise ValueError(f"clipmode must be one of 'clip', 'raise', or 'wrap' (got {mode!r})")
-    return getitem(a, (*FULL[axis], indices))
+    return graph.owned(getitem(a, (*FULL[axis], indices)))
 
 
 def _along(a, axis):
@@ -332,7 +348,7 @@ def take_along_axis(arr, indices, axis=-1):
 def compress(condition, a, axis=None, out=None):
     """Arguments as in `numpy.compress`; out= is refused."""
     refuse("compress", out=(out, None))
-    condition = np.asarray(values_of(condition))
+    condition = as_array(values_of(condition), "numpy.compress: the condition")
     if condition.ndim != 1:
         raise ValueError("condition must be a 1-d array")
     return np.take(a, np.flatnonzero(condition), axis)
@@ -421,7 +437,7 @@ def where(condition, x=None, y=None, /):
     The cotangent goes to the branch taken and nothing to the other one: a NaN there stays there.
     With one argument, the indices of the nonzero values.
     """
-    condition = values_of(condition)
+    condition = as_array(values_of(condition), "numpy.where: the condition")
     if x is None and y is None:
         return np.where(condition)
     if x is None or y is None:
@@ -451,7 +467,8 @@ def where(condition, x=None, y=None, /):
 )
 def select(condlist, choicelist, default=0):
     """Arguments as in `numpy.select`."""
-    conditions = [values_of(c) for c in condlist]
+    conditions = [as_array(values_of(c), "numpy.select: a condition") for c in condlist]
+    choicelist = [as_operand(x, "numpy.select: a choice") for x in choicelist]
     # NumPy tells the dtype, and raises.
     dtype = np.select(conditions, values_of(list(choicelist)), values_of(default)).dtype
     if not isinstance(default, Variable):
@@ -474,5 +491,6 @@ def choose(a, choices, out=None, mode="raise"):
     if isinstance(a, Variable):
         raise DTypeError(f"numpy.choose: the index is a Variable of dtype {a.dtype}")
     which = np.choose(a, np.arange(len(choices)), mode=mode)
+    choices = [as_operand(x, "numpy.choose: a choice") for x in choices]
     choices = np.broadcast_arrays(*choices, which)[:-1]
     return take_along_axis(np.stack(choices), np.broadcast_to(which, choices[0].shape)[None], 0)[0]

@@ -347,7 +347,7 @@ def matrix_power(a, n):
             result = base if result is None else result @ base
         n = abs(n) >> 1
         base = base @ base if n else base
-    return +result if result is a else result
+    return result
 
 
 @implements(

@@ -8,8 +8,8 @@ from fastbp._core import matmul as core
 from fastbp._core.graph import Variable
 from fastbp.errors import NoRuleError, ShapeError
 from fastbp.rules import patterns
-from fastbp.rules.contraction import as_dtype, as_operand, contract_all, product, promoted
-from fastbp.rules.structural import transpose_op
+from fastbp.rules.contraction import as_dtype, contract_all, product, promoted
+from fastbp.rules.structural import as_operand, transpose_op
 from fastbp.rules.table import general, implements, refuse
 
 # ---- matmul

@@ -9,8 +9,10 @@ import numpy as np
 
 from fastbp._core.elementwise import total
 from fastbp._core.graph import Op, Variable, values_of
+from fastbp._core.loops import count_strong_zero
+from fastbp._core.operands import as_array
 from fastbp.rules import patterns
-from fastbp.rules.engine import mulz
+from fastbp.rules.engine import mulx
 from fastbp.rules.structural import (
     ALL,
     add_up,
@@ -65,7 +67,8 @@ def selected(a, where, neutral):
     """Honour a where= argument: elements left out become neutral."""
     if where is UNSET or where is True:
         return a
-    return np.where(np.broadcast_to(values_of(where), a.shape), a, neutral)
+    there = as_array(values_of(where), "where=")
+    return np.where(np.broadcast_to(there, a.shape), a, neutral)
 
 
 # ---- sums
@@ -146,7 +149,7 @@ def mean(a, axis=None, dtype=None, out=None, keepdims=UNSET, *, where=UNSET):
         refuse("mean", out=(out, None))
         a = in_dtype("mean", a, dtype)
         if where is not UNSET and where is not True:
-            there = np.broadcast_to(values_of(where), a.shape)
+            there = np.broadcast_to(as_array(values_of(where), "where="), a.shape)
             n = there.sum(axes_of(axis, a.ndim), keepdims=given(keepdims))
             return sum(a, axis, keepdims=keepdims, where=where) / n.astype(a.dtype)
     if axis is None:
@@ -170,20 +173,22 @@ def mean(a, axis=None, dtype=None, out=None, keepdims=UNSET, *, where=UNSET):
 )
 def average(a, axis=None, weights=None, returned=False, *, keepdims=UNSET):
     """Arguments as in `numpy.average`; the weights may be Variables, too."""
-    a = as_operand(a)
+    a = as_operand(a, "numpy.average: a")
+    if weights is not None:
+        weights = as_operand(weights, "numpy.average: weights")
     _, scale = np.average(values_of(a), axis, values_of(weights), True)  # raises where NumPy does
     axis = axes_of(axis, a.ndim)
     if weights is None:
         result, total = mean(a, axis, keepdims=keepdims), scale
     else:
-        weights = np.astype(as_operand(weights), scale.dtype, copy=False)
+        weights = np.astype(weights, scale.dtype, copy=False)
         if weights.shape != a.shape:
             order = np.argsort(axis)  # the axes of the weights are in the order of `axis`
             shape = [n if k in axis else 1 for k, n in zip(ALL[a.ndim], a.shape, strict=True)]
             weights = np.reshape(np.transpose(weights, order), shape)
         total = np.sum(np.broadcast_to(weights, a.shape), axis, keepdims=given(keepdims))
         result = np.sum(a * weights, axis, keepdims=given(keepdims)) / total
-    return (result, np.broadcast_to(total, result.shape)) if returned else result
+    return (result, np.copy(np.broadcast_to(total, result.shape))) if returned else result
 
 
 @implements(
@@ -207,7 +212,7 @@ def nansum(a, axis=None, dtype=None, out=None, keepdims=UNSET, initial=UNSET, wh
 def nanmean(a, axis=None, dtype=None, out=None, keepdims=UNSET, *, where=UNSET):
     """Arguments as in `numpy.nanmean`; out= is refused. NaNs get no cotangent."""
     there = ~np.isnan(a.value)
-    there = there if where is UNSET else there & values_of(where)
+    there = there if where is UNSET else there & as_array(values_of(where), "where=")
     return mean(a, axis, dtype, out, keepdims, where=there)
 
 
@@ -262,7 +267,9 @@ def unit(x, length, axis, per=1.0):
 
 
 def _nowhere(t, ans, x, axis, zero):
-    moved = np.any(values_of(t) != 0.0, axis=axis, keepdims=True)
+    t = values_of(t)
+    count_strong_zero()  # the signs of zeros are asked for
+    moved = np.any((t != 0.0) | ~np.signbit(t), axis=axis, keepdims=True)
     return np.broadcast_to(np.where(zero & moved, np.nan, 0.0), t.shape)
 
 
@@ -285,7 +292,10 @@ def smooth_but_at_zero(result, t, x, axis):
     if type(x) is not Variable:
         return result
     zero = np.max(np.abs(x.value), axis=axis, keepdims=True, initial=0.0) == 0.0
-    return result + mulz(t, _undefined(x, axis=axis, zero=zero)) if zero.any() else result
+    if not zero.any():
+        return result
+    count_strong_zero()
+    return result + mulx(t, _undefined(x, axis=axis, zero=zero))
 
 
 def _centred(x, ans, axis):

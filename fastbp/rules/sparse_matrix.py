@@ -4,7 +4,8 @@ import numpy as np
 from scipy import sparse
 
 from fastbp._core.graph import Variable
-from fastbp.errors import DTypeError, NoRuleError, ShapeError
+from fastbp._core.operands import as_numbers
+from fastbp.errors import NoRuleError, ShapeError
 from fastbp.rules.sparse_products import (
     Constant,
     Structure,
@@ -20,12 +21,7 @@ def numbers(what, x):
     """Return an operand as a Variable or an array of real numbers."""
     if type(x) is Variable:
         return x
-    array = np.asarray(x)
-    if isinstance(x, np.ma.MaskedArray):
-        raise DTypeError(f"{what}: an operand is a masked array, whose mask would be lost")
-    if array.dtype.kind not in "fiub":
-        raise DTypeError(f"{what}: an operand has dtype {array.dtype}; real numbers are needed")
-    return array
+    return as_numbers(x, f"{what}: an operand")
 
 
 def as_structure(matrix):

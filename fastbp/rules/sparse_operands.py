@@ -5,12 +5,15 @@ array, so those that take a dense operand are told about Variables (`_adopt`): a
 in front of each, once fastbp and scipy.sparse are both in use.
 """
 
+import copy
 import functools
+import sys
 
 import numpy as np
 from scipy import sparse
 
 from fastbp._core import graph
+from fastbp._core.constants import constant
 from fastbp._core.graph import Variable
 from fastbp.errors import DTypeError, NoRuleError, ShapeError
 from fastbp.rules.sparse_matrix import SparseMatrix, as_structure
@@ -71,6 +74,10 @@ def _constant(matrix):
         matrix = _rows_of_diagonals(matrix)
     elif matrix.format not in ("csr", "csc"):
         matrix = matrix.tocsr()
+    # What is written into the matrix later must not change what is recorded.
+    matrix = copy.copy(matrix)
+    for name in ("data", "indices", "indptr"):
+        setattr(matrix, name, constant(getattr(matrix, name)))
     return Constant(matrix)
 
 
@@ -184,6 +191,33 @@ def _adopt():
             setattr(owner, name, _method(vars(owner)[name], _METHODS[name]))
 
 
+def _adopt_constructors():
+    """Let those functions of SciPy's that take a vector of diagonals name themselves.
+
+    SciPy asks whether the first element is a scalar, and says that offsets are missing.
+    """
+    for name in ("diags", "diags_array"):
+        function = _constructor(getattr(sparse, name))
+        for module in (sparse, sys.modules[getattr(sparse, name).__module__]):
+            setattr(module, name, function)
+
+
+def _constructor(original):
+    @functools.wraps(original)
+    def function(diagonals, *args, **kwargs):
+        given = diagonals if isinstance(diagonals, (list, tuple)) else (diagonals,)
+        if any(type(x) is Variable for x in given):
+            name = original.__name__
+            raise NoRuleError(
+                f"scipy.sparse.{name} takes no Variable: write fastbp.sparse.from_scipy("
+                f"scipy.sparse.{name}(numpy.ones(n)), x) for the main diagonal, "
+                "fastbp.sparse.csr(values, indices, indptr, shape) for others"
+            )
+        return original(diagonals, *args, **kwargs)
+
+    return function
+
+
 def _method(original, on_variable):
     @functools.wraps(original)
     def method(self, other, *args, **kwargs):
@@ -196,3 +230,4 @@ def _method(original, on_variable):
 
 graph.bind("sparse_operator", operator)
 _adopt()
+_adopt_constructors()

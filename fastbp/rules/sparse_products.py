@@ -104,10 +104,8 @@ class Constant:
 
     @cached_property
     def transpose(self):
-        """The transpose, whose transpose this is."""
-        other = Constant(self.matrix.T)
-        other.__dict__["transpose"] = self
-        return other
+        """The transpose; it does not know this one, for a cycle would keep the matrix locked."""
+        return Constant(self.matrix.T)
 
     def __repr__(self):
         return f"<{self.matrix.format} matrix of shape {self.shape}>"

@@ -7,6 +7,7 @@ more than the rest of fastbp.
 import numpy as np
 
 from fastbp._core import graph
+from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError
 from fastbp.rules import patterns
 from fastbp.rules.structural import add_up
@@ -69,7 +70,7 @@ def _operand(x):
     """Return a Variable unchanged, anything else as an array of floats."""
     if type(x) is graph.Variable:
         return x
-    x = np.asarray(x)
+    x = as_array(x)
     if x.dtype in graph.FLOATS:
         return x
     if x.dtype.kind not in "iub":

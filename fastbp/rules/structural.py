@@ -13,6 +13,7 @@ from fastbp._core import graph
 from fastbp._core.elementwise import sum_axes, total
 from fastbp._core.elementwise import sum_to as _sum_to
 from fastbp._core.graph import Variable, values_of
+from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError
 from fastbp.rules import patterns
 from fastbp.rules.table import implements, linear, refuse
@@ -31,9 +32,9 @@ def from_end(axes, nd):
     return tuple([axis - nd for axis in normalize_axis_tuple(axes, nd)])
 
 
-def as_operand(x):
+def as_operand(x, what="an operand"):
     """Return a Variable as it is, anything else as an array."""
-    return x if isinstance(x, Variable) else np.asarray(x)
+    return x if isinstance(x, Variable) else as_array(x, what)
 
 
 def spread(g, shape):
@@ -173,10 +174,12 @@ def reshape(a, /, shape, order="C", *, copy=None):
     The cotangent is reshaped back. A Variable has no memory layout that order A could look at.
     """
     if order == "C" and copy is not False:
-        return reshape_op(a, shape=a.value.reshape(shape).shape, own=a.ndim)
+        result = reshape_op(a, shape=a.value.reshape(shape).shape, own=a.ndim)
+        return graph.owned(result) if copy else result
     refuse("reshape", copy=(copy is False, False), order=(order, "F"))
     shape = a.value.reshape(shape, order="F").shape
-    return transpose(reshaped(transpose(a), shape[::-1]))
+    result = transpose(reshaped(transpose(a), shape[::-1]))
+    return graph.owned(result) if copy else result
 
 
 def _reshape_method(a, /, *shape, order="C", copy=None):
@@ -188,7 +191,7 @@ graph.bind_method("reshape", _reshape_method)
 
 @implements(
     np.ravel,
-    method=("ravel", "flatten"),
+    method="ravel",
     samples=lambda rng: [
         ((rng.normal(size=(2, 3)),), {}),
         ((rng.normal(size=(2, 3)), "F"), {}),
@@ -197,7 +200,14 @@ graph.bind_method("reshape", _reshape_method)
 )
 def ravel(a, order="C"):
     """Arguments as in `numpy.ravel`; of the orders, C and F."""
-    return reshape(a, (a.size,), order)
+    flags = a.value.flags
+    result = reshape(a, (a.size,), order)
+    # NumPy copies what is not contiguous, even where reshape would find a view.
+    contiguous = flags.f_contiguous if order == "F" else flags.c_contiguous
+    return result if contiguous else graph.owned(result)
+
+
+graph.bind_method("flatten", lambda a, order="C": graph.owned(ravel(a, order)))
 
 
 @implements(
@@ -400,8 +410,14 @@ def broadcast_to(array, shape, subok=False):
 )
 def broadcast_arrays(*args, subok=False):
     """Arguments as in `numpy.broadcast_arrays`."""
-    shape = np.broadcast_shapes(*[np.shape(values_of(x)) for x in args])
-    return tuple([np.broadcast_to(x, shape) for x in args])
+    args = [as_operand(x, f"numpy.broadcast_arrays: array {i}") for i, x in enumerate(args)]
+    shape = np.broadcast_shapes(*[x.shape for x in args])
+    return tuple(
+        [
+            x if x.shape == shape and isinstance(x, Variable) else np.broadcast_to(x, shape)
+            for x in args
+        ]
+    )
 
 
 # ---- order along axes
@@ -457,7 +473,7 @@ def rot90(m, k=1, axes=(0, 1)):
     np.rot90(m.value, k, axes)  # raises where NumPy does
     first, second = axes
     if k % 2 == 0:
-        return flip(m, (first, second)) if k % 4 else copy(m)
+        return flip(m, (first, second)) if k % 4 else m[...]
     if k % 4 == 1:
         return swapaxes(flip(m, second), first, second)
     return flip(swapaxes(m, first, second), second)

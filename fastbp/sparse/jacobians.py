@@ -13,7 +13,7 @@ from fastbp._core import sweep, tape
 from fastbp._core.graph import Variable
 from fastbp.derived import derived, named
 from fastbp.errors import DTypeError, ShapeError
-from fastbp.recording import plain, record_one
+from fastbp.recording import plain, record_one, released
 from fastbp.sparse.coloring import SYMMETRIC, Coloring
 from fastbp.sparse.compressed import Plan, choose, mode_of
 from fastbp.sparse.patterns import pattern_of
@@ -123,7 +123,7 @@ class Prepared:
         with self._lock:
             x, y = self._record(args)
             self._fill(y, x)
-            return plain(y), self._matrix
+            return released(y, [x]), self._matrix
 
     def _copy(self, args: tuple[Any, ...]) -> Any:
         """Return a matrix of the caller's own, or None if what was prepared does not hold here."""

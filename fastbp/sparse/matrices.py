@@ -9,6 +9,7 @@ from scipy import sparse
 
 from fastbp._core import graph
 from fastbp._core.graph import Variable
+from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.rules import sparse_operands  # noqa: F401  (operators between SciPy's and Variables)
 from fastbp.rules.sparse_matrix import SparseMatrix, as_structure
@@ -89,18 +90,28 @@ def from_scipy(matrix: Any, data: Any = None) -> SparseMatrix:
     matrix : scipy.sparse matrix or array of two axes, any format
         Converted to compressed rows.
     data : Variable or array_like, shape (nnz,), optional
-        Other values, in the order of ``matrix.tocsr().data``; by default its own, copied.
+        Other values, in the order of ``matrix.data`` where that is a vector (COO, CSR, CSC), else
+        of ``matrix.tocsr().data``; by default its own, copied.
 
     Returns
     -------
     SparseMatrix
 
+    Notes
+    -----
+    Entries of a COO matrix with the same row and column add up, as in SciPy: the cotangent of their
+    sum goes to each.
+
     Examples
     --------
+    >>> import numpy as np
     >>> import fastbp as bp
     >>> import scipy.sparse as sp
     >>> bp.sparse.from_scipy(sp.eye_array(3)).sum()
     np.float64(3.0)
+    >>> coo = sp.coo_array((np.ones(3), ([0, 1, 1], [0, 1, 1])))
+    >>> bp.grad(lambda v: bp.sparse.from_scipy(coo, v).toarray()[1, 1])(np.ones(3))
+    array([0., 1., 1.])
     """
     if not sparse.issparse(matrix):
         raise DTypeError(
@@ -108,20 +119,29 @@ def from_scipy(matrix: Any, data: Any = None) -> SparseMatrix:
         )
     if matrix.ndim != 2:
         raise ShapeError(f"from_scipy: a matrix is needed, not an array of shape {matrix.shape}")
+    if data is not None and matrix.format in ("coo", "csc"):
+        return _from_entries(matrix.tocoo(), data)
     structure, own = as_structure(matrix)
     values = own.copy() if data is None else data
     return csr(values, structure.indices, structure.indptr, structure.shape)
 
 
+def _from_entries(matrix: Any, data: Any) -> SparseMatrix:
+    """Make a sparse matrix from entries in any order, the same place more than once."""
+    values = _values(data)
+    if values.shape != matrix.data.shape:
+        raise ShapeError(
+            f"from_scipy: data has shape {values.shape}, the matrix stores {matrix.data.shape}"
+        )
+    order = np.lexsort((matrix.col, matrix.row))
+    starts = np.searchsorted(matrix.row[order], np.arange(matrix.shape[0] + 1))
+    return csr(values[order], matrix.col[order], starts, matrix.shape)
+
+
 def _values(data: Any) -> Any:
     if type(data) is Variable:
         return data
-    if isinstance(data, np.ma.MaskedArray):
-        raise DTypeError("csr: data is a masked array, whose mask would be lost")
-    try:
-        array = np.asarray(data)
-    except ValueError as error:
-        raise ShapeError(f"csr: data is not a vector ({error})") from None
+    array = as_array(data, "csr: data")
     return graph.leaf_array(
         array.astype(float) if array.dtype.kind in "iub" else array, "csr: data"
     )
@@ -134,7 +154,7 @@ def _integer(what: str, n: Any) -> int:
 
 
 def _integers(what: str, x: Any) -> np.ndarray:
-    array = np.asarray(x.value if type(x) is Variable else x)
+    array = as_array(x.value if type(x) is Variable else x, f"csr: {what}")
     if array.ndim != 1:
         raise ShapeError(f"csr: {what} must have one axis, not shape {array.shape}")
     if array.size == 0:

@@ -145,7 +145,7 @@ def _parts(a: Any) -> tuple[Any, Structure, bool]:
     if a.ndim != 2 or a.shape[0] != a.shape[1]:
         raise LinAlgError(f"solve: a square matrix is needed, not one of shape {a.shape}")
     if isinstance(a, SparseMatrix):
-        return a.data if type(a.data) is Variable else a.data.copy(), a.structure, False
+        return a.data if type(a.data) is Variable else _fixed(a.data.copy()), a.structure, False
     if a.dtype.kind not in "fiub":
         raise DTypeError(f"solve: the matrix has dtype {a.dtype}; real numbers are needed")
     columns = a if a.format in ("csc", "csr") else a.tocsc()
@@ -154,7 +154,13 @@ def _parts(a: Any) -> tuple[Any, Structure, bool]:
     dtype = np.float32 if a.dtype == np.float32 else np.float64
     # Copies: what is written into the matrix later must not change what was recorded.
     structure = Structure(columns.indices.copy(), columns.indptr.copy(), shape)
-    return columns.data.astype(dtype), structure, transposed
+    return _fixed(columns.data.astype(dtype)), structure, transposed
+
+
+def _fixed(data: np.ndarray) -> np.ndarray:
+    """Return values that a record keeps as they are: factors are found by the array itself."""
+    data.flags.writeable = False
+    return data
 
 
 def factorized(a: Any) -> Factorized:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.errors import DTypeError, ShapeError
+from fastbp._core.operands import as_array
+from fastbp.errors import DTypeError
 
 __all__ = [
     "MEMORY_LIMIT",
@@ -36,12 +37,7 @@ def float_type(name: str, dtype: Any) -> np.dtype[Any]:
 
 def as_floats(name: str, x: Any) -> np.ndarray:
     """Return an array (not of a subclass) of float64 or float32; refuse anything else."""
-    try:
-        array = np.asarray(x)
-    except ValueError as error:
-        raise ShapeError(f"{name}: not an array ({error})") from None
-    if isinstance(x, np.ma.MaskedArray):
-        raise DTypeError(f"{name}: the mask of a masked array would be lost")
+    array = as_array(x, name)
     return np.asarray(array, float_type(name, array.dtype))
 
 

@@ -280,6 +280,7 @@ def _direct_rule(link: Link, k: int) -> str:
     return "transposed map of g" if op.info.get("kind") == "linear" else "its VJP, without a tensor"
 
 
+@np.errstate(all="ignore")  # derivatives never warn
 def _contracted(
     record: list[Link],
     tensors: list[dict[int, LinkTensor]],

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastbp._core import band as _kernels
+from fastbp._core.operands import as_numbers
 from fastbp.chain.base import Factor, floats, squares
 from fastbp.chain.costs import Cost, Structure, Work
 from fastbp.chain.products import rule
@@ -66,7 +67,7 @@ class Banded(Factor):
         shape : (int, int)
         """
         lower, upper = -min(0, *diagonals, 0), max(0, *diagonals, 0)
-        values = [np.asarray(v) for v in diagonals.values()]
+        values = [as_numbers(v, "Banded: a diagonal") for v in diagonals.values()]
         dtype = np.result_type(*values, np.float32) if values else np.dtype("f8")
         rows = np.zeros((shape[0], lower + upper + 1), dtype)
         for offset, value in diagonals.items():

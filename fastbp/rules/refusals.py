@@ -1,0 +1,288 @@
+"""What to write instead, where a Variable was asked for a plain array or a number.
+
+Nothing here runs before an error is certain: the frames of the callers tell who asked.
+"""
+
+import dis
+import sys
+import types
+
+import numpy as np
+
+from fastbp._core import graph
+from fastbp.errors import DTypeError, NoRuleError
+from fastbp.rules.table import FUNCTIONS
+
+__all__ = ["INSTEAD", "name_of", "refusal", "write_instead"]
+
+#: What to write in place of functions that have no counterpart of the same name.
+INSTEAD = {
+    "numpy.add.at": "b = fastbp.variable(b), and b[i] = b[i] + x where no index comes twice",
+    "numpy.apply_along_axis": "numpy functions with axis=, or numpy.stack([f(v) for v in x])",
+    "numpy.copyto": "numpy.where(where, src, dst)",
+    "numpy.interp": "the weights by numpy.searchsorted, and w * y[i] + (1 - w) * y[i + 1]",
+    "numpy.linspace": "start + (stop - start) * numpy.linspace(0.0, 1.0, n)",
+    "numpy.place": "numpy.where(mask, x, b)",
+    "numpy.polyval": "Horner's scheme, y = 0.0; for c in p: y = y * x + c",
+    "numpy.put": "b = fastbp.variable(b), and b.flat[indices] = x",
+    "numpy.save": "numpy.save(file, x.value)",
+    "numpy.savetxt": "numpy.savetxt(file, x.value)",
+    "numpy.sort": "x[numpy.argsort(x)], numpy.take_along_axis along an axis",
+    "numpy.vectorize": "NumPy functions on whole arrays, or numpy.stack([f(v) for v in x])",
+    "numpy.fill_diagonal": "b = fastbp.variable(b), and b[i, i] = x with i = numpy.arange(n)",
+    "numpy.full": "fastbp.numpy.full(shape, x)",
+    "numpy.full_like": "fastbp.numpy.full_like(a, x)",
+    "numpy.fromiter": "fastbp.numpy.array(list(...))",
+    "scipy.integrate.odeint": "the steps of the solver with NumPy functions, in fastbp.scan",
+    "scipy.integrate.quad": "a rule with fixed nodes, numpy.sum(weights * f(nodes))",
+    "scipy.integrate.solve_ivp": "the steps of the solver with NumPy functions, in fastbp.scan",
+    "scipy.linalg.cho_factor": "numpy.linalg.solve(A, b) with the matrix itself",
+    "scipy.linalg.cho_solve": "numpy.linalg.solve(A, b) with the matrix itself",
+    "scipy.linalg.expm": (
+        "fastbp.custom_rule(scipy.linalg.expm, vjp=lambda g, ans, A: scipy.linalg.expm_frechet("
+        "A.T, g, compute_expm=False), jvp=lambda t, ans, A: scipy.linalg.expm_frechet("
+        "A, t[0], compute_expm=False))"
+    ),
+    "scipy.linalg.lu_factor": "numpy.linalg.solve(A, b) with the matrix itself",
+    "scipy.linalg.lu_solve": "numpy.linalg.solve(A, b) with the matrix itself",
+    "scipy.linalg.solve_triangular": "numpy.linalg.solve(numpy.tril(A), b), numpy.triu if upper",
+    "scipy.signal.lfilter": (
+        "numpy.convolve(b, x)[:len(x)] for a filter without feedback, fastbp.scan for the others"
+    ),
+    "scipy.special.gammaln": "fastbp.custom_rule(scipy.special.gammaln, "
+    "vjp=lambda g, ans, x: g * scipy.special.digamma(x))",
+    "scipy.stats.norm.cdf": "fastbp.scipy.special.ndtr((x - loc) / scale)",
+    "scipy.stats.norm.logcdf": "fastbp.scipy.special.log_ndtr((x - loc) / scale)",
+    "scipy.stats.norm.logpdf": (
+        "-0.5 * ((x - loc) / scale) ** 2 - numpy.log(scale * numpy.sqrt(2 * numpy.pi))"
+    ),
+    "scipy.stats.norm.pdf": (
+        "numpy.exp(-0.5 * ((x - loc) / scale) ** 2) / (scale * numpy.sqrt(2 * numpy.pi))"
+    ),
+    "scipy.stats.norm.ppf": "loc + scale * fastbp.scipy.special.ndtri(q)",
+    "scipy.stats.norm.sf": "fastbp.scipy.special.ndtr((loc - x) / scale)",
+}
+_VALUES = "where no derivative is wanted, pass fastbp.stop_gradient(x)"
+_ASSIGNED = (
+    "an element of a plain array cannot keep the derivative of a Variable that is assigned to it: "
+    "collect the values in a list and write b = fastbp.numpy.array(values) (numpy.stack joins "
+    "arrays), or make the array a Variable first, b = fastbp.variable(numpy.zeros(n)), and "
+    "b[i] = x is recorded"
+)
+_NUMBERS = {
+    "float": (
+        "float(x) of a Variable would lose its derivative: x itself is a number for NumPy, so "
+        "write numpy.sin(x) and the like in place of math.sin(x), and no float() around it; for "
+        "the bare number, to print or to compare, float(x.value)"
+    ),
+    "int": (
+        "int(x) of a Variable would lose its derivative: numpy.trunc(x) gives the whole number, "
+        "round(x) an int; for a count or an index computed from it, int(x.value)"
+    ),
+    "index": (
+        "a Variable is a float and cannot stand for an integer (an index, a count, a shape): "
+        "compute it from plain numbers, or write int(x.value), which has no derivative"
+    ),
+    "complex": (
+        "complex(x) of a Variable would lose its derivative: fastbp differentiates real numbers, "
+        "so keep real and imaginary parts in Variables of their own"
+    ),
+}
+_ARRAY = (
+    "a Variable cannot become a plain array without losing its derivative: x itself goes where an "
+    "array does; write fastbp.numpy.array([x, y]) or numpy.stack([x, y]) to join Variables, and "
+    "fastbp.stop_gradient(x) for values that are constants"
+)
+
+
+def refusal(asked, *details):
+    """Return the error for a Variable where NumPy or SciPy cannot take one.
+
+    Parameters
+    ----------
+    asked : {"array", "float", "int", "index", "complex", "rule", "out"}
+        What for: to become a plain array or number; a rule that there is not (details: a function,
+        the method of a ufunc); a plain array to write the result to (a ufunc, operands, out).
+    """
+    if asked == "out":
+        return _out(*details)
+    frame = sys._getframe(1)
+    caller = _asking_function(frame)
+    if asked == "rule":
+        return _no_rule(caller, *details)
+    if caller is not None:
+        if caller.startswith("numpy.ma."):
+            return DTypeError(
+                "numpy.ma: a Variable beside a masked array, whose mask would be lost: pass "
+                "masked.filled(...), or choose with numpy.where(mask, ...)"
+            )
+        listed = " in a list" if _has_rule(caller) and caller not in INSTEAD else ""
+        return NoRuleError(
+            f"{caller} takes no Variable{listed}: {write_instead(caller)}; {_VALUES}"
+        )
+    doing = dis.opname[frame.f_code.co_code[frame.f_lasti]]
+    if doing in ("STORE_SUBSCR", "STORE_SLICE"):
+        return NoRuleError(_ASSIGNED)
+    if doing in ("BINARY_SUBSCR", "BINARY_SLICE"):
+        return NoRuleError(_NUMBERS["index"])
+    return NoRuleError(_NUMBERS.get(asked, _ARRAY))
+
+
+def _no_rule(caller, function, method="__call__"):
+    name = name_of(function)
+    if method != "__call__":
+        name = f"{name}.{method}"
+    elif caller is not None and caller != name:
+        # A function of NumPy's or SciPy's own has called it.
+        return NoRuleError(
+            f"{caller} takes no Variable (it calls {name}): {write_instead(caller)}; {_VALUES}"
+        )
+    return NoRuleError(f"{name} has no derivative rule in fastbp: {write_instead(name)}; {_VALUES}")
+
+
+def _out(ufunc, operands, out):
+    name = ufunc.__name__
+    sign = _SIGNS.get(name)
+    if sign is not None and len(operands) == 2 and out[0] is operands[0]:
+        return NoRuleError(
+            f"b {sign}= x ({name}): the plain array b cannot keep the derivative of a Variable: "
+            f"write b = b {sign} x, which makes b a Variable"
+        )
+    return NoRuleError(
+        f"{name}: out= must be a Variable: a plain array cannot keep the derivative; write "
+        f"b = {name_of(ufunc)}(...) without out="
+    )
+
+
+_SIGNS = {
+    "add": "+",
+    "divide": "/",
+    "floor_divide": "//",
+    "matmul": "@",
+    "multiply": "*",
+    "power": "**",
+    "remainder": "%",
+    "subtract": "-",
+}
+
+
+def write_instead(name):
+    """Return what to write in place of a function of NumPy's or SciPy's that takes no Variable."""
+    if name in INSTEAD:
+        return f"write {INSTEAD[name]}"
+    *modules, last = name.split(".")
+    module = ".".join(modules)
+    if module == "scipy.special" and last in FUNCTIONS:
+        return f"write fastbp.scipy.special.{last}"
+    if module == "scipy.linalg" and f"linalg.{last}" in FUNCTIONS:
+        return f"write numpy.linalg.{last}"
+    if module.startswith("scipy.sparse.linalg"):
+        return "write fastbp.sparse.solve(A, b) for a system, A @ x with the matrix for a product"
+    if module.startswith("scipy.sparse"):
+        return "write fastbp.sparse.csr(values, indices, indptr, shape) for values that move"
+    if module.startswith("scipy.optimize"):
+        return "give it plain numbers, and derivatives by fastbp.grad or fastbp.sparse.for_minimize"
+    if module.startswith("scipy") and last in FUNCTIONS and hasattr(np, last):
+        return f"write numpy.{last}"
+    if _has_rule(name):
+        return f"write {name}(fastbp.numpy.array([x, y]))"
+    function = name if name.replace(".", "_").isidentifier() else "f"
+    return f"give it a rule by fastbp.custom_rule({function}, vjp=...)"
+
+
+def _has_rule(name):
+    """Say whether a function of NumPy's is recorded where an argument itself is a Variable."""
+    module, _, last = name.rpartition(".")
+    return graph.implementation_of(getattr(sys.modules.get(module), last, None)) is not None
+
+
+def name_of(function):
+    """Return the name by which a user knows a function or ufunc, with its module."""
+    name = getattr(function, "__name__", repr(function))
+    module = getattr(function, "__module__", None)
+    if isinstance(function, np.ufunc):
+        owners = [np, sys.modules.get("scipy.special")]
+        module = next((o.__name__ for o in owners if getattr(o, name, None) is function), None)
+        return f"{module}.{name}" if module else name
+    return f"{_public(module or 'numpy')}.{name}"
+
+
+# ---- who asked
+
+
+def _asking_function(frame):
+    """Return the public name of the function of NumPy or SciPy that the user's code has called.
+
+    It may be many calls away from `frame`, where the Variable was met. None: it was the user's own
+    code, or a compiled function that this called.
+    """
+    frames = []
+    while frame is not None and _is_theirs(frame):
+        frames.append(frame)
+        frame = frame.f_back
+    for outer in reversed(frames):
+        name = _name_in_frame(outer)
+        if name is not None:
+            return name
+    return _public(frames[-1].f_globals["__name__"]) if frames else None
+
+
+def _is_theirs(frame):
+    return _is_of_theirs(frame.f_globals.get("__name__"))
+
+
+def _is_of_theirs(module):
+    return (module or "").partition(".")[0] in ("numpy", "scipy")
+
+
+def _public(module):
+    """Return the part of a module's name in front of the first private one."""
+    parts = module.split(".")
+    private = [k for k, part in enumerate(parts) if part.startswith("_")]
+    return ".".join(parts[: private[0]] if private else parts)
+
+
+def _name_in_frame(frame):
+    """Return the public name of what a frame runs; None for private functions and wrappers."""
+    name, owner = frame.f_code.co_name, frame.f_locals.get("self")
+    if owner is not None:
+        return _method_name(frame.f_globals["__name__"], name, owner)
+    found = _function_name(frame.f_globals["__name__"], name)
+    if found is None:  # a wrapper: the function that it wraps is one of its free variables
+        wrapped = [frame.f_locals.get(variable) for variable in frame.f_code.co_freevars]
+        names = [
+            _function_name(f.__module__, f.__name__)
+            for f in wrapped
+            if type(f) is types.FunctionType and _is_of_theirs(f.__module__)
+        ]
+        found = next(filter(None, names), None)
+    return found
+
+
+def _function_name(module, name):
+    if not name.startswith("_"):
+        for known in _namespaces(module):
+            if callable(vars(known).get(name)):
+                return f"{known.__name__}.{name}"
+    return None
+
+
+def _method_name(module, name, owner):
+    """Return the name of a method by that of its object, as scipy.stats.norm, or its class."""
+    suffix = "" if name in ("__init__", "__call__") else f".{name}"
+    owner = getattr(owner, "dist", owner)  # of a distribution with fixed parameters
+    for known in _namespaces(module):
+        for public, value in vars(known).items():
+            if value is type(owner) or (type(value) is type(owner) and name != "__init__"):
+                return f"{known.__name__}.{public}{suffix}"
+    return None if name.startswith("_") else f"{_public(module)}.{type(owner).__name__}.{name}"
+
+
+def _namespaces(module):
+    """Return the public modules in which a user may have found what a module defines."""
+    public = _public(module)
+    names = (public, public.partition(".")[0])
+    return [sys.modules[name] for name in names if name in sys.modules]
+
+
+graph.bind("refusal", refusal)

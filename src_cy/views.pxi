@@ -1,0 +1,181 @@
+# Views: Variables that share elements with another one, as ndarrays do. Included by graph.pyx.
+#
+# Whether a result is a view is decided by the fact that its array shares memory with an operand's.
+# As in NumPy all views of an array know its owner, the root, and not each other, so chains of them
+# cost nothing. A write into the root gives that a new array; a view made of the one before is then
+# taken again when it is read. A write into a view is one into its root.
+
+
+@cython.final
+@cython.freelist(64)
+cdef class View:
+    """What a Variable that is a view knows of its root."""
+
+    def __init__(self, *args):
+        raise TypeError("a View is made by the recording")
+
+
+cdef bint shares(cnp.ndarray out, cnp.ndarray x) noexcept:
+    """Whether a result is the array of an operand, or part of its memory."""
+    cdef Py_ssize_t at = <Py_ssize_t> cnp.PyArray_DATA(out)
+    if out is x:
+        return True
+    if cnp.PyArray_BASE(out) == NULL or cnp.PyArray_TYPE(out) != cnp.PyArray_TYPE(x):
+        return False
+    low, high = _bounds(x)
+    return low <= at < high
+
+
+cdef (Py_ssize_t, Py_ssize_t) _bounds(cnp.ndarray x) noexcept:
+    """Between which addresses the elements of an array are."""
+    cdef Py_ssize_t low = <Py_ssize_t> cnp.PyArray_DATA(x), high = low, step
+    cdef int k
+    for k in range(cnp.PyArray_NDIM(x)):
+        step = (cnp.PyArray_DIM(x, k) - 1) * cnp.PyArray_STRIDE(x, k)
+        if step < 0:
+            low += step
+        else:
+            high += step
+    return low, high + cnp.PyArray_ITEMSIZE(x)
+
+
+cdef bint _is_compact(cnp.ndarray x) noexcept:
+    return cnp.PyArray_IS_C_CONTIGUOUS(x) or cnp.PyArray_IS_F_CONTIGUOUS(x)
+
+
+cdef int _see(Variable made, Variable x) except -1:
+    """Let a new Variable, whose array shares memory with that of `x`, be a view."""
+    cdef Variable root = x if x.view is None else x.view.root
+    cdef View view
+    if not _is_compact(root.array):
+        return 0        # only what an operation of several operands returns: then it is a copy
+    view = View.__new__(View)
+    view.root = root
+    view.origin = root.array
+    if x.view is not None:
+        view.refusal = x.view.refusal
+    # Of an array that is read-only itself (that of a leaf, or one that is locked), only views that
+    # repeat elements are.
+    if view.refusal is None and not cnp.PyArray_ISWRITEABLE(made.array) and (
+            cnp.PyArray_ISWRITEABLE(root.array) or _repeats(made.array)):
+        view.refusal = made.node.op.name
+    made.view = view
+    if not made.node.collectable and not root.node.collectable:
+        PyObject_GC_UnTrack(<PyObject *> view)
+    return 0
+
+
+cdef bint _repeats(cnp.ndarray x) noexcept:
+    cdef int k
+    for k in range(cnp.PyArray_NDIM(x)):
+        if cnp.PyArray_STRIDE(x, k) == 0 and cnp.PyArray_DIM(x, k) > 1:
+            return cnp.PyArray_SIZE(x) > 0
+    return False
+
+
+cdef dict _place(Variable x):
+    """Where the elements of a view are in its root, as `fastbp.rules.views` wants it."""
+    cdef View view = x.view
+    cdef cnp.ndarray root = view.origin, array = x.array
+    cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(root), low, high, start, stop, offset
+    cdef int k
+    if view.place is None:
+        low, high = _bounds(root)
+        start, stop = _bounds(array)
+        offset = (<Py_ssize_t> cnp.PyArray_DATA(array) - low) // size
+        if cnp.PyArray_SIZE(array) == 0:
+            offset = 0
+        elif start < low or stop > high:
+            raise RuntimeError(f"{x.node.op.name}: its result leaves the array that it is part of")
+        view.place = {
+            "own": cnp.PyArray_NDIM(root),
+            "fortran": not cnp.PyArray_IS_C_CONTIGUOUS(root),
+            "offset": offset,
+            "shape": x.node.shape,
+            "strides": tuple([cnp.PyArray_STRIDE(array, k) // size
+                              for k in range(cnp.PyArray_NDIM(array))]),
+        }
+    return view.place
+
+
+cdef int take_again(Variable x) except -1:
+    """Bring a view up to date: its root was written into."""
+    cdef View view = x.view
+    cdef Variable taken = hook("view_taken")(view.root, _place(x))
+    if taken.node.collectable and not PyObject_GC_IsTracked(<PyObject *> x):
+        PyObject_GC_Track(<PyObject *> x)
+    if taken.view is None:      # no elements, hence no memory to share
+        taken.view = View.__new__(View)
+        taken.view.root, taken.view.origin = view.root, view.root.array
+    taken.view.place, taken.view.refusal = view.place, view.refusal
+    x.array, x.node, x.view = taken.array, taken.node, taken.view
+    return 0
+
+
+cdef int _write_through(Variable x, Variable value, str name) except -1:
+    """Put the new value of a view into its root."""
+    cdef View view = x.view
+    cdef Variable root = view.root
+    if view.refusal is not None:
+        raise ReadOnlyError(
+            f"in-place {name}: the destination, of shape {x.node.shape}, is a read-only view made "
+            f"by {view.refusal}; write into the array itself, or into a copy of the view")
+    fresh(x)
+    root._become(hook("view_written")(root, value, _place(x)), name)
+    return 0
+
+
+cdef cnp.ndarray _laid_out(cnp.ndarray array, cnp.ndarray like):
+    """An array with its axes in the order of another one in memory, as a write leaves it."""
+    cdef cnp.NPY_ORDER order = cnp.NPY_CORDER
+    if not cnp.PyArray_IS_C_CONTIGUOUS(like) and cnp.PyArray_IS_F_CONTIGUOUS(like):
+        order = cnp.NPY_FORTRANORDER
+        if cnp.PyArray_IS_F_CONTIGUOUS(array):
+            return array
+    elif cnp.PyArray_IS_C_CONTIGUOUS(array):
+        return array
+    return cnp.PyArray_NewCopy(array, order)
+
+
+cdef bint _is_own_place(Variable x, object index, Variable value):
+    """Whether a view is just what ``x[index]`` is, as after ``x[index] += 1``."""
+    cdef Variable root = x if x.view is None else x.view.root
+    cdef cnp.ndarray there
+    cdef Py_ssize_t at, was
+    if value.view is None or value.view.root is not root:
+        return False
+    fresh(x)
+    try:
+        found = x.array[index]
+    except (IndexError, TypeError, ValueError):
+        return False        # the assignment says what is wrong
+    if not cnp.PyArray_CheckExact(found):
+        return False
+    there = found
+    if not shares(there, x.array) or (<object> there).shape != value.node.shape:
+        return False
+    at = <Py_ssize_t> cnp.PyArray_DATA(there) - <Py_ssize_t> cnp.PyArray_DATA(root.array)
+    was = (<Py_ssize_t> cnp.PyArray_DATA(value.array)
+           - <Py_ssize_t> cnp.PyArray_DATA(value.view.origin))
+    return at == was and (<object> there).strides == (<object> value.array).strides
+
+
+def handle(Variable x not None):
+    """Return another handle on the value of `x`: writing into one does not change the other."""
+    fresh(x)
+    return make_variable(x.array, x.node)
+
+
+def owned(x):
+    """Let a new Variable be no view: for a function of NumPy's that returns a copy. Return it."""
+    if type(x) is Variable:
+        fresh(<Variable> x)
+        (<Variable> x).view = None
+    return x
+
+
+def read_only(Variable x not None, str name):
+    """Let writes into a new view be refused, as NumPy refuses them. Return it."""
+    if x.view is not None:
+        x.view.refusal = name
+    return x
