@@ -199,7 +199,7 @@ def test_the_gradient_of_std_at_zero_is_zero():
     np.testing.assert_array_equal(bp.grad(np.std)(np.full(3, 2.0)), np.zeros(3))
     _, tangent = bp.jvp(np.std, (np.full(3, 2.0),), (np.arange(3.0),))
     assert tangent == 0.0
-    np.testing.assert_array_equal(bp.hessian(np.std)(np.full(3, 2.0)), np.zeros((3, 3)))
+    assert np.isnan(bp.hessian(np.std)(np.full(3, 2.0))).all()  # there is no second one
 
 
 @pytest.mark.parametrize(
