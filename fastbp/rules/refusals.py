@@ -66,8 +66,8 @@ _VALUES = "where no derivative is wanted, pass fastbp.stop_gradient(x)"
 _ASSIGNED = (
     "an element of a plain array cannot keep the derivative of a Variable that is assigned to it: "
     "collect the values in a list and write b = fastbp.numpy.array(values) (numpy.stack joins "
-    "arrays), or make the array a Variable first, b = fastbp.variable(numpy.zeros(n)), and "
-    "b[i] = x is recorded"
+    "arrays), or begin with b = numpy.zeros(n) + 0 * x, which is recorded where x is, and b[i] = x "
+    "too"
 )
 _NUMBERS = {
     "float": (

@@ -361,7 +361,8 @@ def _check(
     unknown = [option for option in options if option not in known]
     if unknown:
         raise TypeError(
-            f"{name}: {use!r} has no option {unknown[0]!r}; options: {', '.join(known) or 'none'}"
+            f"{name}: no option {unknown[0]!r} beside method= and use= (here {use!r}); options: "
+            f"{', '.join(known) or 'none'}"
         )
 
 
