@@ -519,12 +519,14 @@ cdef int has_square(Variable x) except -1:
 cdef object _even_power(tuple operands):
     """A square, or another even power, as another function of what its base was made from."""
     cdef object exponent = operands[1] if len(operands) == 2 else 2
-    if type(exponent) is not int and type(exponent) is not float:
+    if type(exponent) is Variable or not np.all(np.greater(exponent, 0)):
         return None
-    if exponent <= 0 or exponent % 2 != 0:
+    if np.any(np.remainder(exponent, 2)):
         return None
     smooth = _square_of((<Variable> operands[0]).node)
-    return smooth if smooth is None or exponent == 2 else smooth ** (exponent / 2)
+    if smooth is None or (np.ndim(exponent) == 0 and exponent == 2):
+        return smooth
+    return smooth ** (exponent / 2)
 
 
 cdef object _square_of(Node node):

@@ -133,7 +133,7 @@ cdef class Sweep:
         if self.signs:
             partial = c if c is not None else op.partials[k](ans, *operands)
             if op.signed_partials >> <int> k & 1:
-                return hook("where")(exact_zeros(partial), -0.0, hook("mulx")(t, partial))
+                return hook("mulxs")(t, partial)
             return hook("mulxx" if exact_partials(node) >> <int> k & 1 else "mulx")(t, partial)
         if c is not None:
             return hook("multiply")(t, c)

@@ -23,6 +23,7 @@ ORACLE = {
     "mulz": lambda g, p: g * p,
     "mulzz": lambda g, p: g * p,
     "mulx": lambda g, p: g * p,
+    "mulxs": lambda g, p: g * p,
     "mulxx": lambda g, p: g * p,
     "settle": lambda x, probe: x,
     "divide": lambda x, y: x / y,

@@ -37,6 +37,13 @@ UNARY = [
     lambda x: -x,
     lambda x: x - 1.0,
     lambda x: 1.0 / (2.0 + x * x),
+    # Beside what is taken, a slope that is infinite everywhere.
+    lambda x: x * x if type(x) is Series else np.where(False, np.sqrt(0.0 * x), x * x),
+    lambda x: _sin(x) if type(x) is Series else np.maximum(np.sqrt(0.0 * x) - 9.0, _sin(x)),
+    lambda x: x**3 if type(x) is Series else np.stack([np.sqrt(0.0 * x), x**3])[1],
+    # Smooth, though its base is not.
+    lambda x: x * x if type(x) is Series else np.abs(x) ** 2,
+    lambda x: x * x + 1.0 if type(x) is Series else np.hypot(x, 1.0) ** 2,
 ]
 BINARY = [
     lambda x, y: x + y,
@@ -51,6 +58,10 @@ BINARY = [
 
 def _sqrt(x):
     return taylor.sqrt(x) if type(x) is Series else np.sqrt(x)
+
+
+def _sin(x):
+    return taylor.sin(x) if type(x) is Series else np.sin(x)
 
 
 def _log1p(x):

@@ -272,6 +272,34 @@ def test_kinks_in_a_branch_not_taken():
         np.testing.assert_allclose(found, expected, atol=1e-15)
 
 
+# Taylor coefficients times factorials at 0, orders 1 to 5: of the branch that is taken.
+ALONG = [
+    (lambda x: (1 + x) ** (x * x), [0, 0, 6, -12, 40]),
+    (lambda x: np.where(x > 0, np.sqrt(x), x**2) * np.sin(x), [0, 0, 6, 0, -20]),
+    (lambda x: np.where(x > 0, np.log(x), np.sin(x) * x**2), [0, 0, 6, 0, -20]),
+    (lambda x: np.exp(np.where(x > 0, np.log(x), x * x)) * np.cos(x), [0, 1, 0, 1, 0]),
+    (lambda x: np.sin(np.where(x > 0, x**0.5, x)) ** 3, [0, 0, 6, 0, -60]),
+    (lambda x: np.max(np.stack([np.sqrt(x) - 1, np.sin(x) * x])) * (1 + x), [0, 2, 6, -4, -20]),
+    (lambda x: np.stack([np.sqrt(x), x**3])[1] * np.exp(x), [0, 0, 6, 24, 60]),
+    (lambda x: np.abs(x) ** np.float64(2.0), [0, 2, 0, 0, 0]),
+    (lambda x: (np.abs(x) ** np.full(1, 4))[0], [0, 0, 0, 24, 0]),
+    (lambda x: x**1.5 * x, [0, 0, INF, -INF, INF]),
+    (lambda x: np.sqrt(x) * x**1.5, [0, 2, 0, 0, 0]),
+]
+UNDECIDED = {9, 10}  # NaN is right, too
+
+
+@pytest.mark.parametrize("modes", ["ggggg", "jjjjj", "gjgjg", "jgjgj", "gggjj", "jjggg"])
+@pytest.mark.parametrize("case", range(len(ALONG)))
+def test_orders_one_to_five_along_a_line(case, modes):
+    f, expected = ALONG[case]
+    for order, mode in enumerate(modes):
+        f = bp.grad(f) if mode == "g" else (lambda g: lambda x: bp.jvp(g, (x,), (1.0,))[1])(f)
+        found = f(0.0)
+        if not (case in UNDECIDED and np.isnan(found)):
+            np.testing.assert_allclose(found, expected[order], rtol=1e-12, atol=1e-14)
+
+
 # ---- random expressions: a finite number is the limit
 
 MP = {

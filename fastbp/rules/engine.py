@@ -61,25 +61,37 @@ _operation(
 
 # ---- sweeps of signed zeros, where only -0 is strong (`fastbp._core.sweep_base`)
 
+# Their derivatives are plain: where a zero is exact, what made it passes nothing on.
 
-def _finite_or_not_exact(t, p):
-    return np.where((t != 0.0) | (np.copysign(1.0, t) > 0.0) | (np.abs(p) < np.inf), p, 0.0)
+
+def _is_exact(x):
+    return (x == 0.0) & (np.copysign(1.0, x) < 0.0)
 
 
 mulx = _operation(
     "mulx",
-    lambda t, p: np.where(np.equal(t, 0.0) & np.signbit(t), t, t * p + 0.0),
-    lambda z, t, p: _finite_or_not_exact(t, p),
+    lambda t, p: np.where(_is_exact(t), t, t * p + 0.0),
+    lambda z, t, p: p,
     lambda z, t, p: t,
     kernel="mulx",
     signed_partials=0b10,
     kinks="0 where t is -0",
 )
+# A -0 of either factor is strong.
+_operation(
+    "mulxs",
+    lambda t, p: np.where(_is_exact(p), p, mulx(t, p)),
+    lambda z, t, p: p,
+    lambda z, t, p: t,
+    signed_partials=0b11,
+    kinks="0 where a factor is -0",
+)
+# Any zero of p is.
 _operation(
     "mulxx",
     lambda t, p: np.where(p != 0.0, mulx(t, p), -0.0),
-    lambda z, t, p: _finite_or_not_exact(t, p),
-    lambda z, t, p: _finite_or_moving(p, t),
+    lambda z, t, p: p,
+    lambda z, t, p: t,
     dominant=0b11,
     kinks="0 where t is -0 or p is 0",
 )
