@@ -358,9 +358,13 @@ def test_by_value():
     ]
     code = "import sys, pickle; g, x = pickle.load(sys.stdin.buffer); y = g(x); "
     code += "sys.stdout.buffer.write(pickle.dumps(y))"
+    here = sys.modules[__name__]  # which the other process cannot import
     for g in made:
+        cloudpickle.register_pickle_by_value(here)
         sent = cloudpickle.dumps((g, X))
+        cloudpickle.unregister_pickle_by_value(here)
         run = subprocess.run(
-            [sys.executable, "-c", code], input=sent, capture_output=True, check=True
+            [sys.executable, "-P", "-c", code], input=sent, capture_output=True, check=False
         )
+        assert run.returncode == 0, run.stderr.decode()
         assert_same(pickle.loads(run.stdout), g(X))
