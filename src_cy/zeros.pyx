@@ -10,24 +10,15 @@ from fastbp._core.elementwise cimport sum_to_shape
 from fastbp._core.graph cimport Node, Op, parent_of
 from fastbp._core.sweep_base cimport apply_jvp, apply_vjp, exact_zeros, operands_of
 
-import functools
-
 import numpy as np
 
-GOLDEN = 0.6180339887498949
-
-
-@functools.lru_cache(maxsize=4)
-def _spread(size):
-    return 1.0 + (GOLDEN * np.arange(1, size + 1)) % 1.0
+# Numbers between 1 and 2, no two of them alike: multiples of the golden ratio, modulo one.
+SPREAD = 1.0 + (0.6180339887498949 * np.arange(1, 4097)) % 1.0
 
 
 def _numbers(where):
-    """Return numbers between 1 and 2, no two of them alike, where a mask holds, zeros elsewhere.
-
-    They do not cancel in sums and differences.
-    """
-    return where * _spread(where.size).reshape(where.shape)
+    """Return positive numbers where a mask holds, which do not cancel in sums and differences."""
+    return where * np.resize(SPREAD, where.shape)
 
 
 cdef list probed_vjp(Node node, tuple needs, object g, int lead):

@@ -1,3 +1,7 @@
 """Which zeros of a (co)tangent are exact."""
 
-GOLDEN: float
+from typing import Any
+
+from numpy.typing import NDArray
+
+SPREAD: NDArray[Any]
