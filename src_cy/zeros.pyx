@@ -10,15 +10,22 @@ from fastbp._core.elementwise cimport sum_to_shape
 from fastbp._core.graph cimport Node, Op, parent_of
 from fastbp._core.sweep_base cimport apply_jvp, apply_vjp, exact_zeros, operands_of
 
+import functools
+
 import numpy as np
 
-# Numbers between 1 and 2, no two of them alike: multiples of the golden ratio, modulo one.
-SPREAD = 1.0 + (0.6180339887498949 * np.arange(1, 4097)) % 1.0
+
+@functools.cache
+def _spread():
+    """Return numbers between 1 and 2, no two of them alike: multiples of the golden ratio."""
+    return 1.0 + (0.6180339887498949 * np.arange(1, 131073)) % 1.0
 
 
 def _numbers(where):
     """Return positive numbers where a mask holds, which do not cancel in sums and differences."""
-    return where * np.resize(SPREAD, where.shape)
+    spread = _spread()
+    spread = spread[:where.size] if where.size <= spread.size else np.resize(spread, where.size)
+    return where * spread.reshape(where.shape)
 
 
 cdef list probed_vjp(Node node, tuple needs, object g, int lead):

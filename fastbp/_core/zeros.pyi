@@ -1,7 +1,1 @@
-"""Which zeros of a (co)tangent are exact."""
-
-from typing import Any
-
-from numpy.typing import NDArray
-
-SPREAD: NDArray[Any]
+"""Which zeros of a (co)tangent are exact: nothing here is for Python."""
