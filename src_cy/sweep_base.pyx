@@ -89,16 +89,13 @@ cdef class Sweep:
         if len(given) < len(shape) or not _sums_to(given, shape):
             raise ShapeError(
                 f"{what}: a rule returned shape {given}, which does not reduce to {shape}")
-        if self.recorded:
-            total = hook("sum_to")(value, shape=shape, nd=len(given))
-            if not self.signs:
-                return total
-            moving = ~exact_zeros(value)
-            return self.settle(total, sum_to_shape(moving.astype("f8"), self.lead, shape))
         return self.sum_to(value, shape)
 
-    cdef object sum_to(self, cnp.ndarray value, tuple shape):
-        total = sum_to_shape(value, self.lead, shape)
+    cdef object sum_to(self, object value, tuple shape):
+        if self.recorded:
+            total = hook("sum_to")(value, shape=shape, nd=len(shape_of(value)) - self.lead)
+        else:
+            total = sum_to_shape(value, self.lead, shape)
         if not self.signs:
             return total
         moving = ~exact_zeros(value)

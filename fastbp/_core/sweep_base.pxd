@@ -2,7 +2,6 @@
 
 from cpython.object cimport PyObject
 
-cimport numpy as cnp
 from fastbp._core.graph cimport Node, Op, Variable
 from fastbp._core.program cimport Program
 from fastbp._core.tape cimport Tape
@@ -21,7 +20,7 @@ cdef class Sweep:
     # Bring what a rule returned to the shape (behind block axes) and dtype of a node.
     cdef object conform(self, Node node, object value, str what)
     # Sum over the axes of broadcasting; give zeros their sign by a probe (sweeps of signed zeros).
-    cdef object sum_to(self, cnp.ndarray value, tuple shape)
+    cdef object sum_to(self, object value, tuple shape)
     cdef object settle(self, object value, object probe)
     # Fill in operands and answer of an elementwise node as a program's first inputs; return how
     # many they are.
