@@ -33,6 +33,7 @@ cdef extern from "Python.h":
     void PyObject_GC_Track(PyObject *o) noexcept
     void PyObject_GC_UnTrack(PyObject *o) noexcept
     int PyObject_GC_IsTracked(PyObject *o) noexcept
+    void Py_INCREF(object o)
     Py_ssize_t Py_REFCNT(PyObject *o) noexcept
     ctypedef struct PySequenceMethods:
         void *sq_item
@@ -41,6 +42,10 @@ cdef extern from "Python.h":
         PySequenceMethods *tp_as_sequence
     void PyType_Modified(TypeSlots *type) noexcept
     const unsigned long Py_TPFLAGS_SEQUENCE
+
+cdef extern from "numpy/arrayobject.h":
+    object PyArray_NewFromDescr(type subtype, cnp.dtype descr, int nd, const cnp.npy_intp *dims,
+                                const cnp.npy_intp *strides, void *data, int flags, object obj)
 
 cdef long long _last_id = 0
 cdef dict _hooks = {}       # operations and functions that the core calls by name
@@ -792,6 +797,7 @@ cdef Variable _record_matmul(Op op, object x, object y):
 # ---- views -----------------------------------------------------------------------------------
 
 include "views.pxi"
+include "filling.pxi"
 
 # ---- Variables -------------------------------------------------------------------------------
 

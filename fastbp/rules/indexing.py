@@ -278,6 +278,7 @@ def _set_flat(x, index, value):
 
 
 graph.bind("setitem", setitem)
+graph.bind("fitted", _fitted)
 graph.bind("set_flat", _set_flat)
 
 # ---- functions that index
