@@ -738,6 +738,11 @@ cdef Variable _record_unary(Op op, Variable x, dict static):
         x.array = cnp.PyArray_NewCopy(x.array, cnp.NPY_CORDER)
         out = _float_array(op, op.forward(x.array, **static))
         view = shares(out, x.array)
+    elif (view and x.view is not None and x.view.filling is not None
+            and not _is_in_order(x.view.place)):
+        _into_memory(x)
+        out = _float_array(op, op.forward(x.array, **static))
+        view = shares(out, x.array)
     node = new_node(op, out, (<object> out).shape)
     node.a = x.node
     node.static = static

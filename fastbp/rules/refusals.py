@@ -102,8 +102,8 @@ _NUMBERS = {
 }
 _ARRAY = (
     "a Variable cannot become a plain array without losing its derivative: x itself goes where an "
-    "array does; write fastbp.numpy.array([x, y]) in place of numpy.array([x, y]) (or import "
-    "fastbp.numpy as np; or fastbp.unmodified(f) for code that stays as it is), and "
+    "array does; to join some, write fastbp.numpy.array([x, y]) or numpy.stack([x, y]) (import "
+    "fastbp.numpy as np for all; fastbp.unmodified(f) for code that stays as it is), and "
     "fastbp.stop_gradient(x) for values that are constants"
 )
 
@@ -120,6 +120,8 @@ def refusal(asked, *details):
     if asked == "out":
         return _out(*details)
     frame = sys._getframe(1)
+    while frame.f_globals["__name__"].startswith("fastbp.rules."):
+        frame = frame.f_back
     caller = _asking_function(frame)
     if asked == "rule":
         return _no_rule(caller, *details)

@@ -202,8 +202,8 @@ graph.bind_method("reshape", _reshape_method)
 )
 def ravel(a, order="C"):
     """Arguments as in `numpy.ravel`; of the orders, C and F."""
-    flags = a.value.flags
     result = reshape(a, (a.size,), order)
+    flags = a.value.flags  # after: a view that stood apart may be in its root's memory now
     # NumPy copies what is not contiguous, even where reshape would find a view.
     contiguous = flags.f_contiguous if order == "F" else flags.c_contiguous
     return result if contiguous else graph.owned(result)
