@@ -69,18 +69,33 @@ def counted_from_front(index, Py_ssize_t size, Py_ssize_t axis):
     return places
 
 
-cdef int c_find_repeated(
-    const cnp.npy_intp *places, Py_ssize_t n, uint8_t *seen, size_t size
+cdef int c_most_named(
+    const cnp.npy_intp *places, Py_ssize_t n, uint8_t *counts, size_t size
 ) noexcept nogil:
-    """Return whether a place is named twice; -1 for one that is out of range."""
+    """Return how often a place is named at most, 255 for more; -1 for one out of range."""
     cdef Py_ssize_t k
-    cdef uint8_t repeated = 0
+    cdef uint8_t count, most = 0
     for k in range(n):
         if <size_t> places[k] >= size:
             return -1
-        repeated |= seen[places[k]]
-        seen[places[k]] = 1
-    return repeated
+        count = counts[places[k]]
+        count += count != 255
+        counts[places[k]] = count
+        most = max(most, count)
+    return most
+
+
+def most_named(places, Py_ssize_t size):
+    """Return how often a place is named at most; 255 for that and more."""
+    cdef cnp.ndarray array = _contiguous(places), counts = np.zeros(size, np.uint8)
+    cdef const cnp.npy_intp *data = <const cnp.npy_intp *> cnp.PyArray_DATA(array)
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(array)
+    cdef int most
+    with nogil:
+        most = c_most_named(data, n, <uint8_t *> cnp.PyArray_DATA(counts), size)
+    if most < 0:
+        raise IndexError(f"places must be in range({size})")
+    return most
 
 
 cdef Py_ssize_t c_find_last(
@@ -98,23 +113,16 @@ cdef Py_ssize_t c_find_last(
 
 def last_writers(places, Py_ssize_t size):
     """Return which of the places are not named again behind; None if no place is named twice."""
-    cdef cnp.ndarray array = _contiguous(places), seen = np.zeros(size, np.uint8), writer, last
-    cdef const cnp.npy_intp *source = <const cnp.npy_intp *> cnp.PyArray_DATA(array)
-    cdef uint8_t *marks = <uint8_t *> cnp.PyArray_DATA(seen)
-    cdef cnp.npy_intp *writers
-    cdef cnp.npy_intp *found
+    cdef cnp.ndarray array = _contiguous(places), writer, last
     cdef Py_ssize_t count, n = cnp.PyArray_SIZE(array)
-    cdef int repeated
-    with nogil:
-        repeated = c_find_repeated(source, n, marks, size)
-    if repeated < 0:
-        raise IndexError(f"last_writers: places must be in range({size})")
-    if not repeated:
+    if most_named(array, size) <= 1:
         return None
     writer, last = np.empty(size, np.intp), np.empty(n, np.intp)
-    writers, found = <cnp.npy_intp *> cnp.PyArray_DATA(writer), <cnp.npy_intp *> cnp.PyArray_DATA(last)
+    cdef const cnp.npy_intp *data = <const cnp.npy_intp *> cnp.PyArray_DATA(array)
+    cdef cnp.npy_intp *writers = <cnp.npy_intp *> cnp.PyArray_DATA(writer)
+    cdef cnp.npy_intp *found = <cnp.npy_intp *> cnp.PyArray_DATA(last)
     with nogil:
-        count = c_find_last(source, n, writers, found)
+        count = c_find_last(data, n, writers, found)
     return last[:count].copy()
 
 

@@ -10,7 +10,8 @@ import math
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from fastbp._core import graph, places as along
+from fastbp._core import graph
+from fastbp._core import places as along
 from fastbp._core.graph import Variable, values_of
 from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError, ShapeError
@@ -19,7 +20,7 @@ from fastbp.rules.indices import FULL, Apart, apart, is_mask, plain, whole
 from fastbp.rules.structural import as_operand, reshaped
 from fastbp.rules.table import general, implements, linear, refuse
 
-FEW = 256  # so many float32 in a row lose no more than the blocks of a pairwise sum
+MANY = 255  # fewer float32 in a row lose no more than the blocks of a pairwise sum
 
 
 # ---- the primitives: indices without arrays
@@ -57,48 +58,51 @@ put_op = linear(
 # ---- the primitives: places along an axis, with `behind` axes behind it
 
 
-def _gather(x, places, behind, repeats):
+def _gather(x, places, behind):
     if x.flags.c_contiguous:
         return x.take(places, -1 - behind)
     return x[(..., places, *FULL[behind])]  # take would copy all of x
 
 
-def add_at(into, g, places, behind, repeats):
+def add_at(into, g, places, behind):
     """Add `g` at places along an axis; many of float32 in float64, and rounded once."""
-    if not repeats or g.dtype != np.float32 or places.size <= FEW:
+    axis = into.ndim - 1 - behind
+    size = into.shape[axis]
+    if into.dtype == np.float64 or places.size < MANY or along.most_named(places, size) < MANY:
         along.add_at(into, places, g, behind)
         return
-    axis = into.ndim - 1 - behind
-    few = into.shape[axis] > 8 * places.size
-    if few:
+    own = None
+    if size > 8 * places.size:
         own, places = np.unique(places, return_inverse=True)
-    shape = (own.size if few else into.shape[axis],)
-    wide = np.zeros(into.shape[:axis] + shape + into.shape[axis + 1 :])
+        size = own.size
+    wide = np.zeros((*into.shape[:axis], size, *into.shape[axis + 1 :]))
     along.add_at(wide, places, g, behind)
-    if few:
-        along.add_at(into, own, wide, behind)
-    else:
+    if own is None:
         np.add(into, wide, out=into, casting="same_kind")
+    else:
+        along.add_at(into, own, wide, behind)
 
 
-def _scatter_add(g, size, places, behind, repeats):
+def _scatter_add(g, size, places, behind):
     axis = g.ndim - behind - places.ndim
-    into = np.zeros(g.shape[:axis] + (size,) + g.shape[g.ndim - behind :], g.dtype)
-    add_at(into, g, places, behind, repeats)
+    into = np.zeros((*g.shape[:axis], size, *g.shape[g.ndim - behind :]), g.dtype)
+    add_at(into, g, places, behind)
     return into
 
 
 gather_op = linear(
     "gather",
     _gather,
-    lambda g, ans, x, **at: scatter_add_op(g, size=x.shape[-1 - at["behind"]], **at),
-    scatter=lambda into, g, i, ans, x, **at: add_at(into, g, **at),
+    lambda g, ans, x, places, behind: scatter_add_op(
+        g, size=x.shape[-1 - behind], places=places, behind=behind
+    ),
+    scatter=lambda into, g, i, ans, x, places, behind: add_at(into, g, places, behind),
     pattern=patterns.moves,
 )
 scatter_add_op = linear(
     "scatter_add",
     _scatter_add,
-    lambda g, ans, x, size, **at: gather_op(g, **at),
+    lambda g, ans, x, size, places, behind: gather_op(g, places=places, behind=behind),
     pattern=patterns.scatters,
 )
 
@@ -124,7 +128,7 @@ def _written(g, index):
     """Return the part of a cotangent that goes to what was written."""
     for k, item in enumerate(index):
         if type(item) is np.ndarray:
-            return gather_op(g, places=item, behind=len(index) - 1 - k, repeats=False)
+            return gather_op(g, places=item, behind=len(index) - 1 - k)
     return getitem_op(g, index=index)
 
 
@@ -152,6 +156,8 @@ def getitem(x, index):
         if nd:
             found = getitem_op(x, index=(..., index, *FULL[nd - 1]))
             return graph.owned(found) if nd == 1 and kind is int else found
+    if kind is np.ndarray and x.ndim and index.ndim and index.dtype.kind in "iu":
+        return _taken_along(x, index, 0)
     given = index if kind is tuple else (index,)
     index = whole(x.shape, given)
     if index is None:
@@ -164,17 +170,23 @@ def getitem(x, index):
     return found
 
 
+def _taken_along(x, index, axis):
+    """Return what an array of integers names along one axis."""
+    places = along.counted_from_front(index, x.shape[axis], axis)
+    return gather_op(x, places=places, behind=x.ndim - axis - 1)
+
+
 def _taken(x, a):
     """Return what places name of an array whose basic part was taken."""
     behind = x.ndim - a.at - a.merged
-    return gather_op(_merged(x, a), places=a.places, behind=behind, repeats=a.repeats)
+    return gather_op(_merged(x, a), places=a.places, behind=behind)
 
 
 def _merged(x, a):
     if a.merged == 1:
         return x
     size = math.prod(x.shape[a.at : a.at + a.merged])
-    return reshaped(x, x.shape[: a.at] + (size,) + x.shape[a.at + a.merged :])
+    return reshaped(x, (*x.shape[: a.at], size, *x.shape[a.at + a.merged :]))
 
 
 graph.bind("getitem", getitem)
@@ -202,12 +214,11 @@ def _set_at(x, a, value):
     value = _fitted(value, a.shape)
     into, places = _merged(x, a), a.places
     behind = into.ndim - a.at - 1
-    if a.repeats:
-        last = along.last_writers(places, into.shape[a.at])
-        if last is not None:
-            tail = value.shape[a.at + places.ndim :]
-            value = value.reshape(value.shape[: a.at] + (places.size,) + tail).take(last, a.at)
-            places = places.reshape(-1)[last]
+    last = along.last_writers(places, into.shape[a.at])
+    if last is not None:
+        tail = value.shape[a.at + places.ndim :]
+        value = value.reshape((*value.shape[: a.at], places.size, *tail)).take(last, a.at)
+        places = places.reshape(-1)[last]
     found = set_op(into, value, index=(..., *FULL[a.at], places, *FULL[behind]))
     return found if a.merged == 1 else reshaped(found, x.shape)
 
@@ -274,11 +285,15 @@ def take(a, indices, axis=None, out=None, mode="raise"):
         indices = np.clip(indices, 0, a.shape[axis] - 1)
     elif mode != "raise":
         raise ValueError(f"clipmode must be one of 'clip', 'raise', or 'wrap' (got {mode!r})")
-    return graph.owned(getitem(a, (*FULL[axis], indices)))
+    if isinstance(indices, int):
+        return graph.owned(getitem(a, (*FULL[axis], indices)))
+    return _taken_along(a, indices, axis)
 
 
 def _along(a, axis):
-    return (np.ravel(a), 0) if axis is None else (a, normalize_axis_index(axis, a.ndim))
+    if axis is None:
+        return (a if a.ndim == 1 else np.ravel(a)), 0
+    return a, normalize_axis_index(axis, a.ndim)
 
 
 @implements(

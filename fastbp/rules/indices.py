@@ -67,16 +67,15 @@ class Apart(NamedTuple):
     """An index with arrays, taken apart.
 
     ``x[index]`` is ``x[basic]`` with `merged` axes from the axis `at` on as one, of which `places`
-    are taken. `basic` is None for all of x; `shape` is that of ``x[index]``; `repeats` says whether
-    a place may be named twice. Where NumPy moves the axes of arrays to the front, since they are no
-    neighbours, the places are those of elements: all axes are merged.
+    are taken. `basic` is None for all of x; `shape` is that of ``x[index]``. Where NumPy moves the
+    axes of arrays to the front, since they are no neighbours, the places are those of elements: all
+    axes are merged.
     """
 
     basic: tuple | None
     at: int
     merged: int
     places: np.ndarray
-    repeats: bool
     shape: tuple
 
 
@@ -99,7 +98,6 @@ def apart(shape, index, elements=False):
     arrays = [k for k, item in enumerate(items) if isinstance(item, (int, np.ndarray))]
     for k in arrays:
         _check_mask(shape, items[k], starts[k])
-    repeats = any([isinstance(items[k], np.ndarray) and not is_mask(items[k]) for k in arrays])
     parts = [
         FULL[count] if item is ... or k in arrays else (item,)
         for k, (item, count) in enumerate(zip(items, counts, strict=True))
@@ -108,13 +106,13 @@ def apart(shape, index, elements=False):
     neighbours = arrays == [*range(arrays[0], arrays[-1] + 1)]
     if not neighbours or (elements and basic is not None):
         places = positions(shape, items, counts)
-        return Apart(None, 0, len(shape), places, repeats, places.shape)
+        return Apart(None, 0, len(shape), places, places.shape)
     at = sum(map(len, parts[: arrays[0]]))
     merged = sum([counts[k] for k in arrays])
     places = _places(shape, [(items[k], starts[k], counts[k]) for k in arrays])
     seen = shape if basic is None else np.broadcast_to(np.False_, shape)[basic].shape
     shape = seen[:at] + places.shape + seen[at + merged :]
-    return Apart(basic, at, merged, places, repeats, shape)
+    return Apart(basic, at, merged, places, shape)
 
 
 def _axes(item):
