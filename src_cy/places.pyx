@@ -13,6 +13,9 @@ from fastbp.errors import DTypeError, ShapeError
 
 cnp.import_array()
 
+cdef enum:
+    MANY = 255
+
 ctypedef fused target:
     double
     float
@@ -79,22 +82,9 @@ cdef int c_most_named(
         if <size_t> places[k] >= size:
             return -1
         count = counts[places[k]]
-        count += count != 255
+        count += count != MANY
         counts[places[k]] = count
         most = max(most, count)
-    return most
-
-
-def most_named(places, Py_ssize_t size):
-    """Return how often a place is named at most; 255 for that and more."""
-    cdef cnp.ndarray array = _contiguous(places), counts = np.zeros(size, np.uint8)
-    cdef const cnp.npy_intp *data = <const cnp.npy_intp *> cnp.PyArray_DATA(array)
-    cdef Py_ssize_t n = cnp.PyArray_SIZE(array)
-    cdef int most
-    with nogil:
-        most = c_most_named(data, n, <uint8_t *> cnp.PyArray_DATA(counts), size)
-    if most < 0:
-        raise IndexError(f"places must be in range({size})")
     return most
 
 
@@ -113,14 +103,22 @@ cdef Py_ssize_t c_find_last(
 
 def last_writers(places, Py_ssize_t size):
     """Return which of the places are not named again behind; None if no place is named twice."""
-    cdef cnp.ndarray array = _contiguous(places), writer, last
+    cdef cnp.ndarray array = _contiguous(places), counts = np.zeros(size, np.uint8), writer, last
+    cdef const cnp.npy_intp *data = <const cnp.npy_intp *> cnp.PyArray_DATA(array)
+    cdef uint8_t *marks = <uint8_t *> cnp.PyArray_DATA(counts)
+    cdef cnp.npy_intp *writers
+    cdef cnp.npy_intp *found
     cdef Py_ssize_t count, n = cnp.PyArray_SIZE(array)
-    if most_named(array, size) <= 1:
+    cdef int most
+    with nogil:
+        most = c_most_named(data, n, marks, size)
+    if most < 0:
+        raise IndexError(f"last_writers: places must be in range({size})")
+    if most <= 1:
         return None
     writer, last = np.empty(size, np.intp), np.empty(n, np.intp)
-    cdef const cnp.npy_intp *data = <const cnp.npy_intp *> cnp.PyArray_DATA(array)
-    cdef cnp.npy_intp *writers = <cnp.npy_intp *> cnp.PyArray_DATA(writer)
-    cdef cnp.npy_intp *found = <cnp.npy_intp *> cnp.PyArray_DATA(last)
+    writers = <cnp.npy_intp *> cnp.PyArray_DATA(writer)
+    found = <cnp.npy_intp *> cnp.PyArray_DATA(last)
     with nogil:
         count = c_find_last(data, n, writers, found)
     return last[:count].copy()
@@ -154,6 +152,24 @@ cdef int c_add_elements(
     return 0
 
 
+cdef Py_ssize_t c_add_few(
+    target *into, size_t size, const cnp.npy_intp *places, Py_ssize_t n, const addend *g,
+    Py_ssize_t stride, uint8_t *counts
+) noexcept nogil:
+    """The same until a place is named for the 255th time; return how many were added."""
+    cdef Py_ssize_t k
+    cdef uint8_t count
+    for k in range(n):
+        if <size_t> places[k] >= size:
+            return -1
+        count = counts[places[k]] + 1
+        if count == MANY:
+            return k
+        counts[places[k]] = count
+        into[places[k]] = <target> (into[places[k]] + g[k * stride])
+    return n
+
+
 cdef void c_add_row(
     target *into, Py_ssize_t n, const addend *row, Py_ssize_t stride
 ) noexcept nogil:
@@ -166,11 +182,18 @@ cdef void c_add_row(
             into[k] = <target> (into[k] + row[k * stride])
 
 
-cdef int c_add_at(
-    Rows r, target *into, const cnp.npy_intp *places, const addend *g
+cdef Py_ssize_t c_add_at(
+    Rows r, target *into, const cnp.npy_intp *places, const addend *g, uint8_t *counts
 ) noexcept nogil:
-    cdef Py_ssize_t i, j
-    for i in range(r.outer):
+    """Return how many places were served, -1 for one out of range; all if `counts` is NULL."""
+    cdef Py_ssize_t _i, j
+    if counts != NULL:
+        if r.outer == 1 and r.inner == 1:
+            return c_add_few(into, r.size, places, r.n, g, r.row, counts)
+        j = c_most_named(places, r.n, counts, r.size)
+        if j < 0 or j == MANY:
+            return -1 if j < 0 else 0
+    for _i in range(r.outer):
         if r.inner == 1:
             if c_add_elements(into, r.size, places, r.n, g, r.row) < 0:
                 return -1
@@ -181,23 +204,28 @@ cdef int c_add_at(
                 c_add_row(into + places[j] * r.inner, r.inner, g + j * r.row, r.element)
         into += r.size * r.inner
         g += r.block
-    return 0
+    return r.n
 
 
-cdef int _add_at(Rows r, cnp.ndarray into, cnp.ndarray places, const addend *g) noexcept:
+cdef Py_ssize_t _add_at(
+    Rows r, cnp.ndarray into, cnp.ndarray places, const addend *g, cnp.ndarray counts
+) noexcept:
     cdef const cnp.npy_intp *at = <const cnp.npy_intp *> cnp.PyArray_DATA(places)
     cdef bint wide = cnp.PyArray_TYPE(into) == cnp.NPY_DOUBLE
     cdef void *data = cnp.PyArray_DATA(into)
-    cdef int status
+    cdef uint8_t *marks = NULL if counts is None else <uint8_t *> cnp.PyArray_DATA(counts)
+    cdef Py_ssize_t served
     with nogil:
         if wide:
-            status = c_add_at(r, <double *> data, at, g)
+            served = c_add_at(r, <double *> data, at, g, marks)
         else:
-            status = c_add_at(r, <float *> data, at, g)
-    return status
+            served = c_add_at(r, <float *> data, at, g, marks)
+    return served
 
 
-def add_at(cnp.ndarray into not None, places, cnp.ndarray g not None, Py_ssize_t behind):
+def add_at(
+    cnp.ndarray into not None, places, cnp.ndarray g not None, Py_ssize_t behind, bint few=False
+):
     """Add to ``into[..., places, :, :]``, with `behind` axes behind the places.
 
     Parameters
@@ -207,16 +235,24 @@ def add_at(cnp.ndarray into not None, places, cnp.ndarray g not None, Py_ssize_t
     g : ndarray of float64 or float32, any strides
         The shape of `into` with that of the places instead of `size`.
     behind : int
+    few : bool
+        Stop before a place is named for the 255th time.
+
+    Returns
+    -------
+    int
+        How many places were served: the first ones; less than all only with `few`.
 
     Notes
     -----
     What meets in one element is added in the order of the places, and every sum is rounded to the
     dtype of `into`.
     """
-    cdef cnp.ndarray array = _contiguous(places), rows
+    cdef cnp.ndarray array = _contiguous(places), rows, counts = None
     cdef Py_ssize_t axis = cnp.PyArray_NDIM(into) - behind - 1
     cdef cnp.npy_intp *strides
-    cdef int itemsize, status
+    cdef int itemsize
+    cdef Py_ssize_t served
     cdef Rows r
     if behind < 0 or axis < 0:
         raise ShapeError(f"add_at: {behind} axes behind that of the places in {np.shape(into)}")
@@ -230,7 +266,7 @@ def add_at(cnp.ndarray into not None, places, cnp.ndarray g not None, Py_ssize_t
     if not cnp.PyArray_ISCARRAY(into):
         raise ValueError("add_at: an array is needed that is C-contiguous and writable")
     if not cnp.PyArray_SIZE(g):
-        return
+        return cnp.PyArray_SIZE(array)
     r.size, r.n = shape[axis], cnp.PyArray_SIZE(array)
     r.outer = cnp.PyArray_MultiplyList(cnp.PyArray_DIMS(into), <int> axis)
     r.inner = cnp.PyArray_SIZE(g) // (r.outer * r.n)
@@ -242,9 +278,12 @@ def add_at(cnp.ndarray into not None, places, cnp.ndarray g not None, Py_ssize_t
         strides = cnp.PyArray_STRIDES(rows)
     r.block, r.row, r.element = (
         strides[0] // itemsize, strides[1] // itemsize, strides[2] // itemsize)
+    if few and r.n >= MANY:
+        counts = np.zeros(r.size, np.uint8)
     if itemsize == 8:
-        status = _add_at(r, into, array, <const double *> cnp.PyArray_DATA(rows))
+        served = _add_at(r, into, array, <const double *> cnp.PyArray_DATA(rows), counts)
     else:
-        status = _add_at(r, into, array, <const float *> cnp.PyArray_DATA(rows))
-    if status < 0:
+        served = _add_at(r, into, array, <const float *> cnp.PyArray_DATA(rows), counts)
+    if served < 0:
         raise IndexError(f"add_at: places must be in range({r.size})")
+    return served

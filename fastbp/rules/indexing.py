@@ -20,9 +20,6 @@ from fastbp.rules.indices import FULL, Apart, apart, is_mask, plain, whole
 from fastbp.rules.structural import as_operand, reshaped
 from fastbp.rules.table import general, implements, linear, refuse
 
-MANY = 255  # fewer float32 in a row lose no more than the blocks of a pairwise sum
-
-
 # ---- the primitives: indices without arrays
 
 
@@ -65,17 +62,21 @@ def _gather(x, places, behind):
 
 
 def add_at(into, g, places, behind):
-    """Add `g` at places along an axis; many of float32 in float64, and rounded once."""
-    axis = into.ndim - 1 - behind
-    size = into.shape[axis]
-    if into.dtype == np.float64 or places.size < MANY or along.most_named(places, size) < MANY:
-        along.add_at(into, places, g, behind)
+    """Add `g` at places along an axis; many of float32 in float64, and rounded once.
+
+    Less than 255 float32 in a row lose no more than the blocks of a pairwise sum.
+    """
+    served = along.add_at(into, places, g, behind, into.dtype == np.float32)
+    if served == places.size:
         return
-    own = None
+    axis = into.ndim - 1 - behind
+    lead, size, tail = into.shape[:axis], into.shape[axis], into.shape[axis + 1 :]
+    g = g.reshape((*lead, -1, *tail))[(..., slice(served, None), *FULL[behind])]
+    places, own = places.reshape(-1)[served:], None
     if size > 8 * places.size:
         own, places = np.unique(places, return_inverse=True)
         size = own.size
-    wide = np.zeros((*into.shape[:axis], size, *into.shape[axis + 1 :]))
+    wide = np.zeros((*lead, size, *tail))
     along.add_at(wide, places, g, behind)
     if own is None:
         np.add(into, wide, out=into, casting="same_kind")
@@ -156,17 +157,32 @@ def getitem(x, index):
         if nd:
             found = getitem_op(x, index=(..., index, *FULL[nd - 1]))
             return graph.owned(found) if nd == 1 and kind is int else found
-    if kind is np.ndarray and x.ndim and index.ndim and index.dtype.kind in "iu":
-        return _taken_along(x, index, 0)
     given = index if kind is tuple else (index,)
     index = whole(x.shape, given)
     if index is None:
+        axis = _only_array(given)
+        if axis is not None and axis < x.ndim and len(given) <= x.ndim:
+            return _taken_along(x, given[axis], axis)
         index = apart(x.shape, given)
         if isinstance(index, Apart):
             return _taken(x if index.basic is None else getitem_op(x, index=index.basic), index)
     found = getitem_op(x, index=index)
     if found.ndim == 0 and not any([item is ... for item in given]):
         return graph.owned(found)
+    return found
+
+
+def _only_array(index):
+    """Return which item of an index is an array of integers if all others are full slices."""
+    found = None
+    for k, item in enumerate(index):
+        if type(item) is slice:
+            if item != FULL[1][0]:
+                return None
+        elif found is not None or type(item) is not np.ndarray or item.dtype.kind not in "iu":
+            return None
+        else:
+            found = k if item.ndim else None
     return found
 
 
