@@ -179,10 +179,10 @@ def _only_array(index):
         if type(item) is slice:
             if item != FULL[1][0]:
                 return None
-        elif found is not None or type(item) is not np.ndarray or item.dtype.kind not in "iu":
-            return None
+        elif found is None and type(item) is np.ndarray and item.ndim and item.dtype.kind in "iu":
+            found = k
         else:
-            found = k if item.ndim else None
+            return None
     return found
 
 
