@@ -3,6 +3,7 @@
 A place may be named several times; then what is added to it adds up, in the order of the places.
 """
 
+cimport cython
 cimport numpy as cnp
 from fastbp._core.buffers cimport new_array
 from libc.stdint cimport uint8_t
@@ -28,10 +29,14 @@ ctypedef fused addend:
 # ---- places ------------------------------------------------------------------------------------
 
 
+@cython.overflowcheck(False)
 cdef bint c_copy_in_range(
     const cnp.npy_intp *index, cnp.npy_intp *places, Py_ssize_t n, size_t size
 ) noexcept nogil:
-    """Copy, and say whether all are in ``range(size)``; by signs, since branches take longer."""
+    """Copy, and say whether all are in ``range(size)``; by signs, since branches take longer.
+
+    Differences of size_t wrap around, as they are meant to.
+    """
     cdef Py_ssize_t k
     cdef size_t signs = 0
     for k in range(n):
