@@ -35,10 +35,12 @@ def factors_of_steps(
     """Run a loop of `count` steps; return the Jacobian of each state by the one before."""
     h = as_array(h0, f"{name}: h0")
     ways = _Ways(name, count, xs)
+    timed = bool(tree.flatten(xs)[0])
     found = []
     for t in range(count):
         before = graph.variable(h)
-        after = step(graph.handle(before), tree.map(lambda x, t=t: x[t], xs))
+        x = tree.map(lambda x, t=t: x[t], xs) if timed else xs
+        after = step(graph.handle(before), x)
         if isinstance(after, tuple) and len(after) == 2:
             after = after[0]
         value = as_array(values_of(after), f"{name}: what step {t} returned")
