@@ -370,3 +370,61 @@ def test_take_along_axis_refuses(rng):
         np.take_along_axis(v, np.full((2, 1), 3), 1)
     with pytest.raises(IndexError, match="broadcast"):
         np.take_along_axis(v, np.zeros((3, 1), int), 1)
+
+
+# ---- sums into elements
+
+
+@by_index
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_add_at(index, sign, rng):
+    x, g = rng.normal(size=SHAPE), rng.normal(size=SHAPE)
+    value = np.asarray(rng.normal(size=x[index].shape))
+    at = np.add.at if sign > 0 else np.subtract.at
+
+    def f(x, v):
+        y = x * 1.0
+        at(y, index, v)
+        return y
+
+    v, w = bp.variable(x), bp.variable(value)
+    y = f(v, w)
+    np.testing.assert_allclose(y.value, f(x, value), rtol=1e-14, atol=1e-15)
+    by_x, by_value = bp.gradients(y, [v, w], g)
+    np.testing.assert_array_equal(by_x, g)
+    np.testing.assert_array_equal(by_value, sign * g[index])
+    np.testing.assert_array_equal(f(v, value).value, y.value)
+    bp.testing.check_grads(lambda x, v: np.sin(f(np.sin(x), v)), (x, value), order=2)
+
+
+def test_add_at_broadcasts_and_sees_views(rng):
+    v, s = bp.variable(rng.normal(size=SHAPE)), bp.variable(2.0)
+    y = v * 1.0
+    part = y[1]
+    np.add.at(part, [0, 0, 3], s)
+    expected = v.value.copy()
+    np.add.at(expected[1], [0, 0, 3], 2.0)
+    np.testing.assert_array_equal(y.value, expected)
+    assert bp.gradients(np.sum(y), s) == 6.0
+    with pytest.raises(ValueError, match=r"numpy.add.at: a value of shape \(3,\)"):
+        np.add.at(y, [0, 1], np.ones(3))
+    with pytest.raises(IndexError, match="out of bounds"):
+        np.add.at(y, [0, 9], 1.0)
+
+
+def test_bincount(rng):
+    w = rng.normal(size=50).astype(np.float32)
+    bins = rng.integers(0, 7, 50)
+    y, pull = bp.vjp(lambda w: np.bincount(bins, w, 9), w)
+    np.testing.assert_array_equal(y, np.bincount(bins, w, 9))
+    g = rng.normal(size=9)
+    np.testing.assert_array_equal(pull(g)[0], g[bins].astype(np.float32))
+    v = bp.variable(w)
+    for error, args in (
+        (ValueError, ([-1] * 50, v)),
+        (ValueError, ([0, 1], v)),
+        (TypeError, ([0.5] * 50, v)),
+        (DTypeError, (v, v)),
+    ):
+        with pytest.raises(error):
+            np.bincount(*args)

@@ -195,10 +195,11 @@ def _taken_along(x, index, axis):
 def _taken(x, a):
     """Return what places name of an array whose basic part was taken."""
     behind = x.ndim - a.at - a.merged
-    return gather_op(_merged(x, a), places=a.places, behind=behind)
+    return gather_op(merged(x, a), places=a.places, behind=behind)
 
 
-def _merged(x, a):
+def merged(x, a):
+    """Return an array with the axes merged that an index taken apart merges."""
     if a.merged == 1:
         return x
     size = math.prod(x.shape[a.at : a.at + a.merged])
@@ -223,12 +224,12 @@ def setitem(x, index, value):
         index = apart(x.shape, given, elements=True)
         if isinstance(index, Apart):
             return _set_at(x, index, value)
-    return set_op(x, _fitted(value, x.value[index].shape), index=index)
+    return set_op(x, fitted(value, x.value[index].shape), index=index)
 
 
 def _set_at(x, a, value):
-    value = _fitted(value, a.shape)
-    into, places = _merged(x, a), a.places
+    value = fitted(value, a.shape)
+    into, places = merged(x, a), a.places
     behind = into.ndim - a.at - 1
     last = along.last_writers(places, into.shape[a.at])
     if last is not None:
@@ -239,9 +240,9 @@ def _set_at(x, a, value):
     return found if a.merged == 1 else reshaped(found, x.shape)
 
 
-def _fitted(value, shape):
+def fitted(value, shape, name="setitem"):
     """Broadcast a value to the shape assigned to; like NumPy, drop leading axes of length one."""
-    value = as_operand(value, "setitem: the value")
+    value = as_operand(value, f"{name}: the value")
     extra = value.ndim - len(shape)
     if extra > 0 and value.shape[:extra] == (1,) * extra:
         value = value.reshape(value.shape[extra:])
@@ -251,7 +252,7 @@ def _fitted(value, shape):
         return np.broadcast_to(value, shape)
     except ValueError:
         raise ShapeError(
-            f"setitem: a value of shape {value.shape} does not broadcast to the shape "
+            f"{name}: a value of shape {value.shape} does not broadcast to the shape "
             f"{shape} that is assigned to"
         ) from None
 

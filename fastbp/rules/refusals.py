@@ -17,7 +17,7 @@ __all__ = ["INSTEAD", "name_of", "refusal", "write_instead"]
 
 #: What to write in place of functions that have no counterpart of the same name.
 INSTEAD = {
-    "numpy.add.at": "b = fastbp.variable(b), and b[i] = b[i] + x where no index comes twice",
+    "numpy.add.at": "b = fastbp.variable(b) before, or numpy.bincount(i, x) into zeros",
     "numpy.apply_along_axis": "numpy functions with axis=, or numpy.stack([f(v) for v in x])",
     "numpy.copyto": "numpy.where(where, src, dst)",
     "numpy.interp": "the weights by numpy.searchsorted, and w * y[i] + (1 - w) * y[i + 1]",
