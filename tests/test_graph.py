@@ -202,6 +202,8 @@ def test_functions_without_a_rule_say_so(x):
         np.unwrap(x)
     with pytest.raises(errors.NoRuleError, match="spacing"):
         np.spacing(x)
+    with pytest.raises(errors.NoRuleError, match=r"add\.at"):
+        np.add.at(np.zeros(3), [0], x[0])
     with pytest.raises(errors.NoRuleError, match=r"multiply\.at"):
         np.multiply.at(x, [0], 1.0)
     with pytest.raises(errors.NoRuleError, match=r"fft"):

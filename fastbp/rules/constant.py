@@ -23,7 +23,7 @@ nondifferentiable(
     np.searchsorted,
     methods=("argmax", "argmin", "argpartition", "argsort", "nonzero", "searchsorted"),
 )
-# Not here, as weights= has a derivative: numpy.bincount, numpy.histogram.
+# Not here, as weights= has a derivative: numpy.histogram. numpy.bincount is in `accumulating`.
 
 # ---- steps
 
