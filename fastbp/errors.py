@@ -9,6 +9,7 @@ __all__ = [
     "SettingError",
     "ShapeError",
     "UnconnectedError",
+    "UnconnectedWarning",
 ]
 
 
@@ -37,6 +38,13 @@ class ReadOnlyError(FastbpError, ValueError):
 
 class UnconnectedError(FastbpError, ValueError):
     """An output does not depend on an input, and ``unconnected="raise"`` was asked for."""
+
+
+class UnconnectedWarning(UserWarning):
+    """A result does not depend on an argument that it is differentiated by.
+
+    Its derivative is zero: meant, or lost on the way. Shown once for each line of the user's.
+    """
 
 
 class NotBuiltError(FastbpError, ImportError):

@@ -193,9 +193,13 @@ cdef object node_dtype(Node node):
     return np.dtype("f8") if node.typenum == cnp.NPY_DOUBLE else np.dtype("f4")
 
 
-def has_outer(list outputs, list inputs):
-    """Say whether outputs also depend on Variables recorded before all inputs."""
-    return collect(outputs, inputs, False).outer
+def ends(list outputs, list inputs):
+    """Say whether outputs also depend on Variables recorded before all inputs; and on which inputs.
+
+    A pair: a bool, and a list of bools, one for each input.
+    """
+    cdef Tape tape = collect(outputs, inputs, False)
+    return tape.outer, [position >= 0 for position in tape.input_positions]
 
 
 def largest(list outputs, list inputs):

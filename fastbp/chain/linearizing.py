@@ -63,7 +63,7 @@ def linearize(f: Callable[..., Any], *args: Any, argnums: int = 0) -> JacobianCh
     array([[ 7., 10.],
            [15., 22.]])
     """
-    x, y = record_one("linearize", f, args, argnums)
+    x, y = record_one("linearize", f, args, argnums, option="warn")
     return between(y, x)
 
 
