@@ -32,6 +32,14 @@ __all__ = [
 
 # ---- functions and argnums -----------------------------------------------------------------------
 
+_LINES = {  # of those transforms that evaluate at once
+    "check_grads": "check_grads(f, (x,))",
+    "hvp": "hvp(f, x, v)",
+    "jvp": "jvp(f, (x,), (v,))",
+    "linearize": "linearize(f, x)",
+    "vjp": "vjp(f, x)",
+}
+
 
 def check_function(name: str, f: Any) -> None:
     """Refuse, at once, what cannot be called."""
@@ -39,10 +47,9 @@ def check_function(name: str, f: Any) -> None:
         kind = type(f).__name__
         raise TypeError(f"{name}: a function is needed, not a {kind}: write @{kind} above @{name}")
     if not callable(f):
-        kind = type(f).__name__
         raise TypeError(
-            f"{name}: a function is needed, not a {kind}: write {name}(f)(x) for the derivative of "
-            "a function f at x"
+            f"{name}: a function is needed, not {_a(f)}: write {_LINES.get(name, f'{name}(f)(x)')} "
+            "for a function f"
         )
 
 
@@ -78,6 +85,12 @@ def mode_named(name: str, mode: Any, modes: Sequence[str]) -> str:
 def is_array_like(x: Any) -> bool:
     """Say whether NumPy asks an object for its array."""
     return isinstance(x, np.ndarray) or hasattr(type(x), "__array__")
+
+
+def _a(x: Any) -> str:
+    """Return the name of a type with its article."""
+    kind = type(x).__name__
+    return f"an {kind}" if kind[:1].lower() in "aeiou" else f"a {kind}"
 
 
 def _is_integer(i: Any) -> bool:
@@ -116,11 +129,7 @@ def place(
             parameters = []
         args, kwargs = _by_position(args, kwargs, parameters, max(wanted))
         if len(args) <= max(wanted):
-            i, names = max(wanted), ", ".join(kwargs)
-            raise TypeError(
-                f"{name}: argument {i} must be given by its position, in front of {names}=: the "
-                f"signature of {getattr(f, '__name__', type(f).__name__)} does not say its name"
-            )
+            raise TypeError(_not_given(name, f, max(wanted), list(kwargs), parameters))
     return args, kwargs, positions(name, argnums, len(args))
 
 
@@ -142,6 +151,17 @@ def _by_position(
     if len(values) <= last or parameters[last].name not in kwargs:
         return args, kwargs  # it was not given at all
     return tuple(values), rest
+
+
+def _not_given(
+    name: str, f: Any, i: int, given: list[str], parameters: Sequence[inspect.Parameter]
+) -> str:
+    if i < len(parameters) and parameters[i].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD:
+        return f"{name}: argument {i}, {parameters[i].name!r}, was not given"
+    return (
+        f"{name}: argument {i} must be given by its position, in front of {', '.join(given)}=: the "
+        f"signature of {getattr(f, '__name__', type(f).__name__)} does not say its name"
+    )
 
 
 # ---- leaves --------------------------------------------------------------------------------------
@@ -245,7 +265,7 @@ def _nothing(name: str, f: Any, i: int, part: list[Any], treedef: tree.TreeDef) 
     x = part[0]
     shape = f" of shape {x.shape} and dtype {x.dtype}" if isinstance(x, np.ndarray) else ""
     text = (
-        f"{name}: argument {i} is a {type(x).__name__}{shape}, not real numbers: what can be "
+        f"{name}: argument {i} is {_a(x)}{shape}, not real numbers: what can be "
         "differentiated are arrays and numbers, and lists, tuples, dicts and dataclasses of them"
     )
     if i == 0 and _is_method(f):

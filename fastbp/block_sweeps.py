@@ -15,6 +15,7 @@ from fastbp.recording import plain
 __all__ = ["BLOCK_BYTES", "between", "by_columns", "by_rows", "through_waist"]
 
 BLOCK_BYTES = 1 << 25  # largest (co)tangent array of one block
+_ALIVE = 4  # so many of these a sweep may have at a time
 
 # Two more sweeps and a product of two matrices take about as long as so many multiplications.
 _EXTRA = 5e5
@@ -160,8 +161,9 @@ class _Blocks:
 
 def _unit_blocks(end: Variable, outputs: list[Any], inputs: list[Variable]) -> Any:
     """Yield the unit vectors of the space of `end`, in blocks along a leading axis."""
-    largest = max(1, tape.largest(outputs, inputs)) * end.dtype.itemsize
-    count = int(max(1, min(end.size, BLOCK_BYTES // largest)))
+    largest, together = tape.alive(outputs, inputs)
+    most = max(1, largest, together // _ALIVE) * end.dtype.itemsize
+    count = int(max(1, min(end.size, BLOCK_BYTES // most)))
     for start in range(0, end.size, count):
         stop = min(start + count, end.size)
         seeds = np.zeros((stop - start, end.size), end.dtype)

@@ -6,6 +6,7 @@ __all__ = [
     "NoRuleError",
     "NotBuiltError",
     "ReadOnlyError",
+    "ReturnedVariableError",
     "SettingError",
     "ShapeError",
     "UnconnectedError",
@@ -34,6 +35,14 @@ class NoRuleError(FastbpError, TypeError, NotImplementedError):
 
 class ReadOnlyError(FastbpError, ValueError):
     """A write into a view that NumPy makes read-only: a diagonal, a broadcast array."""
+
+
+class ReturnedVariableError(FastbpError, RuntimeError):
+    """A function that a solver calls with plain numbers returned a Variable.
+
+    Neither a TypeError nor a ValueError: SciPy would say of these that the function must return a
+    scalar.
+    """
 
 
 class UnconnectedError(FastbpError, ValueError):

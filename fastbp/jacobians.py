@@ -72,8 +72,8 @@ def jacobian(
     Notes
     -----
     The sweep carries a block of many (co)tangents at once, so that Jacobians of matrix products are
-    matrix products. A block is as large as fits into 32 MiB for the largest intermediate array, so
-    that a sweep takes little memory beside the result.
+    matrix products. A block is as large as fits into 32 MiB for the largest intermediate array, and
+    into 128 MiB for those that the sweep has at a time: about that is taken beside the result.
 
     Examples
     --------

@@ -114,12 +114,12 @@ class Recorded:
         found = [path for label, treedef in pairs for path in treedef.paths(label)]
         return [path for k, path in enumerate(found) if k not in (self.settings or ())]
 
-    def report(self, option: str, lost: Sequence[int]) -> None:
+    def report(self, option: str, lost: Sequence[int], result: Any) -> None:
         """Warn or raise for those of `inputs` that no output depends on."""
         lost = [k for k in lost if self.inputs[k].size]
         if lost:
-            paths = self.paths()
-            unconnected.report(self.name, option, self.inputs, [paths[k] for k in lost])
+            paths, of = self.paths(), unconnected.described(result)
+            unconnected.report(self.name, option, self.inputs, [paths[k] for k in lost], of)
 
     def gather(self, leaves: list[Any], single: bool, option: str = "zero") -> Any:
         """Return derivatives in the structure of the arguments; a tuple unless `single`.
@@ -129,7 +129,7 @@ class Recorded:
         if not graph.all_arrays(leaves, self.primals):
             lost = [k for k, g in enumerate(leaves) if g is None]
             if lost and option != "zero":
-                self.report(option, lost)
+                self.report(option, lost, self.result)
             if option != "none":
                 leaves = [like(g, x) for g, x in zip(leaves, self.primals, strict=True)]
         parts = self.split(leaves)
@@ -144,7 +144,8 @@ def connect(r: Recorded, outputs: Sequence[Any], option: str = "zero") -> bool:
     recorded = [y for y in outputs if type(y) is Variable]
     outer, reached = ends(recorded, r.inputs)
     if option != "zero" and not all(reached):
-        r.report(option, [k for k, found in enumerate(reached) if not found])
+        result = outputs[0] if len(outputs) == 1 else None
+        r.report(option, [k for k, found in enumerate(reached) if not found], result)
     if outer:
         unconnected.meant()
     return outer

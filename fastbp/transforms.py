@@ -131,7 +131,7 @@ def _complete(
     """Fill in what no output depends on; make constants Variables if those were asked for."""
     lost = [i for i, g in enumerate(results) if g is None and inputs[i].size]
     paths = [f"xs[{i}] of shape {inputs[i].shape}" for i in lost]
-    loss.report("gradients", unconnected, [min(inputs, key=_age)], paths, "no output")
+    loss.report("gradients", unconnected, [min(inputs, key=_age)], paths, "the output")
     for i, x in enumerate(inputs):
         if results[i] is None and unconnected != "none":
             results[i] = np.zeros(x.shape, x.dtype)

@@ -8,11 +8,13 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from fastbp._core import graph
 from fastbp._core.graph import Variable
 from fastbp.errors import UnconnectedError, UnconnectedWarning
 
-__all__ = ["WITHOUT_NONE", "check_option", "meant", "report"]
+__all__ = ["WITHOUT_NONE", "check_option", "described", "meant", "report"]
 
 OPTIONS = ("warn", "zero", "none", "raise")
 WITHOUT_NONE = ("warn", "zero", "raise")
@@ -63,15 +65,25 @@ def report(
     if not paths or option in ("zero", "none"):
         return
     listed = ", ".join(paths[:5]) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
-    text = f"{name}: {of} does not depend on {listed}, whose derivative is zero"
-    causes = (
-        "comparisons, indices, rounding, and what came through .value, .item() or int() have none"
+    text = (
+        f"{name}: {of} does not depend on {listed}, so the derivative is zero: comparisons, "
+        "indices, rounding, .value, .item() and int() lead out of what is recorded: go on with x "
+        "itself, and numpy.where for a choice"
     )
     if option == "raise":
-        raise UnconnectedError(f"{text}: {causes}")
+        raise UnconnectedError(text)
     if _meant.node < inputs[0].node_id:
-        text = f'{text}: {causes}; unconnected="zero" where it is meant, "raise" for an error'
+        text = f'{text}; unconnected="zero" says that it is meant, "raise" makes it an error'
         warnings.warn(text, UnconnectedWarning, stacklevel=_level_of_user())
+
+
+def described(y: Any) -> str:
+    """Name a result: with what it is if it is not recorded."""
+    if type(y) is Variable or y is None:
+        return "the result"
+    if isinstance(y, np.ndarray) and y.ndim:
+        return f"the result, a plain array of {y.dtype},"
+    return f"the result, a plain {type(y).__name__},"
 
 
 def _level_of_user() -> int:
