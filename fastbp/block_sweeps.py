@@ -151,11 +151,11 @@ class _Blocks:
         if not self.parts:
             found = np.zeros(shape, self.dtype) if self.matrix is None else self.matrix
             return found.reshape(shape)
-        found = self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
+        joined: Any = self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
         if self.columns:
-            found = np.transpose(found, (*range(1, len(self.out) + 1), 0))
-            found = found.astype(self.dtype, copy=False)
-        jac = np.reshape(found, shape)
+            joined = np.transpose(joined, (*range(1, len(self.out) + 1), 0))
+            joined = joined.astype(self.dtype, copy=False)
+        jac: Any = np.reshape(joined, shape)
         return jac if type(jac) is Variable else np.require(jac, requirements="C")
 
 

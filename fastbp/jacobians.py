@@ -108,7 +108,7 @@ def _jacobian_at(
     _check_size(name, leaves, r, limit)
     outer = connect(r, leaves, option)
     if mode == "chain":
-        rows = _by_chains(leaves, r, outer)
+        rows = _by_chains(leaves, r, outer, limit)
     else:
         rows = _by_sweeps(leaves, r, outer, mode)
     return treedef.unflatten([_gathered(r, row, type(argnums) is int) for row in rows])
@@ -145,7 +145,7 @@ def _by_sweeps(leaves: list[Any], r: Recorded, outer: bool, mode: str) -> list[l
 
 
 @np.errstate(all="ignore")  # derivatives never warn
-def _by_chains(leaves: list[Any], r: Recorded, outer: bool) -> list[list[Any]]:
+def _by_chains(leaves: list[Any], r: Recorded, outer: bool, limit: int | None) -> list[list[Any]]:
     from fastbp.chain import linearizing  # here, because it takes time to import
 
     if outer or any(type(x) is Variable for x in r.primals):
@@ -155,7 +155,7 @@ def _by_chains(leaves: list[Any], r: Recorded, outer: bool) -> list[list[Any]]:
         )
     return [
         [
-            linearizing.between(y, x).product().to_dense().reshape(np.shape(plain(y)) + x.shape)
+            linearizing.between(y, x).to_dense(limit=limit).reshape(np.shape(plain(y)) + x.shape)
             for x in r.inputs
         ]
         for y in leaves

@@ -173,6 +173,7 @@ def record_one(
         If the output depends on Variables from outside: the caller's result cannot.
     """
     arguments.check_function(name, f)
+    unconnected.check_option(name, option, unconnected.WITHOUT_NONE)
     if not isinstance(arguments.check_argnums(name, argnums), int):
         raise TypeError(f"{name}: argnums must be one integer, not {argnums!r}")
     (position,) = arguments.positions(name, argnums, len(args))

@@ -352,7 +352,7 @@ def _elementwise_derivative(
     name: str,
     f: Callable[..., Any],
     argnums: Any,
-    _: bool,
+    has_aux: bool,
     single: bool,
     option: str,
     /,

@@ -112,6 +112,7 @@ _MATH = {
     "pow": "numpy.power",
     "sumprod": "numpy.dot",
 }
+_OF_TWO = ("atan2", "copysign", "dist", "fmod", "hypot", "nextafter", "pow", "remainder", "sumprod")
 # Samples as functions of their parameters: the derivative at fixed random numbers.
 _SAMPLES = {
     "normal": "loc + scale * rng.standard_normal(size)",
@@ -176,15 +177,24 @@ def refusal(asked, *details):
 
 
 def _by_compiled(function):
-    """Return what to say of a compiled function of Python's math, or of a random generator."""
+    """Return what to say of a compiled function that a line of the user's calls, or None.
+
+    Of Python's math, of an array, of a random generator.
+    """
     name = getattr(function, "__name__", "")
     owner = getattr(function, "__self__", None)
     if owner is math and callable(function):
         other = _MATH.get(name, f"numpy.{name}" if hasattr(np, name) else None)
+        other = other if other is None or name in _OF_TWO else f"{other}(x)"
         instead = f"write {other}" if other else "give it a rule by fastbp.custom_rule(f, vjp=...)"
         return (
             f"math.{name}(x) of a Variable would lose its derivative: {instead}; for the bare "
             "number, to print or to compare, float(x.value)"
+        )
+    if isinstance(owner, np.ndarray) and _has_rule(f"numpy.{name}"):
+        return (
+            f"the method {name} of a plain array takes no Variable: write numpy.{name}(a, x); "
+            f"{_VALUES}"
         )
     kind = type(owner)
     if kind.__module__.startswith("numpy.random."):
@@ -206,7 +216,9 @@ def _was_given(frame, x):
     while frame.f_back is not None and _is_theirs(frame.f_back):
         frame = frame.f_back
     code = frame.f_code
-    has_more = bool(code.co_flags & inspect.CO_VARARGS) + bool(code.co_flags & inspect.CO_VARKEYWORDS)
+    has_more = bool(code.co_flags & inspect.CO_VARARGS) + bool(
+        code.co_flags & inspect.CO_VARKEYWORDS
+    )
     count = code.co_argcount + code.co_kwonlyargcount + has_more
     given = [frame.f_locals.get(name) for name in code.co_varnames[:count]]
     given += [v for values in given if isinstance(values, (list, tuple)) for v in values]

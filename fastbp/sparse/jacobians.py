@@ -55,8 +55,9 @@ class Prepared:
         self._name, self._f, self._argnums = name, f, argnums
         self._format = format
         self._lock = threading.RLock()
-        option = loss.check_option(name, unconnected, loss.WITHOUT_NONE)
-        x, y = record_one(name, f, args, argnums, option="zero" if symmetric else option)
+        loss.check_option(name, unconnected, loss.WITHOUT_NONE)
+        option = "zero" if symmetric else unconnected  # of the gradient: it may be constant
+        x, y = record_one(name, f, args, argnums, option=option)
         self._in = (x.shape, x.dtype)
         self._out_shape: tuple[int, ...] = np.shape(plain(y))
         shape = (int(np.prod(self._out_shape)), x.size)
