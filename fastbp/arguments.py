@@ -295,8 +295,9 @@ def explain(
     """
     if isinstance(error, DTypeError) or not isinstance(error, (TypeError, ValueError)):
         return
+    notes = []
     if locked and "read-only" in str(error):
-        error.add_note(
+        notes.append(
             "fastbp keeps an array that a recorded operation will read again read-only while the "
             "record lives: write into a copy, or make a new array instead of using a buffer again"
         )
@@ -304,10 +305,13 @@ def explain(
         for i in positions:
             if _is_list_of_numbers(args[i]):
                 kind = type(args[i]).__name__
-                error.add_note(
+                notes.append(
                     f"fastbp: argument {i} is a {kind} of {len(args[i])} numbers, which the "
                     f"function gets as a {kind}, too: pass numpy.array(...) for arithmetic with it"
                 )
+    for note in notes:
+        if note not in getattr(error, "__notes__", ()):  # by an outer transform
+            error.add_note(note)
 
 
 def _is_list_of_numbers(x: Any) -> bool:

@@ -15,15 +15,15 @@ _THEN = ("LOAD_ATTR", "LOAD_METHOD")
 def doing(frame):
     """Return the name of the operation that a frame is at; of an operator, its sign."""
     instruction = _instruction(frame)
-    if instruction.opname == "BINARY_OP":
-        return instruction.argrepr
-    return instruction.opname
+    if instruction is None:
+        return ""
+    return instruction.argrepr if instruction.opname == "BINARY_OP" else instruction.opname
 
 
 def called(frame):
     """Return the object that a frame calls; None where its line does not tell."""
     here = _instruction(frame)
-    if "CALL" not in here.opname:
+    if here is None or "CALL" not in here.opname:
         return None
     start = _start(here)
     path = []
@@ -42,7 +42,8 @@ def called(frame):
 
 
 def _instruction(frame):
-    return next(i for i in dis.get_instructions(frame.f_code) if i.offset == frame.f_lasti)
+    found = (i for i in dis.get_instructions(frame.f_code) if i.offset == frame.f_lasti)
+    return next(found, None)
 
 
 def _start(instruction):
