@@ -98,9 +98,8 @@ def _is_integer(i: Any) -> bool:
 
 
 def positions(name: str, argnums: Any, count: int) -> list[int]:
-    """Return which of `count` positional arguments are meant."""
-    given = check_argnums(name, argnums)
-    given = given if isinstance(given, tuple) else (given,)
+    """Return which of `count` positional arguments are meant by checked argnums."""
+    given = argnums if isinstance(argnums, tuple) else (argnums,)
     for i in given:
         if not -count <= i < count:
             raise ValueError(

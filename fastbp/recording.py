@@ -174,7 +174,8 @@ def record_one(
     """
     arguments.check_function(name, f)
     unconnected.check_option(name, option, unconnected.WITHOUT_NONE)
-    if not isinstance(arguments.check_argnums(name, argnums), int):
+    argnums = arguments.check_argnums(name, argnums)
+    if not isinstance(argnums, int):
         raise TypeError(f"{name}: argnums must be one integer, not {argnums!r}")
     (position,) = arguments.positions(name, argnums, len(args))
     given = args[position]
