@@ -238,8 +238,14 @@ def test_out_is_named(x):
     [
         (float, "write numpy.sin(x) and the like in place of math.sin(x)"),
         (math.sin, "write numpy.sin(x)"),
-        (math.fsum, "write numpy.sin(x)"),
-        (lambda x: "%f" % x, "float(x.value)"),  # noqa: UP031
+        (math.fsum, "math.fsum(x) of a Variable would lose its derivative: write numpy.sum(x)"),
+        (lambda x: math.erf(x), "write fastbp.scipy.special.erf(x)"),
+        (
+            lambda x: math.atan2(1.0, x),
+            "math.atan2(x) of a Variable would lose its derivative: write",
+        ),
+        (lambda x: math.log(x) + 1.0, "write numpy.log(x)"),
+        (lambda x: B.dot(x), "the method dot of a plain array takes no Variable: write numpy.dot"),
         (int, "numpy.trunc(x)"),
         (complex, "real and imaginary parts"),
         (range, "cannot stand for an integer"),

@@ -380,6 +380,7 @@ FUNCTIONS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::fastbp.errors.UnconnectedWarning")  # constants
 @pytest.mark.parametrize(("f", "x", "kinds"), FUNCTIONS.values(), ids=FUNCTIONS.keys())
 def test_linearize(f, x, kinds):
     chain = bp.chain.linearize(f, x)

@@ -23,6 +23,7 @@ from fastbp.rules import (  # noqa: F401
     refusals,
     special,
     structural,
+    tables,
     views,
 )
 from fastbp.rules.table import FUNCTIONS, OPS

@@ -54,7 +54,7 @@ class _Indexed(Factor):
 
         return Sparse(self.to_scipy() * self._dtype.type(c))
 
-    def to_dense(self) -> np.ndarray:
+    def _dense(self) -> np.ndarray:
         out = np.zeros((self._index.size, self._columns()), self._dtype)
         out[np.arange(self._index.size), self._index] = 1
         return out.T if isinstance(self, Scatter) else out
