@@ -2,7 +2,7 @@
 pyproject.toml.
 
 Each extension is compiled once for the same sources, Python, compiler and flags, whoever asks:
-`build/core/` keeps what was compiled under a digest of all that went into it.
+`build/core/` keeps what was compiled, and digests of all that went into it.
 
 Environment variables
 ---------------------
@@ -12,6 +12,7 @@ FASTBP_SANITIZE=1    compile with AddressSanitizer and UBSan (run with libasan p
 FASTBP_ANNOTATE=1    write src_cy/*.html: how much Python is left in every line
 """
 
+import contextlib
 import hashlib
 import os
 import platform
@@ -40,8 +41,8 @@ C_SOURCES = {
 # What Cython writes for typed memoryviews, once instead of in each module that has some.
 SHARED = "fastbp._core._cyutility"
 SHARED_SOURCE = SOURCES / "_cyutility.c"
-# Of each module, for different Pythons, flags, and states of the sources.
-KINDS_KEPT = 8
+# For several Pythons, and debugging.
+KINDS_KEPT = 4
 
 DEBUG = os.environ.get("FASTBP_DEBUG") == "1"
 SANITIZE = os.environ.get("FASTBP_SANITIZE") == "1"
@@ -102,11 +103,11 @@ def compile_args():
 
 def extensions():
     args, link = compile_args()
-    sources = {pyx.stem: [pyx] for pyx in sorted(SOURCES.glob("*.pyx"))}
-    for stem, names in C_SOURCES.items():
-        sources[stem] += [SOURCES / name for name in names]
-    modules = {f"fastbp._core.{stem}": paths for stem, paths in sources.items()}
-    for name, paths in (modules | {SHARED: [SHARED_SOURCE]}).items():
+    modules = {SHARED: [SHARED_SOURCE]}
+    for pyx in sorted(SOURCES.glob("*.pyx")):
+        extra = [SOURCES / name for name in C_SOURCES.get(pyx.stem, [])]
+        modules[f"fastbp._core.{pyx.stem}"] = [pyx, *extra]
+    for name, paths in modules.items():
         yield Extension(
             name,
             [str(path) for path in paths],
@@ -165,115 +166,110 @@ def default_jobs():
     return max(1, min(cores or 1, memory // BYTES_PER_JOB))
 
 
-def mentioned(text):
-    """Files of ours whose names stand in `text`: as cimport, include, or in a comment."""
-    for path in [*SOURCES.glob("*.pxi"), *SOURCES.glob("*.h"), *INTERFACES.glob("*.pxd")]:
-        name = f"fastbp._core.{path.stem}" if path.suffix == ".pxd" else path.name
-        if re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", text):
-            yield path
-
-
 def all_read_by(paths):
-    """Contents of `paths`, their .pxd, and all that these mention: never less than is read."""
+    """Contents of `paths`, their .pxd, and the files of ours that these name: all that is read."""
     contents = {}
     pending = [*paths, *(INTERFACES / f"{path.stem}.pxd" for path in paths)]
     while pending:
         path = pending.pop()
-        if path not in contents and path.exists():
-            contents[path] = path.read_bytes()
-            pending += mentioned(contents[path].decode())
+        if path in contents or not path.exists():
+            continue
+        contents[path] = path.read_bytes()
+        named = re.findall(r"fastbp\._core\.(\w+)|(\w+\.(?:pxi|h))\b", contents[path].decode())
+        for module, file in named:
+            pending.append(INTERFACES / f"{module}.pxd" if module else SOURCES / file)
     return contents
 
 
-def tools(compiler):
-    """What compiles and how, apart from the sources: versions, flags, environment."""
+def digest(*parts):
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def sources_digest(sources):
+    contents = all_read_by([Path(source) for source in sources])
+    return digest(sorted((path.as_posix(), text) for path, text in contents.items()))
+
+
+def kind(compiler):
+    """Digest of what compiles, and how: tools by version, flags, environment, this file."""
     import Cython
     import numpy
     import scipy
     import setuptools
 
-    # UnixCCompiler has the first two, MSVCCompiler the others (the version is in the path).
+    # UnixCCompiler has the first two, MSVCCompiler the others (its version is in the path).
     names = ["compiler_so", "linker_so", "cc", "linker", "compile_options", "ldflags_shared"]
     commands = [getattr(compiler, name, None) for name in names]
     version = None
     if commands[0]:
         run = subprocess.run([*commands[0], "--version"], capture_output=True, text=True)
         version = run.stdout + run.stderr
-    flags = [*compile_args(), compiler.macros, DIRECTIVES, MACROS]
+    flags = [commands, compile_args(), compiler.macros, DIRECTIVES, MACROS]
+    flags += [os.environ.get(name) for name in READ_BY_COMPILERS]
+    if "native" in repr(flags):  # for this very processor: the tree may be on another tomorrow
+        flags.append(os.urandom(8))
     packages = [package.__version__ for package in (Cython, numpy, scipy, setuptools)]
     python = [sys.version, sysconfig.get_config_var("EXT_SUFFIX"), sysconfig.get_platform()]
-    environment = [os.environ.get(name) for name in READ_BY_COMPILERS]
-    # Code for this very processor is not kept: the tree may be on another one tomorrow.
-    here_only = os.urandom(8) if "native" in repr([commands, flags, environment]) else None
     this_file = Path(__file__).read_bytes()
-    return repr([commands, version, flags, packages, python, platform.libc_ver(), environment,
-                 here_only, this_file])  # fmt: skip
+    return digest(version, flags, packages, python, platform.libc_ver(), this_file)[:16]
 
 
-def digest(ext, tools):
-    contents = all_read_by([Path(source) for source in ext.sources])
-    parts = [tools, ext.name, sorted((str(path), text) for path, text in contents.items())]
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:32]
+@contextlib.contextmanager
+def locked(directory):
+    """Let a second build from this tree wait, and then find what the first one compiled."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with open(directory / "lock", "w") as file:
+        with contextlib.suppress(ImportError, OSError):  # Windows; a file system without locks
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 class BuildCore(build_ext):
-    """Compile what is not in `build/core` yet, several files at a time."""
+    """Compile what `build/core` has not for this kind of build, several files at a time."""
 
     def finalize_options(self):
         super().finalize_options()
         if self.parallel is None:
             self.parallel = default_jobs()
-        self.keep_nothing = bool(self.force or ANNOTATE)
+        self.compile_all = bool(self.force or ANNOTATE)
         # Times of files say nothing: in an isolated build NumPy's headers are always new.
         self.force = True
 
     def build_extensions(self):
-        import numpy
-        from Cython.Build import cythonize
-
         self.try_compiler()
         write_blas_int()
-        found = tools(self.compiler)
-        suffix = Path(self.get_ext_filename("core")).name.removeprefix("core")
-        self.kept = {}
-        for ext in self.extensions:
-            ext.include_dirs.append(numpy.get_include())
-            stem = ext.name.rpartition(".")[2]
-            self.kept[ext.name] = COMPILED / f"{stem}-{digest(ext, found)}{suffix}"
-        missing = [
-            ext for ext in self.extensions if self.keep_nothing or not self.kept[ext.name].exists()
-        ]
-        print(
-            f"fastbp: {len(missing)} of {len(self.extensions)} modules to compile,"
-            f" {self.parallel} at a time",
-            flush=True,
+        home = COMPILED / kind(self.compiler)
+        self.stamps = home / "stamps"
+        destination = self.build_lib
+        self.build_lib, self.build_temp = str(home / "lib"), str(home)
+        with locked(COMPILED):
+            self.stamps.mkdir(parents=True, exist_ok=True)
+            home.touch()  # used now
+            self.digests = {ext.name: sources_digest(ext.sources) for ext in self.extensions}
+            missing = [ext for ext in self.extensions if self.compile_all or not self.is_kept(ext)]
+            print(
+                f"fastbp: {len(missing)} of {len(self.extensions)} modules to compile,"
+                f" {self.parallel} at a time",
+                flush=True,
+            )
+            self.compile(missing)
+            compiled = {ext.name: self.get_ext_fullpath(ext.name) for ext in self.extensions}
+            self.build_lib = destination
+            for name, path in compiled.items():
+                target = Path(self.get_ext_fullpath(name))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, target)
+            forget_oldest()
+
+    def is_kept(self, ext):
+        stamp = self.stamps / ext.name
+        return (
+            stamp.exists()
+            and stamp.read_text() == self.digests[ext.name]
+            and os.path.exists(self.get_ext_fullpath(ext.name))
         )
-        SHARED_SOURCE.unlink(missing_ok=True)
-        written = cythonize(
-            missing,
-            # The project root is not on sys.path in an isolated build: name it, or the .pxd are
-            # not found.
-            include_path=[".", str(SOURCES)],
-            compiler_directives=DIRECTIVES,
-            shared_utility_qualified_name=SHARED,
-            annotate=ANNOTATE,
-            force=True,
-            nthreads=self.parallel if self.parallel > 1 else 0,
-        )
-        for ext in self.extensions:
-            if ext not in missing:
-                self.copy_kept(ext)
-        for ext, in_c in zip(missing, written, strict=True):
-            ext.sources = in_c.sources
-        # The longest first, or the last one runs alone.
-        missing.sort(key=lambda ext: -sum(os.path.getsize(source) for source in ext.sources))
-        with ThreadPoolExecutor(self.parallel) as pool:
-            futures = [pool.submit(self.build_extension, ext) for ext in missing]
-            try:
-                for future in as_completed(futures):
-                    future.result()
-            finally:
-                pool.shutdown(cancel_futures=True)
 
     def try_compiler(self):
         with tempfile.TemporaryDirectory() as directory:
@@ -284,27 +280,54 @@ class BuildCore(build_ext):
             except (BaseError, CCompilerError) as error:
                 raise PlatformError(NO_COMPILER.format(error=error)) from None
 
-    def copy_kept(self, ext):
-        target = Path(self.get_ext_fullpath(ext.name))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(self.kept[ext.name], target)
-        self.kept[ext.name].touch()  # the oldest ones go
+    def compile(self, missing):
+        import numpy
+        from Cython.Build import cythonize
+
+        for ext in missing:
+            (self.stamps / ext.name).unlink(missing_ok=True)
+        written = cythonize(
+            missing,
+            # The project root is not on sys.path in an isolated build: name it, or the .pxd are
+            # not found.
+            include_path=[".", str(SOURCES)],
+            compiler_directives=DIRECTIVES,
+            shared_utility_qualified_name=SHARED,
+            annotate=ANNOTATE,
+            build_dir=self.build_temp,
+            force=True,
+            nthreads=self.parallel if self.parallel > 1 else 0,
+        )
+        for page in Path(self.build_temp, SOURCES).glob("*.html"):
+            shutil.move(page, SOURCES / page.name)
+        self.written_from = {ext.name: ext.sources for ext in missing}
+        for ext, in_c in zip(missing, written, strict=True):
+            ext.sources = in_c.sources
+            ext.include_dirs.append(numpy.get_include())
+        # The longest first, or the last one runs alone.
+        missing.sort(key=lambda ext: -sum(os.path.getsize(source) for source in ext.sources))
+        with ThreadPoolExecutor(self.parallel) as pool:
+            futures = [pool.submit(self.build_extension, ext) for ext in missing]
+            try:
+                for future in as_completed(futures):
+                    future.result()
+            finally:
+                pool.shutdown(cancel_futures=True)
 
     def build_extension(self, ext):
         super().build_extension(ext)
-        kept = self.kept[ext.name]
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        # Whole or not at all, also if two builds run at once or one is stopped.
-        partial = kept.with_name(f".{kept.name}.{os.getpid()}")
-        shutil.copy(self.get_ext_fullpath(ext.name), partial)
-        partial.replace(kept)
-        stem = ext.name.rpartition(".")[2]
-        others = sorted(COMPILED.glob(f"{stem}-*"), key=lambda path: path.stat().st_mtime)
-        for path in others[:-KINDS_KEPT]:
-            path.unlink(missing_ok=True)
+        # Unless somebody has written into them meanwhile.
+        if sources_digest(self.written_from[ext.name]) == self.digests[ext.name]:
+            (self.stamps / ext.name).write_text(self.digests[ext.name])
 
 
-if (
-    __name__ == "__main__"
-):  # cythonize starts processes that import this file, where they cannot fork
+def forget_oldest():
+    homes = [path for path in COMPILED.iterdir() if path.is_dir()]
+    homes.sort(key=lambda path: path.stat().st_mtime)
+    for path in homes[:-KINDS_KEPT]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+# cythonize starts processes that import this file, where it cannot fork.
+if __name__ == "__main__":
     setup(ext_modules=list(extensions()), cmdclass={"build_ext": BuildCore})
