@@ -2,42 +2,76 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
+from itertools import zip_longest
 from types import TracebackType
 from typing import Any
 
 __all__ = ["Console", "Progress"]
 
+WIDTH = 100  # where nothing tells it
+STYLES = {
+    "met": "green", "MISSED": "bold red", "not measured": "yellow",
+    "faster": "green", "less": "green", "SLOWER": "bold red", "MORE": "bold red",
+}  # fmt: skip
+NARROWEST = 6  # that a column of a plain table gets
+
 
 class Console:
-    """Writes lines and tables to standard output."""
+    """Writes lines and tables to standard output, as wide as that is.
+
+    The width is the terminal's, or ``COLUMNS`` of the environment; 100 where there is neither.
+    """
 
     def __init__(self, plain: bool = False) -> None:
-        self._rich = None if plain else _rich_console()
+        self.width = shutil.get_terminal_size((WIDTH, 24)).columns
+        self._rich = None if plain else _rich_console(self.width)
 
     def line(self, text: str = "") -> None:
-        """Write one line."""
+        """Write one line, however long it is."""
         if self._rich:
             self._rich.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
             print(text, flush=True)
 
+    def paragraph(self, text: str) -> None:
+        """Write text, broken between words."""
+        for line in textwrap.wrap(text, max(self.width, 20), break_on_hyphens=False):
+            self.line(line)
+
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Write a table; every column but the first is set flush right if it holds figures."""
+        """Write a table; every column but the first is set flush right if it holds figures.
+
+        Where it is too wide, text is broken into lines inside its cell: no column is ever left out.
+        """
         right = [_numeric([row[i] for row in rows]) for i in range(len(columns))]
         if self._rich:
             self._rich.print(_rich_table(title, columns, rows, right), "")
             return
-        widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
-        self.line(f"{title}\n" + "  ".join("-" * width for width in widths))
+        widths = self._fit(
+            [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
+        )
+        self.paragraph(title)
+        self.line("  ".join("-" * width for width in widths))
         for row in [columns, *rows]:
-            cells = [
-                cell.rjust(width) if flush else cell.ljust(width)
-                for cell, width, flush in zip(row, widths, right, strict=True)
-            ]
-            self.line("  ".join(cells).rstrip())
+            cells = [_wrapped(cell, width) for cell, width in zip(row, widths, strict=True)]
+            for parts in zip_longest(*cells, fillvalue=""):
+                line = [
+                    part.rjust(width) if flush else part.ljust(width)
+                    for part, width, flush in zip(parts, widths, right, strict=True)
+                ]
+                self.line("  ".join(line).rstrip())
         self.line()
+
+    def _fit(self, widths: list[int]) -> list[int]:
+        """Narrow the widest columns until the table fits, or none can give way any more."""
+        widths = list(widths)
+        while sum(widths) + 2 * (len(widths) - 1) > self.width and max(widths) > NARROWEST:
+            widths[widths.index(max(widths))] -= 1
+        return widths
 
     def progress(self, total: int) -> Progress:
         """Return a progress display of `total` steps, to be used in a ``with`` statement."""
@@ -86,20 +120,21 @@ class Progress:
 
     def step(self, text: str) -> None:
         """Say what comes next; what was said before counts as done."""
+        self._total = max(self._total, self._done + 1)  # repetitions were not foreseen
         if self._bar:
-            self._bar.update(self._task, completed=self._done, description=text)
+            self._bar.update(self._task, completed=self._done, total=self._total, description=text)
         else:
             print(f"[{self._done + 1}/{self._total}] {text}", file=sys.stderr, flush=True)
         self._done += 1
 
 
-def _rich_console():
+def _rich_console(width: int):
     try:
         from rich.console import Console
     except ImportError:
         return None
     console = Console()
-    return console if console.is_terminal else Console(width=100)
+    return console if console.is_terminal else Console(width=width)
 
 
 def _rich_table(title, columns, rows, right):
@@ -115,14 +150,17 @@ def _rich_table(title, columns, rows, right):
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    for i, (column, flush) in enumerate(zip(columns, right, strict=True)):
-        # Only the last column gives way on a narrow terminal.
-        no_wrap = i < len(columns) - 1
-        table.add_column(column, justify="right" if flush else "left", no_wrap=no_wrap)
-    styles = {"yes": "green", "NO": "red"}
+    # No column keeps its width at any price: rich would take all of it from another one.
+    for column, flush in zip(columns, right, strict=True):
+        table.add_column(column, justify="right" if flush else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell, style=styles.get(cell, "")) for cell in row))
+        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
     return table
+
+
+def _wrapped(cell: str, width: int) -> list[str]:
+    indent = cell[: len(cell) - len(cell.lstrip())]
+    return textwrap.wrap(cell, width, subsequent_indent=indent) or [""]
 
 
 def _numeric(cells: Sequence[str]) -> bool:

@@ -32,10 +32,20 @@ def test_statistics():
     assert timing.summarize([7.0])["q3"] == 7.0
 
 
-def test_ratios_are_of_samples_taken_together():
-    # A machine that becomes ten times slower half way does not change the ratio.
-    ratio = timing.paired_ratio([1.0, 1.0, 10.0, 10.0], [2.0, 2.0, 20.0, 20.0])
-    assert (ratio["median"], ratio["q1"], ratio["q3"], ratio["of_minima"]) == (0.5, 0.5, 0.5, 0.5)
+def test_a_reading_leaves_out_pieces_that_waited():
+    # Four pieces of 2 calls: 1, 5, 1 and 1 s a call; during the second one it waited for 8 s.
+    seconds, waits = iter([1.0, 5.0, 1.0, 1.0]), iter([0.0, 0.0, 8.0, 8.0, 8.0])
+    contender = timing.SelfTimed(lambda loops: next(seconds))
+    reading = timing.read(contender, 8, waited=lambda: next(waits))
+    assert reading == (2.0, 1.0)
+    assert reading.per(2) == (1.0, 0.5)
+
+
+def test_a_reading_that_always_waited_has_no_clean_value():
+    waits = iter(range(10))
+    reading = timing.read(timing.SelfTimed(lambda loops: 1.0), 1, waited=lambda: next(waits))
+    assert reading == (1.0, None)
+    assert reading.per(2) == (0.5, None)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the high-water mark cannot be reset")
