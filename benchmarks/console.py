@@ -17,7 +17,7 @@ STYLES = {
     "met": "green", "MISSED": "bold red", "not measured": "yellow",
     "faster": "green", "less": "green", "SLOWER": "bold red", "MORE": "bold red",
 }  # fmt: skip
-NARROWEST = 6  # that a column of a plain table gets
+GAP, EDGES = 2, 2  # blanks between columns, and beside them
 
 
 class Console:
@@ -48,12 +48,10 @@ class Console:
         Where it is too wide, text is broken into lines inside its cell: no column is ever left out.
         """
         right = [_numeric([row[i] for row in rows]) for i in range(len(columns))]
+        widths = _fit([columns, *rows], self.width - EDGES)
         if self._rich:
-            self._rich.print(_rich_table(title, columns, rows, right), "")
+            self._rich.print(_rich_table(title, columns, rows, right, widths), "")
             return
-        widths = self._fit(
-            [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
-        )
         self.paragraph(title)
         self.line("  ".join("-" * width for width in widths))
         for row in [columns, *rows]:
@@ -65,13 +63,6 @@ class Console:
                 ]
                 self.line("  ".join(line).rstrip())
         self.line()
-
-    def _fit(self, widths: list[int]) -> list[int]:
-        """Narrow the widest columns until the table fits, or none can give way any more."""
-        widths = list(widths)
-        while sum(widths) + 2 * (len(widths) - 1) > self.width and max(widths) > NARROWEST:
-            widths[widths.index(max(widths))] -= 1
-        return widths
 
     def progress(self, total: int) -> Progress:
         """Return a progress display of `total` steps, to be used in a ``with`` statement."""
@@ -137,7 +128,27 @@ def _rich_console(width: int):
     return console if console.is_terminal else Console(width=width)
 
 
-def _rich_table(title, columns, rows, right):
+def _fit(lines: Sequence[Sequence[str]], total: int) -> list[int]:
+    """Return widths of columns that fill at most `total`, if each can have one character.
+
+    The widest give way first, down to their longest words; only then are words broken.
+    """
+    widths, words = [], []
+    for cells in zip(*lines, strict=True):
+        widths.append(max(map(len, cells)))
+        words.append(max(len(word) for cell in cells for word in [*cell.split(), ""]))
+    total -= GAP * (len(widths) - 1)
+    for least in (words, [1] * len(widths)):
+        while sum(widths) > total and (wide := [i for i in _order(widths) if widths[i] > least[i]]):
+            widths[wide[0]] -= 1
+    return widths
+
+
+def _order(widths: list[int]) -> list[int]:
+    return sorted(range(len(widths)), key=lambda i: -widths[i])
+
+
+def _rich_table(title, columns, rows, right, widths):
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -150,17 +161,21 @@ def _rich_table(title, columns, rows, right):
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    # No column keeps its width at any price: rich would take all of it from another one.
-    for column, flush in zip(columns, right, strict=True):
-        table.add_column(column, justify="right" if flush else "left", overflow="fold")
+    # Left to itself, rich gives up the last columns where the others cannot be broken.
+    for column, flush, width in zip(columns, right, widths, strict=True):
+        justify = "right" if flush else "left"
+        table.add_column(column, justify=justify, overflow="fold", width=width)
     for row in rows:
-        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
+        cells = ["\n".join(_wrapped(cell, width)) for cell, width in zip(row, widths, strict=True)]
+        styles = [STYLES.get(cell, "") for cell in row]
+        table.add_row(*map(Text, cells, styles))
     return table
 
 
 def _wrapped(cell: str, width: int) -> list[str]:
     indent = cell[: len(cell) - len(cell.lstrip())]
-    return textwrap.wrap(cell, width, subsequent_indent=indent) or [""]
+    lines = textwrap.wrap(cell, width, subsequent_indent=indent, break_on_hyphens=False)
+    return lines or [""]
 
 
 def _numeric(cells: Sequence[str]) -> bool:

@@ -57,20 +57,30 @@ def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> 
     return ordered[rank - 1], ordered[n - rank]
 
 
+def _used(passes: Sequence[Pass], ours: str, other: str) -> tuple[list[Pass], bool]:
+    """Return the passes that count, and whether the machine was quiet in them.
+
+    Those on a quiet machine, if they are enough for a verdict.
+    """
+    quiet = [p for p in passes if p.quiet and p.pairs(ours, other)]
+    enough = len(quiet) >= PROCESSES and sum(len(p.pairs(ours, other)) for p in quiet) >= ROUNDS
+    return (quiet, True) if enough else ([p for p in passes if p.pairs(ours, other)], False)
+
+
 def figures(passes: Sequence[Pass], ours: str, other: str) -> dict[str, Any]:
     """Summarize the costs of both, and how many times faster ours is, round by round.
 
     The interval of the ratio also covers the median of every process: what one process shows again
     and again (where its arrays lie, say) another may not.
     """
-    used = [p for p in passes if p.pairs(ours, other)]
+    used, _ = _used(passes, ours, other)
     by_process = [p.pairs(ours, other) for p in used]
-    measured = bool(used)
-    if not measured:  # better a rough figure, said to be one, than none
+    undisturbed = bool(used)
+    if not undisturbed:  # better a rough figure, said to be one, than none
         used = list(passes)
         by_process = [
             [(a.value, b.value) for a, b in zip(p.readings[ours], p.readings[other], strict=True)]
-            for p in passes
+            for p in used
         ]
     pairs = [pair for group in by_process for pair in group]
     medians = [statistics.median(b / a for a, b in group) for group in by_process]
@@ -86,8 +96,8 @@ def figures(passes: Sequence[Pass], ours: str, other: str) -> dict[str, Any]:
              "rounds": len(group), "quiet": p.quiet}
             for p, group, median in zip(used, by_process, medians, strict=True)
         ],
-        "undisturbed": measured,
-        "load": load.worst([p.load for p in passes]),
+        "undisturbed": undisturbed,
+        "load": load.worst([p.load for p in used]),
     }  # fmt: skip
 
 
@@ -100,20 +110,16 @@ def judge(
     too: another program takes caches and memory's bandwidth also from those who need not wait.
     """
     least = 1 / target.ratio
+    ratio = figures(passes, ours, other)["times_faster"]
     if unit == "bytes":  # which nobody can take from us for a while
-        ratio = figures(passes, ours, other)["times_faster"]
         return (MET if ratio["median"] >= least else MISSED), ""
-    quiet = [p for p in passes if p.quiet]
-    enough = len(quiet) >= PROCESSES and sum(len(p.pairs(ours, other)) for p in quiet) >= ROUNDS
-    used = quiet if enough else passes
+    used, quiet = _used(passes, ours, other)
     busy = load.describe(load.worst([p.load for p in passes]))
-    rounds = [len(p.pairs(ours, other)) for p in used]
-    if sum(rounds) < ROUNDS or sum(map(bool, rounds)) < PROCESSES:
-        return NOT_MEASURED, f"it had to wait for a CPU in most samples: {busy}"
-    ratio = figures(used, ours, other)["times_faster"]
+    if sum(len(p.pairs(ours, other)) for p in used) < ROUNDS or len(used) < PROCESSES:
+        return NOT_MEASURED, f"most samples had to wait for a CPU: {busy}"
     if ratio["low"] >= least:
         return MET, ""
-    if ratio["high"] < least and enough:
+    if ratio["high"] < least and quiet:
         return MISSED, ""
-    scatter = f"samples scatter from {ratio['low']:.3g} to {ratio['high']:.3g}"
-    return NOT_MEASURED, f"{scatter}{'' if enough else f': {busy}'}"
+    between = f"samples scatter from {ratio['low']:.3g} to {ratio['high']:.3g}"
+    return NOT_MEASURED, between if quiet else f"{between}: {busy}"

@@ -162,7 +162,7 @@ def worst(loads: list[dict[str, Any]]) -> dict[str, Any]:
 def describe(load: dict[str, Any]) -> str:
     """Say in words what else the machine did."""
     parts = []
-    if load["others"]:
+    if (load["others"] or 0.0) >= 0.05:
         who = f" ({', '.join(load['programs'])})" if load["programs"] else ""
         parts.append(f"other programs used {load['others']:.1f} of {load['cpus']} CPUs{who}")
     if (load["stolen"] or 0.0) > STOLEN:

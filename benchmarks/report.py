@@ -175,19 +175,19 @@ def _about(row: dict[str, Any]) -> str:
         return where + f"target {_target(row)}; {row['why']}"
     ratio = row["times_faster"]
     return where + (
-        f"{times(ratio['median'])} times faster (surely between {times(ratio['low'])} and "
+        f"{times(ratio['median'])} times faster (99 % interval {times(ratio['low'])} to "
         f"{times(ratio['high'])}), target {_target(row)}"
     )
 
 
 def _table(name: str, rows: list[dict[str, Any]], quick: bool, console: Console) -> None:
     ratio = "times faster" if rows[0]["unit"] == "s" else "times less"
-    columns = ["", "takes", ratio, "target", ""]
+    columns = ["fastbp / against", "takes", ratio, "target", ""]
     cells = []
     for (case, limit), group in groupby(rows, lambda row: (settings(row["params"]), threads(row))):
         # Figures of fastbp differ by the rounds in which the other did not wait: the first's do.
         several = list(group)
-        cells.append([f"fastbp, {case}, {limit}", _takes(several[0], "fastbp"), "", "", ""])
+        cells.append([f"{case}, {limit}", _takes(several[0], "fastbp"), "", "", ""])
         cells += [[f"  {row['against']}", *_figures(row, quick)] for row in several]
     if not any(row["target"] for row in rows):
         columns, cells = columns[:3], [row[:3] for row in cells]
@@ -226,20 +226,23 @@ def conclusion(report: dict[str, Any], begin: str) -> str:
             "Something is wrong: a check failed (see CHECK FAILED above), so do not trust this "
             f"installation, and report it with the file that `{begin} --json report.json` writes."
         )
-    trained = "a classifier of handwritten digits was trained, " if report["digits"] else ""
+    trained = "a classifier of handwritten digits was trained and " if report["digits"] else ""
     settled = len({(label(row), row["threads"]) for row in rows})
     if not rows:
-        return f"All is well: {trained}and its gradients are right; next, `{begin}` measures speed."
-    right = f"{trained}{settled} benchmarks ran and every gradient agreed with its reference"
+        return f"All is well: {trained}its gradients are right; next, `{begin}` measures speed."
+    right = "every gradient agreed with its reference"
     if report["quick"]:
         return (
-            f"All is well: {right}, but this was a smoke test whose times say little; next, "
-            f"`{begin}` measures how fast fastbp is."
+            f"All is well: {trained}{settled} benchmarks ran and {right}, but this was a smoke test "
+            f"whose times say little; next, `{begin}` measures how fast fastbp is."
         )
     against = list(dict.fromkeys(row["against"] for row in rows if row["times_faster"]))
-    timed = f"{right}, and its time was compared with that of {', '.join(against[:4])}"
-    timed += f" and {len(against) - 4} more" if len(against) > 4 else ""
-    return f"In short: {timed}; {_targets(rows)}; next, {_next(report, begin)}."
+    others = ", ".join(against[:4])
+    others += f" and {len(against) - 4} more" if len(against) > 4 else ""
+    return (
+        f"In short: {trained}{settled} benchmarks timed fastbp against {others}, after {right}; "
+        f"{_targets(rows)}; next, {_next(report, begin)}."
+    )
 
 
 def _targets(rows: list[dict[str, Any]]) -> str:

@@ -73,7 +73,7 @@ def test_rounds_that_did_not_wait_may_meet_a_target_on_a_busy_machine():
     passes = [a_pass(ratios, BUSY, waited=range(12)) for _ in range(2)]
     verdict, why = judge(passes, faster(1.5))
     assert verdict == NOT_MEASURED
-    assert why.startswith("it had to wait for a CPU in most samples: other programs used 1.4")
+    assert why.startswith("most samples had to wait for a CPU: other programs used 1.4")
 
 
 def test_later_quiet_passes_outweigh_busy_ones():
@@ -204,7 +204,7 @@ def test_a_row_that_is_not_decided_is_measured_again_later(monkeypatch):
     row, said = run(monkeypatch, [BUSY, QUIET, BUSY, QUIET], extra=9.0)
     assert row["verdict"] == MISSED
     assert said[2:] == 2 * ["narrow (n=1), threads: one, again: not decided yet"]
-    assert [process["quiet"] for process in row["processes"]] == [False, True, False, True]
+    assert [process["quiet"] for process in row["processes"]] == [True, True]  # those that count
 
 
 def test_repetitions_end_with_the_time_for_them(monkeypatch):
