@@ -191,8 +191,9 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     if options.json:
         report.save(document, options.json)
         console.line(f"report written to {options.json}")
-    usual = f" ({registry.duration(options.suite, bool(options.peers))} are usual)"
-    console.line(f"done in {seconds:.1f} s{'' if options.quick or options.processes else usual}")
+    whole = not options.quick and not options.processes and options.threads == "both"
+    usual = f" ({registry.duration(options.suite, bool(options.peers))} are usual)" if whole else ""
+    console.line(f"done in {seconds:.1f} s{usual}")
     console.line()
     console.paragraph(report.conclusion(document, PROGRAM))
     return 1 if document["failures"] else 0

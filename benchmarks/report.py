@@ -227,22 +227,26 @@ def conclusion(report: dict[str, Any], begin: str) -> str:
             f"installation, and report it with the file that `{begin} --json report.json` writes."
         )
     trained = "a classifier of handwritten digits was trained and " if report["digits"] else ""
-    settled = len({(label(row), row["threads"]) for row in rows})
+    settled = _several(len({(label(row), row["threads"]) for row in rows}), "benchmark")
     if not rows:
         return f"All is well: {trained}its gradients are right; next, `{begin}` measures speed."
     right = "every gradient agreed with its reference"
     if report["quick"]:
         return (
-            f"All is well: {trained}{settled} benchmarks ran and {right}, but this was a smoke test "
-            f"whose times say little; next, `{begin}` measures how fast fastbp is."
+            f"All is well: {trained}{settled} ran and {right}, but this was a smoke "
+            f"test whose times say little; next, `{begin}` measures how fast fastbp is."
         )
     against = list(dict.fromkeys(row["against"] for row in rows if row["times_faster"]))
     others = ", ".join(against[:4])
     others += f" and {len(against) - 4} more" if len(against) > 4 else ""
     return (
-        f"In short: {trained}{settled} benchmarks timed fastbp against {others}, after {right}; "
+        f"In short: {trained}{settled} timed fastbp against {others}, after {right}; "
         f"{_targets(rows)}; next, {_next(report, begin)}."
     )
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _targets(rows: list[dict[str, Any]]) -> str:
@@ -250,7 +254,7 @@ def _targets(rows: list[dict[str, Any]]) -> str:
     total = sum(count.values())
     if not total:
         return "none of this has a target, so these are figures to read, not to pass or fail"
-    text = f"of {total} targets for its speed {count[MET]} are met"
+    text = f"of {_several(total, 'target')} for its speed {count[MET]} met"
     text += f", {count[MISSED]} missed, {count[NOT_MEASURED]} not measured"
     if count[MISSED]:
         return text + ", so on this machine fastbp is slower than promised where MISSED stands"
@@ -287,7 +291,7 @@ def show_environment(environment: dict[str, Any], console: Console) -> None:
     versions = ", ".join(
         f"{name} {version}" for name, version in environment["versions"].items() if version
     )
-    console.line(f"Python {environment['python']}, {versions}, {environment['numpy_blas']}")
-    console.line(f"{environment['cpu']}, {environment['cpus']} CPUs, {environment['system']}")
+    console.paragraph(f"Python {environment['python']}, {versions}, {environment['numpy_blas']}")
+    console.paragraph(f"{environment['cpu']}, {environment['cpus']} CPUs, {environment['system']}")
     loops = ", ".join(environment["numpy_simd"]) or "its baseline"
-    console.line(f"instruction sets: {environment['simd']} (fastbp), {loops} (NumPy)")
+    console.paragraph(f"instruction sets: {environment['simd']} (fastbp), {loops} (NumPy)")

@@ -235,7 +235,7 @@ class _Case:
             self._ask_to_prepare(worker, self._small(), small_folder)
             worker.ask("warm", contender=contender)
             self._ask_to_prepare(worker, self.params, verify=False)
-            return worker.ask("peak", contender=contender)["value"]
+            return max(1, worker.ask("peak", contender=contender)["value"])
 
     def _others(self) -> list[str]:
         """What fastbp stands against: those with figures, then those that have none."""

@@ -196,14 +196,15 @@ MET = {"verdict": "met"}
         (
             {},
             [
-                "timed fastbp against torch", "of 1 targets for its speed 0 are met, 1 missed",
+                "timed fastbp against torch", "of 1 target for its speed 0 met, 1 missed",
                 "slower than promised where MISSED stands", "`fastbp-bench --suite mlp --json",
             ],
         ),
         (
             {"rows": [row(**MET), row(**BUSY)]},
             [
-                "1 are met, 0 missed, 1 not measured (other programs used 1.4 of 2 CPUs (cc1), ",
+                "of 2 targets for its speed 1 met, 0 missed, 1 not measured",
+                "(other programs used 1.4 of 2 CPUs (cc1), load average 3.2)",
                 "so nothing speaks against the promised speed, but not all is shown",
                 "run `fastbp-bench --suite mlp` again while no other program is busy",
             ],
