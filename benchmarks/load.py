@@ -31,20 +31,27 @@ SWITCH = 1e-3
 OTHERS, OTHERS_SHARE, STOLEN = 0.15, 0.03, 0.02
 
 
-def waited() -> float:
-    """Return the seconds for which threads of this process were ready to run and had no CPU."""
+def waited() -> tuple[float, float]:
+    """Return for how long this process's threads were ready to run and had no CPU, in seconds.
+
+    The first value is that of the main thread: so much is missing of what it was to do. The second
+    is that of all others: what that costs depends on who waits for them, so it is not known. Where
+    the kernel counts no such time, it is all in the second.
+    """
     try:
-        return sum(_delays()) * 1e-9
+        delays = dict(_delays())
     except OSError:
         if resource is None:
-            return 0.0
-        return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw * SWITCH
+            return 0.0, 0.0
+        return 0.0, resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw * SWITCH
+    main = delays.pop(str(os.getpid()), 0.0)
+    return main, sum(delays.values())
 
 
-def _delays() -> Iterator[int]:
+def _delays() -> Iterator[tuple[str, float]]:
     for task in os.listdir(TASKS):
         with suppress(ProcessLookupError):  # a thread that ended since
-            yield int((TASKS / task / "schedstat").read_text().split()[1])
+            yield task, int((TASKS / task / "schedstat").read_text().split()[1]) * 1e-9
 
 
 class Process(NamedTuple):

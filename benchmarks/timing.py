@@ -64,7 +64,7 @@ def calibrate(contender: Callable, window: float) -> int:
 
 
 class Reading(NamedTuple):
-    """Seconds per call, and the same from the pieces that did not wait for a CPU, if any."""
+    """Seconds per call, and the same without what waited for a CPU, if that can be told."""
 
     value: float
     clean: float | None
@@ -74,19 +74,29 @@ class Reading(NamedTuple):
         return Reading(self.value / operations, self.clean and self.clean / operations)
 
 
-def read(contender: Callable, loops: int, waited: Callable[[], float] = load.waited) -> Reading:
-    """Take `loops` calls in pieces, and tell those apart that other programs interrupted."""
+def read(
+    contender: Callable, loops: int, waited: Callable[[], tuple[float, float]] = load.waited
+) -> Reading:
+    """Take `loops` calls in pieces, and tell those apart that other programs interrupted.
+
+    If all were, the waiting of the main thread is subtracted from those in which no other waited:
+    what remains is the time of an undisturbed call, but for caches that others have filled.
+    """
     pieces = min(PIECES, loops)
     loops = round(loops / pieces)
-    values, clean = [], []
+    values, clean, net = [], [], []
     before = waited()
     for _ in range(pieces):
-        values.append(sample(contender, loops))
+        values.append(value := sample(contender, loops))
         after = waited()
-        if after - before <= WAITING * values[-1] * loops:
-            clean.append(values[-1])
+        main, others = ((now - then) / loops for now, then in zip(after, before, strict=True))
         before = after
-    return Reading(statistics.fmean(values), statistics.fmean(clean) if clean else None)
+        if main + others <= WAITING * value:
+            clean.append(value)
+        elif others <= WAITING * value and main < value:
+            net.append(value - main)
+    undisturbed = clean or net
+    return Reading(statistics.fmean(values), statistics.fmean(undisturbed) if undisturbed else None)
 
 
 def summarize(samples: Sequence[float]) -> dict[str, Any]:
