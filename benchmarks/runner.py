@@ -98,8 +98,10 @@ class _Case:
 
     @property
     def wanted(self) -> int:
-        """Passes to make whatever they show."""
-        return 0 if self.failed else _passes(self.cls, self.plan)
+        """Passes to make whatever they show; one, which checks, if there is nothing to compare."""
+        if self.failed or (self.passes and not self._others()):
+            return 0
+        return _passes(self.cls, self.plan)
 
     def measure(self) -> None:
         """Make one more pass over everything there is to compare."""
@@ -296,7 +298,7 @@ def run(
         tempfile.TemporaryDirectory(prefix="fastbp-bench-") as root,
         _Processes(keep=plan.quick) as processes,
     ):
-        todo = []
+        todo: list[_Case] = []
         for cls, params, threads in cases(benchmarks, plan):
             folder = Path(root, str(len(todo)))
             folder.mkdir()

@@ -156,6 +156,7 @@ class Made:
     """A worker whose contender `other` takes as long as fastbp."""
 
     alive = True
+    contenders = ("other",)
 
     def __init__(self, library, threads):
         self.library = library
@@ -169,7 +170,7 @@ class Made:
     def ask(self, command, contender=None, **request):
         if command == "prepare":
             assert request["verify"] in (True, False)
-            names = [self.library, "other"]
+            names = [self.library, *self.contenders]
             return {"contenders": names, "error": 0.0, "pools": None, "version": None}
         return {"value": 1.0, "clean": 1.0}
 
@@ -217,3 +218,12 @@ def test_repetitions_end_with_the_time_for_them(monkeypatch):
 def test_as_many_processes_as_asked_for(monkeypatch):
     row, _ = run(monkeypatch, [QUIET] * 5, processes=5)
     assert len(row["processes"]) == 5
+
+
+def test_what_stands_against_nothing_is_checked_and_left(monkeypatch):
+    monkeypatch.setattr(Made, "contenders", ())
+    script, said = Script([QUIET] * 9), []
+    monkeypatch.setattr(runner, "Worker", Made)
+    monkeypatch.setattr(runner, "between", script.between)
+    result = runner.run([Narrow], runner.Plan(threads=("one",), pause=0.0), said.append)
+    assert (result.rows, result.failures, len(said)) == ([], [], 1)
