@@ -27,8 +27,9 @@ class Console:
     """
 
     def __init__(self, plain: bool = False) -> None:
-        self.width = shutil.get_terminal_size((WIDTH, 24)).columns
-        self._rich = None if plain else _rich_console(self.width)
+        width = shutil.get_terminal_size((WIDTH, 24)).columns
+        self._rich = None if plain else _rich_console(width)
+        self.width: int = self._rich.width if self._rich else width
 
     def line(self, text: str = "") -> None:
         """Write one line, however long it is."""

@@ -31,7 +31,7 @@ SUITES = (*MAIN, "tensor", "sparse", "chain", "recurrent")
 SECONDS = {
     "digits": (1, 1),
     "matmul": (38, 55), "dense_layer": (11, 11), "elementwise": (8, 40), "mlp": (4, 30),
-    "functions": (5, 5), "memory": (5, 40), "tensor": (85, 85), "sparse": (170, 170),
+    "functions": (5, 5), "memory": (5, 40), "tensor": (85, 85), "sparse": (230, 230),
     "chain": (300, 300), "recurrent": (100, 500),
 }  # fmt: skip
 # The modules of this package that register in a suite, where it is not the one of its name.
