@@ -52,7 +52,11 @@ def test_least_variance_by_slsqp(market):
     mean, cov = market
     constraints = [
         {"type": "eq", "fun": lambda w: sum(w) - 1, "jac": bp.grad(lambda w: sum(w) - 1)},
-        {"type": "ineq", "fun": lambda w: w @ mean - 0.08, "jac": bp.grad(lambda w: w @ mean - 0.08)},
+        {
+            "type": "ineq",
+            "fun": lambda w: w @ mean - 0.08,
+            "jac": bp.grad(lambda w: w @ mean - 0.08),
+        },
     ]
     found = minimize(
         variance, np.full(N, 1 / N), args=(cov,), jac=bp.grad(variance), method="SLSQP",
