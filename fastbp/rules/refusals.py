@@ -17,21 +17,32 @@ __all__ = ["INSTEAD", "name_of", "refusal", "write_instead"]
 
 #: What to write in place of functions that have no counterpart of the same name.
 INSTEAD = {
-    "numpy.add.at": "b = fastbp.variable(b), and b[i] = b[i] + x where no index comes twice",
+    **{
+        f"numpy.{name}": f"b = fastbp.variable(b), and numpy.{name}(b, ...)"
+        for name in (
+            "add.at",
+            "copyto",
+            "fill_diagonal",
+            "place",
+            "put",
+            "put_along_axis",
+            "putmask",
+            "subtract.at",
+        )
+    },
     "numpy.apply_along_axis": "numpy functions with axis=, or numpy.stack([f(v) for v in x])",
-    "numpy.copyto": "numpy.where(where, src, dst)",
     "numpy.interp": "the weights by numpy.searchsorted, and w * y[i] + (1 - w) * y[i + 1]",
-    "numpy.linspace": "start + (stop - start) * numpy.linspace(0.0, 1.0, n)",
-    "numpy.place": "numpy.where(mask, x, b)",
     "numpy.polyval": "Horner's scheme, y = 0.0; for c in p: y = y * x + c",
-    "numpy.put": "b = fastbp.variable(b), and b.flat[indices] = x",
     "numpy.save": "numpy.save(file, x.value)",
     "numpy.savetxt": "numpy.savetxt(file, x.value)",
     "numpy.sort": "x[numpy.argsort(x)], numpy.take_along_axis along an axis",
     "numpy.vectorize": "NumPy functions on whole arrays, or numpy.stack([f(v) for v in x])",
-    "numpy.fill_diagonal": "b = fastbp.variable(b), and b[i, i] = x with i = numpy.arange(n)",
+    "numpy.c_": "fastbp.numpy.c_[...]",
     "numpy.full": "fastbp.numpy.full(shape, x)",
     "numpy.full_like": "fastbp.numpy.full_like(a, x)",
+    "numpy.geomspace": "numpy.exp(numpy.linspace(numpy.log(start), numpy.log(stop), n))",
+    "numpy.logspace": "10.0 ** numpy.linspace(start, stop, n)",
+    "numpy.r_": "fastbp.numpy.r_[...]",
     "numpy.fromiter": "fastbp.numpy.array(list(...))",
     "scipy.integrate.odeint": "the steps of the solver with NumPy functions, in fastbp.scan",
     "scipy.integrate.quad": "a rule with fixed nodes, numpy.sum(weights * f(nodes))",
@@ -65,9 +76,10 @@ INSTEAD = {
 _VALUES = "where no derivative is wanted, pass fastbp.stop_gradient(x)"
 _ASSIGNED = (
     "an element of a plain array cannot keep the derivative of a Variable that is assigned to it: "
-    "collect the values in a list and write b = fastbp.numpy.array(values) (numpy.stack joins "
-    "arrays), or begin with b = numpy.zeros(n) + 0 * x, which is recorded where x is, and b[i] = x "
-    "too"
+    "make the array by b = fastbp.numpy.zeros(n) (array, eye, full and the like: import "
+    "fastbp.numpy as np is enough inside of a differentiated function; fastbp.unmodified(f) does "
+    "it for code that stays as it is), or of one that is there by b = fastbp.variable(b); then "
+    "b[i] = x is recorded. An array of integers stays plain: write numbers with a point"
 )
 _NUMBERS = {
     "float": (
@@ -90,7 +102,8 @@ _NUMBERS = {
 }
 _ARRAY = (
     "a Variable cannot become a plain array without losing its derivative: x itself goes where an "
-    "array does; write fastbp.numpy.array([x, y]) or numpy.stack([x, y]) to join Variables, and "
+    "array does; write fastbp.numpy.array([x, y]) in place of numpy.array([x, y]) (or import "
+    "fastbp.numpy as np; or fastbp.unmodified(f) for code that stays as it is), and "
     "fastbp.stop_gradient(x) for values that are constants"
 )
 
@@ -269,7 +282,7 @@ def _function_name(module, name):
 
 def _method_name(module, name, owner):
     """Return the name of a method by that of its object, as scipy.stats.norm, or its class."""
-    suffix = "" if name in ("__init__", "__call__") else f".{name}"
+    suffix = "" if name in ("__init__", "__call__", "__getitem__") else f".{name}"
     owner = getattr(owner, "dist", owner)  # of a distribution with fixed parameters
     for known in _namespaces(module):
         for public, value in vars(known).items():
