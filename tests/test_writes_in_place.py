@@ -175,6 +175,15 @@ def test_cotangents_of_the_user_stay(rng):
     np.testing.assert_allclose(first, [2 * x[2], 2 * x[1], 2 * x[0]])
 
 
+def test_tangents_of_the_user_stay(rng):
+    x, v = rng.normal(size=3), np.ones(3)
+    out, push = bp.linearize(lambda x: the_argument_itself(x, None), x)
+    first = push(v)
+    np.testing.assert_array_equal(v, 1.0)
+    np.testing.assert_array_equal(push(v), first)
+    assert out.shape == (3,)
+
+
 def test_gradients_of_what_was_written_between(rng):
     x = bp.variable(rng.normal(size=3))
     out = np.zeros_like(x)
