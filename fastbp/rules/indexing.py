@@ -251,7 +251,8 @@ def setitem(x, index, value, op=set_op):
 
     Notes
     -----
-    The cotangent at the elements assigned goes to `value`, the rest to `x`. Costs a copy of `x`.
+    The cotangent at the elements assigned goes to `value`, the rest to `x`. Costs a copy of `x`,
+    except by `set_here_op`.
     """
     index, repeats, neighbours = _whole(x.shape, index if type(index) is tuple else (index,))
     shape = x.value[index].shape
