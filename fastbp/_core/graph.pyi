@@ -30,6 +30,7 @@ class Op:
     vjp: Any
     jvp: Any
     scatter: Callable[..., None] | None
+    overwrite: tuple[Callable[..., Any], Callable[..., Any]] | None
     blocks: bool
     opaque: bool
     dominant: int
@@ -52,6 +53,7 @@ class Op:
         vjp: Any = None,
         jvp: Any = None,
         scatter: Callable[..., None] | None = None,
+        overwrite: tuple[Callable[..., Any], Callable[..., Any]] | None = None,
         saves: tuple[int | str, ...] = (),
         blocks: bool = True,
         compiled: bool = False,
