@@ -69,7 +69,7 @@ def custom_rule(
 
     def joint_vjp(g: Any, needs: Any, ans: Any, *operands: Any, **options: Any) -> Any:
         assert vjp is not None
-        found = vjp(g, ans, *operands, **options)
+        found = _rule_called(vjp, (g, ans, *operands), options)
         return found if isinstance(found, (tuple, list)) else (found,)
 
     def joint_jvp(tangents: Any, ans: Any, *operands: Any, **options: Any) -> Any:
@@ -78,11 +78,14 @@ def custom_rule(
             np.zeros(x.shape, ans.dtype) if t is None else t
             for t, x in zip(tangents, operands, strict=True)
         ]
-        return jvp(tuple(full), ans, *operands, **options)
+        return _rule_called(jvp, (tuple(full), ans, *operands), options)
+
+    def value(*operands: Any, **options: Any) -> Any:
+        return graph.unrecorded_call(f, operands, options)
 
     op = Op(
         label,
-        f,
+        value,
         nin=-1,
         vjp=None if vjp is None else joint_vjp,
         jvp=None if jvp is None else joint_jvp,
@@ -93,6 +96,12 @@ def custom_rule(
 
     g = derived(_ruled, (op,), custom_rule, f, vjp=vjp, jvp=jvp, name=name)
     return functools.update_wrapper(g, f)
+
+
+def _rule_called(rule: Callable[..., Any], args: Any, options: dict[str, Any]) -> Any:
+    """Call a rule; arrays that it makes can be filled where what it is given is recorded."""
+    call = graph.recorded_call if graph.has_variable(args) else graph.unrecorded_call
+    return call(rule, args, options)
 
 
 def _ruled(op: Op, /, *args: Any, **options: Any) -> Any:
@@ -163,7 +172,7 @@ class _Rerun:
         for k, x in zip(self.moving, fresh, strict=True):
             leaves[k] = graph.handle(x)
         args, kwargs = self.treedef.unflatten(leaves)
-        return fresh, *tree.flatten(self.f(*args, **kwargs))
+        return fresh, *tree.flatten(graph.recorded_call(self.f, args, kwargs))
 
     def again(self, operands: Any) -> tuple[list[Variable], Any]:
         """Run again; return the inputs (arguments and outer Variables) and the packed output."""

@@ -71,7 +71,7 @@ class Recorded:
             call[i] = part
         since = constants.mark()
         try:
-            self.result = f(*call, **kwargs)
+            self.result = graph.recorded_call(f, call, kwargs)
         except BaseException:
             # The traceback keeps the frames, and these what was recorded.
             constants.release(since)

@@ -4,7 +4,8 @@ A node keeps what the rules of its operation read (residuals) and its parents' n
 Variable: so there are no reference cycles, and an array that no rule reads is freed as in plain
 NumPy. A Variable is a handle on an array and a node; writing into one gives the handle a new array
 and node, and what was recorded before keeps its values. A view is a handle that also knows the
-handle that it sees: writes go there, reads ask whether it has moved on.
+handle that it sees: writes go there, reads ask whether it has moved on. A fillable is a Variable
+that has no history yet, but can be written into: for operations it is a constant.
 """
 
 from cpython.object cimport PyObject
@@ -283,7 +284,7 @@ cdef class Op:
         """What ``help(fastbp.numpy.tanh)`` shows."""
         text = f"{self.name}: an operation of fastbp; recorded where an operand is a Variable."
         if self.ufunc is not None:
-            text = f"{self.ufunc.__doc__.strip()}\n\nDifferentiable: recorded on Variables."
+            text = f"{without_examples(self.ufunc).strip()}\n\nDifferentiable: recorded on Variables."
         if self.info.get("kinks"):
             text += f"\nDerivative at singular points: {self.info['kinks']}."
         return text
@@ -408,6 +409,10 @@ cdef Node leaf_node(cnp.ndarray value):
     return node
 
 
+# ---- fillables ---------------------------------------------------------------------------------
+
+include "fillable.pxi"
+
 # ---- operands ----------------------------------------------------------------------------------
 
 
@@ -464,6 +469,8 @@ cdef object call_elementwise(Op op, tuple operands):
         x = operands[k]
         if type(x) is Variable:
             fresh(<Variable> x)
+            if (<Variable> x).node.fillable:
+                return _with_fillables(op, operands, None)
             array = (<Variable> x).array
             tracked = True
         elif PyFloat_CheckExact(x) or PyLong_CheckExact(x):
@@ -602,6 +609,8 @@ cdef object _call_converted(Op op, tuple operands):
             if op.kernel is None and op.ufunc is None:
                 return op.forward(*operands)
             return x.trace.call(op.kernel or op.ufunc, *operands)
+        if (type(x) is list or type(x) is tuple) and has_variable(x):
+            return call_elementwise(op, _joined(operands))
         if type(x) is Variable:
             tracked = True
             fresh(<Variable> x)
@@ -656,6 +665,14 @@ cdef object record(Op op, tuple operands, dict static):
     cdef Variable result
     if op.nin >= 0 and len(operands) != op.nin:
         raise TypeError(f"{op.name} takes {op.nin} operands, not {len(operands)}")
+    for x in operands:
+        if type(x) is Variable:
+            fresh(<Variable> x)
+            if (<Variable> x).node.fillable:
+                return _with_fillables(op, operands, static)
+        elif type(x) is list or type(x) is tuple:
+            if has_variable(x):
+                return record(op, _joined(operands), static)
     if op.kind == MATMUL and _plain_pair(operands[0], operands[1]):
         return _record_matmul(op, operands[0], operands[1])
     if op.nin == 1 and type(operands[0]) is Variable:
@@ -664,7 +681,6 @@ cdef object record(Op op, tuple operands, dict static):
         x = operands[k]
         if type(x) is Variable:
             tracked = True
-            fresh(<Variable> x)
             values.append((<Variable> x).array)
             parents.append((<Variable> x).node)
         else:
@@ -700,7 +716,7 @@ cdef object record(Op op, tuple operands, dict static):
     result = make_variable(out, node)
     for k in range(len(values)):
         if parents[k] is not None and shares(out, values[k]):
-            _see(result, <Variable> operands[k])
+            _see(result, <Variable> operands[k], op.name)
             break
     return result
 
@@ -711,7 +727,6 @@ cdef Variable _record_unary(Op op, Variable x, dict static):
     cdef Node node
     cdef Variable result
     cdef bint view
-    fresh(x)
     out = _float_array(op, op.forward(x.array, **static))
     view = shares(out, x.array)
     if view and x.view is None and not _is_compact(x.array):
@@ -728,7 +743,7 @@ cdef Variable _record_unary(Op op, Variable x, dict static):
     hide_from_gc(node, op.opaque or x.node.collectable)
     result = make_variable(out, node)
     if view:
-        _see(result, x)
+        _see(result, x, op.name)
     return result
 
 
@@ -736,14 +751,12 @@ cdef bint _plain_pair(object x, object y):
     """Whether both are Variables or plain arrays, of one dtype, and one is a Variable."""
     cdef cnp.ndarray a, b
     if type(x) is Variable:
-        fresh(<Variable> x)
         a = (<Variable> x).array
     elif type(y) is Variable and cnp.PyArray_CheckExact(x) and is_plain(x):
         a = x
     else:
         return False
     if type(y) is Variable:
-        fresh(<Variable> y)
         b = (<Variable> y).array
     elif cnp.PyArray_CheckExact(y) and is_plain(y):
         b = y

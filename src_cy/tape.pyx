@@ -17,6 +17,8 @@ from fastbp._core.graph cimport (
 
 import numpy as np
 
+from fastbp.errors import NoRuleError
+
 cnp.import_array()
 
 cdef long long _last_stamp = 0
@@ -106,6 +108,10 @@ cdef Tape collect(list outputs, list inputs, bint independent):
     stamp = _last_stamp
     for end in inputs:
         node = (<Variable> end).node
+        if node.fillable:
+            raise NoRuleError("the derivative by an array that has no history (numpy.zeros and the "
+                              "like inside a recorded function): make it a leaf, x = "
+                              "fastbp.variable(x), before it is used")
         if oldest == 0 or node.id < oldest:
             oldest = node.id
         node.end_stamp = stamp

@@ -274,6 +274,8 @@ cdef class Variable:
     cdef object _become(self, object other, str name):
         if other is NotImplemented:
             return other
+        if type(other) is not Variable and self.node.fillable and np.ndim(other) == 0:
+            other = _fillable(np.asarray(other, self.dtype))
         if type(other) is not Variable:
             raise DTypeError(f"in-place {name}: the result is a {type(other).__name__}, "
                              "not an array")
@@ -317,6 +319,12 @@ cdef class Variable:
     def __setitem__(self, index, value):
         if type(value) is Variable and _is_own_place(self, index, <Variable> value):
             return
+        if self.node.fillable and self.view is None:
+            value = unfilled(value)
+            if isinstance(value, (int, float, np.generic, np.ndarray)) and is_ours(
+                    <PyObject *> self.array):
+                self.array[index] = value
+                return
         self._become(_hooks["setitem"](self, index, value), "assignment")
 
     def __getitem__(self, index):
@@ -361,18 +369,26 @@ cdef class Variable:
     # Asked for a number or a plain array: an error that says what to write instead.
 
     def __float__(self):
+        if is_fillable(self):
+            return float(self.array)
         raise hook("refusal")("float")
 
     def __int__(self):
+        if is_fillable(self):
+            return int(self.array)
         raise hook("refusal")("int")
 
     def __index__(self):
         raise hook("refusal")("index")
 
     def __complex__(self):
+        if is_fillable(self):
+            return complex(self.array)
         raise hook("refusal")("complex")
 
-    def __array__(self, *args, **kwargs):
+    def __array__(self, dtype=None, *, copy=None):
+        if is_fillable(self):
+            return np.array(_locked_view(self), dtype, copy=copy)
         asked = _asked_by_sparse()
         if asked == "operator":
             # What is no array for SciPy has its reflected operator called: ours.
@@ -404,6 +420,8 @@ cdef class Variable:
         label = "" if self.name is None else f", name={self.name!r}"
         body = np.array2string(self.value, prefix="Variable(", separator=", ")
         kind = "" if self.node.typenum == cnp.NPY_DOUBLE else f", dtype={self.dtype}"
+        if self.node.fillable:
+            kind += ", fillable"
         return f"Variable({body}{kind}{label})"
 
     def __copy__(self):
@@ -413,11 +431,15 @@ cdef class Variable:
         return call_elementwise(<Op> _hooks["positive"], (self,))
 
     def __reduce__(self):
+        if is_fillable(self):
+            return np.array, (self.array,)
         raise TypeError("a Variable cannot be pickled: its history stays here; pickle x.value")
 
     def __getattr__(self, str name):
         method = _methods.get(name)
         if method is None:
+            if is_fillable(self) and not name.startswith("__"):
+                return getattr(_locked_view(self), name)
             raise AttributeError(f"Variable has no attribute {name!r}")
         return _BoundMethod(method, self, name)
 
@@ -431,6 +453,9 @@ cdef class Variable:
         if method != "__call__":
             implementation = _by_reduce.get((ufunc, method))
             if implementation is None:
+                found = _of_fillables(getattr(ufunc, method), operands, kwargs)
+                if out is None and found is not NotImplemented:
+                    return found
                 return _without_rule(ufunc, method, operands, kwargs)
             if out is not None:
                 kwargs["out"] = out[0] if len(out) == 1 else out
@@ -443,12 +468,19 @@ cdef class Variable:
         if op is None:
             if out is not None:
                 kwargs["out"] = out
+            elif ufunc not in _by_function:
+                found = _of_fillables(ufunc, operands, kwargs)
+                if found is not NotImplemented:
+                    return found
             return _without_rule(ufunc, method, operands, kwargs)
         return _call_ufunc(op, operands, out, kwargs)
 
     def __array_function__(self, function, types, args, kwargs):
         implementation = _by_function.get(function)
         if implementation is None:
+            found = _of_fillables(function, args, kwargs)
+            if found is not NotImplemented:
+                return found
             raise hook("refusal")("rule", function)
         try:
             return implementation(*args, **kwargs)

@@ -43,8 +43,8 @@ cdef bint _is_compact(cnp.ndarray x) noexcept:
     return cnp.PyArray_IS_C_CONTIGUOUS(x) or cnp.PyArray_IS_F_CONTIGUOUS(x)
 
 
-cdef int _see(Variable made, Variable x) except -1:
-    """Let a new Variable, whose array shares memory with that of `x`, be a view."""
+cdef int _see(Variable made, Variable x, str maker) except -1:
+    """Let a new Variable, whose array shares memory with that of `x`, be a view, made by `maker`."""
     cdef Variable root = x if x.view is None else x.view.root
     cdef View view
     if not _is_compact(root.array):
@@ -58,7 +58,7 @@ cdef int _see(Variable made, Variable x) except -1:
     # repeat elements are.
     if view.refusal is None and not cnp.PyArray_ISWRITEABLE(made.array) and (
             cnp.PyArray_ISWRITEABLE(root.array) or _repeats(made.array)):
-        view.refusal = made.node.op.name
+        view.refusal = maker
     made.view = view
     if not made.node.collectable and not root.node.collectable:
         PyObject_GC_UnTrack(<PyObject *> view)

@@ -50,6 +50,7 @@ cdef class Node:
     cdef Py_ssize_t position
     cdef long long end_stamp
     cdef bint collectable               # may be part of a reference cycle
+    cdef bint fillable                  # no history yet: see fillable.pxi
 
 cdef class Variable:
     cdef cnp.ndarray array              # may be out of date in a view: see `fresh`

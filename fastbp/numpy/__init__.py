@@ -1,6 +1,8 @@
 """NumPy, differentiable: every function with a rule, under NumPy's name and signature.
 
-Every other name is NumPy's own. Plain ``import numpy as np`` works on Variables too, through
+Arrays that it makes inside of a recorded function (`array`, `zeros`, `eye`, `full` ...) take recorded
+values: ``out = np.zeros(n)``, then ``out[i] = y``. Outside they are NumPy's own, as every other name
+is. Plain ``import numpy as np`` works on Variables too, through
 NumPy's protocols; the functions here skip these protocols, which saves some hundred nanoseconds a
 call, and the activation functions of neural networks are beside them: `sigmoid`, `relu`,
 `softplus`, `log_sigmoid`, `softmax`, `log_softmax`, `logsumexp`.
@@ -11,12 +13,21 @@ Examples
 >>> import fastbp.numpy as bnp
 >>> bp.grad(lambda x: bnp.sum(bnp.sigmoid(x) ** 2))(bnp.zeros(2))
 array([0.25, 0.25])
+>>> def rotated(angle, v):
+...     r = bnp.eye(2)
+...     r[0, 0] = r[1, 1] = bnp.cos(angle)
+...     r[1, 0] = bnp.sin(angle)
+...     r[0, 1] = -r[1, 0]
+...     return r @ v
+>>> bp.jacobian(rotated)(0.0, bnp.array([1.0, 0.0]))
+array([0., 1.])
 """
 
 import numpy as _np
 
 from fastbp._core.graph import implementation_of as _implementation_of
 from fastbp.numpy import linalg
+from fastbp.rules.table import CREATORS as _CREATORS
 from fastbp.rules.table import FUNCTIONS as _FUNCTIONS
 
 _ACTIVATIONS = (
@@ -29,6 +40,7 @@ _ACTIVATIONS = (
     "softplus",
 )
 _names = {n: f for n, f in _FUNCTIONS.items() if hasattr(_np, n) or n in _ACTIVATIONS}
+_names.update(_CREATORS)
 # NumPy's other names for the same ufunc: abs, acos, mod, pow ...
 for _name, _ufunc in vars(_np).items():
     if isinstance(_ufunc, _np.ufunc) and _implementation_of(_ufunc) is not None:

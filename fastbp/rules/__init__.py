@@ -6,6 +6,7 @@ from fastbp.rules import (  # noqa: F401
     composite,
     constant,
     contraction,
+    creation,
     cumulative,
     determinants,
     diagonals,

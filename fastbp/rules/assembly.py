@@ -68,6 +68,7 @@ def _pair(rng):
 
 @implements(
     np.concatenate,
+    joins=True,
     samples=lambda rng: [
         ((_pair(rng),), {}),
         (
@@ -92,6 +93,7 @@ def concatenate(arrays, /, axis=0, out=None, *, dtype=None, casting="same_kind")
 
 @implements(
     np.stack,
+    joins=True,
     samples=lambda rng: [
         ((_pair(rng),), {"axis": 1}),
         ((_pair(rng),), {"axis": -1, "dtype": np.float64}),
@@ -116,6 +118,7 @@ def _each(at_least, arrays):
 
 @implements(
     np.vstack,
+    joins=True,
     samples=lambda rng: [
         ((_pair(rng),), {}),
         (([rng.normal(size=3), _pair(rng)[0]],), {"dtype": np.float64}),
@@ -128,6 +131,7 @@ def vstack(tup, *, dtype=None, casting="same_kind"):
 
 @implements(
     np.hstack,
+    joins=True,
     samples=lambda rng: [((_pair(rng),), {}), (([rng.normal(size=3), rng.normal(size=())],), {})],
 )
 def hstack(tup, *, dtype=None, casting="same_kind"):
@@ -138,6 +142,7 @@ def hstack(tup, *, dtype=None, casting="same_kind"):
 
 @implements(
     np.dstack,
+    joins=True,
     samples=lambda rng: [((_pair(rng),), {}), (([rng.normal(size=3), rng.normal(size=3)],), {})],
 )
 def dstack(tup):
@@ -145,7 +150,9 @@ def dstack(tup):
     return _join("dstack", _each(np.atleast_3d, tup), 2)
 
 
-@implements(np.column_stack, samples=lambda rng: [(([rng.normal(size=2), *_pair(rng)],), {})])
+@implements(
+    np.column_stack, joins=True, samples=lambda rng: [(([rng.normal(size=2), *_pair(rng)],), {})]
+)
 def column_stack(tup):
     """Arguments as in `numpy.column_stack`."""
     arrays = [as_operand(x, f"numpy.column_stack: array {i}") for i, x in enumerate(tup)]
@@ -190,6 +197,7 @@ def insert(arr, obj, values, axis=None):
 
 @implements(
     np.block,
+    joins=True,
     samples=lambda rng: [
         (([[rng.normal(size=(2, 2)), np.zeros((2, 1))], [rng.normal(size=(1, 3))]],), {}),
         (([rng.normal(size=2), 1.0],), {}),
@@ -211,115 +219,6 @@ def block(arrays):
     while isinstance(item, list):
         depth, item = depth + 1, item[0]
     return join(arrays, depth)
-
-
-def _nested(x):
-    """Join nested lists of Variables and numbers."""
-    if isinstance(x, Variable):
-        return x
-    if isinstance(x, (list, tuple)):
-        return np.stack([_nested(item) for item in x]) if len(x) else np.asarray(x)
-    return as_operand(x, "array")
-
-
-def _has_variable(x):
-    if isinstance(x, (list, tuple)):
-        return any(map(_has_variable, x))
-    return isinstance(x, Variable)
-
-
-def _from_nested(function, x, dtype, like):
-    refuse(function, like=(like, None))
-    x = _nested(x)
-    return x if dtype is None or x.dtype == dtype else np.astype(x, dtype)
-
-
-@implements(
-    name="array",
-    samples=lambda rng: [
-        (([[rng.normal(size=()), 1.0], [2, rng.normal(size=())]],), {}),
-        ((_pair(rng),), {"ndmin": 4, "dtype": np.float64}),
-        ((rng.normal(size=3),), {}),
-    ],
-)
-def array(object, dtype=None, *, copy=True, order="K", subok=False, ndmin=0, like=None):
-    """Make an array, or a Variable from nested lists with Variables in them.
-
-    Arguments as in `numpy.array`.
-
-    Examples
-    --------
-    >>> import fastbp as bp
-    >>> x = bp.variable(2.0)
-    >>> bp.numpy.array([[x, 1.0], [0.0, x * x]])
-    Variable([[2., 1.],
-              [0., 4.]])
-    """
-    if not _has_variable(object):
-        return np.array(object, dtype, copy=copy, order=order, subok=subok, ndmin=ndmin, like=like)
-    np.array(0.0, order=order)  # raises where NumPy does
-    x = _from_nested("array", object, dtype, like)
-    if copy is False and x is not object:
-        raise ValueError("array: Variables in nested lists cannot become an array without a copy")
-    if x is object and copy:
-        x = np.positive(x)
-    return reshaped(x, (1,) * (ndmin - x.ndim) + x.shape) if x.ndim < ndmin else x
-
-
-@implements(
-    name="asarray",
-    samples=lambda rng: [
-        (([1.0, rng.normal(size=())],), {}),
-        ((rng.normal(size=3),), {"dtype": np.float64}),
-    ],
-)
-def asarray(a, dtype=None, order=None, *, device=None, copy=None, like=None):
-    """Make an array, or a Variable from nested lists with Variables in them, unless it is one.
-
-    Arguments as in `numpy.asarray`.
-    """
-    if not _has_variable(a):
-        return np.asarray(a, dtype, order, device=device, copy=copy, like=like)
-    np.asarray(0.0, None, order, device=device)  # raises where NumPy does
-    x = _from_nested("asarray", a, dtype, like)
-    if copy is False and x is not a:
-        raise ValueError("asarray: Variables in nested lists cannot become an array without a copy")
-    return np.positive(x) if copy and x is a else x
-
-
-@implements(
-    name="full",
-    samples=lambda rng: [
-        (((2, 3), rng.normal(size=())), {}),
-        ((3, rng.normal(size=3)), {"dtype": np.float64}),
-    ],
-)
-def full(shape, fill_value, dtype=None, order="C", *, device=None, like=None):
-    """Make an array, or a Variable from one: `fill_value`, broadcast to a shape.
-
-    Arguments as in `numpy.full`, which does not look at a Variable.
-    """
-    if not _has_variable(fill_value):
-        return np.full(shape, fill_value, dtype, order, device=device, like=like)
-    np.full((), 0.0, None, order, device=device)  # raises where NumPy does
-    return np.positive(np.broadcast_to(_from_nested("full", fill_value, dtype, like), shape))
-
-
-# Through NumPy it is reached only where `a` is a Variable.
-@implements(name="full_like", samples=lambda rng: [((rng.normal(size=(2, 3)), 2.5), {})])
-def full_like(a, fill_value, dtype=None, order="K", subok=True, shape=None, *, device=None):
-    """Make an array like `a`, filled with a value that may be a Variable.
-
-    Arguments as in `numpy.full_like`, which does not look at the value.
-    """
-    a = as_operand(values_of(a), "numpy.full_like: a")
-    if not _has_variable(fill_value):
-        return np.full_like(a, fill_value, dtype, order, subok, shape, device=device)
-    like = np.empty_like(a, dtype, order, subok, shape, device=device)
-    return full(like.shape, fill_value, float_dtype(like.dtype, "full_like"))
-
-
-graph.bind_function(np.full_like, full_like)
 
 
 # ---- taking apart

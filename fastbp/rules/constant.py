@@ -94,6 +94,6 @@ nondifferentiable(
     np.size,
 )
 
-# ---- arrays of the same shape; the imaginary part of a real number is zero, its angle 0 or pi
+# ---- the imaginary part of a real number is zero, its angle 0 or pi
 
-nondifferentiable(np.angle, np.empty_like, np.imag, np.ones_like, np.zeros_like)
+nondifferentiable(np.angle, np.imag)

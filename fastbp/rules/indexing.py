@@ -454,6 +454,7 @@ def where(condition, x=None, y=None, /):
 
 @implements(
     np.select,
+    joins=True,
     samples=lambda rng: [
         (
             (

@@ -353,6 +353,7 @@ def matrix_power(a, n):
 @implements(
     np.linalg.multi_dot,
     name="linalg.multi_dot",
+    joins=True,
     samples=lambda rng: [
         (([rng.normal(size=(m, n)) for m, n in ((2, 5), (5, 3), (3, 4), (4, 1))],), {}),
         (([rng.normal(size=3), rng.normal(size=(3, 4)), rng.normal(size=4)],), {}),

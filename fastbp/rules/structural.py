@@ -16,7 +16,7 @@ from fastbp._core.graph import Variable, values_of
 from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError
 from fastbp.rules import patterns
-from fastbp.rules.table import implements, linear, refuse
+from fastbp.rules.table import FUNCTIONS, implements, linear, refuse
 
 ALL = [tuple(range(-nd, 0)) for nd in range(65)]
 SMALL = 2048  # elements; for larger arrays a pass over memory costs more than `numpy.broadcast_to`
@@ -33,7 +33,9 @@ def from_end(axes, nd):
 
 
 def as_operand(x, what="an operand"):
-    """Return a Variable as it is, anything else as an array."""
+    """Return a Variable as it is, a list with Variables joined, anything else as an array."""
+    if isinstance(x, (list, tuple)) and graph.has_variable(x):
+        return FUNCTIONS["array"](x)
     return x if isinstance(x, Variable) else as_array(x, what)
 
 

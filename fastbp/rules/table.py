@@ -7,6 +7,7 @@ page follow.
 * `linear`: a linear map of one operand and its transpose.
 * `general`: a VJP and a JVP for every operand.
 * `nondifferentiable`: NumPy functions that are constant almost everywhere; they see the values.
+* `creates`: NumPy functions that make arrays from shapes and numbers.
 
 `implements` says which NumPy function a Python function stands for.
 
@@ -24,13 +25,15 @@ import importlib
 import numpy as np
 
 from fastbp._core import graph
-from fastbp._core.graph import Op
+from fastbp._core.graph import Op, has_variable
 from fastbp.errors import NoRuleError
 
 __all__ = [
+    "CREATORS",
     "FUNCTIONS",
     "OPS",
     "SAMPLES",
+    "creates",
     "elementwise",
     "general",
     "helper",
@@ -42,6 +45,7 @@ __all__ = [
 
 OPS = {}  # name -> Op
 FUNCTIONS = {}  # name in fastbp.numpy -> function
+CREATORS = {}  # the same for what makes arrays and has no derivative
 SAMPLES = {}  # the same name -> calls for the tests; elementwise: sampled from the domain
 
 
@@ -272,7 +276,9 @@ def _reduced(op):
 copyreg.pickle(Op, _reduced)
 
 
-def implements(*functions, samples, method=None, name=None, reduce=None, accumulate=None):
+def implements(
+    *functions, samples, method=None, name=None, reduce=None, accumulate=None, joins=False
+):
     """Let a function stand for NumPy functions when their arguments are Variables.
 
     In `fastbp.numpy` the function is called directly if its first argument is a Variable, and
@@ -293,11 +299,13 @@ def implements(*functions, samples, method=None, name=None, reduce=None, accumul
         NumPy's other names for the same functions (``concat``, ``amax``) are added.
     reduce, accumulate : numpy.ufunc, optional
         The ufunc whose ``reduce`` or ``accumulate`` it also is (their default axis is 0).
+    joins : bool
+        Whether the first argument is a sequence of arrays, not one array.
     """
 
     def register(f):
         public = name or (functions[0].__name__ if functions else f.__name__)
-        function = _public(f, functions[0], public) if functions else f
+        function = _public(f, functions[0], public, joins) if functions else f
         for numpy_function in functions:
             graph.bind_function(numpy_function, f)
             for alias in _numpy_names().get(numpy_function, ()):
@@ -315,12 +323,16 @@ def implements(*functions, samples, method=None, name=None, reduce=None, accumul
     return register
 
 
-def _public(f, numpy_function, name):
+def _public(f, numpy_function, name, joins):
     @functools.wraps(f)
     def function(*args, **kwargs):
         if args and type(args[0]) is graph.Variable:
             return f(*args, **kwargs)
-        return numpy_function(*args, **kwargs)
+        if args and not joins and isinstance(args[0], (list, tuple)) and has_variable(args[0]):
+            return f(FUNCTIONS["array"](args[0]), *args[1:], **kwargs)
+        return on_plain(*args, **kwargs)
+
+    on_plain = graph.Maker(numpy_function)
 
     # Where it is found, so that it can be pickled.
     namespace, _, function.__qualname__ = f"numpy.{name}".rpartition(".")
@@ -362,6 +374,25 @@ def nondifferentiable(*functions, methods=()):
         graph.bind_function(function, on_values)
         if function.__name__ in methods:
             graph.bind_method(function.__name__, on_values)
+
+
+def creates(*functions):
+    """Let functions that make arrays make such as recorded values can be written into.
+
+    They do so inside of recorded functions in `fastbp.numpy`, and wherever NumPy hands them a
+    Variable, as in ``numpy.zeros_like(x)`` and ``numpy.zeros(3, like=x)``. No derivative flows.
+    """
+    for function in functions:
+
+        @functools.wraps(function)
+        def on_values(*args, _function=function, **kwargs):
+            values = {k: graph.values_of(v) for k, v in kwargs.items()}
+            return graph.fillable(_function(*map(graph.values_of, args), **values))
+
+        graph.bind_function(function, on_values)
+        for name in _numpy_names()[function]:
+            CREATORS[name] = made = graph.Maker(function)
+            made.__module__, made.__qualname__ = "fastbp.numpy", name
 
 
 def _same(x, y):

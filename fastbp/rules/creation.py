@@ -1,0 +1,318 @@
+"""Making arrays: from numbers and shapes, and from Variables in nested lists.
+
+Primitive row: array. Inside of recorded functions all of them make fillables, Variables without a
+history that recorded values can be written into (`src_cy/fillable.pxi`).
+"""
+
+import numpy as np
+
+from fastbp._core import graph
+from fastbp._core.graph import Variable, has_variable, values_of
+from fastbp.errors import NoRuleError
+from fastbp.rules import patterns
+from fastbp.rules.indexing import FULL, take
+from fastbp.rules.structural import as_operand, float_dtype, lead_of, reshaped
+from fastbp.rules.table import CREATORS, creates, general, implements, refuse
+
+# ---- from shapes and numbers alone
+
+creates(
+    np.arange,
+    np.bartlett,
+    np.blackman,
+    np.empty,
+    np.empty_like,
+    np.eye,
+    np.fromfunction,
+    np.fromiter,
+    np.fromstring,
+    np.genfromtxt,
+    np.geomspace,
+    np.hamming,
+    np.hanning,
+    np.identity,
+    np.kaiser,
+    np.loadtxt,
+    np.logspace,
+    np.ones,
+    np.ones_like,
+    np.tri,
+    np.zeros,
+    np.zeros_like,
+)
+
+# ---- from nested lists
+
+
+def _array(*operands, shape):
+    if operands[0].ndim:
+        return np.stack(operands).reshape(shape + operands[0].shape)
+    return np.array(operands).reshape(shape)
+
+
+def _items(g, needs, ans, *operands, shape):
+    own = operands[0].shape
+    g = reshaped(g, (*lead_of(g, ans), len(operands), *own))
+    inner = FULL[len(own)]
+    return tuple([g[(..., k, *inner)] if need else None for k, need in enumerate(needs)])
+
+
+def _array_jvp(tangents, ans, *operands, shape):
+    k = next(k for k, t in enumerate(tangents) if t is not None)
+    own = operands[0].shape
+    lead = lead_of(tangents[k], operands[k])
+    joined = np.stack(
+        [np.zeros(lead + own, ans.dtype) if t is None else t for t in tangents], len(lead)
+    )
+    return reshaped(joined, lead + shape + own)
+
+
+array_op = general(
+    "array",
+    _array,
+    nin=-1,
+    saves=(),
+    vjp=_items,
+    jvp=_array_jvp,
+    pattern=patterns.moves,
+)
+
+
+def _join(x):
+    """Join nested lists of Variables, numbers and arrays: all at once where depths are equal."""
+    if not isinstance(x, (list, tuple)):
+        return as_operand(x, "array")
+    shape, items = (len(x),), x
+    while items and all([isinstance(item, (list, tuple)) for item in items]):
+        length = len(items[0])
+        if any([len(item) != length for item in items]):
+            raise ValueError(f"array: nested lists have different lengths: {_lengths(items)}")
+        shape, items = (*shape, length), [leaf for item in items for leaf in item]
+    if not items:
+        return np.zeros(shape)
+    items = [_join(item) for item in items]
+    own = items[0].shape
+    if any([item.shape != own for item in items]):
+        raise ValueError(f"array: shapes in the list differ: {sorted({x.shape for x in items})}")
+    return array_op(*items, shape=shape)
+
+
+def _lengths(items):
+    return sorted({len(item) for item in items})
+
+
+def _from_nested(function, x, dtype, like):
+    refuse(function, like=(None if isinstance(like, Variable) else like, None))
+    x = _join(x)
+    return x if dtype is None or x.dtype == dtype else np.astype(x, dtype)
+
+
+_plain_array, _plain_asarray = graph.Maker(np.array), graph.Maker(np.asarray)
+_plain_full, _plain_full_like = graph.Maker(np.full), graph.Maker(np.full_like)
+
+
+def _pair(rng):
+    return [rng.normal(size=(2, 3)), rng.normal(size=(2, 3))]
+
+
+@implements(
+    name="array",
+    samples=lambda rng: [
+        (([[rng.normal(size=()), 1.0], [2, rng.normal(size=())]],), {}),
+        ((_pair(rng),), {"ndmin": 4, "dtype": np.float64}),
+        (([[rng.normal(size=2), [1.0, 2.0]]],), {}),
+        ((rng.normal(size=3),), {}),
+    ],
+)
+def array(object, dtype=None, *, copy=True, order="K", subok=False, ndmin=0, like=None):
+    """Make an array, or a Variable from nested lists with Variables in them.
+
+    Arguments as in `numpy.array`. Inside of a recorded function recorded values can be written
+    into what it returns.
+
+    Examples
+    --------
+    >>> import fastbp as bp
+    >>> x = bp.variable(2.0)
+    >>> bp.numpy.array([[x, 1.0], [0.0, x * x]])
+    Variable([[2., 1.],
+              [0., 4.]])
+    """
+    if not has_variable(object):
+        return _plain_array(
+            object, dtype, copy=copy, order=order, subok=subok, ndmin=ndmin, like=like
+        )
+    np.array(0.0, order=order)  # raises where NumPy does
+    x = _from_nested("array", object, dtype, like)
+    if copy is False and x is not object:
+        raise ValueError("array: Variables in nested lists cannot become an array without a copy")
+    if x is object and copy:
+        x = np.positive(x)
+    return reshaped(x, (1,) * (ndmin - x.ndim) + x.shape) if x.ndim < ndmin else x
+
+
+@implements(
+    name="asarray",
+    samples=lambda rng: [
+        (([1.0, rng.normal(size=())],), {}),
+        ((rng.normal(size=3),), {"dtype": np.float64}),
+    ],
+)
+def asarray(a, dtype=None, order=None, *, device=None, copy=None, like=None):
+    """Make an array, or a Variable from nested lists with Variables in them, unless it is one.
+
+    Arguments as in `numpy.asarray`.
+    """
+    if not has_variable(a):
+        return _plain_asarray(a, dtype, order, device=device, copy=copy, like=like)
+    np.asarray(0.0, None, order, device=device)  # raises where NumPy does
+    x = _from_nested("asarray", a, dtype, like)
+    if copy is False and x is not a:
+        raise ValueError("asarray: Variables in nested lists cannot become an array without a copy")
+    return np.positive(x) if copy and x is a else x
+
+
+@implements(
+    name="full",
+    samples=lambda rng: [
+        (((2, 3), rng.normal(size=())), {}),
+        ((3, rng.normal(size=3)), {"dtype": np.float64}),
+    ],
+)
+def full(shape, fill_value, dtype=None, order="C", *, device=None, like=None):
+    """Make an array, or a Variable from one: `fill_value`, broadcast to a shape.
+
+    Arguments as in `numpy.full`, which does not look at a Variable.
+    """
+    if not has_variable(fill_value):
+        return _plain_full(shape, fill_value, dtype, order, device=device, like=like)
+    np.full((), 0.0, None, order, device=device)  # raises where NumPy does
+    return np.positive(np.broadcast_to(_from_nested("full", fill_value, dtype, like), shape))
+
+
+@implements(name="full_like", samples=lambda rng: [((rng.normal(size=(2, 3)), 2.5), {})])
+def full_like(a, fill_value, dtype=None, order="K", subok=True, shape=None, *, device=None):
+    """Make an array like `a`, filled with a value that may be a Variable.
+
+    Arguments as in `numpy.full_like`, which does not look at the value.
+    """
+    if not has_variable(fill_value):
+        make = np.full_like if isinstance(a, Variable) else _plain_full_like
+        made = make(values_of(a), fill_value, dtype, order, subok, shape, device=device)
+        return graph.fillable(made) if isinstance(a, Variable) else made
+    like = np.empty_like(values_of(a), dtype, order, subok, shape, device=device)
+    return full(like.shape, fill_value, float_dtype(like.dtype, "full_like"))
+
+
+graph.bind_function(np.full_like, full_like)
+
+
+def _like_a_variable(f):
+    """Return `f` as NumPy calls it for ``like=`` a Variable: what it makes is a fillable."""
+    return lambda *args, **kwargs: graph.fillable_if_new(f(*args, **kwargs))
+
+
+for _function, _f in ((np.array, array), (np.asarray, asarray), (np.full, full)):
+    graph.bind_function(_function, _like_a_variable(_f))
+
+
+@implements(
+    name="asanyarray",
+    samples=lambda rng: [(([1.0, rng.normal(size=())],), {})],
+)
+def asanyarray(a, dtype=None, order=None, *, device=None, copy=None, like=None):
+    """Make an array, or a Variable from nested lists with Variables in them, unless it is one.
+
+    Arguments as in `numpy.asanyarray`.
+    """
+    return asarray(a, dtype, order, device=device, copy=copy, like=like)
+
+
+@implements(
+    name="ascontiguousarray",
+    samples=lambda rng: [(([1.0, rng.normal(size=())],), {}), ((rng.normal(size=()),), {})],
+)
+def ascontiguousarray(a, dtype=None, *, like=None):
+    """Make an array of at least one axis, or a Variable, as `asarray`.
+
+    Arguments as in `numpy.ascontiguousarray`; a Variable has no memory layout.
+    """
+    return np.atleast_1d(asarray(a, dtype, "C", like=like))
+
+
+# ---- ranges whose ends are Variables
+
+
+@implements(
+    np.linspace,
+    samples=lambda rng: [
+        ((rng.normal(size=()), rng.normal(size=())), {"num": 5}),
+        ((rng.normal(size=2), rng.normal(size=(3, 2))), {"num": 4, "axis": 1}),
+        ((rng.normal(size=()), 2.0, 3), {"endpoint": False, "dtype": np.float64}),
+        ((rng.normal(size=()), rng.normal(size=()), 1), {}),
+    ],
+)
+def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis=0, *, device=None):
+    """Arguments as in `numpy.linspace`."""
+    np.linspace(0.0, 1.0, num, endpoint, device=device)  # raises where NumPy does
+    work = np.result_type(*[values_of(x) for x in (start, stop)], 1.0)
+    ends = [as_operand(x, "numpy.linspace: an end") for x in (start, stop)]
+    start, stop = np.broadcast_arrays(*[np.astype(x, work, copy=False) for x in ends])
+    delta, parts = stop - start, num - 1 if endpoint else num
+    steps = np.arange(num, dtype=delta.dtype).reshape(-1, *[1] * delta.ndim)
+    if parts > 0:
+        step = delta / parts
+        # NumPy keeps steps too small for a number by another order of operations.
+        tiny = np.any(np.equal(step, 0.0))
+        y = steps / parts * delta + start if tiny else steps * step + start
+    else:
+        step, y = np.full(delta.shape, np.nan), steps * delta + start
+    if endpoint and num > 1:
+        y[-1, ...] = stop
+    y = np.moveaxis(y, 0, axis) if axis else y
+    y = y if dtype is None else np.astype(y, float_dtype(dtype, "linspace"))
+    return (y, step) if retstep else y
+
+
+# ---- joining by an index
+
+
+class _Joining:
+    """`numpy.r_` or `numpy.c_`: NumPy joins the numbers of the elements, and so says where each is."""
+
+    __module__ = "fastbp.numpy"
+
+    def __init__(self, name):
+        self._numbers = getattr(np, name)
+        self.__name__ = self.__qualname__ = name
+        self.__doc__ = self._numbers.__doc__
+
+    def __getitem__(self, key):
+        items = key if isinstance(key, tuple) else (key,)
+        if not any(map(has_variable, items)):
+            return (
+                graph.fillable_if_new(self._numbers[key])
+                if graph.is_recording()
+                else self._numbers[key]
+            )
+        parts, numbered, count = [], [], 0
+        for item in items:
+            if isinstance(item, str):
+                if item in ("r", "c"):
+                    raise NoRuleError(f"numpy.r_[{item!r}, ...] makes a numpy.matrix: leave it out")
+                numbered.append(item)
+                continue
+            part = np.r_[item] if isinstance(item, slice) else array(item, copy=None)
+            numbered.append(np.arange(count, count + part.size).reshape(part.shape))
+            parts.append(np.ravel(part))
+            count += part.size
+        return take(np.concatenate(parts), self._numbers[tuple(numbered)])
+
+    def __len__(self):
+        return 0
+
+    def __reduce__(self):
+        return self.__name__
+
+
+CREATORS.update({name: _Joining(name) for name in ("r_", "c_")})

@@ -1,0 +1,168 @@
+# Fillables: Variables without a history, which is what functions that make arrays return inside of
+# recorded functions, so that recorded values can be written into them. Included by graph.pyx.
+#
+# For every operation a fillable is a constant, its array: no node has it as a parent, and what is
+# computed from fillables alone is one too, or a number. One that a recorded value is written into is an
+# ordinary Variable from then on.
+
+cdef extern from *:
+    """
+    #if defined(_MSC_VER)
+    static __declspec(thread) int fastbp_recorded_calls = 0;
+    #else
+    static _Thread_local int fastbp_recorded_calls = 0;
+    #endif
+    """
+    int fastbp_recorded_calls    # of functions that are running in this thread
+
+
+def recorded_call(f, args, dict kwargs):
+    """Call a function that is recorded: arrays that it makes are fillables."""
+    global fastbp_recorded_calls
+    fastbp_recorded_calls += 1
+    try:
+        return f(*args, **kwargs)
+    finally:
+        fastbp_recorded_calls -= 1
+
+
+def unrecorded_call(f, args, dict kwargs):
+    """Call a function of plain arrays inside of a recorded one: arrays that it makes are plain."""
+    global fastbp_recorded_calls
+    cdef int calls = fastbp_recorded_calls
+    fastbp_recorded_calls = 0
+    try:
+        return f(*args, **kwargs)
+    finally:
+        fastbp_recorded_calls = calls
+
+
+def is_recording():
+    """Say whether a function that is recorded is running in this thread."""
+    return fastbp_recorded_calls > 0
+
+
+cdef Variable _fillable(cnp.ndarray array):
+    cdef Node node = leaf_node(array)
+    node.fillable = True
+    return make_variable(array, node)
+
+
+def fillable(array):
+    """Return a new array of float64 or float32 as a fillable, anything else as it is."""
+    return _fillable(array) if cnp.PyArray_CheckExact(array) and is_plain(array) else array
+
+
+def is_fillable(x):
+    """Say whether `x` is a Variable without a history."""
+    if type(x) is not Variable:
+        return False
+    fresh(<Variable> x)
+    return (<Variable> x).node.fillable
+
+
+def unfilled(x):
+    """Return the array of a fillable, anything else as it is."""
+    return (<Variable> x).array if is_fillable(x) else x
+
+
+cdef object _with_fillables(Op op, tuple operands, dict static):
+    """Compute an operation some of whose operands are fillables; record it if others are not."""
+    cdef tuple plain = tuple([unfilled(x) for x in operands])
+    cdef Variable made
+    result = call_elementwise(op, plain) if static is None else record(op, plain, static)
+    if not cnp.PyArray_CheckExact(result) or not is_plain(result):
+        return result
+    if cnp.PyArray_NDIM(result) == 0:
+        return result[()]
+    made = _fillable(result)
+    for x in operands:
+        if type(x) is Variable and shares(result, (<Variable> x).array):
+            _see(made, <Variable> x, op.name)
+            break
+    return made
+
+
+cdef object _locked_view(Variable x):
+    """The array of a fillable for those who know no Variables: to write into it would be lost."""
+    view = (<object> x.array).view()
+    view.flags.writeable = False
+    return view
+
+
+cdef object _of_fillables(function, args, kwargs):
+    """Call a function that has no rule, if all Variables among its arguments are fillables."""
+    args, kwargs = _as_views(args), {key: _as_views(x) for key, x in kwargs.items()}
+    if has_variable(args) or has_variable(list(kwargs.values())):
+        return NotImplemented
+    return fillable_if_new(function(*args, **kwargs))
+
+
+cdef object _as_views(x):
+    if type(x) is list or type(x) is tuple:
+        return type(x)([_as_views(item) for item in x])
+    return _locked_view(x) if is_fillable(x) else x
+
+
+def has_variable(x):
+    """Say whether `x` is a Variable, or a nested list with one in it."""
+    if type(x) is list or type(x) is tuple:
+        for item in x:
+            if has_variable(item):
+                return True
+        return False
+    return type(x) is Variable
+
+
+cdef tuple _joined(tuple operands):
+    """Operands with lists of Variables made arrays."""
+    return tuple([hook("array")(x) if has_variable(x) else x for x in operands])
+
+
+cdef bint _is_new(PyObject *x) noexcept:
+    """Whether nobody else has an array, nor one that it is a view of."""
+    while x != NULL and cnp.PyArray_CheckExact(<object> x) and Py_REFCNT(x) == 1:
+        if cnp.PyArray_CHKFLAGS(<cnp.ndarray> x, cnp.NPY_ARRAY_OWNDATA):
+            return cnp.PyArray_ISWRITEABLE(<cnp.ndarray> x)
+        x = cnp.PyArray_BASE(<cnp.ndarray> x)
+    return False
+
+
+cpdef object fillable_if_new(object x):
+    """Return an array of floats that nobody else has as a fillable; anything else as it is."""
+    if cnp.PyArray_CheckExact(x) and is_plain(x) and _is_new(<PyObject *> x):
+        return _fillable(x)
+    return x
+
+
+def without_examples(function):
+    """Return a docstring of NumPy's without its examples, which show NumPy's own results."""
+    text = (function.__doc__ or "").partition("Examples\n")[0]
+    return text.partition(">>>")[0].rstrip()
+
+
+cdef class Maker:
+    """A function of NumPy's that makes arrays: fillables where a function is being recorded.
+
+    Outside it is NumPy's own.
+    """
+    cdef readonly object __wrapped__
+    cdef dict __dict__
+
+    def __init__(self, function):
+        self.__wrapped__ = function
+        for name in ("__module__", "__name__", "__qualname__"):
+            setattr(self, name, getattr(function, name, None))
+        self.__doc__ = (
+            f"{without_examples(function)}\n\nInside of a function that fastbp records, recorded "
+            "values can be written into the result.")
+
+    def __call__(self, *args, **kwargs):
+        made = self.__wrapped__(*args, **kwargs)
+        return fillable_if_new(made) if fastbp_recorded_calls else made
+
+    def __reduce__(self):
+        return self.__qualname__
+
+    def __repr__(self):
+        return f"<function {self.__module__}.{self.__qualname__}>"
