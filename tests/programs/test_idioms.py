@@ -2,13 +2,14 @@
 
 A line is Python: statements, and what is differentiated last. It is run with plain NumPy, with
 ``import fastbp.numpy as np``, and with plain NumPy under `bp.unmodified`, forward and in reverse,
-against differences of the line itself. Where fastbp refuses one, its message has another line to write
-instead: that is taken out of the message and run too.
+against differences of the line itself. Where fastbp refuses one, its message has another line to
+write instead: that is taken out of the message and run too.
 """
 
 import collections
 import dataclasses
 import functools
+import itertools
 import math
 import types
 
@@ -298,15 +299,29 @@ REFUSED = [
         "u = u / numpy.linalg.norm(u, axis=-1, keepdims=True); r = u @ u.T",
         {"x": "x[:, None] * A + x"},
     ),
-    ("np.meshgrid(x, c)[0] * x", "numpy.broadcast_arrays(x[None, :], y[:, None])", {"y": "c"}, "y[0] * x"),
+    (
+        "np.meshgrid(x, c)[0] * x",
+        "numpy.broadcast_arrays(x[None, :], y[:, None])",
+        {"y": "c"},
+        "y[0] * x",
+    ),
     ("np.vander(x, 3)", "x[:, None] ** numpy.arange(n)[::-1]", {"n": "3"}),
-    ("np.unique(x) ** 2", "x[numpy.unique(fastbp.stop_gradient(x), return_index=True)[1]]", {}, "y ** 2"),
+    (
+        "np.unique(x) ** 2",
+        "x[numpy.unique(fastbp.stop_gradient(x), return_index=True)[1]]",
+        {},
+        "y ** 2",
+    ),
     (
         "np.bincount([0, 1, 1, 2], weights=x)",
         "(numpy.arange(n)[:, None] == x) @ weights",
         {"weights": "x", "x": "[0, 1, 1, 2]", "n": "3"},
     ),
-    ("np.linalg.lstsq(A[:, :2], x, rcond=None)[0]", "numpy.linalg.pinv(a) @ b", {"a": "A[:, :2]", "b": "x"}),
+    (
+        "np.linalg.lstsq(A[:, :2], x, rcond=None)[0]",
+        "numpy.linalg.pinv(a) @ b",
+        {"a": "A[:, :2]", "b": "x"},
+    ),
     ("np.logaddexp.reduce(x)", "fastbp.numpy.logsumexp(x, axis=axis)", {"axis": "0"}),
     (
         "np.piecewise(x, [x > 1, x <= 1], [np.sin, np.cos])",
@@ -319,9 +334,18 @@ REFUSED = [
         "numpy.stack([f(v) for v in x])",
         {"f": "numpy.sum", "x": "x * A"},
     ),
-    ("sum(v**2 for _, v in np.ndenumerate(x))", "((i, x[i]) for i in numpy.ndindex(x.shape))", {}, "sum(v**2 for _, v in y)"),
+    (
+        "sum(v**2 for _, v in np.ndenumerate(x))",
+        "((i, x[i]) for i in numpy.ndindex(x.shape))",
+        {},
+        "sum(v**2 for _, v in y)",
+    ),
     ("linalg.solve(A, x)", "numpy.linalg.solve", {}, "y(A, x)"),
-    ("linalg.solve_triangular(A, x, lower=True)", "numpy.linalg.solve(numpy.tril(A), b)", {"b": "x"}),
+    (
+        "linalg.solve_triangular(A, x, lower=True)",
+        "numpy.linalg.solve(numpy.tril(A), b)",
+        {"b": "x"},
+    ),
     (
         "special.gammaln(x)",
         "fastbp.custom_rule(scipy.special.gammaln, vjp=lambda g, ans, x: g * "
@@ -329,7 +353,7 @@ REFUSED = [
         {},
         "y(x)",
     ),
-]  # fmt: skip
+]
 
 
 # ---- running lines
@@ -369,7 +393,7 @@ def differences(f, h=2.0**-5):
     for e in numpy.eye(X.size):
         table = [(f(X + s * e) - f(X - s * e)) / (2 * s) for s in (h, h / 2, h / 4, h / 8)]
         for power in (4, 16, 64):
-            table = [(power * b - a) / (power - 1) for a, b in zip(table, table[1:], strict=False)]
+            table = [(power * b - a) / (power - 1) for a, b in itertools.pairwise(table)]
         columns.append(table[0])
     return numpy.stack(columns, -1)
 
