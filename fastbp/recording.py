@@ -127,7 +127,7 @@ def record_one(
     if isinstance(argnums, (tuple, list)):
         raise TypeError(f"{name}: argnums must be one integer, not {argnums!r}")
     (position,) = _positions(name, argnums, len(args))
-    given = args[position]
+    given = graph.unfilled(args[position])
     if len(tree.flatten(given)[0]) != 1 or isinstance(given, (list, tuple, dict)):
         raise TypeError(f"{name}: argument {argnums} must be one array, not {type(given).__name__}")
     r = Recorded(name, f, args, {}, argnums)
@@ -216,6 +216,7 @@ def outputs_of(r: Recorded) -> tuple[list[Any], tree.TreeDef]:
     leaves, treedef = tree.flatten(r.result)
     r.result = None  # nobody else but the caller's function holds its handles
     for k, y in enumerate(leaves):
+        leaves[k] = y = graph.unfilled(y)
         if type(y) is Variable:
             leaves[k] = y = graph.handle(y)
         else:

@@ -2,8 +2,8 @@
 # recorded functions, so that recorded values can be written into them. Included by graph.pyx.
 #
 # For every operation a fillable is a constant, its array: no node has it as a parent, and what is
-# computed from fillables alone is one too, or a number. One that a recorded value is written into is an
-# ordinary Variable from then on.
+# computed from fillables alone is one too, or a number. One that a recorded value is written into
+# is an ordinary Variable from then on.
 
 cdef extern from *:
     """
@@ -17,11 +17,14 @@ cdef extern from *:
 
 
 def recorded_call(f, args, dict kwargs):
-    """Call a function that is recorded: arrays that it makes are fillables."""
+    """Call a function that is recorded: arrays that it makes are fillables.
+
+    If it returns one, that has taken no recorded value, and is returned as an array.
+    """
     global fastbp_recorded_calls
     fastbp_recorded_calls += 1
     try:
-        return f(*args, **kwargs)
+        return unfilled(f(*args, **kwargs))
     finally:
         fastbp_recorded_calls -= 1
 
@@ -83,6 +86,11 @@ cdef object _with_fillables(Op op, tuple operands, dict static):
     return made
 
 
+def refusal(asked, *details):
+    """Return the error of `fastbp.rules.refusals` for a Variable where none can stand."""
+    return hook("refusal")(asked, *details)
+
+
 cdef object _locked_view(Variable x):
     """The array of a fillable for those who know no Variables: to write into it would be lost."""
     view = (<object> x.array).view()
@@ -138,7 +146,7 @@ cpdef object fillable_if_new(object x):
 def without_examples(function):
     """Return a docstring of NumPy's without its examples, which show NumPy's own results."""
     text = (function.__doc__ or "").partition("Examples\n")[0]
-    return text.partition(">>>")[0].rstrip()
+    return text.partition(">>>")[0].strip()
 
 
 cdef class Maker:

@@ -284,7 +284,7 @@ cdef class Op:
         """What ``help(fastbp.numpy.tanh)`` shows."""
         text = f"{self.name}: an operation of fastbp; recorded where an operand is a Variable."
         if self.ufunc is not None:
-            text = f"{without_examples(self.ufunc).strip()}\n\nDifferentiable: recorded on Variables."
+            text = f"{without_examples(self.ufunc)}\n\nDifferentiable: recorded on Variables."
         if self.info.get("kinks"):
             text += f"\nDerivative at singular points: {self.info['kinks']}."
         return text

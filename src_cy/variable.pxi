@@ -646,6 +646,7 @@ def variable(array, name=None):
     """
     cdef cnp.ndarray data
     cdef Variable v
+    array = unfilled(array)
     if type(array) is Variable:
         v = call_elementwise(<Op> _hooks["identity"], (array,))
     else:
@@ -658,15 +659,20 @@ def variable(array, name=None):
 
 
 def leaves(list arrays):
-    """Make a `variable` of each array; return them, and other handles on the same values."""
+    """Make a `variable` of each array; return them, and other handles on the same values.
+
+    Fillables among the arrays become what they are for a transform, arrays.
+    """
     cdef list made = [], handles = []
     cdef Variable v
+    cdef Py_ssize_t k
     if not _sparse_is_loaded:
         _load_sparse()
-    for x in arrays:
+    for k, x in enumerate(arrays):
         if cnp.PyArray_CheckExact(x) and is_plain(x):
             v = make_variable(x, leaf_node(x))
         else:
+            arrays[k] = x = unfilled(x)
             v = variable(x)
         made.append(v)
         handles.append(make_variable(v.array, v.node))

@@ -44,7 +44,7 @@ cdef bint _is_compact(cnp.ndarray x) noexcept:
 
 
 cdef int _see(Variable made, Variable x, str maker) except -1:
-    """Let a new Variable, whose array shares memory with that of `x`, be a view, made by `maker`."""
+    """Let a new Variable, made by `maker`, whose array is part of that of `x`, be a view."""
     cdef Variable root = x if x.view is None else x.view.root
     cdef View view
     if not _is_compact(root.array):

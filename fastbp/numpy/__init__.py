@@ -1,8 +1,8 @@
 """NumPy, differentiable: every function with a rule, under NumPy's name and signature.
 
-Arrays that it makes inside of a recorded function (`array`, `zeros`, `eye`, `full` ...) take recorded
-values: ``out = np.zeros(n)``, then ``out[i] = y``. Outside they are NumPy's own, as every other name
-is. Plain ``import numpy as np`` works on Variables too, through
+Arrays that it makes inside of a recorded function (`array`, `zeros`, `eye`, `full` ...) take
+recorded values: ``out = np.zeros(n)``, then ``out[i] = y``. Outside they are NumPy's own, as every
+other name is. Plain ``import numpy as np`` works on Variables too, through
 NumPy's protocols; the functions here skip these protocols, which saves some hundred nanoseconds a
 call, and the activation functions of neural networks are beside them: `sigmoid`, `relu`,
 `softplus`, `log_sigmoid`, `softmax`, `log_softmax`, `logsumexp`.

@@ -13,6 +13,7 @@ from fastbp.rules import (  # noqa: F401
     einsum,
     elementwise,
     engine,
+    filling,
     indexing,
     linalg,
     norms,

@@ -17,11 +17,9 @@ from fastbp.rules.table import CREATORS, creates, general, implements, refuse
 # ---- from shapes and numbers alone
 
 creates(
-    np.arange,
     np.bartlett,
     np.blackman,
     np.empty,
-    np.empty_like,
     np.eye,
     np.fromfunction,
     np.fromiter,
@@ -35,10 +33,9 @@ creates(
     np.loadtxt,
     np.logspace,
     np.ones,
-    np.ones_like,
     np.tri,
     np.zeros,
-    np.zeros_like,
+    like=(np.empty_like, np.ones_like, np.zeros_like),
 )
 
 # ---- from nested lists
@@ -274,11 +271,36 @@ def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis
     return (y, step) if retstep else y
 
 
+_plain_arange = graph.Maker(np.arange)
+
+
+@implements(
+    name="arange",
+    samples=lambda rng: [
+        ((rng.uniform(0.1, 0.4, ()), 3.0), {}),
+        ((rng.uniform(0.1, 0.4, ()), 2.0, rng.uniform(0.3, 0.4, ())), {"dtype": np.float64}),
+    ],
+)
+def arange(start, /, stop=None, step=1, *, dtype=None, device=None, like=None):
+    """Make evenly spaced numbers, also from a start or a step that is a Variable.
+
+    Arguments as in `numpy.arange`, which takes no Variable. How many there are does not depend on
+    the ends almost everywhere, so no derivative flows to `stop`.
+    """
+    if stop is None:
+        start, stop = 0, start
+    if not has_variable([start, stop, step]):
+        return _plain_arange(start, stop, step, dtype, device=device, like=like)
+    ends = [values_of(as_operand(x, "numpy.arange: an end"))[()] for x in (start, stop, step)]
+    y = start + step * np.arange(np.arange(*ends, device=device).size, dtype=float)
+    return y if dtype is None else np.astype(y, float_dtype(dtype, "arange"))
+
+
 # ---- joining by an index
 
 
 class _Joining:
-    """`numpy.r_` or `numpy.c_`: NumPy joins the numbers of the elements, and so says where each is."""
+    """`numpy.r_` or `numpy.c_`: NumPy joins the numbers of elements, which says where each is."""
 
     __module__ = "fastbp.numpy"
 

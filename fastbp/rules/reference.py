@@ -12,8 +12,9 @@ HEAD = """# Operations
 Everything that is recorded on Variables. Made from the table in `fastbp/rules/` by
 `python -m fastbp.rules.reference > docs/operations.md`; a test compares the two.
 Not listed: NumPy functions that are constant almost everywhere (`argmax`, `floor`, `sign`, ...),
-which see the values, and functions that make arrays of numbers (`zeros`, `eye`, `arange`, `r_` ...):
-from `fastbp.numpy` they make, inside of recorded functions, such as recorded values can be written into.
+which see the values, and functions that make arrays of numbers (`zeros`, `eye`, `arange`, `r_`
+...): from `fastbp.numpy` they make, inside of recorded functions, such as recorded values can be
+written into.
 """
 
 ELEMENTWISE = """## Elementwise

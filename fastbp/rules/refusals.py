@@ -17,11 +17,22 @@ __all__ = ["INSTEAD", "name_of", "refusal", "write_instead"]
 
 #: What to write in place of functions that have no counterpart of the same name.
 INSTEAD = {
-    "numpy.add.at": "b = fastbp.variable(b), and b[i] = b[i] + x where no index comes twice",
+    **{
+        f"numpy.{name}": f"b = fastbp.variable(b), and numpy.{name}(b, ...)"
+        for name in (
+            "add.at",
+            "copyto",
+            "fill_diagonal",
+            "place",
+            "put",
+            "put_along_axis",
+            "putmask",
+            "subtract.at",
+        )
+    },
     "numpy.apply_along_axis": "numpy functions with axis=, or numpy.stack([f(v) for v in x])",
     "numpy.bincount": "(numpy.arange(n)[:, None] == x) @ weights",
     "numpy.convolve": "sum(v[k] * numpy.pad(a, (k, len(v) - 1 - k)) for k in range(len(v)))",
-    "numpy.copyto": "numpy.where(where, src, dst)",
     "numpy.corrcoef": (
         "u = x - numpy.mean(x, axis=-1, keepdims=True); "
         "u = u / numpy.linalg.norm(u, axis=-1, keepdims=True); r = u @ u.T"
@@ -36,16 +47,12 @@ INSTEAD = {
         "y = (1 - w) * fp[i] + w * fp[i + 1]"
     ),
     "numpy.linalg.lstsq": "numpy.linalg.pinv(a) @ b",
-    "numpy.linspace": "start + (stop - start) * numpy.linspace(0.0, 1.0, n)",
     "numpy.logaddexp.reduce": "fastbp.numpy.logsumexp(x, axis=axis)",
-    "numpy.logspace": "10.0 ** (start + (stop - start) * numpy.linspace(0.0, 1.0, n))",
     "numpy.median": "numpy.mean(x[numpy.argsort(x)][(x.size - 1) // 2 : x.size // 2 + 1])",
     "numpy.meshgrid": "numpy.broadcast_arrays(x[None, :], y[:, None])",
     "numpy.ndenumerate": "((i, x[i]) for i in numpy.ndindex(x.shape))",
     "numpy.piecewise": "numpy.select(conditions, [f(x) for f in functions])",
-    "numpy.place": "numpy.where(mask, x, b)",
     "numpy.polyval": "sum(c * x**k for k, c in enumerate(reversed(p)))",
-    "numpy.put": "b = fastbp.variable(b), and b.flat[indices] = x",
     "numpy.quantile": (
         "k = q * (x.size - 1); i = min(int(k), x.size - 2); s = x[numpy.argsort(x)]; "
         "y = s[i] + (k - i) * (s[i + 1] - s[i])"
@@ -56,9 +63,12 @@ INSTEAD = {
     "numpy.unique": "x[numpy.unique(fastbp.stop_gradient(x), return_index=True)[1]]",
     "numpy.vander": "x[:, None] ** numpy.arange(n)[::-1]",
     "numpy.vectorize": "NumPy functions on whole arrays, or numpy.stack([f(v) for v in x])",
-    "numpy.fill_diagonal": "b = fastbp.variable(b), and b[i, i] = x with i = numpy.arange(n)",
+    "numpy.c_": "fastbp.numpy.c_[...]",
     "numpy.full": "fastbp.numpy.full(shape, x)",
     "numpy.full_like": "fastbp.numpy.full_like(a, x)",
+    "numpy.geomspace": "numpy.exp(numpy.linspace(numpy.log(start), numpy.log(stop), n))",
+    "numpy.logspace": "10.0 ** numpy.linspace(start, stop, n)",
+    "numpy.r_": "fastbp.numpy.r_[...]",
     "numpy.fromiter": "fastbp.numpy.array(list(...))",
     "scipy.integrate.odeint": "the steps of the solver with NumPy functions, in fastbp.scan",
     "scipy.integrate.quad": "a rule with fixed nodes, numpy.sum(weights * f(nodes))",
@@ -96,9 +106,10 @@ INSTEAD["numpy.percentile"] = f"q = q / 100; {INSTEAD['numpy.quantile']}"
 _VALUES = "where no derivative is wanted, pass fastbp.stop_gradient(x)"
 _ASSIGNED = (
     "an element of a plain array cannot keep the derivative of a Variable that is assigned to it: "
-    "collect the values in a list and write b = fastbp.numpy.array(values) (numpy.stack joins "
-    "arrays), or begin with b = numpy.zeros(n) + 0 * x, which is recorded where x is, and b[i] = x "
-    "too"
+    "make the array by b = fastbp.numpy.zeros(n) (array, eye, full and the like: import "
+    "fastbp.numpy as np is enough inside of a differentiated function; fastbp.unmodified(f) does "
+    "it for code that stays as it is), or of one that is there by b = fastbp.variable(b); then "
+    "b[i] = x is recorded. An array of integers stays plain: write numbers with a point"
 )
 _NUMBERS = {
     "float": (
@@ -121,7 +132,8 @@ _NUMBERS = {
 }
 _ARRAY = (
     "a Variable cannot become a plain array without losing its derivative: x itself goes where an "
-    "array does; write fastbp.numpy.array([x, y]) or numpy.stack([x, y]) to join Variables, and "
+    "array does; write fastbp.numpy.array([x, y]) in place of numpy.array([x, y]) (or import "
+    "fastbp.numpy as np; or fastbp.unmodified(f) for code that stays as it is), and "
     "fastbp.stop_gradient(x) for values that are constants"
 )
 
@@ -300,7 +312,7 @@ def _function_name(module, name):
 
 def _method_name(module, name, owner):
     """Return the name of a method by that of its object, as scipy.stats.norm, or its class."""
-    suffix = "" if name in ("__init__", "__call__") else f".{name}"
+    suffix = "" if name in ("__init__", "__call__", "__getitem__") else f".{name}"
     owner = getattr(owner, "dist", owner)  # of a distribution with fixed parameters
     for known in _namespaces(module):
         for public, value in vars(known).items():

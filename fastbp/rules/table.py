@@ -376,18 +376,23 @@ def nondifferentiable(*functions, methods=()):
             graph.bind_method(function.__name__, on_values)
 
 
-def creates(*functions):
+def creates(*functions, like=()):
     """Let functions that make arrays make such as recorded values can be written into.
 
-    They do so inside of recorded functions in `fastbp.numpy`, and wherever NumPy hands them a
-    Variable, as in ``numpy.zeros_like(x)`` and ``numpy.zeros(3, like=x)``. No derivative flows.
+    They do so inside of recorded functions in `fastbp.numpy`, and where NumPy hands them a
+    Variable: those of `like`, ``numpy.zeros_like(x)``, read its shape and dtype; for the others it
+    stands at ``numpy.zeros(3, like=x)`` only. No derivative flows.
     """
-    for function in functions:
+    for function in (*functions, *like):
 
         @functools.wraps(function)
         def on_values(*args, _function=function, **kwargs):
-            values = {k: graph.values_of(v) for k, v in kwargs.items()}
-            return graph.fillable(_function(*map(graph.values_of, args), **values))
+            if _function in like:
+                args = (graph.values_of(args[0]), *args[1:])
+            args = tuple(map(graph.unfilled, args))
+            if has_variable((args, tuple(kwargs.values()))):
+                raise graph.refusal("rule", _function)
+            return graph.fillable(_function(*args, **kwargs))
 
         graph.bind_function(function, on_values)
         for name in _numpy_names()[function]:

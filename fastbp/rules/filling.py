@@ -1,0 +1,112 @@
+"""Functions that write into an array: compositions of item assignment, when that is a Variable.
+
+Where it is a plain array, it cannot keep the derivative: they raise, before anything is written.
+"""
+
+import numpy as np
+
+from fastbp._core import graph
+from fastbp._core.graph import Variable, values_of
+from fastbp._core.operands import as_array
+from fastbp.rules.indexing import put_op
+from fastbp.rules.structural import as_operand
+
+
+def _fills(*functions):
+    """Bind NumPy functions to one of the same signature, called if its first argument fits."""
+
+    def register(f):
+        for function in functions:
+
+            def on_variable(a, *args, _function=function, **kwargs):
+                if not isinstance(a, Variable):
+                    raise graph.refusal("rule", _function)
+                f(a, *args, **kwargs)
+
+            graph.bind_function(function, on_variable)
+        return f
+
+    return register
+
+
+@_fills(np.fill_diagonal)
+def fill_diagonal(a, val, wrap=False):
+    """Arguments as in `numpy.fill_diagonal`."""
+    np.fill_diagonal(np.empty_like(values_of(a)), 0.0, wrap)  # raises where NumPy does
+    if a.ndim == 2:
+        step, end = a.shape[1] + 1, None if wrap else a.shape[1] * a.shape[1]
+    else:
+        step, end = 1 + sum(a.shape[0] ** k for k in range(1, a.ndim)), None
+    a.flat[:end:step] = val
+
+
+@_fills(np.copyto)
+def copyto(dst, src, casting="same_kind", where=True):
+    """Arguments as in `numpy.copyto`."""
+    np.copyto(np.empty_like(values_of(dst)), values_of(src), casting, values_of(where))
+    dst[...] = src if where is True else np.where(where, src, dst)
+
+
+@_fills(np.putmask)
+def putmask(a, mask, values):
+    """Arguments as in `numpy.putmask`."""
+    values, mask = _flattened(values), np.ravel(as_array(values_of(mask), "numpy.putmask: mask"))
+    np.putmask(np.empty(a.shape), mask, 0.0)  # raises where NumPy does
+    (where,) = np.nonzero(mask)
+    if values.size:
+        a.flat[where] = values[where % values.size]
+
+
+@_fills(np.place)
+def place(arr, mask, vals):
+    """Arguments as in `numpy.place`."""
+    vals, mask = _flattened(vals), np.ravel(as_array(values_of(mask), "numpy.place: mask"))
+    np.place(np.empty(arr.shape), mask, vals.value if isinstance(vals, Variable) else vals)
+    (where,) = np.nonzero(mask)
+    if where.size:
+        arr.flat[where] = vals[np.arange(where.size) % vals.size]
+
+
+@_fills(np.put)
+def put(a, ind, v, mode="raise"):
+    """Arguments as in `numpy.put`."""
+    where, v = np.arange(a.size), _flattened(v)
+    where = np.take(where, np.ravel(as_array(values_of(ind), "numpy.put: ind")), mode=mode)
+    if where.size and v.size:
+        a.flat[where] = v[np.arange(where.size) % v.size]
+
+
+graph.bind_method("put", put)
+graph.bind_method("fill", lambda a, value: a.__setitem__(..., value))
+
+
+@_fills(np.put_along_axis)
+def put_along_axis(arr, indices, values, axis):
+    """Arguments as in `numpy.put_along_axis`."""
+    numbers = np.arange(arr.size).reshape(arr.shape)
+    where = np.take_along_axis(numbers, as_array(indices, "numpy.put_along_axis: indices"), axis)
+    values = np.broadcast_to(as_operand(values, "numpy.put_along_axis: values"), where.shape)
+    arr.flat[where.reshape(-1)] = np.ravel(values)
+
+
+def _flattened(values):
+    return np.ravel(as_operand(values, "the values"))
+
+
+# ---- numpy.add.at
+
+
+def _adds_at(ufunc, sign):
+    def at(a, indices, b):
+        if not isinstance(a, Variable):
+            raise graph.refusal("rule", ufunc, "at")
+        where = np.arange(a.size).reshape(a.shape)[values_of(indices)]
+        b = np.ravel(np.broadcast_to(as_operand(b, f"numpy.{ufunc.__name__}.at: b"), where.shape))
+        index = (..., where.reshape(-1))
+        a += sign * put_op(b, shape=(a.size,), index=index, repeats=True, own=1).reshape(a.shape)
+
+    graph.bind_ufunc_method(ufunc, "at", at)
+
+
+_adds_at(np.add, 1.0)
+_adds_at(np.subtract, -1.0)
