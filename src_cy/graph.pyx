@@ -555,9 +555,22 @@ cdef object _square_of(Node node):
 
 cdef inline object _residual(object operand, PyObject *value):
     """What a node keeps of an operand: a constant as it is now."""
-    if type(operand) is not Variable and cnp.PyArray_CheckExact(<object> value):
-        return kept(<cnp.ndarray> value)
-    return <object> value
+    if type(operand) is Variable:
+        return _part(<cnp.ndarray> value)
+    return kept(<cnp.ndarray> value) if cnp.PyArray_CheckExact(<object> value) else <object> value
+
+
+cdef inline cnp.ndarray _part(cnp.ndarray x):
+    """What a node keeps of a Variable's array: a copy if it is a small part of a large one.
+
+    That would live as long as its part: a loop that fills an array, and reads it, makes one with
+    every step.
+    """
+    cdef PyObject *base = cnp.PyArray_BASE(x)
+    if (base == NULL or not cnp.PyArray_CheckExact(<object> base)
+            or cnp.PyArray_NBYTES(<cnp.ndarray> base) < 8 * cnp.PyArray_NBYTES(x)):
+        return x
+    return cnp.PyArray_NewCopy(x, cnp.NPY_KEEPORDER)
 
 
 cdef Variable _elementwise_variable(
@@ -700,8 +713,10 @@ cdef object record(Op op, tuple operands, dict static):
         if not op.saves >> <unsigned int> min(k, 29) & 1:
             # The shape and dtype of a Variable are its node's.
             value = None if parents[k] is not None else spec_of(value)
-        elif parents[k] is None and op.opaque:
-            value = kept(value)
+        elif op.opaque:
+            value = value if parents[k] is not None else kept(value)
+        elif parents[k] is not None:
+            value = _part(value)
         saved.append(value)
     node = new_node(op, out, (<object> out).shape)
     node.parents = tuple(parents)
@@ -737,7 +752,7 @@ cdef Variable _record_unary(Op op, Variable x, dict static):
     node.a = x.node
     node.static = static
     if op.saves & 1:
-        node.saved_a = x.array
+        node.saved_a = x.array if op.opaque else _part(x.array)
     if op.saves & SAVES_ANS:
         node.ans = out
     hide_from_gc(node, op.opaque or x.node.collectable)
@@ -775,9 +790,9 @@ cdef Variable _record_matmul(Op op, object x, object y):
     cdef bint collectable = False
     # Each cotangent reads the other operand.
     if y_moves:
-        node.saved_a = a if x_moves else kept(a)
+        node.saved_a = _part(a) if x_moves else kept(a)
     if x_moves:
-        node.saved_b = b if y_moves else kept(b)
+        node.saved_b = _part(b) if y_moves else kept(b)
     node.static = NO_STATIC
     if x_moves:
         node.a = (<Variable> x).node
