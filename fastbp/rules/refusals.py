@@ -189,11 +189,12 @@ def _out(ufunc, operands, out):
     if sign is not None and len(operands) == 2 and out[0] is operands[0]:
         return NoRuleError(
             f"b {sign}= x ({name}): the plain array b cannot keep the derivative of a Variable: "
-            f"write b = b {sign} x, which makes b a Variable"
+            f"write b = b {sign} x, which makes b a Variable; where b is a part of an array a, "
+            "begin with a = fastbp.variable(a)"
         )
     return NoRuleError(
         f"{name}: out= must be a Variable: a plain array cannot keep the derivative; write "
-        f"b = {name_of(ufunc)}(...) without out="
+        f"b = {name_of(ufunc)}(...) without out=, or out=fastbp.variable(b)"
     )
 
 

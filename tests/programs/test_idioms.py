@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import itertools
 import math
+import re
 import types
 
 import numpy
@@ -132,6 +133,7 @@ np.tile(x, 2) * np.tile(x[0], 8)
 np.split(x, 2)[0] ** 2
 np.take(x, [0, 1])
 np.vstack([x, x**2])
+np.divide(x, c, out=np.zeros(4) + 0 * x, where=c != 1.5)
 np.hstack([x[0], x])
 np.column_stack([x, x**2])
 np.block([[x[None, :], x[None, :] ** 2]])
@@ -139,6 +141,7 @@ np.diag(x) @ A
 np.diag(np.outer(x, c))
 np.triu(np.outer(x, x)) - np.tril(np.outer(x, c), -1)
 np.linspace(0, 1, 4) * x
+np.linspace(x[0], x[1], 5)
 np.zeros(4) + np.ones(4) * x[0] + np.eye(4) * x
 np.full_like(x, x[0])
 np.ones_like(x) * x[0]
@@ -168,8 +171,10 @@ special.expit(x) + special.erf(x)
 np.random.default_rng(0).normal(size=4) * x
 """
 
-# ---- arrays that are made from recorded values, or filled with them: for plain NumPy, see `MADE`
+# ---- arrays that are made from recorded values, or filled with them
 
+# Behind an arrow: what the message of plain NumPy has one write. Without one, that is
+# ``fastbp.numpy`` in place of ``np`` for the function that makes the array.
 MADE = """
 np.array([x[0], 1.0])
 np.array([x[0] * x[1] - x[2], 2.0, x[3]])
@@ -185,26 +190,24 @@ np.asarray(x) * 2
 np.asarray([x[0], x[1]], dtype=float) ** 2
 np.asanyarray(x) ** 2
 np.ascontiguousarray(x) ** 2
-np.sum([x[0], x[1] ** 2])
-np.mean([v**2 for v in x])
-np.max([x[0], x[1]])
-np.prod(list(x))
-np.dot([x[0], x[1]], [1.0, 2.0])
-np.linalg.norm([x[0], x[1]])
-np.cross([x[0], x[1], 0.0], [1.0, 2.0, 3.0])
+np.sum([x[0], x[1] ** 2])  ->  numpy.sum(fastbp.numpy.array([x[0], x[1] ** 2]))
+np.mean([v**2 for v in x])  ->  numpy.mean(fastbp.numpy.array([v**2 for v in x]))
+np.max([x[0], x[1]])  ->  numpy.max(fastbp.numpy.array([x[0], x[1]]))
+np.prod(list(x))  ->  numpy.prod(fastbp.numpy.array(list(x)))
+np.dot([x[0], x[1]], [1.0, 2.0])  ->  np.dot(fastbp.numpy.array([x[0], x[1]]), [1.0, 2.0])
+np.linalg.norm([x[0], x[1]])  ->  numpy.linalg.norm(fastbp.numpy.array([x[0], x[1]]))
 np.r_[x[0], x[1] ** 2, 3.0]
 np.r_[0.0, np.cumsum(x)]
-np.c_[np.ones(4), x, x**2]
+np.c_[x, x**2]
 np.full(3, x[0])
 np.full((2, 2), x[0]) @ x[:2]
-np.linspace(x[0], x[1], 5)
 out = [0.0] * 4; out[1] = x[1] ** 2; np.array(out)
 out = []; out.append(x[0]); out.append(x[1] ** 2); np.array(out)
 out = np.zeros(4); out[0] = x[0] * x[1]; out
 out = np.zeros(4); out[1:3] = x[:2] ** 2; out
 out = np.zeros(4); out[:] = x**2; out
 out = np.zeros(4); out[2] += x[0] * x[1]; out
-out = np.zeros(len(x)); out += x; out
+out = np.zeros(len(x)); out += x; out  ->  out = np.zeros(len(x)); out = out + x; out
 out = np.zeros(x.shape); out[x > 1] = x[x > 1] ** 2; out
 out = np.empty((2, 4)); out[0] = x; out[1, :] = out[0, :] ** 2; out
 out = np.zeros((4, 4)); out[range(4), range(4)] = x; out
@@ -216,7 +219,15 @@ out = np.array(c); out[0] = x[0]; out
 out = np.copy(c); out[0] = x[0]; out
 R = np.eye(3); R[0, 0] = np.cos(x[0]); R[0, 1] = -np.sin(x[0]); R
 out = np.zeros(5); out[0] = x[0]; [out.__setitem__(i + 1, out[i] * x[1]) for i in range(4)]; out
-np.divide(x, c, out=np.zeros(4), where=c != 1.5)
+"""
+
+# What the program has from elsewhere stays plain, whoever runs it.
+PLAIN = """
+out = c.copy(); out[0] = x[0]; out  ->  out = fastbp.variable(c.copy()); out[0] = x[0]; out
+out = c * 1; out[0] = x[0]; out  ->  out = fastbp.variable(c * 1); out[0] = x[0]; out
+out = A.copy(); out[0, 0] += x[0]; out  ->  out = fastbp.variable(A.copy()); out[0, 0] += x[0]; out
+np.exp(x, out=c * 1, where=x > 1)  ->  np.exp(x, out=fastbp.variable(c * 1), where=x > 1)
+out = A + 0; out[:, 0] *= x; out  ->  out = fastbp.variable(A + 0); out[:, 0] *= x; out
 """
 
 # With plain NumPy too: what is made like a recorded value takes recorded values.
@@ -384,7 +395,17 @@ def function_of(line, np, last=None, names=()):
 
 
 def lines(text):
-    return [line for line in text.splitlines() if line]
+    return [line.partition("  ->  ")[0] for line in text.splitlines() if line]
+
+
+def instead_of(text):
+    """Pairs of a line and what its message has one write."""
+    made = r"\bnp\.(array|as\w*array|zeros|empty|ones|full|eye|copy|r_|c_)\b"
+    pairs = []
+    for entry in filter(None, text.splitlines()):
+        line, _, instead = entry.partition("  ->  ")
+        pairs.append((line, instead or re.sub(made, r"fastbp.numpy.\1", line)))
+    return pairs
 
 
 def differences(f, h=2.0**-5):
@@ -411,6 +432,12 @@ def check(f, line):
     numpy.testing.assert_allclose(value, plain(X.copy()), rtol=1e-14, atol=1e-14)
 
 
+def refusal_of(f):
+    with pytest.raises(fastbp.errors.NoRuleError) as caught:
+        fastbp.vjp(f, X.copy())
+    return str(caught.value)
+
+
 @pytest.mark.parametrize("line", lines(WORKS + LIKE))
 def test_works_with_plain_numpy(line):
     check(function_of(line, numpy), line)
@@ -426,15 +453,30 @@ def test_works_unmodified(line):
     check(fastbp.unmodified(function_of(line, numpy)), line)
 
 
+@pytest.mark.parametrize(("line", "instead"), instead_of(MADE))
+def test_plain_numpy_says_what_to_write(line, instead):
+    message = refusal_of(function_of(line, numpy))
+    stems = re.findall(r"fastbp\.\w+(?:\.\w+)?", instead)
+    if "import fastbp.numpy as np" not in message:  # which is another test
+        assert all(stem in message for stem in stems or ["b = b + x"])
+    check(function_of(instead, numpy), line)
+
+
+@pytest.mark.parametrize(("line", "instead"), instead_of(PLAIN))
+def test_what_stays_plain_says_what_to_write(line, instead):
+    f = function_of(line, numpy)
+    for g in (f, function_of(line, fastbp.numpy), fastbp.unmodified(f)):
+        assert re.search(r"= ?fastbp\.variable\([ab]\)", refusal_of(g))
+    check(function_of(instead, numpy), line)
+
+
 @pytest.mark.parametrize(("line", "instead", "names", "last"), [(*r, "y")[:4] for r in REFUSED])
 def test_refused_with_a_line_that_works(line, instead, names, last):
     refused = function_of(line, numpy)
     for f in (refused, function_of(line, fastbp.numpy), fastbp.unmodified(refused)):
-        with pytest.raises(fastbp.errors.NoRuleError) as caught:
-            fastbp.vjp(f, X.copy())
-        assert instead in str(caught.value)
+        assert instead in refusal_of(f)
     check(function_of(instead, numpy, last, names), line)
 
 
 def test_there_are_enough():
-    assert len(lines(WORKS + LIKE + MADE)) + len(REFUSED) > 160
+    assert len(lines(WORKS + LIKE + MADE + PLAIN)) + len(REFUSED) > 190
