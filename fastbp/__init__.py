@@ -44,6 +44,7 @@ from fastbp.transforms import (
     value_and_grad,
     vjp,
 )
+from fastbp.unmodified import unmodified
 
 __version__ = "0.1.0"
 
@@ -63,6 +64,7 @@ __all__ = [
     "matmul_vjp",
     "scan",
     "stop_gradient",
+    "unmodified",
     "value_and_grad",
     "variable",
     "vjp",

@@ -1,4 +1,4 @@
-"""Differentiable counterparts of SciPy's modules: `fastbp.scipy.special`."""
+"""SciPy, differentiable: `fastbp.scipy.special`; every other name is SciPy's own."""
 
 from importlib import import_module as _import_module
 
@@ -8,7 +8,9 @@ __all__ = ["special"]
 def __getattr__(name):
     if name in __all__:
         return _import_module(f"fastbp.scipy.{name}")
-    raise AttributeError(f"module 'fastbp.scipy' has no attribute {name!r}")
+    import scipy
+
+    return getattr(scipy, name)
 
 
 def __dir__():

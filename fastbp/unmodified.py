@@ -1,0 +1,402 @@
+"""Running a function's code with NumPy's and SciPy's names bound to fastbp's namespaces.
+
+A twin of a function has its code, and globals and closure cells of its own: there what is NumPy's
+or SciPy's is replaced by its counterpart, helpers of the same module by their twins. Neither the
+module nor NumPy is touched, so other callers and threads see nothing of it.
+"""
+
+from __future__ import annotations
+
+import builtins
+import dis
+import functools
+import importlib
+import math
+import sys
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from fastbp import tree
+from fastbp._core import graph
+from fastbp.derived import Derived, derived, named
+
+__all__ = ["unmodified"]
+
+
+def unmodified(f: Any, *, also: Any = ()) -> Any:
+    """Let code with plain ``numpy`` run as it is where it is differentiated.
+
+    Inside of it, ``np.array([x[0], 1.0])`` of recorded values and ``out = np.zeros(n)`` followed by
+    ``out[i] = x[0]`` work, which NumPy itself cannot do for an array that is not its own.
+
+    Parameters
+    ----------
+    f : callable
+        A function written in Python, a method, a `functools.partial` of one, a derivative of one
+        by fastbp; or a class, whose methods are replaced, which is returned.
+    also : module or sequence of modules
+        Modules whose functions are treated like those of the module in which `f` is.
+
+    Returns
+    -------
+    callable
+        Like `f`. Where nothing is recorded, it is `f`. Elsewhere it runs the code of `f`, and of
+        the functions of the same module that this calls, with ``numpy``, ``scipy``, ``math``, and
+        what was imported from them under any name, bound to `fastbp.numpy` and `fastbp.scipy`,
+        also for imports inside of functions.
+
+    Raises
+    ------
+    TypeError
+        If there is no Python code to run: of a builtin, a ufunc, a compiled function.
+
+    Notes
+    -----
+    NumPy and the module stay as they are; names are looked up at each call, and what the code
+    assigns by ``global`` is assigned in the module after the call. Not reached are: functions of
+    modules that are not named in `also`; methods of classes, if the class is not decorated; helpers
+    in containers, or behind decorators that are not fastbp's; arrays that come from elsewhere, and
+    from their methods, as ``data.copy()``. There a recorded value that meets a plain array raises,
+    as always: nothing is lost in silence. A recorded value is no instance of ``np.ndarray``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> def euler(k, n=4):
+    ...     u = np.zeros(n + 1)
+    ...     u[0] = 1.0
+    ...     for i in range(n):
+    ...         u[i + 1] = u[i] - k * u[i] / n
+    ...     return u[n]
+    >>> bp.grad(bp.unmodified(euler))(0.0)
+    np.float64(-1.0)
+    """
+    modules = also if isinstance(also, (list, tuple)) else (also,)
+    for module in modules:
+        if not isinstance(module, types.ModuleType):
+            raise TypeError(f"unmodified: also must be modules, not a {type(module).__name__}")
+    if isinstance(f, type):
+        return _with_methods(f, modules)
+    if _function_in(f) is None:
+        raise TypeError(
+            f"unmodified: a function written in Python is needed, not a {type(f).__name__}: "
+            "of others there is no code to run; give them a rule by fastbp.custom_rule"
+        )
+    g = derived(_call, (f, _Twins(f, modules)), unmodified, f, also=tuple(modules))
+    return named(g, "unmodified", f)
+
+
+def _call(f: Callable[..., Any], twins: _Twins, /, *args: Any, **kwargs: Any) -> Any:
+    recorded = graph.is_recording() or _any_variable(args, kwargs)
+    if not recorded and not twins.records:
+        return f(*args, **kwargs)
+    twin = twins.ready(f)
+    try:
+        return graph.recorded_call(twin, args, kwargs) if recorded else twin(*args, **kwargs)
+    finally:
+        twins.write_back()
+
+
+def _any_variable(args: Any, kwargs: Any) -> bool:
+    return any(type(x) is graph.Variable for x in tree.flatten((args, kwargs))[0])
+
+
+def _function_in(f: Any) -> types.FunctionType | None:
+    """Return the function that a method, partial or derived function calls; None if it is none."""
+    while not isinstance(f, types.FunctionType):
+        if isinstance(f, types.MethodType):
+            f = f.__func__
+        elif isinstance(f, Derived):
+            f = f.__wrapped__
+        elif isinstance(f, functools.partial):
+            f = f.func
+        else:
+            return None
+    return f
+
+
+def _with_methods(cls: type, modules: Any) -> type:
+    """Replace the functions of a class, whatever they are wrapped in as attributes."""
+    for name, value in list(vars(cls).items()):
+        if isinstance(value, types.FunctionType):
+            setattr(cls, name, unmodified(value, also=modules))
+        elif isinstance(value, (staticmethod, classmethod)):
+            if isinstance(value.__func__, types.FunctionType):
+                setattr(cls, name, type(value)(unmodified(value.__func__, also=modules)))
+        elif isinstance(value, property):
+            fget, fset, fdel = (
+                part and unmodified(part, also=modules)
+                for part in (value.fget, value.fset, value.fdel)
+            )
+            setattr(cls, name, property(fget, fset, fdel, value.__doc__))
+    return cls
+
+
+# ---- twins
+
+
+class _Twins:
+    """The twins of a function and of those that it calls, and their globals."""
+
+    def __init__(self, f: Any, modules: Any) -> None:
+        self.records = isinstance(f, Derived)  # a derivative, which records on its own
+        self.spaces: dict[int, _Space] = {}  # by the id of a module's dictionary
+        self.made: dict[types.FunctionType, _Twin] = {}
+        self.rebuilt: dict[int, tuple[Any, Any]] = {}  # partials and the like, by id
+        function = _function_in(f)
+        assert function is not None
+        for names in (function.__globals__, *[module.__dict__ for module in modules]):
+            self.spaces[id(names)] = _Space(names, self)
+
+    def ready(self, f: Any) -> Any:
+        """Return the twin of `f`, with all names as they are now."""
+        twin = self.counterpart(f)
+        known = -1
+        while known != len(self.made):  # names may lead to further functions
+            known = len(self.made)
+            for made in list(self.made.values()):
+                made.update()
+            for space in self.spaces.values():
+                space.update()
+        return twin
+
+    def write_back(self) -> None:
+        """Assign what the code has assigned by ``global`` where it would be without us."""
+        for space in self.spaces.values():
+            space.write_back()
+
+    def counterpart(self, x: Any) -> Any:
+        """Return what stands for a value of a global name, a cell or a default."""
+        kind = type(x)
+        if kind is types.FunctionType:
+            if id(x.__globals__) not in self.spaces:
+                return _counterparts().get(id(x), x)
+            if x not in self.made:
+                self.made[x] = _Twin(x, self)
+            return self.made[x].function
+        if kind is types.ModuleType:
+            if id(vars(x)) in self.spaces:
+                return _Module(x, self)
+            return _namespace(x)
+        if kind in (types.MethodType, functools.partial, Derived):
+            if id(x) not in self.rebuilt:
+                self.rebuilt[id(x)] = (x, self._rebuilt(x))
+            return self.rebuilt[id(x)][1]
+        return _counterparts().get(id(x), x) if callable(x) or hasattr(x, "__getitem__") else x
+
+    def _rebuilt(self, x: Any) -> Any:
+        if isinstance(x, types.MethodType):
+            return types.MethodType(self.counterpart(x.__func__), x.__self__)
+        if isinstance(x, Derived):
+            if x.func is _call:
+                return self.counterpart(x.args[0])
+            x = x._made
+            args = tuple(map(self.counterpart, x.args))
+            return x.func(*args, **x.keywords)
+        args = tuple(map(self.counterpart, x.args))
+        keywords = {name: self.counterpart(value) for name, value in x.keywords.items()}
+        return functools.partial(self.counterpart(x.func), *args, **keywords)
+
+
+class _Twin:
+    """A function with the code of another one, and names and cells of its own."""
+
+    def __init__(self, f: types.FunctionType, twins: _Twins) -> None:
+        self.twins = twins
+        self.cells = [(cell, _own_cell(cell)) for cell in f.__closure__ or ()]
+        space = twins.spaces[id(f.__globals__)]
+        space.use(f.__code__)
+        self.function = types.FunctionType(
+            f.__code__,
+            space.twin,
+            f.__name__,
+            None,
+            tuple(own for _, own in self.cells) if f.__closure__ else None,
+        )
+        self.function.__qualname__ = f.__qualname__
+        self.function.__dict__ = f.__dict__  # the very same: attributes that are assigned
+        self.function.__doc__ = f.__doc__
+        self.original = f
+
+    def update(self) -> None:
+        """Bring defaults and cells up to date."""
+        f, counterpart = self.original, self.twins.counterpart
+        self.function.__defaults__ = f.__defaults__ and tuple(map(counterpart, f.__defaults__))
+        if f.__kwdefaults__:
+            self.function.__kwdefaults__ = {k: counterpart(v) for k, v in f.__kwdefaults__.items()}
+        for cell, own in self.cells:
+            if own is not cell:
+                try:
+                    own.cell_contents = counterpart(cell.cell_contents)
+                except ValueError:  # still empty
+                    pass
+
+
+def _own_cell(cell: types.CellType) -> types.CellType:
+    """Return the cell itself where it holds a value, which ``nonlocal`` may assign."""
+    try:
+        x = cell.cell_contents
+    except ValueError:
+        return types.CellType()
+    replaceable = callable(x) or isinstance(x, types.ModuleType)
+    return types.CellType() if replaceable else cell
+
+
+class _Space:
+    """The global names of a module for twins: a dictionary of its own, kept up to date."""
+
+    def __init__(self, names: dict[str, Any], twins: _Twins) -> None:
+        self.names, self.twins = names, twins
+        self.twin = dict(names)
+        self.twin["__builtins__"] = _builtins_of(self)
+        self.used: dict[str, Any] = {}  # what each name stood for when it was looked up
+        self.written: set[str] = set()
+
+    def use(self, code: types.CodeType) -> None:
+        """Take in the global names of a function."""
+        for part in _codes(code):
+            for name in part.co_names:
+                self.used.setdefault(name, self)
+            for instruction in dis.get_instructions(part):
+                if instruction.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"):
+                    self.written.add(instruction.argval)
+
+    def update(self) -> None:
+        """Look up the names again."""
+        for name, before in list(self.used.items()):
+            x = self.names.get(name, self)
+            if x is before:
+                continue
+            self.used[name] = x
+            if x is self:
+                self.twin.pop(name, None)
+            else:
+                self.twin[name] = self.twins.counterpart(x)
+
+    def write_back(self) -> None:
+        """Assign in the module what was assigned here."""
+        for name in self.written:
+            if name not in self.twin:
+                self.names.pop(name, None)
+            elif self.twin[name] is not self.twins.counterpart(self.names.get(name, self)):
+                self.names[name] = self.twin[name]
+
+
+def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
+    """Yield a function's code, and that of the functions and classes defined in it."""
+    yield code
+    for x in code.co_consts:
+        if isinstance(x, types.CodeType):
+            yield from _codes(x)
+
+
+class _Module:
+    """A module of the user's, as its twins see it."""
+
+    def __init__(self, module: types.ModuleType, twins: _Twins) -> None:
+        self._module, self._twins = module, twins
+
+    def __getattr__(self, name: str) -> Any:
+        x = self._twins.counterpart(getattr(self._module, name))
+        self._twins.ready(x)
+        return x
+
+
+def _builtins_of(space: _Space) -> dict[str, Any]:
+    """Return the builtins, with an import that finds counterparts."""
+    given = space.names.get("__builtins__", builtins)
+    names = dict(given if isinstance(given, dict) else vars(given))
+    plain = names.get("__import__", builtins.__import__)
+
+    def find(
+        name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0
+    ) -> Any:
+        module = plain(name, space.names, locals, fromlist, level)
+        x = space.twins.counterpart(module)
+        if isinstance(x, _Module):
+            space.twins.ready(None)
+        return x
+
+    names["__import__"] = find
+    return names
+
+
+# ---- what stands for NumPy, SciPy and math
+
+_PAIRS = {
+    "numpy": "fastbp.numpy",
+    "numpy.linalg": "fastbp.numpy.linalg",
+    "scipy": "fastbp.scipy",
+    "scipy.special": "fastbp.scipy.special",
+}
+
+
+_MATH_NAMES = {
+    "acos": "arccos",
+    "acosh": "arccosh",
+    "asin": "arcsin",
+    "asinh": "arcsinh",
+    "atan": "arctan",
+    "atan2": "arctan2",
+    "atanh": "arctanh",
+    "fabs": "absolute",
+    "pow": "power",
+    **{
+        name: name
+        for name in (
+            "cbrt copysign cos cosh degrees exp exp2 expm1 fmod hypot isfinite isinf isnan log10 "
+            "log1p log2 radians sin sinh sqrt tan tanh"
+        ).split()
+    },
+}
+
+
+@functools.cache
+def _math() -> types.ModuleType:
+    """Return `math` with functions that take recorded numbers, too."""
+    from fastbp import numpy
+
+    def log(x: Any, base: Any = None) -> Any:
+        return numpy.log(x) if base is None else numpy.log(x) / numpy.log(base)
+
+    found = types.ModuleType("math", math.__doc__)
+    vars(found).update(vars(math))
+    ours: dict[str, Any] = {"log": log}
+    ours |= {name: getattr(numpy, theirs) for name, theirs in _MATH_NAMES.items()}
+    for name, function in ours.items():
+        if hasattr(math, name):
+            setattr(found, name, _on_recorded(getattr(math, name), function))
+    return found
+
+
+def _on_recorded(plain: Any, ours: Any) -> Any:
+    @functools.wraps(plain)
+    def function(*args: Any) -> Any:
+        return ours(*args) if graph.has_variable(args) else plain(*args)
+
+    return function
+
+
+def _namespace(module: types.ModuleType) -> Any:
+    if module is math:
+        return _math()
+    pair = _PAIRS.get(module.__name__)
+    if pair is None or sys.modules.get(module.__name__) is not module:
+        return module
+    return importlib.import_module(pair)
+
+
+@functools.cache
+def _counterparts() -> dict[int, Any]:
+    """Return, by id, what stands for the functions of NumPy, SciPy and math."""
+    pairs = [(importlib.import_module(k), importlib.import_module(v)) for k, v in _PAIRS.items()]
+    found = {}
+    for source, target in [*pairs, (math, _math())]:
+        for name in getattr(target, "__all__", None) or dir(target):
+            x = getattr(source, name, None)
+            if callable(x) or hasattr(x, "__getitem__"):
+                if not isinstance(x, (type, str)):
+                    found[id(x)] = getattr(target, name)
+    return found
