@@ -52,6 +52,9 @@ INSTEAD = {
     "numpy.meshgrid": "numpy.broadcast_arrays(x[None, :], y[:, None])",
     "numpy.ndenumerate": "((i, x[i]) for i in numpy.ndindex(x.shape))",
     "numpy.piecewise": "numpy.select(conditions, [f(x) for f in functions])",
+    "numpy.poly1d": "sum(c * x**k for k, c in enumerate(reversed(p)))",
+    "numpy.polynomial.Polynomial": "sum(c * x**k for k, c in enumerate(p))",
+    "numpy.polynomial.polynomial.polyval": "sum(c * x**k for k, c in enumerate(p))",
     "numpy.polyval": "sum(c * x**k for k, c in enumerate(reversed(p)))",
     "numpy.quantile": (
         "k = q * (x.size - 1); i = min(int(k), x.size - 2); s = x[numpy.argsort(x)]; "
@@ -133,7 +136,8 @@ _NUMBERS = {
 _ARRAY = (
     "a Variable cannot become a plain array without losing its derivative: x itself goes where an "
     "array does; write fastbp.numpy.array([x, y]) in place of numpy.array([x, y]) (or import "
-    "fastbp.numpy as np; or fastbp.unmodified(f) for code that stays as it is), and "
+    "fastbp.numpy as np; or fastbp.unmodified(f) for code that stays as it is), numpy.dot(a, x) in "
+    "place of a.dot(x) of a plain array, and "
     "fastbp.stop_gradient(x) for values that are constants"
 )
 
@@ -220,6 +224,8 @@ def write_instead(name):
         return f"write fastbp.scipy.special.{last}"
     if module == "scipy.linalg" and f"linalg.{last}" in FUNCTIONS:
         return f"write numpy.linalg.{last}"
+    if module.startswith("numpy.testing"):
+        return f"write {name}(fastbp.stop_gradient(x), ...)"
     if module.startswith("scipy.sparse.linalg"):
         return "write fastbp.sparse.solve(A, b) for a system, A @ x with the matrix for a product"
     if module.startswith("scipy.sparse"):

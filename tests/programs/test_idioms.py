@@ -137,6 +137,7 @@ np.divide(x, c, out=np.zeros(4) + 0 * x, where=c != 1.5)
 np.hstack([x[0], x])
 np.column_stack([x, x**2])
 np.block([[x[None, :], x[None, :] ** 2]])
+np.block([[x[0], x[1]], [0.0, 1.0]])
 np.diag(x) @ A
 np.diag(np.outer(x, c))
 np.triu(np.outer(x, x)) - np.tril(np.outer(x, c), -1)
@@ -196,6 +197,11 @@ np.max([x[0], x[1]])  ->  numpy.max(fastbp.numpy.array([x[0], x[1]]))
 np.prod(list(x))  ->  numpy.prod(fastbp.numpy.array(list(x)))
 np.dot([x[0], x[1]], [1.0, 2.0])  ->  np.dot(fastbp.numpy.array([x[0], x[1]]), [1.0, 2.0])
 np.linalg.norm([x[0], x[1]])  ->  numpy.linalg.norm(fastbp.numpy.array([x[0], x[1]]))
+np.diag([x[0], 1.0])  ->  numpy.diag(fastbp.numpy.array([x[0], 1.0]))
+np.exp([x[0], x[1]])  ->  np.exp(fastbp.numpy.array([x[0], x[1]]))
+np.mean([x, x**2], axis=0)  ->  numpy.mean(fastbp.numpy.array([x, x**2]), axis=0)
+np.vstack(([x[0], 1.0], [2.0, x[1]]))  ->  np.vstack(fastbp.numpy.array([[x[0], 1.0], [2.0, x[1]]]))
+np.stack([[x[0], x[1]], [x[2], 1.0]])  ->  np.stack(fastbp.numpy.array([[x[0], x[1]], [x[2], 1.0]]))
 np.r_[x[0], x[1] ** 2, 3.0]
 np.r_[0.0, np.cumsum(x)]
 np.c_[x, x**2]
@@ -221,6 +227,20 @@ R = np.eye(3); R[0, 0] = np.cos(x[0]); R[0, 1] = -np.sin(x[0]); R
 out = np.zeros(5); out[0] = x[0]; [out.__setitem__(i + 1, out[i] * x[1]) for i in range(4)]; out
 """
 
+# Numbers. `bp.unmodified` takes the functions of `math` too.
+MATH = """
+math.exp(x[0]) * x  ->  numpy.exp(x[0]) * x
+math.sqrt(x[0]) * math.pi + math.log(x[1], 2)  ->  numpy.sqrt(x[0]) * math.pi + numpy.log2(x[1])
+math.atan2(x[0], x[1]) + math.pow(x[2], 3)  ->  numpy.arctan2(x[0], x[1]) + numpy.power(x[2], 3)
+"""
+NUMBERS = [
+    ("float(x[0]) * x", "and no float() around it", "x[0] * x"),
+    ("float(x.sum())", "and no float() around it", "x.sum()"),
+    ("int(x[1]) * x", "numpy.trunc(x)", "numpy.trunc(x[1]) * x"),
+    ("x[int(x[1])] * x", "int(x.value)", "x[int(x[1].value)] * x"),
+    ("x * len('%.3f' % x[0])", "float(x.value)", "x * len('%.3f' % float(x[0].value))"),
+]
+
 # What the program has from elsewhere stays plain, whoever runs it.
 PLAIN = """
 out = c.copy(); out[0] = x[0]; out  ->  out = fastbp.variable(c.copy()); out[0] = x[0]; out
@@ -242,6 +262,17 @@ np.divide(1.0, x, out=np.zeros_like(x), where=x > 1)
 
 REFUSED = [
     ("np.sort(x) * c", "x[numpy.argsort(x)]", {}, "y * c"),
+    (
+        "np.poly1d([1.0, 2.0])(x)",
+        "sum(c * x**k for k, c in enumerate(reversed(p)))",
+        {"p": "[1.0, 2.0]"},
+    ),
+    (
+        "np.polynomial.Polynomial([1.0, 2.0])(x)",
+        "sum(c * x**k for k, c in enumerate(p))",
+        {"p": "[1.0, 2.0]"},
+    ),
+    ("A.dot(x)", "numpy.dot(a, x)", {"a": "A"}),
     ("np.median(x)", "numpy.mean(x[numpy.argsort(x)][(x.size - 1) // 2 : x.size // 2 + 1])", {}),
     (
         "np.quantile(x, 0.4)",
@@ -459,6 +490,22 @@ def test_plain_numpy_says_what_to_write(line, instead):
     stems = re.findall(r"fastbp\.\w+(?:\.\w+)?", instead)
     if "import fastbp.numpy as np" not in message:  # which is another test
         assert all(stem in message for stem in stems or ["b = b + x"])
+    check(function_of(instead, numpy), line)
+
+
+@pytest.mark.parametrize(("line", "instead"), instead_of(MATH))
+def test_functions_of_math(line, instead):
+    f = function_of(line, numpy)
+    assert "write numpy.sin(x) and the like in place of math.sin(x)" in refusal_of(f)
+    check(fastbp.unmodified(f), line)
+    check(function_of(instead, numpy), line)
+
+
+@pytest.mark.parametrize(("line", "says", "instead"), NUMBERS)
+def test_numbers(line, says, instead):
+    f = function_of(line, numpy)
+    for g in (f, function_of(line, fastbp.numpy), fastbp.unmodified(f)):
+        assert says in refusal_of(g)
     check(function_of(instead, numpy), line)
 
 
