@@ -460,15 +460,18 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     return out, pushforward(*tangents)
 
 
-def hvp(f: Callable[..., Any], x: Any, v: Any) -> Any:
+def hvp(f: Callable[..., Any], x: Any, v: Any, *args: Any) -> Any:
     """Return the product of the Hessian of a scalar function with a vector, forward over reverse.
 
     Parameters
     ----------
     f : callable
-        A scalar function of one argument.
+        ``f(x, *args)`` returns a scalar.
     x, v : array or nested container of arrays
         Point and direction, of the same structure and shapes.
+    *args
+        Further arguments of `f`, not differentiated. ``functools.partial(bp.hvp, f)`` is what SciPy
+        takes as ``hessp=``.
 
     Returns
     -------
@@ -481,7 +484,8 @@ def hvp(f: Callable[..., Any], x: Any, v: Any) -> Any:
     >>> bp.hvp(lambda x: np.sum(x**3), np.array([1.0, 2.0]), np.array([1.0, 1.0]))
     array([ 6., 12.])
     """
-    return jvp(grad(f), (x,), (v,))[1]
+    gradient = grad(f)
+    return jvp((lambda x: gradient(x, *args)) if args else gradient, (x,), (v,))[1]
 
 
 def stop_gradient(x: Any) -> Any:

@@ -150,6 +150,10 @@ cdef class Op:
     scatter : callable, optional
         ``scatter(into, g, i, ans, *operands, **static)`` adds the cotangent of operand i into an
         array in place.
+    overwrite : callable, optional
+        Of an operation that returns its first operand with some elements written:
+        ``overwrite(g, needs, **static)`` returns the cotangents of both operands and may write into
+        `g`, which nobody else sees.
     saves : tuple, optional
         What the rules read: operand positions and "ans". The rest is handed to them as `Spec`,
         shape and dtype only.
@@ -191,7 +195,7 @@ cdef class Op:
     """
 
     def __init__(self, name, forward, *, nin, partials=None, vjp=None, jvp=None, scatter=None,
-                 saves=(), blocks=True, compiled=False, kernel=None, opaque=False, dominant=0,
+                 overwrite=None, saves=(), blocks=True, compiled=False, kernel=None, opaque=False, dominant=0,
                  selects=0, signed_partials=0, coefficients=None, squared=None, pattern=None,
                  **info):
         self.name = name
@@ -203,7 +207,7 @@ cdef class Op:
         self.forward = forward
         self.nin = nin
         self.partials = tuple(partials) if partials is not None else None
-        self.vjp, self.jvp, self.scatter = vjp, jvp, scatter
+        self.vjp, self.jvp, self.scatter, self.overwrite = vjp, jvp, scatter, overwrite
         self.blocks = blocks
         self.kernel = kernel
         self.pattern = pattern
@@ -556,21 +560,28 @@ cdef object _square_of(Node node):
 cdef inline object _residual(object operand, PyObject *value):
     """What a node keeps of an operand: a constant as it is now."""
     if type(operand) is Variable:
-        return _part(<cnp.ndarray> value)
-    return kept(<cnp.ndarray> value) if cnp.PyArray_CheckExact(<object> value) else <object> value
+        return _of_variable(<Variable> operand)
+    if cnp.PyArray_CheckExact(<object> value):
+        return kept(<cnp.ndarray> value)
+    return <object> value
 
 
-cdef inline cnp.ndarray _part(cnp.ndarray x):
-    """What a node keeps of a Variable's array: a copy if it is a small part of a large one.
+cdef inline cnp.ndarray _of_variable(Variable x):
+    """What a node keeps of a Variable: its array, without more of its root's than it needs.
 
-    That would live as long as its part: a loop that fills an array, and reads it, makes one with
-    every step.
+    A root that is filled element by element has a new array after many a write. An element is no
+    view, but its array is one.
     """
-    cdef PyObject *base = cnp.PyArray_BASE(x)
-    if (base == NULL or not cnp.PyArray_CheckExact(<object> base)
-            or cnp.PyArray_NBYTES(<cnp.ndarray> base) < 8 * cnp.PyArray_NBYTES(x)):
-        return x
-    return cnp.PyArray_NewCopy(x, cnp.NPY_KEEPORDER)
+    cdef Node root
+    if x.view is None:
+        if cnp.PyArray_NDIM(x.array) == 0 and cnp.PyArray_BASE(x.array) != NULL:
+            return cnp.PyArray_NewCopy(x.array, cnp.NPY_KEEPORDER)
+    else:
+        root = x.view.root.node
+        if (root.op is not None and root.op.overwrite is not None
+                and 2 * cnp.PyArray_SIZE(x.array) <= cnp.PyArray_SIZE(x.view.origin)):
+            return cnp.PyArray_NewCopy(x.array, cnp.NPY_KEEPORDER)
+    return x.array
 
 
 cdef Variable _elementwise_variable(
@@ -713,10 +724,10 @@ cdef object record(Op op, tuple operands, dict static):
         if not op.saves >> <unsigned int> min(k, 29) & 1:
             # The shape and dtype of a Variable are its node's.
             value = None if parents[k] is not None else spec_of(value)
-        elif op.opaque:
-            value = value if parents[k] is not None else kept(value)
         elif parents[k] is not None:
-            value = _part(value)
+            value = _of_variable(<Variable> operands[k])
+        elif op.opaque:
+            value = kept(value)
         saved.append(value)
     node = new_node(op, out, (<object> out).shape)
     node.parents = tuple(parents)
@@ -752,7 +763,7 @@ cdef Variable _record_unary(Op op, Variable x, dict static):
     node.a = x.node
     node.static = static
     if op.saves & 1:
-        node.saved_a = x.array if op.opaque else _part(x.array)
+        node.saved_a = _of_variable(x)
     if op.saves & SAVES_ANS:
         node.ans = out
     hide_from_gc(node, op.opaque or x.node.collectable)
@@ -790,9 +801,9 @@ cdef Variable _record_matmul(Op op, object x, object y):
     cdef bint collectable = False
     # Each cotangent reads the other operand.
     if y_moves:
-        node.saved_a = _part(a) if x_moves else kept(a)
+        node.saved_a = _of_variable(<Variable> x) if x_moves else kept(a)
     if x_moves:
-        node.saved_b = _part(b) if y_moves else kept(b)
+        node.saved_b = _of_variable(<Variable> y) if y_moves else kept(b)
     node.static = NO_STATIC
     if x_moves:
         node.a = (<Variable> x).node

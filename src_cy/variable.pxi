@@ -325,7 +325,11 @@ cdef class Variable:
                     <PyObject *> self.array):
                 self.array[index] = value
                 return
-        self._become(_hooks["setitem"](self, index, value), "assignment")
+        # A new array, unless nobody else sees this one: no node, no view, no other handle.
+        name = "setitem"
+        if self.view is None and is_ours(<PyObject *> self.array):
+            name = "setitem_here"
+        self._become(_hooks[name](self, index, value), "assignment")
 
     def __getitem__(self, index):
         return _hooks["getitem"](self, index)

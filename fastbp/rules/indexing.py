@@ -5,6 +5,8 @@ with an Ellipsis and names all own axes of the operand, so that block axes pass 
 `repeats` says that it may name an element twice.
 """
 
+import functools
+
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
@@ -100,9 +102,19 @@ put_op = linear(
 
 
 def _set(x, value, index):
-    x = x.copy()
+    return _set_here(x.copy(), value, index)
+
+
+def _set_here(x, value, index):
     x[index] = value
     return x
+
+
+def _overwrite(g, needs, index):
+    by_value = np.array(g[index]) if needs[1] else None
+    if needs[0]:
+        g[index] = 0.0
+    return g, by_value
 
 
 def _set_jvp(tangents, ans, x, value, index):
@@ -112,18 +124,19 @@ def _set_jvp(tangents, ans, x, value, index):
     return set_op(tx, 0.0 if tv is None else tv, index=index)
 
 
-set_op = general(
-    "setitem",
-    _set,
-    nin=2,
-    saves=(),
-    jvp=_set_jvp,
-    vjp=(
+_SET = {
+    "nin": 2,
+    "saves": (),
+    "jvp": _set_jvp,
+    "vjp": (
         lambda g, ans, x, value, index: set_op(g, 0.0, index=index),
         lambda g, ans, x, value, index: getitem_op(g, index=index, repeats=False),
     ),
-    pattern=patterns.moves,
-)
+    "overwrite": _overwrite,
+    "pattern": patterns.moves,
+}
+set_op = general("setitem", _set, **_SET)
+set_here_op = graph.Op("setitem", _set_here, **_SET)  # for an array that nobody else sees
 
 # ---- x[index]
 
@@ -229,7 +242,7 @@ graph.bind("getitem", getitem)
 # ---- x[index] = value
 
 
-def setitem(x, index, value):
+def setitem(x, index, value, op=set_op):
     """Return a copy of `x` with ``copy[index] = value``; of values for the same element, the last.
 
     Notes
@@ -240,7 +253,7 @@ def setitem(x, index, value):
     shape = x.value[index].shape
     value = _fitted(value, shape)
     if neighbours and not repeats:
-        return set_op(x, value, index=index)
+        return op(x, value, index=index)
     flat = positions(x.shape, index).reshape(-1)
     value = np.broadcast_to(value, shape).reshape(flat.size)
     writer = np.empty(x.size, np.intp)
@@ -278,6 +291,7 @@ def _set_flat(x, index, value):
 
 
 graph.bind("setitem", setitem)
+graph.bind("setitem_here", functools.partial(setitem, op=set_here_op))
 graph.bind("set_flat", _set_flat)
 
 # ---- functions that index

@@ -198,6 +198,7 @@ def general(
     jvp=None,
     saves=None,
     scatter=None,
+    overwrite=None,
     coefficients=None,
     squared=None,
     pattern=None,
@@ -218,6 +219,8 @@ def general(
         (at some cost).
     saves : tuple, optional
         Operand positions and "ans" that the rules read; by default all operands and the answer.
+    scatter, overwrite : callable, optional
+        Rules that work in place; see there, too.
     coefficients : {"fixed", "operands", "values"}, optional
         What a zero among the coefficients of the rules means; see `fastbp._core.graph.Op`.
     squared : callable, optional
@@ -240,6 +243,7 @@ def general(
         vjp=vjp,
         jvp=jvp,
         scatter=scatter,
+        overwrite=overwrite,
         coefficients=coefficients,
         squared=squared,
         pattern=pattern,
