@@ -150,10 +150,11 @@ cdef class Op:
     scatter : callable, optional
         ``scatter(into, g, i, ans, *operands, **static)`` adds the cotangent of operand i into an
         array in place.
-    overwrite : callable, optional
-        Of an operation that returns its first operand with some elements written:
-        ``overwrite(g, needs, **static)`` returns the cotangents of both operands and may write into
-        `g`, which nobody else sees.
+    overwrite : (callable, callable), optional
+        Joint rules of an operation that returns its first operand with the second written into it,
+        for a (co)tangent that nobody else sees: ``jvp(t, u, **static)`` returns t with u written
+        into it (zero if that is None), ``vjp(g, needs, **static)`` both cotangents; it may write
+        into g.
     saves : tuple, optional
         What the rules read: operand positions and "ans". The rest is handed to them as `Spec`,
         shape and dtype only.
@@ -195,9 +196,9 @@ cdef class Op:
     """
 
     def __init__(self, name, forward, *, nin, partials=None, vjp=None, jvp=None, scatter=None,
-                 overwrite=None, saves=(), blocks=True, compiled=False, kernel=None, opaque=False, dominant=0,
-                 selects=0, signed_partials=0, coefficients=None, squared=None, pattern=None,
-                 **info):
+                 overwrite=None, saves=(), blocks=True, compiled=False, kernel=None, opaque=False,
+                 dominant=0, selects=0, signed_partials=0, coefficients=None, squared=None,
+                 pattern=None, **info):
         self.name = name
         self.opaque = opaque
         self.dominant, self.selects = dominant, selects

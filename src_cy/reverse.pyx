@@ -276,7 +276,7 @@ cdef class ReverseSweep(Sweep):
         """Rules of writes, for a g that is ours: elements of a large array cost no copy of it."""
         cdef Py_ssize_t k
         cdef tuple needs = (parents[0] >= 0, parents[1] >= 0)
-        values = node.op.overwrite(g, needs, **node.static)
+        values = node.op.overwrite[1](g, needs, **node.static)
         for k in range(2):
             if needs[k]:
                 self.add(parents[k], self.conform(

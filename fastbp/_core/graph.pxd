@@ -17,7 +17,7 @@ cdef class Op:
     cdef readonly tuple partials        # elementwise: functions (ans, *operands)
     cdef readonly object vjp, jvp       # general: a function an operand, or one joint function
     cdef readonly object scatter        # optional: add the VJP into a buffer
-    cdef readonly object overwrite      # optional: the VJPs of a write, in the memory of g
+    cdef readonly tuple overwrite       # optional: the JVP and VJP of a write, in place
     cdef readonly bint opaque
     cdef readonly int dominant, selects, signed_partials
     cdef readonly str coefficients

@@ -110,7 +110,11 @@ def _set_here(x, value, index):
     return x
 
 
-def _overwrite(g, needs, index):
+def _push_here(t, tv, index):
+    return _set_here(t, 0.0 if tv is None else tv, index)
+
+
+def _pull_here(g, needs, index):
     by_value = np.array(g[index]) if needs[1] else None
     if needs[0]:
         g[index] = 0.0
@@ -132,7 +136,7 @@ _SET = {
         lambda g, ans, x, value, index: set_op(g, 0.0, index=index),
         lambda g, ans, x, value, index: getitem_op(g, index=index, repeats=False),
     ),
-    "overwrite": _overwrite,
+    "overwrite": (_push_here, _pull_here),
     "pattern": patterns.moves,
 }
 set_op = general("setitem", _set, **_SET)

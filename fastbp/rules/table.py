@@ -219,7 +219,8 @@ def general(
         (at some cost).
     saves : tuple, optional
         Operand positions and "ans" that the rules read; by default all operands and the answer.
-    scatter, overwrite : callable, optional
+    scatter : callable, optional
+    overwrite : (callable, callable), optional
         Rules that work in place; see there, too.
     coefficients : {"fixed", "operands", "values"}, optional
         What a zero among the coefficients of the rules means; see `fastbp._core.graph.Op`.

@@ -67,15 +67,17 @@ def _untake(g, ans, x, **place):
     return write_op(np.zeros(g.shape[: g.ndim - ans.ndim] + x.shape, ans.dtype), g, **place)
 
 
-def _overwrite(g, needs, **place):
+def _push_here(t, tv, own, fortran, offset, shape, strides):
+    memory = _in_memory(t, own, fortran)
+    if 0 in shape or not np.may_share_memory(memory, t):
+        return _write(t, 0.0 if tv is None else tv, own, fortran, offset, shape, strides)
+    _seen(memory, offset, shape, strides)[...] = 0.0 if tv is None else tv
+    return t
+
+
+def _pull_here(g, needs, **place):
     by_value = np.array(_take(g, **place)) if needs[1] else None
-    if needs[0]:
-        memory = _in_memory(g, place["own"], place["fortran"])
-        if 0 not in place["shape"] and np.may_share_memory(memory, g):
-            _seen(memory, place["offset"], place["shape"], place["strides"])[...] = 0.0
-        else:
-            g = _write(g, 0.0, **place)
-    return g, by_value
+    return _push_here(g, None, **place) if needs[0] else None, by_value
 
 
 take_op = linear("take_view", _take, _untake, pattern=patterns.moves)
@@ -89,7 +91,7 @@ write_op = general(
         lambda g, ans, x, value, **place: write_op(g, 0.0, **place),
         lambda g, ans, x, value, **place: take_op(g, **place),
     ),
-    overwrite=_overwrite,
+    overwrite=(_push_here, _pull_here),
     pattern=patterns.moves,
 )
 
