@@ -14,6 +14,7 @@ import importlib
 import math
 import sys
 import types
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -42,9 +43,9 @@ def unmodified(f: Any, *, also: Any = ()) -> Any:
     -------
     callable
         Like `f`. Where nothing is recorded, it is `f`. Elsewhere it runs the code of `f`, and of
-        the functions of the same module that this calls, with ``numpy``, ``scipy``, ``math``, and
-        what was imported from them under any name, bound to `fastbp.numpy` and `fastbp.scipy`,
-        also for imports inside of functions.
+        the functions of the same module that this calls or is given as arguments, with ``numpy``,
+        ``scipy``, ``math``, and what was imported from them under any name, bound to
+        `fastbp.numpy` and `fastbp.scipy`, also for imports inside of functions.
 
     Raises
     ------
@@ -92,9 +93,13 @@ def _call(f: Callable[..., Any], twins: _Twins, /, *args: Any, **kwargs: Any) ->
     recorded = graph.is_recording() or _any_variable(args, kwargs)
     if not recorded and not twins.records:
         return f(*args, **kwargs)
+    ours = tuple(map(twins.argument, args))
+    named_ours = {name: twins.argument(x) for name, x in kwargs.items()}
     twin = twins.ready(f)
     try:
-        return graph.recorded_call(twin, args, kwargs) if recorded else twin(*args, **kwargs)
+        if recorded:
+            return graph.recorded_call(twin, ours, named_ours)
+        return twin(*ours, **named_ours)
     finally:
         twins.write_back()
 
@@ -136,6 +141,8 @@ def _with_methods(cls: type, modules: Any) -> type:
 
 # ---- twins
 
+_WRAPPERS = (types.MethodType, functools.partial, Derived)
+
 
 class _Twins:
     """The twins of a function and of those that it calls, and their globals."""
@@ -143,7 +150,9 @@ class _Twins:
     def __init__(self, f: Any, modules: Any) -> None:
         self.records = isinstance(f, Derived)  # a derivative, which records on its own
         self.spaces: dict[int, _Space] = {}  # by the id of a module's dictionary
-        self.made: dict[types.FunctionType, _Twin] = {}
+        # Weak: a function may be an argument that is made anew for every call.
+        self.made: weakref.WeakKeyDictionary[types.FunctionType, _Twin]
+        self.made = weakref.WeakKeyDictionary()
         self.rebuilt: dict[int, tuple[Any, Any]] = {}  # partials and the like, by id
         function = _function_in(f)
         assert function is not None
@@ -180,11 +189,17 @@ class _Twins:
             if id(vars(x)) in self.spaces:
                 return _Module(x, self)
             return _namespace(x)
-        if kind in (types.MethodType, functools.partial, Derived):
+        if kind in _WRAPPERS:
             if id(x) not in self.rebuilt:
                 self.rebuilt[id(x)] = (x, self._rebuilt(x))
             return self.rebuilt[id(x)][1]
         return _counterparts().get(id(x), x) if callable(x) or hasattr(x, "__getitem__") else x
+
+    def argument(self, x: Any) -> Any:
+        """Return what stands for an argument of a call: functions are replaced."""
+        if type(x) is types.FunctionType:
+            return self.counterpart(x)
+        return self._rebuilt(x) if type(x) in _WRAPPERS else x
 
     def _rebuilt(self, x: Any) -> Any:
         if isinstance(x, types.MethodType):
@@ -218,11 +233,13 @@ class _Twin:
         self.function.__qualname__ = f.__qualname__
         self.function.__dict__ = f.__dict__  # the very same: attributes that are assigned
         self.function.__doc__ = f.__doc__
-        self.original = f
+        self.original = weakref.ref(f)
 
     def update(self) -> None:
         """Bring defaults and cells up to date."""
-        f, counterpart = self.original, self.twins.counterpart
+        f, counterpart = self.original(), self.twins.counterpart
+        if f is None:
+            return
         self.function.__defaults__ = f.__defaults__ and tuple(map(counterpart, f.__defaults__))
         if f.__kwdefaults__:
             self.function.__kwdefaults__ = {k: counterpart(v) for k, v in f.__kwdefaults__.items()}

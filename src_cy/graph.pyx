@@ -570,10 +570,14 @@ cdef inline object _residual(object operand, PyObject *value):
 cdef inline cnp.ndarray _of_variable(Variable x):
     """What a node keeps of a Variable: its array, without more of its root's than it needs.
 
-    A root that is filled element by element has a new array after many a write.
+    A root that is filled element by element has a new array after many a write. An element is no
+    view, but its array is one.
     """
     cdef Node root
-    if x.view is not None:
+    if x.view is None:
+        if cnp.PyArray_NDIM(x.array) == 0 and cnp.PyArray_BASE(x.array) != NULL:
+            return cnp.PyArray_NewCopy(x.array, cnp.NPY_KEEPORDER)
+    else:
         root = x.view.root.node
         if (root.op is not None and root.op.overwrite is not None
                 and 2 * cnp.PyArray_SIZE(x.array) <= cnp.PyArray_SIZE(x.view.origin)):

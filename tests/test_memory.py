@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import fastbp as bp
+import fastbp.numpy as bnp
 from fastbp._core import sweep
 
 
@@ -315,6 +316,24 @@ def test_gradients_of_elements_of_a_large_array_cost_no_large_temporaries():
     for k in range(1, 200):
         y = y + x[k] * x[-k]
     assert peak_of(bp.gradients, y, x) < 4 * x.nbytes
+
+
+@pytest.mark.parametrize("steps", [400, 1600])
+@pytest.mark.parametrize(
+    "step",
+    [lambda y: y + 0.01 * np.sin(y) * y, lambda y: y @ np.eye(4) * (y @ y), lambda y: y / y[0]],
+)
+def test_a_loop_that_fills_an_array_keeps_one_of_it(step, steps):
+    """What a rule reads of the array of each step is a row: not the array, as it was then."""
+
+    def filled(y):
+        out = bnp.zeros((steps + 1, 4))
+        out[0] = y
+        for t in range(steps):
+            out[t + 1] = step(out[t])
+        return np.sum(out)
+
+    assert peak_of(bp.grad(filled), np.full(4, 0.5)) < 100 * 8 * 4 * steps
 
 
 # ---- threads

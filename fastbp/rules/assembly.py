@@ -197,7 +197,7 @@ def insert(arr, obj, values, axis=None):
 
 @implements(
     np.block,
-    joins=True,
+    joins="nested",
     samples=lambda rng: [
         (([[rng.normal(size=(2, 2)), np.zeros((2, 1))], [rng.normal(size=(1, 3))]],), {}),
         (([rng.normal(size=2), 1.0],), {}),

@@ -16,11 +16,14 @@ nondifferentiable(
     np.argsort,
     np.argwhere,
     np.count_nonzero,
+    np.diag_indices_from,
     np.digitize,
     np.flatnonzero,
     np.lexsort,
     np.nonzero,
     np.searchsorted,
+    np.tril_indices_from,
+    np.triu_indices_from,
     methods=("argmax", "argmin", "argpartition", "argsort", "nonzero", "searchsorted"),
 )
 # Not here, as weights= has a derivative: numpy.bincount, numpy.histogram.

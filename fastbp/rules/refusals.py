@@ -31,11 +31,40 @@ INSTEAD = {
         )
     },
     "numpy.apply_along_axis": "numpy functions with axis=, or numpy.stack([f(v) for v in x])",
-    "numpy.interp": "the weights by numpy.searchsorted, and w * y[i] + (1 - w) * y[i + 1]",
-    "numpy.polyval": "Horner's scheme, y = 0.0; for c in p: y = y * x + c",
+    "numpy.bincount": "(numpy.arange(n)[:, None] == x) @ weights",
+    "numpy.convolve": "sum(v[k] * numpy.pad(a, (k, len(v) - 1 - k)) for k in range(len(v)))",
+    "numpy.corrcoef": (
+        "u = x - numpy.mean(x, axis=-1, keepdims=True); "
+        "u = u / numpy.linalg.norm(u, axis=-1, keepdims=True); r = u @ u.T"
+    ),
+    "numpy.cov": ("u = x - numpy.mean(x, axis=-1, keepdims=True); c = u @ u.T / (x.shape[-1] - 1)"),
+    "numpy.gradient": (
+        "numpy.concatenate([x[1:2] - x[:1], (x[2:] - x[:-2]) / 2, x[-1:] - x[-2:-1]]) / h"
+    ),
+    "numpy.interp": (
+        "i = numpy.searchsorted(xp[1:-1], x); "
+        "w = (numpy.clip(x, xp[0], xp[-1]) - xp[i]) / (xp[i + 1] - xp[i]); "
+        "y = (1 - w) * fp[i] + w * fp[i + 1]"
+    ),
+    "numpy.linalg.lstsq": "numpy.linalg.pinv(a) @ b",
+    "numpy.logaddexp.reduce": "fastbp.numpy.logsumexp(x, axis=axis)",
+    "numpy.median": "numpy.mean(x[numpy.argsort(x)][(x.size - 1) // 2 : x.size // 2 + 1])",
+    "numpy.meshgrid": "numpy.broadcast_arrays(x[None, :], y[:, None])",
+    "numpy.ndenumerate": "((i, x[i]) for i in numpy.ndindex(x.shape))",
+    "numpy.piecewise": "numpy.select(conditions, [f(x) for f in functions])",
+    "numpy.poly1d": "sum(c * x**k for k, c in enumerate(reversed(p)))",
+    "numpy.polynomial.Polynomial": "sum(c * x**k for k, c in enumerate(p))",
+    "numpy.polynomial.polynomial.polyval": "sum(c * x**k for k, c in enumerate(p))",
+    "numpy.polyval": "sum(c * x**k for k, c in enumerate(reversed(p)))",
+    "numpy.quantile": (
+        "k = q * (x.size - 1); i = min(int(k), x.size - 2); s = x[numpy.argsort(x)]; "
+        "y = s[i] + (k - i) * (s[i + 1] - s[i])"
+    ),
     "numpy.save": "numpy.save(file, x.value)",
     "numpy.savetxt": "numpy.savetxt(file, x.value)",
     "numpy.sort": "x[numpy.argsort(x)], numpy.take_along_axis along an axis",
+    "numpy.unique": "x[numpy.unique(fastbp.stop_gradient(x), return_index=True)[1]]",
+    "numpy.vander": "x[:, None] ** numpy.arange(n)[::-1]",
     "numpy.vectorize": "NumPy functions on whole arrays, or numpy.stack([f(v) for v in x])",
     "numpy.c_": "fastbp.numpy.c_[...]",
     "numpy.full": "fastbp.numpy.full(shape, x)",
@@ -58,10 +87,13 @@ INSTEAD = {
     "scipy.linalg.lu_solve": "numpy.linalg.solve(A, b) with the matrix itself",
     "scipy.linalg.solve_triangular": "numpy.linalg.solve(numpy.tril(A), b), numpy.triu if upper",
     "scipy.signal.lfilter": (
-        "numpy.convolve(b, x)[:len(x)] for a filter without feedback, fastbp.scan for the others"
+        "sum(b[k] * numpy.pad(x, (k, 0))[:len(x)] for k in range(len(b))) for a filter without "
+        "feedback, fastbp.scan for the others"
     ),
-    "scipy.special.gammaln": "fastbp.custom_rule(scipy.special.gammaln, "
-    "vjp=lambda g, ans, x: g * scipy.special.digamma(x))",
+    "scipy.special.gammaln": (
+        "fastbp.custom_rule(scipy.special.gammaln, vjp=lambda g, ans, x: g * "
+        "scipy.special.digamma(x), jvp=lambda t, ans, x: t[0] * scipy.special.digamma(x))"
+    ),
     "scipy.stats.norm.cdf": "fastbp.scipy.special.ndtr((x - loc) / scale)",
     "scipy.stats.norm.logcdf": "fastbp.scipy.special.log_ndtr((x - loc) / scale)",
     "scipy.stats.norm.logpdf": (
@@ -73,6 +105,7 @@ INSTEAD = {
     "scipy.stats.norm.ppf": "loc + scale * fastbp.scipy.special.ndtri(q)",
     "scipy.stats.norm.sf": "fastbp.scipy.special.ndtr((loc - x) / scale)",
 }
+INSTEAD["numpy.percentile"] = f"q = q / 100; {INSTEAD['numpy.quantile']}"
 _VALUES = "where no derivative is wanted, pass fastbp.stop_gradient(x)"
 _ASSIGNED = (
     "an element of a plain array cannot keep the derivative of a Variable that is assigned to it: "
@@ -103,7 +136,8 @@ _NUMBERS = {
 _ARRAY = (
     "a Variable cannot become a plain array without losing its derivative: x itself goes where an "
     "array does; write fastbp.numpy.array([x, y]) in place of numpy.array([x, y]) (or import "
-    "fastbp.numpy as np; or fastbp.unmodified(f) for code that stays as it is), and "
+    "fastbp.numpy as np; or fastbp.unmodified(f) for code that stays as it is), numpy.dot(a, x) in "
+    "place of a.dot(x) of a plain array, and "
     "fastbp.stop_gradient(x) for values that are constants"
 )
 
@@ -159,11 +193,12 @@ def _out(ufunc, operands, out):
     if sign is not None and len(operands) == 2 and out[0] is operands[0]:
         return NoRuleError(
             f"b {sign}= x ({name}): the plain array b cannot keep the derivative of a Variable: "
-            f"write b = b {sign} x, which makes b a Variable"
+            f"write b = b {sign} x, which makes b a Variable; where b is a part of an array a, "
+            "begin with a = fastbp.variable(a)"
         )
     return NoRuleError(
         f"{name}: out= must be a Variable: a plain array cannot keep the derivative; write "
-        f"b = {name_of(ufunc)}(...) without out="
+        f"b = {name_of(ufunc)}(...) without out=, or out=fastbp.variable(b)"
     )
 
 
@@ -189,6 +224,8 @@ def write_instead(name):
         return f"write fastbp.scipy.special.{last}"
     if module == "scipy.linalg" and f"linalg.{last}" in FUNCTIONS:
         return f"write numpy.linalg.{last}"
+    if module.startswith("numpy.testing"):
+        return f"write {name}(fastbp.stop_gradient(x), ...)"
     if module.startswith("scipy.sparse.linalg"):
         return "write fastbp.sparse.solve(A, b) for a system, A @ x with the matrix for a product"
     if module.startswith("scipy.sparse"):

@@ -304,8 +304,8 @@ def implements(
         NumPy's other names for the same functions (``concat``, ``amax``) are added.
     reduce, accumulate : numpy.ufunc, optional
         The ufunc whose ``reduce`` or ``accumulate`` it also is (their default axis is 0).
-    joins : bool
-        Whether the first argument is a sequence of arrays, not one array.
+    joins : bool or "nested"
+        Whether the first argument is a sequence of arrays, not one array; of lists of them.
     """
 
     def register(f):
@@ -335,6 +335,8 @@ def _public(f, numpy_function, name, joins):
             return f(*args, **kwargs)
         if args and not joins and isinstance(args[0], (list, tuple)) and has_variable(args[0]):
             return f(FUNCTIONS["array"](args[0]), *args[1:], **kwargs)
+        if args and joins is True and isinstance(args[0], (list, tuple)):
+            args = ([_with_rows(x) for x in args[0]], *args[1:])
         return on_plain(*args, **kwargs)
 
     on_plain = graph.Maker(numpy_function)
@@ -343,6 +345,11 @@ def _public(f, numpy_function, name, joins):
     namespace, _, function.__qualname__ = f"numpy.{name}".rpartition(".")
     function.__module__ = f"fastbp.{namespace}"
     return function
+
+
+def _with_rows(x):
+    """Return an item of what is joined, an array if it is a list with Variables."""
+    return FUNCTIONS["array"](x) if isinstance(x, (list, tuple)) and has_variable(x) else x
 
 
 def _along_first_axis(f):
