@@ -6,6 +6,7 @@ with an Ellipsis and names all own axes of the operand, so that block axes pass 
 """
 
 import functools
+from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
@@ -128,7 +129,7 @@ def _set_jvp(tangents, ans, x, value, index):
     return set_op(tx, 0.0 if tv is None else tv, index=index)
 
 
-_SET = {
+_SET: dict[str, Any] = {
     "nin": 2,
     "saves": (),
     "jvp": _set_jvp,
