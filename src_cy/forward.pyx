@@ -11,7 +11,7 @@ from libc.stdlib cimport calloc, free
 cimport cython
 cimport numpy as cnp
 from fastbp._core.buffers cimport LARGE, enter_pool, leave_pool, new_array
-from fastbp._core.elementwise cimport is_ours, run_program
+from fastbp._core.elementwise cimport run_program
 from fastbp._core.fused cimport Group, new_group
 from fastbp._core.graph cimport ELEMENTWISE, Node, Op, Variable, hook, parent_count, parent_of
 from fastbp._core.loops cimport strong_zeros
@@ -112,12 +112,6 @@ cdef class ForwardSweep(Sweep):
             tangents = self.tangents_of(node, parents)
         if node.op.kind == ELEMENTWISE:
             return self.push_elementwise(node, tangents)
-        if (node.op.overwrite is not None and not self.recorded and not self.signs
-                and tangents[0] is not None and self.uses[parents[0]] == 1):
-            t, tangents[0], self.values[parents[0]] = tangents[0], None, None
-            if is_ours(<PyObject *> t):     # elements of a large array cost no copy of it
-                return node.op.overwrite[0](t, tangents[1], **node.static)
-            tangents[0] = t
         return self.push_by_rule(node, tangents)
 
     cdef list tangents_of(self, Node node, Py_ssize_t *parents):

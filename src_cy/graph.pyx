@@ -33,6 +33,7 @@ cdef extern from "Python.h":
     void PyObject_GC_Track(PyObject *o) noexcept
     void PyObject_GC_UnTrack(PyObject *o) noexcept
     int PyObject_GC_IsTracked(PyObject *o) noexcept
+    void Py_INCREF(object o)
     Py_ssize_t Py_REFCNT(PyObject *o) noexcept
     ctypedef struct PySequenceMethods:
         void *sq_item
@@ -41,6 +42,10 @@ cdef extern from "Python.h":
         PySequenceMethods *tp_as_sequence
     void PyType_Modified(TypeSlots *type) noexcept
     const unsigned long Py_TPFLAGS_SEQUENCE
+
+cdef extern from "numpy/arrayobject.h":
+    object PyArray_NewFromDescr(type subtype, cnp.dtype descr, int nd, const cnp.npy_intp *dims,
+                                const cnp.npy_intp *strides, void *data, int flags, object obj)
 
 cdef long long _last_id = 0
 cdef dict _hooks = {}       # operations and functions that the core calls by name
@@ -150,11 +155,6 @@ cdef class Op:
     scatter : callable, optional
         ``scatter(into, g, i, ans, *operands, **static)`` adds the cotangent of operand i into an
         array in place.
-    overwrite : (callable, callable), optional
-        Joint rules of an operation that returns its first operand with the second written into it,
-        for a (co)tangent that nobody else sees: ``jvp(t, u, **static)`` returns t with u written
-        into it (zero if that is None), ``vjp(g, needs, **static)`` both cotangents; it may write
-        into g.
     saves : tuple, optional
         What the rules read: operand positions and "ans". The rest is handed to them as `Spec`,
         shape and dtype only.
@@ -168,6 +168,8 @@ cdef class Op:
     opaque : bool
         Whether the rules are a user's closures, which may hold Variables: such nodes can be in
         reference cycles.
+    writes : bool
+        Whether the value is the first operand with the others written into it.
     dominant : int
         Bit mask of operands whose partial, where it is zero, makes the product with a (co)tangent
         zero even if that is infinite or NaN. Otherwise only a zero (co)tangent does.
@@ -196,11 +198,11 @@ cdef class Op:
     """
 
     def __init__(self, name, forward, *, nin, partials=None, vjp=None, jvp=None, scatter=None,
-                 overwrite=None, saves=(), blocks=True, compiled=False, kernel=None, opaque=False,
+                 saves=(), blocks=True, compiled=False, kernel=None, opaque=False, writes=False,
                  dominant=0, selects=0, signed_partials=0, coefficients=None, squared=None,
                  pattern=None, **info):
         self.name = name
-        self.opaque = opaque
+        self.opaque, self.writes = opaque, writes
         self.dominant, self.selects = dominant, selects
         self.signed_partials = signed_partials
         self.squared = squared
@@ -208,7 +210,7 @@ cdef class Op:
         self.forward = forward
         self.nin = nin
         self.partials = tuple(partials) if partials is not None else None
-        self.vjp, self.jvp, self.scatter, self.overwrite = vjp, jvp, scatter, overwrite
+        self.vjp, self.jvp, self.scatter = vjp, jvp, scatter
         self.blocks = blocks
         self.kernel = kernel
         self.pattern = pattern
@@ -579,7 +581,7 @@ cdef inline cnp.ndarray _of_variable(Variable x):
             return cnp.PyArray_NewCopy(x.array, cnp.NPY_KEEPORDER)
     else:
         root = x.view.root.node
-        if (root.op is not None and root.op.overwrite is not None
+        if (root.op is not None and root.op.writes
                 and 2 * cnp.PyArray_SIZE(x.array) <= cnp.PyArray_SIZE(x.view.origin)):
             return cnp.PyArray_NewCopy(x.array, cnp.NPY_KEEPORDER)
     return x.array
@@ -819,6 +821,7 @@ cdef Variable _record_matmul(Op op, object x, object y):
 # ---- views -----------------------------------------------------------------------------------
 
 include "views.pxi"
+include "filling.pxi"
 
 # ---- Variables -------------------------------------------------------------------------------
 

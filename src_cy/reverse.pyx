@@ -120,8 +120,6 @@ cdef class ReverseSweep(Sweep):
                 return self.pull_matmul(node, parents, g)
             if node.op.scatter is not None:
                 return self.pull_scatter(node, parents, g)
-            if node.op.overwrite is not None and is_ours(<PyObject *> g):
-                return self.pull_overwriting(node, parents, g)
         return self.pull_by_rule(node, parents, g)
 
     # -- elementwise operations
@@ -270,17 +268,6 @@ cdef class ReverseSweep(Sweep):
                     self.values[parents[k]] = np.array(present, order="C")
                 present = None
             node.op.scatter(self.values[parents[k]], g, k, ans, *operands, **node.static)
-        return 0
-
-    cdef int pull_overwriting(self, Node node, Py_ssize_t *parents, object g) except -1:
-        """Rules of writes, for a g that is ours: elements of a large array cost no copy of it."""
-        cdef Py_ssize_t k
-        cdef tuple needs = (parents[0] >= 0, parents[1] >= 0)
-        values = node.op.overwrite[1](g, needs, **node.static)
-        for k in range(2):
-            if needs[k]:
-                self.add(parents[k], self.conform(
-                    <Node> self.tape.nodes[parents[k]], values[k], node.op.name))
         return 0
 
     cdef int pull_by_rule(self, Node node, Py_ssize_t *parents, object g) except -1:

@@ -321,17 +321,19 @@ cdef class Variable:
             return
         if self.node.fillable and self.view is None:
             value = unfilled(value)
-            if isinstance(value, (int, float, np.generic, np.ndarray)) and is_ours(
-                    <PyObject *> self.array):
+            if self.filling is None and is_ours(<PyObject *> self.array) and isinstance(
+                    value, (int, float, np.generic, np.ndarray)):
                 self.array[index] = value
                 return
-        # A new array, unless nobody else sees this one: no node, no view, no other handle.
-        name = "setitem"
-        if self.view is None and is_ours(<PyObject *> self.array):
-            name = "setitem_here"
-        self._become(_hooks[name](self, index, value), "assignment")
+        if _set_item(self, index, value):
+            return
+        self._become(_hooks["setitem"](self, index, value), "assignment")
 
     def __getitem__(self, index):
+        if self.filling is not None:
+            found = _read_waiting(self, index)
+            if found is not None:
+                return found
         return _hooks["getitem"](self, index)
 
     def __richcmp__(self, other, int op):

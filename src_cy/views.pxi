@@ -45,13 +45,15 @@ cdef bint _is_compact(cnp.ndarray x) noexcept:
 
 cdef int _see(Variable made, Variable x, str maker) except -1:
     """Let a new Variable, made by `maker`, whose array is part of that of `x`, be a view."""
-    cdef Variable root = x if x.view is None else x.view.root
+    cdef bint owns = x.view is None or x.view.filling is not None
+    cdef Variable root = x if owns else x.view.root
     cdef View view
     if not _is_compact(root.array):
         return 0        # only what an operation of several operands returns: then it is a copy
     view = View.__new__(View)
     view.root = root
     view.origin = root.array
+    view.apart = root.view is not None
     if x.view is not None:
         view.refusal = x.view.refusal
     # Of an array that is read-only itself (that of a leaf, or one that is locked), only views that
@@ -75,39 +77,48 @@ cdef bint _repeats(cnp.ndarray x) noexcept:
 
 cdef dict _place(Variable x):
     """Where the elements of a view are in its root, as `fastbp.rules.views` wants it."""
-    cdef View view = x.view
-    cdef cnp.ndarray root = view.origin, array = x.array
+    if x.view.place is None:
+        x.view.place = _place_in(x.array, x.view.origin, x.node.op)
+    return x.view.place
+
+
+cdef dict _place_in(cnp.ndarray array, cnp.ndarray root, Op maker):
+    """Where the elements of an array are in one that it is a part of."""
     cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(root), low, high, start, stop, offset
     cdef int k
-    if view.place is None:
-        low, high = _bounds(root)
-        start, stop = _bounds(array)
-        offset = (<Py_ssize_t> cnp.PyArray_DATA(array) - low) // size
-        if cnp.PyArray_SIZE(array) == 0:
-            offset = 0
-        elif start < low or stop > high:
-            raise RuntimeError(f"{x.node.op.name}: its result leaves the array that it is part of")
-        view.place = {
-            "own": cnp.PyArray_NDIM(root),
-            "fortran": not cnp.PyArray_IS_C_CONTIGUOUS(root),
-            "offset": offset,
-            "shape": x.node.shape,
-            "strides": tuple([cnp.PyArray_STRIDE(array, k) // size
-                              for k in range(cnp.PyArray_NDIM(array))]),
-        }
-    return view.place
+    low, high = _bounds(root)
+    start, stop = _bounds(array)
+    offset = (<Py_ssize_t> cnp.PyArray_DATA(array) - low) // size
+    if cnp.PyArray_SIZE(array) == 0:
+        offset = 0
+    elif start < low or stop > high:
+        raise RuntimeError(f"{maker.name}: its result leaves the array that it is part of")
+    return {
+        "own": cnp.PyArray_NDIM(root),
+        "fortran": not cnp.PyArray_IS_C_CONTIGUOUS(root),
+        "offset": offset,
+        "shape": (<object> array).shape,
+        "strides": tuple([
+            cnp.PyArray_STRIDE(array, k) // size if cnp.PyArray_DIM(array, k) > 1 else 0
+            for k in range(cnp.PyArray_NDIM(array))]),
+    }
 
 
 cdef int take_again(Variable x) except -1:
-    """Bring a view up to date: its root was written into."""
+    """Bring a view up to date, if its root was written into."""
     cdef View view = x.view
-    cdef Variable taken = hook("view_taken")(view.root, _place(x))
+    cdef Variable taken, root = view.root
+    if view.apart and _is_up_to_date(view):
+        return 0
+    taken = hook("view_taken")(root, _place(x))
     if taken.node.collectable and not PyObject_GC_IsTracked(<PyObject *> x):
         PyObject_GC_Track(<PyObject *> x)
-    if taken.view is None:      # no elements, hence no memory to share
+    if taken.view is None or root.view is not None:
+        # No elements, hence no memory to share; or of a part that stood apart, as its places do.
         taken.view = View.__new__(View)
-        taken.view.root, taken.view.origin = view.root, view.root.array
-    taken.view.place, taken.view.refusal = view.place, view.refusal
+        taken.view.root, taken.view.origin = root, root.array
+        taken.view.apart = root.view is not None
+    taken.view.place, taken.view.refusal = _place(x), view.refusal
     x.array, x.node, x.view = taken.array, taken.node, taken.view
     return 0
 
@@ -121,6 +132,9 @@ cdef int _write_through(Variable x, Variable value, str name) except -1:
             f"in-place {name}: the destination, of shape {x.node.shape}, is a read-only view made "
             f"by {view.refusal}; write into the array itself, or into a copy of the view")
     fresh(x)
+    if _wait(root, _place(x), value):
+        _stand_apart(x, value.array, value.node, root, _place(x))
+        return 0
     root._become(hook("view_written")(root, value, _place(x)), name)
     return 0
 
@@ -140,24 +154,10 @@ cdef cnp.ndarray _laid_out(cnp.ndarray array, cnp.ndarray like):
 cdef bint _is_own_place(Variable x, object index, Variable value):
     """Whether a view is just what ``x[index]`` is, as after ``x[index] += 1``."""
     cdef Variable root = x if x.view is None else x.view.root
-    cdef cnp.ndarray there
-    cdef Py_ssize_t at, was
     if value.view is None or value.view.root is not root:
         return False
-    fresh(x)
-    try:
-        found = x.array[index]
-    except (IndexError, TypeError, ValueError):
-        return False        # the assignment says what is wrong
-    if not cnp.PyArray_CheckExact(found):
-        return False
-    there = found
-    if not shares(there, x.array) or (<object> there).shape != value.node.shape:
-        return False
-    at = <Py_ssize_t> cnp.PyArray_DATA(there) - <Py_ssize_t> cnp.PyArray_DATA(root.array)
-    was = (<Py_ssize_t> cnp.PyArray_DATA(value.array)
-           - <Py_ssize_t> cnp.PyArray_DATA(value.view.origin))
-    return at == was and (<object> there).strides == (<object> value.array).strides
+    place = _place_of_item(x, index)
+    return place is not None and place == _place(value)
 
 
 def handle(Variable x not None):

@@ -17,7 +17,7 @@ cdef class Op:
     cdef readonly tuple partials        # elementwise: functions (ans, *operands)
     cdef readonly object vjp, jvp       # general: a function an operand, or one joint function
     cdef readonly object scatter        # optional: add the VJP into a buffer
-    cdef readonly tuple overwrite       # optional: the JVP and VJP of a write, in place
+    cdef readonly bint writes           # returns its first operand with elements written into it
     cdef readonly bint opaque
     cdef readonly int dominant, selects, signed_partials
     cdef readonly str coefficients
@@ -57,6 +57,7 @@ cdef class Variable:
     cdef cnp.ndarray array              # may be out of date in a view: see `fresh`
     cdef Node node
     cdef View view                      # None: no view of another Variable
+    cdef Filling filling                # None: no writes are waiting to be recorded
     cdef readonly str name
     cdef object __weakref__
     cdef object _become(self, object other, str name)
@@ -66,6 +67,16 @@ cdef class View:
     cdef cnp.ndarray origin             # its array when this was taken; the view shares its memory
     cdef dict place                     # which elements of it; None: not asked for yet
     cdef str refusal                    # the operation that made a read-only view
+    cdef bint apart                     # `fresh` has more to look at: see filling.pxi
+    cdef Filling filling                # not None: the view has memory of its own, and was taken
+    cdef Py_ssize_t seen                # after so many of these writes
+
+cdef class Filling:
+    cdef Node base                      # of the root, before the writes
+    cdef list places, pieces            # what was written, and where: Variables and arrays
+    cdef cnp.ndarray owner              # for each element in memory the number of its piece, or 0
+    cdef list written                   # for each piece, which of the writes it was
+    cdef Py_ssize_t last                # how many writes there were
 
 cdef class Spec:
     cdef readonly tuple shape
@@ -77,11 +88,15 @@ cdef object saved_of(Node node, Py_ssize_t i)
 cdef Spec new_spec(tuple shape, int typenum)
 cdef Variable make_variable(cnp.ndarray value, Node node)
 cdef int take_again(Variable x) except -1
+cdef int settle(Variable x) except -1
 
-# Before anything reads `array` or `node`: a view sees what was written into its root.
+# Before anything reads `array` or `node`: a view sees what was written into its root, and writes
+# that wait are recorded.
 cdef inline int fresh(Variable x) except -1:
-    if x.view is not None and x.view.root.array is not x.view.origin:
+    if x.view is not None and (x.view.apart or x.view.root.array is not x.view.origin):
         return take_again(x)
+    if x.filling is not None:
+        return settle(x)
     return 0
 
 cdef object hook(str name)

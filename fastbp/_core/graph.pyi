@@ -30,9 +30,9 @@ class Op:
     vjp: Any
     jvp: Any
     scatter: Callable[..., None] | None
-    overwrite: tuple[Callable[..., Any], Callable[..., Any]] | None
     blocks: bool
     opaque: bool
+    writes: bool
     dominant: int
     selects: int
     signed_partials: int
@@ -53,12 +53,12 @@ class Op:
         vjp: Any = None,
         jvp: Any = None,
         scatter: Callable[..., None] | None = None,
-        overwrite: tuple[Callable[..., Any], Callable[..., Any]] | None = None,
         saves: tuple[int | str, ...] = (),
         blocks: bool = True,
         compiled: bool = False,
         kernel: str | None = None,
         opaque: bool = False,
+        writes: bool = False,
         dominant: int = 0,
         selects: int = 0,
         signed_partials: int = 0,

@@ -5,9 +5,6 @@ with an Ellipsis and names all own axes of the operand, so that block axes pass 
 `repeats` says that it may name an element twice.
 """
 
-import functools
-from typing import Any
-
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
@@ -103,23 +100,9 @@ put_op = linear(
 
 
 def _set(x, value, index):
-    return _set_here(x.copy(), value, index)
-
-
-def _set_here(x, value, index):
+    x = x.copy()
     x[index] = value
     return x
-
-
-def _push_here(t, tv, index):
-    return _set_here(t, 0.0 if tv is None else tv, index)
-
-
-def _pull_here(g, needs, index):
-    by_value = np.array(g[index]) if needs[1] else None
-    if needs[0]:
-        g[index] = 0.0
-    return g, by_value
 
 
 def _set_jvp(tangents, ans, x, value, index):
@@ -129,19 +112,19 @@ def _set_jvp(tangents, ans, x, value, index):
     return set_op(tx, 0.0 if tv is None else tv, index=index)
 
 
-_SET: dict[str, Any] = {
-    "nin": 2,
-    "saves": (),
-    "jvp": _set_jvp,
-    "vjp": (
+set_op = general(
+    "setitem",
+    _set,
+    nin=2,
+    saves=(),
+    jvp=_set_jvp,
+    vjp=(
         lambda g, ans, x, value, index: set_op(g, 0.0, index=index),
         lambda g, ans, x, value, index: getitem_op(g, index=index, repeats=False),
     ),
-    "overwrite": (_push_here, _pull_here),
-    "pattern": patterns.moves,
-}
-set_op = general("setitem", _set, **_SET)
-set_here_op = graph.Op("setitem", _set_here, **_SET)  # for an array that nobody else sees
+    writes=True,
+    pattern=patterns.moves,
+)
 
 # ---- x[index]
 
@@ -247,19 +230,18 @@ graph.bind("getitem", getitem)
 # ---- x[index] = value
 
 
-def setitem(x, index, value, op=set_op):
+def setitem(x, index, value):
     """Return a copy of `x` with ``copy[index] = value``; of values for the same element, the last.
 
     Notes
     -----
-    The cotangent at the elements assigned goes to `value`, the rest to `x`. Costs a copy of `x`,
-    except by `set_here_op`.
+    The cotangent at the elements assigned goes to `value`, the rest to `x`. Costs a copy of `x`.
     """
     index, repeats, neighbours = _whole(x.shape, index if type(index) is tuple else (index,))
     shape = x.value[index].shape
     value = _fitted(value, shape)
     if neighbours and not repeats:
-        return op(x, value, index=index)
+        return set_op(x, value, index=index)
     flat = positions(x.shape, index).reshape(-1)
     value = np.broadcast_to(value, shape).reshape(flat.size)
     writer = np.empty(x.size, np.intp)
@@ -297,7 +279,7 @@ def _set_flat(x, index, value):
 
 
 graph.bind("setitem", setitem)
-graph.bind("setitem_here", functools.partial(setitem, op=set_here_op))
+graph.bind("fitted", _fitted)
 graph.bind("set_flat", _set_flat)
 
 # ---- functions that index

@@ -198,7 +198,7 @@ def general(
     jvp=None,
     saves=None,
     scatter=None,
-    overwrite=None,
+    writes=False,
     coefficients=None,
     squared=None,
     pattern=None,
@@ -220,8 +220,9 @@ def general(
     saves : tuple, optional
         Operand positions and "ans" that the rules read; by default all operands and the answer.
     scatter : callable, optional
-    overwrite : (callable, callable), optional
-        Rules that work in place; see there, too.
+        ``scatter(into, g, i, ans, *operands, **static)`` adds a VJP into an array.
+    writes : bool
+        Whether the value is the first operand with the others written into it.
     coefficients : {"fixed", "operands", "values"}, optional
         What a zero among the coefficients of the rules means; see `fastbp._core.graph.Op`.
     squared : callable, optional
@@ -244,7 +245,7 @@ def general(
         vjp=vjp,
         jvp=jvp,
         scatter=scatter,
-        overwrite=overwrite,
+        writes=writes,
         coefficients=coefficients,
         squared=squared,
         pattern=pattern,

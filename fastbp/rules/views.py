@@ -6,9 +6,12 @@ order, and offset, shape and strides in that memory, counted in elements. So one
 that makes views, and views of views.
 """
 
+import math
+
 import numpy as np
 
 from fastbp._core import graph
+from fastbp._core.graph import Variable
 from fastbp.errors import NoRuleError
 from fastbp.rules import patterns
 from fastbp.rules.table import general, linear
@@ -40,14 +43,16 @@ def _take(x, own, fortran, offset, shape, strides):
     return _seen(_in_memory(x, own, fortran), offset, shape, strides)
 
 
-def _write(x, value, own, fortran, offset, shape, strides):
-    """Return a copy of `x` with the view's elements set, in the same order of memory."""
-    if 0 in shape or not x.size:
+def _write(x, *values, own, fortran, places):
+    """Return a copy of `x` with views' elements set, in the same order of memory."""
+    if not x.size:
         return x.copy()
     memory = _in_memory(x, own, fortran)
     if np.may_share_memory(memory, x):
         memory = memory.copy()
-    _seen(memory, offset, shape, strides)[...] = value
+    for value, (offset, shape, strides) in zip(values, places, strict=True):
+        if 0 not in shape:
+            _seen(memory, offset, shape, strides)[...] = value
     lead, inner = x.shape[: x.ndim - own], x.shape[x.ndim - own :]
     if not fortran:
         return memory.reshape(x.shape)
@@ -56,42 +61,56 @@ def _write(x, value, own, fortran, offset, shape, strides):
     return backward.transpose((*range(nd), *range(x.ndim - 1, nd - 1, -1)))
 
 
-def _write_jvp(tangents, ans, x, value, **place):
-    tx, tv = tangents
+def _write_vjp(g, needs, ans, x, *values, own, fortran, places):
+    parts = [None] * len(needs)
+    if needs[0]:
+        zeros = [ZERO] * len(places)
+        parts[0] = write_op(g, *zeros, own=own, fortran=fortran, places=places)
+    # In the order of memory once, not for every part: each part keeps what it is taken from.
+    memory = None if isinstance(g, Variable) else _in_memory(g, own, fortran)
+    for k, (offset, shape, strides) in enumerate(places, 1):
+        if needs[k] and memory is not None and 0 not in shape:
+            parts[k] = _seen(memory, offset, shape, strides)
+        elif needs[k]:
+            parts[k] = take_op(
+                g, own=own, fortran=fortran, offset=offset, shape=shape, strides=strides
+            )
+    return tuple(parts)
+
+
+def _write_jvp(tangents, ans, x, *values, own, fortran, places):
+    tx, *rest = tangents
     if tx is None:
-        tx = np.zeros(tv.shape[: tv.ndim - value.ndim] + x.shape, ans.dtype)
-    return write_op(tx, 0.0 if tv is None else tv, **place)
+        t, operand = next((t, v) for t, v in zip(rest, values, strict=True) if t is not None)
+        tx = np.zeros(t.shape[: t.ndim - operand.ndim] + x.shape, ans.dtype)
+    rest = [ZERO if t is None else t for t in rest]
+    return write_op(tx, *rest, own=own, fortran=fortran, places=places)
 
 
-def _untake(g, ans, x, **place):
-    return write_op(np.zeros(g.shape[: g.ndim - ans.ndim] + x.shape, ans.dtype), g, **place)
+def _untake(g, ans, x, own, fortran, **place):
+    zeros = np.zeros(g.shape[: g.ndim - ans.ndim] + x.shape, ans.dtype)
+    return write_op(zeros, g, own=own, fortran=fortran, places=(tuple(place.values()),))
 
 
-def _push_here(t, tv, own, fortran, offset, shape, strides):
-    memory = _in_memory(t, own, fortran)
-    if 0 in shape or not np.may_share_memory(memory, t):
-        return _write(t, 0.0 if tv is None else tv, own, fortran, offset, shape, strides)
-    _seen(memory, offset, shape, strides)[...] = 0.0 if tv is None else tv
-    return t
+def _take_scatter(into, g, i, ans, x, own, fortran, offset, shape, strides):
+    place = {"offset": offset, "shape": shape, "strides": strides}
+    if fortran:
+        into += _untake(g, ans, x, own, fortran, **place)
+    elif 0 not in shape:
+        seen = _seen(_in_memory(into, own, fortran), **place)
+        seen += g
 
 
-def _pull_here(g, needs, **place):
-    by_value = np.array(_take(g, **place)) if needs[1] else None
-    return _push_here(g, None, **place) if needs[0] else None, by_value
-
-
-take_op = linear("take_view", _take, _untake, pattern=patterns.moves)
+ZERO = np.zeros(())
+take_op = linear("take_view", _take, _untake, scatter=_take_scatter, pattern=patterns.moves)
 write_op = general(
     "write_view",
     _write,
-    nin=2,
+    nin=-1,
     saves=(),
     jvp=_write_jvp,
-    vjp=(
-        lambda g, ans, x, value, **place: write_op(g, 0.0, **place),
-        lambda g, ans, x, value, **place: take_op(g, **place),
-    ),
-    overwrite=(_push_here, _pull_here),
+    vjp=_write_vjp,
+    writes=True,
     pattern=patterns.moves,
 )
 
@@ -109,7 +128,46 @@ def view_taken(root, place):
 def view_written(root, value, place):
     """Return the value of a Variable after a write into the view at a place."""
     _check_apart(place["shape"], place["strides"])
-    return write_op(root, value, **place)
+    where = (place["offset"], place["shape"], place["strides"])
+    return write_op(root, value, own=place["own"], fortran=place["fortran"], places=(where,))
+
+
+def _dot(a, b):
+    return sum([x * y for x, y in zip(a, b, strict=True)])
+
+
+def place_within(inner, outer):
+    """Return where the elements at a place are among those at another one that contains them.
+
+    Counted in the order in which those are written. None if their strides do not say.
+    """
+    shape, strides = outer["shape"], outer["strides"]
+    unit = [math.prod(shape[k + 1 :]) for k in range(len(shape))]
+    axes = sorted([(s, n, k) for k, (s, n) in enumerate(zip(strides, shape, strict=True)) if n > 1])
+    if any([s <= 0 for s, _, _ in axes]):
+        return None
+
+    def along(distance):
+        steps = [0] * len(shape)
+        for s, _, k in reversed(axes):
+            steps[k], distance = divmod(distance, s)
+        return None if distance else steps
+
+    start = along(inner["offset"] - outer["offset"])
+    moves = [along(s) if s >= 0 else None for s in inner["strides"]]
+    if start is None or None in moves:
+        return None
+    for k, n in enumerate(shape):
+        last = start[k] + sum([m[k] * (i - 1) for m, i in zip(moves, inner["shape"], strict=True)])
+        if last >= n:
+            return None
+    return {
+        "own": len(shape),
+        "fortran": False,
+        "offset": _dot(start, unit),
+        "shape": inner["shape"],
+        "strides": tuple([_dot(m, unit) for m in moves]),
+    }
 
 
 def _check_apart(shape, strides):
@@ -128,3 +186,5 @@ def _check_apart(shape, strides):
 
 graph.bind("view_taken", view_taken)
 graph.bind("view_written", view_written)
+graph.bind("write_view", write_op)
+graph.bind("place_within", place_within)
