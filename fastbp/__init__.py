@@ -70,7 +70,17 @@ __all__ = [
     "vjp",
 ]
 
-_SUBMODULES = ("chain", "numpy", "recurrent", "scipy", "sparse", "tensor", "testing", "tree")
+_SUBMODULES = (
+    "chain",
+    "limits",
+    "numpy",
+    "recurrent",
+    "scipy",
+    "sparse",
+    "tensor",
+    "testing",
+    "tree",
+)
 
 
 def __getattr__(name):

@@ -85,6 +85,7 @@ class View:
 @final
 class Variable:
     __array_priority__: float
+    __pandas_priority__: int
     name: str | None
     @property
     def value(self) -> NDArray[Any]: ...

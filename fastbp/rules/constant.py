@@ -26,7 +26,7 @@ nondifferentiable(
     np.triu_indices_from,
     methods=("argmax", "argmin", "argpartition", "argsort", "nonzero", "searchsorted"),
 )
-# Not here, as weights= has a derivative: numpy.bincount, numpy.histogram.
+# Not here, as weights= has a derivative: numpy.histogram. numpy.bincount is in `accumulating`.
 
 # ---- steps
 
