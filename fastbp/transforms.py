@@ -575,15 +575,18 @@ def jvp(
     return out, pushforward(*tangents)
 
 
-def hvp(f: Callable[..., Any], x: Any, v: Any, *, unconnected: str = "warn") -> Any:
+def hvp(f: Callable[..., Any], x: Any, v: Any, *args: Any, unconnected: str = "warn") -> Any:
     """Return the product of the Hessian of a scalar function with a vector, forward over reverse.
 
     Parameters
     ----------
     f : callable
-        A scalar function of one argument.
+        ``f(x, *args)`` returns a scalar.
     x, v : array or nested container of arrays
         Point and direction, of the same structure and shapes; None for settings.
+    *args
+        Further arguments of `f`, not differentiated. ``functools.partial(bp.hvp, f)`` is what SciPy
+        takes as ``hessp=``.
     unconnected : {"warn", "zero", "raise"}
         What happens where the scalar does not depend on `x`.
 
@@ -599,7 +602,7 @@ def hvp(f: Callable[..., Any], x: Any, v: Any, *, unconnected: str = "warn") -> 
     array([ 6., 12.])
     """
     loss.check_option("hvp", unconnected, loss.WITHOUT_NONE)
-    inner = gradient_for("hvp", f, 0, unconnected)
+    inner = gradient_for("hvp", (lambda x: f(x, *args)) if args else f, 0, unconnected)
     return _linearize("hvp", inner, (x,), False, "zero", ("x", "v"))[1](v)
 
 

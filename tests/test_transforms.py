@@ -1,5 +1,6 @@
 """The transforms: structure of results, nesting, blocks, errors."""
 
+import functools
 from collections import namedtuple
 from dataclasses import dataclass
 
@@ -349,6 +350,9 @@ def test_hessian_and_hvp(rng):
     np.testing.assert_allclose(h, bp.jacobian(bp.grad(f), mode="reverse")(x), atol=1e-14)
     v = rng.standard_normal(4)
     assert_sums_close(bp.hvp(f, x, v), h @ v, np.abs(h) @ np.abs(v), 16)
+    # As SciPy calls hessp=: what follows the direction are arguments of f.
+    product = functools.partial(bp.hvp, lambda x, a, y: a * f(x) + np.sum(x * y))
+    np.testing.assert_allclose(product(x, v, 2.0, np.ones(4)), 2.0 * bp.hvp(f, x, v), rtol=1e-15)
     nested = bp.hessian(lambda p: p["a"] ** 2 * p["b"])({"a": 3.0, "b": 2.0})
     assert nested["a"]["b"] == 6.0
     assert nested["b"]["b"] == 0.0

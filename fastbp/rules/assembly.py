@@ -387,6 +387,14 @@ def _widths(pad_width, nd):
     return tuple(map(tuple, np.broadcast_to(pairs, (nd, 2)).tolist()))
 
 
+@functools.lru_cache(maxsize=64)
+def _repeated(n, around, mode):
+    """Return which of n elements stand along an axis that is padded by repeating some."""
+    which = np.pad(np.arange(n), around, mode)
+    which.flags.writeable = False
+    return which
+
+
 @implements(
     np.pad,
     samples=lambda rng: [
@@ -413,14 +421,15 @@ def pad(array, pad_width, mode="constant", **kwargs):
         raise NoRuleError("numpy.pad: reflect_type='odd' is not supported for Variables")
     if isinstance(kwargs.get("constant_values"), Variable):
         raise NoRuleError("numpy.pad: constant_values= cannot be a Variable")
-    np.pad(np.zeros((1,) * array.ndim), 0, mode, **kwargs)  # raises where NumPy does
+    if kwargs:
+        np.pad(np.zeros((1,) * array.ndim), 0, mode, **kwargs)  # raises where NumPy does
     width = _widths(pad_width, array.ndim)
     if mode == "constant":
         constants = kwargs.get("constant_values", 0)
         constants = tuple(map(tuple, np.broadcast_to(constants, (array.ndim, 2)).tolist()))
         return pad_op(array, width=width, constants=constants)
-    result = np.positive(array)
+    result = array
     for axis, around in enumerate(width):
         if around != (0, 0):
-            result = take(result, np.pad(np.arange(array.shape[axis]), around, mode), axis)
-    return result
+            result = take(result, _repeated(array.shape[axis], around, mode), axis)
+    return np.positive(array) if result is array else result

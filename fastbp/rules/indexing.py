@@ -143,6 +143,7 @@ set_op = general(
         lambda g, ans, x, value, index: set_op(g, 0.0, index=index),
         lambda g, ans, x, value, index: _written(g, index),
     ),
+    writes=True,
     pattern=patterns.moves,
 )
 

@@ -198,6 +198,7 @@ def general(
     jvp=None,
     saves=None,
     scatter=None,
+    writes=False,
     coefficients=None,
     squared=None,
     pattern=None,
@@ -218,6 +219,10 @@ def general(
         (at some cost).
     saves : tuple, optional
         Operand positions and "ans" that the rules read; by default all operands and the answer.
+    scatter : callable, optional
+        ``scatter(into, g, i, ans, *operands, **static)`` adds a VJP into an array.
+    writes : bool
+        Whether the value is the first operand with the others written into it.
     coefficients : {"fixed", "operands", "values"}, optional
         What a zero among the coefficients of the rules means; see `fastbp._core.graph.Op`.
     squared : callable, optional
@@ -240,6 +245,7 @@ def general(
         vjp=vjp,
         jvp=jvp,
         scatter=scatter,
+        writes=writes,
         coefficients=coefficients,
         squared=squared,
         pattern=pattern,
