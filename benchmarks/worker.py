@@ -31,9 +31,14 @@ class Session:
         self.library = library
         self.contenders: dict[str, Callable] = {}
 
-    def prepare(self, name: str, params: dict, folder: str, verify: bool = True) -> dict[str, Any]:
-        """Set up; unless told not to, check, and exchange inputs and results through `folder`."""
-        cls = registry.get(name)
+    def prepare(
+        self, name: str, params: dict, folder: str, verify: bool = True, suite: str | None = None
+    ) -> dict[str, Any]:
+        """Set up; unless told not to, check, and exchange inputs and results through `folder`.
+
+        With `suite`, only its modules are imported: a process for each pass has to start fast.
+        """
+        cls = registry.get(name, suite)
         error = (self._ours if self.library == OURS else self._peer)(
             cls, params, Path(folder), verify
         )
@@ -76,7 +81,7 @@ class Session:
     def sample(self, contender: str, loops: int) -> dict[str, Any]:
         call = self.contenders[contender]
         call()  # brings its data and threads back after another process had the caches
-        return {"value": timing.sample(call, loops)}
+        return timing.read(call, loops)._asdict()
 
     def warm(self, contender: str) -> dict[str, Any]:
         self.contenders[contender]()
