@@ -29,6 +29,7 @@ from fastbp._core.graph import Op, has_variable
 from fastbp.errors import NoRuleError
 
 __all__ = [
+    "CONSTANTS",
     "CREATORS",
     "FUNCTIONS",
     "OPS",
@@ -46,6 +47,7 @@ __all__ = [
 OPS = {}  # name -> Op
 FUNCTIONS = {}  # name in fastbp.numpy -> function
 CREATORS = {}  # the same for what makes arrays and has no derivative
+CONSTANTS = {}  # what sees the values of Variables -> why it has no derivative
 SAMPLES = {}  # the same name -> calls for the tests; elementwise: sampled from the domain
 
 
@@ -357,12 +359,13 @@ def _numpy_names():
     return names
 
 
-def nondifferentiable(*functions, methods=()):
+def nondifferentiable(*functions, why, methods=()):
     """Let functions that are constant almost everywhere see the values of Variables.
 
     No derivative flows. What is written to cannot be a Variable: ``out=`` is refused then.
     """
     for function in functions:
+        CONSTANTS[function.__name__] = why
 
         @functools.wraps(function)
         def on_values(*args, _function=function, **kwargs):
