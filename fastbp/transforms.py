@@ -244,12 +244,28 @@ def _check_scalar(name: str, y: Any) -> None:
 def grad(f: Callable[..., Any], argnums: Any = 0, has_aux: bool = False) -> Callable[..., Any]:
     """Return a function that computes the gradient of `f`.
 
-    Parameters and errors as for `value_and_grad`.
+    Parameters
+    ----------
+    f : callable
+        Returns a scalar; with `has_aux`, a pair (scalar, anything).
+    argnums : int or sequence of int
+        Positional arguments to differentiate: arrays, floats, or nested containers of them, as for
+        `value_and_grad`. All others are constants, and may be anything.
+    has_aux : bool
+        Whether `f` returns auxiliary data beside the scalar.
 
     Returns
     -------
     callable
-        Takes the arguments of `f` and returns the gradient, or ``(gradient, aux)``.
+        Takes the arguments of `f` and returns the gradient, or ``(gradient, aux)``. The gradient
+        has the structure and shapes of the argument; for several `argnums` it is a tuple.
+
+    Raises
+    ------
+    ShapeError, DTypeError, NoRuleError
+        (from the returned function) If `f` does not return a scalar, if an argument is not of
+        floats, if `f` hands a recorded value to a function that has no rule; the message says what
+        to write instead.
 
     Examples
     --------
@@ -286,7 +302,7 @@ def elementwise_grad(f: Callable[..., Any], argnums: Any = 0) -> Callable[..., A
     f : callable
         Returns an array of any shape.
     argnums : int or sequence of int
-        As for `grad`.
+        Positional arguments to differentiate.
 
     Returns
     -------

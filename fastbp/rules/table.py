@@ -21,6 +21,7 @@ the result carries them too: so a rule counts axes from the end.
 import copyreg
 import functools
 import importlib
+import inspect
 
 import numpy as np
 
@@ -34,6 +35,7 @@ __all__ = [
     "FUNCTIONS",
     "OPS",
     "SAMPLES",
+    "attribute",
     "creates",
     "elementwise",
     "general",
@@ -336,6 +338,8 @@ def _public(f, numpy_function, name, joins):
 
     on_plain = graph.Maker(numpy_function)
 
+    first, _, rest = inspect.getdoc(f).partition("\n")
+    function.__doc__ = f"{first}\n\nDifferentiable: recorded on Variables.\n{rest}"
     # Where it is found, so that it can be pickled.
     namespace, _, function.__qualname__ = f"numpy.{name}".rpartition(".")
     function.__module__ = f"fastbp.{namespace}"
@@ -405,6 +409,23 @@ def creates(*functions, like=()):
 
 def _same(x, y):
     return x is y or (isinstance(x, tuple) and all(map(_same, x, y)))
+
+
+def attribute(module, name, public):
+    """Return a name of NumPy's or SciPy's, for a module of ours that mirrors it.
+
+    Raises
+    ------
+    AttributeError
+        Naming `public`, our module, if there is no such name.
+    """
+    try:
+        return getattr(module, name)
+    except AttributeError as error:
+        text = str(error)
+        if text.lower().startswith(f"module {module.__name__!r} has no attribute"):
+            text = f"module {public!r} has no attribute {name!r}"
+        raise AttributeError(text) from None  # Python adds what there is of a similar name
 
 
 def refuse(function, **given):
