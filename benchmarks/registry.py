@@ -25,14 +25,14 @@ __all__ = [
 
 # The suites in the order of the report. Those of the main job run unless others are asked for.
 MAIN = ("matmul", "dense_layer", "elementwise", "mlp", "functions", "memory")
-SUITES = (*MAIN, "tensor", "sparse", "chain", "recurrent")
+SUITES = (*MAIN, "tensor", "sparse", "chain", "recurrent", "kinds")
 # Seconds that each suite takes on two cores, both limits of threads, without peers and with all of
 # them. The only place where they are: measured; a report has them as "seconds" to compare.
 SECONDS = {
     "digits": (1, 1),
     "matmul": (30, 40), "dense_layer": (10, 10), "elementwise": (7, 30), "mlp": (4, 25),
     "functions": (4, 4), "memory": (4, 30), "tensor": (90, 90), "sparse": (100, 100),
-    "chain": (60, 120), "recurrent": (90, 400),
+    "chain": (60, 120), "recurrent": (90, 400), "kinds": (30, 300),
 }  # fmt: skip
 # The modules of this package that register in a suite, where it is not the one of its name.
 MODULES = {
