@@ -13,7 +13,7 @@ from cpython.float cimport PyFloat_CheckExact
 from cpython.long cimport PyLong_CheckExact
 cimport cython
 cimport numpy as cnp
-from fastbp._core.buffers cimport new_array
+from fastbp._core.buffers cimport LARGE, enter_pool, leave_pool, new_array
 from fastbp._core.constants cimport kept
 from fastbp._core.elementwise cimport MAX_NDIM, is_ours, is_plain, run_program, take_fp_flags
 from fastbp._core.matmul cimport c_matmul
@@ -708,7 +708,7 @@ cdef object record(Op op, tuple operands, dict static):
             # A rule reads the very array that `forward` did; a user's may write into its own.
             if not op.opaque and op.saves >> <unsigned int> min(k, 29) & 1:
                 values[k] = kept(values[k])
-    out = _float_array(op, op.forward(*values, **static))
+    out = _float_array(op, _computed(op, values, static))
     for k in range(len(values)):
         value = values[k]
         if not op.saves >> <unsigned int> min(k, 29) & 1:
@@ -737,13 +737,29 @@ cdef object record(Op op, tuple operands, dict static):
     return result
 
 
+cdef object _computed(Op op, list values, dict static):
+    """The value of an operation; what its function makes of large operands is from the pool."""
+    cdef PyObject *before
+    cdef bint large = False
+    for x in values:
+        if cnp.PyArray_Check(x) and cnp.PyArray_NBYTES(x) >= LARGE:
+            large = not op.opaque
+    if not large:
+        return op.forward(*values, **static)
+    before = enter_pool()
+    try:
+        return op.forward(*values, **static)
+    finally:
+        leave_pool(before)
+
+
 cdef Variable _record_unary(Op op, Variable x, dict static):
     """`record` for one operand."""
     cdef cnp.ndarray out
     cdef Node node
     cdef Variable result
     cdef bint view
-    out = _float_array(op, op.forward(x.array, **static))
+    out = _float_array(op, _computed(op, [x.array], static))
     view = shares(out, x.array)
     if view and x.view is None and not _is_compact(x.array):
         x.array = cnp.PyArray_NewCopy(x.array, cnp.NPY_CORDER)

@@ -12,7 +12,8 @@ from fastbp._core import graph
 from fastbp._core.graph import Variable, values_of
 from fastbp.errors import NoRuleError
 from fastbp.rules import patterns
-from fastbp.rules.indexing import FULL, getitem_op, setitem, take
+from fastbp.rules.indexing import getitem_op, setitem, take
+from fastbp.rules.indices import FULL
 from fastbp.rules.structural import as_operand, float_dtype, from_end, lead_of, reshaped
 from fastbp.rules.table import general, implements, refuse
 
@@ -229,7 +230,7 @@ def _split(function, ary, indices_or_sections, axis):
     pieces = function(np.arange(ary.shape[axis]), values_of(indices_or_sections))
     slices = [slice(piece[0], piece[-1] + 1) if piece.size else slice(0, 0) for piece in pieces]
     tail = FULL[-1 - from_end(axis, ary.ndim)[0]]
-    return [getitem_op(ary, index=(..., part, *tail), repeats=False) for part in slices]
+    return [getitem_op(ary, index=(..., part, *tail)) for part in slices]
 
 
 @implements(

@@ -8,7 +8,8 @@ from numpy.lib.array_utils import normalize_axis_index
 from fastbp._core.graph import Variable, values_of
 from fastbp.rules import patterns
 from fastbp.rules.engine import mulz
-from fastbp.rules.indexing import FULL, in_front
+from fastbp.rules.indexing import in_front
+from fastbp.rules.indices import FULL
 from fastbp.rules.reductions import (
     UNSET,
     axes_of,

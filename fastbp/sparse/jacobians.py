@@ -72,9 +72,7 @@ class Prepared:
         self._structure = s
         self._plan = self._new_plan()
         self._matrix = self._new_matrix()
-        # Entries bounded away from zero: none can hide a missing element.
-        signs = np.random.default_rng(0).uniform(-1.5, 0.5, x.shape)
-        self._direction = (signs + np.sign(signs)).astype(x.dtype)
+        self._direction = _direction(x)
         assumed = self.coloring.kind in SYMMETRIC and not symmetric
         if (given or assumed) and not self._checks(y, x):
             what = "nonzeros outside of the given pattern" if given else "no symmetry"
@@ -198,14 +196,54 @@ class Prepared:
     def _checks(self, y: Any, x: Variable) -> bool:
         """Evaluate, and compare with a random directional derivative."""
         self._fill(y, x)
-        v = self._direction
-        t = sweep.forward([y], [x], [v])[0] if isinstance(y, Variable) else None
-        exact = np.zeros(self._out_shape) if t is None else t
-        exact, found = exact.reshape(-1), self._matrix @ v.reshape(-1)
-        size = abs(self._matrix) @ abs(v.reshape(-1)) + abs(exact)
-        tolerance = np.sqrt(np.finfo(x.dtype).eps) * size
-        finite = np.isfinite(exact) & np.isfinite(found)
-        return bool(np.all(abs(exact[finite] - found[finite]) <= tolerance[finite]))
+        return _holds(self._matrix, y, x, self._direction)
+
+
+class Compressed:
+    """The Jacobians between two Variables in records of one kind: pattern and coloring found once.
+
+    Parameters
+    ----------
+    y, x : Variable
+        Of one record.
+    pattern : csr_array of bool
+    """
+
+    def __init__(self, y: Variable, x: Variable, pattern: Any) -> None:
+        self._structure = s = Pattern.of(pattern, "jacobian")
+        coloring = choose("jacobian", s, "auto", None)
+        self.num_sweeps = coloring.num_colors
+        largest = tape.largest([y], [x])
+        self._plan = Plan("jacobian", s, coloring, x.dtype, largest, False)
+        self._direction = _direction(x)
+
+    def __call__(self, y: Variable, x: Variable, verified: bool = True) -> Any:
+        """Return the Jacobian as a csr_array, or None if the pattern does not hold here.
+
+        It is compared with a random directional derivative unless it is not `verified`.
+        """
+        s = self._structure
+        data = np.zeros(s.nnz, x.dtype)
+        self._plan.fill(y, x, data)
+        matrix = scipy.sparse.csr_array((data, s.indices, s.indptr), shape=s.shape)
+        return None if verified and not _holds(matrix, y, x, self._direction) else matrix
+
+
+def _direction(x: Variable) -> np.ndarray:
+    """Return random numbers bounded away from zero: none can hide a missing element."""
+    signs = np.random.default_rng(0).uniform(-1.5, 0.5, x.shape)
+    return (signs + np.sign(signs)).astype(x.dtype)
+
+
+def _holds(matrix: Any, y: Any, x: Variable, v: np.ndarray) -> bool:
+    """Say whether a Jacobian times a direction is the directional derivative."""
+    t = sweep.forward([y], [x], [v])[0] if isinstance(y, Variable) else None
+    exact = np.zeros(np.shape(plain(y))) if t is None else t
+    exact, found = exact.reshape(-1), matrix @ v.reshape(-1)
+    size = abs(matrix) @ abs(v.reshape(-1)) + abs(exact)
+    tolerance = np.sqrt(np.finfo(x.dtype).eps) * size
+    finite = np.isfinite(exact) & np.isfinite(found)
+    return bool(np.all(abs(exact[finite] - found[finite]) <= tolerance[finite]))
 
 
 def between(y: Variable, x: Variable, others: tuple[Variable, ...], pattern: Any) -> Any:

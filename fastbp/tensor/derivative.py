@@ -21,7 +21,7 @@ from fastbp.tensor.dense import Dense
 from fastbp.tensor.joining import joined, summed
 from fastbp.tensor.structured import Structured
 
-__all__ = ["derivative", "derivative_between", "tensor_between"]
+__all__ = ["derivative", "derivative_between", "structured_between", "tensor_between"]
 
 
 def derivative(f: Callable[..., Any], *args: Any, argnums: int = 0) -> DerivativeTensor:
@@ -87,10 +87,10 @@ def derivative(f: Callable[..., Any], *args: Any, argnums: int = 0) -> Derivativ
 @np.errstate(all="ignore")  # derivatives never warn
 def derivative_between(y: Variable, x: Variable) -> DerivativeTensor:
     """Return the derivative between two Variables of a record, in the leanest storage."""
-    return _structured(y, x) or tensor_between(y, x)
+    return structured_between(y, x) or tensor_between(y, x)
 
 
-def _structured(y: Variable, x: Variable) -> Structured | None:
+def structured_between(y: Variable, x: Variable) -> Structured | None:
     """Multiply the structured tensors of all links; None if one has none, or a sum has none."""
     record, (at,), (first,) = links([y], [x])
     if at < 0:
