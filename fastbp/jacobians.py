@@ -37,7 +37,7 @@ def jacobian(
     f : callable
         Returns an array or a nested container of arrays.
     argnums : int or sequence of int
-        As for `grad`.
+        Positional arguments to differentiate: arrays, floats, or nested containers of them.
     mode : {"auto", "reverse", "forward", "chain"}
         "reverse" and "forward" sweep the whole record once, with a vector for each output or each
         input. "auto" takes reverse if there are no more outputs than inputs, else forward; where

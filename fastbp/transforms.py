@@ -274,12 +274,30 @@ def grad(
 ) -> Callable[..., Any]:
     """Return a function that computes the gradient of `f`.
 
-    Parameters and errors as for `value_and_grad`.
+    Parameters
+    ----------
+    f : callable
+        Returns a scalar; with `has_aux`, a pair (scalar, anything).
+    argnums : int or sequence of int
+        Positional arguments to differentiate: arrays, floats, or nested containers of them, as for
+        `value_and_grad`. All others are constants, and may be anything.
+    has_aux : bool
+        Whether `f` returns auxiliary data beside the scalar.
+    unconnected : {"warn", "zero", "raise", "none"}
+        What to do for an argument that the result does not depend on, as for `value_and_grad`.
 
     Returns
     -------
     callable
-        Takes the arguments of `f` and returns the gradient, or ``(gradient, aux)``.
+        Takes the arguments of `f` and returns the gradient, or ``(gradient, aux)``. The gradient
+        has the structure and shapes of the argument; for several `argnums` it is a tuple.
+
+    Raises
+    ------
+    ShapeError, DTypeError, NoRuleError
+        (from the returned function) If `f` does not return a scalar, if an argument is not of
+        floats, if `f` hands a recorded value to a function that has no rule; the message says what
+        to write instead.
 
     Examples
     --------
@@ -327,7 +345,9 @@ def elementwise_grad(
     ----------
     f : callable
         Returns an array of any shape.
-    argnums, unconnected
+    argnums : int or sequence of int
+        Positional arguments to differentiate.
+    unconnected
         As for `grad`.
 
     Returns

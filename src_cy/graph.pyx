@@ -289,12 +289,13 @@ cdef class Op:
     @property
     def __doc__(self):
         """What ``help(fastbp.numpy.tanh)`` shows."""
-        text = f"{self.name}: an operation of fastbp; recorded where an operand is a Variable."
-        if self.ufunc is not None:
-            text = f"{without_examples(self.ufunc)}\n\nDifferentiable: recorded on Variables."
+        text = f"Differentiable: {self.name} is recorded where an operand is a Variable."
         if self.info.get("kinks"):
             text += f"\nDerivative at singular points: {self.info['kinks']}."
-        return text
+        if self.ufunc is None:
+            return text
+        signature, _, rest = without_examples(self.ufunc).partition("\n\n")
+        return f"{signature}\n\n{text}\n\n{rest}"
 
     def __getattr__(self, str name):
         # An operation stands for its ufunc in fastbp.numpy: reduce, accumulate, outer, nin ...

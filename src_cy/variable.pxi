@@ -99,16 +99,40 @@ cdef object _asked_by_sparse():
 cdef class Variable:
     """A value whose history is recorded: an array together with its place in the graph.
 
-    Made by `fastbp.variable`, and by every operation on Variables. It behaves as an ndarray in
-    NumPy code: operators, indexing, methods, ufuncs and NumPy functions are computed at once and
-    recorded.
+    It is what stands for an array inside of a function that is differentiated, and what
+    `fastbp.variable` and every operation on Variables return. It behaves as an ndarray in NumPy
+    code; what is computed from it is computed at once, and recorded.
+
+    Operators
+        Arithmetic, ``@``, powers, ``abs``, comparisons (which give plain arrays), indexing as in
+        NumPy, assignment to elements, in-place operators; iteration, ``len``, ``in``, formatting.
+    Methods
+        Those of ndarray that have a derivative, ``x.sum(axis=0)``, ``x.reshape(-1)``: ``dir(x)``.
+    Functions
+        NumPy's, ``np.sum(x)``, and the ufuncs of `scipy.special`.
+    A plain array or number
+        ``x.value`` and ``x.item()``, which have no derivative. ``float(x)`` and ``np.asarray(x)``
+        would lose it in silence: they raise, and say what to write instead.
 
     Attributes
     ----------
     value : ndarray of float64 or float32
         The array itself. Do not write into it: recorded operations may have kept it.
+    shape, dtype, ndim, size, T, flat ...
+        As of an ndarray.
     name : str or None
         Shown by ``repr``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> x = bp.variable(np.array([1.0, 2.0, 3.0]))
+    >>> y = np.sum(x[1:] * x[:-1])
+    >>> y
+    Variable(8.)
+    >>> bp.gradients(y, x)
+    array([2., 4., 2.])
     """
 
     __array_priority__ = 1000.0

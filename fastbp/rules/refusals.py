@@ -17,10 +17,11 @@ from fastbp.rules.table import FUNCTIONS
 
 __all__ = ["INSTEAD", "name_of", "refusal", "write_instead"]
 
-#: What to write in place of functions that have no counterpart of the same name.
+#: What to write in place of functions that have no counterpart of the same name: Python, or words
+#: with Python between backticks.
 INSTEAD = {
     **{
-        f"numpy.{name}": f"b = fastbp.variable(b), and numpy.{name}(b, ...)"
+        f"numpy.{name}": f"`b = fastbp.variable(b)`, and `numpy.{name}(b, ...)`"
         for name in (
             "add.at",
             "copyto",
@@ -32,7 +33,7 @@ INSTEAD = {
             "subtract.at",
         )
     },
-    "numpy.apply_along_axis": "numpy functions with axis=, or numpy.stack([f(v) for v in x])",
+    "numpy.apply_along_axis": "numpy functions with axis=, or `numpy.stack([f(v) for v in x])`",
     "numpy.bincount": "(numpy.arange(n)[:, None] == x) @ weights",
     "numpy.convolve": "sum(v[k] * numpy.pad(a, (k, len(v) - 1 - k)) for k in range(len(v)))",
     "numpy.corrcoef": (
@@ -64,10 +65,12 @@ INSTEAD = {
     ),
     "numpy.save": "numpy.save(file, x.value)",
     "numpy.savetxt": "numpy.savetxt(file, x.value)",
-    "numpy.sort": "x[numpy.argsort(x)], numpy.take_along_axis along an axis",
+    "numpy.sort": (
+        "`x[numpy.argsort(x)]`; `numpy.take_along_axis(x, numpy.argsort(x), -1)` along an axis"
+    ),
     "numpy.unique": "x[numpy.unique(fastbp.stop_gradient(x), return_index=True)[1]]",
     "numpy.vander": "x[:, None] ** numpy.arange(n)[::-1]",
-    "numpy.vectorize": "NumPy functions on whole arrays, or numpy.stack([f(v) for v in x])",
+    "numpy.vectorize": "NumPy functions on whole arrays, or `numpy.stack([f(v) for v in x])`",
     "numpy.c_": "fastbp.numpy.c_[...]",
     "numpy.full": "fastbp.numpy.full(shape, x)",
     "numpy.full_like": "fastbp.numpy.full_like(a, x)",
@@ -75,22 +78,24 @@ INSTEAD = {
     "numpy.logspace": "10.0 ** numpy.linspace(start, stop, n)",
     "numpy.r_": "fastbp.numpy.r_[...]",
     "numpy.fromiter": "fastbp.numpy.array(list(...))",
-    "scipy.integrate.odeint": "the steps of the solver with NumPy functions, in fastbp.scan",
-    "scipy.integrate.quad": "a rule with fixed nodes, numpy.sum(weights * f(nodes))",
-    "scipy.integrate.solve_ivp": "the steps of the solver with NumPy functions, in fastbp.scan",
-    "scipy.linalg.cho_factor": "numpy.linalg.solve(A, b) with the matrix itself",
-    "scipy.linalg.cho_solve": "numpy.linalg.solve(A, b) with the matrix itself",
+    "scipy.integrate.odeint": "the steps of the solver with NumPy functions, in `fastbp.scan`",
+    "scipy.integrate.quad": "a rule with fixed nodes, `numpy.sum(weights * f(nodes))`",
+    "scipy.integrate.solve_ivp": "the steps of the solver with NumPy functions, in `fastbp.scan`",
+    "scipy.linalg.cho_factor": "`numpy.linalg.solve(A, b)` with the matrix itself",
+    "scipy.linalg.cho_solve": "`numpy.linalg.solve(A, b)` with the matrix itself",
     "scipy.linalg.expm": (
         "fastbp.custom_rule(scipy.linalg.expm, vjp=lambda g, ans, A: scipy.linalg.expm_frechet("
         "A.T, g, compute_expm=False), jvp=lambda t, ans, A: scipy.linalg.expm_frechet("
         "A, t[0], compute_expm=False))"
     ),
-    "scipy.linalg.lu_factor": "numpy.linalg.solve(A, b) with the matrix itself",
-    "scipy.linalg.lu_solve": "numpy.linalg.solve(A, b) with the matrix itself",
-    "scipy.linalg.solve_triangular": "numpy.linalg.solve(numpy.tril(A), b), numpy.triu if upper",
+    "scipy.linalg.lu_factor": "`numpy.linalg.solve(A, b)` with the matrix itself",
+    "scipy.linalg.lu_solve": "`numpy.linalg.solve(A, b)` with the matrix itself",
+    "scipy.linalg.solve_triangular": (
+        "`numpy.linalg.solve(numpy.tril(A), b)`, `numpy.triu` if upper"
+    ),
     "scipy.signal.lfilter": (
-        "sum(b[k] * numpy.pad(x, (k, 0))[:len(x)] for k in range(len(b))) for a filter without "
-        "feedback, fastbp.scan for the others"
+        "`sum(b[k] * numpy.pad(x, (k, 0))[:len(x)] for k in range(len(b)))` for a filter without "
+        "feedback, `fastbp.scan` for the others"
     ),
     "scipy.special.gammaln": (
         "fastbp.custom_rule(scipy.special.gammaln, vjp=lambda g, ans, x: g * "
@@ -317,7 +322,7 @@ _SIGNS = {
 def write_instead(name):
     """Return what to write in place of a function of NumPy's or SciPy's that takes no Variable."""
     if name in INSTEAD:
-        return f"write {INSTEAD[name]}"
+        return f"write {INSTEAD[name].replace('`', '')}"
     *modules, last = name.split(".")
     module = ".".join(modules)
     if module == "scipy.special" and last in FUNCTIONS:
