@@ -136,7 +136,7 @@ cdef bint _is_new(PyObject *x) noexcept:
     return False
 
 
-cpdef object fillable_if_new(object x):
+cdef object fillable_if_new(object x):
     """Return an array of floats that nobody else has as a fillable; anything else as it is."""
     if cnp.PyArray_CheckExact(x) and is_plain(x) and _is_new(<PyObject *> x):
         return _fillable(x)

@@ -206,7 +206,12 @@ graph.bind_function(np.full_like, full_like)
 
 def _like_a_variable(f):
     """Return `f` as NumPy calls it for ``like=`` a Variable: what it makes is a fillable."""
-    return lambda *args, **kwargs: graph.fillable_if_new(f(*args, **kwargs))
+
+    def made(*args, **kwargs):
+        x = f(*args, **kwargs)
+        return graph.fillable(x.copy() if x is args[0] else x)
+
+    return made
 
 
 for _function, _f in ((np.array, array), (np.asarray, asarray), (np.full, full)):
@@ -299,17 +304,14 @@ class _Joining:
 
     def __init__(self, name):
         self._numbers = getattr(np, name)
+        self._plain = graph.Maker(self._numbers.__getitem__)
         self.__name__ = self.__qualname__ = name
         self.__doc__ = self._numbers.__doc__
 
     def __getitem__(self, key):
         items = key if isinstance(key, tuple) else (key,)
         if not any(map(has_variable, items)):
-            return (
-                graph.fillable_if_new(self._numbers[key])
-                if graph.is_recording()
-                else self._numbers[key]
-            )
+            return self._plain(key)
         parts, numbered, count = [], [], 0
         for item in items:
             if isinstance(item, str):
