@@ -65,11 +65,16 @@ def _write_vjp(g, needs, ans, x, *values, own, fortran, places):
     if needs[0]:
         zeros = [ZERO] * len(places)
         parts[0] = write_op(g, *zeros, own=own, fortran=fortran, places=places)
+    recorded = type(g) is not np.ndarray
+    # Once for all places: it is a copy of a g that is broadcast, or in another order.
+    memory = g if recorded else _in_memory(g, own, fortran)
     for k, (offset, shape, strides) in enumerate(places, 1):
-        if needs[k]:
+        if needs[k] and recorded:
             parts[k] = take_op(
                 g, own=own, fortran=fortran, offset=offset, shape=shape, strides=strides
             )
+        elif needs[k]:
+            parts[k] = _seen(memory, offset, shape, strides)
     return tuple(parts)
 
 
