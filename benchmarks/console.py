@@ -2,41 +2,67 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
+from itertools import zip_longest
 from types import TracebackType
 from typing import Any
 
 __all__ = ["Console", "Progress"]
 
+WIDTH = 100  # where nothing tells it
+STYLES = {
+    "met": "green", "MISSED": "bold red", "not measured": "yellow",
+    "faster": "green", "less": "green", "SLOWER": "bold red", "MORE": "bold red",
+}  # fmt: skip
+GAP, EDGES = 2, 2  # blanks between columns, and beside them
+
 
 class Console:
-    """Writes lines and tables to standard output."""
+    """Writes lines and tables to standard output, as wide as that is.
+
+    The width is the terminal's, or ``COLUMNS`` of the environment; 100 where there is neither.
+    """
 
     def __init__(self, plain: bool = False) -> None:
-        self._rich = None if plain else _rich_console()
+        width = shutil.get_terminal_size((WIDTH, 24)).columns
+        self._rich = None if plain else _rich_console(width)
+        self.width: int = self._rich.width if self._rich else width
 
     def line(self, text: str = "") -> None:
-        """Write one line."""
+        """Write one line, however long it is."""
         if self._rich:
             self._rich.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
             print(text, flush=True)
 
+    def paragraph(self, text: str) -> None:
+        """Write text, broken between words."""
+        for line in textwrap.wrap(text, max(self.width, 20), break_on_hyphens=False):
+            self.line(line)
+
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """Write a table; every column but the first is set flush right if it holds figures."""
+        """Write a table; every column but the first is set flush right if it holds figures.
+
+        Where it is too wide, text is broken into lines inside its cell: no column is ever left out.
+        """
         right = [_numeric([row[i] for row in rows]) for i in range(len(columns))]
+        widths = _fit([columns, *rows], self.width - EDGES)
         if self._rich:
-            self._rich.print(_rich_table(title, columns, rows, right), "")
+            self._rich.print(_rich_table(title, columns, rows, right, widths), "")
             return
-        widths = [max(len(row[i]) for row in [columns, *rows]) for i in range(len(columns))]
-        self.line(f"{title}\n" + "  ".join("-" * width for width in widths))
+        self.paragraph(title)
+        self.line("  ".join("-" * width for width in widths))
         for row in [columns, *rows]:
-            cells = [
-                cell.rjust(width) if flush else cell.ljust(width)
-                for cell, width, flush in zip(row, widths, right, strict=True)
-            ]
-            self.line("  ".join(cells).rstrip())
+            cells = [_wrapped(cell, width) for cell, width in zip(row, widths, strict=True)]
+            for parts in zip_longest(*cells, fillvalue=""):
+                line = [
+                    part.rjust(width) if flush else part.ljust(width)
+                    for part, width, flush in zip(parts, widths, right, strict=True)
+                ]
+                self.line("  ".join(line).rstrip())
         self.line()
 
     def progress(self, total: int) -> Progress:
@@ -86,23 +112,44 @@ class Progress:
 
     def step(self, text: str) -> None:
         """Say what comes next; what was said before counts as done."""
+        self._total = max(self._total, self._done + 1)  # repetitions were not foreseen
         if self._bar:
-            self._bar.update(self._task, completed=self._done, description=text)
+            self._bar.update(self._task, completed=self._done, total=self._total, description=text)
         else:
             print(f"[{self._done + 1}/{self._total}] {text}", file=sys.stderr, flush=True)
         self._done += 1
 
 
-def _rich_console():
+def _rich_console(width: int):
     try:
         from rich.console import Console
     except ImportError:
         return None
     console = Console()
-    return console if console.is_terminal else Console(width=100)
+    return console if console.is_terminal else Console(width=width)
 
 
-def _rich_table(title, columns, rows, right):
+def _fit(lines: Sequence[Sequence[str]], total: int) -> list[int]:
+    """Return widths of columns that fill at most `total`, if each can have one character.
+
+    The widest give way first, down to their longest words; only then are words broken.
+    """
+    widths, words = [], []
+    for cells in zip(*lines, strict=True):
+        widths.append(max(map(len, cells)))
+        words.append(max(len(word) for cell in cells for word in [*cell.split(), ""]))
+    total -= GAP * (len(widths) - 1)
+    for least in (words, [1] * len(widths)):
+        while sum(widths) > total and (wide := [i for i in _order(widths) if widths[i] > least[i]]):
+            widths[wide[0]] -= 1
+    return widths
+
+
+def _order(widths: list[int]) -> list[int]:
+    return sorted(range(len(widths)), key=lambda i: -widths[i])
+
+
+def _rich_table(title, columns, rows, right, widths):
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -115,14 +162,21 @@ def _rich_table(title, columns, rows, right):
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    for i, (column, flush) in enumerate(zip(columns, right, strict=True)):
-        # Only the last column gives way on a narrow terminal.
-        no_wrap = i < len(columns) - 1
-        table.add_column(column, justify="right" if flush else "left", no_wrap=no_wrap)
-    styles = {"yes": "green", "NO": "red"}
+    # Left to itself, rich gives up the last columns where the others cannot be broken.
+    for column, flush, width in zip(columns, right, widths, strict=True):
+        justify = "right" if flush else "left"
+        table.add_column(column, justify=justify, overflow="fold", width=width)
     for row in rows:
-        table.add_row(*(Text(cell, style=styles.get(cell, "")) for cell in row))
+        cells = ["\n".join(_wrapped(cell, width)) for cell, width in zip(row, widths, strict=True)]
+        styles = [STYLES.get(cell, "") for cell in row]
+        table.add_row(*map(Text, cells, styles))
     return table
+
+
+def _wrapped(cell: str, width: int) -> list[str]:
+    indent = cell[: len(cell) - len(cell.lstrip())]
+    lines = textwrap.wrap(cell, width, subsequent_indent=indent, break_on_hyphens=False)
+    return lines or [""]
 
 
 def _numeric(cells: Sequence[str]) -> bool:

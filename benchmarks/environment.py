@@ -13,6 +13,8 @@ import numpy as np
 
 from fastbp._core import simd
 
+from . import load
+
 __all__ = ["blas_pools", "child_environment", "pinned_cpu", "record"]
 
 _THREAD_VARIABLES = (
@@ -68,7 +70,7 @@ def record() -> dict[str, Any]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu_model(),
-        "cpus": _cpu_count(),
+        "cpus": load.cpus(),
         "simd": simd.level(),
         "numpy_simd": config["SIMD Extensions"].get("found", []),
         "versions": {name: version(name) for name in ("fastbp", "numpy", "scipy")},
@@ -84,12 +86,6 @@ def version(name: str) -> str | None:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
         return None
-
-
-def _cpu_count() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _cpu_model() -> str:

@@ -69,6 +69,11 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def alive(self) -> bool:
+        """Whether the process has not ended."""
+        return self._process.poll() is None
+
     def ask(self, command: str, **request: Any) -> dict[str, Any]:
         """Send one request and return the answer.
 

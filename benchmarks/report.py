@@ -1,4 +1,4 @@
-"""The report: its JSON form, its tables, and the comparison of two reports."""
+"""The report: its JSON form, and its tables."""
 
 from __future__ import annotations
 
@@ -8,21 +8,33 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from . import load as machine
 from .console import Console
+from .evidence import MET, MISSED, NOT_MEASURED, ROUNDS
 
 __all__ = [
-    "SCHEMA", "ReportError", "check_writable", "compare", "label", "load", "save", "show",
-    "show_environment",
+    "SCHEMA", "ReportError", "check_writable", "label", "load", "quantity", "rough", "save",
+    "settings", "show", "show_environment", "threads", "times",
 ]  # fmt: skip
 
 # Raise it when a reader of older files would misread the new ones.
-SCHEMA = 1
+SCHEMA = 2
 KIND = "fastbp-bench"
-_KEYS = {"kind", "schema", "environment", "digits", "rows", "notes", "failures"}
+_KEYS = {
+    "kind", "schema", "environment", "quick", "peers", "digits", "rows", "notes", "failures",
+    "seconds",
+}  # fmt: skip
 _ROW_KEYS = {
     "suite", "name", "title", "params", "threads", "unit", "against", "peer", "checked", "fastbp",
-    "other", "ratio", "target", "met", "note",
+    "other", "times_faster", "processes", "undisturbed", "load", "target", "verdict", "why", "note",
 }  # fmt: skip
+
+EXPLAINED = (
+    '"times faster" is the time of what fastbp stands against, divided by fastbp\'s: above 1 '
+    "fastbp is faster (2: the other takes twice as long), below 1 it is slower (0.5: fastbp takes "
+    "twice as long). It is the median of rounds in which both were timed in turn; ± covers its "
+    "99 % confidence interval, and the median of every process."
+)
 
 
 class ReportError(Exception):
@@ -93,31 +105,26 @@ def quantity(value: float, unit: str) -> str:
         return f"{value / 1e6:.1f} MB"
     for limit, factor, name in ((1e-6, 1e9, "ns"), (1e-3, 1e6, "us"), (1.0, 1e3, "ms")):
         if value < limit:
-            return f"{_three(value * factor)} {name}"
-    return f"{_three(value)} s"
+            return f"{times(value * factor)} {name}"
+    return f"{times(value)} s"
 
 
-def _three(value: float) -> str:
+def times(value: float) -> str:
+    """Write a ratio, or any figure, with three digits."""
     digits = 2 if value <= 0 else 2 - math.floor(math.log10(value))
     return f"{value:.{min(max(digits, 0), 3)}f}"
 
 
-def speed(row: dict[str, Any]) -> str:
-    """Say what the ratio means: the cost against a reference, the gain over a peer."""
-    if row["ratio"] is None:
-        return "-"
-    ratio = row["ratio"]["median"]
-    unsure = "~" if row["ratio"]["q3"] - row["ratio"]["q1"] > 0.1 * ratio else ""
-    if row["peer"] and row["unit"] == "s":
-        return unsure + (
-            f"{_three(1 / ratio)}x faster" if ratio < 1 else f"{_three(ratio)}x slower"
-        )
-    return f"{unsure}{ratio:.2f}x"
+def rough(row: dict[str, Any]) -> bool:
+    """Whether the ratio of a row is not steady, or few samples did not wait for a CPU."""
+    ratio = row["times_faster"]
+    if ratio is None or row["unit"] == "bytes":
+        return False
+    return _spread(ratio) > 0.1 or not row["undisturbed"] or ratio["count"] < ROUNDS
 
 
-def _by_minima(row: dict[str, Any]) -> str:
-    exact = {"median": row["ratio"]["of_minima"], "q1": 0.0, "q3": 0.0}
-    return speed({**row, "ratio": exact})
+def _spread(ratio: dict[str, float]) -> float:
+    return max(ratio["high"] / ratio["median"], ratio["median"] / ratio["low"]) - 1
 
 
 def settings(params: dict[str, Any]) -> str:
@@ -130,55 +137,153 @@ def label(row: dict[str, Any]) -> str:
     return f"{row['name']} ({settings(row['params'])})"
 
 
+def threads(row: dict[str, Any]) -> str:
+    """Say under which limit of threads a row was measured."""
+    return {"one": "one thread", "default": "default threads"}[row["threads"]]
+
+
 def show(report: dict[str, Any], console: Console) -> None:
     """Write a table for each benchmark, then the notes, what was missed and what failed."""
-    columns = ["", "threads", "fastbp", "against", "takes", "fastbp is", "target", "met"]
-    for name, group in groupby(report["rows"], key=lambda row: row["name"]):
-        rows = list(group)
-        filled = [i for i in range(len(columns)) if i < 6 or any(row[i] for row in _cells(rows))]
-        cells = [[row[i] for i in filled] for row in _cells(rows)]
-        console.table(f"{name}: {rows[0]['title']}", [columns[i] for i in filled], cells)
-    notes = [*report["notes"], *(row["note"] for row in report["rows"] if row["note"])]
+    rows = report["rows"]
+    if rows:
+        console.paragraph(EXPLAINED)
+        console.line()
+    for name, group in groupby(rows, key=lambda row: row["name"]):
+        _table(name, list(group), report["quick"], console)
+    notes = [*report["notes"], *(row["note"] for row in rows if row["note"])]
     for note in dict.fromkeys(notes):
-        console.line(f"note: {note}")
-    if report["rows"]:
-        console.line(
+        console.paragraph(f"note: {note}")
+    if rows:
+        console.paragraph(
             "every result was checked against an independent reference before it was timed; "
-            f"largest relative error {max(row['checked'] for row in report['rows']):.0e}"
+            f"largest relative error {max(row['checked'] for row in rows):.0e}"
         )
-    if any(speed(row).startswith("~") for row in report["rows"]):
-        console.line(
-            "~: quartiles of the ratio more than 10 % apart; measure again on a quiet machine"
-        )
-    judged = [row for row in report["rows"] if row["met"] is not None]
-    if judged:
-        console.line(f"targets met: {sum(row['met'] for row in judged)} of {len(judged)}")
-    for row in (row for row in judged if not row["met"]):
-        console.line(
-            f"  missed: {label(row)}, threads: {row['threads']}: {speed(row)} against "
-            f"{row['against']}, target {row['target']['text']} "
-            f"({_by_minima(row)} by the smallest samples)"
-        )
+    unsteady = [row for row in rows if rough(row)]
+    if unsteady and not report["quick"]:
+        busiest = machine.worst([row["load"] for row in unsteady])
+        console.paragraph(f"~: not steady to 10 %, so a rough figure ({machine.describe(busiest)})")
+    for verdict in (MISSED, NOT_MEASURED):
+        for row in (row for row in rows if row["verdict"] == verdict):
+            console.paragraph(_about(row))
     for failure in report["failures"]:
         console.line(f"CHECK FAILED: {failure}")
 
 
-def _cells(rows: list[dict[str, Any]]) -> list[list[str]]:
-    cells, before = [], None
-    for row in rows:
-        key = (settings(row["params"]), row["threads"])
-        first = (
-            key != before
-        )  # the figures of fastbp are written once for all that they stand against
-        before = key
-        met = {True: "yes", False: "NO", None: ""}[row["met"]]
-        cells.append([
-            key[0] if first else "", key[1] if first else "",
-            quantity(row["fastbp"]["median"], row["unit"]) if first else "", row["against"],
-            quantity(row["other"]["median"], row["unit"]) if row["other"] else "see note",
-            speed(row), row["target"]["text"] if row["target"] else "", met,
-        ])  # fmt: skip
-    return cells
+def _about(row: dict[str, Any]) -> str:
+    where = f"{row['verdict']}: {label(row)}, {threads(row)}, against {row['against']}: "
+    if row["verdict"] == NOT_MEASURED:
+        return where + f"target {_target(row)}; {row['why']}"
+    ratio = row["times_faster"]
+    return where + (
+        f"{times(ratio['median'])} times faster (99 % interval {times(ratio['low'])} to "
+        f"{times(ratio['high'])}), target {_target(row)}"
+    )
+
+
+def _table(name: str, rows: list[dict[str, Any]], quick: bool, console: Console) -> None:
+    ratio = "times faster" if rows[0]["unit"] == "s" else "times less"
+    columns = ["fastbp / against", "takes", ratio, "target", ""]
+    cells = []
+    for (case, limit), group in groupby(rows, lambda row: (settings(row["params"]), threads(row))):
+        # Figures of fastbp differ by the rounds in which the other did not wait: the first's do.
+        several = list(group)
+        cells.append([f"{case}, {limit}", _takes(several[0], "fastbp"), "", "", ""])
+        cells += [[f"  {row['against']}", *_figures(row, quick)] for row in several]
+    if not any(row["target"] for row in rows):
+        columns, cells = columns[:3], [row[:3] for row in cells]
+    console.table(f"{name}: {rows[0]['title']}", columns, cells)
+
+
+def _takes(row: dict[str, Any], who: str) -> str:
+    return quantity(row[who]["median"], row["unit"])
+
+
+def _figures(row: dict[str, Any], quick: bool) -> list[str]:
+    ratio = row["times_faster"]
+    target = _target(row) if row["target"] else ""
+    if ratio is None:
+        return ["see note", "-", target, ""]
+    told = not quick and row["unit"] == "s" and ratio["count"] >= ROUNDS
+    spread = f" ±{_spread(ratio):.0%}" if told else ""
+    mark = "~" if rough(row) and not quick else ""
+    verdict = row["verdict"] or ""
+    return [
+        _takes(row, "other"), f"{mark}{times(ratio['median'])}{spread}", target,
+        "MISSED" if verdict == MISSED else verdict,
+    ]  # fmt: skip
+
+
+def _target(row: dict[str, Any]) -> str:
+    text = row["target"]["text"]
+    return f">= {row['target']['at_least']:.3g}" + (f" ({text})" if text else "")
+
+
+def conclusion(report: dict[str, Any], begin: str) -> str:
+    """Say in one sentence what was found, what it means, and what to run next; `begin` is how."""
+    rows = report["rows"]
+    if report["failures"]:
+        return (
+            "Something is wrong: a check failed (see CHECK FAILED above), so do not trust this "
+            f"installation, and report it with the file that `{begin} --json report.json` writes."
+        )
+    trained = "a classifier of handwritten digits was trained and " if report["digits"] else ""
+    settled = _several(len({(label(row), row["threads"]) for row in rows}), "benchmark")
+    if not rows:
+        return f"All is well: {trained}its gradients are right; next, `{begin}` measures speed."
+    right = "every gradient agreed with its reference"
+    if report["quick"]:
+        return (
+            f"All is well: {trained}{settled} ran and {right}, but this was a smoke "
+            f"test whose times say little; next, `{begin}` measures how fast fastbp is."
+        )
+    against = list(dict.fromkeys(row["against"] for row in rows if row["times_faster"]))
+    others = ", ".join(against[:4])
+    others += f" and {len(against) - 4} more" if len(against) > 4 else ""
+    return (
+        f"In short: {trained}{settled} timed fastbp against {others}, after {right}; "
+        f"{_targets(rows)}; next, {_next(report, begin)}."
+    )
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _targets(rows: list[dict[str, Any]]) -> str:
+    count = {v: sum(row["verdict"] == v for row in rows) for v in (MET, MISSED, NOT_MEASURED)}
+    total = sum(count.values())
+    if not total:
+        return "none of this has a target, so these are figures to read, not to pass or fail"
+    text = f"of {_several(total, 'target')} for its speed {count[MET]} met"
+    text += f", {count[MISSED]} missed, {count[NOT_MEASURED]} not measured"
+    if count[MISSED]:
+        return text + ", so on this machine fastbp is slower than promised where MISSED stands"
+    if count[NOT_MEASURED]:
+        load = machine.worst([r["load"] for r in rows if r["verdict"] == NOT_MEASURED])
+        why = "their samples scatter" if machine.is_quiet(load) else machine.describe(load)
+        return f"{text} ({why}), so nothing speaks against the promised speed, but not all is shown"
+    return text + ", so fastbp is as fast here as promised"
+
+
+def _next(report: dict[str, Any], begin: str) -> str:
+    def suites(verdict: str) -> str:
+        return ",".join(
+            dict.fromkeys(r["suite"] for r in report["rows"] if r["verdict"] == verdict)
+        )
+
+    if missed := suites(MISSED):
+        return (
+            f"run `{begin} --suite {missed} --json report.json` again, and if it misses again "
+            "report it with that file"
+        )
+    if missing := suites(NOT_MEASURED):
+        return f"run `{begin} --suite {missing}` again while no other program is busy"
+    if not report["peers"]:
+        return (
+            f"`{begin} --peers` compares with PyTorch, JAX and autograd where they are installed, "
+            f"and `{begin} list` shows what else can be measured"
+        )
+    return f"`{begin} list` shows what else can be measured"
 
 
 def show_environment(environment: dict[str, Any], console: Console) -> None:
@@ -186,37 +291,7 @@ def show_environment(environment: dict[str, Any], console: Console) -> None:
     versions = ", ".join(
         f"{name} {version}" for name, version in environment["versions"].items() if version
     )
-    console.line(f"Python {environment['python']}, {versions}, {environment['numpy_blas']}")
-    console.line(f"{environment['cpu']}, {environment['cpus']} CPUs, {environment['system']}")
+    console.paragraph(f"Python {environment['python']}, {versions}, {environment['numpy_blas']}")
+    console.paragraph(f"{environment['cpu']}, {environment['cpus']} CPUs, {environment['system']}")
     loops = ", ".join(environment["numpy_simd"]) or "its baseline"
-    console.line(f"instruction sets: {environment['simd']} (fastbp), {loops} (NumPy)")
-
-
-def compare(old: dict[str, Any], new: dict[str, Any], console: Console) -> None:
-    """Write how fastbp's own figures changed from one report to another."""
-    after, before = _figures(new), _figures(old)
-    rows = []
-    for key in [key for key in after if key in before]:
-        (unit, a), (_, b) = before[key], after[key]
-        ratio = b["median"] / a["median"] if a["median"] else math.inf
-        # Beyond the quartiles of both, and by more than a small machine's noise.
-        apart = (b["q1"] > a["q3"] or b["q3"] < a["q1"]) and abs(ratio - 1) > 0.05
-        verdict = ("slower" if ratio > 1 else "faster") if apart and unit == "s" else ""
-        verdict = ("more" if ratio > 1 else "less") if apart and unit == "bytes" else verdict
-        cells = [quantity(a["median"], unit), quantity(b["median"], unit), f"{ratio:.2f}x", verdict]
-        rows.append([key[0], key[1], *cells])
-    console.table(
-        "fastbp, before and after", ["benchmark", "threads", "before", "after", "ratio", ""], rows
-    )
-    for name, figures, others in (("first", before, after), ("second", after, before)):
-        if alone := [f"{key[0]} ({key[1]})" for key in figures if key not in others]:
-            more = f"; and {len(alone) - 6} more" if len(alone) > 6 else ""
-            console.line(f"only in the {name} report: {'; '.join(alone[:6])}{more}")
-    for what in ("cpu", "cpus", "simd", "numpy_simd", "versions", "numpy_blas"):
-        was, now = old["environment"].get(what), new["environment"].get(what)
-        if was != now:
-            console.line(f"not the same {what}: {was} / {now}")
-
-
-def _figures(report: dict[str, Any]) -> dict[tuple[str, str], tuple[str, dict]]:
-    return {(label(row), row["threads"]): (row["unit"], row["fastbp"]) for row in report["rows"]}
+    console.paragraph(f"instruction sets: {environment['simd']} (fastbp), {loops} (NumPy)")

@@ -10,18 +10,26 @@ import timeit
 import tracemalloc
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from . import load
 
 __all__ = [
+    "Reading",
     "SelfTimed",
     "calibrate",
     "measures_memory",
-    "paired_ratio",
     "peak_memory",
+    "read",
     "sample",
     "summarize",
     "traced_peak",
 ]
+
+# A reading is cut into pieces: on a busy machine, a short one may pass without an interruption.
+PIECES = 4
+# The largest share of a piece that may have been spent waiting for a CPU.
+WAITING = 0.01
 
 
 class SelfTimed:
@@ -55,6 +63,42 @@ def calibrate(contender: Callable, window: float) -> int:
     return max(1, round(loops * window / elapsed)) if elapsed > window else loops
 
 
+class Reading(NamedTuple):
+    """Seconds per call, and the same without what waited for a CPU, if that can be told."""
+
+    value: float
+    clean: float | None
+
+    def per(self, operations: int) -> Reading:
+        """Divide by the number of operations that a call makes."""
+        return Reading(self.value / operations, self.clean and self.clean / operations)
+
+
+def read(
+    contender: Callable, loops: int, waited: Callable[[], tuple[float, float]] = load.waited
+) -> Reading:
+    """Take `loops` calls in pieces, and tell those apart that other programs interrupted.
+
+    If all were, the waiting of the main thread is subtracted from those in which no other waited:
+    what remains is the time of an undisturbed call, but for caches that others have filled.
+    """
+    pieces = min(PIECES, loops)
+    loops = round(loops / pieces)
+    values, clean, net = [], [], []
+    before = waited()
+    for _ in range(pieces):
+        values.append(value := sample(contender, loops))
+        after = waited()
+        main, others = ((now - then) / loops for now, then in zip(after, before, strict=True))
+        before = after
+        if main + others <= WAITING * value:
+            clean.append(value)
+        elif others <= WAITING * value and main < value:
+            net.append(value - main)
+    undisturbed = clean or net
+    return Reading(statistics.fmean(values), statistics.fmean(undisturbed) if undisturbed else None)
+
+
 def summarize(samples: Sequence[float]) -> dict[str, Any]:
     """Return the median, the quartiles and the smallest of the samples."""
     ordered = sorted(samples)
@@ -65,15 +109,6 @@ def summarize(samples: Sequence[float]) -> dict[str, Any]:
         "median": statistics.median(ordered), "q1": low, "q3": high, "min": ordered[0],
         "count": len(ordered),
     }  # fmt: skip
-
-
-def paired_ratio(ours: Sequence[float], theirs: Sequence[float]) -> dict[str, Any]:
-    """Summarize the ratios of samples that were taken in turn, so that slow spells cancel.
-
-    ``of_minima`` is the ratio of the smallest samples: an estimate for a machine without noise.
-    """
-    ratios = summarize([a / b for a, b in zip(ours, theirs, strict=True)])
-    return {**ratios, "of_minima": min(ours) / min(theirs)}
 
 
 def measures_memory() -> bool:

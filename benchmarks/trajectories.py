@@ -137,3 +137,76 @@ class TrajectoryNorms(Trajectory):
     def targets(cls, model):
         # Matrices of 4 x 4 measure the interpreter.
         return {LOOP: at_most(1.1)} if model == "characters" else {}
+
+
+# ---- steps as users write them
+
+JACOBIANS = "fastbp.jacobian in a loop"
+STEPS = 50
+
+
+def lorenz_63(h):
+    """A step of the classical Runge-Kutta method."""
+    return runge_kutta(
+        lambda x: np.stack(
+            [10 * (x[1] - x[0]), x[0] * (28 - x[2]) - x[1], x[0] * x[1] - 8 / 3 * x[2]]
+        ),
+        h,
+    )
+
+
+def lorenz_96(h):
+    """A step of the same for a ring of variables."""
+    return runge_kutta(lambda x: (np.roll(x, -1) - np.roll(x, 2)) * np.roll(x, 1) - x + 8.0, h)
+
+
+def runge_kutta(f: Callable, h: np.ndarray, dt: float = 0.01) -> np.ndarray:
+    k1 = f(h)
+    k2 = f(h + dt / 2 * k1)
+    k3 = f(h + dt / 2 * k2)
+    return h + dt / 6 * (k1 + 2 * (k2 + k3) + f(h + dt * k3))
+
+
+WEIGHTS = np.random.default_rng(6).standard_normal((64, 64)) / 8
+MAPS = {
+    "lorenz 63": (lorenz_63, np.array([1.0, 2.0, 3.0])),
+    "lorenz 96, 40": (lorenz_96, np.random.default_rng(7).standard_normal(40)),
+    "lorenz 96, 400": (lorenz_96, np.random.default_rng(7).standard_normal(400)),
+    "tanh, 64": (lambda h: np.tanh(h @ WEIGHTS), np.random.default_rng(8).standard_normal(64)),
+}
+
+
+@bench("chain")
+class RecordedTrajectory(Bench):
+    """The Jacobians of 50 steps of any recorded map against those of its steps one by one."""
+
+    params = {"map": tuple(MAPS)}
+    quick = {"map": tuple(MAPS)[:1]}
+    per = STEPS
+
+    def setup(self, map):
+        self.step, self.start = MAPS[map]
+        self.jacobian = bp.jacobian(self.step)
+        self.inputs = {}
+
+    def run(self):
+        chain = bp.recurrent.trajectory_jacobians(self.step, self.start, length=STEPS)
+        return list(chain)
+
+    def by_steps(self):
+        h, found = self.start, []
+        for _ in range(STEPS):
+            found.append(self.jacobian(h))
+            h = self.step(h)
+        return found
+
+    def check(self):
+        found = [link.to_dense() for link in self.run()[::-1]]
+        return compare(found, self.by_steps(), 1e-12, "Jacobians")
+
+    def against(self):
+        return {JACOBIANS: self.by_steps}
+
+    @classmethod
+    def targets(cls, map):
+        return {JACOBIANS: at_most(1)}

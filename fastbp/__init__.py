@@ -1,25 +1,45 @@
-"""fastbp: exact derivatives for NumPy and SciPy code.
+"""Exact derivatives for NumPy and SciPy code.
 
-A function written with NumPy is recorded while it runs; derivatives are sweeps over the record.
+Start here: write a function with NumPy, and differentiate it.
 
 >>> import numpy as np
 >>> import fastbp as bp
 >>> def loss(w, x, y):
 ...     return np.mean((np.tanh(x @ w) - y) ** 2)
 >>> x, y = np.ones((4, 3)), np.zeros(4)
->>> bp.grad(loss)(np.zeros(3), x, y).shape
-(3,)
+>>> value, gradient = bp.value_and_grad(loss)(np.zeros(3), x, y)
 
-See `gradients`, `grad`, `value_and_grad`, `vjp`, `jvp`, `jacobian`, `hessian`, and `fastbp.numpy`
-for NumPy's functions with the activations of neural networks beside them.
+`grad`, `value_and_grad`       gradients by arrays, or nested containers of arrays
+`jacobian`, `hessian`          whole matrices; `elementwise_grad`
+`vjp`, `jvp`, `hvp`            products with them; `linearize`
+`unmodified`                   code that makes plain arrays and fills them, as it is
+`scan`, `checkpoint`           loops with a carried state; memory for time
+`custom_rule`, `stop_gradient` a rule for what has none; constants
+`variable`, `gradients`        the graph itself
+
+Where a derivative would be lost, an error says what to write instead. Submodules:
+
+fastbp.numpy      NumPy's functions, arrays that take recorded values, activations
+fastbp.scipy      scipy.special
+fastbp.sparse     sparse Jacobians and Hessians; what SciPy's solvers take
+fastbp.recurrent  rnn, gru, lstm over whole sequences; Jacobians along trajectories
+fastbp.chain      products of Jacobians in the cheapest order
+fastbp.tensor     explicit derivative tensors without their zeros
+fastbp.testing    check_grads: derivatives against differences
+fastbp.tree       nested containers to flat lists and back
+fastbp.errors     what is raised
+
+`help(bp.grad)` explains a function; docs/tutorial.md says what to change in code that is there.
 """
 
 from importlib import import_module as _import_module
+from typing import TYPE_CHECKING
 
 from fastbp import errors
 
 try:
-    from fastbp._core.graph import Variable, variable
+    from fastbp._core.graph import Variable as Variable
+    from fastbp._core.graph import variable
 except ModuleNotFoundError as _error:
     if _error.name is None or not _error.name.startswith("fastbp._core"):
         raise
@@ -46,10 +66,21 @@ from fastbp.transforms import (
 )
 from fastbp.unmodified import unmodified
 
+if TYPE_CHECKING:  # loaded when they are asked for, see below
+    from fastbp import chain as chain
+    from fastbp import numpy as numpy
+    from fastbp import recurrent as recurrent
+    from fastbp import scipy as scipy
+    from fastbp import sparse as sparse
+    from fastbp import tensor as tensor
+    from fastbp import testing as testing
+    from fastbp import tree as tree
+    from fastbp.recurrent.scan import scan
+
 __version__ = "0.1.0"
 
+# Without Variable, which is as public: help(fastbp) would show a hundred operators of it first.
 __all__ = [
-    "Variable",
     "checkpoint",
     "custom_rule",
     "elementwise_grad",
@@ -70,16 +101,27 @@ __all__ = [
     "vjp",
 ]
 
-_SUBMODULES = ("chain", "numpy", "recurrent", "scipy", "sparse", "tensor", "testing", "tree")
+_SUBMODULES = (
+    "chain",
+    "limits",
+    "numpy",
+    "recurrent",
+    "scipy",
+    "sparse",
+    "tensor",
+    "testing",
+    "tree",
+)
 
+if not TYPE_CHECKING:  # or every name would be there for type checkers
 
-def __getattr__(name):
-    if name in _SUBMODULES:
-        return _import_module(f"fastbp.{name}")
-    if name == "scan":
-        return _import_module("fastbp.recurrent").scan
-    raise AttributeError(f"module 'fastbp' has no attribute {name!r}")
+    def __getattr__(name):
+        if name in _SUBMODULES:
+            return _import_module(f"fastbp.{name}")
+        if name == "scan":
+            return _import_module("fastbp.recurrent").scan
+        raise AttributeError(f"module 'fastbp' has no attribute {name!r}")
 
 
 def __dir__():
-    return sorted([*__all__, *_SUBMODULES, "__version__"])
+    return sorted(["Variable", *__all__, *_SUBMODULES, "__version__"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,9 +12,10 @@ from fastbp._core import sweep, tape
 from fastbp._core.graph import Variable, values_of
 from fastbp.recording import plain
 
-__all__ = ["BLOCK_BYTES", "between", "by_columns", "by_rows", "through_waist"]
+__all__ = ["BLOCK_BYTES", "between", "by_columns", "by_rows", "through_waist", "whole"]
 
 BLOCK_BYTES = 1 << 25  # largest (co)tangent array of one block
+_ALIVE = 4  # so many of these a sweep may have at a time
 
 # Two more sweeps and a product of two matrices take about as long as so many multiplications.
 _EXTRA = 5e5
@@ -30,6 +32,12 @@ def between(y: Variable, x: Variable, others: Sequence[Variable] = ()) -> np.nda
     else:
         jac = by_rows(y, inputs, False, True)[0]
     return np.asarray(jac)
+
+
+def whole(y: Variable, x: Variable) -> np.ndarray:
+    """Return the Jacobian of an output by one input in the cheapest way by sweeps."""
+    found = through_waist(y, [x], False)
+    return np.asarray(between(y, x) if found is None else found[0])
 
 
 @np.errstate(all="ignore")  # derivatives never warn
@@ -62,16 +70,14 @@ def through_waist(y: Variable, inputs: list[Variable], recorded: bool) -> list[A
 def by_rows(y: Any, inputs: list[Variable], recorded: bool, independent: bool = False) -> list[Any]:
     """Jacobians of one output, by reverse sweeps of blocks of unit cotangents."""
     shape = np.shape(plain(y))
-    blocks: list[list[Any]] = [[] for _ in inputs]
+    found = [_Blocks(shape, x.shape, x.dtype) for x in inputs]
     if type(y) is Variable:
         for seeds in _unit_blocks(y, [y], inputs):
-            found = sweep.reverse([y], [seeds], inputs, recorded, 1, False, independent)
-            for parts, x, g in zip(blocks, inputs, found, strict=True):
-                parts.append(np.zeros((len(seeds), *x.shape), x.dtype) if g is None else g)
-    return [
-        np.reshape(_joined(parts), shape + x.shape) if parts else np.zeros(shape + x.shape, x.dtype)
-        for parts, x in zip(blocks, inputs, strict=True)
-    ]
+            cotangents = sweep.reverse([y], [seeds], inputs, recorded, 1, False, independent)
+            for rows, g in zip(found, cotangents, strict=True):
+                rows.add(len(seeds), g)
+            del cotangents
+    return [rows.joined() for rows in found]
 
 
 def by_columns(
@@ -88,38 +94,82 @@ def by_columns(
     outputs = [y for y in leaves if type(y) is Variable]
     table: list[list[Any]] = [[] for _ in leaves]
     for k, x in enumerate(inputs[:count]):
-        blocks: list[list[Any]] = [[] for _ in outputs]
+        blocks = [_Blocks(y.shape, x.shape, x.dtype, True) for y in outputs]
         for seeds in _unit_blocks(x, outputs, inputs):
             tangents: list[Any] = [None] * len(inputs)
             tangents[k] = seeds
             found = sweep.forward(outputs, inputs, tangents, recorded, 1, independent)
-            for parts, y, t in zip(blocks, outputs, found, strict=True):
-                parts.append(np.zeros((len(seeds), *y.shape), y.dtype) if t is None else t)
-        columns = iter(blocks)
+            for columns, t in zip(blocks, found, strict=True):
+                columns.add(len(seeds), t)
+            del found
+        swept = iter(blocks)
         for row, y in zip(table, leaves, strict=True):
-            parts = next(columns) if type(y) is Variable else []
-            row.append(_from_columns(parts, np.shape(plain(y)), x))
+            row.append(
+                next(swept).joined()
+                if type(y) is Variable
+                else np.zeros(np.shape(plain(y)) + x.shape, x.dtype)
+            )
     return table
 
 
-def _from_columns(parts: list[Any], shape: tuple[int, ...], x: Variable) -> Any:
-    """Turn tangents, one for each element of `x`, into a Jacobian of shape ``shape + x.shape``."""
-    if not parts:
-        return np.zeros(shape + x.shape, x.dtype)
-    columns = _joined(parts).astype(x.dtype, copy=False)
-    moved = np.transpose(columns, (*range(1, len(shape) + 1), 0))
-    jac: Any = np.reshape(moved, shape + x.shape)
-    return jac if type(jac) is Variable else np.require(jac, requirements="C")
+class _Blocks:
+    """A Jacobian of shape ``out + in`` that is filled with blocks of rows or columns.
 
+    Plain blocks are written into the result at once, so that it is all the memory that is taken;
+    recorded ones are joined at the end.
+    """
 
-def _joined(parts: list[Any]) -> Any:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    def __init__(
+        self,
+        out: tuple[int, ...],
+        into: tuple[int, ...],
+        dtype: np.dtype[Any],
+        columns: bool = False,
+    ) -> None:
+        self.out, self.into, self.dtype, self.columns = out, into, dtype, columns
+        self.parts: list[Any] = []  # recorded, or a single one
+        self.matrix: np.ndarray | None = None
+        self.filled = 0
+
+    def add(self, count: int, block: Any) -> None:
+        """Add so many rows, or columns; None for zeros."""
+        lead, each = (self.into, self.out) if self.columns else (self.out, self.into)
+        if type(block) is Variable or (self.parts and self.filled):
+            zeros = np.zeros((count, *each), self.dtype) if block is None else block
+            self.parts.append(zeros)
+        elif count == math.prod(lead) and not self.columns and block is not None:
+            self.parts.append(block)  # all at once: the result itself
+        else:
+            if self.matrix is None:
+                self.matrix = np.zeros((math.prod(self.out), math.prod(self.into)), self.dtype)
+            if block is not None:
+                place = slice(self.filled, self.filled + count)
+                flat = block.reshape(count, -1)
+                if self.columns:
+                    self.matrix[:, place] = flat.T
+                else:
+                    self.matrix[place] = flat
+        self.filled += count
+
+    def joined(self) -> Any:
+        """Return the whole."""
+        shape = self.out + self.into
+        if not self.parts:
+            found = np.zeros(shape, self.dtype) if self.matrix is None else self.matrix
+            return found.reshape(shape)
+        joined: Any = self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
+        if self.columns:
+            joined = np.transpose(joined, (*range(1, len(self.out) + 1), 0))
+            joined = joined.astype(self.dtype, copy=False)
+        jac: Any = np.reshape(joined, shape)
+        return jac if type(jac) is Variable else np.require(jac, requirements="C")
 
 
 def _unit_blocks(end: Variable, outputs: list[Any], inputs: list[Variable]) -> Any:
     """Yield the unit vectors of the space of `end`, in blocks along a leading axis."""
-    largest = max(1, tape.largest(outputs, inputs)) * end.dtype.itemsize
-    count = int(max(1, min(end.size, BLOCK_BYTES // largest)))
+    largest, together = tape.alive(outputs, inputs)
+    most = max(1, largest, together // _ALIVE) * end.dtype.itemsize
+    count = int(max(1, min(end.size, BLOCK_BYTES // most)))
     for start in range(0, end.size, count):
         stop = min(start + count, end.size)
         seeds = np.zeros((stop - start, end.size), end.dtype)

@@ -28,7 +28,9 @@ class Derived(functools.partial):
     __wrapped__: Any
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
-        return self if instance is None else _Method(self, instance)
+        if instance is None or isinstance(self.__wrapped__, staticmethod):
+            return self
+        return _Method(self, instance)
 
     def __reduce__(self) -> Any:
         for part in (*self._made.args, *self._made.keywords.values()):
@@ -115,7 +117,7 @@ def of_record(call: Callable[..., Any], instead: str) -> Derived:
 
 def named(g: Derived, name: str, f: Any) -> Derived:
     """Give a derived function a name and a docstring that lead back to `f`, and its signature."""
-    inner = getattr(f, "__name__", type(f).__name__)
+    inner = getattr(getattr(f, "func", f), "__name__", type(f).__name__)  # func of a partial
     g.__name__ = g.__qualname__ = f"{name}({inner})"
     g.__doc__ = f"fastbp.{name} of {inner}.\n\n{getattr(f, '__doc__', None) or ''}"
     g.__module__ = getattr(f, "__module__", None) or __name__

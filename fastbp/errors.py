@@ -6,9 +6,11 @@ __all__ = [
     "NoRuleError",
     "NotBuiltError",
     "ReadOnlyError",
+    "ReturnedVariableError",
     "SettingError",
     "ShapeError",
     "UnconnectedError",
+    "UnconnectedWarning",
 ]
 
 
@@ -35,8 +37,23 @@ class ReadOnlyError(FastbpError, ValueError):
     """A write into a view that NumPy makes read-only: a diagonal, a broadcast array."""
 
 
+class ReturnedVariableError(FastbpError, RuntimeError):
+    """A function that a solver calls with plain numbers returned a Variable.
+
+    Neither a TypeError nor a ValueError: SciPy would say of these that the function must return a
+    scalar.
+    """
+
+
 class UnconnectedError(FastbpError, ValueError):
     """An output does not depend on an input, and ``unconnected="raise"`` was asked for."""
+
+
+class UnconnectedWarning(UserWarning):
+    """A result does not depend on an argument that it is differentiated by.
+
+    Its derivative is zero: meant, or lost on the way. Shown once for each line of the user's.
+    """
 
 
 class NotBuiltError(FastbpError, ImportError):

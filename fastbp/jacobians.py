@@ -7,19 +7,29 @@ from typing import Any
 
 import numpy as np
 
+from fastbp import arguments
+from fastbp import unconnected as loss
 from fastbp._core.graph import Variable
 from fastbp.block_sweeps import by_columns, by_rows, through_waist
 from fastbp.derived import derived, named
 from fastbp.errors import NoRuleError
-from fastbp.recording import Recorded, depends_on_outer, outputs_of, plain
-from fastbp.transforms import grad
+from fastbp.limits import check_memory
+from fastbp.recording import Recorded, connect, outputs_of, plain
+from fastbp.transforms import gradient_for
 
 __all__ = ["hessian", "jacobian"]
 
 MODES = ("auto", "reverse", "forward", "chain")
 
 
-def jacobian(f: Callable[..., Any], argnums: Any = 0, mode: str = "auto") -> Callable[..., Any]:
+def jacobian(
+    f: Callable[..., Any],
+    argnums: Any = 0,
+    mode: str = "auto",
+    *,
+    unconnected: str = "warn",
+    limit: int | None = None,
+) -> Callable[..., Any]:
     """Return a function that computes the Jacobian of `f`.
 
     Parameters
@@ -27,13 +37,19 @@ def jacobian(f: Callable[..., Any], argnums: Any = 0, mode: str = "auto") -> Cal
     f : callable
         Returns an array or a nested container of arrays.
     argnums : int or sequence of int
-        As for `grad`.
+        Positional arguments to differentiate: arrays, floats, or nested containers of them.
     mode : {"auto", "reverse", "forward", "chain"}
         "reverse" and "forward" sweep the whole record once, with a vector for each output or each
         input. "auto" takes reverse if there are no more outputs than inputs, else forward; where
         all paths go through a value with fewer elements than both, it multiplies the Jacobians of
         the parts behind and before it if that is predicted to be faster. "chain" multiplies the
-        factors of `fastbp.chain.linearize`, which have structure, in their cheapest order.
+        factors of `fastbp.chain.linearize`, which have structure, in their cheapest order. "rev"
+        and "fwd" stand for "reverse" and "forward".
+    unconnected : {"warn", "zero", "raise"}
+        What happens where no output depends on an argument: zeros with an `UnconnectedWarning` or
+        without, or an `UnconnectedError`.
+    limit : int, optional
+        The largest result in bytes, `fastbp.limits.MEMORY_LIMIT` (1 GiB) if not given.
 
     Returns
     -------
@@ -46,7 +62,9 @@ def jacobian(f: Callable[..., Any], argnums: Any = 0, mode: str = "auto") -> Cal
     Raises
     ------
     DTypeError, TypeError
-        If an argument or an output is not of real floating point numbers.
+        If an argument or an output is not of real numbers.
+    MemoryError
+        (from the returned function) If the result is above the limit, before memory is taken.
     NoRuleError
         If `f` depends on a function without a rule; in mode "chain" also if it depends on Variables
         from outside.
@@ -54,7 +72,8 @@ def jacobian(f: Callable[..., Any], argnums: Any = 0, mode: str = "auto") -> Cal
     Notes
     -----
     The sweep carries a block of many (co)tangents at once, so that Jacobians of matrix products are
-    matrix products. A block is as large as fits into 32 MiB for the largest intermediate array.
+    matrix products. A block is as large as fits into 32 MiB for the largest intermediate array, and
+    into 128 MiB for those that the sweep has at a time: about that is taken beside the result.
 
     Examples
     --------
@@ -64,24 +83,51 @@ def jacobian(f: Callable[..., Any], argnums: Any = 0, mode: str = "auto") -> Cal
     array([[2., 1., 0.],
            [0., 3., 2.]])
     """
-    if mode not in MODES:
-        raise ValueError(f"jacobian: mode must be one of {', '.join(MODES)}, not {mode!r}")
-    g = derived(_jacobian_at, ("jacobian", f, argnums, mode), jacobian, f, argnums, mode)
-    return named(g, "jacobian", f)
+    arguments.check_function("jacobian", f)
+    argnums = arguments.check_argnums("jacobian", argnums)
+    mode = arguments.mode_named("jacobian", mode, MODES)
+    loss.check_option("jacobian", unconnected, loss.WITHOUT_NONE)
+    bound = ("jacobian", f, argnums, mode, unconnected, limit)
+    options = {"unconnected": unconnected, "limit": limit}
+    return named(derived(_jacobian_at, bound, jacobian, f, argnums, mode, **options), "jacobian", f)
 
 
 def _jacobian_at(
-    name: str, f: Callable[..., Any], argnums: Any, mode: str, /, *args: Any, **kwargs: Any
+    name: str,
+    f: Callable[..., Any],
+    argnums: Any,
+    mode: str,
+    option: str,
+    limit: int | None,
+    /,
+    *args: Any,
+    **kwargs: Any,
 ) -> Any:
     r = Recorded(name, f, args, kwargs, argnums)
     leaves, treedef = outputs_of(r)
-    outer = depends_on_outer(leaves, r)
+    _check_size(name, leaves, r, limit)
+    outer = connect(r, leaves, option)
     if mode == "chain":
-        rows = _by_chains(leaves, r, outer)
+        rows = _by_chains(leaves, r, outer, limit)
     else:
         rows = _by_sweeps(leaves, r, outer, mode)
-    single = not isinstance(argnums, (tuple, list))
-    return treedef.unflatten([_gathered(r, row, single) for row in rows])
+    return treedef.unflatten([_gathered(r, row, type(argnums) is int) for row in rows])
+
+
+def _check_size(name: str, leaves: list[Any], r: Recorded, limit: int | None) -> None:
+    """Refuse a result that does not fit."""
+    n_out = sum(np.size(plain(y)) for y in leaves)
+    size = sum(n_out * x.nbytes for x in r.inputs)
+    n_in = sum(x.size for x in r.inputs)
+    kind, products = ("Hessian", "fastbp.hvp") if name == "hessian" else ("Jacobian", "fastbp.jvp")
+    check_memory(
+        name,
+        f"the {kind} of {n_out} outputs by {n_in} inputs",
+        size,
+        limit,
+        f"use fastbp.sparse.{name} where most of it is zero, products with it by {products}"
+        f"{'' if name == 'hessian' else ' or vjp'}, or give a larger limit=",
+    )
 
 
 def _by_sweeps(leaves: list[Any], r: Recorded, outer: bool, mode: str) -> list[list[Any]]:
@@ -99,7 +145,7 @@ def _by_sweeps(leaves: list[Any], r: Recorded, outer: bool, mode: str) -> list[l
 
 
 @np.errstate(all="ignore")  # derivatives never warn
-def _by_chains(leaves: list[Any], r: Recorded, outer: bool) -> list[list[Any]]:
+def _by_chains(leaves: list[Any], r: Recorded, outer: bool, limit: int | None) -> list[list[Any]]:
     from fastbp.chain import linearizing  # here, because it takes time to import
 
     if outer or any(type(x) is Variable for x in r.primals):
@@ -109,7 +155,7 @@ def _by_chains(leaves: list[Any], r: Recorded, outer: bool) -> list[list[Any]]:
         )
     return [
         [
-            linearizing.between(y, x).product().to_dense().reshape(np.shape(plain(y)) + x.shape)
+            linearizing.between(y, x).to_dense(limit=limit).reshape(np.shape(plain(y)) + x.shape)
             for x in r.inputs
         ]
         for y in leaves
@@ -121,7 +167,13 @@ def _gathered(r: Recorded, row: list[Any], single: bool) -> Any:
     return parts[0] if single else tuple(parts)
 
 
-def hessian(f: Callable[..., Any], argnums: Any = 0) -> Callable[..., Any]:
+def hessian(
+    f: Callable[..., Any],
+    argnums: Any = 0,
+    *,
+    unconnected: str = "warn",
+    limit: int | None = None,
+) -> Callable[..., Any]:
     """Return a function that computes the Hessian of a scalar function.
 
     The gradient is recorded, then blocks of tangents are pushed through it.
@@ -132,6 +184,8 @@ def hessian(f: Callable[..., Any], argnums: Any = 0) -> Callable[..., Any]:
         Returns a scalar.
     argnums : int
         The argument to differentiate twice; it may be a nested container.
+    unconnected, limit
+        As for `jacobian`; of the scalar. A second derivative may well be zero.
 
     Returns
     -------
@@ -147,5 +201,9 @@ def hessian(f: Callable[..., Any], argnums: Any = 0) -> Callable[..., Any]:
     array([[6., 2.],
            [2., 0.]])
     """
-    bound = ("hessian", grad(f, argnums), argnums, "forward")
-    return named(derived(_jacobian_at, bound, hessian, f, argnums), "hessian", f)
+    inner = gradient_for("hessian", f, argnums, unconnected)
+    loss.check_option("hessian", unconnected, loss.WITHOUT_NONE)
+    argnums = arguments.check_argnums("hessian", argnums)
+    bound = ("hessian", inner, argnums, "forward", "zero", limit)
+    options = {"unconnected": unconnected, "limit": limit}
+    return named(derived(_jacobian_at, bound, hessian, f, argnums, **options), "hessian", f)

@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from fastbp import tree
+from fastbp import arguments, tree, unconnected
 from fastbp._core import constants, graph
 from fastbp._core.graph import Variable
 from fastbp._core.operands import as_numbers
-from fastbp._core.tape import has_outer
+from fastbp._core.tape import ends
 from fastbp.errors import FastbpError, NoRuleError, ShapeError
 
 __all__ = [
     "Recorded",
+    "connect",
     "cotangent_for",
-    "depends_on_outer",
     "like",
     "numbers",
     "outputs_of",
@@ -33,14 +33,16 @@ class Recorded:
     Attributes
     ----------
     primals : list
-        The leaves of the recorded arguments, as given.
+        The leaves of the recorded arguments that are differentiated; whole numbers as floats.
     inputs : list of Variable
         The same, recorded.
+    settings : dict or None
+        The other leaves, by their position among all: the function got them as they are.
     result
         What the function returned.
     """
 
-    __slots__ = ("inputs", "name", "positions", "primals", "result", "treedefs")
+    __slots__ = ("inputs", "name", "positions", "primals", "result", "settings", "treedefs")
 
     def __init__(
         self,
@@ -50,10 +52,11 @@ class Recorded:
         kwargs: dict[str, Any],
         argnums: Any,
     ) -> None:
-        if not callable(f):
-            raise TypeError(f"{name}: a function is needed, not a {type(f).__name__}")
         self.name = name
-        self.positions = _positions(name, argnums, len(args))
+        if type(argnums) is int and 0 <= argnums < len(args):
+            self.positions = [argnums]
+        else:
+            args, kwargs, self.positions = arguments.place(name, f, args, kwargs, argnums)
         self.primals: list[Any] = []
         self.treedefs: list[tree.TreeDef] = []
         for i in self.positions:
@@ -62,37 +65,32 @@ class Recorded:
             self.treedefs.append(treedef)
         call = list(args)
         # Handles of its own: a function that writes into its arguments must not move our ends.
+        self.settings: dict[int, Any] | None = None
         try:
             self.inputs, handles = graph.leaves(self.primals)
         except FastbpError:
-            self._refuse()
-            raise
-        for i, part in zip(self.positions, self.split(handles), strict=True):
+            self.primals, self.settings = arguments.numbers_among(
+                name, f, self.positions, self.primals, self.treedefs
+            )
+            self.inputs, handles = graph.leaves(self.primals)
+        for i, part in zip(self.positions, self.split(handles, True), strict=True):
             call[i] = part
         since = constants.mark()
         try:
             self.result = graph.recorded_call(f, call, kwargs)
-        except BaseException:
+        except BaseException as error:
             # The traceback keeps the frames, and these what was recorded.
             constants.release(since)
+            arguments.explain(error, self.positions, args, constants.mark() > since)
             raise
 
-    def _refuse(self) -> None:
-        """Raise for the first leaf that cannot be recorded, with its path."""
-        paths = [
-            path
-            for i, treedef in zip(self.positions, self.treedefs, strict=True)
-            for path in treedef.paths(f"argument {i}")
-        ]
-        for path, x in zip(paths, self.primals, strict=True):
-            try:
-                graph.variable(x)
-            except FastbpError as error:
-                message = str(error).removeprefix("variable: ")
-                raise type(error)(f"{self.name}: {path}: {message}") from None
+    def split(self, leaves: Sequence[Any], settings: bool = False) -> list[Any]:
+        """Rebuild the recorded arguments' containers around other leaves.
 
-    def split(self, leaves: Sequence[Any]) -> list[Any]:
-        """Rebuild the recorded arguments' containers around other leaves."""
+        With `settings` as they are, or None in their places.
+        """
+        if self.settings:
+            leaves = self._with_settings(leaves, settings)
         if len(self.treedefs) == 1:
             return [self.treedefs[0].unflatten(leaves)]
         parts, start = [], 0
@@ -101,21 +99,71 @@ class Recorded:
             start += treedef.num_leaves
         return parts
 
-    def gather(self, leaves: list[Any], single: bool) -> Any:
-        """Return derivatives in the structure of the arguments; a tuple unless `single`."""
+    def _with_settings(self, leaves: Sequence[Any], kept: bool) -> list[Any]:
+        assert self.settings is not None
+        rest = iter(leaves)
+        return [
+            (self.settings[k] if kept else None) if k in self.settings else next(rest)
+            for k in range(len(leaves) + len(self.settings))
+        ]
+
+    def paths(self, labels: Sequence[str] | None = None) -> list[str]:
+        """Write what reaches each of `inputs` from the arguments, which may have labels."""
+        named = labels or [f"argument {i}" for i in self.positions]
+        pairs = zip(named, self.treedefs, strict=True)
+        found = [path for label, treedef in pairs for path in treedef.paths(label)]
+        return [path for k, path in enumerate(found) if k not in (self.settings or ())]
+
+    def report(self, option: str, lost: Sequence[int], result: Any) -> None:
+        """Warn or raise for those of `inputs` that no output depends on."""
+        lost = [k for k in lost if self.inputs[k].size]
+        if lost:
+            paths, of = self.paths(), unconnected.described(result)
+            unconnected.report(self.name, option, self.inputs, [paths[k] for k in lost], of)
+
+    def gather(self, leaves: list[Any], single: bool, option: str = "zero") -> Any:
+        """Return derivatives in the structure of the arguments; a tuple unless `single`.
+
+        None among them is what the result does not depend on.
+        """
         if not graph.all_arrays(leaves, self.primals):
-            leaves = [like(g, x) for g, x in zip(leaves, self.primals, strict=True)]
+            lost = [k for k, g in enumerate(leaves) if g is None]
+            if lost and option != "zero":
+                self.report(option, lost, self.result)
+            if option != "none":
+                leaves = [like(g, x) for g, x in zip(leaves, self.primals, strict=True)]
         parts = self.split(leaves)
         return parts[0] if single else tuple(parts)
 
 
+def connect(r: Recorded, outputs: Sequence[Any], option: str = "zero") -> bool:
+    """Say whether outputs depend on Variables from outside the call.
+
+    Report the inputs that none of them depends on.
+    """
+    recorded = [y for y in outputs if type(y) is Variable]
+    outer, reached = ends(recorded, r.inputs)
+    if option != "zero" and not all(reached):
+        result = outputs[0] if len(outputs) == 1 else None
+        r.report(option, [k for k, found in enumerate(reached) if not found], result)
+    if outer:
+        unconnected.meant()
+    return outer
+
+
 def record_one(
-    name: str, f: Callable[..., Any], args: tuple[Any, ...], argnums: Any, outer: bool = False
+    name: str,
+    f: Callable[..., Any],
+    args: tuple[Any, ...],
+    argnums: Any,
+    outer: bool = False,
+    option: str = "zero",
 ) -> tuple[Variable, Any]:
     """Record a function of one array (of several arguments) that returns one array.
 
     Returns the argument, and the output: a Variable, or an array if it is constant. Only with
-    `outer` may it depend on Variables from outside.
+    `outer` may it depend on Variables from outside. `option` says what happens where the output
+    does not depend on the argument.
 
     Raises
     ------
@@ -124,9 +172,12 @@ def record_one(
     NoRuleError
         If the output depends on Variables from outside: the caller's result cannot.
     """
-    if isinstance(argnums, (tuple, list)):
+    arguments.check_function(name, f)
+    unconnected.check_option(name, option, unconnected.WITHOUT_NONE)
+    argnums = arguments.check_argnums(name, argnums)
+    if not isinstance(argnums, int):
         raise TypeError(f"{name}: argnums must be one integer, not {argnums!r}")
-    (position,) = _positions(name, argnums, len(args))
+    (position,) = arguments.positions(name, argnums, len(args))
     given = graph.unfilled(args[position])
     if len(tree.flatten(given)[0]) != 1 or isinstance(given, (list, tuple, dict)):
         raise TypeError(f"{name}: argument {argnums} must be one array, not {type(given).__name__}")
@@ -136,27 +187,12 @@ def record_one(
         raise TypeError(f"{name}: the function must return one array, not a {type(y).__name__}")
     if type(y) is not Variable:
         y = numbers(y, f"{name}: the function's output")
-    if not outer and (type(given) is Variable or depends_on_outer([y], r)):
+    if connect(r, [y], option) | (type(given) is Variable) and not outer:
         raise NoRuleError(
             f"{name}: the function depends on Variables from outside, but the result cannot be a "
             "Variable; inside functions that are differentiated use fastbp.jvp, vjp or jacobian"
         )
     return r.inputs[0], y
-
-
-def _positions(name: str, argnums: Any, count: int) -> list[int]:
-    if type(argnums) is int and 0 <= argnums < count:
-        return [argnums]
-    positions = list(argnums) if isinstance(argnums, (tuple, list)) else [argnums]
-    for i in positions:
-        if not isinstance(i, (int, np.integer)) or isinstance(i, bool):
-            raise TypeError(f"{name}: argnums must be integers, not {i!r}")
-        if not -count <= i < count:
-            raise ValueError(f"{name}: argnums {i} for a call with {count} positional arguments")
-    positions = [int(i) % count for i in positions]
-    if len(set(positions)) != len(positions) or not positions:
-        raise ValueError(f"{name}: argnums {argnums} must name distinct arguments, at least one")
-    return positions
 
 
 def like(g: Any, primal: Any) -> Any:
@@ -222,11 +258,6 @@ def outputs_of(r: Recorded) -> tuple[list[Any], tree.TreeDef]:
         else:
             numbers(y, f"{r.name}: the function's {treedef.paths('output')[k]}")
     return leaves, treedef
-
-
-def depends_on_outer(outputs: list[Any], r: Recorded) -> bool:
-    """Say whether outputs depend on Variables from outside the call."""
-    return has_outer([y for y in outputs if type(y) is Variable], r.inputs)
 
 
 def cotangent_for(name: str, label: str, g: Any, y: Any, number: int = 0) -> Any:

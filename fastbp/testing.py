@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp import transforms, tree
+from fastbp import arguments, transforms, tree
 from fastbp._core.graph import Variable
 from fastbp.errors import ShapeError
 
@@ -49,7 +49,7 @@ def check_grads(
     order : int
         Highest derivative to check: 2 also checks the derivatives of the VJP and of the JVP, 3
         those of their VJPs and JVPs, and so on; with both modes, every order doubles the work.
-    modes : sequence of {"fwd", "rev"}
+    modes : sequence of {"fwd", "rev"}, or "forward" and "reverse"
         What to check: JVPs, VJPs; with both also that one is the transpose of the other.
     rtol : float, optional
         Tolerance of the comparison with differences, relative to the scale of the inner product
@@ -88,10 +88,13 @@ def check_grads(
     >>> a = np.array([[2.0, 0.5], [0.5, 1.0]])
     >>> bp.testing.check_grads(np.linalg.cholesky, a, directions="symmetric")
     """
+    given = (modes,) if isinstance(modes, str) else tuple(modes)
+    modes = [{"forward": "fwd", "reverse": "rev"}.get(mode, mode) for mode in given]
     if order < 1 or not modes or not set(modes) <= {"fwd", "rev"}:
         raise ValueError(
-            f'check_grads: order {order!r} must be positive, modes {modes!r} from "fwd" and "rev"'
+            f'check_grads: order {order!r} must be positive, modes {given!r} from "fwd" and "rev"'
         )
+    arguments.check_function("check_grads", f)
     args = args if isinstance(args, tuple) else (args,)
     draw = _Directions(directions, args, np.random.default_rng([STREAM, seed]))
     try:
@@ -174,7 +177,7 @@ def _check(
     # `floor` is the size of what rounded on the way to f, where f itself is a derivative: that may
     # be zero, and rounding is what is left of it.
     v = draw(args)
-    out, pullback = transforms.vjp(f, *args)
+    out, pullback = transforms.vjp(f, *args, unconnected="zero")
     expected = numerical_jvp(f, args, v, step=step)
     g = tree.map(lambda y, d: _random_like(y, draw.rng, d), out, expected)
     dtypes = [
@@ -189,7 +192,7 @@ def _check(
     if "rev" in modes:
         found["rev"] = _inner(pullback(g), v)
     if "fwd" in modes:
-        found["fwd"] = _inner(g, transforms.jvp(f, args, v)[1])
+        found["fwd"] = _inner(g, transforms.jvp(f, args, v, unconnected="zero")[1])
     for mode, value in found.items():
         _compare(
             f"{label}, mode {mode} against differences",
@@ -208,8 +211,12 @@ def _check(
         size = min([float(_size(x)) for x in _leaves(args)], default=1.0)
         floor *= GROWTH
         derived = {
-            "rev": (lambda *xs: transforms.vjp(f, *xs)[1](g), "vjp", _norm(g) * floor / size),
-            "fwd": (lambda *xs: transforms.jvp(f, xs, v)[1], "jvp", floor),
+            "rev": (
+                lambda *xs: transforms.vjp(f, *xs, unconnected="zero")[1](g),
+                "vjp",
+                _norm(g) * floor / size,
+            ),
+            "fwd": (lambda *xs: transforms.jvp(f, xs, v, unconnected="zero")[1], "jvp", floor),
         }
         for mode in modes:
             df, name, below = derived[mode]

@@ -13,16 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from fastbp import tree
+from fastbp import arguments, tree
+from fastbp import unconnected as loss
 from fastbp._core import graph, sweep
 from fastbp._core.graph import Variable
 from fastbp._core.reverse import ConsumedError
 from fastbp.derived import derived, named, of_record
-from fastbp.errors import DTypeError, ShapeError, UnconnectedError
+from fastbp.errors import DTypeError, ShapeError
 from fastbp.recording import (
     Recorded,
+    connect,
     cotangent_for,
-    depends_on_outer,
     like,
     numbers,
     outputs_of,
@@ -51,7 +52,7 @@ def gradients(
     xs: Any,
     grad_outputs: Any = None,
     *,
-    unconnected: str = "zero",
+    unconnected: str = "warn",
     create_graph: bool = False,
 ) -> Any:
     """Return the gradients of recorded values with respect to Variables.
@@ -67,8 +68,9 @@ def gradients(
         into stands for its present value.
     grad_outputs : array_like or sequence of array_like or None, optional
         Cotangents, one of the shape of each output; None for a scalar output stands for one.
-    unconnected : {"zero", "none", "raise"}
-        What an input gets that no output depends on: zeros, None, or an `UnconnectedError`.
+    unconnected : {"warn", "zero", "none", "raise"}
+        What an input gets that no output depends on: zeros with an `UnconnectedWarning` or
+        without, None, or an `UnconnectedError`.
     create_graph : bool
         Record the sweep and return Variables, so that the gradients can be differentiated again.
 
@@ -95,10 +97,7 @@ def gradients(
     >>> a_bar.shape, b_bar.shape
     ((2, 3), (3, 4))
     """
-    if unconnected not in ("zero", "none", "raise"):
-        raise ValueError(
-            f'gradients: unconnected must be "zero", "none" or "raise", not {unconnected!r}'
-        )
+    loss.check_option("gradients", unconnected)
     single = type(xs) is Variable
     inputs = [xs] if single else list(xs)
     if type(ys) is Variable:
@@ -130,20 +129,26 @@ def _complete(
     results: list[Any], inputs: list[Variable], unconnected: str, create_graph: bool
 ) -> None:
     """Fill in what no output depends on; make constants Variables if those were asked for."""
+    lost = [i for i, g in enumerate(results) if g is None and inputs[i].size]
+    paths = [f"xs[{i}] of shape {inputs[i].shape}" for i in lost]
+    loss.report("gradients", unconnected, [min(inputs, key=_age)], paths, "the output")
     for i, x in enumerate(inputs):
-        if results[i] is None and unconnected == "raise":
-            raise UnconnectedError(f"gradients: no output depends on xs[{i}] of shape {x.shape}")
-        if results[i] is None and unconnected == "zero":
+        if results[i] is None and unconnected != "none":
             results[i] = np.zeros(x.shape, x.dtype)
         if create_graph and results[i] is not None and type(results[i]) is not Variable:
             results[i] = graph.variable(results[i])
+            loss.meant()
+
+
+def _age(x: Variable) -> int:
+    return x.node_id
 
 
 # ---- gradients of scalar functions ---------------------------------------------------------------
 
 
 def value_and_grad(
-    f: Callable[..., Any], argnums: Any = 0, has_aux: bool = False
+    f: Callable[..., Any], argnums: Any = 0, has_aux: bool = False, *, unconnected: str = "warn"
 ) -> Callable[..., Any]:
     """Return a function that computes the value of `f` and its gradient.
 
@@ -152,24 +157,30 @@ def value_and_grad(
     f : callable
         Returns a scalar; with `has_aux`, a pair (scalar, anything).
     argnums : int or sequence of int
-        Positional arguments to differentiate: arrays of float64 or float32, floats, or nested
-        containers of them.
+        Arguments to differentiate: arrays and numbers, or nested containers of them. Whole numbers
+        count as float64. In a container beside floats, whole numbers, booleans, strings and other
+        objects are settings, which `f` gets as they are.
     has_aux : bool
         Whether `f` returns auxiliary data beside the scalar.
+    unconnected : {"warn", "zero", "none", "raise"}
+        What there is for an argument that the scalar does not depend on: zeros with an
+        `UnconnectedWarning` or without, None, or an `UnconnectedError`.
 
     Returns
     -------
     callable
         Takes the arguments of `f` and returns ``(value, gradient)``, or ``((value, aux),
-        gradient)``. The gradient has the structure of the argument; for several `argnums` it is a
-        tuple.
+        gradient)``. The gradient has the structure of the argument, with None for settings; for
+        several `argnums` it is a tuple.
 
     Raises
     ------
     ShapeError
         (from the returned function) If `f` does not return a scalar.
+    TypeError
+        If `f` is no function, or `argnums` are no integers.
     DTypeError
-        (from the returned function) If an argument is not of floats.
+        (from the returned function) If an argument is not of real numbers.
 
     Examples
     --------
@@ -181,10 +192,21 @@ def value_and_grad(
     >>> float(value), grads["b"]
     (12.0, array([12.]))
     """
-    single = not isinstance(argnums, (tuple, list))
-    bound = ("value_and_grad", f, argnums, has_aux, single)
-    g = derived(_value_and_gradient, bound, value_and_grad, f, argnums, has_aux)
+    bound, given = _bound("value_and_grad", f, argnums, has_aux, unconnected)
+    g = derived(_value_and_gradient, bound, value_and_grad, *given, unconnected=unconnected)
     return named(g, "value_and_grad", f)
+
+
+def _bound(
+    name: str, f: Callable[..., Any], argnums: Any, has_aux: Any, option: str
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Check what a gradient is made from; return it for the call, and for a maker."""
+    arguments.check_function(name, f)
+    argnums = arguments.check_argnums(name, argnums)
+    if not isinstance(has_aux, (bool, np.bool_)):
+        raise TypeError(f"{name}: has_aux must be True or False, not a {type(has_aux).__name__}")
+    loss.check_option(name, option)
+    return (name, f, argnums, has_aux, type(argnums) is int, option), (f, argnums, has_aux)
 
 
 def _value_and_gradient(
@@ -193,17 +215,20 @@ def _value_and_gradient(
     argnums: Any,
     has_aux: bool,
     single: bool,
+    option: str,
     /,
     *args: Any,
     **kwargs: Any,
 ) -> Any:
+    r = Recorded(name, f, args, kwargs, argnums)
     try:
-        return _swept(name, Recorded(name, f, args, kwargs, argnums), has_aux, single, True)
+        return _swept(name, r, has_aux, single, option, True)
     except ConsumedError:  # a large record, freed on the way, is needed again
-        return _swept(name, Recorded(name, f, args, kwargs, argnums), has_aux, single, False)
+        r = Recorded(name, f, args, kwargs, argnums)
+        return _swept(name, r, has_aux, single, option, False)
 
 
-def _swept(name: str, r: Recorded, has_aux: bool, single: bool, consume: bool) -> Any:
+def _swept(name: str, r: Recorded, has_aux: bool, single: bool, option: str, consume: bool) -> Any:
     y, aux = _with_aux(r) if has_aux else (r.result, None)
     if type(y) is not Variable or y.size != 1:
         _check_scalar(name, y)
@@ -216,9 +241,12 @@ def _swept(name: str, r: Recorded, has_aux: bool, single: bool, consume: bool) -
         found, outer = sweep.pull_back(outputs, [None], r.inputs, None, 0, consume)
         value = value if outer else shown
     if has_aux:
-        outer = type(value) is Variable
-        value = (value, tree.map(lambda y: released(y, r.inputs, outer), aux))
-    return value, r.gather(found, single)
+        kept = type(value) is Variable
+        value = (value, tree.map(lambda y: released(y, r.inputs, kept), aux))
+    gradient = r.gather(found, single, option)
+    if type(value) is Variable:
+        loss.meant()
+    return value, gradient
 
 
 def _with_aux(r: Recorded) -> tuple[Any, Any]:
@@ -241,15 +269,35 @@ def _check_scalar(name: str, y: Any) -> None:
         )
 
 
-def grad(f: Callable[..., Any], argnums: Any = 0, has_aux: bool = False) -> Callable[..., Any]:
+def grad(
+    f: Callable[..., Any], argnums: Any = 0, has_aux: bool = False, *, unconnected: str = "warn"
+) -> Callable[..., Any]:
     """Return a function that computes the gradient of `f`.
 
-    Parameters and errors as for `value_and_grad`.
+    Parameters
+    ----------
+    f : callable
+        Returns a scalar; with `has_aux`, a pair (scalar, anything).
+    argnums : int or sequence of int
+        Positional arguments to differentiate: arrays, floats, or nested containers of them, as for
+        `value_and_grad`. All others are constants, and may be anything.
+    has_aux : bool
+        Whether `f` returns auxiliary data beside the scalar.
+    unconnected : {"warn", "zero", "raise", "none"}
+        What to do for an argument that the result does not depend on, as for `value_and_grad`.
 
     Returns
     -------
     callable
-        Takes the arguments of `f` and returns the gradient, or ``(gradient, aux)``.
+        Takes the arguments of `f` and returns the gradient, or ``(gradient, aux)``. The gradient
+        has the structure and shapes of the argument; for several `argnums` it is a tuple.
+
+    Raises
+    ------
+    ShapeError, DTypeError, NoRuleError
+        (from the returned function) If `f` does not return a scalar, if an argument is not of
+        floats, if `f` hands a recorded value to a function that has no rule; the message says what
+        to write instead.
 
     Examples
     --------
@@ -259,10 +307,20 @@ def grad(f: Callable[..., Any], argnums: Any = 0, has_aux: bool = False) -> Call
     array([ 3., 12.])
     >>> bp.grad(bp.grad(lambda x: x**3))(2.0)
     np.float64(12.0)
+    >>> bp.grad(lambda p: np.sum(p["w"] ** p["n"]))({"w": np.array([1.0, 2.0]), "n": 2})
+    {'w': array([2., 4.]), 'n': None}
     """
-    single = not isinstance(argnums, (tuple, list))
-    bound = ("grad", f, argnums, has_aux, single)
-    g = derived(_gradient_and_aux if has_aux else _gradient, bound, grad, f, argnums, has_aux)
+    bound, given = _bound("grad", f, argnums, has_aux, unconnected)
+    call = _gradient_and_aux if has_aux else _gradient
+    return named(derived(call, bound, grad, *given, unconnected=unconnected), "grad", f)
+
+
+def gradient_for(
+    name: str, f: Callable[..., Any], argnums: Any = 0, unconnected: str = "warn"
+) -> Callable[..., Any]:
+    """Return the gradient of `f` as a part of another transform, which errors name."""
+    bound, (f, argnums, _) = _bound(name, f, argnums, False, unconnected)
+    g = derived(_gradient, bound, gradient_for, name, f, argnums, unconnected)
     return named(g, "grad", f)
 
 
@@ -275,7 +333,9 @@ def _gradient_and_aux(*args: Any, **kwargs: Any) -> Any:
     return found, value[1]
 
 
-def elementwise_grad(f: Callable[..., Any], argnums: Any = 0) -> Callable[..., Any]:
+def elementwise_grad(
+    f: Callable[..., Any], argnums: Any = 0, *, unconnected: str = "warn"
+) -> Callable[..., Any]:
     """Return a function that computes the derivative of an elementwise function at every element.
 
     It sums the columns of the Jacobian; if each output element depends on one input element only,
@@ -286,6 +346,8 @@ def elementwise_grad(f: Callable[..., Any], argnums: Any = 0) -> Callable[..., A
     f : callable
         Returns an array of any shape.
     argnums : int or sequence of int
+        Positional arguments to differentiate.
+    unconnected
         As for `grad`.
 
     Returns
@@ -300,24 +362,40 @@ def elementwise_grad(f: Callable[..., Any], argnums: Any = 0) -> Callable[..., A
     >>> bp.elementwise_grad(np.sin)(np.zeros(3))
     array([1., 1., 1.])
     """
-    g = derived(_elementwise_derivative, (f, argnums), elementwise_grad, f, argnums)
+    bound, given = _bound("elementwise_grad", f, argnums, False, unconnected)
+    options = {"unconnected": unconnected}
+    g = derived(_elementwise_derivative, bound, elementwise_grad, *given[:2], **options)
     return named(g, "elementwise_grad", f)
 
 
 def _elementwise_derivative(
-    f: Callable[..., Any], argnums: Any, /, *args: Any, **kwargs: Any
+    name: str,
+    f: Callable[..., Any],
+    argnums: Any,
+    has_aux: bool,
+    single: bool,
+    option: str,
+    /,
+    *args: Any,
+    **kwargs: Any,
 ) -> Any:
-    r = Recorded("elementwise_grad", f, args, kwargs, argnums)
+    r = Recorded(name, f, args, kwargs, argnums)
     leaves, _ = outputs_of(r)
     outputs = [y for y in leaves if type(y) is Variable]
-    found = sweep.reverse(outputs, [np.ones(y.shape, y.dtype) for y in outputs], r.inputs, None)
-    return r.gather(found, not isinstance(argnums, (tuple, list)))
+    seeds = [np.ones(y.shape, y.dtype) for y in outputs]
+    found, outer = sweep.pull_back(outputs, seeds, r.inputs, None)
+    gradient = r.gather(found, single, option)
+    if outer:
+        loss.meant()
+    return gradient
 
 
 # ---- products with Jacobians ---------------------------------------------------------------------
 
 
-def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
+def vjp(
+    f: Callable[..., Any], *primals: Any, unconnected: str = "warn"
+) -> tuple[Any, Callable[[Any], tuple[Any, ...]]]:
     """Evaluate `f` and return its pullback.
 
     Parameters
@@ -325,7 +403,9 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
     f : callable
         Returns an array or a nested container of arrays.
     *primals
-        Its arguments: arrays, floats, or nested containers of them.
+        Its arguments, as those that `grad` differentiates.
+    unconnected : {"warn", "zero", "none", "raise"}
+        What there is for a primal that no output depends on, as for `grad`.
 
     Returns
     -------
@@ -344,9 +424,11 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
     >>> pullback(np.ones(2))
     (array([3., 4.]), array([1., 2.]))
     """
-    r = Recorded("vjp", f, primals, {}, tuple(range(len(primals))))
+    loss.check_option("vjp", unconnected)
+    r = _record_all("vjp", f, primals)
     leaves, treedef = outputs_of(r)
-    outer = depends_on_outer(leaves, r)
+    outer = connect(r, leaves, unconnected)
+    option = "none" if unconnected == "none" else "zero"
 
     def pullback(cotangent: Any) -> tuple[Any, ...]:
         given = treedef.leaves_of(cotangent, "cotangent")
@@ -356,14 +438,26 @@ def vjp(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[[Any], tupl
         pairs = [(y, g) for y, g in zip(leaves, checked, strict=True) if type(y) is Variable]
         recorded = outer or any(type(g) is Variable for g in checked)
         found = sweep.reverse([y for y, _ in pairs], [g for _, g in pairs], r.inputs, recorded)
-        cotangents: tuple[Any, ...] = r.gather(found, False)
+        cotangents: tuple[Any, ...] = r.gather(found, False, option)
         return cotangents
 
     out = treedef.unflatten([released(y, r.inputs, outer, True) for y in leaves])
     return out, of_record(pullback, "fastbp.vjp(f, *primals)")
 
 
-def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
+def _record_all(
+    name: str, f: Callable[..., Any], primals: Sequence[Any], what: str = "primal"
+) -> Recorded:
+    """Record a call in which all arguments are differentiated."""
+    arguments.check_function(name, f)
+    if not primals:
+        raise TypeError(f"{name}: at least one {what} is needed: write {name}(f, x)")
+    return Recorded(name, f, tuple(primals), {}, tuple(range(len(primals))))
+
+
+def linearize(
+    f: Callable[..., Any], *primals: Any, unconnected: str = "warn"
+) -> tuple[Any, Callable[..., Any]]:
     """Evaluate `f` and return its pushforward.
 
     Parameters
@@ -371,6 +465,8 @@ def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., 
     f : callable
     *primals
         As for `vjp`.
+    unconnected : {"warn", "zero", "raise"}
+        What happens where no output depends on a primal.
 
     Returns
     -------
@@ -389,26 +485,27 @@ def linearize(f: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., 
     >>> pushforward(np.array([1.0, 0.0]))
     array([2., 0.])
     """
-    return _linearize("linearize", f, primals, True)
+    return _linearize("linearize", f, primals, True, unconnected)
 
 
 def _linearize(
-    name: str, f: Callable[..., Any], primals: Sequence[Any], kept: bool
+    name: str,
+    f: Callable[..., Any],
+    primals: Sequence[Any],
+    kept: bool,
+    option: str,
+    labels: tuple[str, str] | None = None,
 ) -> tuple[Any, Callable[..., Any]]:
-    r = Recorded(name, f, tuple(primals), {}, tuple(range(len(primals))))
+    loss.check_option(name, option, loss.WITHOUT_NONE)
+    r = _record_all(name, f, primals)
     leaves, treedef = outputs_of(r)
-    outer = depends_on_outer(leaves, r)
+    outer = connect(r, leaves, option)
     outputs = [y for y in leaves if type(y) is Variable]
 
     def pushforward(*tangents: Any) -> Any:
         if len(tangents) != len(r.treedefs):
             raise ShapeError(f"{name}: {len(tangents)} tangents for {len(r.treedefs)} primals")
-        given = [
-            t
-            for treedef, part, i in zip(r.treedefs, tangents, r.positions, strict=True)
-            for t in treedef.leaves_of(part, f"tangent {i}")
-        ]
-        checked = [_tangent(name, t, x) for t, x in zip(given, r.inputs, strict=True)]
+        checked = _tangents(r, tangents, labels)
         recorded = outer or any(type(t) is Variable for t in checked)
         found = iter(sweep.forward(outputs, r.inputs, checked, recorded))
         return treedef.unflatten(
@@ -419,22 +516,60 @@ def _linearize(
     return out, of_record(pushforward, "fastbp.linearize(f, *primals)")
 
 
-def _tangent(name: str, t: Any, x: Variable) -> Any:
-    if type(t) is not Variable:
-        t = numbers(t, f"{name}: a tangent")
-    if t.shape != x.shape:
-        raise ShapeError(f"{name}: a tangent has shape {t.shape}, its primal has shape {x.shape}")
-    return t
+def _tangents(r: Recorded, tangents: Sequence[Any], labels: tuple[str, str] | None) -> list[Any]:
+    """Return a checked tangent for each of the recorded arguments."""
+    primal, tangent = ("its primal", "tangent {}") if labels is None else labels
+    given: list[Any] = []
+    for treedef, part, i in zip(r.treedefs, tangents, r.positions, strict=True):
+        given += treedef.leaves_of(part, tangent.format(i), bool(r.settings))
+    names = [tangent.format(i) for i in r.positions]
+    if r.settings:
+        for k, (t, path) in enumerate(zip(given, _all_paths(r, names), strict=True)):
+            if k in r.settings and t is not r.settings[k] and not _is_nothing(t):
+                raise DTypeError(f"{r.name}: {path} must be None: its primal is a setting")
+        given = [t for k, t in enumerate(given) if k not in r.settings]
+    checked = []
+    for k, (t, x) in enumerate(zip(given, r.inputs, strict=True)):
+        if type(t) is np.ndarray and t.shape == x.shape and t.dtype == x.dtype:
+            checked.append(t)
+            continue
+        path = r.paths(names)[k]
+        if t is None:
+            raise ShapeError(f"{r.name}: {path} is None, {primal} has shape {x.shape}")
+        if type(t) is not Variable:
+            t = numbers(t, f"{r.name}: {path}")
+        if t.shape != x.shape:
+            raise ShapeError(f"{r.name}: {path} has shape {t.shape}, {primal} has shape {x.shape}")
+        checked.append(t)
+    return checked
 
 
-def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
+def _all_paths(r: Recorded, names: Sequence[str]) -> list[str]:
+    pairs = zip(names, r.treedefs, strict=True)
+    return [path for name, treedef in pairs for path in treedef.paths(name)]
+
+
+def _is_nothing(t: Any) -> bool:
+    """Say whether a tangent is none: None, or zeros, as ``tree.map(numpy.zeros_like, x)`` makes."""
+    return t is None or (np.asarray(t).dtype.kind in "fiub" and not np.any(t))
+
+
+def jvp(
+    f: Callable[..., Any],
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    *,
+    unconnected: str = "warn",
+) -> tuple[Any, Any]:
     """Evaluate `f` and its directional derivative.
 
     Parameters
     ----------
     f : callable
     primals, tangents : sequence
-        Arguments and directions, of the same structures and shapes.
+        Arguments and directions, of the same structures and shapes; None for settings.
+    unconnected : {"warn", "zero", "raise"}
+        What happens where no output depends on a primal.
 
     Returns
     -------
@@ -456,19 +591,24 @@ def jvp(f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) 
     for what, value in (("primals", primals), ("tangents", tangents)):
         if not isinstance(value, (tuple, list)):
             raise TypeError(f"jvp: {what} must be a tuple or list, not a {type(value).__name__}")
-    out, pushforward = _linearize("jvp", f, primals, False)
+    out, pushforward = _linearize("jvp", f, primals, False, unconnected)
     return out, pushforward(*tangents)
 
 
-def hvp(f: Callable[..., Any], x: Any, v: Any) -> Any:
+def hvp(f: Callable[..., Any], x: Any, v: Any, *args: Any, unconnected: str = "warn") -> Any:
     """Return the product of the Hessian of a scalar function with a vector, forward over reverse.
 
     Parameters
     ----------
     f : callable
-        A scalar function of one argument.
+        ``f(x, *args)`` returns a scalar.
     x, v : array or nested container of arrays
-        Point and direction, of the same structure and shapes.
+        Point and direction, of the same structure and shapes; None for settings.
+    *args
+        Further arguments of `f`, not differentiated. ``functools.partial(bp.hvp, f)`` is what SciPy
+        takes as ``hessp=``.
+    unconnected : {"warn", "zero", "raise"}
+        What happens where the scalar does not depend on `x`.
 
     Returns
     -------
@@ -481,7 +621,9 @@ def hvp(f: Callable[..., Any], x: Any, v: Any) -> Any:
     >>> bp.hvp(lambda x: np.sum(x**3), np.array([1.0, 2.0]), np.array([1.0, 1.0]))
     array([ 6., 12.])
     """
-    return jvp(grad(f), (x,), (v,))[1]
+    loss.check_option("hvp", unconnected, loss.WITHOUT_NONE)
+    inner = gradient_for("hvp", (lambda x: f(x, *args)) if args else f, 0, unconnected)
+    return _linearize("hvp", inner, (x,), False, "zero", ("x", "v"))[1](v)
 
 
 def stop_gradient(x: Any) -> Any:
@@ -507,6 +649,7 @@ def stop_gradient(x: Any) -> Any:
 def _constant(x: Any) -> Any:
     if type(x) is not Variable:
         return x
+    loss.meant()
     view = x.value.view()
     view.flags.writeable = False
     return view

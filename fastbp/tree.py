@@ -9,7 +9,8 @@ lists can be swapped, for dicts: the same keys in the same order. Where only the
 differs they are *compatible*: `TreeDef.leaves_of` and `map` match by key, in the first one's order.
 
 A dataclass is rebuilt field by field, without ``__init__``: frozen ones, ``init=False`` fields and
-checks in ``__post_init__`` do not stand in the way. What is not a field is not carried over.
+checks in ``__post_init__`` do not stand in the way. What is not a field is not carried over. A
+field with ``metadata={"static": True}`` is no leaf: it belongs to the structure, as it is.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class _Kind:
     split: Callable[[Any], tuple[Sequence[Any], Iterable[Any]]] = field(compare=False)
     build: Callable[[TreeDef, Sequence[Any]], Any] = field(compare=False)
     step: str = field(compare=False)
+    extra: Callable[[Any], Any] | None = field(default=None, compare=False)  # what build also needs
 
     def __reduce__(self) -> Any:
         return _find_kind, (self.type,)
@@ -52,7 +54,7 @@ class TreeDef:
     _kind: _Kind | None = None  # None for a leaf
     _keys: Sequence[Any] = ()
     _children: tuple[TreeDef, ...] = ()
-    _factory: Callable[[], Any] | None = field(default=None, compare=False)  # of a defaultdict
+    _extra: Any = field(default=None, compare=False)  # a defaultdict's factory, static fields
     _flat: bool = field(default=False, compare=False)  # all children are leaves
 
     def unflatten(self, leaves: Sequence[Any]) -> Any:
@@ -83,7 +85,7 @@ class TreeDef:
         ]
         return kind.build(self, values)
 
-    def leaves_of(self, tree: Any, name: str = "tree") -> list[Any]:
+    def leaves_of(self, tree: Any, name: str = "tree", none: bool = False) -> list[Any]:
         """Flatten another tree in the order of this structure; its dicts may be in any order.
 
         Parameters
@@ -92,6 +94,8 @@ class TreeDef:
             Compatible with this structure; the three kinds of dict stand for one another.
         name : str
             What to call `tree` in an error message.
+        none : bool
+            Whether None may stand in place of a leaf, as in a gradient where there is none.
 
         Returns
         -------
@@ -109,11 +113,14 @@ class TreeDef:
         [10.0, 20.0]
         """
         leaves: list[Any] = []
-        self._align(tree, name, leaves)
+        self._align(tree, name, leaves, none)
         return leaves
 
-    def _align(self, tree: Any, path: str, leaves: list[Any]) -> None:
+    def _align(self, tree: Any, path: str, leaves: list[Any], none: bool) -> None:
         kind = _kind_of(type(tree))
+        if tree is None and none and self._kind is None:
+            leaves.append(None)
+            return
         if self._kind != kind and not (_is_dict(self._kind) and _is_dict(kind)):
             raise _mismatch(path, f"is {_describe(kind)}", _describe(self._kind))
         if kind is None:
@@ -130,7 +137,7 @@ class TreeDef:
             if child._kind is None and _kind_of(type(value)) is None:
                 leaves.append(value)  # spares the common case a path and a call
             else:
-                child._align(value, path + kind.step.format(key), leaves)
+                child._align(value, path + kind.step.format(key), leaves, none)
 
     def paths(self, name: str = "tree") -> list[str]:
         """Write every leaf, in flat order, as the expression that reaches it from `name`.
@@ -145,6 +152,23 @@ class TreeDef:
         step = self._kind.step
         pairs = zip(self._keys, self._children, strict=True)
         return [path for key, child in pairs for path in child.paths(name + step.format(key))]
+
+    def sequences(self) -> Iterator[range]:
+        """Yield where the leaves of each list or tuple are that contains nothing but leaves.
+
+        Examples
+        --------
+        >>> list(flatten({"w": [1.0, 2.0], "b": 3.0, "c": (4.0,)})[1].sequences())
+        [range(0, 2), range(3, 4)]
+        """
+        start = 0
+        for treedef in [self] if self._flat else self._children:
+            if treedef._flat and treedef._kind is not None and treedef._kind.type in (list, tuple):
+                yield range(start, start + treedef.num_leaves)
+            elif treedef is not self:
+                for part in treedef.sequences():
+                    yield range(start + part.start, start + part.stop)
+            start += treedef.num_leaves
 
     def __repr__(self) -> str:
         return f"TreeDef({self.unflatten([_STAR] * self.num_leaves)!r})"
@@ -178,14 +202,14 @@ def _collect(tree: Any, kind: _Kind, leaves: list[Any]) -> TreeDef:
     """Append the leaves of a container to `leaves` and return its structure."""
     start = len(leaves)
     keys, values = kind.split(tree)
-    factory = tree.default_factory if kind.type is defaultdict else None
+    extra = None if kind.extra is None else kind.extra(tree)
     for value in values:
         if _kind_of(type(value)) is not None:
             break
     else:
         leaves.extend(values)
         count = len(keys)
-        return TreeDef(count, kind, keys, (_LEAF,) * count, factory, True)
+        return TreeDef(count, kind, keys, (_LEAF,) * count, extra, True)
     children = []
     for value in values:
         child = _kind_of(type(value))
@@ -194,7 +218,7 @@ def _collect(tree: Any, kind: _Kind, leaves: list[Any]) -> TreeDef:
             children.append(_LEAF)
         else:
             children.append(_collect(value, child, leaves))
-    return TreeDef(len(leaves) - start, kind, keys, tuple(children), factory)
+    return TreeDef(len(leaves) - start, kind, keys, tuple(children), extra)
 
 
 def map(f: Callable[..., Any], tree: Any, *rest: Any) -> Any:
@@ -203,7 +227,8 @@ def map(f: Callable[..., Any], tree: Any, *rest: Any) -> Any:
     Returns
     -------
     tree
-        What `f` returned, in the structure of `tree`.
+        What `f` returned, in the structure of `tree`. Where one of `rest` has None, as a gradient
+        has for settings, the leaf of `tree` itself.
 
     Raises
     ------
@@ -216,8 +241,13 @@ def map(f: Callable[..., Any], tree: Any, *rest: Any) -> Any:
     {'w': 2.0, 'b': -1.0}
     """
     leaves, treedef = flatten(tree)
-    columns = [treedef.leaves_of(other, f"rest[{i}]") for i, other in enumerate(rest)]
-    return treedef.unflatten([f(*row) for row in zip(leaves, *columns, strict=True)])
+    columns = [treedef.leaves_of(other, f"rest[{i}]", True) for i, other in enumerate(rest)]
+    return treedef.unflatten(
+        [
+            row[0] if any(x is None for x in row[1:]) else f(*row)
+            for row in zip(leaves, *columns, strict=True)
+        ]
+    )
 
 
 def leaves_with_paths(tree: Any, name: str = "tree") -> list[tuple[str, Any]]:
@@ -240,28 +270,43 @@ def _describe(kind: _Kind | None) -> str:
     return "None" if kind.type is type(None) else f"a {kind.type.__qualname__}"
 
 
-def _dict_kind(cls: type, build: Callable[[TreeDef, zip[Any]], Any]) -> _Kind:
+def _dict_kind(
+    cls: type,
+    build: Callable[[TreeDef, zip[Any]], Any],
+    extra: Callable[[Any], Any] | None = None,
+) -> _Kind:
     return _Kind(
         cls,
         lambda tree: (tuple(tree), tree.values()),
         lambda treedef, values: build(treedef, zip(treedef._keys, values, strict=True)),
         "[{!r}]",
+        extra,
     )
 
 
-def _field_kind(cls: type, names: tuple[str, ...], build: Callable[[Sequence[Any]], Any]) -> _Kind:
+def _field_kind(
+    cls: type,
+    names: tuple[str, ...],
+    build: Callable[[TreeDef, Sequence[Any]], Any],
+    extra: Callable[[Any], Any] | None = None,
+) -> _Kind:
     return _Kind(
         cls,
         lambda tree: (names, [getattr(tree, name) for name in names]),
-        lambda _, values: build(values),
+        build,
         ".{}",
+        extra,
     )
 
 
 _BUILTIN = {
     dict: _dict_kind(dict, lambda _, items: dict(items)),
     OrderedDict: _dict_kind(OrderedDict, lambda _, items: OrderedDict(items)),
-    defaultdict: _dict_kind(defaultdict, lambda d, items: defaultdict(d._factory, items)),
+    defaultdict: _dict_kind(
+        defaultdict,
+        lambda d, items: defaultdict(d._extra, items),
+        lambda tree: tree.default_factory,
+    ),
     list: _Kind(list, lambda x: (range(len(x)), x), lambda _, values: [*values], "[{}]"),
     tuple: _Kind(tuple, lambda x: (range(len(x)), x), lambda _, values: tuple(values), "[{}]"),
     type(None): _Kind(type(None), lambda _: ((), ()), lambda *_: None, ""),
@@ -272,18 +317,22 @@ def _find_kind(cls: type) -> _Kind | None:
     if cls in _BUILTIN:
         return _BUILTIN[cls]
     if issubclass(cls, tuple) and hasattr(cls, "_make") and hasattr(cls, "_fields"):
-        return _field_kind(cls, cls._fields, cls._make)
+        return _field_kind(cls, cls._fields, lambda _, values: cls._make(values))
     if not is_dataclass(cls):
         return None
-    names = tuple(f.name for f in fields(cls))
+    static = tuple(f.name for f in fields(cls) if f.metadata.get("static"))
+    names = tuple(f.name for f in fields(cls) if f.name not in static)
 
-    def build(values: Sequence[Any]) -> Any:
+    def build(treedef: TreeDef, values: Sequence[Any]) -> Any:
         tree = cls.__new__(cls)
-        for name, value in zip(names, values, strict=True):
+        for name, value in zip(names + static, (*values, *(treedef._extra or ())), strict=True):
             object.__setattr__(tree, name, value)  # works on frozen dataclasses too
         return tree
 
-    return _field_kind(cls, names, build)
+    def extra(tree: Any) -> Any:
+        return tuple(getattr(tree, name) for name in static)
+
+    return _field_kind(cls, names, build, extra if static else None)
 
 
 # How to handle a type, None for a leaf: one look-up.

@@ -169,7 +169,7 @@ cdef object _capsule = PyCapsule_New(&_handler, "mem_handler", NULL)
 
 
 cdef cnp.ndarray new_array(int nd, const cnp.npy_intp *dims, int typenum):
-    cdef cnp.npy_intp size = 8 if typenum == cnp.NPY_DOUBLE else 4
+    cdef cnp.npy_intp size = 4 if typenum == cnp.NPY_FLOAT else 8
     cdef PyObject *before
     cdef int k
     for k in range(nd):

@@ -169,7 +169,7 @@ cdef object _read_waiting(Variable root, object index):
         taken = _fillable(array)
     if not place["shape"] and not _keeps_axes(index):
         return array[()] if taken.node.fillable else taken
-    _stand_apart(taken, array, taken.node, root, place)
+    _stand_apart(taken, array, taken.node, root, place, root.filling)
     return taken
 
 
@@ -179,16 +179,42 @@ cdef bint _keeps_axes(object index) noexcept:
 
 
 cdef int _stand_apart(
-    Variable x, cnp.ndarray array, Node node, Variable root, dict place
+    Variable x, cnp.ndarray array, Node node, Variable root, dict place, Filling f
 ) except -1:
-    """Let a Variable be the view of a root at a place, with memory of its own."""
+    """Let a Variable be the view of a root at a place, with memory of its own.
+
+    `f` are the writes that wait, or an empty one if there are none.
+    """
     cdef View view = View.__new__(View)
     view.root, view.origin, view.place = root, root.array, place
-    view.apart, view.filling, view.seen = True, root.filling, root.filling.last
+    view.apart, view.filling, view.seen = True, f, f.last
     if not cnp.PyArray_IS_C_CONTIGUOUS(array):
         array = cnp.PyArray_NewCopy(array, cnp.NPY_CORDER)
     x.array, x.node, x.view = array, node, view
     PyObject_GC_UnTrack(<PyObject *> view)
+    return 0
+
+
+cdef bint _is_in_order(dict place) noexcept:
+    """Whether the elements at a place are one after the other in memory, in C order."""
+    cdef Py_ssize_t expected = 1, k
+    cdef tuple shape = place["shape"], strides = place["strides"]
+    for k in range(len(shape) - 1, -1, -1):
+        if shape[k] > 1 and strides[k] != expected:
+            return False
+        expected *= <Py_ssize_t> shape[k]
+    return True
+
+
+cdef int _into_memory(Variable x) except -1:
+    """Let a view that stands apart be a part of the root's memory again.
+
+    On the order of its elements there depends of what a view can be made.
+    """
+    cdef View view = x.view
+    cdef Variable taken = hook("view_taken")(view.root, view.place)
+    taken.view.place, taken.view.refusal = view.place, view.refusal
+    x.array, x.node, x.view = taken.array, taken.node, taken.view
     return 0
 
 

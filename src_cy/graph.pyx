@@ -13,7 +13,7 @@ from cpython.float cimport PyFloat_CheckExact
 from cpython.long cimport PyLong_CheckExact
 cimport cython
 cimport numpy as cnp
-from fastbp._core.buffers cimport new_array
+from fastbp._core.buffers cimport LARGE, enter_pool, leave_pool, new_array
 from fastbp._core.constants cimport kept
 from fastbp._core.elementwise cimport MAX_NDIM, is_ours, is_plain, run_program, take_fp_flags
 from fastbp._core.matmul cimport c_matmul
@@ -168,6 +168,8 @@ cdef class Op:
     opaque : bool
         Whether the rules are a user's closures, which may hold Variables: such nodes can be in
         reference cycles.
+    writes : bool
+        Whether the value is the first operand with the others written into it.
     dominant : int
         Bit mask of operands whose partial, where it is zero, makes the product with a (co)tangent
         zero even if that is infinite or NaN. Otherwise only a zero (co)tangent does.
@@ -196,11 +198,11 @@ cdef class Op:
     """
 
     def __init__(self, name, forward, *, nin, partials=None, vjp=None, jvp=None, scatter=None,
-                 saves=(), blocks=True, compiled=False, kernel=None, opaque=False, dominant=0,
-                 selects=0, signed_partials=0, coefficients=None, squared=None, pattern=None,
-                 **info):
+                 saves=(), blocks=True, compiled=False, kernel=None, opaque=False, writes=False,
+                 dominant=0, selects=0, signed_partials=0, coefficients=None, squared=None,
+                 pattern=None, **info):
         self.name = name
-        self.opaque = opaque
+        self.opaque, self.writes = opaque, writes
         self.dominant, self.selects = dominant, selects
         self.signed_partials = signed_partials
         self.squared = squared
@@ -287,12 +289,13 @@ cdef class Op:
     @property
     def __doc__(self):
         """What ``help(fastbp.numpy.tanh)`` shows."""
-        text = f"{self.name}: an operation of fastbp; recorded where an operand is a Variable."
-        if self.ufunc is not None:
-            text = f"{without_examples(self.ufunc)}\n\nDifferentiable: recorded on Variables."
+        text = f"Differentiable: {self.name} is recorded where an operand is a Variable."
         if self.info.get("kinks"):
             text += f"\nDerivative at singular points: {self.info['kinks']}."
-        return text
+        if self.ufunc is None:
+            return text
+        signature, _, rest = without_examples(self.ufunc).partition("\n\n")
+        return f"{signature}\n\n{text}\n\n{rest}"
 
     def __getattr__(self, str name):
         # An operation stands for its ufunc in fastbp.numpy: reduce, accumulate, outer, nin ...
@@ -560,9 +563,29 @@ cdef object _square_of(Node node):
 
 cdef inline object _residual(object operand, PyObject *value):
     """What a node keeps of an operand: a constant as it is now."""
-    if type(operand) is not Variable and cnp.PyArray_CheckExact(<object> value):
+    if type(operand) is Variable:
+        return _of_variable(<Variable> operand)
+    if cnp.PyArray_CheckExact(<object> value):
         return kept(<cnp.ndarray> value)
     return <object> value
+
+
+cdef inline cnp.ndarray _of_variable(Variable x):
+    """What a node keeps of a Variable: its array, without more of its root's than it needs.
+
+    A root that is filled element by element has a new array after many a write. An element is no
+    view, but its array is one.
+    """
+    cdef Node root
+    if x.view is None:
+        if cnp.PyArray_NDIM(x.array) == 0 and cnp.PyArray_BASE(x.array) != NULL:
+            return cnp.PyArray_NewCopy(x.array, cnp.NPY_KEEPORDER)
+    else:
+        root = x.view.root.node
+        if (root.op is not None and root.op.writes
+                and 2 * cnp.PyArray_SIZE(x.array) <= cnp.PyArray_SIZE(x.view.origin)):
+            return cnp.PyArray_NewCopy(x.array, cnp.NPY_KEEPORDER)
+    return x.array
 
 
 cdef Variable _elementwise_variable(
@@ -699,13 +722,15 @@ cdef object record(Op op, tuple operands, dict static):
             # A rule reads the very array that `forward` did; a user's may write into its own.
             if not op.opaque and op.saves >> <unsigned int> min(k, 29) & 1:
                 values[k] = kept(values[k])
-    out = _float_array(op, op.forward(*values, **static))
+    out = _float_array(op, _computed(op, values, static))
     for k in range(len(values)):
         value = values[k]
         if not op.saves >> <unsigned int> min(k, 29) & 1:
             # The shape and dtype of a Variable are its node's.
             value = None if parents[k] is not None else spec_of(value)
-        elif parents[k] is None and op.opaque:
+        elif parents[k] is not None:
+            value = _of_variable(<Variable> operands[k])
+        elif op.opaque:
             value = kept(value)
         saved.append(value)
     node = new_node(op, out, (<object> out).shape)
@@ -726,23 +751,44 @@ cdef object record(Op op, tuple operands, dict static):
     return result
 
 
+cdef object _computed(Op op, list values, dict static):
+    """The value of an operation; what its function makes of large operands is from the pool."""
+    cdef PyObject *before
+    cdef bint large = False
+    for x in values:
+        if cnp.PyArray_Check(x) and cnp.PyArray_NBYTES(x) >= LARGE:
+            large = not op.opaque
+    if not large:
+        return op.forward(*values, **static)
+    before = enter_pool()
+    try:
+        return op.forward(*values, **static)
+    finally:
+        leave_pool(before)
+
+
 cdef Variable _record_unary(Op op, Variable x, dict static):
     """`record` for one operand."""
     cdef cnp.ndarray out
     cdef Node node
     cdef Variable result
     cdef bint view
-    out = _float_array(op, op.forward(x.array, **static))
+    out = _float_array(op, _computed(op, [x.array], static))
     view = shares(out, x.array)
     if view and x.view is None and not _is_compact(x.array):
         x.array = cnp.PyArray_NewCopy(x.array, cnp.NPY_CORDER)
+        out = _float_array(op, op.forward(x.array, **static))
+        view = shares(out, x.array)
+    elif (view and x.view is not None and x.view.filling is not None
+            and not _is_in_order(x.view.place)):
+        _into_memory(x)
         out = _float_array(op, op.forward(x.array, **static))
         view = shares(out, x.array)
     node = new_node(op, out, (<object> out).shape)
     node.a = x.node
     node.static = static
     if op.saves & 1:
-        node.saved_a = x.array
+        node.saved_a = _of_variable(x)
     if op.saves & SAVES_ANS:
         node.ans = out
     hide_from_gc(node, op.opaque or x.node.collectable)
@@ -780,9 +826,9 @@ cdef Variable _record_matmul(Op op, object x, object y):
     cdef bint collectable = False
     # Each cotangent reads the other operand.
     if y_moves:
-        node.saved_a = a if x_moves else kept(a)
+        node.saved_a = _of_variable(<Variable> x) if x_moves else kept(a)
     if x_moves:
-        node.saved_b = b if y_moves else kept(b)
+        node.saved_b = _of_variable(<Variable> y) if y_moves else kept(b)
     node.static = NO_STATIC
     if x_moves:
         node.a = (<Variable> x).node

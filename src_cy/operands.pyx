@@ -63,6 +63,8 @@ cdef object _instead(x, dtype):
     """What to write in place of an operand that is no array of real numbers."""
     if dtype.kind == "c":
         return ": keep real and imaginary parts in arrays of their own"
+    if hasattr(type(x), "to_numpy"):
+        return ": convert the table, by x.astype(float)"
     if type(x).__module__.startswith("scipy.sparse"):
         return ": a sparse matrix stands beside @, *, + and -; write matrix.toarray() elsewhere"
     return ""

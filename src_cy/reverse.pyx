@@ -263,7 +263,7 @@ cdef class ReverseSweep(Sweep):
                 present = self.values[parents[k]]
                 if present is None:
                     shape = shape_of(g)[:self.lead] + parent.shape
-                    self.values[parents[k]] = np.zeros(shape, node_dtype(parent))
+                    self.values[parents[k]] = _zeros(shape, parent)
                 else:
                     self.values[parents[k]] = np.array(present, order="C")
                 present = None
@@ -301,6 +301,14 @@ cdef object _ones(Node node):
     if not node.shape:
         return ONE if node.typenum == cnp.NPY_DOUBLE else ONE_F
     return np.ones(node.shape, node_dtype(node))
+
+
+cdef object _zeros(tuple shape, Node node):
+    cdef PyObject *before = enter_pool()    # NumPy's own memory would be new to the process
+    try:
+        return np.zeros(shape, node_dtype(node))
+    finally:
+        leave_pool(before)
 
 
 def _stacked(rows):

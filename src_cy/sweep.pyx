@@ -95,12 +95,14 @@ def reverse(list outputs, list cotangents, list inputs, create_graph=False, int 
         One ndarray (a Variable if recorded) for each input; None where no output depends on it.
     """
     cdef Tape tape = collect(outputs, inputs, independent)
+    cdef list found
     before = _silenced()
     try:
-        return run_reverse(
+        found = run_reverse(
             tape, outputs, cotangents, _is_recorded(tape, create_graph), lead, consume, inner)
     finally:
         _restore(before)
+    return found if inner else _with_zeros(found, tape, inputs, cotangents, lead)
 
 
 def pull_back(list outputs, list cotangents, list inputs, create_graph=False, int lead=0,
@@ -108,11 +110,26 @@ def pull_back(list outputs, list cotangents, list inputs, create_graph=False, in
     """Do as `reverse`, and return a pair: the list, and whether it was recorded."""
     cdef Tape tape = collect(outputs, inputs, False)
     cdef bint recorded = _is_recorded(tape, create_graph)
+    cdef list found
     before = _silenced()
     try:
-        return run_reverse(tape, outputs, cotangents, recorded, lead, consume, False), recorded
+        found = run_reverse(tape, outputs, cotangents, recorded, lead, consume, False)
     finally:
         _restore(before)
+    return _with_zeros(found, tape, inputs, cotangents, lead), recorded
+
+
+cdef list _with_zeros(list found, Tape tape, list inputs, list cotangents, int lead):
+    """Fill in zeros where there is a path that no cotangent took: a rule returned None for it."""
+    cdef Py_ssize_t k
+    cdef tuple shape
+    for k in range(len(found)):
+        if found[k] is None and <Py_ssize_t> tape.input_positions[k] >= 0:
+            shape = np.shape(inputs[k].value)
+            if lead:
+                shape = (len(cotangents[0]), *shape)
+            found[k] = np.zeros(shape, inputs[k].dtype)
+    return found
 
 
 def forward(list outputs, list inputs, list tangents, create_graph=False, int lead=0,

@@ -199,9 +199,13 @@ cdef object node_dtype(Node node):
     return np.dtype("f8") if node.typenum == cnp.NPY_DOUBLE else np.dtype("f4")
 
 
-def has_outer(list outputs, list inputs):
-    """Say whether outputs also depend on Variables recorded before all inputs."""
-    return collect(outputs, inputs, False).outer
+def ends(list outputs, list inputs):
+    """Say whether outputs also depend on Variables recorded before all inputs; and on which inputs.
+
+    A pair: a bool, and a list of bools, one for each input.
+    """
+    cdef Tape tape = collect(outputs, inputs, False)
+    return tape.outer, [position >= 0 for position in tape.input_positions]
 
 
 def largest(list outputs, list inputs):
@@ -212,6 +216,35 @@ def largest(list outputs, list inputs):
     for node in tape.nodes:
         most = max(most, size_of(node))
     return int(most)
+
+
+def alive(list outputs, list inputs):
+    """Return the number of elements of the largest array, and of all that a sweep has at a time.
+
+    A (co)tangent lives between the node itself and the last one that reads its value, whichever the
+    direction of the sweep.
+    """
+    cdef Tape tape = collect(outputs, inputs, False)
+    cdef Py_ssize_t i, k, end, reader
+    cdef list last = list(range(tape.count)), dying = [0.0] * tape.count
+    cdef double size, most = 0, now = 0, together = 0
+    for i in range(tape.count):
+        end = tape.first[i + 1] if i + 1 < tape.count else tape.n_parents
+        for k in range(tape.first[i], end):
+            if tape.parents[k] >= 0:
+                last[tape.parents[k]] = i
+    for k in tape.output_positions:
+        if k >= 0:
+            last[k] = tape.count - 1
+    for i in range(tape.count):
+        size = size_of(<Node> tape.nodes[i])
+        reader = last[i]
+        most = max(most, size)
+        now += size
+        together = max(together, now)
+        dying[reader] += size
+        now -= <double> dying[i]
+    return int(most), int(together)
 
 
 cdef double size_of(Node node):

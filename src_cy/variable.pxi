@@ -2,6 +2,7 @@
 # recording and its handle need each other's types.
 
 import math
+import operator
 import sys
 
 cdef dict _modules = sys.modules
@@ -16,6 +17,21 @@ cdef bint _operand_ok(object x) noexcept:
 # when a leaf is made after scipy.sparse was imported, or when an operator finds one.
 
 cdef bint _sparse_is_loaded = False
+cdef Py_ssize_t _modules_seen = -1
+
+
+cdef inline int _load_late() except -1:
+    """Tell the classes of other libraries about Variables, once both are in use."""
+    return 0 if len(_modules) == _modules_seen else _look_for_modules()
+
+
+cdef int _look_for_modules() except -1:
+    global _modules_seen
+    _modules_seen = len(_modules)
+    _load_sparse()
+    if "late_tables" in _hooks:
+        _hooks["late_tables"]()
+    return 0
 
 
 cdef int _load_sparse() except -1:
@@ -29,28 +45,37 @@ cdef int _load_sparse() except -1:
 cdef object _with_sparse(str name, object a, object b):
     """Apply an operator to a Variable and an operand that is not NumPy's."""
     _load_sparse()
-    operator = _hooks.get("sparse_operator")
-    result = NotImplemented if operator is None else operator(name, a, b)
-    return _left_to(name, b if type(a) is Variable else a) if result is NotImplemented else result
+    on_sparse = _hooks.get("sparse_operator")
+    result = NotImplemented if on_sparse is None else on_sparse(name, a, b)
+    return _left_to(name, a, b) if result is NotImplemented else result
 
 
-cdef object _left_to(str name, object x):
+cdef object _left_to(str name, object a, object b):
     """Leave an operator to what is not NumPy's; refuse what would have no better answer than ours.
 
     As NumPy (NEP 13), an operand has its say if it asks for it, by ``__array_ufunc__ = None`` or a
-    higher ``__array_priority__``, and if it does not look like an array.
+    higher ``__array_priority__``, and if it does not look like an array. A table of numbers with
+    labels (pandas, xarray) says by ``to_numpy`` what array it is: that is the operand.
     """
+    cdef bint right = type(a) is Variable
+    cdef object x = b if right else a
     if isinstance(x, complex):
         as_numbers(x, f"{name}: an operand")     # raises
     kind = type(x)
-    if (getattr(kind, "__array_ufunc__", x) is not None
-            and getattr(x, "__array_priority__", 0.0) <= Variable.__array_priority__
-            and any([hasattr(kind, protocol) for protocol in _PROTOCOLS])):
-        raise DTypeError(f"{name}: an operand is a {kind.__module__}.{kind.__qualname__}, an array "
-                         "of another library: pass numpy.asarray(x), a constant here")
-    return NotImplemented
+    if (getattr(kind, "__array_ufunc__", x) is None
+            or getattr(x, "__array_priority__", 0.0) > Variable.__array_priority__
+            or not any([hasattr(kind, protocol) for protocol in _PROTOCOLS])):
+        return NotImplemented
+    if hasattr(kind, "__array__") and hasattr(kind, "to_numpy"):
+        x = as_numbers(x, f"{name}: an operand")
+        return _OPERATORS[name](a, x) if right else _OPERATORS[name](x, b)
+    raise DTypeError(f"{name}: an operand is a {kind.__module__}.{kind.__qualname__}, an array "
+                     "of another library: pass numpy.asarray(x), a constant here")
 
 
+_OPERATORS = {"add": operator.add, "subtract": operator.sub, "multiply": operator.mul,
+              "divide": operator.truediv, "remainder": operator.mod, "divmod": divmod,
+              "floor_divide": operator.floordiv, "power": operator.pow, "matmul": operator.matmul}
 _PROTOCOLS = ("__array__", "__jax_array__", "__array_interface__", "__array_namespace__")
 
 
@@ -74,19 +99,44 @@ cdef object _asked_by_sparse():
 cdef class Variable:
     """A value whose history is recorded: an array together with its place in the graph.
 
-    Made by `fastbp.variable`, and by every operation on Variables. It behaves as an ndarray in
-    NumPy code: operators, indexing, methods, ufuncs and NumPy functions are computed at once and
-    recorded.
+    It is what stands for an array inside of a function that is differentiated, and what
+    `fastbp.variable` and every operation on Variables return. It behaves as an ndarray in NumPy
+    code; what is computed from it is computed at once, and recorded.
+
+    Operators
+        Arithmetic, ``@``, powers, ``abs``, comparisons (which give plain arrays), indexing as in
+        NumPy, assignment to elements, in-place operators; iteration, ``len``, ``in``, formatting.
+    Methods
+        Those of ndarray that have a derivative, ``x.sum(axis=0)``, ``x.reshape(-1)``: ``dir(x)``.
+    Functions
+        NumPy's, ``np.sum(x)``, and the ufuncs of `scipy.special`.
+    A plain array or number
+        ``x.value`` and ``x.item()``, which have no derivative. ``float(x)`` and ``np.asarray(x)``
+        would lose it in silence: they raise, and say what to write instead.
 
     Attributes
     ----------
     value : ndarray of float64 or float32
         The array itself. Do not write into it: recorded operations may have kept it.
+    shape, dtype, ndim, size, T, flat ...
+        As of an ndarray.
     name : str or None
         Shown by ``repr``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> x = bp.variable(np.array([1.0, 2.0, 3.0]))
+    >>> y = np.sum(x[1:] * x[:-1])
+    >>> y
+    Variable(8.)
+    >>> bp.gradients(y, x)
+    array([2., 4., 2.])
     """
 
     __array_priority__ = 1000.0
+    __pandas_priority__ = 10_000    # pandas leaves its operators to ours
 
     @property
     def value(self):
@@ -203,38 +253,38 @@ cdef class Variable:
     def __mod__(self, other):
         if _operand_ok(other):
             return hook("remainder")(self, other)
-        return _left_to("remainder", other)
+        return _left_to("remainder", self, other)
 
     def __rmod__(self, other):
         if _operand_ok(other):
             return hook("remainder")(other, self)
-        return _left_to("remainder", other)
+        return _left_to("remainder", other, self)
 
     def __floordiv__(self, other):
         if _operand_ok(other):
             return np.floor_divide(self, other)
-        return _left_to("floor_divide", other)
+        return _left_to("floor_divide", self, other)
 
     def __rfloordiv__(self, other):
         if _operand_ok(other):
             return np.floor_divide(other, self)
-        return _left_to("floor_divide", other)
+        return _left_to("floor_divide", other, self)
 
     def __divmod__(self, other):
         if _operand_ok(other):
             return (self // other, self % other)
-        return _left_to("divmod", other)
+        return _left_to("divmod", self, other)
 
     def __rdivmod__(self, other):
         if _operand_ok(other):
             return (other // self, other % self)
-        return _left_to("divmod", other)
+        return _left_to("divmod", other, self)
 
     def __pow__(self, other, modulo):
         if modulo is not None:
             raise TypeError("pow: a modulus is not supported for Variables")
         if not _operand_ok(other):
-            return _left_to("power", other)
+            return _left_to("power", self, other)
         if type(other) is int or type(other) is float:
             if other == 2:
                 return _hooks["square"](self)
@@ -247,7 +297,7 @@ cdef class Variable:
     def __rpow__(self, other, modulo):
         if _operand_ok(other):
             return hook("power")(other, self)
-        return _left_to("power", other)
+        return _left_to("power", other, self)
 
     def __matmul__(self, other):
         if _operand_ok(other):
@@ -377,12 +427,12 @@ cdef class Variable:
     def __float__(self):
         if is_fillable(self):
             return float(self.array)
-        raise hook("refusal")("float")
+        return _as_number("float", self, float)
 
     def __int__(self):
         if is_fillable(self):
             return int(self.array)
-        raise hook("refusal")("int")
+        return _as_number("int", self, int)
 
     def __index__(self):
         raise hook("refusal")("index")
@@ -403,7 +453,7 @@ cdef class Variable:
             _load_sparse()
             raise NoRuleError("scipy.sparse was imported after this Variable was made, and its "
                               "methods did not know Variables yet: import it earlier")
-        raise hook("refusal")("array")
+        raise hook("refusal")("array", self)
 
     # Steps, constant almost everywhere: plain numbers, as of a float.
 
@@ -496,6 +546,14 @@ cdef class Variable:
             # The array is a plain one: the Variable is an axis, a count, a list of indices.
             raise DTypeError(f"numpy.{function.__name__}: a Variable stands where a plain value "
                              "is needed") from error
+
+
+cdef object _as_number(str asked, Variable x, kind):
+    """Return a number to be printed (``"%g" % x``); raise where it would lose the derivative."""
+    error = hook("refusal")(asked, x)
+    if error is not None:
+        raise error
+    return kind(x.value[()])
 
 
 def _step(Variable x, function, args=()):
@@ -656,8 +714,7 @@ def variable(array, name=None):
     if type(array) is Variable:
         v = call_elementwise(<Op> _hooks["identity"], (array,))
     else:
-        if not _sparse_is_loaded:
-            _load_sparse()
+        _load_late()
         data = leaf_array(array, "variable")
         v = make_variable(data, leaf_node(data))
     v.name = name
@@ -672,8 +729,7 @@ def leaves(list arrays):
     cdef list made = [], handles = []
     cdef Variable v
     cdef Py_ssize_t k
-    if not _sparse_is_loaded:
-        _load_sparse()
+    _load_late()
     for k, x in enumerate(arrays):
         if cnp.PyArray_CheckExact(x) and is_plain(x):
             v = make_variable(x, leaf_node(x))

@@ -113,11 +113,12 @@ cdef int take_again(Variable x) except -1:
     taken = hook("view_taken")(root, _place(x))
     if taken.node.collectable and not PyObject_GC_IsTracked(<PyObject *> x):
         PyObject_GC_Track(<PyObject *> x)
-    if taken.view is None or root.view is not None:
-        # No elements, hence no memory to share; or of a part that stood apart, as its places do.
+    if view.filling is not None:    # it stays apart: views of it know places in its own memory
+        return _stand_apart(x, cnp.PyArray_NewCopy(taken.array, cnp.NPY_CORDER), taken.node, root,
+                            view.place, Filling.__new__(Filling))
+    if taken.view is None:      # no elements, hence no memory to share
         taken.view = View.__new__(View)
         taken.view.root, taken.view.origin = root, root.array
-        taken.view.apart = root.view is not None
     taken.view.place, taken.view.refusal = _place(x), view.refusal
     x.array, x.node, x.view = taken.array, taken.node, taken.view
     return 0
@@ -133,7 +134,7 @@ cdef int _write_through(Variable x, Variable value, str name) except -1:
             f"by {view.refusal}; write into the array itself, or into a copy of the view")
     fresh(x)
     if _wait(root, _place(x), value):
-        _stand_apart(x, value.array, value.node, root, _place(x))
+        _stand_apart(x, value.array, value.node, root, _place(x), root.filling)
         return 0
     root._become(hook("view_written")(root, value, _place(x)), name)
     return 0

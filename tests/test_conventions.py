@@ -124,6 +124,7 @@ NOT_TAKEN = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::fastbp.errors.UnconnectedWarning")  # steps
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", KINKS)
 def test_a_kink_has_the_slope_that_is_stated(name, dtype):

@@ -1,5 +1,6 @@
 """Every example runs."""
 
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pytest
 
 FOLDER = Path(__file__).parents[1] / "examples"
 EXAMPLES = sorted(FOLDER.glob("*.py"))
+README = (FOLDER / "README.md").read_text()
 
 
 def run(path, monkeypatch, *arguments):
@@ -30,5 +32,7 @@ def test_the_norms_are_plotted_into_the_file_that_is_named(monkeypatch, tmp_path
     assert (tmp_path / "norms.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_there_are_examples():
-    assert len(EXAMPLES) >= 3
+def test_the_list_has_every_example_with_the_time_it_takes():
+    rows = re.findall(r"^\| \[(\S+)\]\((\S+)\) \| .+ \| ([\d.]+) \|$", README, re.MULTILINE)
+    assert {name for name, _, _ in rows} == {path.name for path in EXAMPLES}
+    assert all(name == link and float(seconds) > 0 for name, link, seconds in rows)

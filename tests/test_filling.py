@@ -1,7 +1,6 @@
-"""Arrays that are filled with recorded values: against the same code on complex numbers in NumPy."""
+"""Arrays filled with recorded values, against the same code on complex numbers in NumPy."""
 
 import functools
-import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,7 +8,6 @@ from numpy import random
 
 import fastbp as bp
 import fastbp.numpy as bnp
-from fastbp import errors
 from fastbp.testing import check_grads
 
 SHAPES = [(6,), (4, 3), (2, 3, 2)]

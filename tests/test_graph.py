@@ -73,7 +73,8 @@ def test_errors_are_what_numpy_users_catch():
     assert issubclass(errors.DTypeError, TypeError)
     assert issubclass(errors.NoRuleError, TypeError)
     for name in errors.__all__:
-        assert issubclass(getattr(errors, name), errors.FastbpError)
+        expected = UserWarning if name.endswith("Warning") else errors.FastbpError
+        assert issubclass(getattr(errors, name), expected)
 
 
 # ---- operators and protocols
@@ -202,6 +203,8 @@ def test_functions_without_a_rule_say_so(x):
         np.unwrap(x)
     with pytest.raises(errors.NoRuleError, match="spacing"):
         np.spacing(x)
+    with pytest.raises(errors.NoRuleError, match=r"add\.at"):
+        np.add.at(np.zeros(3), [0], x[0])
     with pytest.raises(errors.NoRuleError, match=r"multiply\.at"):
         np.multiply.at(x, [0], 1.0)
     with pytest.raises(errors.NoRuleError, match=r"fft"):

@@ -59,6 +59,7 @@ CASES = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::fastbp.errors.UnconnectedWarning")  # constants
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("case", CASES)
 def test_modes_agree_with_differences(case, mode):

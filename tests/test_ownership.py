@@ -6,6 +6,9 @@ import pytest
 import fastbp as bp
 from fastbp._core import sweep
 
+# Many functions here have an argument that nothing depends on.
+pytestmark = pytest.mark.filterwarnings("ignore::fastbp.errors.UnconnectedWarning")
+
 
 def arrays_of(structure):
     return [x.value if type(x) is bp.Variable else x for x in bp.tree.flatten(structure)[0]]

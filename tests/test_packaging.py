@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+import fastbp
+
 ROOT = Path(__file__).parents[1]
 # Imported only by the features that need them; `import fastbp` has to stay cheap.
 HEAVY = [
@@ -46,6 +48,23 @@ def test_import_loads_no_heavy_module():
 def test_runtime_dependencies_are_numpy_and_scipy():
     requirements = [r for r in metadata.requires("fastbp") if "extra ==" not in r]
     assert {re.match(r"[\w-]+", r)[0] for r in requirements} == {"numpy", "scipy"}
+
+
+def test_the_citation_is_of_this_package():
+    with open(ROOT / "pyproject.toml", "rb") as file:
+        project = tomllib.load(file)["project"]
+    cited = dict(
+        re.findall(r"^([\w-]+): *(.+)$", (ROOT / "CITATION.cff").read_text(), re.MULTILINE)
+    )
+    assert cited["cff-version"] == "1.2.0"
+    assert (
+        cited["version"] == project["version"] == fastbp.__version__ == metadata.version("fastbp")
+    )
+    assert cited["license"] == project["license"]
+    assert cited["title"].strip('"').startswith(f"{project['name']}: ")
+    assert {"message", "type"} <= set(cited)
+    (author,) = project["authors"]
+    assert f"authors:\n  - name: {author['name']}\n" in (ROOT / "CITATION.cff").read_text()
 
 
 def test_every_package_is_installed():

@@ -9,6 +9,7 @@ import copy
 from functools import partial
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,6 +18,9 @@ from fastbp._core import graph
 from fastbp.testing import numerical_jvp
 
 from .harness import EPS, assert_close
+
+# Programs at random may not read all of their inputs.
+pytestmark = pytest.mark.filterwarnings("ignore::fastbp.errors.UnconnectedWarning")
 
 MAX_SIZE = 48
 SHAPES = [(), (1,), (3,), (2, 3), (3, 2), (1, 3), (2, 1), (2, 1, 3), (0,), (2, 0)]

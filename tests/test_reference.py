@@ -8,6 +8,7 @@ import pytest
 from fastbp.rules import OPS
 from fastbp.rules.reference import page
 from fastbp.rules.table import FUNCTIONS
+from fastbp.scipy import special as special_namespace
 
 PAGE = Path(__file__).parents[1] / "docs" / "operations.md"
 
@@ -23,7 +24,15 @@ def test_the_page_is_current():
     assert {name: expected[name] for name in known} == {name: found.get(name) for name in known}
 
 
-@pytest.mark.parametrize("name", ["tanh", "matmul", "linalg.inv", "sum", "where"])
+@pytest.mark.parametrize(
+    "name", ["tanh", "matmul", "linalg.inv", "sum", "where", "xlogy", "logsumexp"]
+)
 def test_the_page_lists(name):
     assert name in rows(page())
     assert name in FUNCTIONS or name in OPS
+
+
+def test_the_page_has_the_functions_of_scipy_special_apart():
+    general, special = page().split("## Of `scipy.special`")
+    assert set(special_namespace.__all__) <= {*rows(special)}
+    assert not {"erf", "ndtr", "expit"} & {*rows(general)}

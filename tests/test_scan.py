@@ -87,6 +87,7 @@ def test_without_sequences():
     assert last == 5
     assert ys is None
     assert bp.grad(lambda x: bp.scan(lambda y, _: (y * y, y), x, length=3)[0])(1.5) == (8 * 1.5**7)
+    assert bp.grad(lambda x: bp.scan(lambda y: (y * y, y), x, length=3)[0])(1.5) == (8 * 1.5**7)
 
 
 class State(NamedTuple):

@@ -71,6 +71,7 @@ def x(rng):
 # ---- Jacobians
 
 
+@pytest.mark.filterwarnings("ignore::fastbp.errors.UnconnectedWarning")  # constants
 @pytest.mark.parametrize("dtype", ["f8", "f4"])
 @pytest.mark.parametrize("format", ["csr", "csc"])
 @pytest.mark.parametrize("mode", MODES)
@@ -213,7 +214,7 @@ def test_hessian_without_a_diagonal(x):
         assert found.nnz == 22
         np.testing.assert_array_equal(found.toarray(), bp.hessian(f)(x))
     assert hessian(lambda x: np.sum(x), x).nnz == 0
-    assert hessian(lambda x: 3.0, x).nnz == 0
+    assert hessian(lambda x: 3.0, x, unconnected="zero").nnz == 0
 
 
 def test_hessian_of_an_arrow_takes_two_sweeps(x):
@@ -320,7 +321,7 @@ def test_modes_are_chosen_by_the_number_of_colors(x):
     assert prepare(lambda x: np.outer(x, np.ones(5)) * x[0], x).mode == "forward"
     assert prepare(arrow, x).mode == "bidirectional"
     assert prepare(arrow, x).num_sweeps == 3
-    assert prepare(FUNCTIONS["constant"], x).num_sweeps == 0
+    assert prepare(FUNCTIONS["constant"], x, unconnected="zero").num_sweeps == 0
     assert "3 bidirectional sweeps" in repr(prepare(arrow, x))
 
 
@@ -370,8 +371,8 @@ def test_arguments_that_do_not_fit(x):
         prepared(x[:5])
     with pytest.raises(DTypeError, match="argument 0 has dtype float32, prepared was float64"):
         prepared(x.astype("f4"))
-    with pytest.raises(DTypeError, match="int"):
-        prepared(x.astype(int))
+    found = prepared(np.arange(12)).toarray()  # whole numbers are float64
+    np.testing.assert_array_equal(found[:, :3], np.diag([0.0, 2.0, 4.0]))
     with pytest.raises(ShapeError, match=r"returned shape \(4,\), prepared was \(3,\)"):
         prepared(x, 4)
     with pytest.raises(ValueError, match="argnums 0"):
@@ -486,8 +487,8 @@ def test_bad_input(call, x):
         call(stencil, x, argnums=(0,))
     with pytest.raises(ValueError, match="argnums 1"):
         call(stencil, x, argnums=1)
-    with pytest.raises(DTypeError, match="int64"):
-        call(stencil, np.arange(12))
+    with pytest.raises(DTypeError, match="complex128"):
+        call(stencil, x + 1j)
     with pytest.raises(TypeError, match="function"):
         call(3, x)
 

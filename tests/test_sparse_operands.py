@@ -425,20 +425,89 @@ def test_bad_structures_are_refused(parts, message):
 def test_what_has_no_rule_says_so(rng):
     s, _ = square(rng)
     a = bp.sparse.from_scipy(s)
-    other = bp.sparse.from_scipy(sp.eye_array(4))
     for refused in (
-        lambda: a @ a,
-        lambda: s @ a,
+        lambda: a * a,
         lambda: a * s,
-        lambda: a + other,
         lambda: a + 1.0,
         lambda: a - np.ones((4, 4)),
     ):
         with pytest.raises((bp.errors.NoRuleError, TypeError)):
             refused()
-    for refused in (lambda: a @ np.ones(3), lambda: np.ones(3) @ a, lambda: a * np.ones(3)):
+    for refused in (
+        lambda: a @ np.ones(3),
+        lambda: np.ones(3) @ a,
+        lambda: a * np.ones(3),
+        lambda: a @ sp.eye_array(3),
+        lambda: sp.eye_array(3) @ a,
+        lambda: a + sp.eye_array(3),
+        lambda: a - bp.sparse.from_scipy(sp.eye_array(3)),
+    ):
         with pytest.raises(bp.errors.ShapeError):
             refused()
+
+
+# Of a recorded matrix and another one, sparse or dense.
+PAIRS = {
+    "A + S": lambda a, s: a + s,
+    "S + A": lambda a, s: s + a,
+    "A - S": lambda a, s: a - s,
+    "S - A": lambda a, s: s - a,
+    "A @ S": lambda a, s: a @ s,
+    "S @ A": lambda a, s: s @ a,
+    "A.T @ S @ A": lambda a, s: a.T @ s @ a,
+    "A - 2 A.T": lambda a, s: a - 2.0 * a.T,
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("kind", ["csr_array", "csc_matrix", "coo_array", "recorded"])
+def test_two_sparse_matrices(name, kind, rng):
+    function = PAIRS[name]
+    s, scattered = square(rng)
+    other, d = matrix(rng, "csr_array" if kind == "recorded" else kind, (4, 4))
+
+    def f(values, others):
+        second = bp.sparse.from_scipy(sp.csr_array(other), others) if kind == "recorded" else other
+        found = function(bp.sparse.from_scipy(s, values), second)
+        assert isinstance(found, bp.sparse.SparseMatrix)
+        assert found.nnz == np.count_nonzero(function(s.toarray(), d))
+        return found.toarray()
+
+    def reference(values, others):
+        return function(scattered(values), placed(others))
+
+    places = sp.coo_array(sp.csr_array(other))
+
+    def placed(others):
+        out = np.zeros((4, 4))
+        out = bp.variable(out) if type(others) is bp.Variable else out
+        out[places.row, places.col] = others
+        return out
+
+    at = (s.data, places.data)
+    np.testing.assert_allclose(reference(*at), function(s.toarray(), d), rtol=1e-14, atol=1e-14)
+    np.testing.assert_allclose(f(*at), reference(*at), rtol=1e-14, atol=1e-14)
+    for k in (0, 1) if kind == "recorded" else (0,):
+        expected = bp.jacobian(reference, argnums=k)(*at)
+        for mode in ("forward", "reverse"):
+            found = bp.jacobian(f, argnums=k, mode=mode)(*at)
+            np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-13)
+    check_grads(f, at) if kind == "recorded" else check_grads(lambda v: f(v, at[1]), at[:1])
+    check_pattern(lambda v: f(v, at[1]), at[0])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int64, bool])
+def test_dtypes_of_two_sparse_matrices(dtype, rng):
+    s, _ = square(rng, dtype=np.float32)
+    other = sp.eye_array(4, k=1, dtype=dtype)
+    for name, function in PAIRS.items():
+        found = function(bp.sparse.from_scipy(s), other)
+        expected = function(s, other.astype(np.float32 if dtype is np.float32 else np.float64))
+        assert found.dtype == expected.dtype, name
+        np.testing.assert_allclose(found.toarray(), expected.toarray(), rtol=1e-6)
+        if name != "A - 2 A.T":
+            with pytest.raises(bp.errors.DTypeError, match="complex"):
+                function(bp.sparse.from_scipy(s), other.astype(complex))
 
 
 @settings(max_examples=60)
@@ -455,9 +524,10 @@ def test_random_structures_agree_with_dense_matrices(data):
 
     def f(values, x, y):
         a = bp.sparse.csr(values, indices, indptr, (m, n))
-        return a @ x + (y @ a).sum() + (a.T * 2.0).T @ x
+        return a @ x + (y @ a).sum() + (a.T * 2.0).T @ x + (a @ a.T - sp.eye_array(m)) @ y
 
-    np.testing.assert_allclose(f(values, x, y), 3 * dense @ x + (y @ dense).sum(), atol=1e-12)
+    expected = 3 * dense @ x + (y @ dense).sum() + dense @ dense.T @ y - y
+    np.testing.assert_allclose(f(values, x, y), expected, atol=1e-12)
     check_grads(f, (values, x, y), order=1)
 
 

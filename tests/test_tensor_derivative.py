@@ -65,6 +65,7 @@ each_function = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.filterwarnings("ignore::fastbp.errors.UnconnectedWarning")  # constants
 @each_function
 def test_derivative_is_the_jacobian(f, x, storage):
     tensor = bp.tensor.derivative(f, x)
@@ -90,6 +91,7 @@ def test_explanation_agrees_with_the_direct_rules(f, x, storage):
         assert str(link.size) in str(found)
 
 
+@pytest.mark.filterwarnings("ignore::fastbp.errors.UnconnectedWarning")  # constants
 def test_leanest_storage_takes_less_than_dense():
     for f, x, _ in FUNCTIONS.values():
         tensor = bp.tensor.derivative(f, x)
@@ -141,13 +143,13 @@ def test_large_structured_derivatives_take_little_memory():
 
 
 def test_too_large_a_dense_derivative_is_refused_before_it_is_computed(monkeypatch):
-    monkeypatch.setattr(bp.tensor.checks, "MEMORY_LIMIT", 1000)
+    monkeypatch.setattr("fastbp.limits.MEMORY_LIMIT", 1000)
     with pytest.raises(MemoryError, match="derivative"):
         bp.tensor.derivative(np.linalg.inv, rng.normal(size=(6, 6)) + 6 * np.eye(6))
 
 
 def test_explain_goes_on_where_a_tensor_is_too_large(monkeypatch):
-    monkeypatch.setattr(bp.tensor.checks, "MEMORY_LIMIT", 1000)
+    monkeypatch.setattr("fastbp.limits.MEMORY_LIMIT", 1000)
     x = rng.normal(size=(6, 6)) + 6 * np.eye(6)
     found = bp.tensor.explain(lambda a: np.linalg.inv(2 * a), x)
     assert found.links[-1].tensor is None

@@ -386,7 +386,7 @@ def test_a_failure_names_mode_both_numbers_and_tolerance(rng):
     )
 
 
-@pytest.mark.parametrize("options", [{"order": 0}, {"modes": ()}, {"modes": ("reverse",)}])
+@pytest.mark.parametrize("options", [{"order": 0}, {"modes": ()}, {"modes": ("r",)}])
 def test_bad_options_are_refused(options):
     with pytest.raises(ValueError, match="check_grads"):
         check_grads(np.sin, 1.0, **options)

@@ -108,6 +108,93 @@ def test_bad_trajectories():
         bp.recurrent.trajectory_jacobians(lambda h, x: h, H0, XS, W=p["W"])
 
 
+# ---- the way that a step's Jacobians are computed in
+
+
+def stencil(h):
+    return h + 0.1 * np.roll(h, 1) * np.sin(np.roll(h, -1))
+
+
+R = np.random.default_rng(5)
+W300, SMALL300 = R.normal(size=(300, 300)) / 20, R.normal(size=300) / 4
+WAYS = {
+    "small": (stencil, SMALL300[:12], "Dense"),
+    "stencil": (stencil, SMALL300, "Sparse"),
+    "float32": (lambda h: np.float32(0.5) * np.roll(h, 1) * h, SMALL300.astype("f4"), "Sparse"),
+    "elementwise": (lambda h: np.sin(h) * np.exp(-h * h), SMALL300, "Diagonal"),
+    "dense": (lambda h: np.tanh(h @ W300), SMALL300, "Dense"),
+    "dense of many operations": (lambda h: np.cumsum(stencil(h)) / 300, SMALL300, "Dense"),
+    "batch": (lambda h: np.tanh(h @ W300[:20, :20]), SMALL300.reshape(15, 20), "Sparse"),
+}
+
+
+@pytest.mark.parametrize(("step", "h", "kind"), WAYS.values(), ids=WAYS.keys())
+def test_ways(step, h, kind):
+    chain = bp.recurrent.trajectory_jacobians(step, h, length=12)
+    assert [type(link).__name__ for link in chain] == [kind] * 12
+    jacobian = bp.jacobian(step)
+    for link in list(chain)[::-1]:
+        expected = jacobian(h).reshape(h.size, h.size)
+        assert link.dtype == h.dtype
+        assert_close(link.to_dense(), expected, ulps=16, magnitude=300 * np.abs(expected).max())
+        h = step(h)
+
+
+def test_a_step_of_another_kind():
+    """A pattern that no longer holds is found anew, one that is larger than needed serves."""
+
+    def step(h, x):
+        if x == 1.0:
+            return stencil(h)
+        if x == 2.0:
+            return h * h[0]
+        return stencil(h) + 0.2 * np.roll(h, 7) if x == 3.0 else h * 0.5
+
+    xs = np.repeat([1.0, 0.0, 3.0, 1.0, 2.0, 0.0], 4)
+    h = 1.0 + SMALL300
+    chain = bp.recurrent.trajectory_jacobians(step, h, xs)
+    for x, link in zip(xs, list(chain)[::-1], strict=True):
+        expected = bp.jacobian(step)(h, x)
+        assert_close(link.to_dense(), expected, ulps=16, magnitude=np.abs(expected).max())
+        h = step(h, x)
+
+
+def test_zeros_of_xs_belong_to_their_step():
+    xs = np.zeros((9, 300))
+    xs[1:] = 1.0
+    xs.flags.writeable = False
+    chain = bp.recurrent.trajectory_jacobians(lambda h, x: np.roll(h, 1) * x + h, SMALL300, xs)
+    shift = np.roll(np.eye(300), 1, axis=0)
+    for t, link in enumerate(list(chain)[::-1]):
+        np.testing.assert_array_equal(link.to_dense(), np.eye(300) + shift * (t > 0))
+
+
+def test_autonomous_steps():
+    def step(h, rate=0.5):  # what it can do without is left alone
+        return np.sin(rate * h)
+
+    expected = bp.jacobian(lambda h: step(step(step(h))))(H0)
+    for f in (step, lambda h: step(h), lambda h, x: (step(h), x), lambda *a: step(a[0])):
+        chain = bp.recurrent.trajectory_jacobians(f, H0, length=3)
+        np.testing.assert_allclose(dense(chain), expected, rtol=1e-14)
+        np.testing.assert_allclose(bp.recurrent.sensitivity(f, H0, length=3), expected, rtol=1e-14)
+    with pytest.raises(ValueError, match="trajectory_jacobians: without xs the length is needed"):
+        bp.recurrent.trajectory_jacobians(step, H0)
+    with pytest.raises(ShapeError, match="length has 3 steps, xs has 6"):
+        bp.recurrent.trajectory_jacobians(lambda h, x: h, H0, XS, 3)
+    with pytest.raises(ShapeError, match="no steps"):
+        bp.recurrent.sensitivity(step, H0, length=0)
+    for wrong in ({}, {"length": 3}, {"xs": XS, "length": 6}):
+        with pytest.raises(TypeError, match="rnn takes xs"):
+            bp.recurrent.trajectory_jacobians(bp.recurrent.rnn, H0, **wrong, **CELLS["rnn"])
+
+
+def test_a_step_must_not_read_variables():
+    w = bp.variable(np.ones(N))
+    with pytest.raises(NoRuleError, match="step 0 depends on Variables from outside"):
+        bp.recurrent.trajectory_jacobians(lambda h: h * w, H0, length=2)
+
+
 # ---- cells with all their options
 
 
@@ -293,6 +380,7 @@ FUNCTIONS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::fastbp.errors.UnconnectedWarning")  # constants
 @pytest.mark.parametrize(("f", "x", "kinds"), FUNCTIONS.values(), ids=FUNCTIONS.keys())
 def test_linearize(f, x, kinds):
     chain = bp.chain.linearize(f, x)

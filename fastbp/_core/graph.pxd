@@ -17,6 +17,7 @@ cdef class Op:
     cdef readonly tuple partials        # elementwise: functions (ans, *operands)
     cdef readonly object vjp, jvp       # general: a function an operand, or one joint function
     cdef readonly object scatter        # optional: add the VJP into a buffer
+    cdef readonly bint writes           # returns its first operand with elements written into it
     cdef readonly bint opaque
     cdef readonly int dominant, selects, signed_partials
     cdef readonly str coefficients

@@ -32,6 +32,7 @@ class Op:
     scatter: Callable[..., None] | None
     blocks: bool
     opaque: bool
+    writes: bool
     dominant: int
     selects: int
     signed_partials: int
@@ -57,6 +58,7 @@ class Op:
         compiled: bool = False,
         kernel: str | None = None,
         opaque: bool = False,
+        writes: bool = False,
         dominant: int = 0,
         selects: int = 0,
         signed_partials: int = 0,
@@ -83,6 +85,7 @@ class View:
 @final
 class Variable:
     __array_priority__: float
+    __pandas_priority__: int
     name: str | None
     @property
     def value(self) -> NDArray[Any]: ...

@@ -10,6 +10,7 @@ import numpy as np
 from fastbp._core.operands import as_array, as_numbers
 from fastbp.chain.costs import Structure, Work, known
 from fastbp.errors import DTypeError, ShapeError
+from fastbp.limits import check_memory
 from fastbp.recording import numbers
 
 __all__ = ["KINDS", "Factor", "as_factor"]
@@ -155,9 +156,27 @@ class Factor:
         """The transpose, sharing the arrays where its storage allows."""
         raise NotImplementedError
 
-    def to_dense(self) -> np.ndarray:
-        """Return a new array with all elements, zeros included, shape (m, n)."""
-        raise NotImplementedError
+    def to_dense(self, *, limit: int | None = None) -> np.ndarray:
+        """Return a new array with all elements, zeros included, shape (m, n).
+
+        Parameters
+        ----------
+        limit : int, optional
+            The largest array in bytes, `fastbp.limits.MEMORY_LIMIT` if not given.
+
+        Raises
+        ------
+        MemoryError
+            If it would be larger. Nothing is allocated then.
+        """
+        check_memory(
+            "to_dense",
+            f"the array of a {self._m} x {self._n} factor",
+            self._m * self._n * self._dtype.itemsize,
+            limit,
+            "use the factor itself, its products jvp and vjp, to_scipy, or give a larger limit=",
+        )
+        return self._dense()
 
     def to_scipy(self) -> Any:
         """Return a `scipy.sparse.csr_array` of the same matrix."""
@@ -171,6 +190,10 @@ class Factor:
         return np.asarray(self.to_dense(), dtype)
 
     # ---- what a kind states
+
+    def _dense(self) -> np.ndarray:
+        """Return a new array with all elements."""
+        raise NotImplementedError
 
     def _left(self, x: np.ndarray) -> np.ndarray:
         """Return ``x @ J`` for `x` of shape (K, m), a new array."""

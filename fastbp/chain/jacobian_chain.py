@@ -229,9 +229,9 @@ class JacobianChain(Sequence):
             return self._run.product()
         return evaluate(self._factors, order)
 
-    def to_dense(self) -> np.ndarray:
-        """Return the whole Jacobian as a new array."""
-        return self.product().to_dense()
+    def to_dense(self, *, limit: int | None = None) -> np.ndarray:
+        """Return the whole Jacobian as a new array, as `Factor.to_dense`."""
+        return self.product().to_dense(limit=limit)
 
     def vjp(self, g: Any) -> np.ndarray:
         """Pull cotangents back, ``g @ J_T @ ... @ J_1``.

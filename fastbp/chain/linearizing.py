@@ -21,7 +21,9 @@ from fastbp.tensor.derivative import derivative_between
 __all__ = ["between", "factor_of", "linearize"]
 
 
-def linearize(f: Callable[..., Any], *args: Any, argnums: int = 0) -> JacobianChain:
+def linearize(
+    f: Callable[..., Any], *args: Any, argnums: int = 0, unconnected: str = "warn"
+) -> JacobianChain:
     """Return the Jacobian of `f` at `args` as a chain of structured factors.
 
     Parameters
@@ -31,7 +33,10 @@ def linearize(f: Callable[..., Any], *args: Any, argnums: int = 0) -> JacobianCh
     *args
         The arguments of `f`.
     argnums : int
-        The argument to differentiate: one array of float64 or float32, of any shape.
+        The argument to differentiate: one array of real numbers, of any shape.
+    unconnected : {"warn", "zero", "raise"}
+        What happens where the result does not depend on the argument: zeros with an
+        `UnconnectedWarning` or without, or an `UnconnectedError`.
 
     Returns
     -------
@@ -47,7 +52,7 @@ def linearize(f: Callable[..., Any], *args: Any, argnums: int = 0) -> JacobianCh
     TypeError
         If the argument, or what `f` returns, is not one array.
     DTypeError
-        If the argument is not of float64 or float32, or `f` changes the dtype.
+        If the argument is not of real numbers, or `f` changes the dtype.
     NoRuleError
         If `f` depends on Variables from outside, or on a function without a rule.
 
@@ -63,7 +68,7 @@ def linearize(f: Callable[..., Any], *args: Any, argnums: int = 0) -> JacobianCh
     array([[ 7., 10.],
            [15., 22.]])
     """
-    x, y = record_one("linearize", f, args, argnums)
+    x, y = record_one("linearize", f, args, argnums, option=unconnected)
     return between(y, x)
 
 

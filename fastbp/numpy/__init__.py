@@ -29,6 +29,7 @@ from fastbp._core.graph import implementation_of as _implementation_of
 from fastbp.numpy import linalg
 from fastbp.rules.table import CREATORS as _CREATORS
 from fastbp.rules.table import FUNCTIONS as _FUNCTIONS
+from fastbp.rules.table import attribute as _attribute
 
 _ACTIVATIONS = (
     "log_sigmoid",
@@ -51,7 +52,7 @@ __all__ = ["linalg", *sorted(_names)]
 
 
 def __getattr__(name):
-    return getattr(_np, name)
+    return _attribute(_np, name, __name__)
 
 
 def __dir__():

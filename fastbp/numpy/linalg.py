@@ -12,6 +12,7 @@ array([0.6, 0.8])
 import numpy as _np
 
 from fastbp.rules.table import FUNCTIONS as _FUNCTIONS
+from fastbp.rules.table import attribute as _attribute
 
 _names = {
     name.removeprefix("linalg."): f for name, f in _FUNCTIONS.items() if name.startswith("linalg.")
@@ -22,7 +23,7 @@ __all__ = sorted(_names)
 
 
 def __getattr__(name):
-    return getattr(_np.linalg, name)
+    return _attribute(_np.linalg, name, __name__)
 
 
 def __dir__():

@@ -1,18 +1,28 @@
-"""Arguments of the cells: one dtype, shapes that fit, options in range."""
+"""Arguments of cells and loops: one dtype, shapes that fit, options in range."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from fastbp._core.graph import Variable
+from fastbp import tree
+from fastbp._core.graph import Variable, values_of
 from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.rules.contraction import promoted
 from fastbp.rules.structural import as_operand
 
-__all__ = ["check_activation", "check_count", "check_mask", "converted"]
+__all__ = [
+    "check_activation",
+    "check_count",
+    "check_mask",
+    "converted",
+    "steps_of",
+    "without_xs",
+]
 
 ORDER = ("xs", "h0", "c0", "W", "U", "b", "c")
 FLOATS = {np.dtype("f8"), np.dtype("f4")}
@@ -104,3 +114,37 @@ def check_activation(activation: Any) -> str:
     if activation not in ("tanh", "relu", "identity"):
         raise ValueError(f"rnn: activation={activation!r}; it is 'tanh', 'relu' or 'identity'")
     return str(activation)
+
+
+# ---- loops of any step
+
+
+def steps_of(name: str, xs: Any, length: int | None) -> int:
+    """Return the number of steps that `length` and the first axes of `xs` agree on."""
+    found = [] if length is None else [("length", int(length))]
+    for path, x in tree.leaves_with_paths(xs, "xs"):
+        shape = np.shape(values_of(x))
+        if not shape:
+            raise ShapeError(f"{name}: {path} is a scalar; the first axis of xs is that of time")
+        found.append((path, shape[0]))
+    if not found:
+        raise ValueError(f"{name}: without xs the length is needed")
+    for path, count in found[1:]:
+        if count != found[0][1]:
+            raise ShapeError(f"{name}: {found[0][0]} has {found[0][1]} steps, {path} has {count}")
+    if found[0][1] < 0:
+        raise ValueError(f"{name}: length must not be negative, not {found[0][1]}")
+    return found[0][1]
+
+
+def without_xs(step: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a step that is called with a state and None, for one that may take a state only."""
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    try:
+        parameters = inspect.signature(step).parameters.values()
+    except (TypeError, ValueError):  # a builtin that does not say
+        return step
+    needed = [p for p in parameters if p.kind in kinds and p.default is p.empty]
+    if len(needed) != 1:
+        return step
+    return lambda state, x: step(state)

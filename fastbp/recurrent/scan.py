@@ -12,6 +12,7 @@ from fastbp import tree
 from fastbp._core.graph import Variable, values_of
 from fastbp.custom import checkpoint as checkpointed
 from fastbp.errors import DTypeError, ShapeError
+from fastbp.recurrent.checks import steps_of, without_xs
 from fastbp.transforms import stop_gradient
 
 __all__ = ["scan"]
@@ -35,7 +36,8 @@ def scan(
     init : tree of arrays
         The first carry.
     xs : tree of arrays, shape (T, ...) each, optional
-        Step t gets their elements t. Without it `step` gets None.
+        Step t gets their elements t. Without it `step` gets None, or the carry alone if that is
+        all that it needs.
     length : int, optional
         T; needed without `xs`.
     reverse : bool
@@ -90,7 +92,9 @@ def scan(
     _check_count("truncate", truncate)
     if checkpoint != "binomial":
         _check_count("checkpoint", checkpoint, ' or "binomial"')
-    count = _length(xs, length)
+    count = steps_of("scan", xs, length)
+    if not tree.flatten(xs)[0]:
+        step = without_xs(step)
     if count == 0:
         return init, _empty(step, init, xs)
     loop = _Loop(step, _Carry.of(init), reverse, truncate)
@@ -105,23 +109,6 @@ def _check_count(name: str, value: Any, otherwise: str = "") -> None:
     integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     if value is not None and not (integer and value > 0):
         raise ValueError(f"scan: {name} must be a positive integer{otherwise}, not {value!r}")
-
-
-def _length(xs: Any, length: int | None) -> int:
-    found = [] if length is None else [("length", int(length))]
-    for path, x in tree.leaves_with_paths(xs, "xs"):
-        shape = np.shape(values_of(x))
-        if not shape:
-            raise ShapeError(f"scan: {path} is a scalar; the first axis of xs is that of time")
-        found.append((path, shape[0]))
-    if not found:
-        raise ValueError("scan: without xs the length is needed")
-    for path, count in found[1:]:
-        if count != found[0][1]:
-            raise ShapeError(f"scan: {found[0][0]} has {found[0][1]} steps, {path} has {count}")
-    if found[0][1] < 0:
-        raise ValueError(f"scan: length must not be negative, not {found[0][1]}")
-    return found[0][1]
 
 
 def _pair(result: Any) -> tuple[Any, Any]:

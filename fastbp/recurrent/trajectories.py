@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 
 from fastbp import tree
-from fastbp._core import graph
-from fastbp._core.graph import Variable, values_of
-from fastbp._core.operands import as_array
-from fastbp.chain import Dense, Factor, JacobianChain
-from fastbp.chain.linearizing import factor_of
-from fastbp.errors import DTypeError, NoRuleError, ShapeError
+from fastbp._core.graph import Variable
+from fastbp.chain import JacobianChain
+from fastbp.errors import NoRuleError, ShapeError
 from fastbp.recurrent.cell_links import cell_chain
 from fastbp.recurrent.cells import gru, lstm, rnn
-from fastbp.tensor.derivative import derivative_between
+from fastbp.recurrent.checks import steps_of, without_xs
+from fastbp.recurrent.steps import factors_of_steps
 
 __all__ = ["sensitivity", "trajectory_jacobians"]
 
@@ -27,20 +25,28 @@ _CELLS = {"rnn": rnn, "gru": gru, "lstm": lstm}
 
 
 def trajectory_jacobians(
-    step: Callable[..., Any], h0: Any, xs: Any, **parameters: Any
+    step: Callable[..., Any],
+    h0: Any,
+    xs: Any = None,
+    length: int | None = None,
+    **parameters: Any,
 ) -> JacobianChain:
     """Return the Jacobians of each state with respect to the one before, as a chain.
 
     Parameters
     ----------
     step : callable
-        ``step(h, x)`` returns the next state, or a pair of it and something else, as for `scan`.
-        Or one of the cells `rnn`, `gru`, `lstm` of this module: their Jacobians are written down in
-        closed form.
+        ``step(h, x)`` returns the next state, or a pair of it and something else, as for `scan`;
+        an autonomous one may be ``step(h)``. Or one of the cells `rnn`, `gru`, `lstm` of this
+        module: their Jacobians are written down in closed form.
     h0 : array of float64 or float32
         The first state; for `lstm` a pair ``(h0, c0)``. For cells as the cell takes it: of shape
         (n,), or (B, n) with a batch.
-    xs : tree of arrays, shape (T, ...) each
+    xs : tree of arrays, shape (T, ...) each, optional
+        Step t gets their elements t. Without it `step` gets None, or the state alone if that is all
+        that it needs.
+    length : int, optional
+        T; needed without `xs`.
     **parameters
         Of the cell: W, U, b, activation ..., `mask` and `reverse`. Operands are of one dtype as in
         the cell: float32 if all are, else float64.
@@ -64,13 +70,20 @@ def trajectory_jacobians(
     TypeError
         For parameters that the cell does not have.
     ValueError
-        For `truncate` and `checkpoint`, which belong to gradients: Jacobians are those of the
-        values. What leads over a truncation is left out by slicing the chain.
+        Without `xs` and `length`; for `truncate` and `checkpoint`, which belong to gradients:
+        Jacobians are those of the values. What leads over a truncation is left out by slicing the
+        chain.
 
     Notes
     -----
     ``dh_t/dh_{t-1} = diag(1 - h_t**2) @ W.T`` for a tanh network with row vectors. All links share
     one W.
+
+    The Jacobians of any other step are dense, by sweeps as in `fastbp.jacobian`, where the state is
+    small. Where keeping structure is cheaper they are sparse or diagonal, or of structured tensors.
+    Pattern and coloring are then found at the first step and serve all: as in
+    `fastbp.sparse.jacobian` every matrix is compared with a random directional derivative, and they
+    are found anew where a step has taken another way.
 
     Examples
     --------
@@ -86,9 +99,15 @@ def trajectory_jacobians(
     >>> same = bp.recurrent.trajectory_jacobians(step, np.zeros(2), xs)
     >>> bool(np.allclose(chain.product().to_dense(), same.product().to_dense()))
     True
+    >>> def logistic(h):
+    ...     return 3.7 * h * (1.0 - h)
+    >>> bp.recurrent.trajectory_jacobians(logistic, np.array([0.3]), length=100)
+    <JacobianChain 1 x 1 of 100 links, float64>
     """
     for name, cell in _CELLS.items():
         if step is cell:
+            if xs is None or length is not None:
+                raise TypeError(f"{NAME}: {name} takes xs, and no length")
             return cell_chain(name, h0, xs, parameters)
     if not callable(step):
         raise TypeError(f"{NAME}: step must be a function, not a {type(step).__name__}")
@@ -97,24 +116,27 @@ def trajectory_jacobians(
     for x in (*tree.flatten(h0)[0], *tree.flatten(xs)[0]):
         if type(x) is Variable:
             raise NoRuleError(f"{NAME}: the factors are arrays, they cannot depend on Variables")
-    links = _recorded(step, h0, xs)
-    if not links:
+    count = steps_of(NAME, xs, length)
+    if not count:
         raise ShapeError(f"{NAME}: there are no steps")
-    return JacobianChain(links[::-1])
+    if not tree.flatten(xs)[0]:
+        step = without_xs(step)
+    return JacobianChain(factors_of_steps(NAME, step, h0, xs, count)[::-1])
 
 
 def sensitivity(
     step: Callable[..., Any],
     h0: Any,
-    xs: Any,
+    xs: Any = None,
     pairs: Iterable[tuple[int, int]] | None = None,
+    length: int | None = None,
     **parameters: Any,
 ) -> Any:
     """Return how the last state depends on the first one, or ``dh_t/dh_s`` for chosen pairs.
 
     Parameters
     ----------
-    step, h0, xs, **parameters
+    step, h0, xs, length, **parameters
         As for `trajectory_jacobians`.
     pairs : iterable of (int, int), optional
         Pairs (t, s) with ``0 <= s <= t <= T``; without it (T, 0).
@@ -138,7 +160,7 @@ def sensitivity(
     >>> bp.recurrent.sensitivity(lambda h, x: 0.5 * h + x, np.zeros(1), np.ones((4, 1)))
     array([[0.0625]])
     """
-    chain = trajectory_jacobians(step, h0, xs, **parameters)
+    chain = trajectory_jacobians(step, h0, xs, length, **parameters)
     count = len(chain)
     if pairs is None:
         return chain.product().to_dense()
@@ -163,34 +185,3 @@ def _between(chain: JacobianChain, parts: Any, t: int, s: int) -> Any:
     if not inside:
         return np.eye(chain.shape[1], dtype=chain.dtype)
     return JacobianChain(inside[::-1]).product().to_dense()
-
-
-# ---- any step
-
-
-def _recorded(step: Callable[..., Any], h0: Any, xs: Any) -> list[Factor]:
-    h = as_array(h0, f"{NAME}: h0")
-    lengths = {np.shape(x)[:1] for x in tree.flatten(xs)[0]}
-    if len(lengths) != 1 or () in lengths:
-        raise ShapeError(f"{NAME}: xs must have one first axis, that of time")
-    found = []
-    for t in range(lengths.pop()[0]):
-        before = graph.variable(h)
-        after = step(graph.handle(before), tree.map(lambda x, t=t: x[t], xs))
-        if isinstance(after, tuple) and len(after) == 2:
-            after = after[0]
-        value = as_array(values_of(after), f"{NAME}: what step {t} returned")
-        if value.shape != h.shape:
-            raise ShapeError(
-                f"{NAME}: step {t} returned a state of shape {value.shape}, it was given {h.shape}"
-            )
-        if value.dtype != h.dtype:
-            raise DTypeError(
-                f"{NAME}: step {t} returned a state of dtype {value.dtype}, it was given {h.dtype}"
-            )
-        if type(after) is Variable:
-            found.append(factor_of(derivative_between(after, before)))
-        else:
-            found.append(Dense(np.zeros((h.size, h.size), h.dtype)))
-        h = value
-    return found

@@ -2,6 +2,7 @@
 
 from fastbp._core import graph as _graph
 from fastbp.rules import (  # noqa: F401
+    accumulating,
     assembly,
     composite,
     constant,
@@ -22,6 +23,7 @@ from fastbp.rules import (  # noqa: F401
     refusals,
     special,
     structural,
+    tables,
     views,
 )
 from fastbp.rules.table import FUNCTIONS, OPS

@@ -12,7 +12,8 @@ from fastbp._core import graph
 from fastbp._core.graph import Variable, values_of
 from fastbp.errors import NoRuleError
 from fastbp.rules import patterns
-from fastbp.rules.indexing import FULL, getitem_op, setitem, take
+from fastbp.rules.indexing import getitem_op, setitem, take
+from fastbp.rules.indices import FULL
 from fastbp.rules.structural import as_operand, float_dtype, from_end, lead_of, reshaped
 from fastbp.rules.table import general, implements, refuse
 
@@ -229,7 +230,7 @@ def _split(function, ary, indices_or_sections, axis):
     pieces = function(np.arange(ary.shape[axis]), values_of(indices_or_sections))
     slices = [slice(piece[0], piece[-1] + 1) if piece.size else slice(0, 0) for piece in pieces]
     tail = FULL[-1 - from_end(axis, ary.ndim)[0]]
-    return [getitem_op(ary, index=(..., part, *tail), repeats=False) for part in slices]
+    return [getitem_op(ary, index=(..., part, *tail)) for part in slices]
 
 
 @implements(
@@ -386,6 +387,14 @@ def _widths(pad_width, nd):
     return tuple(map(tuple, np.broadcast_to(pairs, (nd, 2)).tolist()))
 
 
+@functools.lru_cache(maxsize=64)
+def _repeated(n, around, mode):
+    """Return which of n elements stand along an axis that is padded by repeating some."""
+    which = np.pad(np.arange(n), around, mode)
+    which.flags.writeable = False
+    return which
+
+
 @implements(
     np.pad,
     samples=lambda rng: [
@@ -412,14 +421,15 @@ def pad(array, pad_width, mode="constant", **kwargs):
         raise NoRuleError("numpy.pad: reflect_type='odd' is not supported for Variables")
     if isinstance(kwargs.get("constant_values"), Variable):
         raise NoRuleError("numpy.pad: constant_values= cannot be a Variable")
-    np.pad(np.zeros((1,) * array.ndim), 0, mode, **kwargs)  # raises where NumPy does
+    if kwargs:
+        np.pad(np.zeros((1,) * array.ndim), 0, mode, **kwargs)  # raises where NumPy does
     width = _widths(pad_width, array.ndim)
     if mode == "constant":
         constants = kwargs.get("constant_values", 0)
         constants = tuple(map(tuple, np.broadcast_to(constants, (array.ndim, 2)).tolist()))
         return pad_op(array, width=width, constants=constants)
-    result = np.positive(array)
+    result = array
     for axis, around in enumerate(width):
         if around != (0, 0):
-            result = take(result, np.pad(np.arange(array.shape[axis]), around, mode), axis)
-    return result
+            result = take(result, _repeated(array.shape[axis], around, mode), axis)
+    return np.positive(array) if result is array else result

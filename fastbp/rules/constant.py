@@ -7,8 +7,6 @@ import numpy as np
 
 from fastbp.rules.table import nondifferentiable
 
-# ---- where it is, not what it is: indices, order, counts
-
 nondifferentiable(
     np.argmax,
     np.argmin,
@@ -25,10 +23,9 @@ nondifferentiable(
     np.tril_indices_from,
     np.triu_indices_from,
     methods=("argmax", "argmin", "argpartition", "argsort", "nonzero", "searchsorted"),
+    why="places, order, counts",
 )
-# Not here, as weights= has a derivative: numpy.bincount, numpy.histogram.
-
-# ---- steps
+# Not here, as weights= has a derivative: numpy.histogram. numpy.bincount is in `accumulating`.
 
 nondifferentiable(
     np.around,
@@ -41,9 +38,8 @@ nondifferentiable(
     np.sign,
     np.trunc,
     methods=("round",),
+    why="steps: flat between the jumps",
 )
-
-# ---- questions
 
 nondifferentiable(
     np.all,
@@ -77,9 +73,8 @@ nondifferentiable(
     np.logical_or,
     np.logical_xor,
     methods=("all", "any"),
+    why="questions: True or False",
 )
-
-# ---- shape, dtype, text
 
 nondifferentiable(
     np.array2string,
@@ -92,8 +87,11 @@ nondifferentiable(
     np.result_type,
     np.shape,
     np.size,
+    why="shape, dtype, text",
 )
 
-# ---- the imaginary part of a real number is zero, its angle 0 or pi
-
-nondifferentiable(np.angle, np.imag)
+nondifferentiable(
+    np.angle,
+    np.imag,
+    why="of real numbers: the imaginary part is 0, the angle 0 or pi",
+)

@@ -6,9 +6,11 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from fastbp._core.graph import Variable, values_of
+from fastbp._core.recurrence import recur
 from fastbp.rules import patterns
 from fastbp.rules.engine import mulz
-from fastbp.rules.indexing import FULL, in_front
+from fastbp.rules.indexing import in_front
+from fastbp.rules.indices import FULL
 from fastbp.rules.reductions import (
     UNSET,
     axes_of,
@@ -204,10 +206,11 @@ def _can_divide(ans):
 
 
 def _recur(a, b):
-    s = np.empty(np.broadcast_shapes(a.shape, b.shape), np.result_type(a, b))
-    previous = 0.0
-    for k in range(s.shape[-1]):
-        previous = s[..., k] = a[..., k] * previous + b[..., k]
+    shape, dtype = np.broadcast_shapes(a.shape, b.shape), np.result_type(a, b)
+    s = np.empty(shape, dtype)
+    rows = (math.prod(shape[:-1]), shape[-1])
+    a, b = [np.ascontiguousarray(np.broadcast_to(x, shape), dtype).reshape(rows) for x in (a, b)]
+    recur(a, b, s.reshape(rows))
     return s
 
 
@@ -273,7 +276,7 @@ def cumprod(a, axis=None, dtype=None, out=None):
 
     Notes
     -----
-    Right for zeros, too, but then by a Python loop along the axis.
+    Right for zeros, too: then by a recurrence along the axis.
     """
     return _cumulate("cumprod", cumprod_op, a, axis, dtype, out)
 

@@ -82,7 +82,7 @@ def diag(v, k=0):
     if v.ndim != 1:
         raise ValueError("Input must be 1- or 2-d.")
     n = v.size + abs(k)
-    flat = put_op(v, shape=(n * n,), index=_along_diagonal(n, k, v.size), repeats=False, own=1)
+    flat = put_op(v, shape=(n * n,), index=_along_diagonal(n, k, v.size), own=1)
     return reshaped(flat, (n, n))
 
 

@@ -8,7 +8,6 @@ import numpy as np
 from fastbp._core import graph
 from fastbp._core.graph import Variable, values_of
 from fastbp._core.operands import as_array
-from fastbp.rules.indexing import put_op
 from fastbp.rules.structural import as_operand
 
 
@@ -91,22 +90,3 @@ def put_along_axis(arr, indices, values, axis):
 
 def _flattened(values):
     return np.ravel(as_operand(values, "the values"))
-
-
-# ---- numpy.add.at
-
-
-def _adds_at(ufunc, sign):
-    def at(a, indices, b):
-        if not isinstance(a, Variable):
-            raise graph.refusal("rule", ufunc, "at")
-        where = np.arange(a.size).reshape(a.shape)[values_of(indices)]
-        b = np.ravel(np.broadcast_to(as_operand(b, f"numpy.{ufunc.__name__}.at: b"), where.shape))
-        index = (..., where.reshape(-1))
-        a += sign * put_op(b, shape=(a.size,), index=index, repeats=True, own=1).reshape(a.shape)
-
-    graph.bind_ufunc_method(ufunc, "at", at)
-
-
-_adds_at(np.add, 1.0)
-_adds_at(np.subtract, -1.0)

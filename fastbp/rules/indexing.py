@@ -1,106 +1,119 @@
 """Indexing: reading and writing elements, and choosing between arrays.
 
-Primitive rows: getitem and its transpose put, setitem, where. An index in their `static` begins
-with an Ellipsis and names all own axes of the operand, so that block axes pass in front of it;
-`repeats` says that it may name an element twice.
+Primitive rows: getitem and its transpose put, for indices without arrays; gather and its transpose
+scatter_add, for places along an axis; setitem, where. Their `static` is what
+`fastbp.rules.indices` makes of an index.
 """
+
+import math
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from fastbp._core import graph
+from fastbp._core import places as along
 from fastbp._core.graph import Variable, values_of
 from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.rules import patterns
-from fastbp.rules.structural import as_operand
+from fastbp.rules.indices import FULL, Apart, apart, is_mask, plain, whole
+from fastbp.rules.structural import as_operand, reshaped
 from fastbp.rules.table import general, implements, linear, refuse
 
-FULL = [(slice(None),) * nd for nd in range(65)]
-FEW = 256  # so many float32 in a row lose no more than the blocks of a pairwise sum
-BASIC = frozenset([int, slice, type(None), type(...)])
+# ---- the primitives: indices without arrays
 
 
-# ---- the primitives
-
-
-def positions(shape, index):
-    """Return where the elements of ``x[index]`` are in the flattened x.
-
-    The sum of what each axis contributes: in time of the number of elements, not of the size of x.
-    """
-    items = list(index)
-    if items and items[0] is ...:
-        items[:1] = FULL[len(shape) - sum(map(_names_axis, items[1:]))]
-    places = [k for k, item in enumerate(items) if _names_axis(item)]
-    units = [_on_unit_axis(item) for item in items]
-    flat, stride = 0 if shape else np.zeros((), np.intp)[tuple(items)], 1
-    for axis in range(len(shape) - 1, -1, -1):
-        k, n = places[axis], shape[axis]
-        along = np.arange(n).reshape([-1 if j == axis else 1 for j in range(len(shape))])
-        flat = flat + stride * along[(*units[:k], items[k], *units[k + 1 :])]
-        stride *= n
-    return np.asarray(flat)
-
-
-def _names_axis(item):
-    return item is not None and not _is_mask(item)
-
-
-def _on_unit_axis(item):
-    """Return an item like the given one for an axis of length one."""
-    if isinstance(item, np.ndarray):
-        return item if _is_mask(item) else np.zeros((1,) * item.ndim, np.intp)
-    return 0 if isinstance(item, int) else None if item is None else slice(None)
-
-
-def add_at(into, index, g, repeats):
-    """Add `g` to ``into[index]``; `into` is contiguous."""
-    if repeats:
-        _add_repeated(into.reshape(-1), positions(into.shape, index).reshape(-1), g.reshape(-1))
-    elif g.ndim == 0:
+def _add(into, g, index):
+    """Add `g` to ``into[index]``."""
+    if g.ndim == 0:
         into[index[1:]] += g[()]  # scalars, not 0-d arrays: faster
     else:
-        into[index] += g
+        part = into[index]
+        part += g
 
 
-def _add_repeated(into, places, g):
-    """Add numbers, all one-dimensional; many of float32 in float64, and rounded once."""
-    if g.dtype != np.float32 or places.size <= FEW:
-        # NumPy's loop for one-dimensional operands is much faster than that for others.
-        np.add.at(into, places, g)
-    elif into.size <= 8 * places.size:
-        into += np.bincount(places, g, into.size).astype(np.float32)
-    else:
-        places, which = np.unique(places, return_inverse=True)
-        into[places] += np.bincount(which, g).astype(np.float32)
-
-
-def _put(g, shape, index, repeats, own):
+def _put(g, shape, index, own):
     into = np.zeros(g.shape[: g.ndim - own] + shape, g.dtype)
-    add_at(into, index, g, repeats)
+    _add(into, g, index)
     return into
 
 
 getitem_op = linear(
     "getitem",
-    lambda x, index, repeats: x[index],
-    lambda g, ans, x, index, repeats: put_op(
-        g, shape=x.shape, index=index, repeats=repeats, own=ans.ndim
-    ),
-    scatter=lambda into, g, i, ans, x, index, repeats: add_at(into, index, g, repeats),
+    lambda x, index: x[index],
+    lambda g, ans, x, index: put_op(g, shape=x.shape, index=index, own=ans.ndim),
+    scatter=lambda into, g, i, ans, x, index: _add(into, g, index),
     pattern=patterns.moves,
 )
 put_op = linear(
     "put",
     _put,
-    lambda g, ans, x, shape, index, repeats, own: getitem_op(g, index=index, repeats=repeats),
-    pattern=patterns.puts,
+    lambda g, ans, x, shape, index, own: getitem_op(g, index=index),
+    pattern=patterns.moves,
 )
+
+# ---- the primitives: places along an axis, with `behind` axes behind it
+
+
+def _gather(x, places, behind):
+    if x.flags.c_contiguous:
+        return x.take(places, -1 - behind)
+    return x[(..., places, *FULL[behind])]  # take would copy all of x
+
+
+def add_at(into, g, places, behind):
+    """Add `g` at places along an axis; many of float32 in float64, and rounded once.
+
+    Less than 255 float32 in a row lose no more than the blocks of a pairwise sum.
+    """
+    served = along.add_at(into, places, g, behind, into.dtype == np.float32)
+    if served == places.size:
+        return
+    axis = into.ndim - 1 - behind
+    lead, size, tail = into.shape[:axis], into.shape[axis], into.shape[axis + 1 :]
+    g = g.reshape((*lead, -1, *tail))[(..., slice(served, None), *FULL[behind])]
+    places, own = places.reshape(-1)[served:], None
+    if size > 8 * places.size:
+        own, places = np.unique(places, return_inverse=True)
+        size = own.size
+    wide = np.zeros((*lead, size, *tail))
+    along.add_at(wide, places, g, behind)
+    if own is None:
+        np.add(into, wide, out=into, casting="same_kind")
+    else:
+        along.add_at(into, own, wide, behind)
+
+
+def _scatter_add(g, size, places, behind):
+    axis = g.ndim - behind - places.ndim
+    into = np.zeros((*g.shape[:axis], size, *g.shape[g.ndim - behind :]), g.dtype)
+    add_at(into, g, places, behind)
+    return into
+
+
+gather_op = linear(
+    "gather",
+    _gather,
+    lambda g, ans, x, places, behind: scatter_add_op(
+        g, size=x.shape[-1 - behind], places=places, behind=behind
+    ),
+    scatter=lambda into, g, i, ans, x, places, behind: add_at(into, g, places, behind),
+    pattern=patterns.moves,
+)
+scatter_add_op = linear(
+    "scatter_add",
+    _scatter_add,
+    lambda g, ans, x, size, places, behind: gather_op(g, places=places, behind=behind),
+    pattern=patterns.scatters,
+)
+
+# ---- the primitives: writing
 
 
 def _set(x, value, index):
     x = x.copy()
+    if x.ndim == len(index) - 1:
+        index = index[1:]  # NumPy is twice as fast without the Ellipsis
     x[index] = value
     return x
 
@@ -112,6 +125,14 @@ def _set_jvp(tangents, ans, x, value, index):
     return set_op(tx, 0.0 if tv is None else tv, index=index)
 
 
+def _written(g, index):
+    """Return the part of a cotangent that goes to what was written."""
+    for k, item in enumerate(index):
+        if type(item) is np.ndarray:
+            return gather_op(g, places=item, behind=len(index) - 1 - k)
+    return getitem_op(g, index=index)
+
+
 set_op = general(
     "setitem",
     _set,
@@ -120,8 +141,9 @@ set_op = general(
     jvp=_set_jvp,
     vjp=(
         lambda g, ans, x, value, index: set_op(g, 0.0, index=index),
-        lambda g, ans, x, value, index: getitem_op(g, index=index, repeats=False),
+        lambda g, ans, x, value, index: _written(g, index),
     ),
+    writes=True,
     pattern=patterns.moves,
 )
 
@@ -134,94 +156,55 @@ def getitem(x, index):
     if kind is int or kind is slice:
         nd = x.ndim
         if nd:
-            found = getitem_op(x, index=(..., index, *FULL[nd - 1]), repeats=False)
+            found = getitem_op(x, index=(..., index, *FULL[nd - 1]))
             return graph.owned(found) if nd == 1 and kind is int else found
     given = index if kind is tuple else (index,)
-    index, repeats, neighbours = _whole(x.shape, given)
-    if neighbours:
-        found = getitem_op(x, index=index, repeats=repeats)
-        if found.ndim == 0 and not any([item is ... for item in given]):
-            return graph.owned(found)
-        return found
-    return getitem_op(x.reshape(x.size), index=(..., positions(x.shape, index)), repeats=repeats)
+    index = whole(x.shape, given)
+    if index is None:
+        axis = _only_array(given)
+        if axis is not None and axis < x.ndim and len(given) <= x.ndim:
+            return _taken_along(x, given[axis], axis)
+        index = apart(x.shape, given)
+        if isinstance(index, Apart):
+            return _taken(x if index.basic is None else getitem_op(x, index=index.basic), index)
+    found = getitem_op(x, index=index)
+    if found.ndim == 0 and not any([item is ... for item in given]):
+        return graph.owned(found)
+    return found
 
 
-def _whole(shape, index):
-    """Bring an index to the form that `static` keeps.
-
-    Returns the index, whether it may name an element twice, and whether its arrays (if any) are
-    neighbours. If not, NumPy moves their axes to the front, where block axes have to be; then the
-    caller must name elements, not axes.
-    """
-    for item in index:
-        if type(item) not in BASIC:
-            return _whole_with_arrays(shape, [_item(item) for item in index])
-    named = len(index) - index.count(None)
-    if ... in index:
-        at = index.index(...)
-        rest = len(shape) - named + 1
-        _check(shape, named - 1, index.count(...))
-        return (..., *index[:at], *FULL[rest], *index[at + 1 :]), False, True
-    _check(shape, named, 0)
-    return (..., *index, *FULL[len(shape) - named]), False, True
-
-
-def _check(shape, named, ellipses):
-    if named > len(shape):
-        raise IndexError(f"too many indices: {named} for an array of shape {shape}")
-    if ellipses > 1:
-        raise IndexError("an index can only have a single ellipsis ('...')")
-
-
-def _item(item):
-    """Return an integer as an int, and a copy of an array, which the caller may change later."""
-    if type(item) in BASIC:
-        return item
-    if isinstance(item, Variable):
-        raise DTypeError(
-            "an index has to be of integers or booleans, not a Variable of dtype "
-            f"{item.dtype}: use its value"
-        )
-    array = np.array(item)
-    if array.size == 0 and not isinstance(item, np.ndarray):
-        array = array.astype(np.intp)
-    if array.dtype.kind not in "iub":
-        raise IndexError(f"an index has to be of integers or booleans, not of dtype {array.dtype}")
-    return int(array) if array.ndim == 0 and array.dtype.kind != "b" else array
-
-
-def _is_mask(item):
-    return isinstance(item, np.ndarray) and item.dtype.kind == "b"
-
-
-def _whole_with_arrays(shape, index):
-    named = sum(
-        [item.ndim if _is_mask(item) else item is not None and item is not ... for item in index]
-    )
-    ellipses = [k for k, item in enumerate(index) if item is ...]
-    _check(shape, named, len(ellipses))
-    at = ellipses[0] if ellipses else len(index)
-    index = [*index[:at], *FULL[len(shape) - named], *index[at + 1 :]]
-    whole, arrays, repeats, axis = [], [], False, 0  # arrays: where they are in `whole`
-    for item in index:
-        own, start = [item], len(whole)
-        if _is_mask(item):
-            if item.shape != shape[axis : axis + item.ndim]:
-                raise IndexError(
-                    f"a boolean index of shape {item.shape} does not fit axis {axis} "
-                    f"of shape {shape}"
-                )
-            axis += item.ndim
-            own = item.nonzero() if item.ndim else own
+def _only_array(index):
+    """Return which item of an index is an array of integers if all others are full slices."""
+    found = None
+    for k, item in enumerate(index):
+        if type(item) is slice:
+            if item != FULL[1][0]:
+                return None
+        elif found is None and type(item) is np.ndarray and item.ndim and item.dtype.kind in "iu":
+            found = k
         else:
-            repeats = repeats or isinstance(item, np.ndarray)
-            axis += item is not None
-        whole += own
-        if isinstance(item, (np.ndarray, int)):
-            arrays += range(start, len(whole))
-    neighbours = arrays == [*range(arrays[0], arrays[-1] + 1)] if arrays else True
-    neighbours = neighbours and not any([_is_mask(item) for item in whole])  # True adds an axis
-    return (..., *whole) if neighbours else tuple(whole), repeats, neighbours
+            return None
+    return found
+
+
+def _taken_along(x, index, axis):
+    """Return what an array of integers names along one axis."""
+    places = along.counted_from_front(index, x.shape[axis], axis)
+    return gather_op(x, places=places, behind=x.ndim - axis - 1)
+
+
+def _taken(x, a):
+    """Return what places name of an array whose basic part was taken."""
+    behind = x.ndim - a.at - a.merged
+    return gather_op(merged(x, a), places=a.places, behind=behind)
+
+
+def merged(x, a):
+    """Return an array with the axes merged that an index taken apart merges."""
+    if a.merged == 1:
+        return x
+    size = math.prod(x.shape[a.at : a.at + a.merged])
+    return reshaped(x, (*x.shape[: a.at], size, *x.shape[a.at + a.merged :]))
 
 
 graph.bind("getitem", getitem)
@@ -236,24 +219,31 @@ def setitem(x, index, value):
     -----
     The cotangent at the elements assigned goes to `value`, the rest to `x`. Costs a copy of `x`.
     """
-    index, repeats, neighbours = _whole(x.shape, index if type(index) is tuple else (index,))
-    shape = x.value[index].shape
-    value = _fitted(value, shape)
-    if neighbours and not repeats:
-        return set_op(x, value, index=index)
-    flat = positions(x.shape, index).reshape(-1)
-    value = np.broadcast_to(value, shape).reshape(flat.size)
-    writer = np.empty(x.size, np.intp)
-    writer[flat] = np.arange(flat.size)
-    last = np.flatnonzero(writer[flat] == np.arange(flat.size))
-    if last.size < flat.size:
-        flat, value = flat[last], value[last]
-    return set_op(x.reshape(x.size), value, index=(..., flat)).reshape(x.shape)
+    given = index if type(index) is tuple else (index,)
+    index = whole(x.shape, given)
+    if index is None:
+        index = apart(x.shape, given, elements=True)
+        if isinstance(index, Apart):
+            return _set_at(x, index, value)
+    return set_op(x, fitted(value, x.value[index].shape), index=index)
 
 
-def _fitted(value, shape):
+def _set_at(x, a, value):
+    value = fitted(value, a.shape)
+    into, places = merged(x, a), a.places
+    behind = into.ndim - a.at - 1
+    last = along.last_writers(places, into.shape[a.at])
+    if last is not None:
+        tail = value.shape[a.at + places.ndim :]
+        value = value.reshape((*value.shape[: a.at], places.size, *tail)).take(last, a.at)
+        places = places.reshape(-1)[last]
+    found = set_op(into, value, index=(..., *FULL[a.at], places, *FULL[behind]))
+    return found if a.merged == 1 else reshaped(found, x.shape)
+
+
+def fitted(value, shape, name="setitem"):
     """Broadcast a value to the shape assigned to; like NumPy, drop leading axes of length one."""
-    value = as_operand(value, "setitem: the value")
+    value = as_operand(value, f"{name}: the value")
     extra = value.ndim - len(shape)
     if extra > 0 and value.shape[:extra] == (1,) * extra:
         value = value.reshape(value.shape[extra:])
@@ -263,7 +253,7 @@ def _fitted(value, shape):
         return np.broadcast_to(value, shape)
     except ValueError:
         raise ShapeError(
-            f"setitem: a value of shape {value.shape} does not broadcast to the shape "
+            f"{name}: a value of shape {value.shape} does not broadcast to the shape "
             f"{shape} that is assigned to"
         ) from None
 
@@ -278,7 +268,7 @@ def _set_flat(x, index, value):
 
 
 graph.bind("setitem", setitem)
-graph.bind("fitted", _fitted)
+graph.bind("fitted", fitted)
 graph.bind("set_flat", _set_flat)
 
 # ---- functions that index
@@ -305,8 +295,8 @@ def take(a, indices, axis=None, out=None, mode="raise"):
     """
     refuse("take", out=(out, None))
     a, axis = _along(a, axis)
-    indices = _item(indices)
-    if _is_mask(indices):
+    indices = plain(indices)
+    if is_mask(indices):
         indices = indices.astype(np.intp)
     if mode == "wrap":
         indices = indices % a.shape[axis]
@@ -314,11 +304,15 @@ def take(a, indices, axis=None, out=None, mode="raise"):
         indices = np.clip(indices, 0, a.shape[axis] - 1)
     elif mode != "raise":
         raise ValueError(f"clipmode must be one of 'clip', 'raise', or 'wrap' (got {mode!r})")
-    return graph.owned(getitem(a, (*FULL[axis], indices)))
+    if isinstance(indices, int):
+        return graph.owned(getitem(a, (*FULL[axis], indices)))
+    return _taken_along(a, indices, axis)
 
 
 def _along(a, axis):
-    return (np.ravel(a), 0) if axis is None else (a, normalize_axis_index(axis, a.ndim))
+    if axis is None:
+        return (a if a.ndim == 1 else np.ravel(a)), 0
+    return a, normalize_axis_index(axis, a.ndim)
 
 
 @implements(
@@ -331,9 +325,15 @@ def _along(a, axis):
 )
 def take_along_axis(arr, indices, axis=-1):
     """Arguments as in `numpy.take_along_axis`."""
-    indices = _item(indices)
-    np.take_along_axis(arr.value, indices, axis)  # raises where NumPy does
+    indices = plain(indices)
     arr, axis = _along(arr, axis)
+    if not isinstance(indices, np.ndarray) or is_mask(indices):
+        raise IndexError("take_along_axis: the indices must be an array of integers")
+    if indices.ndim != arr.ndim:
+        raise ValueError(
+            f"take_along_axis: indices of shape {indices.shape} for an array of shape {arr.shape}: "
+            "they must have the same number of dimensions"
+        )
     grid = list(np.indices(arr.shape, sparse=True))
     grid[axis] = indices
     return getitem(arr, tuple(grid))

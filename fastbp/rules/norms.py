@@ -169,7 +169,7 @@ def matrix_norm(x, /, *, keepdims=False, ord="fro"):
     return _matrix_norm(x, ord, from_end((-2, -1), x.ndim), bool(keepdims))
 
 
-nondifferentiable(np.linalg.matrix_rank)
+nondifferentiable(np.linalg.matrix_rank, why="places, order, counts")
 
 
 # ---- NumPy's functions under their names in numpy.linalg

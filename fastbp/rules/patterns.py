@@ -107,11 +107,6 @@ def scatters(p, ids, link):
     return p.sets.scatter(ids[0], targets, size).reshape(link.shape)
 
 
-def puts(p, ids, link):
-    """Into zeros; an index may name an element twice."""
-    return (scatters if link.static["repeats"] else moves)(p, ids, link)
-
-
 def chooses(p, ids, link):
     """`numpy.where`: of both branches, as the condition may be another one elsewhere."""
     x, y = (_none(()) if x is None else x for x in ids[1:])

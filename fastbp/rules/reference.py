@@ -2,7 +2,9 @@
 
 import inspect
 
-from fastbp._core.graph import Op
+from scipy import special
+
+from fastbp._core.graph import Op, implementation_of
 from fastbp.rules.table import FUNCTIONS, OPS
 
 __all__ = ["page"]
@@ -12,9 +14,9 @@ HEAD = """# Operations
 Everything that is recorded on Variables. Made from the table in `fastbp/rules/` by
 `python -m fastbp.rules.reference > docs/operations.md`; a test compares the two.
 Not listed: NumPy functions that are constant almost everywhere (`argmax`, `floor`, `sign`, ...),
-which see the values, and functions that make arrays of numbers (`zeros`, `eye`, `arange`, `r_`
-...): from `fastbp.numpy` they make, inside of recorded functions, such as recorded values can be
-written into.
+which see the values ([not_differentiable.md](not_differentiable.md)), and functions that make
+arrays of numbers (`zeros`, `eye`, `arange`, `r_` ...): from `fastbp.numpy` they make, inside of
+recorded functions, such as recorded values can be written into.
 """
 
 ELEMENTWISE = """## Elementwise
@@ -28,6 +30,17 @@ is smaller than a normal number has no relative error. `power` is infinite where
 order k.
 """
 
+SPECIAL = """
+## Of `scipy.special`
+
+Ufuncs, recorded when they are applied from `scipy.special` itself or from `fastbp.scipy.special`.
+`logsumexp`, `softmax` and `log_softmax`, which are below, are no ufuncs and do not look at their
+arguments: take them from `fastbp.scipy.special` or `fastbp.numpy`.
+"""
+
+TABLE = """| name | at singular points | error, order 1 | order 2 |
+|---|---|---|---|"""
+
 GILES = """Giles 2008: M. B. Giles, "Collected matrix derivative results for forward and reverse
 mode algorithmic differentiation", in Advances in Automatic Differentiation, Springer, 2008."""
 
@@ -36,17 +49,11 @@ def page():
     """Return the page as Markdown."""
     import fastbp.rules.scipy_special  # noqa: F401 - its rows, which nothing else needs
 
-    rows = [op for op in OPS.values() if op.partials is not None and op.name in FUNCTIONS]
-    lines = [
-        HEAD,
-        ELEMENTWISE,
-        "| name | at singular points | error, order 1 | order 2 |",
-        "|---|---|---|---|",
-    ]
-    lines += [
-        f"| `{op.name}` | {op.info['kinks']} | {_errors(op)} |"
-        for op in sorted(rows, key=lambda op: op.name)
-    ]
+    theirs = {name: implementation_of(getattr(special, name)) for name in special.__all__}
+    theirs = {name: op for name, op in theirs.items() if isinstance(op, Op)}
+    ours = {op.name: op for op in OPS.values() if op.partials is not None and op.name in FUNCTIONS}
+    ours = {name: op for name, op in ours.items() if name not in theirs}
+    lines = [HEAD, ELEMENTWISE, TABLE, *_rows(ours), SPECIAL, TABLE, *_rows(theirs)]
     lines += ["", "## Other functions", "", "| name | |", "|---|---|"]
     for name, f in sorted(FUNCTIONS.items()):
         if not isinstance(f, Op):
@@ -56,6 +63,12 @@ def page():
     lines += [f"* `{name}`: {source}" for name, source in sorted(sources.items())]
     lines += ["", GILES]
     return "\n".join(lines) + "\n"
+
+
+def _rows(ops):
+    return [
+        f"| `{name}` | {op.info['kinks']} | {_errors(op)} |" for name, op in sorted(ops.items())
+    ]
 
 
 def _errors(op):

@@ -3,22 +3,25 @@
 Nothing here runs before an error is certain: the frames of the callers tell who asked.
 """
 
-import dis
+import inspect
+import math
 import sys
 import types
 
 import numpy as np
 
 from fastbp._core import graph
-from fastbp.errors import DTypeError, NoRuleError
+from fastbp.errors import DTypeError, NoRuleError, ReturnedVariableError
+from fastbp.rules.calls import called, doing
 from fastbp.rules.table import FUNCTIONS
 
 __all__ = ["INSTEAD", "name_of", "refusal", "write_instead"]
 
-#: What to write in place of functions that have no counterpart of the same name.
+#: What to write in place of functions that have no counterpart of the same name: Python, or words
+#: with Python between backticks.
 INSTEAD = {
     **{
-        f"numpy.{name}": f"b = fastbp.variable(b), and numpy.{name}(b, ...)"
+        f"numpy.{name}": f"`b = fastbp.variable(b)`, and `numpy.{name}(b, ...)`"
         for name in (
             "add.at",
             "copyto",
@@ -30,7 +33,7 @@ INSTEAD = {
             "subtract.at",
         )
     },
-    "numpy.apply_along_axis": "numpy functions with axis=, or numpy.stack([f(v) for v in x])",
+    "numpy.apply_along_axis": "numpy functions with axis=, or `numpy.stack([f(v) for v in x])`",
     "numpy.bincount": "(numpy.arange(n)[:, None] == x) @ weights",
     "numpy.convolve": "sum(v[k] * numpy.pad(a, (k, len(v) - 1 - k)) for k in range(len(v)))",
     "numpy.corrcoef": (
@@ -62,10 +65,12 @@ INSTEAD = {
     ),
     "numpy.save": "numpy.save(file, x.value)",
     "numpy.savetxt": "numpy.savetxt(file, x.value)",
-    "numpy.sort": "x[numpy.argsort(x)], numpy.take_along_axis along an axis",
+    "numpy.sort": (
+        "`x[numpy.argsort(x)]`; `numpy.take_along_axis(x, numpy.argsort(x), -1)` along an axis"
+    ),
     "numpy.unique": "x[numpy.unique(fastbp.stop_gradient(x), return_index=True)[1]]",
     "numpy.vander": "x[:, None] ** numpy.arange(n)[::-1]",
-    "numpy.vectorize": "NumPy functions on whole arrays, or numpy.stack([f(v) for v in x])",
+    "numpy.vectorize": "NumPy functions on whole arrays, or `numpy.stack([f(v) for v in x])`",
     "numpy.c_": "fastbp.numpy.c_[...]",
     "numpy.full": "fastbp.numpy.full(shape, x)",
     "numpy.full_like": "fastbp.numpy.full_like(a, x)",
@@ -73,22 +78,24 @@ INSTEAD = {
     "numpy.logspace": "10.0 ** numpy.linspace(start, stop, n)",
     "numpy.r_": "fastbp.numpy.r_[...]",
     "numpy.fromiter": "fastbp.numpy.array(list(...))",
-    "scipy.integrate.odeint": "the steps of the solver with NumPy functions, in fastbp.scan",
-    "scipy.integrate.quad": "a rule with fixed nodes, numpy.sum(weights * f(nodes))",
-    "scipy.integrate.solve_ivp": "the steps of the solver with NumPy functions, in fastbp.scan",
-    "scipy.linalg.cho_factor": "numpy.linalg.solve(A, b) with the matrix itself",
-    "scipy.linalg.cho_solve": "numpy.linalg.solve(A, b) with the matrix itself",
+    "scipy.integrate.odeint": "the steps of the solver with NumPy functions, in `fastbp.scan`",
+    "scipy.integrate.quad": "a rule with fixed nodes, `numpy.sum(weights * f(nodes))`",
+    "scipy.integrate.solve_ivp": "the steps of the solver with NumPy functions, in `fastbp.scan`",
+    "scipy.linalg.cho_factor": "`numpy.linalg.solve(A, b)` with the matrix itself",
+    "scipy.linalg.cho_solve": "`numpy.linalg.solve(A, b)` with the matrix itself",
     "scipy.linalg.expm": (
         "fastbp.custom_rule(scipy.linalg.expm, vjp=lambda g, ans, A: scipy.linalg.expm_frechet("
         "A.T, g, compute_expm=False), jvp=lambda t, ans, A: scipy.linalg.expm_frechet("
         "A, t[0], compute_expm=False))"
     ),
-    "scipy.linalg.lu_factor": "numpy.linalg.solve(A, b) with the matrix itself",
-    "scipy.linalg.lu_solve": "numpy.linalg.solve(A, b) with the matrix itself",
-    "scipy.linalg.solve_triangular": "numpy.linalg.solve(numpy.tril(A), b), numpy.triu if upper",
+    "scipy.linalg.lu_factor": "`numpy.linalg.solve(A, b)` with the matrix itself",
+    "scipy.linalg.lu_solve": "`numpy.linalg.solve(A, b)` with the matrix itself",
+    "scipy.linalg.solve_triangular": (
+        "`numpy.linalg.solve(numpy.tril(A), b)`, `numpy.triu` if upper"
+    ),
     "scipy.signal.lfilter": (
-        "sum(b[k] * numpy.pad(x, (k, 0))[:len(x)] for k in range(len(b))) for a filter without "
-        "feedback, fastbp.scan for the others"
+        "`sum(b[k] * numpy.pad(x, (k, 0))[:len(x)] for k in range(len(b)))` for a filter without "
+        "feedback, `fastbp.scan` for the others"
     ),
     "scipy.special.gammaln": (
         "fastbp.custom_rule(scipy.special.gammaln, vjp=lambda g, ans, x: g * "
@@ -135,25 +142,62 @@ _NUMBERS = {
 }
 _ARRAY = (
     "a Variable cannot become a plain array without losing its derivative: x itself goes where an "
-    "array does; write fastbp.numpy.array([x, y]) in place of numpy.array([x, y]) (or import "
-    "fastbp.numpy as np; or fastbp.unmodified(f) for code that stays as it is), numpy.dot(a, x) in "
-    "place of a.dot(x) of a plain array, and "
+    "array does; to join some, write fastbp.numpy.array([x, y]) or numpy.stack([x, y]) (import "
+    "fastbp.numpy as np for all; fastbp.unmodified(f) for code that stays as it is), numpy.dot(a, "
+    "x) in place of a.dot(x) of a plain array, and "
     "fastbp.stop_gradient(x) for values that are constants"
 )
+
+
+# Functions of Python's module math that have another name elsewhere.
+_MATH = {
+    **{f"a{name}": f"numpy.arc{name}" for name in ("sin", "cos", "tan", "sinh", "cosh", "tanh")},
+    "atan2": "numpy.arctan2",
+    "dist": "numpy.linalg.norm",
+    "erf": "fastbp.scipy.special.erf",
+    "erfc": "fastbp.scipy.special.erfc",
+    "fabs": "numpy.abs",
+    "fmod": "numpy.fmod",
+    "fsum": "numpy.sum",
+    "gamma": "fastbp.scipy.special.gamma",
+    "lgamma": "fastbp.scipy.special.gammaln",
+    "pow": "numpy.power",
+    "sumprod": "numpy.dot",
+}
+_OF_TWO = ("atan2", "copysign", "dist", "fmod", "hypot", "nextafter", "pow", "remainder", "sumprod")
+# Samples as functions of their parameters: the derivative at fixed random numbers.
+_SAMPLES = {
+    "normal": "loc + scale * rng.standard_normal(size)",
+    "uniform": "low + (high - low) * rng.random(size)",
+    "exponential": "scale * rng.standard_exponential(size)",
+    "gamma": "scale * rng.standard_gamma(shape, size), which has no derivative by shape",
+    "gumbel": "loc + scale * rng.gumbel(size=size)",
+    "laplace": "loc + scale * rng.laplace(size=size)",
+    "logistic": "loc + scale * rng.logistic(size=size)",
+    "lognormal": "numpy.exp(mean + sigma * rng.standard_normal(size))",
+    "multivariate_normal": "mean + rng.standard_normal((size, n)) @ numpy.linalg.cholesky(cov).T",
+    "rayleigh": "scale * rng.rayleigh(size=size)",
+    "weibull": "rng.standard_exponential(size) ** (1.0 / a)",
+}
 
 
 def refusal(asked, *details):
     """Return the error for a Variable where NumPy or SciPy cannot take one.
 
+    None where it becomes a number to be printed only (``"%g" % x``).
+
     Parameters
     ----------
     asked : {"array", "float", "int", "index", "complex", "rule", "out"}
-        What for: to become a plain array or number; a rule that there is not (details: a function,
-        the method of a ufunc); a plain array to write the result to (a ufunc, operands, out).
+        What for: to become a plain array or number (details: the Variable); a rule that there is
+        not (a function, the method of a ufunc); a plain array to write the result to (a ufunc,
+        operands, out).
     """
     if asked == "out":
         return _out(*details)
     frame = sys._getframe(1)
+    while frame.f_globals["__name__"].startswith("fastbp.rules."):
+        frame = frame.f_back
     caller = _asking_function(frame)
     if asked == "rule":
         return _no_rule(caller, *details)
@@ -163,16 +207,77 @@ def refusal(asked, *details):
                 "numpy.ma: a Variable beside a masked array, whose mask would be lost: pass "
                 "masked.filled(...), or choose with numpy.where(mask, ...)"
             )
+        if _calls_back(caller) and details and not _was_given(frame, details[0]):
+            return ReturnedVariableError(
+                f"{caller}: the function that it calls returned a Variable for plain numbers: it "
+                "reads a Variable from its surroundings: read the numbers, x.value or "
+                "fastbp.stop_gradient(x), there"
+            )
         listed = " in a list" if _has_rule(caller) and caller not in INSTEAD else ""
         return NoRuleError(
             f"{caller} takes no Variable{listed}: {write_instead(caller)}; {_VALUES}"
         )
-    doing = dis.opname[frame.f_code.co_code[frame.f_lasti]]
-    if doing in ("STORE_SUBSCR", "STORE_SLICE"):
+    operation = doing(frame)
+    if operation in ("%", "%=") and asked in ("float", "int"):
+        return None
+    if operation in ("STORE_SUBSCR", "STORE_SLICE"):
         return NoRuleError(_ASSIGNED)
-    if doing in ("BINARY_SUBSCR", "BINARY_SLICE"):
+    if operation in ("BINARY_SUBSCR", "BINARY_SLICE", "[]"):
         return NoRuleError(_NUMBERS["index"])
+    compiled = _by_compiled(called(frame))
+    if compiled is not None:
+        return NoRuleError(compiled)
     return NoRuleError(_NUMBERS.get(asked, _ARRAY))
+
+
+def _by_compiled(function):
+    """Return what to say of a compiled function that a line of the user's calls, or None.
+
+    Of Python's math, of an array, of a random generator.
+    """
+    name = getattr(function, "__name__", "")
+    owner = getattr(function, "__self__", None)
+    if owner is math and callable(function):
+        other = _MATH.get(name, f"numpy.{name}" if hasattr(np, name) else None)
+        other = other if other is None or name in _OF_TWO else f"{other}(x)"
+        instead = f"write {other}" if other else "give it a rule by fastbp.custom_rule(f, vjp=...)"
+        return (
+            f"math.{name}(x) of a Variable would lose its derivative: {instead}; for the bare "
+            "number, to print or to compare, float(x.value)"
+        )
+    if isinstance(owner, np.ndarray) and _has_rule(f"numpy.{name}"):
+        return (
+            f"the method {name} of a plain array takes no Variable: write numpy.{name}(a, x); "
+            f"{_VALUES}"
+        )
+    kind = type(owner)
+    if kind.__module__.startswith("numpy.random."):
+        shown = "numpy.random" if kind.__name__ == "RandomState" else "numpy.random.Generator"
+        instead = "sample by plain numbers, and let the sample enter a recorded formula"
+        if name in _SAMPLES:
+            instead = f"write {_SAMPLES[name]}, differentiated at fixed random numbers"
+        return f"{shown}.{name} takes no Variable: {instead}; {_VALUES}"
+    return None
+
+
+def _calls_back(name):
+    """Say whether a function of SciPy's is given one of the user's to call."""
+    return name.startswith(("scipy.optimize.", "scipy.integrate.")) and name not in INSTEAD
+
+
+def _was_given(frame, x):
+    """Say whether a Variable is one of the arguments of the function that the user called."""
+    while frame.f_back is not None and _is_theirs(frame.f_back):
+        frame = frame.f_back
+    code = frame.f_code
+    has_more = bool(code.co_flags & inspect.CO_VARARGS) + bool(
+        code.co_flags & inspect.CO_VARKEYWORDS
+    )
+    count = code.co_argcount + code.co_kwonlyargcount + has_more
+    given = [frame.f_locals.get(name) for name in code.co_varnames[:count]]
+    given += [v for values in given if isinstance(values, (list, tuple)) for v in values]
+    given += [v for values in given if isinstance(values, dict) for v in values.values()]
+    return any(v is x for v in given)
 
 
 def _no_rule(caller, function, method="__call__"):
@@ -217,7 +322,7 @@ _SIGNS = {
 def write_instead(name):
     """Return what to write in place of a function of NumPy's or SciPy's that takes no Variable."""
     if name in INSTEAD:
-        return f"write {INSTEAD[name]}"
+        return f"write {INSTEAD[name].replace('`', '')}"
     *modules, last = name.split(".")
     module = ".".join(modules)
     if module == "scipy.special" and last in FUNCTIONS:
@@ -230,6 +335,8 @@ def write_instead(name):
         return "write fastbp.sparse.solve(A, b) for a system, A @ x with the matrix for a product"
     if module.startswith("scipy.sparse"):
         return "write fastbp.sparse.csr(values, indices, indptr, shape) for values that move"
+    if name.startswith(("pandas.", "xarray.")):
+        return "write x.value for a table to look at, and go on with x itself, an array"
     if module.startswith("scipy.optimize"):
         return "give it plain numbers, and derivatives by fastbp.grad or fastbp.sparse.for_minimize"
     if module.startswith("scipy") and last in FUNCTIONS and hasattr(np, last):
@@ -282,7 +389,10 @@ def _is_theirs(frame):
 
 
 def _is_of_theirs(module):
-    return (module or "").partition(".")[0] in ("numpy", "scipy")
+    return (module or "").partition(".")[0] in _LIBRARIES
+
+
+_LIBRARIES = ("numpy", "scipy", "pandas", "xarray")
 
 
 def _public(module):
@@ -320,7 +430,8 @@ def _function_name(module, name):
 def _method_name(module, name, owner):
     """Return the name of a method by that of its object, as scipy.stats.norm, or its class."""
     suffix = "" if name in ("__init__", "__call__", "__getitem__") else f".{name}"
-    owner = getattr(owner, "dist", owner)  # of a distribution with fixed parameters
+    if module.startswith("scipy.stats."):
+        owner = getattr(owner, "dist", owner)  # of a distribution with fixed parameters
     for known in _namespaces(module):
         for public, value in vars(known).items():
             if value is type(owner) or (type(value) is type(owner) and name != "__init__"):
@@ -331,7 +442,8 @@ def _method_name(module, name, owner):
 def _namespaces(module):
     """Return the public modules in which a user may have found what a module defines."""
     public = _public(module)
-    names = (public, public.partition(".")[0])
+    library = public.partition(".")[0]
+    names = (public, library) if library in ("numpy", "scipy") else (library,)
     return [sys.modules[name] for name in names if name in sys.modules]
 
 

@@ -91,6 +91,10 @@ class SparseMatrix:
         """Return the transpose."""
         return self.T
 
+    def tocsr(self):
+        """Return the matrix itself: it is in compressed rows."""
+        return self
+
     def __array__(self, dtype=None, copy=None):
         # Else NumPy would make an array of one object, and multiply that.
         raise NoRuleError(
@@ -110,14 +114,14 @@ class SparseMatrix:
 
     def __matmul__(self, x):
         if _is_sparse(x):
-            return _refuse_sparse("@")
+            return _sparse_product(self, _as_sparse_matrix("@", x))
         x = numbers("sparse @", x)
         axis = check_axis("sparse @", self.shape, x)
         return product_op(self.data, x, structure=self.structure, transposed=False, axis=axis)
 
     def __rmatmul__(self, x):
         if _is_sparse(x):
-            return _refuse_sparse("@")
+            return _sparse_product(_as_sparse_matrix("@", x), self)
         x = numbers("@ sparse", x)
         if x.ndim not in (1, 2) or x.shape[-1] != self.shape[0]:
             raise ShapeError(f"@ sparse: shapes {x.shape} and {self.shape} do not fit")
@@ -159,34 +163,22 @@ class SparseMatrix:
     # ---- sums
 
     def __add__(self, other):
-        return self._with_same_structure("+", other, np.add)
+        return self._plus(_addend("+", other, self.shape))
 
-    def __radd__(self, other):
-        return self._with_same_structure("+", other, lambda a, b: b + a)
+    __radd__ = __add__
 
     def __sub__(self, other):
-        return self._with_same_structure("-", other, np.subtract)
+        return self._plus(-_addend("-", other, self.shape))
 
     def __rsub__(self, other):
-        return self._with_same_structure("-", other, lambda a, b: b - a)
+        return (-self)._plus(_addend("-", other, self.shape))
 
-    def _with_same_structure(self, name, other, operation):
-        if sparse.issparse(other):
-            if other.ndim != 2:
-                raise ShapeError(f"sparse {name}: an operand of shape {other.shape}")
-            structure, data = as_structure(other)
-            other = SparseMatrix(data, structure)
-        if not isinstance(other, SparseMatrix):
-            raise NoRuleError(
-                f"sparse {name} {type(other).__name__}: only matrices of equal structure can be "
-                "added; use .toarray() for a dense result"
-            )
-        if not self.structure.same_as(other.structure):
-            raise NoRuleError(
-                f"sparse {name}: the matrices, of shapes {self.shape} and {other.shape}, store "
-                "different places; only matrices of equal structure can be added"
-            )
-        return SparseMatrix(operation(self.data, other.data), self.structure)
+    def _plus(self, other):
+        if self.structure.same_as(other.structure):
+            return SparseMatrix(self.data + other.data, self.structure)
+        rows = np.concatenate([self.structure.rows, other.structure.rows])
+        columns = np.concatenate([self.indices, other.indices])
+        return _collected(rows, columns, np.concatenate([self.data, other.data]), self.shape)
 
     def sum(self, axis=None):
         """Sum all elements, those of each column (axis 0) or of each row (axis 1)."""
@@ -226,8 +218,55 @@ def _is_sparse(x):
     return isinstance(x, SparseMatrix) or sparse.issparse(x)
 
 
+def _as_sparse_matrix(name, x):
+    if isinstance(x, SparseMatrix):
+        return x
+    if x.ndim != 2:
+        raise ShapeError(f"sparse {name}: an operand of shape {x.shape}")
+    structure, data = as_structure(x)
+    data = as_numbers(data, f"sparse {name}: an operand")
+    return SparseMatrix(data if data.dtype.kind == "f" else data.astype(np.float64), structure)
+
+
+def _addend(name, x, shape):
+    if not _is_sparse(x):
+        raise NoRuleError(
+            f"sparse {name} {type(x).__name__}: only sparse matrices can be added; use .toarray() "
+            "for a dense result"
+        )
+    if x.shape != shape:
+        raise ShapeError(f"sparse {name}: shapes {shape} and {x.shape} do not fit")
+    return _as_sparse_matrix(name, x)
+
+
+def _sparse_product(a, b):
+    """Multiply two sparse matrices: every value of `a` with those of a row of `b`."""
+    if a.shape[1] != b.shape[0]:
+        raise ShapeError(f"sparse @: shapes {a.shape} and {b.shape} do not fit")
+    starts = b.indptr[a.indices].astype(np.int64)
+    counts = b.indptr[a.indices + 1] - starts
+    left = np.repeat(np.arange(a.nnz), counts)
+    ends = np.cumsum(counts)
+    right = np.arange(len(left)) + np.repeat(starts - (ends - counts), counts)
+    rows, columns = a.structure.rows[left], b.indices[right]
+    return _collected(rows, columns, a.data[left] * b.data[right], (a.shape[0], b.shape[1]))
+
+
+def _collected(rows, columns, values, shape):
+    """Make the matrix of these elements; those at the same place are added."""
+    places = rows.astype(np.int64) * shape[1] + columns
+    places, which = np.unique(places, return_inverse=True)
+    indptr = np.searchsorted(places, np.arange(shape[0] + 1, dtype=np.int64) * shape[1])
+    parts = (np.ones(len(which), values.dtype), which, np.arange(len(which) + 1))
+    sums = sparse.csc_array(parts, shape=(len(places), len(which)))
+    index = np.int32 if max(*shape, len(places)) < 2**31 else np.int64
+    columns = places - np.repeat(np.arange(shape[0]), np.diff(indptr)) * shape[1]
+    structure = Structure(columns.astype(index), indptr.astype(index), shape)
+    return SparseMatrix(dot_op(values, matrix=Constant(sums), axis=-1), structure)
+
+
 def _refuse_sparse(operator):
     raise NoRuleError(
-        f"sparse {operator} sparse: products of two sparse matrices have no derivative rule in "
-        "fastbp; multiply with a dense array, or apply one after the other"
+        f"sparse {operator} sparse: elementwise products of two sparse matrices have no "
+        "derivative rule in fastbp; one of them may be dense: use .toarray()"
     )

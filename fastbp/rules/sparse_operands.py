@@ -163,11 +163,15 @@ def _sum(name, a, b, matrix, x):
 
 
 def _dot(matrix, x):
+    if type(x) is SparseMatrix:
+        return matrix @ x
     return operator("matmul" if x.ndim else "multiply", matrix, x)
 
 
 def _multiply(matrix, x):
     # The method multiplies elements, of SciPy's matrices too.
+    if type(x) is SparseMatrix:
+        return x.multiply(matrix)
     _check("multiply", matrix)
     return multiply(matrix, x)
 
@@ -182,7 +186,10 @@ _METHODS = {
 
 
 def _adopt():
-    """Let the methods of SciPy's sparse classes that take a dense operand take Variables too."""
+    """Let the methods of SciPy's sparse classes that take a dense operand take Variables too.
+
+    A `SparseMatrix` has operators of its own; here it is kept from being made an array.
+    """
     formats = ("bsr", "coo", "csc", "csr", "dia", "dok", "lil")
     kinds = [getattr(sparse, f"{name}_{kind}") for name in formats for kind in ("array", "matrix")]
     owners = {c for kind in kinds for c in kind.__mro__ if c.__module__.startswith("scipy.sparse")}
@@ -221,7 +228,7 @@ def _constructor(original):
 def _method(original, on_variable):
     @functools.wraps(original)
     def method(self, other, *args, **kwargs):
-        if type(other) is Variable:
+        if type(other) is Variable or type(other) is SparseMatrix:
             return on_variable(self, other)
         return original(self, other, *args, **kwargs)
 

@@ -21,6 +21,7 @@ the result carries them too: so a rule counts axes from the end.
 import copyreg
 import functools
 import importlib
+import inspect
 
 import numpy as np
 
@@ -29,10 +30,12 @@ from fastbp._core.graph import Op, has_variable
 from fastbp.errors import NoRuleError
 
 __all__ = [
+    "CONSTANTS",
     "CREATORS",
     "FUNCTIONS",
     "OPS",
     "SAMPLES",
+    "attribute",
     "creates",
     "elementwise",
     "general",
@@ -46,6 +49,7 @@ __all__ = [
 OPS = {}  # name -> Op
 FUNCTIONS = {}  # name in fastbp.numpy -> function
 CREATORS = {}  # the same for what makes arrays and has no derivative
+CONSTANTS = {}  # what sees the values of Variables -> why it has no derivative
 SAMPLES = {}  # the same name -> calls for the tests; elementwise: sampled from the domain
 
 
@@ -198,6 +202,7 @@ def general(
     jvp=None,
     saves=None,
     scatter=None,
+    writes=False,
     coefficients=None,
     squared=None,
     pattern=None,
@@ -218,6 +223,10 @@ def general(
         (at some cost).
     saves : tuple, optional
         Operand positions and "ans" that the rules read; by default all operands and the answer.
+    scatter : callable, optional
+        ``scatter(into, g, i, ans, *operands, **static)`` adds a VJP into an array.
+    writes : bool
+        Whether the value is the first operand with the others written into it.
     coefficients : {"fixed", "operands", "values"}, optional
         What a zero among the coefficients of the rules means; see `fastbp._core.graph.Op`.
     squared : callable, optional
@@ -240,6 +249,7 @@ def general(
         vjp=vjp,
         jvp=jvp,
         scatter=scatter,
+        writes=writes,
         coefficients=coefficients,
         squared=squared,
         pattern=pattern,
@@ -336,6 +346,8 @@ def _public(f, numpy_function, name, joins):
 
     on_plain = graph.Maker(numpy_function)
 
+    first, _, rest = inspect.getdoc(f).partition("\n")
+    function.__doc__ = f"{first}\n\nDifferentiable: recorded on Variables.\n{rest}"
     # Where it is found, so that it can be pickled.
     namespace, _, function.__qualname__ = f"numpy.{name}".rpartition(".")
     function.__module__ = f"fastbp.{namespace}"
@@ -364,12 +376,13 @@ def _numpy_names():
     return names
 
 
-def nondifferentiable(*functions, methods=()):
+def nondifferentiable(*functions, why, methods=()):
     """Let functions that are constant almost everywhere see the values of Variables.
 
     No derivative flows. What is written to cannot be a Variable: ``out=`` is refused then.
     """
     for function in functions:
+        CONSTANTS[function.__name__] = why
 
         @functools.wraps(function)
         def on_values(*args, _function=function, **kwargs):
@@ -409,6 +422,23 @@ def creates(*functions, like=()):
 
 def _same(x, y):
     return x is y or (isinstance(x, tuple) and all(map(_same, x, y)))
+
+
+def attribute(module, name, public):
+    """Return a name of NumPy's or SciPy's, for a module of ours that mirrors it.
+
+    Raises
+    ------
+    AttributeError
+        Naming `public`, our module, if there is no such name.
+    """
+    try:
+        return getattr(module, name)
+    except AttributeError as error:
+        text = str(error)
+        if text.lower().startswith(f"module {module.__name__!r} has no attribute"):
+            text = f"module {public!r} has no attribute {name!r}"
+        raise AttributeError(text) from None  # Python adds what there is of a similar name
 
 
 def refuse(function, **given):

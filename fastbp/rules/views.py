@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from fastbp._core import graph
+from fastbp._core.graph import Variable
 from fastbp.errors import NoRuleError
 from fastbp.rules import patterns
 from fastbp.rules.table import general, linear
@@ -65,16 +66,15 @@ def _write_vjp(g, needs, ans, x, *values, own, fortran, places):
     if needs[0]:
         zeros = [ZERO] * len(places)
         parts[0] = write_op(g, *zeros, own=own, fortran=fortran, places=places)
-    recorded = type(g) is not np.ndarray
-    # Once for all places: it is a copy of a g that is broadcast, or in another order.
-    memory = g if recorded else _in_memory(g, own, fortran)
+    # In the order of memory once, not for every part: each part keeps what it is taken from.
+    memory = None if isinstance(g, Variable) else _in_memory(g, own, fortran)
     for k, (offset, shape, strides) in enumerate(places, 1):
-        if needs[k] and recorded:
+        if needs[k] and memory is not None and 0 not in shape:
+            parts[k] = _seen(memory, offset, shape, strides)
+        elif needs[k]:
             parts[k] = take_op(
                 g, own=own, fortran=fortran, offset=offset, shape=shape, strides=strides
             )
-        elif needs[k]:
-            parts[k] = _seen(memory, offset, shape, strides)
     return tuple(parts)
 
 
@@ -110,6 +110,7 @@ write_op = general(
     saves=(),
     jvp=_write_jvp,
     vjp=_write_vjp,
+    writes=True,
     pattern=patterns.moves,
 )
 

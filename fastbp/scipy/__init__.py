@@ -2,6 +2,8 @@
 
 from importlib import import_module as _import_module
 
+from fastbp.rules.table import attribute as _attribute
+
 __all__ = ["special"]
 
 
@@ -10,7 +12,7 @@ def __getattr__(name):
         return _import_module(f"fastbp.scipy.{name}")
     import scipy
 
-    return getattr(scipy, name)
+    return _attribute(scipy, name, __name__)
 
 
 def __dir__():

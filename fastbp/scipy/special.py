@@ -18,6 +18,7 @@ from scipy import special as _special
 import fastbp.rules.scipy_special as _rows  # noqa: F401  (fills the table of operations)
 from fastbp._core.graph import implementation_of as _implementation_of
 from fastbp.rules.special import log_softmax, logsumexp, softmax
+from fastbp.rules.table import attribute as _attribute
 
 _OPS = {
     name: op
@@ -30,7 +31,7 @@ __all__ = ["log_softmax", "logsumexp", "softmax", *sorted(_OPS)]
 
 
 def __getattr__(name):
-    return getattr(_special, name)
+    return _attribute(_special, name, __name__)
 
 
 def __dir__():

@@ -236,7 +236,7 @@ def for_root(
     _check("for_root", f, method, options)
     g = _returning_array(f)
     if method in ("hybr", "lm"):
-        return {"method": method, "jac": forms.at_floats(_dense_jacobian(g, **options))}
+        return {"method": method, "jac": _dense_jacobian(g, **options)}
     if method != "krylov":
         raise ValueError(f"for_root: method {method!r} takes no Jacobian (hybr, lm, krylov do)")
     shape = None if x0 is None else np.shape(x0)
@@ -304,7 +304,7 @@ def for_minimize(
     """
     if isinstance(method, str):  # SciPy takes any case
         method = next((m for m in MINIMIZERS if m.lower() == method.lower()), method)
-    use = _form_for("for_minimize", use, method, MINIMIZERS, "hessp")
+    use = _form_for("for_minimize", use, method, MINIMIZERS, "gradient")
     known = ("pattern", "coloring") if use in ("hessp", "hess", "dense") else ()
     _check("for_minimize", f, use, options, known)
     found: dict[str, Any] = (

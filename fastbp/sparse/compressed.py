@@ -9,6 +9,7 @@ import numpy as np
 from fastbp import block_sweeps
 from fastbp._core import compression, sweep
 from fastbp._core.graph import Variable
+from fastbp.arguments import mode_named
 from fastbp.errors import ShapeError
 from fastbp.sparse.coloring import SYMMETRIC, Coloring, colored, recoverable, steps_of
 from fastbp.sparse.structure import Pattern
@@ -24,8 +25,7 @@ _KIND_OF = {"forward": "column", "reverse": "row", "bidirectional": "bidirection
 
 def choose(name: str, s: Pattern, mode: str, coloring: Coloring | str | None) -> Coloring:
     """Return the coloring to use: the given one (checked), of a kind, or the cheapest."""
-    if mode not in MODES:
-        raise ValueError(f"{name}: mode must be one of {', '.join(MODES)}, not {mode!r}")
+    mode = mode_named(name, mode, MODES)
     if isinstance(coloring, str):
         coloring = colored(name, s, coloring)
     if coloring is None:

@@ -77,15 +77,6 @@ def point(name: str, x: Any) -> np.ndarray:
     return array.astype(float)
 
 
-def at_floats(derivative: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a derivative that takes integers: SciPy hands `root`'s start vector on as it is."""
-    return derived(_at_floats, (derivative,), at_floats, derivative)
-
-
-def _at_floats(derivative: Callable[..., Any], x: Any, /, *args: Any) -> Any:
-    return derivative(point("for_root", x), *args)
-
-
 def banded(jac: Callable[..., Any], lower: int, upper: int) -> Callable[..., Any]:
     """Return the diagonals of a Jacobian as the rows of an array, as LSODA takes them."""
     return derived(_banded, (jac, lower, upper), banded, jac, lower, upper)
@@ -141,7 +132,7 @@ def jacobian_operator(f: Callable[..., Any]) -> Callable[..., Any]:
 def _jacobian_operator(f: Callable[..., Any], x: Any, /, *args: Any) -> LinearOperator:
     g = _at(f, args)
     y, push = linearize(g, x)
-    _, pull = vjp(g, x)
+    _, pull = vjp(g, x, unconnected="zero")  # it has been said
     return LinearOperator(
         (y.size, x.size),
         matvec=functools.partial(_product, push, x.shape, x.dtype),

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
+from fastbp import arguments
+from fastbp import unconnected as loss
 from fastbp._core import sweep, tape
 from fastbp._core.graph import Variable
 from fastbp.derived import derived, named
@@ -18,7 +20,7 @@ from fastbp.sparse.coloring import SYMMETRIC, Coloring
 from fastbp.sparse.compressed import Plan, choose, mode_of
 from fastbp.sparse.patterns import pattern_of
 from fastbp.sparse.structure import Pattern
-from fastbp.transforms import grad
+from fastbp.transforms import gradient_for
 
 __all__ = ["Prepared", "between", "hessian", "jacobian", "prepare"]
 
@@ -45,6 +47,7 @@ class Prepared:
         coloring: Coloring | str | None,
         mode: str,
         format: str,
+        unconnected: str,
         symmetric: bool = False,
     ) -> None:
         if format not in ("csr", "csc"):
@@ -52,7 +55,9 @@ class Prepared:
         self._name, self._f, self._argnums = name, f, argnums
         self._format = format
         self._lock = threading.RLock()
-        x, y = record_one(name, f, args, argnums)
+        loss.check_option(name, unconnected, loss.WITHOUT_NONE)
+        option = "zero" if symmetric else unconnected  # of the gradient: it may be constant
+        x, y = record_one(name, f, args, argnums, option=option)
         self._in = (x.shape, x.dtype)
         self._out_shape: tuple[int, ...] = np.shape(plain(y))
         shape = (int(np.prod(self._out_shape)), x.size)
@@ -72,9 +77,7 @@ class Prepared:
         self._structure = s
         self._plan = self._new_plan()
         self._matrix = self._new_matrix()
-        # Entries bounded away from zero: none can hide a missing element.
-        signs = np.random.default_rng(0).uniform(-1.5, 0.5, x.shape)
-        self._direction = (signs + np.sign(signs)).astype(x.dtype)
+        self._direction = _direction(x)
         assumed = self.coloring.kind in SYMMETRIC and not symmetric
         if (given or assumed) and not self._checks(y, x):
             what = "nonzeros outside of the given pattern" if given else "no symmetry"
@@ -154,7 +157,9 @@ class Prepared:
             # Before the function sees it and fails.
             if given.shape != shape:
                 raise ShapeError(f"{what} shape {given.shape}, prepared was {shape}")
-            if given.dtype.type is not dtype.type:  # in any byte order
+            if (
+                given.dtype.kind not in "iu" and given.dtype.type is not dtype.type
+            ):  # any byte order
                 raise DTypeError(f"{what} dtype {given.dtype}, prepared was {dtype}")
         x, y = record_one(self._name, self._f, args, self._argnums)
         if x.shape != shape or x.dtype != dtype:
@@ -198,14 +203,54 @@ class Prepared:
     def _checks(self, y: Any, x: Variable) -> bool:
         """Evaluate, and compare with a random directional derivative."""
         self._fill(y, x)
-        v = self._direction
-        t = sweep.forward([y], [x], [v])[0] if isinstance(y, Variable) else None
-        exact = np.zeros(self._out_shape) if t is None else t
-        exact, found = exact.reshape(-1), self._matrix @ v.reshape(-1)
-        size = abs(self._matrix) @ abs(v.reshape(-1)) + abs(exact)
-        tolerance = np.sqrt(np.finfo(x.dtype).eps) * size
-        finite = np.isfinite(exact) & np.isfinite(found)
-        return bool(np.all(abs(exact[finite] - found[finite]) <= tolerance[finite]))
+        return _holds(self._matrix, y, x, self._direction)
+
+
+class Compressed:
+    """The Jacobians between two Variables in records of one kind: pattern and coloring found once.
+
+    Parameters
+    ----------
+    y, x : Variable
+        Of one record.
+    pattern : csr_array of bool
+    """
+
+    def __init__(self, y: Variable, x: Variable, pattern: Any) -> None:
+        self._structure = s = Pattern.of(pattern, "jacobian")
+        coloring = choose("jacobian", s, "auto", None)
+        self.num_sweeps = coloring.num_colors
+        largest = tape.largest([y], [x])
+        self._plan = Plan("jacobian", s, coloring, x.dtype, largest, False)
+        self._direction = _direction(x)
+
+    def __call__(self, y: Variable, x: Variable, verified: bool = True) -> Any:
+        """Return the Jacobian as a csr_array, or None if the pattern does not hold here.
+
+        It is compared with a random directional derivative unless it is not `verified`.
+        """
+        s = self._structure
+        data = np.zeros(s.nnz, x.dtype)
+        self._plan.fill(y, x, data)
+        matrix = scipy.sparse.csr_array((data, s.indices, s.indptr), shape=s.shape)
+        return None if verified and not _holds(matrix, y, x, self._direction) else matrix
+
+
+def _direction(x: Variable) -> np.ndarray:
+    """Return random numbers bounded away from zero: none can hide a missing element."""
+    signs = np.random.default_rng(0).uniform(-1.5, 0.5, x.shape)
+    return (signs + np.sign(signs)).astype(x.dtype)
+
+
+def _holds(matrix: Any, y: Any, x: Variable, v: np.ndarray) -> bool:
+    """Say whether a Jacobian times a direction is the directional derivative."""
+    t = sweep.forward([y], [x], [v])[0] if isinstance(y, Variable) else None
+    exact = np.zeros(np.shape(plain(y))) if t is None else t
+    exact, found = exact.reshape(-1), matrix @ v.reshape(-1)
+    size = abs(matrix) @ abs(v.reshape(-1)) + abs(exact)
+    tolerance = np.sqrt(np.finfo(x.dtype).eps) * size
+    finite = np.isfinite(exact) & np.isfinite(found)
+    return bool(np.all(abs(exact[finite] - found[finite]) <= tolerance[finite]))
 
 
 def between(y: Variable, x: Variable, others: tuple[Variable, ...], pattern: Any) -> Any:
@@ -229,6 +274,7 @@ def prepare(
     coloring: Coloring | str | None = None,
     mode: str = "auto",
     format: str = "csr",
+    unconnected: str = "warn",
 ) -> Prepared:
     """Find pattern and coloring of the Jacobian of `f`, for many evaluations.
 
@@ -248,6 +294,9 @@ def prepare(
     mode : {"auto", "forward", "reverse", "bidirectional"}
         Direction of the sweeps; "auto" takes the cheapest by the numbers of colors.
     format : {"csr", "csc"}
+    unconnected : {"warn", "zero", "raise"}
+        What happens where the result does not depend on the argument: zeros with an
+        `UnconnectedWarning` or without, or an `UnconnectedError`.
 
     Returns
     -------
@@ -284,7 +333,7 @@ def prepare(
            [0., 2., 1., 0.],
            [0., 0., 3., 2.]])
     """
-    return Prepared("jacobian", f, args, argnums, pattern, coloring, mode, format)
+    return Prepared("jacobian", f, args, argnums, pattern, coloring, mode, format, unconnected)
 
 
 def jacobian(
@@ -295,12 +344,13 @@ def jacobian(
     coloring: Coloring | str | None = None,
     mode: str = "auto",
     format: str = "csr",
+    unconnected: str = "warn",
 ) -> Any:
     """Return the Jacobian of `f` at `args` as a sparse array.
 
     Parameters
     ----------
-    f, argnums, pattern, coloring, mode, format
+    f, argnums, pattern, coloring, mode, format, unconnected
         As for `prepare`.
     *args
         Arguments of `f`. Without them a function of these arguments is returned, which keeps
@@ -327,7 +377,8 @@ def jacobian(
            [-1.,  2.,  0.],
            [ 0., -1.,  4.]])
     """
-    options = argnums, pattern, coloring, mode, format
+    arguments.check_function("jacobian", f)
+    options = argnums, pattern, coloring, mode, format, unconnected
     if args:
         return Prepared("jacobian", f, args, *options)(*args)
     g = derived(
@@ -340,6 +391,7 @@ def jacobian(
         coloring=coloring,
         mode=mode,
         format=format,
+        unconnected=unconnected,
     )
     return named(g, "sparse.jacobian", f)
 
@@ -351,6 +403,7 @@ def hessian(
     pattern: Any = None,
     coloring: Coloring | str | None = None,
     format: str = "csr",
+    unconnected: str = "warn",
 ) -> Any:
     """Return the Hessian of a scalar function as a sparse array.
 
@@ -360,8 +413,8 @@ def hessian(
     ----------
     f : callable
         Returns a scalar.
-    *args, argnums, format
-        As for `jacobian`.
+    *args, argnums, format, unconnected
+        As for `jacobian`; the last is about the scalar.
     pattern : scipy.sparse array or matrix, or dense array, shape (in.size, in.size), optional
         Symmetric. By default that of the gradient's Jacobian.
     coloring : Coloring or str, optional
@@ -381,7 +434,8 @@ def hessian(
            [0., 4., 2.],
            [0., 2., 0.]])
     """
-    inner, options = grad(f, argnums), (argnums, pattern, coloring, "auto", format, True)
+    inner = gradient_for("hessian", f, argnums, unconnected)
+    options = (argnums, pattern, coloring, "auto", format, unconnected, True)
     if args:
         return Prepared("hessian", inner, args, *options)(*args)
     g = derived(
@@ -393,6 +447,7 @@ def hessian(
         pattern=pattern,
         coloring=coloring,
         format=format,
+        unconnected=unconnected,
     )
     return named(g, "sparse.hessian", f)
 

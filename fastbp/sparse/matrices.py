@@ -34,9 +34,9 @@ def csr(data: Any, indices: Any, indptr: Any, shape: tuple[int, int]) -> SparseM
     Returns
     -------
     SparseMatrix
-        With ``A @ x``, ``x @ A``, ``A * x`` (elements), ``A + B`` of equal structure, ``A.T``,
-        ``A.sum(axis)``, ``A.diagonal()``, ``A.toarray()``, ``A.to_scipy()``: all recorded with
-        respect to the values and the arrays.
+        With ``A @ x``, ``x @ A``, ``A * x`` (elements), ``A.T``, ``A.sum(axis)``,
+        ``A.diagonal()``, ``A.toarray()``, ``A.to_scipy()``; ``A + B``, ``A - B`` and ``A @ B`` with
+        sparse B, SciPy's too: all recorded with respect to the values and the arrays.
 
     Raises
     ------

@@ -11,9 +11,9 @@
 134217728
 """
 
+from fastbp import limits as _limits
 from fastbp.tensor.base import DerivativeTensor
 from fastbp.tensor.blocks import BlockSparse
-from fastbp.tensor.checks import MEMORY_LIMIT
 from fastbp.tensor.dense import Dense
 from fastbp.tensor.derivative import derivative
 from fastbp.tensor.explaining import Explanation, explain
@@ -21,7 +21,6 @@ from fastbp.tensor.products import from_dense, matmul_derivative
 from fastbp.tensor.structured import Structured
 
 __all__ = [
-    "MEMORY_LIMIT",
     "BlockSparse",
     "Dense",
     "DerivativeTensor",
@@ -32,3 +31,9 @@ __all__ = [
     "from_dense",
     "matmul_derivative",
 ]
+
+
+def __getattr__(name):
+    if name == "MEMORY_LIMIT":  # as it is now; set it in `fastbp.limits`
+        return _limits.MEMORY_LIMIT
+    raise AttributeError(f"module 'fastbp.tensor' has no attribute {name!r}")

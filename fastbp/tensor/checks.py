@@ -10,9 +10,9 @@ import numpy as np
 
 from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError
+from fastbp.limits import check_memory, in_units
 
 __all__ = [
-    "MEMORY_LIMIT",
     "as_floats",
     "as_number",
     "check_dense",
@@ -20,9 +20,6 @@ __all__ = [
     "float_type",
     "in_units",
 ]
-
-#: Largest dense or sparse tensor that is made unless a call gives its own limit, in bytes: 1 GiB.
-MEMORY_LIMIT = 1 << 30
 
 FLOATS = (np.dtype("f8"), np.dtype("f4"))
 
@@ -51,7 +48,8 @@ def as_number(x: Any) -> float | None:
 def check_dense(name: str, shape: tuple[int, ...], dtype: np.dtype[Any], limit: int | None) -> None:
     """Refuse a dense array above a limit in bytes."""
     what = f"a dense tensor of shape {shape} and {dtype}"
-    _check(name, what, math.prod(shape) * dtype.itemsize, limit, "structured or sparse")
+    instead = "use the structured or sparse storage, or give a larger limit"
+    check_memory(name, what, math.prod(shape) * dtype.itemsize, limit, instead)
 
 
 def check_sparse(
@@ -59,22 +57,5 @@ def check_sparse(
 ) -> None:
     """Refuse to store nonzeros, of so many bytes each, above a limit in bytes."""
     what = f"a sparse tensor of shape {shape} with {nnz} nonzeros"
-    _check(name, what, nnz * itemsize, limit, "structured")
-
-
-def _check(name: str, what: str, size: int, limit: int | None, leaner: str) -> None:
-    most = MEMORY_LIMIT if limit is None else limit
-    if size > most:
-        raise MemoryError(
-            f"{name}: {what} takes {in_units(size)} ({size} bytes), above the limit of "
-            f"{in_units(most)}; use the {leaner} storage, or give a larger limit"
-        )
-
-
-def in_units(size: float) -> str:
-    """Return a number of bytes in decimal units."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.4g} {unit}"
-        size /= 1000
-    return f"{size:.4g} TB"
+    instead = "use the structured storage, or give a larger limit"
+    check_memory(name, what, nnz * itemsize, limit, instead)

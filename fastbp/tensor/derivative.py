@@ -21,10 +21,12 @@ from fastbp.tensor.dense import Dense
 from fastbp.tensor.joining import joined, summed
 from fastbp.tensor.structured import Structured
 
-__all__ = ["derivative", "derivative_between", "tensor_between"]
+__all__ = ["derivative", "derivative_between", "structured_between", "tensor_between"]
 
 
-def derivative(f: Callable[..., Any], *args: Any, argnums: int = 0) -> DerivativeTensor:
+def derivative(
+    f: Callable[..., Any], *args: Any, argnums: int = 0, unconnected: str = "warn"
+) -> DerivativeTensor:
     """Return the derivative of `f` at `args` as an explicit tensor.
 
     Parameters
@@ -34,7 +36,10 @@ def derivative(f: Callable[..., Any], *args: Any, argnums: int = 0) -> Derivativ
     *args
         The arguments of `f`.
     argnums : int
-        The argument to differentiate: one array of float64 or float32, of any shape.
+        The argument to differentiate: one array of real numbers, of any shape.
+    unconnected : {"warn", "zero", "raise"}
+        What happens where the result does not depend on the argument: zeros with an
+        `UnconnectedWarning` or without, or an `UnconnectedError`.
 
     Returns
     -------
@@ -49,7 +54,7 @@ def derivative(f: Callable[..., Any], *args: Any, argnums: int = 0) -> Derivativ
     TypeError
         If the argument, or what `f` returns, is not one array.
     DTypeError
-        If the argument is not of float64 or float32.
+        If the argument is not of real numbers.
     NoRuleError
         If `f` depends on Variables from outside, or on a function without a rule.
     MemoryError
@@ -78,7 +83,7 @@ def derivative(f: Callable[..., Any], *args: Any, argnums: int = 0) -> Derivativ
            [1., 1., 0.],
            [1., 1., 1.]])
     """
-    x, y = record_one("derivative", f, args, argnums)
+    x, y = record_one("derivative", f, args, argnums, option=unconnected)
     if not isinstance(y, Variable):
         return BlockSparse.empty(np.shape(y), x.shape, x.dtype)
     return derivative_between(y, x).astype(x.dtype)
@@ -87,10 +92,10 @@ def derivative(f: Callable[..., Any], *args: Any, argnums: int = 0) -> Derivativ
 @np.errstate(all="ignore")  # derivatives never warn
 def derivative_between(y: Variable, x: Variable) -> DerivativeTensor:
     """Return the derivative between two Variables of a record, in the leanest storage."""
-    return _structured(y, x) or tensor_between(y, x)
+    return structured_between(y, x) or tensor_between(y, x)
 
 
-def _structured(y: Variable, x: Variable) -> Structured | None:
+def structured_between(y: Variable, x: Variable) -> Structured | None:
     """Multiply the structured tensors of all links; None if one has none, or a sum has none."""
     record, (at,), (first,) = links([y], [x])
     if at < 0:

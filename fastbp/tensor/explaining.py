@@ -31,6 +31,7 @@ DIRECT_RULES = {
     "sum": ("g broadcast",),
     "mean": ("g / n broadcast",),
     "getitem": ("g put into zeros",),
+    "gather": ("g added into zeros",),
     "concatenate": ("parts of g",),
 }
 

@@ -1,6 +1,7 @@
 """The command: what it prints, what it refuses, what it returns."""
 
 import json
+import re
 import sys
 
 import pytest
@@ -24,7 +25,18 @@ def test_list_names_every_benchmark(options, capsys):
     assert cli.main([*options, "list"]) == 0
     text = capsys.readouterr().out
     assert all(name in text for name in registry.BENCHMARKS)
-    assert "digits" in text
+    assert "digits (about 1 s)" in text
+    assert f"sparse ({registry.duration(('sparse',))}; only with --suite sparse)" in text
+
+
+def test_help_says_how_long_every_suite_takes(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    lines = capsys.readouterr().out.splitlines()
+    for suite in cli.SUITES:
+        line = next(line.split() for line in lines if line.startswith(f"  {suite} "))
+        alone, with_peers = registry.duration((suite,)), registry.duration((suite,), peers=True)
+        assert line == [suite, *alone.split(), "with", "--peers", *with_peers.split()]
 
 
 @pytest.mark.parametrize(
@@ -34,6 +46,7 @@ def test_list_names_every_benchmark(options, capsys):
         (["--peers", "tensorflow"], "unknown peer 'tensorflow' (known: autograd, torch, jax)"),
         (["--suite", ","], "names no suite"),
         (["--threads", "3"], "invalid choice: '3'"),
+        (["--processes", "0"], "'0' is not a number of processes"),
         (["compare", "a.json"], "required: B.json"),
     ],
 )
@@ -67,22 +80,6 @@ def test_the_instruction_sets_are_shown(document, capsys):
     assert line in capsys.readouterr().out.splitlines()
 
 
-def test_compare_tells_faster_from_slower(document, tmp_path, capsys):
-    slower = report.load(str(document))
-    slower["environment"]["cpu"] = "another"
-    for row in slower["rows"]:
-        row["fastbp"] = {key: 3 * value for key, value in row["fastbp"].items()}
-    slower["rows"] = [row for row in slower["rows"] if row["params"] != {"n": 64}]
-    report.save(slower, str(tmp_path / "slower.json"))
-    assert cli.main(["--plain", "compare", str(document), str(tmp_path / "slower.json")]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    row = next(line for line in lines if line.startswith("matmul_vjp (n=4)"))
-    assert "3.00x" in row
-    assert row.endswith("slower")
-    assert "only in the first report: matmul_vjp (n=64) (one)" in lines
-    assert any(line.startswith("not the same cpu") for line in lines)
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -90,7 +87,8 @@ def test_compare_tells_faster_from_slower(document, tmp_path, capsys):
         ("{", "is not JSON"),
         ("[1]", "is not a report"),
         ('{"kind": "fastbp-bench", "schema": 99}', "has schema 99"),
-        ('{"kind": "fastbp-bench", "schema": 1, "rows": [{}]}', "is not a complete report"),
+        ('{"kind": "fastbp-bench", "schema": 1}', "has schema 1, this version reads 2"),
+        ('{"kind": "fastbp-bench", "schema": 2, "rows": [{}]}', "is not a complete report"),
     ],
 )
 def test_compare_refuses_what_is_no_report(text, message, document, tmp_path, capsys):
@@ -145,29 +143,109 @@ def test_progress_without_a_terminal_is_lines(capsys):
 
 
 def row(**changes):
-    figures = {"median": 2e-6, "q1": 2e-6, "q3": 2e-6, "min": 2e-6, "count": 3}
-    ratio = {"median": 0.5, "q1": 0.5, "q3": 0.5, "min": 0.5, "count": 3, "of_minima": 0.4}
+    figures = {"median": 2e-6, "q1": 2e-6, "q3": 2e-6, "min": 2e-6, "count": 12}
+    ratio = {"median": 2.0, "q1": 2.0, "q3": 2.0, "min": 2.0, "count": 12, "low": 1.9, "high": 2.1}
     return {
         "suite": "mlp", "name": "net", "title": "A net.", "params": {"n": 3, "kind": "deep"},
         "threads": "one", "unit": "s", "against": "torch", "peer": True, "checked": 1e-16,
-        "fastbp": figures, "other": figures, "ratio": ratio,
-        "target": {"ratio": 0.1, "text": "10x faster"}, "met": False, "note": None, **changes,
+        "fastbp": figures, "other": figures, "times_faster": ratio, "processes": [],
+        "undisturbed": True, "load": LOAD, "target": {"at_least": 10.0, "text": ""},
+        "verdict": "missed", "why": "", "note": None, **changes,
     }  # fmt: skip
 
 
-def test_the_report_says_what_was_missed_and_missing(capsys):
-    absent = row(against="jax", other=None, ratio=None, met=None, note="jax is not installed")
-    report.show(
-        {"rows": [row(), absent], "notes": [], "failures": ["net: wrong"]}, Console(plain=True)
-    )
+LOAD = {"cpus": 2, "average": 3.2, "others": 1.4, "stolen": 0.0, "programs": ["cc1"]}
+BUSY = {"verdict": "not measured", "why": "most samples had to wait"}
+
+
+def report_of(*rows, **changes):
+    return {
+        "rows": list(rows), "notes": [], "failures": [], "digits": None, "quick": False,
+        "peers": (), **changes,
+    }  # fmt: skip
+
+
+def test_the_report_says_what_was_missed_and_missing(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    absent = row(against="jax", other=None, times_faster=None, verdict=None, note="no jax here")
+    scattered = row(against="autograd", **BUSY, target={"at_least": 0.8, "text": "cost <= 1.25x"})
+    scattered["times_faster"] = scattered["times_faster"] | {"low": 0.5}
+    report.show(report_of(row(), absent, scattered, failures=["net: wrong"]), Console(plain=True))
     text = capsys.readouterr().out
     assert "net: A net." in text
-    assert "2.00 us" in text
-    assert "note: jax is not installed" in text
-    assert "targets met: 0 of 1" in text
-    missed = "missed: net (n=3, deep), threads: one: 2.00x faster against torch, target 10x faster"
-    assert f"{missed} (2.50x faster by the smallest samples)" in text
+    assert "n=3, deep, one thread  2.00 us" in text
+    assert "2.00 ±5%  >= 10" in text
+    assert "~2.00 ±300%  >= 0.8 (cost <= 1.25x)  not measured" in text
+    assert "note: no jax here" in text
+    missed = "missed: net (n=3, deep), one thread, against torch: 2.00 times faster "
+    assert missed + "(99 % interval 1.90 to 2.10), target >= 10" in text
+    assert "target >= 0.8 (cost <= 1.25x); most samples had to wait" in text
+    assert "~: not steady to 10 %, so a rough figure (other programs used 1.4 of 2 CPUs" in text
     assert "CHECK FAILED: net: wrong" in text
+
+
+MET = {"verdict": "met"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"failures": ["net: wrong"]}, ["a check failed", "fastbp-bench --json report.json"]),
+        ({"rows": []}, ["its gradients are right", "`fastbp-bench` measures speed"]),
+        ({"quick": True}, ["a smoke test whose times say little"]),
+        (
+            {},
+            [
+                "timed fastbp against torch", "of 1 target for its speed 0 met, 1 missed",
+                "slower than promised where MISSED stands", "`fastbp-bench --suite mlp --json",
+            ],
+        ),
+        (
+            {"rows": [row(**MET), row(**BUSY)]},
+            [
+                "of 2 targets for its speed 1 met, 0 missed, 1 not measured",
+                "(other programs used 1.4 of 2 CPUs (cc1), load average 3.2)",
+                "so nothing speaks against the promised speed, but not all is shown",
+                "run `fastbp-bench --suite mlp` again while no other program is busy",
+            ],
+        ),
+        ({"rows": [row(**MET)]}, ["as fast here as promised", "`fastbp-bench --peers`"]),
+        ({"rows": [row(**MET)], "peers": ("torch",)}, ["next, `fastbp-bench list` shows"]),
+        ({"rows": [row(verdict=None)]}, ["figures to read, not to pass or fail"]),
+    ],
+)  # fmt: skip
+def test_the_report_ends_with_one_sentence(changes, said):
+    rows = changes.pop("rows", [row()])
+    text = report.conclusion(report_of(*rows, **changes), "fastbp-bench")
+    assert text.count(". ") == 0
+    assert text.endswith(".")
+    for words in said:
+        assert words in text
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 200])
+@pytest.mark.parametrize("terminal", [True, False, None], ids=["terminal", "piped", "plain"])
+def test_no_width_loses_a_word_of_a_table(width, terminal, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(width))
+    if terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+    target = {"at_least": 1 / 1.03, "text": "cost <= 1.03x"}
+    params = {"batch": 256, "width": 128}
+    first = row(against="NumPy left to right", params=params, target=target, **BUSY)
+    others = [row(against=name, params=params, verdict="met") for name in ("PyTorch", "JAX")]
+    report.show(report_of(first, *others), Console(plain=terminal is None))
+    text = re.sub(r"\x1b\[[0-9;]*m", "", capsys.readouterr().out)  # colours
+    assert max(map(len, text.splitlines())) <= width
+    table = text[text.index("net: A net.") :].split()
+    for words in (
+        "takes times faster target", "fastbp / against", "batch=256, width=128, one thread 2.00 us",
+        "NumPy left to right 2.00 us 2.00 ±5% >= 0.971 (cost <= 1.03x) not measured",
+        "PyTorch 2.00 us 2.00 ±5% >= 10 met", "JAX 2.00 us 2.00 ±5% >= 10 met",
+    ):  # fmt: skip
+        for word in set(words.split()):
+            assert word in table
+    assert table.count("met") == 2
+    assert table.count("2.00") >= 7
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """The table of benchmarks: what a class must state, and that what each states is right."""
 
+import subprocess
+import sys
 from typing import ClassVar
 
 import pytest
 
-from fastbp.benchmarks import registry
+from fastbp.benchmarks import registry, runner
 from fastbp.benchmarks.checking import flatten
 from fastbp.benchmarks.peers import PEERS
 from fastbp.benchmarks.registry import Bench, at_most, bench, faster
@@ -69,11 +71,29 @@ def test_a_docstring_is_asked_for(table):
 
 
 def test_targets_say_what_they_ask():
-    assert (at_most(1.5).ratio, at_most(1.5).text) == (1.5, "<= 1.5x")
-    assert (faster(10).ratio, faster(10).text) == (0.1, "10x faster")
-    assert faster(1).text == "faster"
+    assert (at_most(1.5).ratio, at_most(1.5).text) == (1.5, "cost <= 1.5x")
+    assert (faster(10).ratio, faster(10).text) == (0.1, "")
     assert faster(1, threads="one").applies("one")
     assert not faster(1, threads="one").applies("default")
+
+
+def test_it_is_said_how_long_every_suite_takes():
+    assert registry.SECONDS.keys() == {"digits", *registry.SUITES}
+    # Nothing that has more cases to time can be said to take no time: a start alone takes a part of
+    # a second, and every suite but the first one makes two passes.
+    for suite in registry.SUITES:
+        cases = runner.cases(registry.select((suite,)), runner.Plan())
+        alone, with_peers = registry.SECONDS[suite]
+        assert 0.5 * len(cases) <= alone <= with_peers
+    assert registry.duration(("digits",)) == "about 1 s"
+    assert registry.duration(("sparse", "tensor")).endswith(" minutes")
+
+
+def test_a_suite_is_found_alone():
+    code = "from fastbp.benchmarks import registry as r; r.get('mlp_gradient', 'mlp'); "
+    code += "print(*{cls.suite for cls in r.BENCHMARKS.values()})"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["mlp"]
 
 
 def test_every_suite_has_benchmarks():

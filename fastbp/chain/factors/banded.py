@@ -94,7 +94,7 @@ class Banded(Factor):
         rows = _kernels.band_transpose(self._band(), self._lower, self._upper, self._n)
         return Banded(rows, self._upper, self._lower, self._m)
 
-    def to_dense(self) -> np.ndarray:  # noqa: D102
+    def _dense(self) -> np.ndarray:
         return _kernels.band_dense(self._band(), self._lower, self._upper, self._n)
 
     def to_scipy(self) -> Any:  # noqa: D102

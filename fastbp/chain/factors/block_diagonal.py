@@ -85,7 +85,7 @@ class BlockDiagonal(Factor):
                 block,
             )
 
-    def to_dense(self) -> np.ndarray:  # noqa: D102
+    def _dense(self) -> np.ndarray:
         out = np.zeros(self.shape, self._dtype)
         for rows, columns, block in self._pieces():
             out[rows, columns] = block if self._is_batch else block._whole()

@@ -48,7 +48,7 @@ class Dense(Factor):
     def T(self) -> Dense:  # noqa: D102, N802
         return Dense._of(self._array.T)
 
-    def to_dense(self) -> np.ndarray:  # noqa: D102
+    def _dense(self) -> np.ndarray:
         return self._array.copy()
 
     def _whole(self) -> np.ndarray:
@@ -128,7 +128,7 @@ class RowScaled(_Scaled):
     def T(self) -> ColumnScaled:  # noqa: D102, N802
         return ColumnScaled(self._W.T, self._d)
 
-    def to_dense(self) -> np.ndarray:  # noqa: D102
+    def _dense(self) -> np.ndarray:
         return self._d[:, None] * self._W
 
     def _left(self, x: np.ndarray) -> np.ndarray:
@@ -175,7 +175,7 @@ class ColumnScaled(_Scaled):
     def T(self) -> RowScaled:  # noqa: D102, N802
         return RowScaled(self._d, self._W.T)
 
-    def to_dense(self) -> np.ndarray:  # noqa: D102
+    def _dense(self) -> np.ndarray:
         return self._W * self._d
 
     def _left(self, x: np.ndarray) -> np.ndarray:

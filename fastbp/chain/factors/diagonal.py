@@ -41,7 +41,7 @@ class Diagonal(Factor):
     def T(self) -> Diagonal:  # noqa: D102, N802
         return self
 
-    def to_dense(self) -> np.ndarray:  # noqa: D102
+    def _dense(self) -> np.ndarray:
         return np.diag(self._d)
 
     def to_scipy(self) -> Any:  # noqa: D102
@@ -101,7 +101,7 @@ class Identity(Factor):
     def T(self) -> Identity:  # noqa: D102, N802
         return self
 
-    def to_dense(self) -> np.ndarray:  # noqa: D102
+    def _dense(self) -> np.ndarray:
         return np.eye(self._n, dtype=self._dtype) * self._dtype.type(self._scale)
 
     def to_scipy(self) -> Any:  # noqa: D102

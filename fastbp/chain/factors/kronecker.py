@@ -43,7 +43,7 @@ class Kronecker(Factor):
     def T(self) -> Kronecker:  # noqa: D102, N802
         return Kronecker(self._a.T, self._b.T)
 
-    def to_dense(self) -> np.ndarray:  # noqa: D102
+    def _dense(self) -> np.ndarray:
         return np.kron(self._a._whole(), self._b._whole())
 
     def to_scipy(self) -> Any:  # noqa: D102

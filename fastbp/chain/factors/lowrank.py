@@ -52,7 +52,7 @@ class LowRank(Factor):
     def T(self) -> LowRank:  # noqa: D102, N802
         return LowRank(self._V, self._U)
 
-    def to_dense(self) -> np.ndarray:  # noqa: D102
+    def _dense(self) -> np.ndarray:
         return matmul(self._U, self._V.T)
 
     def _left(self, x: np.ndarray) -> np.ndarray:

@@ -41,7 +41,7 @@ class Operator(Factor):
     def T(self) -> Operator:  # noqa: D102, N802
         return Operator(self._operator.T)
 
-    def to_dense(self) -> np.ndarray:  # noqa: D102
+    def _dense(self) -> np.ndarray:
         if self._m < self._n:
             return self._left(np.eye(self._m, dtype=self._dtype))
         return self._right(np.eye(self._n, dtype=self._dtype))

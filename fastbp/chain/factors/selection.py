@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbp._core import places
 from fastbp.chain.base import Factor
 from fastbp.chain.costs import Cost, Structure, Work
 from fastbp.chain.products import rule
@@ -53,7 +54,7 @@ class _Indexed(Factor):
 
         return Sparse(self.to_scipy() * self._dtype.type(c))
 
-    def to_dense(self) -> np.ndarray:
+    def _dense(self) -> np.ndarray:
         out = np.zeros((self._index.size, self._columns()), self._dtype)
         out[np.arange(self._index.size), self._index] = 1
         return out.T if isinstance(self, Scatter) else out
@@ -109,9 +110,9 @@ class Selection(_Indexed):
         return Scatter(self._index, self._n, self._dtype)
 
     def _left(self, x: np.ndarray) -> np.ndarray:
-        out = np.zeros((self._n, len(x)), self._dtype)
-        np.add.at(out, self._index, x.T)
-        return np.ascontiguousarray(out.T)
+        out = np.zeros((len(x), self._n), self._dtype)
+        places.add_at(out, self._index, x, 0)
+        return out
 
     def _right(self, x: np.ndarray) -> np.ndarray:
         return x[self._index]
@@ -151,7 +152,7 @@ class Scatter(_Indexed):
 
     def _right(self, x: np.ndarray) -> np.ndarray:
         out = np.zeros((self._m, x.shape[1]), self._dtype)
-        np.add.at(out, self._index, x)
+        places.add_at(out, self._index, x, 1)
         return out
 
     def _steps(self) -> tuple:

@@ -54,7 +54,7 @@ class Sparse(Factor):
     def T(self) -> Sparse:  # noqa: D102, N802
         return Sparse(self._csr.T.tocsr())
 
-    def to_dense(self) -> np.ndarray:  # noqa: D102
+    def _dense(self) -> np.ndarray:
         return self._csr.toarray()
 
     def to_scipy(self) -> Any:  # noqa: D102

@@ -50,8 +50,8 @@ class Sum(Factor):
     def T(self) -> Sum:  # noqa: D102, N802
         return Sum(*(term.T for term in self._terms))
 
-    def to_dense(self) -> np.ndarray:  # noqa: D102
-        out = self._terms[0].to_dense()
+    def _dense(self) -> np.ndarray:
+        out = self._terms[0]._dense()
         for term in self._terms[1:]:
             out += term._whole()
         return out

@@ -1,0 +1,61 @@
+"""Sums into elements that an index names, each as often as it comes: bincount, add.at."""
+
+import numpy as np
+
+from fastbp._core import graph
+from fastbp._core.graph import Variable, values_of
+from fastbp._core.operands import as_array
+from fastbp.errors import DTypeError
+from fastbp.rules.indexing import fitted, merged, put_op, scatter_add_op
+from fastbp.rules.indices import Apart, apart, whole
+from fastbp.rules.refusals import refusal
+from fastbp.rules.structural import as_operand, reshaped
+from fastbp.rules.table import implements
+
+
+@implements(
+    np.bincount,
+    samples=lambda rng: [
+        ((np.array([0, 2, 2, 1]), rng.normal(size=4)), {}),
+        ((np.array([1, 1], np.int8), rng.normal(size=2)), {"minlength": 4}),
+    ],
+)
+def bincount(x, /, weights=None, minlength=0):
+    """Arguments as in `numpy.bincount`; the numbers of the bins are read for their values.
+
+    Notes
+    -----
+    The cotangent of a weight is that of its bin.
+    """
+    if isinstance(x, Variable):
+        raise DTypeError(
+            f"numpy.bincount: the bins are a Variable of dtype {x.dtype}, not integers"
+        )
+    size = np.bincount(x, values_of(weights), minlength).size  # raises where NumPy does
+    x = as_array(x, "numpy.bincount: x")
+    weights = as_operand(weights, "numpy.bincount: the weights").astype(np.float64)
+    return scatter_add_op(weights, size=size, places=x.astype(np.intp), behind=0)
+
+
+def _add_at(a, indices, b):
+    """Add `b` to ``a[indices]`` in place, as often as each element is named."""
+    if not isinstance(a, Variable):
+        raise refusal("rule", np.add, "at")
+    given = indices if type(indices) is tuple else (indices,)
+    index = whole(a.shape, given)
+    if index is None:
+        index = apart(a.shape, given, elements=True)
+    if isinstance(index, Apart):
+        b = fitted(b, index.shape, "numpy.add.at")
+        into = merged(a, index)
+        behind = into.ndim - index.at - 1
+        total = scatter_add_op(b, size=into.shape[index.at], places=index.places, behind=behind)
+        total = reshaped(total, a.shape) if isinstance(total, Variable) else total.reshape(a.shape)
+    else:
+        b = fitted(b, a.value[index].shape, "numpy.add.at")
+        total = put_op(b, shape=a.shape, index=index, own=b.ndim)
+    a += total
+
+
+graph.bind_ufunc_method(np.add, "at", _add_at)
+graph.bind_ufunc_method(np.subtract, "at", lambda a, indices, b: _add_at(a, indices, -b))

@@ -1,0 +1,5 @@
+from typing import Any
+
+from fastbp.scipy import special as special
+
+def __getattr__(name: str) -> Any: ...
