@@ -34,7 +34,6 @@ INSTEAD = {
         )
     },
     "numpy.apply_along_axis": "numpy functions with axis=, or `numpy.stack([f(v) for v in x])`",
-    "numpy.bincount": "(numpy.arange(n)[:, None] == x) @ weights",
     "numpy.convolve": "sum(v[k] * numpy.pad(a, (k, len(v) - 1 - k)) for k in range(len(v)))",
     "numpy.corrcoef": (
         "u = x - numpy.mean(x, axis=-1, keepdims=True); "

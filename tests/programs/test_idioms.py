@@ -142,7 +142,7 @@ def test_plain_numpy_says_what_to_write(line, instead):
 @pytest.mark.parametrize(("line", "instead"), instead_of(MATH))
 def test_functions_of_math(line, instead):
     f = function_of(line, numpy)
-    assert "write numpy.sin(x) and the like in place of math.sin(x)" in refusal_of(f)
+    assert "write " + re.search(r"numpy\.\w+", instead)[0] in refusal_of(f)
     check(fastbp.unmodified(f), line)
     check(function_of(instead, numpy), line)
 
