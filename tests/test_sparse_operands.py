@@ -485,14 +485,15 @@ def test_two_sparse_matrices(name, kind, rng):
         return out
 
     at = (s.data, places.data)
+    both = kind == "recorded" and name != "A - 2 A.T"  # of which S is no part
     np.testing.assert_allclose(reference(*at), function(s.toarray(), d), rtol=1e-14, atol=1e-14)
     np.testing.assert_allclose(f(*at), reference(*at), rtol=1e-14, atol=1e-14)
-    for k in (0, 1) if kind == "recorded" else (0,):
+    for k in (0, 1) if both else (0,):
         expected = bp.jacobian(reference, argnums=k)(*at)
         for mode in ("forward", "reverse"):
             found = bp.jacobian(f, argnums=k, mode=mode)(*at)
             np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-13)
-    check_grads(f, at) if kind == "recorded" else check_grads(lambda v: f(v, at[1]), at[:1])
+    check_grads(f, at) if both else check_grads(lambda v: f(v, at[1]), at[:1])
     check_pattern(lambda v: f(v, at[1]), at[0])
 
 
