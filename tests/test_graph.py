@@ -382,7 +382,7 @@ def test_namespace_mirrors_numpy(x):
 def test_operations_document_themselves():
     text = inspect.getdoc(bnp.maximum)
     assert text.startswith("maximum(x1, x2")
-    assert text.endswith("one half each at a tie.")
+    assert "Derivative at singular points: one half each at a tie." in text
     assert bnp.maximum.__name__ == "maximum"
     assert "recorded" in inspect.getdoc(bnp.relu)
     assert "Parameters" in inspect.getdoc(type(bnp.relu))

@@ -10,7 +10,8 @@ from fastbp._core import graph
 from fastbp._core.graph import Variable, has_variable, values_of
 from fastbp.errors import NoRuleError
 from fastbp.rules import patterns
-from fastbp.rules.indexing import FULL, take
+from fastbp.rules.indexing import take
+from fastbp.rules.indices import FULL
 from fastbp.rules.structural import as_operand, float_dtype, lead_of, reshaped
 from fastbp.rules.table import CREATORS, creates, general, implements, refuse
 
