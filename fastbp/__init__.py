@@ -27,6 +27,7 @@ fastbp.chain      products of Jacobians in the cheapest order
 fastbp.tensor     explicit derivative tensors without their zeros
 fastbp.testing    check_grads: derivatives against differences
 fastbp.tree       nested containers to flat lists and back
+fastbp.limits     the largest derivative that is made
 fastbp.errors     what is raised
 
 `help(bp.grad)` explains a function; docs/tutorial.md says what to change in code that is there.
@@ -68,6 +69,7 @@ from fastbp.unmodified import unmodified
 
 if TYPE_CHECKING:  # loaded when they are asked for, see below
     from fastbp import chain as chain
+    from fastbp import limits as limits
     from fastbp import numpy as numpy
     from fastbp import recurrent as recurrent
     from fastbp import scipy as scipy

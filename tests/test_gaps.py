@@ -69,12 +69,6 @@ CASES = {
         "f": lambda v: numpy.sin(v) * v,
         "expected": numpy.vectorize(lambda v: numpy.sin(v) * v),
     },
-    "numpy.bincount": {
-        "of": "weights",
-        "x": numpy.array([0, 2, 2, 1]),
-        "n": 3,
-        "expected": lambda w: numpy.bincount([0, 2, 2, 1], w),
-    },
     "numpy.convolve": {"of": "a", "v": B[:3], "expected": lambda a: numpy.convolve(a, B[:3])},
     "numpy.corrcoef": {"x": M, "expected": numpy.corrcoef},
     "numpy.cov": {"x": M, "expected": numpy.cov},
@@ -103,6 +97,15 @@ CASES = {
         "conditions": [X < 1.0, X >= 1.0],
         "functions": [numpy.sin, numpy.square],
         "expected": lambda x: numpy.piecewise(x, [x < 1.0, x >= 1.0], [numpy.sin, numpy.square]),
+    },
+    "numpy.poly1d": {"p": B, "expected": lambda x: numpy.poly1d(B)(x)},
+    "numpy.polynomial.Polynomial": {
+        "p": B,
+        "expected": lambda x: numpy.polynomial.Polynomial(B)(x),
+    },
+    "numpy.polynomial.polynomial.polyval": {
+        "p": B,
+        "expected": lambda x: numpy.polynomial.polynomial.polyval(x, B),
     },
     "numpy.polyval": {"p": B, "expected": lambda x: numpy.polyval(B, x)},
     "numpy.sort": {"expected": numpy.sort},
@@ -186,7 +189,7 @@ def functions_of(name):
     applied, more = given.pop("applied", False), given.pop("with", lambda x: {})
     taken = given.pop("taken", lambda y: y)
     of = given.pop("of", "x")
-    start = X if name == "numpy.bincount" else given.pop("x", X)
+    start = given.pop("x", X)
     pieces = [code for code in gaps.code_in(name) if any(c in code for c in "([=")]
     pieces = [code.replace("...", dots) for code in pieces]
     lines = ["\n".join(pieces)] if pieces[0].startswith("b = ") else pieces

@@ -40,7 +40,7 @@ def factors_of_steps(
     for t in range(count):
         before = graph.variable(h)
         x = tree.map(lambda x, t=t: x[t], xs) if timed else xs
-        after = step(graph.handle(before), x)
+        after = graph.recorded_call(step, (graph.handle(before), x), {})
         if isinstance(after, tuple) and len(after) == 2:
             after = after[0]
         value = as_array(values_of(after), f"{name}: what step {t} returned")
@@ -53,7 +53,7 @@ def factors_of_steps(
                 f"{name}: step {t} returned a state of dtype {value.dtype}, it was given {h.dtype}"
             )
         if type(after) is Variable:
-            if tape.has_outer([after], [before]):
+            if tape.ends([after], [before])[0]:
                 raise NoRuleError(
                     f"{name}: step {t} depends on Variables from outside, but the factors are "
                     "arrays; use their values"

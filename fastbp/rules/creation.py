@@ -188,7 +188,6 @@ def full(shape, fill_value, dtype=None, order="C", *, device=None, like=None):
     return np.positive(np.broadcast_to(_from_nested("full", fill_value, dtype, like), shape))
 
 
-@implements(name="full_like", samples=lambda rng: [((rng.normal(size=(2, 3)), 2.5), {})])
 def full_like(a, fill_value, dtype=None, order="K", subok=True, shape=None, *, device=None):
     """Make an array like `a`, filled with a value that may be a Variable.
 
@@ -333,5 +332,5 @@ class _Joining:
         return self.__name__
 
 
-CREATORS["arange"] = arange
+CREATORS.update(arange=arange, full_like=full_like)
 CREATORS.update({name: _Joining(name) for name in ("r_", "c_")})
