@@ -149,6 +149,7 @@ def without_examples(function):
     return text.partition(">>>")[0].strip()
 
 
+@cython.final
 cdef class Maker:
     """A function of NumPy's that makes arrays: fillables where a function is being recorded.
 
