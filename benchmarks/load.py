@@ -22,7 +22,7 @@ try:
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
 
-__all__ = ["Moment", "between", "describe", "is_quiet", "waited", "worst"]
+__all__ = ["Moment", "Waiting", "between", "describe", "is_quiet", "waited", "worst"]
 
 TASKS = Path("/proc/self/task")
 # Seconds that an involuntary switch is taken for where the system does not tell them.
@@ -31,27 +31,36 @@ SWITCH = 1e-3
 OTHERS, OTHERS_SHARE, STOLEN = 0.15, 0.03, 0.02
 
 
-def waited() -> tuple[float, float]:
-    """Return for how long this process's threads were ready to run and had no CPU, in seconds.
+class Waiting(NamedTuple):
+    """Seconds since the start of this process's threads."""
 
-    The first value is that of the main thread: so much is missing of what it was to do. The second
-    is that of all others: what that costs depends on who waits for them, so it is not known. Where
-    the kernel counts no such time, it is all in the second.
+    main: float  # the main thread was ready to run and had no CPU: missing of what it was to do
+    others: float  # the same of all other threads: what that costs depends on who waits for them
+    helped: float  # CPU time of those: the main thread may have waited for its own helpers
+
+
+def waited() -> Waiting:
+    """Return for how long this process's threads were ready to run and had no CPU.
+
+    Where the kernel counts no such time, it is not known whose it was.
     """
     try:
-        delays = dict(_delays())
+        accounts = dict(_accounts())
     except OSError:
         if resource is None:
-            return 0.0, 0.0
-        return 0.0, resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw * SWITCH
-    main = delays.pop(str(os.getpid()), 0.0)
-    return main, sum(delays.values())
+            return Waiting(0.0, 0.0, 0.0)
+        switches = resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+        return Waiting(0.0, switches * SWITCH, 0.0)
+    _, main = accounts.pop(str(os.getpid()), (0.0, 0.0))
+    ran, delayed = (sum(times) for times in zip((0.0, 0.0), *accounts.values(), strict=True))
+    return Waiting(main, delayed, ran)
 
 
-def _delays() -> Iterator[tuple[str, float]]:
+def _accounts() -> Iterator[tuple[str, tuple[float, float]]]:
     for task in os.listdir(TASKS):
         with suppress(ProcessLookupError):  # a thread that ended since
-            yield task, int((TASKS / task / "schedstat").read_text().split()[1]) * 1e-9
+            ran, delayed = (TASKS / task / "schedstat").read_text().split()[:2]
+            yield task, (int(ran) * 1e-9, int(delayed) * 1e-9)
 
 
 class Process(NamedTuple):

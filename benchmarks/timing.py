@@ -75,12 +75,13 @@ class Reading(NamedTuple):
 
 
 def read(
-    contender: Callable, loops: int, waited: Callable[[], tuple[float, float]] = load.waited
+    contender: Callable, loops: int, waited: Callable[[], load.Waiting] = load.waited
 ) -> Reading:
     """Take `loops` calls in pieces, and tell those apart that other programs interrupted.
 
-    If all were, the waiting of the main thread is subtracted from those in which no other waited:
-    what remains is the time of an undisturbed call, but for caches that others have filled.
+    If all were, the waiting of the main thread is subtracted from those in which no other waited
+    nor worked for it: what remains is the time of an undisturbed call, but for caches that others
+    have filled.
     """
     pieces = min(PIECES, loops)
     loops = round(loops / pieces)
@@ -89,11 +90,13 @@ def read(
     for _ in range(pieces):
         values.append(value := sample(contender, loops))
         after = waited()
-        main, others = ((now - then) / loops for now, then in zip(after, before, strict=True))
+        main, others, helped = (
+            (now - then) / loops for now, then in zip(after, before, strict=True)
+        )
         before = after
         if main + others <= WAITING * value:
             clean.append(value)
-        elif others <= WAITING * value and main < value:
+        elif others + helped <= WAITING * value and main < value:
             net.append(value - main)
     undisturbed = clean or net
     return Reading(statistics.fmean(values), statistics.fmean(undisturbed) if undisturbed else None)

@@ -112,14 +112,23 @@ cdef object _as_views(x):
     return _locked_view(x) if is_fillable(x) else x
 
 
-def has_variable(x):
-    """Say whether `x` is a Variable, or a nested list with one in it."""
-    if type(x) is list or type(x) is tuple:
-        for item in x:
-            if has_variable(item):
+cdef bint _has_variable(object x) except -1:
+    if type(x) is list:
+        for item in <list> x:
+            if _has_variable(item):
+                return True
+        return False
+    if type(x) is tuple:
+        for item in <tuple> x:
+            if _has_variable(item):
                 return True
         return False
     return type(x) is Variable
+
+
+def has_variable(x):
+    """Say whether `x` is a Variable, or a nested list with one in it."""
+    return _has_variable(x)
 
 
 cdef tuple _joined(tuple operands):
@@ -153,13 +162,16 @@ def without_examples(function):
 cdef class Maker:
     """A function of NumPy's that makes arrays: fillables where a function is being recorded.
 
-    Outside it is NumPy's own.
+    Outside it is NumPy's own. `joined` is called in its place if the first argument is a Variable
+    or a list with one.
     """
     cdef readonly object __wrapped__
+    cdef object joined
     cdef dict __dict__
 
-    def __init__(self, function):
+    def __init__(self, function, joined=None):
         self.__wrapped__ = function
+        self.joined = joined
         for name in ("__module__", "__name__", "__qualname__"):
             setattr(self, name, getattr(function, name, None))
         self.__doc__ = (
@@ -167,6 +179,9 @@ cdef class Maker:
             "values can be written into the result.")
 
     def __call__(self, *args, **kwargs):
+        if self.joined is not None and (
+                not args or _has_variable(args[0]) or kwargs.get("like") is not None):
+            return self.joined(*args, **kwargs)
         made = self.__wrapped__(*args, **kwargs)
         return fillable_if_new(made) if fastbp_recorded_calls else made
 

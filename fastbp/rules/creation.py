@@ -13,7 +13,7 @@ from fastbp.rules import patterns
 from fastbp.rules.indexing import take
 from fastbp.rules.indices import FULL
 from fastbp.rules.structural import as_operand, float_dtype, lead_of, reshaped
-from fastbp.rules.table import CREATORS, creates, general, implements, refuse
+from fastbp.rules.table import CREATORS, FUNCTIONS, creates, general, implements, refuse
 
 # ---- from shapes and numbers alone
 
@@ -333,4 +333,14 @@ class _Joining:
 
 
 CREATORS.update(arange=arange, full_like=full_like)
+
+
+def _publish(numpy_function, f):
+    """Let a call without Variables go to NumPy at once."""
+    FUNCTIONS[f.__name__] = made = graph.Maker(numpy_function, f)
+    made.__module__, made.__qualname__, made.__doc__ = "fastbp.numpy", f.__name__, f.__doc__
+
+
+for _function, _f in ((np.array, array), (np.asarray, asarray), (np.asanyarray, asanyarray)):
+    _publish(_function, _f)
 CREATORS.update({name: _Joining(name) for name in ("r_", "c_")})

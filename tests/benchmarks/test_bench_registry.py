@@ -92,7 +92,8 @@ def test_it_is_said_how_long_every_suite_takes():
 def test_a_suite_is_found_alone():
     code = "from fastbp.benchmarks import registry as r; r.get('mlp_gradient', 'mlp'); "
     code += "print(*{cls.suite for cls in r.BENCHMARKS.values()})"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-P", "-c", code]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["mlp"]
 
 

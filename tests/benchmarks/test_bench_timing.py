@@ -36,7 +36,7 @@ def test_a_reading_leaves_out_pieces_that_waited():
     # Four pieces of 2 calls: 1, 5, 1 and 1 s a call; during the second one it waited for 8 s.
     seconds, waits = iter([1.0, 5.0, 1.0, 1.0]), iter([0.0, 0.0, 8.0, 8.0, 8.0])
     contender = timing.SelfTimed(lambda loops: next(seconds))
-    reading = timing.read(contender, 8, waited=lambda: (next(waits), 0.0))
+    reading = timing.read(contender, 8, waited=lambda: (next(waits), 0.0, 0.0))
     assert reading == (2.0, 1.0)
     assert reading.per(2) == (1.0, 0.5)
 
@@ -44,7 +44,7 @@ def test_a_reading_leaves_out_pieces_that_waited():
 def test_a_reading_that_always_waited_has_no_clean_value():
     waits = iter(range(10))
     contender = timing.SelfTimed(lambda loops: 1.5)
-    reading = timing.read(contender, 1, waited=lambda: (0.0, next(waits)))
+    reading = timing.read(contender, 1, waited=lambda: (0.0, next(waits), 0.0))
     assert reading == (1.5, None)
     assert reading.per(2) == (0.75, None)
 
@@ -52,7 +52,14 @@ def test_a_reading_that_always_waited_has_no_clean_value():
 def test_what_the_main_thread_waited_is_subtracted():
     waits = iter(range(10))
     contender = timing.SelfTimed(lambda loops: 1.5)
-    assert timing.read(contender, 1, waited=lambda: (next(waits), 0.0)) == (1.5, 0.5)
+    assert timing.read(contender, 1, waited=lambda: (next(waits), 0.0, 0.0)) == (1.5, 0.5)
+
+
+def test_waiting_for_a_thread_of_its_own_is_not_subtracted():
+    waits = iter(range(10))
+    contender = timing.SelfTimed(lambda loops: 1.5)
+    reading = timing.read(contender, 1, waited=lambda: ((now := next(waits)), 0.0, 0.5 * now))
+    assert reading == (1.5, None)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the high-water mark cannot be reset")
