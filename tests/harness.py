@@ -1,6 +1,8 @@
-"""What the tests over the table share: operands, memory layouts, calls as functions of arrays."""
+"""What tests share: operands, memory layouts, calls as functions of arrays, peaks of memory."""
 
 import functools
+import gc
+import tracemalloc
 
 import numpy as np
 import scipy.special
@@ -286,3 +288,15 @@ def indexing_calls():
                 lambda x, index=index: put(x, index, 2.0), (x,), {}
             )
     return calls
+
+
+def peak_of(f, *args):
+    """Return the largest number of bytes that a call holds at once, after one that warms up."""
+    f(*args)
+    gc.collect()
+    tracemalloc.start()
+    try:
+        f(*args)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()

@@ -14,6 +14,8 @@ import fastbp as bp
 import fastbp.numpy as bnp
 from fastbp._core import sweep
 
+from .harness import peak_of
+
 
 @pytest.fixture
 def no_gc():
@@ -233,17 +235,6 @@ def test_a_finaliser_may_run_a_sweep_of_its_own():
 
 
 # ---- peaks
-
-
-def peak_of(f, *args):
-    f(*args)
-    gc.collect()
-    tracemalloc.start()
-    try:
-        f(*args)
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 def layers(x, n):

@@ -1,13 +1,12 @@
-"""Arrays that are filled element by element: written in place where nobody else sees them."""
-
-import gc
-import tracemalloc
+"""Arrays that are filled element by element: values, derivatives, and what they hold."""
 
 import numpy as np
 import pytest
 
 import fastbp as bp
 from fastbp.testing import check_grads
+
+from .harness import peak_of
 
 STEPS = 600
 
@@ -40,17 +39,6 @@ def stacked(p, step, steps):
     for _ in range(steps):
         rows.append(0.5 * step(rows[-1], p))
     return np.sum(np.sin(np.stack(rows)))
-
-
-def peak_of(f, *args):
-    f(*args)
-    gc.collect()
-    tracemalloc.start()
-    try:
-        f(*args)
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("name", ROWS)
