@@ -9,7 +9,7 @@ Environment variables
 FASTBP_BUILD_JOBS=N  compile at most N files at a time (else: one a core, as far as memory goes)
 FASTBP_DEBUG=1       compile with bounds, None and overflow checks (slow; for the test suite)
 FASTBP_SANITIZE=1    compile with AddressSanitizer and UBSan (run with libasan preloaded)
-FASTBP_ANNOTATE=1    write src_cy/*.html: how much Python is left in every line
+FASTBP_ANNOTATE=1    write src_cy/*/*.html: how much Python is left in every line
 """
 
 import contextlib
@@ -34,9 +34,9 @@ INTERFACES = Path("fastbp/_core")
 COMPILED = Path("build/core")
 # C files compiled into an extension beside its .pyx.
 C_SOURCES = {
-    "elementwise": ["threads.c"],
-    "loops": ["kernels.c"],
-    "recurrent": ["recurrent_kernels.c"],
+    "elementwise": ["base/threads.c"],
+    "loops": ["elementwise/kernels.c"],
+    "recurrent": ["recurrent/recurrent_kernels.c"],
 }
 # What Cython writes for typed memoryviews, once instead of in each module that has many. The others
 # keep their helpers: calls of them through pointers cost a recorded operation 0.4 %.
@@ -103,17 +103,22 @@ def compile_args():
     return args, link
 
 
+def folders():
+    """Where sources are, by what they are for; file names are unique among all of them."""
+    return [SOURCES, *sorted(path for path in SOURCES.iterdir() if path.is_dir())]
+
+
 def extensions():
     args, link = compile_args()
     modules = {SHARED: [SHARED_SOURCE]}
-    for pyx in sorted(SOURCES.glob("*.pyx")):
+    for pyx in sorted(SOURCES.glob("**/*.pyx")):
         extra = [SOURCES / name for name in C_SOURCES.get(pyx.stem, [])]
         modules[f"fastbp._core.{pyx.stem}"] = [pyx, *extra]
     for name, paths in modules.items():
         yield Extension(
             name,
             [str(path) for path in paths],
-            include_dirs=[str(SOURCES)],
+            include_dirs=[str(folder) for folder in folders()],
             define_macros=MACROS,
             extra_compile_args=args,
             extra_link_args=link,
@@ -132,8 +137,9 @@ def write_blas_int():
         text = "from scipy.linalg.cython_blas cimport blas_int\n"
     else:
         text = "ctypedef int blas_int\n"
-    target = SOURCES / "_blas_int.pxi"
+    target = SOURCES / "products" / "_blas_int.pxi"
     if not target.exists() or target.read_text() != text:
+        target.parent.mkdir(exist_ok=True)
         target.write_text(text)
 
 
@@ -179,7 +185,10 @@ def all_read_by(paths):
         contents[path] = path.read_bytes()
         named = re.findall(r"fastbp\._core\.(\w+)|(\w+\.(?:pxi|h))\b", contents[path].decode())
         for module, file in named:
-            pending.append(INTERFACES / f"{module}.pxd" if module else SOURCES / file)
+            if module:
+                pending.append(INTERFACES / f"{module}.pxd")
+            else:
+                pending.extend(folder / file for folder in folders())
     return contents
 
 
@@ -295,7 +304,7 @@ class BuildCore(build_ext):
                 [ext for ext in missing if ext.name in names],
                 # The project root is not on sys.path in an isolated build: name it, or the .pxd
                 # are not found.
-                include_path=[".", str(SOURCES)],
+                include_path=[".", *(str(folder) for folder in folders())],
                 compiler_directives=dict(DIRECTIVES),
                 shared_utility_qualified_name=SHARED if names is shared else None,
                 annotate=ANNOTATE,
@@ -304,8 +313,8 @@ class BuildCore(build_ext):
                 nthreads=self.parallel if self.parallel > 1 else 0,
             )
             written |= {ext.name: ext.sources for ext in group}
-        for page in Path(self.build_temp, SOURCES).glob("*.html"):
-            shutil.move(page, SOURCES / page.name)
+        for page in Path(self.build_temp).glob(f"{SOURCES}/**/*.html"):
+            shutil.move(page, page.relative_to(self.build_temp))
         self.written_from = {ext.name: ext.sources for ext in missing}
         for ext in missing:
             ext.sources = written[ext.name]

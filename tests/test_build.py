@@ -39,14 +39,14 @@ def build():
 @pytest.fixture
 def project(tmp_path):
     """A tree with two small modules, of which one includes a file and imports the other."""
-    (tmp_path / "src_cy").mkdir()
+    (tmp_path / "src_cy/numbers").mkdir(parents=True)
     (tmp_path / "fastbp/_core").mkdir(parents=True)
     shutil.copy(ROOT / "setup.py", tmp_path)
     files = {
         "compiler.py": COMPILER,
         "src_cy/first.pyx": "cdef int f() noexcept:\n    return 1\n",
         "src_cy/second.pyx": "from fastbp._core.first cimport f\ninclude 'number.pxi'\n",
-        "src_cy/number.pxi": "NUMBER = 1\n",
+        "src_cy/numbers/number.pxi": "NUMBER = 1\n",
         "fastbp/__init__.py": "",
         "fastbp/_core/__init__.py": "",
         "fastbp/_core/__init__.pxd": "",
@@ -85,7 +85,7 @@ def test_what_is_compiled_again(project):
     for path in project.glob("*/*.p*"):
         os.utime(path)
     assert run(project) == set()
-    (project / "src_cy/number.pxi").write_text("NUMBER = 2\n")
+    (project / "src_cy/numbers/number.pxi").write_text("NUMBER = 2\n")
     assert "no such option" in run(project, CFLAGS="--fail")
     assert run(project) == {"second"}
     with open(project / "fastbp/_core/first.pxd", "a") as file:
@@ -146,26 +146,29 @@ def test_another_kind_of_build_shares_nothing(build, monkeypatch, tmp_path):
     assert len(set(kinds)) == len(kinds)
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("src_cy/*.pyx")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(ROOT.glob("src_cy/**/*.pyx")), ids=lambda path: path.name)
 def test_all_that_cython_reads_is_in_the_digest(build, monkeypatch, path):
     monkeypatch.chdir(ROOT)
     source = path.relative_to(ROOT)
     tree = create_dependency_tree()
-    externs = [build.SOURCES / name for name in tree.cimports_externs_incdirs(str(source))[1]]
+    named = tree.cimports_externs_incdirs(str(source))[1]
+    externs = [folder / name for folder in build.folders() for name in named]
     read = {Path(os.path.relpath(name)) for name in tree.all_dependencies(str(source))}
     ours = {p for p in [*read, *externs] if p.parts[0] in ("src_cy", "fastbp") and p.exists()}
     assert ours <= set(build.all_read_by([source]))
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="needs cc")
-@pytest.mark.parametrize("name", ["kernels.c", "recurrent_kernels.c", "threads.c"])
+@pytest.mark.parametrize(
+    "name", sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("src_cy/**/*.c"))
+)
 def test_all_that_the_compiler_reads_is_in_the_digest(build, monkeypatch, name):
     monkeypatch.chdir(ROOT)
-    command = ["cc", "-MM", "-Isrc_cy", f"src_cy/{name}"]
+    command = ["cc", "-MM", *(f"-I{folder}" for folder in build.folders()), name]
     rule = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     read = {Path(word) for word in rule.split() if word.startswith("src_cy/")}
     assert len(read) > 1
-    assert read <= set(build.all_read_by([Path("src_cy", name)]))
+    assert read <= set(build.all_read_by([Path(name)]))
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_import_without_a_build_says_what_to_do(tmp_path):
     assert "pip install" in last_line
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("src_cy/*.pyx")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(ROOT.glob("src_cy/**/*.pyx")), ids=lambda path: path.name)
 def test_the_core_imports_nothing_above_it(path):
     # import-linter reads Python only, so the Cython sources are checked here.
     imports = re.compile(r"^\s*(?:from|c?import)\s+(fastbp\b[\w.]*|\.\.[\w.]*)", re.MULTILINE)

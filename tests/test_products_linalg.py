@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 import fastbp as bp
 from fastbp._core import matmul as core
 from fastbp.errors import DTypeError, NoRuleError, ShapeError
-from fastbp.rules import linalg
+from fastbp.rules.linalg import decompositions as linalg
 from fastbp.testing import check_grads
 
 MATMUL = hnp.mutually_broadcastable_shapes(

@@ -8,7 +8,7 @@ import pytest
 
 import fastbp as bp
 from fastbp.errors import DTypeError, NoRuleError
-from fastbp.rules import tables
+from fastbp.rules import labelled as tables
 
 X = np.array([0.5, 1.5, 2.5])
 A = np.array([[1.0, 4.0], [2.0, 5.0], [3.0, 6.0]])

@@ -13,7 +13,7 @@ from fastbp._core.graph import Variable, values_of
 from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.rules.contraction import promoted
-from fastbp.rules.structural import as_operand
+from fastbp.rules.numpy.structural import as_operand
 
 __all__ = [
     "check_activation",

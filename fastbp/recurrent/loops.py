@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.rules.special import relu, sigmoid
+from fastbp.rules.special.activations import relu, sigmoid
 from fastbp.transforms import stop_gradient
 
 __all__ = ["run"]

@@ -1,31 +1,26 @@
 """The rules: one row an operation, grouped by family. Importing this package fills the table."""
 
 from fastbp._core import graph as _graph
-from fastbp.rules import (  # noqa: F401
+from fastbp.rules import contraction, engine, labelled, refusals  # noqa: F401
+from fastbp.rules.linalg import decompositions, determinants, norms  # noqa: F401
+from fastbp.rules.numpy import (  # noqa: F401
     accumulating,
     assembly,
     composite,
     constant,
-    contraction,
     creation,
     cumulative,
-    determinants,
     diagonals,
     einsum,
     elementwise,
-    engine,
     filling,
     indexing,
-    linalg,
-    norms,
     products,
     reductions,
-    refusals,
-    special,
     structural,
-    tables,
     views,
 )
+from fastbp.rules.special import activations  # noqa: F401
 from fastbp.rules.table import FUNCTIONS, OPS
 
 __all__ = ["FUNCTIONS", "OPS"]

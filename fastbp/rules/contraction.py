@@ -17,7 +17,7 @@ from fastbp._core.matmul import matmul
 from fastbp._core.operands import as_numbers
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.rules import patterns
-from fastbp.rules.structural import cast
+from fastbp.rules.numpy.structural import cast
 from fastbp.rules.table import general, linear
 
 FLOATS = (np.dtype("f8"), np.dtype("f4"))

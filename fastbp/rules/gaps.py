@@ -97,7 +97,7 @@ _OF_OTHERS = (
 
 def page():
     """Return the page as Markdown."""
-    import fastbp.rules.scipy_special  # noqa: F401 - its rows
+    import fastbp.rules.special.ufuncs  # noqa: F401 - its rows
 
     groups = {}
     for name, why in CONSTANTS.items():

@@ -47,7 +47,7 @@ mode algorithmic differentiation", in Advances in Automatic Differentiation, Spr
 
 def page():
     """Return the page as Markdown."""
-    import fastbp.rules.scipy_special  # noqa: F401 - its rows, which nothing else needs
+    import fastbp.rules.special.ufuncs  # noqa: F401 - its rows, which nothing else needs
 
     theirs = {name: implementation_of(getattr(special, name)) for name in special.__all__}
     theirs = {name: op for name, op in theirs.items() if isinstance(op, Op)}

@@ -275,7 +275,7 @@ def _as_tuple(x):
 def operation(name):
     """Return the operation of that name: what a pickled one is, in another process."""
     if name not in OPS:
-        importlib.import_module("fastbp.rules.scipy_special")
+        importlib.import_module("fastbp.rules.special.ufuncs")
     return OPS[name]
 
 

@@ -15,9 +15,9 @@ Examples
 
 from scipy import special as _special
 
-import fastbp.rules.scipy_special as _rows  # noqa: F401  (fills the table of operations)
+import fastbp.rules.special.ufuncs as _rows  # noqa: F401  (fills the table of operations)
 from fastbp._core.graph import implementation_of as _implementation_of
-from fastbp.rules.special import log_softmax, logsumexp, softmax
+from fastbp.rules.special.activations import log_softmax, logsumexp, softmax
 from fastbp.rules.table import attribute as _attribute
 
 _OPS = {

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastbp._core.links import Link
-from fastbp.rules.products import _labels as matmul_labels
+from fastbp.rules.numpy.products import _labels as matmul_labels
 from fastbp.tensor.structured import Structured
 
 __all__ = ["RULES", "identity", "structured"]

@@ -12,7 +12,7 @@ import numpy as np
 from fastbp._core.matmul import matmul
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.rules.contraction import contract_all
-from fastbp.rules.structural import as_operand
+from fastbp.rules.numpy.structural import as_operand
 from fastbp.tensor.base import DerivativeTensor
 from fastbp.tensor.blocks import BlockSparse
 

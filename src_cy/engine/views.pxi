@@ -76,7 +76,7 @@ cdef bint _repeats(cnp.ndarray x) noexcept:
 
 
 cdef dict _place(Variable x):
-    """Where the elements of a view are in its root, as `fastbp.rules.views` wants it."""
+    """Where the elements of a view are in its root, as `fastbp.rules.numpy.views` wants it."""
     if x.view.place is None:
         x.view.place = _place_in(x.array, x.view.origin, x.node.op)
     return x.view.place

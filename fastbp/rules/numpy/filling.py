@@ -8,7 +8,7 @@ import numpy as np
 from fastbp._core import graph
 from fastbp._core.graph import Variable, values_of
 from fastbp._core.operands import as_array
-from fastbp.rules.structural import as_operand
+from fastbp.rules.numpy.structural import as_operand
 
 
 def _fills(*functions):

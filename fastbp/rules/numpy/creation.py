@@ -1,7 +1,7 @@
 """Making arrays: from numbers and shapes, and from Variables in nested lists.
 
 Primitive row: array. Inside of recorded functions all of them make fillables, Variables without a
-history that recorded values can be written into (`src_cy/fillable.pxi`).
+history that recorded values can be written into (`src_cy/engine/fillable.pxi`).
 """
 
 import numpy as np
@@ -10,9 +10,9 @@ from fastbp._core import graph
 from fastbp._core.graph import Variable, has_variable, values_of
 from fastbp.errors import NoRuleError
 from fastbp.rules import patterns
-from fastbp.rules.indexing import take
-from fastbp.rules.indices import FULL
-from fastbp.rules.structural import as_operand, float_dtype, lead_of, reshaped
+from fastbp.rules.numpy.indexing import take
+from fastbp.rules.numpy.indices import FULL
+from fastbp.rules.numpy.structural import as_operand, float_dtype, lead_of, reshaped
 from fastbp.rules.table import CREATORS, FUNCTIONS, creates, general, implements, refuse
 
 # ---- from shapes and numbers alone

@@ -14,7 +14,7 @@ from scipy.linalg import lapack
 from fastbp.errors import ShapeError
 from fastbp.rules import patterns
 from fastbp.rules.contraction import promoted
-from fastbp.rules.products import aligned, mt, stored
+from fastbp.rules.numpy.products import aligned, mt, stored
 from fastbp.rules.table import general, implements, refuse
 
 GILES = "Giles 2008"

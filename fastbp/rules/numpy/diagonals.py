@@ -3,8 +3,8 @@
 import numpy as np
 
 from fastbp.rules import patterns
-from fastbp.rules.indexing import put_op
-from fastbp.rules.structural import reshaped
+from fastbp.rules.numpy.indexing import put_op
+from fastbp.rules.numpy.structural import reshaped
 from fastbp.rules.table import implements, linear, refuse
 
 

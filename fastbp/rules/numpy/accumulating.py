@@ -6,10 +6,10 @@ from fastbp._core import graph
 from fastbp._core.graph import Variable, values_of
 from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError
-from fastbp.rules.indexing import fitted, merged, put_op, scatter_add_op
-from fastbp.rules.indices import Apart, apart, whole
+from fastbp.rules.numpy.indexing import fitted, merged, put_op, scatter_add_op
+from fastbp.rules.numpy.indices import Apart, apart, whole
+from fastbp.rules.numpy.structural import as_operand, reshaped
 from fastbp.rules.refusals import refusal
-from fastbp.rules.structural import as_operand, reshaped
 from fastbp.rules.table import implements
 
 

@@ -4,9 +4,10 @@ import numpy as np
 
 from fastbp._core.graph import values_of
 from fastbp.errors import NoRuleError, ShapeError
-from fastbp.rules import patterns, products
-from fastbp.rules.reductions import scale_of, smooth_but_at_zero, unit, unreduced
-from fastbp.rules.structural import add_up, from_end
+from fastbp.rules import patterns
+from fastbp.rules.numpy import products
+from fastbp.rules.numpy.reductions import scale_of, smooth_but_at_zero, unit, unreduced
+from fastbp.rules.numpy.structural import add_up, from_end
 from fastbp.rules.table import general, implements, nondifferentiable
 
 # ---- the Euclidean norm, over any axes

@@ -7,7 +7,7 @@ import numpy as np
 from fastbp._core import graph
 from fastbp._core.constants import constant
 from fastbp.rules import patterns
-from fastbp.rules.elementwise import POSITIVE, multiply, power, remainder
+from fastbp.rules.numpy.elementwise import POSITIVE, multiply, power, remainder
 from fastbp.rules.table import elementwise, implements, linear, refuse
 
 # ---- clip

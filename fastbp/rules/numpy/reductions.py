@@ -13,7 +13,7 @@ from fastbp._core.loops import count_strong_zero
 from fastbp._core.operands import as_array
 from fastbp.rules import patterns
 from fastbp.rules.engine import mulx
-from fastbp.rules.structural import (
+from fastbp.rules.numpy.structural import (
     ALL,
     add_up,
     as_operand,

@@ -12,9 +12,9 @@ from fastbp._core import graph
 from fastbp._core.graph import Variable, values_of
 from fastbp.errors import NoRuleError
 from fastbp.rules import patterns
-from fastbp.rules.indexing import getitem_op, setitem, take
-from fastbp.rules.indices import FULL
-from fastbp.rules.structural import as_operand, float_dtype, from_end, lead_of, reshaped
+from fastbp.rules.numpy.indexing import getitem_op, setitem, take
+from fastbp.rules.numpy.indices import FULL
+from fastbp.rules.numpy.structural import as_operand, float_dtype, from_end, lead_of, reshaped
 from fastbp.rules.table import general, implements, refuse
 
 # ---- joining

@@ -7,8 +7,8 @@ import numpy as np
 from fastbp._core import graph
 from fastbp.errors import NoRuleError
 from fastbp.rules.contraction import as_dtype, contract_all, promoted
-from fastbp.rules.products import stored
-from fastbp.rules.structural import as_operand
+from fastbp.rules.numpy.products import stored
+from fastbp.rules.numpy.structural import as_operand
 from fastbp.rules.table import implements, refuse
 
 

@@ -1,6 +1,6 @@
 """Activation functions and stable sums of exponentials. Nothing here needs SciPy.
 
-`fastbp.rules.scipy_special` has the rows that are SciPy's ufuncs: importing `scipy.special` costs
+`fastbp.rules.special.ufuncs` has the rows that are SciPy's ufuncs: importing `scipy.special` costs
 more than the rest of fastbp.
 """
 
@@ -10,7 +10,7 @@ from fastbp._core import graph
 from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError
 from fastbp.rules import patterns
-from fastbp.rules.structural import add_up
+from fastbp.rules.numpy.structural import add_up
 from fastbp.rules.table import elementwise, general, helper, implements
 
 # ---- elementwise
@@ -279,7 +279,7 @@ def log_softmax(x, axis=None):
 
 
 def _late_rules():
-    from fastbp.rules import scipy_special  # noqa: F401
+    from fastbp.rules.special import ufuncs as scipy_special  # noqa: F401
 
 
 graph.bind("late_rules", _late_rules)

@@ -2,7 +2,7 @@
 
 Primitive rows: getitem and its transpose put, for indices without arrays; gather and its transpose
 scatter_add, for places along an axis; setitem, where. Their `static` is what
-`fastbp.rules.indices` makes of an index.
+`fastbp.rules.numpy.indices` makes of an index.
 """
 
 import math
@@ -16,8 +16,8 @@ from fastbp._core.graph import Variable, values_of
 from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.rules import patterns
-from fastbp.rules.indices import FULL, Apart, apart, is_mask, plain, whole
-from fastbp.rules.structural import as_operand, reshaped
+from fastbp.rules.numpy.indices import FULL, Apart, apart, is_mask, plain, whole
+from fastbp.rules.numpy.structural import as_operand, reshaped
 from fastbp.rules.table import general, implements, linear, refuse
 
 # ---- the primitives: indices without arrays

@@ -9,8 +9,8 @@ from numpy.linalg import LinAlgError
 
 from fastbp._core.graph import values_of
 from fastbp.rules import patterns
-from fastbp.rules.linalg import GILES, check_square, regular
-from fastbp.rules.products import aligned, mt
+from fastbp.rules.linalg.decompositions import GILES, check_square, regular
+from fastbp.rules.numpy.products import aligned, mt
 from fastbp.rules.table import general, implements
 
 SlogdetResult = type(np.linalg.slogdet(np.eye(1)))

@@ -11,7 +11,7 @@ from scipy import special
 
 from fastbp._core import graph
 from fastbp._core.graph import values_of
-from fastbp.rules.special import log_sigmoid, sigmoid
+from fastbp.rules.special.activations import log_sigmoid, sigmoid
 from fastbp.rules.table import elementwise, helper
 
 UNIT = (0.1, 0.9)

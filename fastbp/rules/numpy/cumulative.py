@@ -9,9 +9,9 @@ from fastbp._core.graph import Variable, values_of
 from fastbp._core.recurrence import recur
 from fastbp.rules import patterns
 from fastbp.rules.engine import mulz
-from fastbp.rules.indexing import in_front
-from fastbp.rules.indices import FULL
-from fastbp.rules.reductions import (
+from fastbp.rules.numpy.indexing import in_front
+from fastbp.rules.numpy.indices import FULL
+from fastbp.rules.numpy.reductions import (
     UNSET,
     axes_of,
     count,
@@ -20,7 +20,7 @@ from fastbp.rules.reductions import (
     selected,
     sum_samples,
 )
-from fastbp.rules.structural import ALL, as_operand, reshaped
+from fastbp.rules.numpy.structural import ALL, as_operand, reshaped
 from fastbp.rules.table import general, implements, linear, refuse
 
 # ---- cumulative sums

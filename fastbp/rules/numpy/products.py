@@ -9,7 +9,7 @@ from fastbp._core.graph import Variable
 from fastbp.errors import NoRuleError, ShapeError
 from fastbp.rules import patterns
 from fastbp.rules.contraction import as_dtype, contract_all, product, promoted
-from fastbp.rules.structural import as_operand, transpose_op
+from fastbp.rules.numpy.structural import as_operand, transpose_op
 from fastbp.rules.table import general, implements, refuse
 
 # ---- matmul

@@ -23,8 +23,8 @@ import numpy as np
 from fastbp._core import graph
 from fastbp._core.graph import values_of
 from fastbp._core.loops import count_strong_zero
-from fastbp.rules.special import sigmoid
-from fastbp.rules.structural import as_operand
+from fastbp.rules.numpy.structural import as_operand
+from fastbp.rules.special.activations import sigmoid
 from fastbp.rules.table import OPS, elementwise, helper, refuse
 
 LN2, LN10, DEGREE = math.log(2.0), math.log(10.0), math.pi / 180.0

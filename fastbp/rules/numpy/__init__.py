@@ -1,0 +1,1 @@
+"""The rows of NumPy's own functions, by family."""

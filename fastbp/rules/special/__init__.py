@@ -1,0 +1,1 @@
+"""The rows of activation functions and of `scipy.special`."""
