@@ -1,0 +1,10 @@
+"""The dtypes of recorded values: the one place that knows them."""
+
+from numpy import dtype
+from numpy.typing import DTypeLike
+
+DIFFERENTIABLE: tuple[dtype, ...]
+FLOATS: tuple[dtype, ...]
+
+def check(dtype: DTypeLike, what: str) -> dtype: ...
+def slot(dtype: DTypeLike) -> int: ...
