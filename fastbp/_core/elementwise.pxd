@@ -9,7 +9,7 @@ cdef enum:
     MAX_NDIM = 32
 
 # Run `p` over `shape` (nd, dims), whose first `lead` axes are block axes. operands[k]: borrowed
-# ndarray of the program's dtype that broadcasts to the shape, Python float, or NULL where the
+# ndarray of the program's dtype that broadcasts to the shape, Python number, or NULL where the
 # program does not read it; leads[k] of its axes are block axes (leads NULL: none). outs[k]:
 # borrowed C-contiguous arrays of exactly that shape.
 cdef int run_program(Program p, PyObject **operands, const int *leads, PyObject **outs,
@@ -28,5 +28,13 @@ cdef bint take_fp_flags() noexcept nogil
 # Sum `g` over the axes along which an operand of `shape` was broadcast; its first `lead` axes stay.
 cdef cnp.ndarray sum_to_shape(cnp.ndarray g, int lead, tuple shape)
 
-cdef bint is_plain(cnp.ndarray a) noexcept          # aligned, native, float32 or float64
+# Whether an array is of a dtype with derivatives, aligned and native: asked of every operand, so one
+# test of a bit for the dtypes.
+cdef inline bint is_plain(cnp.ndarray a) noexcept:
+    cdef unsigned int k = <unsigned int> (cnp.PyArray_TYPE(a) - cnp.NPY_FLOAT)
+    return k < 5 and (0b11011 >> k) & 1 and cnp.PyArray_ISBEHAVED_RO(a)
+
+# Write a Python number in the dtype of a program.
+cdef int store_number(object x, int typenum, char *to) except -1
+
 cdef bint is_ours(PyObject *a) noexcept             # one reference, own data, writable, C order

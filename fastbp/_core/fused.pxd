@@ -15,7 +15,7 @@ cdef struct Input:
     char *base
     Py_ssize_t next_vector      # in bytes, along the block axis; 0: the same for all vectors
     Py_ssize_t next_element     # in bytes; 0: one number for all elements
-    double number               # a Python scalar (a float, if the group's dtype is float32)
+    double number[2]            # a Python number, in the group's dtype
 
 # An operation of the group.
 cdef struct Member:

@@ -24,6 +24,7 @@ cdef class Op:
     cdef readonly object squared
     cdef readonly bint blocks           # the rules carry leading block axes through
     cdef readonly object kernel
+    cdef readonly object on_complex     # elementwise: True, or what is called instead; None: refused
     cdef readonly object pattern        # sparsity: a function of fastbp.rules.patterns
     cdef readonly object ufunc          # the ufunc that is recorded as this operation
     cdef readonly dict info             # documentation and samples

@@ -6,8 +6,6 @@ from typing import Any, final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-FLOATS: tuple[np.dtype[Any], ...]
-
 @final
 class Spec:
     shape: tuple[int, ...]
@@ -39,6 +37,7 @@ class Op:
     coefficients: str
     squared: Callable[..., Any] | None
     kernel: str | None
+    on_complex: Any
     pattern: Callable[..., Any] | None
     ufunc: np.ufunc | None
     info: dict[str, Any]

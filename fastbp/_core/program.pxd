@@ -8,7 +8,7 @@ cdef enum:
     MAX_EXTERNAL = 12   # inputs and outputs of one program
     MAX_SLOTS = 40      # externals, constants and temporaries together
     MAX_TEMPS = 12
-    BLOCK = 512         # elements; every slot of a program stays in the L1 cache
+    BLOCK = 512         # elements of 8 bytes; every slot of a program stays in the L1 cache
 
 cdef struct Instruction:
     loop_fn fn

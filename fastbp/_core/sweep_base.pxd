@@ -17,7 +17,8 @@ cdef class Sweep:
     # The (co)tangent that a sweep starts from; `what` is named in errors. With `inner` it comes
     # from another sweep, and zeros have their signs.
     cdef object start(self, Node node, object value, str what, bint inner)
-    # Bring what a rule returned to the shape (behind block axes) and dtype of a node.
+    # Bring what a rule returned to the shape (behind block axes) and dtype of a node: the real part
+    # where the node is real.
     cdef object conform(self, Node node, object value, str what)
     # Sum over the axes of broadcasting; give zeros their sign by a probe (sweeps of signed zeros).
     cdef object sum_to(self, object value, tuple shape)

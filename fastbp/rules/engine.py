@@ -22,6 +22,7 @@ def _operation(name, forward, *partials, kinks="", listed=True, **facts):
         domain=(-2.0, 2.0),
         kinks=kinks,
         source="",
+        complex=True,
         **facts,
     )
     if listed:
@@ -37,7 +38,7 @@ _operation("identity", np.positive, lambda z, x: 1.0)
 
 def _finite_or_moving(t, p):
     """Return p, but 0 where t is a zero that made a product with it zero."""
-    return np.where((t != 0.0) | (np.abs(p) < np.inf), p, 0.0)
+    return np.where((t != 0.0) | np.isfinite(p), p, 0.0)
 
 
 mulz = _operation(
@@ -61,10 +62,13 @@ _operation(
 
 # ---- sweeps of signed zeros, where only -0 is strong (`fastbp._core.sweep_base`)
 
-# Their derivatives are plain: where a zero is exact, what made it passes nothing on.
+# Their derivatives are plain: where a zero is exact, what made it passes nothing on. A complex zero is
+# exact if both of its parts are.
 
 
 def _is_exact(x):
+    if np.iscomplexobj(x):
+        return _is_exact(x.real) & _is_exact(x.imag)
     return (x == 0.0) & (np.copysign(1.0, x) < 0.0)
 
 
@@ -89,7 +93,7 @@ _operation(
 # Any zero of p is.
 _operation(
     "mulxx",
-    lambda t, p: np.where(p != 0.0, mulx(t, p), -0.0),
+    lambda t, p: np.where(p != 0.0, mulx(t, p), -(p + 0.0)),
     lambda z, t, p: p,
     lambda z, t, p: t,
     dominant=0b11,
@@ -98,7 +102,7 @@ _operation(
 # Signs for zeros: -0 where `probe` is 0, else +0.
 _operation(
     "settle",
-    lambda x, probe: np.where((probe == 0.0) & (x == 0.0), -0.0, x + 0.0),
+    lambda x, probe: np.where((probe == 0.0) & (x == 0.0), -(x + 0.0), x + 0.0),
     lambda z, x, probe: 1.0,
     lambda z, x, probe: 0.0,
 )

@@ -65,6 +65,7 @@ def elementwise(
     squared=None,
     source="",
     error=(3e-15, 3e-15),
+    complex=None,
 ):
     """Add an elementwise operation.
 
@@ -92,25 +93,28 @@ def elementwise(
     error : (float, float)
         Bounds of the relative error of first and second derivatives in float64, over the whole
         range of the operands; `tests/test_precision.py` holds them against mpmath.
+    complex : True, tuple of callable, callable or None
+        What it is where an operand is complex. True: the same, the partials hold for complex
+        numbers; a tuple: the same with these partials; a function: that is called with the
+        operands instead; None: it is refused.
 
     Returns
     -------
     Op
     """
-    op = Op(
-        name,
-        forward,
-        nin=len(partials),
-        partials=partials,
-        kernel=kernel,
-        selects=selects,
-        squared=squared,
-        domain=domain,
-        kinks=kinks,
-        source=source,
-        error=error,
-        kind="elementwise",
-    )
+    facts = {
+        "nin": len(partials),
+        "selects": selects,
+        "squared": squared,
+        "domain": domain,
+        "kinks": kinks,
+        "source": source,
+        "error": error,
+        "kind": "elementwise",
+    }
+    if isinstance(complex, tuple):
+        complex = Op(name, forward, partials=complex, complex=True, **facts)
+    op = Op(name, forward, partials=partials, kernel=kernel, complex=complex, **facts)
     for u in _as_tuple(ufunc if ufunc is not None else forward):
         if isinstance(u, np.ufunc):
             graph.bind_ufunc(u, op)
@@ -120,7 +124,7 @@ def elementwise(
     return op
 
 
-def helper(name, forward, *partials, kernel=None):
+def helper(name, forward, *partials, kernel=None, complex=None):
     """Make an elementwise operation that stands in partials only and is no row of the table.
 
     For a partial that calculus would differentiate into a difference of nearly equal numbers, or
@@ -135,13 +139,21 @@ def helper(name, forward, *partials, kernel=None):
         An expression of ufuncs and ``np.where``.
     *partials : callable
     kernel : str, optional
+    complex : True, optional
+        If it holds for complex numbers, too.
 
     Returns
     -------
     Op
     """
     return Op(
-        name, forward, nin=len(partials), partials=partials, kernel=kernel, kind="elementwise"
+        name,
+        forward,
+        nin=len(partials),
+        partials=partials,
+        kernel=kernel,
+        complex=complex,
+        kind="elementwise",
     )
 
 

@@ -16,6 +16,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset, strcpy
 
 cimport numpy as cnp
+from fastbp._core.dtypes cimport itemsize_of, slot_of
 
 import numpy as np
 
@@ -169,7 +170,7 @@ cdef object _capsule = PyCapsule_New(&_handler, "mem_handler", NULL)
 
 
 cdef cnp.ndarray new_array(int nd, const cnp.npy_intp *dims, int typenum):
-    cdef cnp.npy_intp size = 4 if typenum == cnp.NPY_FLOAT else 8
+    cdef cnp.npy_intp size = itemsize_of(typenum) if slot_of(typenum) >= 0 else 8
     cdef PyObject *before
     cdef int k
     for k in range(nd):
@@ -202,7 +203,7 @@ def empty(shape, dtype=np.float64):
     cdef int k
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     dtype = np.dtype(dtype)
-    if len(shape) > 32 or dtype.char not in "fd" or any(n < 0 for n in shape):
+    if len(shape) > 32 or slot_of(dtype.num) < 0 or any(n < 0 for n in shape):
         raise ValueError(f"empty: shape {shape} and dtype {dtype} are not supported")
     for k in range(len(shape)):
         dims[k] = shape[k]

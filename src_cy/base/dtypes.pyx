@@ -15,6 +15,7 @@ cnp.import_array()
 cdef tuple DTYPES = (np.dtype("f4"), np.dtype("f8"), np.dtype("c8"), np.dtype("c16"))
 FLOATS = DTYPES[:2]
 DIFFERENTIABLE = DTYPES
+NAMES = "float64, float32, complex128 and complex64"    # for messages
 
 
 cdef object dtype_of(int typenum):
@@ -39,6 +40,5 @@ def check(dtype, str what):
     """Return a dtype that has derivatives, in native byte order; raise `DTypeError` otherwise."""
     found = np.dtype(dtype).newbyteorder("=")
     if slot_of(found.num) < 0:
-        raise DTypeError(f"{what}: dtype {found}; float64, float32, complex128 and complex64 can "
-                         "be differentiated")
+        raise DTypeError(f"{what}: dtype {found}; {NAMES} can be differentiated")
     return found

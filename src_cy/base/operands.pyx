@@ -50,12 +50,16 @@ def as_array(x, str what="an operand"):
         raise ShapeError(f"{what} is not a rectangular array ({error})") from None
 
 
-def as_numbers(x, str what="an operand"):
-    """Return an operand as an array of floats, integers or booleans; errors as for `as_array`."""
+def as_numbers(x, str what="an operand", bint real=False):
+    """Return an operand as an array of numbers or booleans; errors as for `as_array`.
+
+    With `real`, complex ones are refused.
+    """
     array = as_array(x, what)
-    if array.dtype.kind not in "fiub":
+    if array.dtype.kind not in ("fiub" if real else "fiubc"):
         raise DTypeError(f"{what} has dtype {array.dtype} ({type(x).__name__}), "
-                         f"real numbers are needed{_instead(x, array.dtype)}")
+                         f"{'real ' if real else ''}numbers are needed"
+                         f"{_instead(x, array.dtype)}")
     return array
 
 

@@ -11,6 +11,7 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 cimport numpy as cnp
+from fastbp._core.dtypes cimport N_SLOTS, dtype_of, itemsize_of, slot_of
 from fastbp._core.loops cimport Loop, find_ufunc_loop
 from fastbp._core.program cimport MAX_EXTERNAL, Program
 
@@ -22,6 +23,9 @@ cnp.import_array()
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *o) noexcept nogil
+
+cdef extern from "numpy/arrayobject.h":
+    object PyArray_Scalar(void *data, cnp.dtype descr, object owner)
 
 cdef extern from "<fenv.h>" nogil:
     int fetestexcept(int)
@@ -46,9 +50,11 @@ cdef enum:
     HALF_FOLDED = 1024
 
 cdef object float64 = np.float64, float32 = np.float32
-cdef Loop ADD_D, ADD_F
-cdef bint HAVE_ADD = (find_ufunc_loop(np.add, cnp.NPY_DOUBLE, &ADD_D)
-                      and find_ufunc_loop(np.add, cnp.NPY_FLOAT, &ADD_F))
+cdef Loop ADD[N_SLOTS]
+cdef bint HAVE_ADD = (find_ufunc_loop(np.add, cnp.NPY_FLOAT, &ADD[0])
+                      and find_ufunc_loop(np.add, cnp.NPY_DOUBLE, &ADD[1])
+                      and find_ufunc_loop(np.add, cnp.NPY_CFLOAT, &ADD[2])
+                      and find_ufunc_loop(np.add, cnp.NPY_CDOUBLE, &ADD[3]))
 
 
 cdef struct Run:
@@ -75,11 +81,6 @@ cdef bint take_fp_flags() noexcept nogil:
     return False
 
 
-cdef bint is_plain(cnp.ndarray a) noexcept:
-    cdef int typenum = cnp.PyArray_TYPE(a)
-    return (typenum == cnp.NPY_DOUBLE or typenum == cnp.NPY_FLOAT) and cnp.PyArray_ISBEHAVED_RO(a)
-
-
 cdef bint is_ours(PyObject *a) noexcept:
     # One reference and own data: no view, variable or residual can see it, so it may be written in
     # place.
@@ -87,12 +88,26 @@ cdef bint is_ours(PyObject *a) noexcept:
             and cnp.PyArray_CHKFLAGS(<cnp.ndarray> a, cnp.NPY_ARRAY_OWNDATA | cnp.NPY_ARRAY_CARRAY))
 
 
+cdef int store_number(object x, int typenum, char *to) except -1:
+    cdef double complex z
+    if typenum == cnp.NPY_DOUBLE:
+        (<double *> to)[0] = x
+    elif typenum == cnp.NPY_FLOAT:
+        (<float *> to)[0] = x
+    else:
+        z = x
+        if typenum == cnp.NPY_CDOUBLE:
+            (<double *> to)[0], (<double *> to)[1] = z.real, z.imag
+        else:
+            (<float *> to)[0], (<float *> to)[1] = <float> z.real, <float> z.imag
+    return 0
+
+
 cdef int run_program(Program p, PyObject **operands, const int *leads, PyObject **outs,
                      int nd, const cnp.npy_intp *dims) except -1:
     cdef char *ptrs[MAX_EXTERNAL]
     cdef intptr_t flat[MAX_EXTERNAL]
-    cdef double doubles[MAX_EXTERNAL]
-    cdef float floats[MAX_EXTERNAL]
+    cdef double numbers[2 * MAX_EXTERNAL]
     cdef intptr_t total = 1
     cdef bint simple = True
     cdef int k, n_in = p.n_inputs, itemsize = p.itemsize
@@ -115,12 +130,9 @@ cdef int run_program(Program p, PyObject **operands, const int *leads, PyObject 
                 flat[k] = itemsize
             elif cnp.PyArray_SIZE(a) != 1:
                 simple = False
-        elif itemsize == 8:
-            doubles[k] = <object> operands[k]
-            ptrs[k] = <char *> &doubles[k]
         else:
-            floats[k] = <object> operands[k]
-            ptrs[k] = <char *> &floats[k]
+            ptrs[k] = <char *> &numbers[2 * k]
+            store_number(<object> operands[k], p.typenum, ptrs[k])
     for k in range(p.n_outputs):
         ptrs[n_in + k] = cnp.PyArray_BYTES(<cnp.ndarray> outs[k])
         flat[n_in + k] = itemsize
@@ -352,8 +364,8 @@ cdef object _sum_axes(cnp.ndarray g, const bint *summed):
 cdef int _sum_runs(char *g, char *out, intptr_t outer, intptr_t rows, intptr_t n,
                    int typenum) except -1:
     """Sum a contiguous array of shape (outer, rows, n) over its rows into zeros, in pairs."""
-    cdef Loop *loop = &ADD_D if typenum == cnp.NPY_DOUBLE else &ADD_F
-    cdef intptr_t itemsize = 8 if typenum == cnp.NPY_DOUBLE else 4
+    cdef Loop *loop = &ADD[slot_of(typenum)]
+    cdef intptr_t itemsize = itemsize_of(typenum)
     cdef intptr_t block = 8, blocks, levels = 0
     cdef char *partial = NULL
     if n > 1:
@@ -407,7 +419,7 @@ cdef void _sum_rows(const Loop *loop, char *g, char *out, char *partial, intptr_
 cdef void _sum_block(const Loop *loop, char *g, char *out, intptr_t rows, intptr_t n,
                      intptr_t itemsize) noexcept nogil:
     """Sum few rows: in halves where they are short, one after the other where they are long."""
-    cdef double folded_numbers[HALF_FOLDED]
+    cdef double folded_numbers[2 * HALF_FOLDED]     # of up to 16 bytes
     cdef char *folded = <char *> folded_numbers
     cdef intptr_t size = n * itemsize, half, k
     if rows * n > FOLDED or rows < 4:
@@ -444,7 +456,8 @@ def sum_axes(g, tuple axes):
 
     Parameters
     ----------
-    g : ndarray of float64 or float32
+    g : ndarray
+        Of a dtype with derivatives.
     axes : tuple of int
         May be negative.
 
@@ -467,7 +480,8 @@ def sum_to(g, shape, int lead=0):
 
     Parameters
     ----------
-    g : ndarray of float64 or float32
+    g : ndarray
+        Of a dtype with derivatives.
     shape : tuple of int
         A shape that broadcasts to ``g.shape[lead:]``.
     lead : int
@@ -485,23 +499,28 @@ def total(cnp.ndarray x not None):
 
     By NumPy's inner loop, which adds in pairs, without the cost of its call.
     """
-    cdef double sum_d = 0.0
-    cdef float sum_f = 0.0
-    cdef bint double = cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE
-    cdef char *out = <char *> &sum_d if double else <char *> &sum_f
+    cdef double found[2]
+    cdef char *out = <char *> found
     cdef char *args[3]
     cdef intptr_t n = cnp.PyArray_SIZE(x)
     cdef intptr_t steps[3]
-    cdef Loop *loop = &ADD_D if double else &ADD_F
+    cdef int typenum = cnp.PyArray_TYPE(x)
+    cdef Loop *loop
     if not HAVE_ADD or n == 0 or not is_plain(x) or not cnp.PyArray_IS_C_CONTIGUOUS(x):
         return np.add.reduce(x, None)
+    loop = &ADD[slot_of(typenum)]
+    found[0] = found[1] = 0.0
     args[0], args[1], args[2] = out, <char *> cnp.PyArray_DATA(x), out
     steps[0], steps[1], steps[2] = 0, cnp.PyArray_ITEMSIZE(x), 0
     with nogil:
         loop.fn(args, &n, steps, loop.data)
     if take_fp_flags():
         return np.add.reduce(x, None)   # warns, or raises, as NumPy's errstate says
-    return float64(sum_d) if double else float32(sum_f)
+    if typenum == cnp.NPY_DOUBLE:
+        return float64(found[0])
+    if typenum == cnp.NPY_FLOAT:
+        return float32((<float *> out)[0])
+    return PyArray_Scalar(out, dtype_of(typenum), None)
 
 
 def num_threads():

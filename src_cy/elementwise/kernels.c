@@ -83,8 +83,17 @@ typedef void (*fbp_core)(char **args, intptr_t n);
         }                                                                                         \
     }
 
+typedef struct {
+    double re, im;
+} fbp_complex_d;
+typedef struct {
+    float re, im;
+} fbp_complex_f;
+
 FBP_DEFINE_BLOCKED(fbp_blocked_d, double)
 FBP_DEFINE_BLOCKED(fbp_blocked_f, float)
+FBP_DEFINE_BLOCKED(fbp_blocked_z, fbp_complex_d)
+FBP_DEFINE_BLOCKED(fbp_blocked_c, fbp_complex_f)
 
 /* Several threads may count at once; only that the number has changed is ever read. */
 static volatile long long strong_zeros = 0;
@@ -106,24 +115,29 @@ long long fastbp_strong_zeros(void)
 #define FBP_CAT3_(a, b, c) a##b##c
 #define FBP_CAT3(a, b, c) FBP_CAT3_(a, b, c)
 
-/* One row per kernel: name, has a float32 loop, number of inputs. */
-#define FBP_ROW(LEVEL, NAME, NIN) {#NAME, NAME##_d_##LEVEL, NAME##_f_##LEVEL, NIN},
-#define FBP_ROW_D(LEVEL, NAME, NIN) {#NAME, NAME##_d_##LEVEL, NULL, NIN},
+/* One row per kernel: name, loops for all dtypes, for floats, or for float64; number of inputs. */
+#define FBP_ROW_ALL(LEVEL, NAME, NIN)                                                             \
+    {#NAME,                                                                                       \
+     {NAME##_f_##LEVEL, NAME##_d_##LEVEL, NAME##_c_##LEVEL, NAME##_z_##LEVEL},                    \
+     NIN},
+#define FBP_ROW(LEVEL, NAME, NIN) {#NAME, {NAME##_f_##LEVEL, NAME##_d_##LEVEL, NULL, NULL}, NIN},
+#define FBP_ROW_D(LEVEL, NAME, NIN) {#NAME, {NULL, NAME##_d_##LEVEL, NULL, NULL}, NIN},
 #define FBP_TABLE(LEVEL, EXP_TANH)                                                                \
     static const fastbp_kernel table_##LEVEL[] = {                                                \
-        FBP_ROW(LEVEL, mulz, 2)                                                                   \
-        FBP_ROW(LEVEL, mulz_add, 3)                                                               \
-        FBP_ROW(LEVEL, mulx, 2)                                                                   \
-        FBP_ROW(LEVEL, mulx_add, 3)                                                               \
-        FBP_ROW(LEVEL, gt, 2)                                                                     \
-        FBP_ROW(LEVEL, ge, 2)                                                                     \
-        FBP_ROW(LEVEL, lt, 2)                                                                     \
-        FBP_ROW(LEVEL, le, 2)                                                                     \
-        FBP_ROW(LEVEL, eq, 2)                                                                     \
-        FBP_ROW(LEVEL, ne, 2)                                                                     \
+        FBP_ROW_ALL(LEVEL, mulz, 2)                                                               \
+        FBP_ROW_ALL(LEVEL, mulz_add, 3)                                                           \
+        FBP_ROW_ALL(LEVEL, mulx, 2)                                                               \
+        FBP_ROW_ALL(LEVEL, mulx_add, 3)                                                           \
+        FBP_ROW_ALL(LEVEL, gt, 2)                                                                 \
+        FBP_ROW_ALL(LEVEL, ge, 2)                                                                 \
+        FBP_ROW_ALL(LEVEL, lt, 2)                                                                 \
+        FBP_ROW_ALL(LEVEL, le, 2)                                                                 \
+        FBP_ROW_ALL(LEVEL, eq, 2)                                                                 \
+        FBP_ROW_ALL(LEVEL, ne, 2)                                                                 \
+        FBP_ROW_ALL(LEVEL, finite, 1)                                                             \
         FBP_ROW(LEVEL, difference, 2)                                                             \
         FBP_ROW(LEVEL, cosine, 3)                                                                 \
-        FBP_ROW(LEVEL, select, 3)                                                                 \
+        FBP_ROW_ALL(LEVEL, select, 3)                                                             \
         FBP_ROW_D(LEVEL, sin, 1)                                                                  \
         FBP_ROW_D(LEVEL, cos, 1)                                                                  \
         FBP_ROW(LEVEL, sigmoid, 1)                                                                \
@@ -138,7 +152,7 @@ long long fastbp_strong_zeros(void)
 
 /* NumPy's exp and tanh are fast with AVX-512, half as fast as ours with AVX2. */
 #define FBP_OWN_EXP_TANH(LEVEL) FBP_ROW_D(LEVEL, exp, 1) FBP_ROW_D(LEVEL, tanh, 1)
-#define FBP_NO_EXP_TANH {"exp", NULL, NULL, 1}, {"tanh", NULL, NULL, 1},
+#define FBP_NO_EXP_TANH {"exp", {NULL}, 1}, {"tanh", {NULL}, 1},
 
 #define FBP_LEVEL baseline
 #include "kernels_level.h"

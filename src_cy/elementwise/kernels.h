@@ -13,8 +13,8 @@ typedef void (*fastbp_loop)(char **args, const intptr_t *dimensions, const intpt
 
 typedef struct {
     const char *name;
-    fastbp_loop d; /* float64; NULL (f too) where NumPy's own loop is as fast */
-    fastbp_loop f; /* float32 */
+    fastbp_loop loops[4]; /* float32, float64, complex64, complex128, as dtypes.pxd numbers them;
+                             NULL where NumPy's own loop is as fast, or none is needed */
     int nin;
 } fastbp_kernel;
 

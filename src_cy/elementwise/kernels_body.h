@@ -23,6 +23,20 @@ FBP_INLINE T FN(from_bits)(U u)
 /* ---- loops ---- */
 
 /* Contiguous loops of EXPR in a (and b, c): CHEAP ones leave the tail to the compiler ... */
+#define CHEAP_CORE1(NAME, EXPR)                                                                   \
+    static void FN(NAME##_core)(char **args, intptr_t n)                                          \
+    {                                                                                             \
+        const T *x0 = (const T *)args[0];                                                         \
+        T *y = (T *)args[1];                                                                      \
+        intptr_t i;                                                                               \
+        FBP_IVDEP                                                                                 \
+        for (i = 0; i < n; i++) {                                                                 \
+            const T a = x0[i];                                                                    \
+            y[i] = EXPR;                                                                          \
+        }                                                                                         \
+    }                                                                                             \
+    ENTRY1(NAME)
+
 #define CHEAP_CORE2(NAME, EXPR)                                                                   \
     static void FN(NAME##_core)(char **args, intptr_t n)                                          \
     {                                                                                             \
@@ -231,6 +245,7 @@ CHEAP_CORE2(lt, a < b ? (T)1 : (T)0)
 CHEAP_CORE2(le, a <= b ? (T)1 : (T)0)
 CHEAP_CORE2(eq, a == b ? (T)1 : (T)0)
 CHEAP_CORE2(ne, a != b ? (T)1 : (T)0)
+CHEAP_CORE1(finite, a - a == 0 ? (T)1 : (T)0)
 /* x - y, where equal infinities are equal; and x / hypot(x, y) from that radius: 0 at the origin, the
  * sign of an infinite x. */
 CHEAP_CORE2(difference, a == b ? (T)0 : a - b)
@@ -499,6 +514,7 @@ COSTLY_CORE2(hypot, FN(hypot_of)(a, b))
 
 #undef FN
 #undef ITEM
+#undef CHEAP_CORE1
 #undef CHEAP_CORE2
 #undef CHEAP_CORE3
 #undef COSTLY_CORE1

@@ -1,4 +1,5 @@
-/* One instruction set: kernels_body.h for float64 and float32, with the constants of each format.
+/* One instruction set: kernels_body.h for float64 and float32, with the constants of each format,
+ * and kernels_complex.h for the complex numbers made of them.
  *
  * The polynomials are minimax fits (Remez exchange in 60-digit arithmetic, coefficients rounded to
  * the format): EXP_TAIL(r) fits (exp(r) - 1 - r)/r^2 on |r| <= log(2)/2, LOG_TAIL(z) fits
@@ -47,6 +48,13 @@
 #define DOUBLE_ONLY
 #include "kernels_body.h"
 #undef DOUBLE_ONLY
+#define K fbp_complex_d
+#define K_SUFFIX _z_
+#define K_BLOCKED fbp_blocked_z
+#include "kernels_complex.h"
+#undef K
+#undef K_SUFFIX
+#undef K_BLOCKED
 #undef T
 #undef U
 #undef SUFFIX
@@ -98,6 +106,13 @@
      + z * (0x1.23e9bep-2f                                                                        \
      + z * 0x1.ed8960p-3f)))
 #include "kernels_body.h"
+#define K fbp_complex_f
+#define K_SUFFIX _c_
+#define K_BLOCKED fbp_blocked_c
+#include "kernels_complex.h"
+#undef K
+#undef K_SUFFIX
+#undef K_BLOCKED
 #undef T
 #undef U
 #undef SUFFIX

@@ -9,6 +9,7 @@ agree with its ufunc; one that does not is left out, and callers fall back to th
 import os
 
 cimport numpy as cnp
+from fastbp._core.dtypes cimport dtype_of, is_complex, slot_of
 from libc.stdint cimport intptr_t
 
 import numpy as np
@@ -31,8 +32,7 @@ cdef extern from "numpy/ufuncobject.h":
 cdef extern from "kernels.h":
     ctypedef struct fastbp_kernel:
         const char *name
-        loop_fn d
-        loop_fn f
+        loop_fn loops[4]
         int nin
     const fastbp_kernel fastbp_kernels[]
     const int fastbp_kernel_count
@@ -90,8 +90,10 @@ cdef void _call(Loop *loop, list operands, cnp.ndarray out):
 
 cdef bint _agrees(object ufunc, Loop *loop, int typenum):
     """Compare the loop with its ufunc: contiguous operands, and a broadcast second one."""
-    dtype = np.dtype("f8" if typenum == cnp.NPY_DOUBLE else "f4")
+    dtype = dtype_of(typenum)
     x = np.linspace(0.06, 2.3, 37).astype(dtype)
+    if is_complex(typenum):
+        x = (x + 1j * np.cos(9.0 * x)).astype(dtype)
     operands = [x, x[::-1].copy()][:ufunc.nin]
     cases = [operands, [x, np.full(1, 1.7, dtype)]] if ufunc.nin == 2 else [operands]
     for case in cases:
@@ -121,7 +123,7 @@ cdef bint find_ufunc_loop(object ufunc, int typenum, Loop *loop) noexcept:
             return False
         if ufunc.signature is not None:
             return False    # a generalized ufunc: its loop takes other arguments
-        if typenum != cnp.NPY_DOUBLE and typenum != cnp.NPY_FLOAT:
+        if slot_of(typenum) < 0:
             return False
         u = <UFuncObject *> ufunc
         key = (ufunc, typenum)
@@ -145,10 +147,10 @@ cdef bint find_ufunc_loop(object ufunc, int typenum, Loop *loop) noexcept:
 
 
 cdef bint find_kernel_loop(str name, int typenum, Loop *loop) noexcept:
-    cdef int i
+    cdef int i, slot = slot_of(typenum)
     for i in range(fastbp_kernel_count):
-        if fastbp_kernels[i].name.decode() == name:
-            loop.fn = fastbp_kernels[i].d if typenum == cnp.NPY_DOUBLE else fastbp_kernels[i].f
+        if slot >= 0 and fastbp_kernels[i].name.decode() == name:
+            loop.fn = fastbp_kernels[i].loops[slot]
             loop.data = NULL
             return loop.fn != NULL
     return False
@@ -183,7 +185,7 @@ def call(function, *operands):
     ----------
     function : numpy.ufunc or str
         A ufunc, or the name of a kernel.
-    *operands : ndarray of float64 or float32, shape (n,) or (1,)
+    *operands : ndarray of a dtype with derivatives, shape (n,) or (1,)
         C-contiguous; those of size one are broadcast.
 
     Returns
@@ -200,8 +202,8 @@ def call(function, *operands):
     if not arrays or len(arrays) >= MAX_ARGS or len({a.dtype for a in arrays}) != 1:
         raise ValueError("call: one to three operands of one dtype are needed")
     dtype = arrays[0].dtype
-    if dtype not in (np.dtype("f8"), np.dtype("f4")):
-        raise ValueError(f"call: operands must be float64 or float32, not {dtype}")
+    if slot_of(dtype.num) < 0:
+        raise ValueError(f"call: operands must be of floats or complex numbers, not {dtype}")
     size = max(a.size for a in arrays)
     if any(a.size not in (1, size) for a in arrays):
         raise ValueError(f"call: sizes {[a.size for a in arrays]} do not fit")

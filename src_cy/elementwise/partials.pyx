@@ -10,6 +10,9 @@ import numpy as np
 
 from fastbp._core.program import Trace, compile_program
 
+# A zero that is exact, in a sweep of signed zeros: the real part of it among floats.
+cdef object EXACT = complex(-0.0, -0.0)
+
 
 def _trace(partials):
     """Trace the partials.
@@ -79,7 +82,7 @@ def _product(trace, t, partial, strong, signs):
     """A (co)tangent times a partial: zero where the (co)tangent is, or a strong partial."""
     product = trace.call("mulx" if signs else "mulz", t, partial)
     if strong:
-        return trace.call("select", partial, product, -0.0 if signs else 0.0)
+        return trace.call("select", partial, product, EXACT if signs else 0.0)
     return product
 
 

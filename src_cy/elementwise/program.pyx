@@ -12,6 +12,7 @@ from libc.string cimport memcpy
 
 cimport cython
 cimport numpy as cnp
+from fastbp._core.dtypes cimport dtype_of, is_complex, itemsize_of
 from fastbp._core.loops cimport Loop, find_kernel_loop, find_ufunc_loop, kernel_arity
 
 import numpy as np
@@ -21,7 +22,7 @@ cnp.import_array()
 # A mask is 1.0 or 0.0 in the program's own dtype, so that all slots of a program have one dtype.
 MASKS = {
     np.greater: "gt", np.greater_equal: "ge", np.less: "lt", np.less_equal: "le",
-    np.equal: "eq", np.not_equal: "ne",
+    np.equal: "eq", np.not_equal: "ne", np.isfinite: "finite",
     np.logical_and: np.multiply, np.bitwise_and: np.multiply,
     np.logical_or: np.maximum, np.bitwise_or: np.maximum,
 }
@@ -76,7 +77,7 @@ class Trace:
         """Return `x` as a value of this trace: an expression unchanged, a number as a constant."""
         if isinstance(x, Expr):
             return x
-        return self._value("constant", (float(x),))
+        return self._value("constant", (x if isinstance(x, complex) else float(x),))
 
     def constant(self, expr):
         """Return the number that `expr` is, or None where it depends on an input."""
@@ -127,7 +128,7 @@ cdef class Program:
         cdef char temps[MAX_TEMPS * BLOCK * 8]
         cdef char *args[4]
         cdef intptr_t arg_steps[4]
-        cdef intptr_t count
+        cdef intptr_t count, block = BLOCK if self.itemsize <= 8 else BLOCK * 8 // self.itemsize
         cdef int n_external = self.n_inputs + self.n_outputs
         cdef int i, j, k
         cdef Instruction *ins
@@ -140,12 +141,12 @@ cdef class Program:
             slot_step[k] = 0
             k += 1
         for i in range(self.n_temps):
-            slot_ptr[k] = temps + i * BLOCK * self.itemsize
+            slot_ptr[k] = temps + i * block * self.itemsize
             slot_step[k] = self.itemsize
             k += 1
         while n > 0:
             # A program of one instruction has no temporaries: one call does it all.
-            count = n if n <= BLOCK or self.n_code == 1 else BLOCK
+            count = n if n <= block or self.n_code == 1 else block
             for i in range(self.n_code):
                 ins = self.code + i
                 for j in range(ins.nin + 1):
@@ -160,7 +161,7 @@ cdef class Program:
         """Run on 1-D contiguous arrays of one length and of the program's dtype; for tests."""
         cdef char *ptrs[MAX_EXTERNAL]
         cdef intptr_t steps[MAX_EXTERNAL]
-        dtype = np.dtype("f8" if self.typenum == cnp.NPY_DOUBLE else "f4")
+        dtype = dtype_of(self.typenum)
         arrays = [np.ascontiguousarray(x, dtype).reshape(-1) for x in inputs]
         if len(arrays) != self.n_inputs or len({x.size for x in arrays}) > 1:
             raise ValueError(f"this program takes {self.n_inputs} arrays of one length")
@@ -210,7 +211,7 @@ def compile_program(trace, outputs, int typenum):
     outputs : sequence of Expr
         What the program computes, in the order of its external outputs.
     typenum : int
-        NumPy type number of float64 or float32; all slots have this dtype.
+        NumPy type number of a dtype that has derivatives; all slots have this dtype.
 
     Returns
     -------
@@ -262,14 +263,16 @@ cdef object _assemble(
     if n_external > MAX_EXTERNAL or n_temps > MAX_TEMPS or base["temp"] + n_temps > MAX_SLOTS:
         return None
     p.typenum = typenum
-    p.itemsize = 8 if typenum == cnp.NPY_DOUBLE else 4
+    p.itemsize = itemsize_of(typenum)
     p.n_inputs, p.n_outputs, p.n_temps = trace.n_inputs, n_outputs, n_temps
     p.n_constants, p.n_code = len(constants), len(code)
     p.code = <Instruction *> calloc(max(1, len(code)), sizeof(Instruction))
     p.constants = <char *> malloc(max(1, p.n_constants * p.itemsize))
     if p.code == NULL or p.constants == NULL:
         raise MemoryError
-    values = np.array(constants, "f8" if typenum == cnp.NPY_DOUBLE else "f4")
+    if not is_complex(typenum):
+        constants = [c.real for c in constants]     # those of a partial in real numbers are real
+    values = np.array(constants, dtype_of(typenum))
     memcpy(p.constants, cnp.PyArray_DATA(values), p.n_constants * p.itemsize)
     for i, (function, args, out) in enumerate(code):
         if not _find(function, typenum, &loop) or len(args) > 3:

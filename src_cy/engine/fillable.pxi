@@ -52,7 +52,7 @@ cdef Variable _fillable(cnp.ndarray array):
 
 
 def fillable(array):
-    """Return a new array of float64 or float32 as a fillable, anything else as it is."""
+    """Return a new array of floats or complex numbers as a fillable, anything else as it is."""
     return _fillable(array) if cnp.PyArray_CheckExact(array) and is_plain(array) else array
 
 
@@ -146,7 +146,7 @@ cdef bint _is_new(PyObject *x) noexcept:
 
 
 cdef object fillable_if_new(object x):
-    """Return an array of floats that nobody else has as a fillable; anything else as it is."""
+    """Return such an array that nobody else has as a fillable; anything else as it is."""
     if cnp.PyArray_CheckExact(x) and is_plain(x) and _is_new(<PyObject *> x):
         return _fillable(x)
     return x

@@ -279,5 +279,7 @@ cdef bint _set_item(Variable x, object index, object value) except -1:
     if type(value) is not Variable:
         as_numbers(value, "setitem: the value")     # raises
     elif (<Variable> value).node.typenum != root.node.typenum:
+        if is_complex((<Variable> value).node.typenum) and not is_complex(root.node.typenum):
+            return False
         value = hook("astype")(value, root.dtype)
     return _wait(root, place, value)

@@ -11,6 +11,7 @@ from libc.stdlib cimport calloc, free
 cimport cython
 cimport numpy as cnp
 from fastbp._core.buffers cimport LARGE, enter_pool, leave_pool, new_array
+from fastbp._core.dtypes cimport itemsize_of
 from fastbp._core.elementwise cimport run_program
 from fastbp._core.fused cimport Group, new_group
 from fastbp._core.graph cimport ELEMENTWISE, Node, Op, Variable, hook, parent_count, parent_of
@@ -255,7 +256,7 @@ cdef int _moving(list tangents) except -1:
 
 cdef Py_ssize_t _bytes_of(Node node) except -1:
     """Size of one tangent vector of a node."""
-    cdef Py_ssize_t size = 4 if node.typenum == cnp.NPY_FLOAT else 8
+    cdef Py_ssize_t size = itemsize_of(node.typenum)
     cdef object n
     for n in node.shape:
         size *= n
@@ -275,7 +276,8 @@ cdef object _tangent(Node node, list tangents, bint recorded):
 cdef object _transposed_vjp(Node node, list tangents, bint recorded):
     """A JVP from a VJP, which is linear in its cotangent g.
 
-    The derivative of <vjp(g), t> with respect to g.
+    The derivative of <vjp(g), t> with respect to g; see `_transposed_jvp`. Of a complex sum the
+    seed 1 pulls back the real part.
     """
     cdef tuple needs = tuple([t is not None for t in tangents])
     cdef Variable g = zeros_variable(_block_shape(node, tangents), node.typenum)

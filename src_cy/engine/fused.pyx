@@ -12,7 +12,8 @@ from libc.stdint cimport intptr_t
 cimport cython
 cimport numpy as cnp
 from fastbp._core.buffers cimport new_array
-from fastbp._core.elementwise cimport run_parallel
+from fastbp._core.dtypes cimport itemsize_of
+from fastbp._core.elementwise cimport run_parallel, store_number
 from fastbp._core.graph cimport Node
 from fastbp._core.program cimport MAX_EXTERNAL, Program
 
@@ -35,7 +36,7 @@ cdef Group new_group(Node node, int lead, cnp.npy_intp vectors):
     group.lead = lead
     group.vectors = vectors
     group.typenum = node.typenum
-    group.itemsize = 8 if node.typenum == cnp.NPY_DOUBLE else 4
+    group.itemsize = itemsize_of(node.typenum)
     group.shape = node.shape
     group.size = 1
     for n in node.shape:
@@ -91,15 +92,12 @@ cdef class Group:
         """Describe a value as the program reads it: NULL (not at all), a scalar, or an array."""
         cdef cnp.ndarray a
         entry.member = -1
-        entry.base = <char *> &entry.number
+        entry.base = <char *> entry.number
         entry.next_vector = entry.next_element = 0
         if operand == NULL:
             return True
         if not cnp.PyArray_Check(<object> operand):
-            if self.itemsize == 8:
-                entry.number = <object> operand
-            else:
-                (<float *> entry.base)[0] = <object> operand
+            store_number(<object> operand, self.typenum, entry.base)
             return True
         a = <cnp.ndarray> operand
         entry.base = cnp.PyArray_BYTES(a)

@@ -8,6 +8,7 @@ handle that it sees: writes go there, reads ask whether it has moved on. A filla
 that has no history yet, but can be written into: for operations it is a constant.
 """
 
+from cpython.complex cimport PyComplex_CheckExact
 from cpython.object cimport PyObject
 from cpython.float cimport PyFloat_CheckExact
 from cpython.long cimport PyLong_CheckExact
@@ -15,6 +16,7 @@ cimport cython
 cimport numpy as cnp
 from fastbp._core.buffers cimport LARGE, enter_pool, leave_pool, new_array
 from fastbp._core.constants cimport kept
+from fastbp._core.dtypes cimport N_SLOTS, dtype_of, is_complex, slot_of
 from fastbp._core.elementwise cimport MAX_NDIM, is_ours, is_plain, run_program, take_fp_flags
 from fastbp._core.matmul cimport c_matmul
 from fastbp._core.partials cimport SAVES_ANS
@@ -22,6 +24,7 @@ from fastbp._core.program cimport Program
 
 import numpy as np
 
+from fastbp._core.dtypes import NAMES
 from fastbp._core.operands import as_array, as_numbers
 from fastbp._core.program import Expr
 from fastbp._core.partials import analyse, compile_forward, compile_pull, compile_push
@@ -55,13 +58,12 @@ cdef dict _by_function = {}  # NumPy function -> differentiable function of the 
 cdef dict _methods = {}     # ndarray method -> the same
 cdef dict _by_reduce = {}   # (numpy.ufunc, "reduce" ...) -> the same
 
-FLOATS = (np.dtype("f8"), np.dtype("f4"))
 cdef object float64 = np.float64
 cdef dict NO_STATIC = {}
 
 
-cdef bint _is_float(dtype):
-    return dtype.kind == "f" and dtype.newbyteorder("=") in FLOATS
+cdef bint _is_differentiable(object dtype):
+    return slot_of(dtype.num) >= 0
 
 
 def current_id():
@@ -132,7 +134,7 @@ cdef class Spec:
 
     @property
     def dtype(self):
-        return np.dtype("f8" if self.typenum == cnp.NPY_DOUBLE else "f4")
+        return dtype_of(self.typenum)
 
 
 @cython.final
@@ -163,6 +165,10 @@ cdef class Op:
         over them.
     compiled : bool
         Whether the VJPs are compiled ones (matmul).
+    complex : True, Op, callable or None
+        What an elementwise operation does where an operand is complex. True: the same, as the
+        partials hold for complex numbers too (it is holomorphic); an operation or a function: this
+        is called with the operands instead; None: it is refused.
     kernel : str, optional
         An elementwise kernel of the core that computes `forward`.
     opaque : bool
@@ -200,7 +206,7 @@ cdef class Op:
     def __init__(self, name, forward, *, nin, partials=None, vjp=None, jvp=None, scatter=None,
                  saves=(), blocks=True, compiled=False, kernel=None, opaque=False, writes=False,
                  dominant=0, selects=0, signed_partials=0, coefficients=None, squared=None,
-                 pattern=None, **info):
+                 pattern=None, complex=None, **info):
         self.name = name
         self.opaque, self.writes = opaque, writes
         self.dominant, self.selects = dominant, selects
@@ -213,9 +219,11 @@ cdef class Op:
         self.vjp, self.jvp, self.scatter = vjp, jvp, scatter
         self.blocks = blocks
         self.kernel = kernel
+        self.on_complex = complex
         self.pattern = pattern
         self.info = info
-        self.forwards, self.pulls, self.pushes = [None] * 2, [None] * 128, [None] * 16
+        self.forwards = [None] * N_SLOTS
+        self.pulls, self.pushes = [None] * (64 * N_SLOTS), [None] * (8 * N_SLOTS)
         self.signed_programs = {}
         self.saves = 0
         for item in saves:
@@ -231,15 +239,15 @@ cdef class Op:
             self.kind = MATMUL if compiled else GENERAL
 
     cdef Program forward_program(self, int typenum):
-        cdef bint double = typenum == cnp.NPY_DOUBLE
-        program = self.forwards[double]
+        cdef int slot = slot_of(typenum)
+        program = self.forwards[slot]
         if program is None:
             program = compile_forward(self.kernel or self.forward, self.nin, typenum) or False
-            self.forwards[double] = program
+            self.forwards[slot] = program
         return None if program is False else program
 
     cdef Program pull_program(self, int typenum, int needs, int accumulates):
-        cdef int key = (typenum == cnp.NPY_DOUBLE) << 6 | needs << 3 | accumulates
+        cdef int key = slot_of(typenum) << 6 | needs << 3 | accumulates
         program = self.pulls[key]
         if program is None:
             program = self.pulls[key] = compile_pull(
@@ -248,7 +256,7 @@ cdef class Op:
         return None if program is False else program
 
     cdef Program push_program(self, int typenum, int moving):
-        cdef int key = (typenum == cnp.NPY_DOUBLE) << 3 | moving
+        cdef int key = slot_of(typenum) << 3 | moving
         program = self.pushes[key]
         if program is None:
             program = self.pushes[key] = compile_push(
@@ -429,7 +437,7 @@ cdef cnp.ndarray _constant(Op op, Py_ssize_t i, object x):
 
     Integers and booleans are fine here.
     """
-    if cnp.PyArray_CheckExact(x) and x.dtype.kind in "fiub":
+    if cnp.PyArray_CheckExact(x) and x.dtype.kind in "fiubc":
         return x
     return as_numbers(x, f"{op.name}: operand {i}")
 
@@ -468,6 +476,7 @@ cdef object call_elementwise(Op op, tuple operands):
     cdef int nin = op.nin, k, nd, typenum = -1
     cdef bint same_shape = True, tracked = False
     cdef bint strong = False    # a numpy.float64 operand: unlike a Python float it promotes float32
+    cdef bint imaginary = False     # a Python complex operand
     cdef object x
     cdef cnp.ndarray array, first = None, out
     cdef Program program
@@ -488,6 +497,10 @@ cdef object call_elementwise(Op op, tuple operands):
             arrays[k] = <PyObject *> x
             strong = True
             continue
+        elif PyComplex_CheckExact(x):
+            arrays[k] = <PyObject *> x
+            imaginary = True
+            continue
         elif cnp.PyArray_CheckExact(x) and is_plain(x):
             array = x
         else:
@@ -501,15 +514,20 @@ cdef object call_elementwise(Op op, tuple operands):
         elif not cnp.PyArray_SAMESHAPE(first, array):
             same_shape = False
     if first is None:
-        return op.forward(*operands)
-    if strong and typenum != cnp.NPY_DOUBLE:
+        return _call_converted(op, operands) if imaginary else op.forward(*operands)
+    if strong and typenum != cnp.NPY_DOUBLE and typenum != cnp.NPY_CDOUBLE:
+        return _call_converted(op, operands)
+    if is_complex(typenum):
+        if op.on_complex is not True:
+            return _call_on_complex(op, operands)
+    elif imaginary:
         return _call_converted(op, operands)
     program = op.forward_program(typenum)
     nd = cnp.PyArray_NDIM(first) if same_shape else _broadcast_dims(op, arrays, nin, dims)
     if program is None:
         out = _float_array(op, op.forward(*[<object> arrays[k] for k in range(nin)]))
         if cnp.PyArray_TYPE(out) != typenum:
-            out = out.astype(FLOATS[typenum == cnp.NPY_FLOAT])
+            out = out.astype(dtype_of(typenum))
     else:
         out = new_array(nd, cnp.PyArray_DIMS(first) if same_shape else dims, typenum)
         outs[0] = <PyObject *> out
@@ -534,7 +552,9 @@ cdef int has_square(Variable x) except -1:
 cdef object _even_power(tuple operands):
     """A square, or another even power, as another function of what its base was made from."""
     cdef object exponent = operands[1] if len(operands) == 2 else 2
-    if type(exponent) is Variable or not np.all(np.greater(exponent, 0)):
+    if type(exponent) is Variable or np.iscomplexobj(exponent):
+        return None
+    if not np.all(np.greater(exponent, 0)):
         return None
     if np.any(np.remainder(exponent, 2)):
         return None
@@ -555,8 +575,7 @@ cdef object _square_of(Node node):
             operands.append(0.0 if value is None else value)
             continue
         if value is None:
-            value = np.broadcast_to(np.zeros((), FLOATS[parent.typenum == cnp.NPY_FLOAT]),
-                                    parent.shape)
+            value = np.broadcast_to(np.zeros((), dtype_of(parent.typenum)), parent.shape)
         operands.append(make_variable(value, parent))
     return node.op.squared(*operands, **(node.static or NO_STATIC))
 
@@ -643,17 +662,21 @@ cdef object _call_converted(Op op, tuple operands):
             tracked = True
             fresh(<Variable> x)
             values.append((<Variable> x).array)
-        elif PyFloat_CheckExact(x) or PyLong_CheckExact(x):
+        elif PyFloat_CheckExact(x) or PyLong_CheckExact(x) or PyComplex_CheckExact(x):
             values.append(x)
         else:
             values.append(_constant(op, i, x))
-    if not tracked:
-        return op.forward(*operands)
     dtype = np.result_type(*values)
-    if dtype not in FLOATS:
+    if not tracked:
+        if dtype.kind == "c" and op.on_complex is not True:
+            return _call_on_complex(op, operands)
+        return op.forward(*operands)
+    if not _is_differentiable(dtype):
         text = ", ".join(map(_dtype_name, values))
-        raise DTypeError(f"{op.name}: operands of {text} give {dtype}; "
-                         "float64 and float32 can be differentiated")
+        raise DTypeError(f"{op.name}: operands of {text} give {dtype}; {NAMES} can be "
+                         "differentiated")
+    if dtype.kind == "c" and op.on_complex is not True:
+        return _call_on_complex(op, operands)
     for x, value in zip(operands, values):
         if type(x) is Variable:
             converted.append(x if value.dtype == dtype else hook("astype")(x, dtype))
@@ -662,6 +685,19 @@ cdef object _call_converted(Op op, tuple operands):
         else:
             converted.append(value)
     return call_elementwise(op, tuple(converted))
+
+
+cdef object _call_on_complex(Op op, tuple operands):
+    """Do what an operation does instead where an operand is complex; refuse it if that is nothing.
+    """
+    if type(op.forward) is np.ufunc and not has_variable(list(operands)):
+        return op.forward(*operands)
+    if op.on_complex is None:
+        kinds = ", ".join([_dtype_name(values_of(x)) for x in operands])
+        raise DTypeError(
+            f"{op.name}: operands of {kinds}: {op.name} is differentiated in real numbers only; "
+            "write it with real and imaginary parts, x.real and x.imag")
+    return op.on_complex(*operands)
 
 
 def _dtype_name(x):
@@ -675,9 +711,9 @@ cdef cnp.ndarray _float_array(Op op, object out):
         return out
     array = as_array(out, f"{op.name}: the result")
     if not is_plain(array):
-        if not _is_float(array.dtype):
-            raise DTypeError(f"{op.name}: the result has dtype {array.dtype}; "
-                             "float64 and float32 can be differentiated")
+        if not _is_differentiable(array.dtype):
+            raise DTypeError(f"{op.name}: the result has dtype {array.dtype}; {NAMES} can be "
+                             "differentiated")
         array = np.require(array, array.dtype.newbyteorder("="), "A")
     return array
 

@@ -10,6 +10,7 @@ from cpython.object cimport PyObject
 cimport cython
 cimport numpy as cnp
 from fastbp._core.buffers cimport LARGE, enter_pool, leave_pool, new_array
+from fastbp._core.dtypes cimport slot_of
 from fastbp._core.elementwise cimport is_ours, run_program
 from fastbp._core.graph cimport ELEMENTWISE, MATMUL, Node, Op, parent_count, parent_of, saved_of
 from fastbp._core.loops cimport strong_zeros
@@ -23,6 +24,7 @@ from fastbp._core.zeros cimport probe_to, probed_vjp
 
 import numpy as np
 
+from fastbp._core.dtypes import DIFFERENTIABLE
 from fastbp.errors import NoRuleError
 
 cnp.import_array()
@@ -36,8 +38,9 @@ class ConsumedError(Exception):
 
 
 # The usual seed, made once. Nobody writes into it: it has more than one reference.
-cdef object ONE = np.ones((), "f8"), ONE_F = np.ones((), "f4")
-ONE.flags.writeable = ONE_F.flags.writeable = False
+cdef tuple ONES = tuple([np.ones((), dtype) for dtype in DIFFERENTIABLE])
+for _one in ONES:
+    _one.flags.writeable = False
 
 
 cdef list run_reverse(Tape tape, list outputs, list cotangents, bint recorded, int lead,
@@ -299,7 +302,7 @@ cdef class ReverseSweep(Sweep):
 
 cdef object _ones(Node node):
     if not node.shape:
-        return ONE if node.typenum == cnp.NPY_DOUBLE else ONE_F
+        return ONES[slot_of(node.typenum)]
     return np.ones(node.shape, node_dtype(node))
 
 
@@ -329,14 +332,17 @@ cdef object _cotangents(Node node, tuple needs, object g, bint recorded):
 cdef object _transposed_jvp(Node node, tuple needs, object g, bint recorded):
     """A VJP from a JVP, which is linear in its tangents t.
 
-    The derivative of <g, jvp(t)> with respect to t.
+    The derivative of <g, jvp(t)> with respect to t. For complex numbers <g, t> is the real part of
+    the sum of their products: so it holds for rules that conjugate, too.
     """
     cdef Py_ssize_t k
+    cdef Node parent
     cdef list tangents = [None] * len(needs), inputs
     lead = shape_of(g)[:len(shape_of(g)) - len(node.shape)]
     for k in range(len(needs)):
         if needs[k]:
-            tangents[k] = zeros_variable(lead + parent_of(node, k).shape, node.typenum)
+            parent = parent_of(node, k)
+            tangents[k] = zeros_variable(lead + parent.shape, parent.typenum)
     inputs = [t for t in tangents if t is not None]
     outputs = [apply_jvp(node, tangents, True)]
     tape = collect(outputs, inputs, False)

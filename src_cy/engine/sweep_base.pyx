@@ -15,6 +15,7 @@ from cpython.tuple cimport PyTuple_GET_ITEM
 
 cimport numpy as cnp
 from fastbp._core.buffers cimport new_array
+from fastbp._core.dtypes cimport dtype_of, is_complex
 from fastbp._core.elementwise cimport is_ours, is_plain, run_program, sum_to_shape
 from fastbp._core.graph cimport (
     Node, Op, Variable, hook, make_variable, new_spec, parent_count, parent_of, saved_of,
@@ -73,9 +74,11 @@ cdef class Sweep:
     cdef object start(self, Node node, object value, str what, bint inner):
         if self.recorded and type(value) is not Variable:
             value = np.array(value)     # the caller may write into his
+        value = self.conform(node, value, what)
         if self.signs and not inner and type(value) is not Variable:
-            value = np.where(np.equal(value, 0.0), -0.0, value)     # what a seed leaves out
-        return self.conform(node, value, what)
+            exact = np.negative(np.zeros((), value.dtype))  # what a seed leaves out
+            value = np.where(np.equal(value, 0.0), exact, value)
+        return value
 
     cdef object conform(self, Node node, object value, str what):
         cdef tuple given, shape = node.shape
@@ -161,6 +164,8 @@ cdef class Sweep:
 
 cdef object exact_zeros(object x):
     x = (<Variable> x).value if type(x) is Variable else np.asarray(x)
+    if x.dtype.kind == "c":
+        return exact_zeros(x.real) & exact_zeros(x.imag)
     return x.view(f"i{x.itemsize}") == np.iinfo(f"i{x.itemsize}").min     # the bits of -0
 
 
@@ -195,18 +200,33 @@ cdef bint _fits(Node node, cnp.ndarray value, int lead) noexcept:
 
 
 cdef object _as_variable(Node node, object value):
-    """A Variable, or an array that takes its place, of the node's dtype."""
+    """A Variable, or an array that takes its place, of the node's dtype.
+
+    Where the node is real, the real part of what is complex: the imaginary one says how the result
+    would change if the node had one, too.
+    """
     if type(value) is not Variable:
-        return np.asarray(as_array(value, "what a rule returned"), node_dtype(node))
+        value = _real_if(node, as_array(value, "what a rule returned"))
+        return np.asarray(value, node_dtype(node))
     if (<Variable> value).node.typenum != node.typenum:
-        return hook("astype")(value, node_dtype(node))
+        if is_complex((<Variable> value).node.typenum) and not is_complex(node.typenum):
+            value = hook("real")(value)
+        if (<Variable> value).node.typenum != node.typenum:
+            value = hook("astype")(value, node_dtype(node))
+    return value
+
+
+cdef cnp.ndarray _real_if(Node node, cnp.ndarray value):
+    if cnp.PyArray_ISCOMPLEX(value) and not is_complex(node.typenum):
+        return (<object> value).real
     return value
 
 
 cdef cnp.ndarray _as_array(Node node, object value):
-    """A plain array of the node's dtype."""
+    """A plain array of the node's dtype; see `_as_variable`."""
     cdef cnp.ndarray array = ((<Variable> value).value if type(value) is Variable
                               else as_array(value, "what a rule returned"))
+    array = _real_if(node, array)
     if cnp.PyArray_TYPE(array) != node.typenum or not is_plain(array):
         return array.astype(node_dtype(node))
     return array
@@ -290,4 +310,4 @@ cdef tuple shape_of(object x):
 
 
 cdef Variable zeros_variable(tuple shape, int typenum):
-    return hook("variable")(np.zeros(shape, "f8" if typenum == cnp.NPY_DOUBLE else "f4"))
+    return hook("variable")(np.zeros(shape, dtype_of(typenum)))

@@ -11,6 +11,7 @@ from libc.string cimport memcpy
 
 cimport cython
 cimport numpy as cnp
+from fastbp._core.dtypes cimport dtype_of
 from fastbp._core.graph cimport (
     ELEMENTWISE, Node, Variable, fresh, make_variable, parent_count, parent_of, saved_of,
 )
@@ -196,7 +197,7 @@ cdef Py_ssize_t bytes_held(Tape tape) except -1:
 
 
 cdef object node_dtype(Node node):
-    return np.dtype("f8") if node.typenum == cnp.NPY_DOUBLE else np.dtype("f4")
+    return dtype_of(node.typenum)
 
 
 def ends(list outputs, list inputs):

@@ -10,7 +10,7 @@ cdef dict _modules = sys.modules
 cdef bint _operand_ok(object x) noexcept:
     """Whether an operator can take `x`; otherwise its own reflected method has a say."""
     return (type(x) is Variable or cnp.PyArray_Check(x)
-            or isinstance(x, (int, float, np.generic, list, tuple)))
+            or isinstance(x, (int, float, complex, np.generic, list, tuple)))
 
 
 # SciPy's sparse matrices as operands. Their rules are loaded when a Variable can first meet one:
@@ -59,8 +59,6 @@ cdef object _left_to(str name, object a, object b):
     """
     cdef bint right = type(a) is Variable
     cdef object x = b if right else a
-    if isinstance(x, complex):
-        as_numbers(x, f"{name}: an operand")     # raises
     kind = type(x)
     if (getattr(kind, "__array_ufunc__", x) is None
             or getattr(x, "__array_priority__", 0.0) > Variable.__array_priority__
@@ -116,7 +114,7 @@ cdef class Variable:
 
     Attributes
     ----------
-    value : ndarray of float64 or float32
+    value : ndarray of float64, float32, complex128 or complex64
         The array itself. Do not write into it: recorded operations may have kept it.
     shape, dtype, ndim, size, T, flat ...
         As of an ndarray.
@@ -181,7 +179,11 @@ cdef class Variable:
 
     @property
     def real(self):
-        return self
+        return _hooks["real"](self) if is_complex(self.node.typenum) else self
+
+    @property
+    def imag(self):
+        return _hooks["imag"](self)
 
     @property
     def flat(self):
@@ -334,6 +336,10 @@ cdef class Variable:
             raise ShapeError(f"in-place {name}: the result has shape {result.node.shape}, "
                              f"the Variable has shape {self.node.shape}")
         if result.node.typenum != self.node.typenum:
+            if is_complex(result.node.typenum) and not is_complex(self.node.typenum):
+                raise DTypeError(
+                    f"in-place {name}: the result is complex, the Variable has dtype {self.dtype}: "
+                    "begin with x = x.astype(complex), or write x = ... for a new value")
             result = hook("astype")(result, self.dtype)
         if self.view is not None:
             _write_through(self, result, name)
@@ -372,7 +378,7 @@ cdef class Variable:
         if self.node.fillable and self.view is None:
             value = unfilled(value)
             if self.filling is None and is_ours(<PyObject *> self.array) and isinstance(
-                    value, (int, float, np.generic, np.ndarray)):
+                    value, (int, float, complex, np.generic, np.ndarray)):
                 self.array[index] = value
                 return
         if _set_item(self, index, value):
@@ -682,7 +688,7 @@ def variable(array, name=None):
 
     Parameters
     ----------
-    array : array_like of float64 or float32, any shape
+    array : array_like of float64, float32, complex128 or complex64, any shape
         An ndarray is shared, not copied; a Python float becomes a 0-d float64 array. A Variable
         gives a new Variable that depends on it.
     name : str, optional
@@ -695,7 +701,7 @@ def variable(array, name=None):
     Raises
     ------
     DTypeError
-        If the dtype is not float64 or float32: integers, complex numbers, objects.
+        If the dtype is another one: integers, float16, objects.
     ShapeError
         If a list is ragged.
 
@@ -759,7 +765,7 @@ def is_shared(Variable x not None):
 
 
 def leaf_array(x, str what="variable"):
-    """Return `x` as a plain float array, shared where it is one already.
+    """Return `x` as a plain array of floats or complex numbers, shared where it is one already.
 
     Raise `DTypeError` or `ShapeError`.
     """
@@ -767,12 +773,12 @@ def leaf_array(x, str what="variable"):
     if cnp.PyArray_CheckExact(x) and is_plain(x):
         return x
     array = as_array(x, what)
-    if not _is_float(array.dtype):
+    if not _is_differentiable(array.dtype):
         hint = ""
         if array.dtype.kind in "iub":
             hint = "; convert it, for instance with numpy.asarray(x, float)"
         raise DTypeError(f"{what}: shape {(<object> array).shape} and dtype {array.dtype}: "
-                         f"float64 or float32 is needed{hint}")
+                         f"{NAMES} can be differentiated{hint}")
     if not is_plain(array):
         array = np.require(array, array.dtype.newbyteorder("="), "A")
     return array

@@ -42,7 +42,8 @@ cdef list probed_vjp(Node node, tuple needs, object g, int lead):
 cdef object probe_to(object probe, int lead, tuple shape):
     if probe is None:
         return np.zeros(())
-    probe = np.asarray(probe, "f8")
+    probe = np.asarray(probe)
+    probe = np.asarray(np.abs(probe) if probe.dtype.kind == "c" else probe, "f8")
     if probe.shape[lead:] == shape:
         return probe
     return sum_to_shape(np.asarray(np.abs(probe)), lead, shape)

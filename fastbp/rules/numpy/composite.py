@@ -8,6 +8,7 @@ from fastbp._core import graph
 from fastbp._core.constants import constant
 from fastbp.rules import patterns
 from fastbp.rules.numpy.elementwise import POSITIVE, multiply, power, remainder
+from fastbp.rules.numpy.parts import from_parts
 from fastbp.rules.table import elementwise, implements, linear, refuse
 
 # ---- clip
@@ -22,6 +23,7 @@ clip3 = elementwise(
     domain=((-2, 2), (-0.8, -0.7), (0.7, 0.8)),
     selects=0b111,
     kinks="passed at the bounds",
+    complex=True,
 )
 
 
@@ -92,7 +94,19 @@ def _sinc_slope(z, x):
     return np.where(near, math.pi * (t * series), (np.cos(phase) - z) / np.where(near, 1.0, x))
 
 
-sinc_op = elementwise("sinc", _sinc_value, _sinc_slope, error=(2e-14, 2e-14))
+def _complex_sinc_slope(z, x):
+    t = math.pi * x
+    near = np.abs(t) < 1.5
+    t2 = np.where(near, t * t, 0.0)
+    series = _SLOPE[-1]
+    for c in _SLOPE[-2::-1]:
+        series = series * t2 + c
+    return np.where(near, math.pi * (t * series), (np.cos(t) - z) / np.where(near, 1.0, x))
+
+
+sinc_op = elementwise(
+    "sinc", _sinc_value, _sinc_slope, error=(2e-14, 2e-14), complex=(_complex_sinc_slope,)
+)
 
 
 @implements(
@@ -108,7 +122,7 @@ def sinc(x, /):
     return sinc_op(x)
 
 
-# ---- identities on finite real numbers
+# ---- identities on finite numbers
 
 
 @implements(
@@ -123,29 +137,16 @@ def nan_to_num(x, copy=True, nan=0.0, posinf=None, neginf=None):
 
     Notes
     -----
-    The derivative is 1 where `x` is finite and 0 where it is replaced.
+    The derivative is 1 where `x` is finite and 0 where it is replaced, of each part by itself.
     """
     refuse("nan_to_num", copy=(copy, True))
+    if x.dtype.kind == "c":
+        parts = [nan_to_num(part, nan=nan, posinf=posinf, neginf=neginf) for part in (x.real, x.imag)]
+        return from_parts(*parts)
     value = graph.values_of(x)
     fixed = np.nan_to_num(value, nan=nan, posinf=posinf, neginf=neginf)
     return np.where(np.isfinite(value), x, fixed)
 
-
-@implements(np.real, samples=lambda rng: [((rng.normal(size=3),), {})])
-def real(val, /):
-    """Return the real part: a Variable is its own."""
-    return val
-
-
-@implements(np.real_if_close, samples=lambda rng: [((rng.normal(size=3),), {"tol": 10})])
-def real_if_close(a, tol=100):
-    """Return `a`, which is real; arguments as in `numpy.real_if_close`."""
-    return a
-
-
-# The methods return a real array itself, the function a copy.
-graph.bind_method("conj", lambda a: a)
-graph.bind_method("conjugate", lambda a: a)
 
 # ---- ufuncs with two results, with an integer operand, or for float64 only
 

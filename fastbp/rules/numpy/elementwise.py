@@ -33,19 +33,32 @@ INSIDE = (-0.8, 0.8)
 
 # ---- arithmetic
 
-positive = elementwise("positive", np.positive, lambda z, x: 1.0)
-negative = elementwise("negative", np.negative, lambda z, x: -1.0)
-add = elementwise("add", np.add, lambda z, x, y: 1.0, lambda z, x, y: 1.0)
-subtract = elementwise("subtract", np.subtract, lambda z, x, y: 1.0, lambda z, x, y: -1.0)
-multiply = elementwise("multiply", np.multiply, lambda z, x, y: y, lambda z, x, y: x)
-divide = elementwise(
-    "divide", np.divide, lambda z, x, y: 1.0 / y, lambda z, x, y: -z / y, domain=((-2, 2), POSITIVE)
+positive = elementwise("positive", np.positive, lambda z, x: 1.0, complex=True)
+negative = elementwise("negative", np.negative, lambda z, x: -1.0, complex=True)
+add = elementwise("add", np.add, lambda z, x, y: 1.0, lambda z, x, y: 1.0, complex=True)
+subtract = elementwise(
+    "subtract", np.subtract, lambda z, x, y: 1.0, lambda z, x, y: -1.0, complex=True
 )
-reciprocal = elementwise("reciprocal", np.reciprocal, lambda z, x: -z * z, domain=POSITIVE)
-square = elementwise("square", np.square, lambda z, x: 2.0 * x)
-sqrt = elementwise("sqrt", np.sqrt, lambda z, x: 0.5 / z, domain=POSITIVE, squared=lambda x: x)
+multiply = elementwise("multiply", np.multiply, lambda z, x, y: y, lambda z, x, y: x, complex=True)
+divide = elementwise(
+    "divide",
+    np.divide,
+    lambda z, x, y: 1.0 / y,
+    lambda z, x, y: -z / y,
+    domain=((-2, 2), POSITIVE),
+    complex=True,
+)
+reciprocal = elementwise(
+    "reciprocal", np.reciprocal, lambda z, x: -z * z, domain=POSITIVE, complex=True
+)
+square = elementwise("square", np.square, lambda z, x: 2.0 * x, complex=True)
+sqrt = elementwise(
+    "sqrt", np.sqrt, lambda z, x: 0.5 / z, domain=POSITIVE, squared=lambda x: x, complex=True
+)
 cbrt = elementwise("cbrt", np.cbrt, lambda z, x: 1.0 / (3.0 * z * z), domain=POSITIVE)
-conjugate = elementwise("conjugate", np.conjugate, lambda z, x: 1.0)
+conjugate = elementwise(
+    "conjugate", np.conjugate, lambda z, x: 1.0, complex=lambda x: x.conj()
+)
 
 
 # x**y log(x)**k: what differentiating a power by its exponent makes. At x = 0 it is 0 for y > 0.
@@ -124,6 +137,12 @@ power = elementwise(
     domain=(POSITIVE, (-2, 2)),
     kinks="x**y by y: 0 at x = 0, y >= 0; NaN for negative x",
     error=(2e-13, 1e-12),
+    complex=(
+        lambda z, x, y: np.where(
+            (x == 0.0) & (y == 0.0), 0.0, y * np.power(x, np.where(y == 0.0, 1.0, y - 1.0))
+        ),
+        lambda z, x, y: z * np.log(np.where(x == 0.0, 1.0, x)),
+    ),
 )
 
 # ---- remainders and other sawteeth
@@ -162,6 +181,7 @@ absolute = elementwise(
     domain=(-3.0, -0.3),
     kinks="0 at 0",
     squared=lambda x: x * x,
+    complex=lambda x: hypot(np.real(x), np.imag(x)),
 )
 fabs = elementwise(
     "fabs",
@@ -186,6 +206,7 @@ maximum = elementwise(
     lambda z, x, y: np.where(x == y, 0.5, x < y),
     selects=0b11,
     kinks="one half each at a tie",
+    complex=True,  # in the order of the real parts
 )
 minimum = elementwise(
     "minimum",
@@ -194,6 +215,7 @@ minimum = elementwise(
     lambda z, x, y: np.where(x == y, 0.5, x > y),
     selects=0b11,
     kinks="one half each at a tie",
+    complex=True,  # in the order of the real parts
 )
 # These ignore a NaN: the other operand is the value.
 fmax = elementwise(
@@ -203,6 +225,7 @@ fmax = elementwise(
     lambda z, x, y: np.where(x == y, 0.5, (x < y) | (x != x)),
     selects=0b11,
     kinks="one half each at a tie",
+    complex=True,  # in the order of the real parts
 )
 fmin = elementwise(
     "fmin",
@@ -211,17 +234,18 @@ fmin = elementwise(
     lambda z, x, y: np.where(x == y, 0.5, (x > y) | (x != x)),
     selects=0b11,
     kinks="one half each at a tie",
+    complex=True,  # in the order of the real parts
 )
 
 # ---- exponentials and logarithms
 
-exp = elementwise("exp", np.exp, lambda z, x: z)
-exp2 = elementwise("exp2", np.exp2, lambda z, x: LN2 * z)
-expm1 = elementwise("expm1", np.expm1, lambda z, x: np.exp(x))
-log = elementwise("log", np.log, lambda z, x: 1.0 / x, domain=POSITIVE)
-log2 = elementwise("log2", np.log2, lambda z, x: (1.0 / LN2) / x, domain=POSITIVE)
-log10 = elementwise("log10", np.log10, lambda z, x: (1.0 / LN10) / x, domain=POSITIVE)
-log1p = elementwise("log1p", np.log1p, lambda z, x: 1.0 / (1.0 + x), domain=INSIDE)
+exp = elementwise("exp", np.exp, lambda z, x: z, complex=True)
+exp2 = elementwise("exp2", np.exp2, lambda z, x: LN2 * z, complex=True)
+expm1 = elementwise("expm1", np.expm1, lambda z, x: np.exp(x), complex=True)
+log = elementwise("log", np.log, lambda z, x: 1.0 / x, domain=POSITIVE, complex=True)
+log2 = elementwise("log2", np.log2, lambda z, x: (1.0 / LN2) / x, domain=POSITIVE, complex=True)
+log10 = elementwise("log10", np.log10, lambda z, x: (1.0 / LN10) / x, domain=POSITIVE, complex=True)
+log1p = elementwise("log1p", np.log1p, lambda z, x: 1.0 / (1.0 + x), domain=INSIDE, complex=True)
 
 
 def _difference(x, y):
@@ -257,20 +281,52 @@ def _complement(x):
     return np.where(np.abs(x) < 0.5, 1.0 - x * x, (1.0 - x) * (1.0 + x))
 
 
-sin = elementwise("sin", np.sin, lambda z, x: np.cos(x))
-cos = elementwise("cos", np.cos, lambda z, x: -np.sin(x))
-tan = elementwise("tan", np.tan, lambda z, x: 1.0 + z * z, domain=(-1.2, 1.2))
-arcsin = elementwise("arcsin", np.arcsin, lambda z, x: 1.0 / np.sqrt(_complement(x)), domain=INSIDE)
+# 1 - x and 1 + x, which keep the sign of a zero imaginary part: it says on which side of a cut x is.
+def _below_one(x):
+    return -(x - 1.0)
+
+
+def _above_minus_one(x):
+    return x - -1.0
+
+
+def _inverse_square(z):
+    inside = np.isfinite(z)
+    inverse = np.where(inside, 1.0 / np.where(inside, z, 1.0), 0.0)
+    return inverse * inverse
+
+
+sin = elementwise("sin", np.sin, lambda z, x: np.cos(x), complex=True)
+cos = elementwise("cos", np.cos, lambda z, x: -np.sin(x), complex=True)
+tan = elementwise(
+    "tan",
+    np.tan,
+    lambda z, x: 1.0 + z * z,
+    domain=(-1.2, 1.2),
+    complex=(lambda z, x: _inverse_square(np.cos(x)),),
+)
+arcsin = elementwise(
+    "arcsin",
+    np.arcsin,
+    lambda z, x: 1.0 / np.sqrt(_complement(x)),
+    domain=INSIDE,
+    complex=(lambda z, x: 1.0 / (np.sqrt(_below_one(x)) * np.sqrt(_above_minus_one(x))),),
+)
 arccos = elementwise(
-    "arccos", np.arccos, lambda z, x: -1.0 / np.sqrt(_complement(x)), domain=INSIDE
+    "arccos",
+    np.arccos,
+    lambda z, x: -1.0 / np.sqrt(_complement(x)),
+    domain=INSIDE,
+    complex=(lambda z, x: -1.0 / (np.sqrt(_below_one(x)) * np.sqrt(_above_minus_one(x))),),
 )
 # 1 / (1 + x^2); its slope is written so that nothing leaves the range before the product does.
 arctan_slope = helper(
     "arctan_slope",
     lambda x: 1.0 / (1.0 + x * x),
     lambda w, x: -2.0 * ((x * w) * w),
+    complex=True,
 )
-arctan = elementwise("arctan", np.arctan, lambda z, x: arctan_slope(x))
+arctan = elementwise("arctan", np.arctan, lambda z, x: arctan_slope(x), complex=True)
 deg2rad = elementwise("deg2rad", np.deg2rad, lambda z, x: DEGREE)
 radians = elementwise("radians", np.radians, lambda z, x: DEGREE)
 rad2deg = elementwise("rad2deg", np.rad2deg, lambda z, x: 1.0 / DEGREE)
@@ -352,8 +408,8 @@ arctan2 = elementwise(
 
 # ---- hyperbolic functions
 
-sinh = elementwise("sinh", np.sinh, lambda z, x: np.cosh(x))
-cosh = elementwise("cosh", np.cosh, lambda z, x: np.sinh(x))
+sinh = elementwise("sinh", np.sinh, lambda z, x: np.cosh(x), complex=True)
+cosh = elementwise("cosh", np.cosh, lambda z, x: np.sinh(x), complex=True)
 
 
 # 1 - z * z is no number to work with where z is close to 1: the kernel takes e^-2|x| there.
@@ -369,15 +425,33 @@ tanh_slope = helper(
     lambda s, z, x: -2.0 * (s * np.tanh(x)),
     kernel="tanh_slope",
 )
-tanh = elementwise("tanh", np.tanh, lambda z, x: tanh_slope(values_of(z), x), error=(3e-14, 3e-14))
-arcsinh = elementwise("arcsinh", np.arcsinh, lambda z, x: 1.0 / np.hypot(1.0, x))
+tanh = elementwise(
+    "tanh",
+    np.tanh,
+    lambda z, x: tanh_slope(values_of(z), x),
+    error=(3e-14, 3e-14),
+    complex=(lambda z, x: _inverse_square(np.cosh(x)),),
+)
+arcsinh = elementwise(
+    "arcsinh",
+    np.arcsinh,
+    lambda z, x: 1.0 / np.hypot(1.0, x),
+    complex=(lambda z, x: 1.0 / np.cosh(z),),  # of the value, which knows its side of a cut
+)
 arccosh = elementwise(
     "arccosh",
     np.arccosh,
-    lambda z, x: 1.0 / (np.sqrt(x - 1.0) * np.sqrt(x + 1.0)),
+    lambda z, x: 1.0 / (np.sqrt(x - 1.0) * np.sqrt(_above_minus_one(x))),
     domain=(1.2, 4.0),
+    complex=True,
 )
-arctanh = elementwise("arctanh", np.arctanh, lambda z, x: 1.0 / _complement(x), domain=INSIDE)
+arctanh = elementwise(
+    "arctanh",
+    np.arctanh,
+    lambda z, x: 1.0 / _complement(x),
+    domain=INSIDE,
+    complex=(lambda z, x: 1.0 / ((1.0 - x) * (1.0 + x)),),
+)
 
 # ---- ``ufunc.outer``
 

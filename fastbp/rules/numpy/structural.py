@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from fastbp._core import graph
+from fastbp._core import dtypes, graph
 from fastbp._core.elementwise import sum_axes, total
 from fastbp._core.elementwise import sum_to as _sum_to
 from fastbp._core.graph import Variable, values_of
@@ -96,10 +96,10 @@ cast = linear(
 def float_dtype(dtype, function):
     """Return a dtype that can be differentiated, or raise `DTypeError`."""
     dtype = np.dtype(dtype)
-    if dtype not in graph.FLOATS:
+    if dtype not in dtypes.DIFFERENTIABLE:
         raise DTypeError(
-            f"numpy.{function}: a Variable cannot have dtype {dtype}, only float64 or "
-            "float32; use x.value for a plain array"
+            f"numpy.{function}: a Variable cannot have dtype {dtype}, only {dtypes.NAMES}; use "
+            "x.value for a plain array"
         )
     return dtype
 
@@ -112,9 +112,14 @@ def float_dtype(dtype, function):
     ],
 )
 def astype(x, dtype, /, *, copy=True, device=None):
-    """Arguments as in `numpy.astype`; the dtype must be float64 or float32."""
+    """Arguments as in `numpy.astype`; the dtype must be one of floats or complex numbers."""
     refuse("astype", device=(None if device == "cpu" else device, None))
     dtype = float_dtype(dtype, "astype")
+    if x.dtype.kind == "c" and dtype.kind != "c":
+        raise DTypeError(
+            f"numpy.astype: from {x.dtype} to {dtype} the imaginary part would be lost: write "
+            "x.real, or numpy.abs(x)"
+        )
     return x if dtype == x.dtype and not copy else cast(x, dtype=dtype)
 
 

@@ -6,7 +6,7 @@ more than the rest of fastbp.
 
 import numpy as np
 
-from fastbp._core import graph
+from fastbp._core import dtypes, graph
 from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError
 from fastbp.rules import patterns
@@ -71,7 +71,7 @@ def _operand(x):
     if type(x) is graph.Variable:
         return x
     x = as_array(x)
-    if x.dtype in graph.FLOATS:
+    if x.dtype in dtypes.FLOATS:
         return x
     if x.dtype.kind not in "iub":
         raise DTypeError(f"dtype {x.dtype}: float64 or float32 is needed")
