@@ -16,7 +16,7 @@ from fastbp._core.graph import Variable
 from fastbp._core.matmul import matmul
 from fastbp._core.operands import as_numbers
 from fastbp.errors import DTypeError, ShapeError
-from fastbp.rules import patterns
+from fastbp.rules import local, patterns
 from fastbp.rules.numpy.structural import cast
 from fastbp.rules.table import general, linear
 
@@ -133,6 +133,7 @@ contract = general(
     jvp=(_jvp_left, _jvp_right),
     coefficients="operands",
     pattern=patterns.contracts,
+    local=local.contracts,
 )
 
 

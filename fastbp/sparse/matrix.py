@@ -6,7 +6,7 @@ from scipy import sparse
 from fastbp._core.graph import Variable
 from fastbp._core.operands import as_numbers
 from fastbp.errors import NoRuleError, ShapeError
-from fastbp.rules.sparse_products import (
+from fastbp.sparse.products import (
     Constant,
     Structure,
     check_axis,
