@@ -95,6 +95,12 @@ def _left_to(name, a, b):
     )
 
 
+def _late_rules():
+    """Load the rows of SciPy's ufuncs, which takes time: the core met one that it does not know."""
+    importlib.import_module("fastbp.rules.special.ufuncs")
+
+
+graph.bind("late_rules", _late_rules)
 graph.bind("adopt", adopt)
 graph.bind("foreign_answer", answer)
 graph.bind("foreign_operator", operator)
