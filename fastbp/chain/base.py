@@ -218,7 +218,7 @@ class Factor:
         return ""
 
     def _steps(self) -> tuple:
-        """Return ``J`` as steps of `fastbp._core.chain_sweep.Sweep`, left to right."""
+        """Return ``J`` as steps of `fastbp._core.chain_sweep.ChainSweep`, left to right."""
         return (self,)
 
     def _magnitude(self) -> float:

@@ -13,7 +13,7 @@ from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.sparse import operands  # noqa: F401  (operators between SciPy's and Variables)
 from fastbp.sparse.matrix import SparseMatrix, as_structure
-from fastbp.sparse.products import Structure
+from fastbp.sparse.products import CompressedRows
 
 __all__ = ["csr", "from_scipy"]
 
@@ -79,7 +79,7 @@ def csr(data: Any, indices: Any, indptr: Any, shape: tuple[int, int]) -> SparseM
     # Copies: the structure must not change under what was recorded.
     columns, starts = columns.astype(dtype), starts.astype(dtype)
     columns.flags.writeable = starts.flags.writeable = False
-    return SparseMatrix(values, Structure(columns, starts, size))
+    return SparseMatrix(values, CompressedRows(columns, starts, size))
 
 
 def from_scipy(matrix: Any, data: Any = None) -> SparseMatrix:

@@ -17,9 +17,9 @@ from fastbp.derived import derived, named
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.recording import plain, record_one, released
 from fastbp.sparse.coloring import SYMMETRIC, Coloring
-from fastbp.sparse.compressed import Plan, choose, mode_of
+from fastbp.sparse.compressed import Compression, choose, mode_of
+from fastbp.sparse.pattern import Pattern
 from fastbp.sparse.patterns import pattern_of
-from fastbp.sparse.structure import Pattern
 from fastbp.transforms import gradient_for
 
 __all__ = ["Prepared", "between", "hessian", "jacobian", "prepare"]
@@ -75,7 +75,7 @@ class Prepared:
         self.mode = mode_of(self.coloring)
         self._largest = tape.largest([y], [x]) if isinstance(y, Variable) else 1
         self._structure = s
-        self._plan = self._new_plan()
+        self._compression = self._new_compression()
         self._matrix = self._new_matrix()
         self._direction = _direction(x)
         assumed = self.coloring.kind in SYMMETRIC and not symmetric
@@ -85,13 +85,13 @@ class Prepared:
 
     def __getstate__(self) -> dict[str, Any]:
         # What was found travels; lock, positions and matrix are made again.
-        made = ("_lock", "_plan", "_matrix", "_data", "_indices", "_indptr")
+        made = ("_lock", "_compression", "_matrix", "_data", "_indices", "_indptr")
         return {name: value for name, value in vars(self).items() if name not in made}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._lock = threading.RLock()
-        self._plan = self._new_plan()
+        self._compression = self._new_compression()
         self._matrix = self._new_matrix()
 
     @property
@@ -181,13 +181,13 @@ class Prepared:
         ):
             self._matrix = self._new_matrix()  # somebody changed its structure, or locked it
         if isinstance(y, Variable):
-            self._plan.fill(y, x, self._data)
+            self._compression.fill(y, x, self._data)
         else:
             self._data[...] = 0.0
 
-    def _new_plan(self) -> Plan:
+    def _new_compression(self) -> Compression:
         dtype, csc = self._in[1], self._format == "csc"
-        return Plan(self._name, self._structure, self.coloring, dtype, self._largest, csc)
+        return Compression(self._name, self._structure, self.coloring, dtype, self._largest, csc)
 
     def _new_matrix(self) -> Any:
         s = self._structure
@@ -221,7 +221,7 @@ class Compressed:
         coloring = choose("jacobian", s, "auto", None)
         self.num_sweeps = coloring.num_colors
         largest = tape.largest([y], [x])
-        self._plan = Plan("jacobian", s, coloring, x.dtype, largest, False)
+        self._compression = Compression("jacobian", s, coloring, x.dtype, largest, False)
         self._direction = _direction(x)
 
     def __call__(self, y: Variable, x: Variable, verified: bool = True) -> Any:
@@ -231,7 +231,7 @@ class Compressed:
         """
         s = self._structure
         data = np.zeros(s.nnz, x.dtype)
-        self._plan.fill(y, x, data)
+        self._compression.fill(y, x, data)
         matrix = scipy.sparse.csr_array((data, s.indices, s.indptr), shape=s.shape)
         return None if verified and not _holds(matrix, y, x, self._direction) else matrix
 
@@ -261,8 +261,8 @@ def between(y: Variable, x: Variable, others: tuple[Variable, ...], pattern: Any
     s = Pattern.of(pattern, "jacobian")
     coloring = choose("jacobian", s, "auto", None)
     data = np.zeros(s.nnz, x.dtype)
-    plan = Plan("jacobian", s, coloring, x.dtype, tape.largest([y], [x]), False)
-    plan.fill(y, x, data, others)
+    compressed = Compression("jacobian", s, coloring, x.dtype, tape.largest([y], [x]), False)
+    compressed.fill(y, x, data, others)
     return scipy.sparse.csr_array((data, s.indices, s.indptr), shape=s.shape)
 
 

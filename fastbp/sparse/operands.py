@@ -17,7 +17,7 @@ from fastbp._core.graph import Variable
 from fastbp.errors import DTypeError, NoRuleError, ShapeError
 from fastbp.rules import foreign
 from fastbp.sparse.matrix import SparseMatrix, as_structure
-from fastbp.sparse.products import Constant, Structure, check_axis, dot_op
+from fastbp.sparse.products import CompressedRows, Constant, check_axis, dot_op
 
 __all__ = ["operator"]
 
@@ -137,7 +137,7 @@ def multiply(matrix, x):
     if shape != structure.shape:  # a sparse row or column beside a dense matrix
         times = [n // m if m else 0 for n, m in zip(shape, structure.shape, strict=True)]
         spread = sparse.kron(np.ones(times, bool), structure.matrix(data), format="csr")
-        structure, data = Structure(spread.indices, spread.indptr, shape), spread.data
+        structure, data = CompressedRows(spread.indices, spread.indptr, shape), spread.data
     return SparseMatrix(data, structure) * x
 
 

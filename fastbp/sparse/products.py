@@ -16,7 +16,7 @@ from fastbp.errors import ShapeError
 from fastbp.rules.patterns import together
 from fastbp.rules.table import general, linear
 
-__all__ = ["Constant", "Structure", "dot_op", "pick_op", "product_op"]
+__all__ = ["CompressedRows", "Constant", "dot_op", "pick_op", "product_op"]
 
 
 def times(matrix, x, axis):
@@ -131,7 +131,7 @@ dot_op = linear(
 # ---- a matrix of a fixed structure whose stored values are an operand
 
 
-class Structure:
+class CompressedRows:
     """Where the stored values of a CSR matrix are; the index arrays must not be written into.
 
     Attributes
@@ -145,7 +145,7 @@ class Structure:
         self._matrices = {}
 
     def __reduce__(self):
-        return Structure, (self.indices, self.indptr, self.shape)
+        return CompressedRows, (self.indices, self.indptr, self.shape)
 
     @property
     def nnz(self):
@@ -168,7 +168,7 @@ class Structure:
         """Where the values of the transpose are, in `order`."""
         counts = np.bincount(self.indices, minlength=self.shape[1])
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(self.indptr.dtype)
-        return Structure(self.rows[self.order], indptr, self.shape[::-1])
+        return CompressedRows(self.rows[self.order], indptr, self.shape[::-1])
 
     @cached_property
     def is_canonical(self):
@@ -249,7 +249,7 @@ def _product_jvp(tangents, ans, data, x, structure, transposed, axis):
 
 def some_structure():
     """Return the structure of a matrix of 3 x 3 for samples, with values stored twice."""
-    return Structure(np.array([0, 2, 1, 1, 2]), np.array([0, 2, 4, 5]), (3, 3))
+    return CompressedRows(np.array([0, 2, 1, 1, 2]), np.array([0, 2, 4, 5]), (3, 3))
 
 
 def _product_samples(rng):

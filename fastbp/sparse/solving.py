@@ -13,7 +13,7 @@ from fastbp.errors import DTypeError, ShapeError
 from fastbp.rules.patterns import together
 from fastbp.rules.table import general
 from fastbp.sparse.matrix import SparseMatrix, numbers
-from fastbp.sparse.products import Structure, align, pick_op, product_op, some_structure
+from fastbp.sparse.products import CompressedRows, align, pick_op, product_op, some_structure
 
 __all__ = ["Factorized", "factorized", "solve"]
 
@@ -21,7 +21,7 @@ __all__ = ["Factorized", "factorized", "solve"]
 class Factors:
     """The factors of a matrix, kept for the array of values that they were computed from."""
 
-    def __init__(self, structure: Structure) -> None:
+    def __init__(self, structure: CompressedRows) -> None:
         self.structure = structure
         self._kept: tuple[Any, Any, Any] = (None, None, None)
 
@@ -149,7 +149,7 @@ class Factorized:
         return f"<factorized sparse matrix of shape {self.shape}>"
 
 
-def _parts(a: Any) -> tuple[Any, Structure, bool]:
+def _parts(a: Any) -> tuple[Any, CompressedRows, bool]:
     """Return values, structure, and whether that is the transpose's."""
     if not isinstance(a, SparseMatrix) and not sparse.issparse(a):
         raise DTypeError(
@@ -167,7 +167,7 @@ def _parts(a: Any) -> tuple[Any, Structure, bool]:
     shape = a.shape[::-1] if transposed else a.shape
     dtype = np.float32 if a.dtype == np.float32 else np.float64
     # Copies: what is written into the matrix later must not change what was recorded.
-    structure = Structure(columns.indices.copy(), columns.indptr.copy(), shape)
+    structure = CompressedRows(columns.indices.copy(), columns.indptr.copy(), shape)
     return _fixed(columns.data.astype(dtype)), structure, transposed
 
 
