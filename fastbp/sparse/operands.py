@@ -7,6 +7,7 @@ in front of each, once fastbp and scipy.sparse are both in use.
 
 import copy
 import functools
+import inspect
 import sys
 
 import numpy as np
@@ -242,10 +243,9 @@ def _answer(late):
 
     An operator does so before SciPy's classes know Variables: for a leaf older than their import.
     """
-    frame = sys._getframe()
-    while frame.f_globals.get("__name__", "").startswith("fastbp."):
+    asked, frame = False, inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("fastbp."):
         frame = frame.f_back
-    asked = False
     while frame is not None and frame.f_globals.get("__name__", "").startswith("scipy.sparse._"):
         if frame.f_code.co_name in ("__matmul__", "__mul__", "__truediv__"):
             # What is no array for SciPy has its reflected operator called: ours.
