@@ -19,8 +19,8 @@ from fastbp.errors import DTypeError, ShapeError
 from fastbp.recording import plain, record_one, released
 from fastbp.sparse.coloring import SYMMETRIC, Coloring
 from fastbp.sparse.compressed import Compression, choose, mode_of
-from fastbp.sparse.patterns import pattern_of
 from fastbp.sparse.pattern import Pattern
+from fastbp.sparse.patterns import pattern_of
 from fastbp.transforms import gradient_for
 
 __all__ = ["Prepared", "between", "hessian", "jacobian", "prepare"]
