@@ -5,6 +5,7 @@ from numpy.typing import DTypeLike
 
 DIFFERENTIABLE: tuple[dtype, ...]
 FLOATS: tuple[dtype, ...]
+NAMES: str
 
 def check(dtype: DTypeLike, what: str) -> dtype: ...
 def slot(dtype: DTypeLike) -> int: ...

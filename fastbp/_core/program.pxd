@@ -20,7 +20,7 @@ cdef class Program:
     cdef readonly int n_inputs, n_outputs
     cdef readonly int typenum
     cdef readonly unsigned int reads    # bit i: external input i is read
-    cdef int n_code, n_constants, n_temps, itemsize
+    cdef int n_code, n_constants, n_temps, itemsize, block
     cdef Instruction *code
     cdef char *constants
     # `ptrs` and `steps`: the external inputs, then the outputs. n may be zero.

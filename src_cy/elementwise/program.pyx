@@ -128,7 +128,7 @@ cdef class Program:
         cdef char temps[MAX_TEMPS * BLOCK * 8]
         cdef char *args[4]
         cdef intptr_t arg_steps[4]
-        cdef intptr_t count, block = BLOCK if self.itemsize <= 8 else BLOCK * 8 // self.itemsize
+        cdef intptr_t count, block = self.block
         cdef int n_external = self.n_inputs + self.n_outputs
         cdef int i, j, k
         cdef Instruction *ins
@@ -264,6 +264,7 @@ cdef object _assemble(
         return None
     p.typenum = typenum
     p.itemsize = itemsize_of(typenum)
+    p.block = min(BLOCK, BLOCK * 8 // p.itemsize)
     p.n_inputs, p.n_outputs, p.n_temps = trace.n_inputs, n_outputs, n_temps
     p.n_constants, p.n_code = len(constants), len(code)
     p.code = <Instruction *> calloc(max(1, len(code)), sizeof(Instruction))

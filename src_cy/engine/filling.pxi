@@ -266,6 +266,15 @@ cdef int settle(Variable root) except -1:
     return 0
 
 
+cdef int _check_parts(Variable root, dtype) except -1:
+    """Raise if a complex value is assigned to elements of an array of real numbers."""
+    if dtype.kind == "c" and not is_complex(root.node.typenum):
+        raise DTypeError(
+            f"setitem: a value of {dtype} for an array of {root.dtype} would lose its imaginary "
+            "part: begin with x = x.astype(complex), or assign value.real")
+    return 0
+
+
 cdef bint _set_item(Variable x, object index, object value) except -1:
     """Write into a basic index if that can wait; say whether it did."""
     cdef Variable root = x if x.view is None else x.view.root
@@ -277,9 +286,9 @@ cdef bint _set_item(Variable x, object index, object value) except -1:
         return False
     value = unfilled(hook("fitted")(value, place["shape"]))
     if type(value) is not Variable:
-        as_numbers(value, "setitem: the value")     # raises
+        value = as_numbers(value, "setitem: the value")
+        _check_parts(root, value.dtype)
     elif (<Variable> value).node.typenum != root.node.typenum:
-        if is_complex((<Variable> value).node.typenum) and not is_complex(root.node.typenum):
-            return False
+        _check_parts(root, value.dtype)
         value = hook("astype")(value, root.dtype)
     return _wait(root, place, value)

@@ -16,7 +16,7 @@ cimport cython
 cimport numpy as cnp
 from fastbp._core.buffers cimport LARGE, enter_pool, leave_pool, new_array
 from fastbp._core.constants cimport kept
-from fastbp._core.dtypes cimport N_SLOTS, dtype_of, is_complex, slot_of
+from fastbp._core.dtypes cimport N_SLOTS, dtype_of, is_complex, real_of, slot_of
 from fastbp._core.elementwise cimport MAX_NDIM, is_ours, is_plain, run_program, take_fp_flags
 from fastbp._core.matmul cimport c_matmul
 from fastbp._core.partials cimport SAVES_ANS
@@ -468,6 +468,18 @@ cdef int _broadcast_dims(Op op, PyObject **arrays, int nin, cnp.npy_intp *dims) 
     return nd
 
 
+cdef enum:
+    STRONG = 1          # numpy.float64: unlike a Python float it promotes float32
+    IMAGINARY = 2       # a Python complex number
+
+
+cdef bint _promotes(int scalars, int typenum) noexcept:
+    """Whether scalars give an array of this type another one."""
+    if scalars & STRONG and real_of(typenum) == cnp.NPY_FLOAT:
+        return True
+    return scalars & IMAGINARY and not is_complex(typenum)
+
+
 cdef object call_elementwise(Op op, tuple operands):
     """Compute an elementwise operation; record it if an operand is a Variable."""
     cdef PyObject *arrays[3]    # borrowed from `operands`: ndarrays and Python numbers
@@ -475,8 +487,7 @@ cdef object call_elementwise(Op op, tuple operands):
     cdef cnp.npy_intp dims[MAX_NDIM]
     cdef int nin = op.nin, k, nd, typenum = -1
     cdef bint same_shape = True, tracked = False
-    cdef bint strong = False    # a numpy.float64 operand: unlike a Python float it promotes float32
-    cdef bint imaginary = False     # a Python complex operand
+    cdef int scalars = 0        # of which kinds that matter there are
     cdef object x
     cdef cnp.ndarray array, first = None, out
     cdef Program program
@@ -495,11 +506,11 @@ cdef object call_elementwise(Op op, tuple operands):
             continue
         elif type(x) is float64:
             arrays[k] = <PyObject *> x
-            strong = True
+            scalars |= STRONG
             continue
         elif PyComplex_CheckExact(x):
             arrays[k] = <PyObject *> x
-            imaginary = True
+            scalars |= IMAGINARY
             continue
         elif cnp.PyArray_CheckExact(x) and is_plain(x):
             array = x
@@ -514,14 +525,11 @@ cdef object call_elementwise(Op op, tuple operands):
         elif not cnp.PyArray_SAMESHAPE(first, array):
             same_shape = False
     if first is None:
-        return _call_converted(op, operands) if imaginary else op.forward(*operands)
-    if strong and typenum != cnp.NPY_DOUBLE and typenum != cnp.NPY_CDOUBLE:
+        return _call_converted(op, operands) if scalars & IMAGINARY else op.forward(*operands)
+    if scalars and _promotes(scalars, typenum):
         return _call_converted(op, operands)
-    if is_complex(typenum):
-        if op.on_complex is not True:
-            return _call_on_complex(op, operands)
-    elif imaginary:
-        return _call_converted(op, operands)
+    if typenum >= cnp.NPY_CFLOAT and op.on_complex is not True:
+        return _call_on_complex(op, operands)
     program = op.forward_program(typenum)
     nd = cnp.PyArray_NDIM(first) if same_shape else _broadcast_dims(op, arrays, nin, dims)
     if program is None:

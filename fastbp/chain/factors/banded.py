@@ -67,7 +67,7 @@ class Banded(Factor):
         shape : (int, int)
         """
         lower, upper = -min(0, *diagonals, 0), max(0, *diagonals, 0)
-        values = [as_numbers(v, "Banded: a diagonal") for v in diagonals.values()]
+        values = [as_numbers(v, "Banded: a diagonal", real=True) for v in diagonals.values()]
         dtype = np.result_type(*values, np.float32) if values else np.dtype("f8")
         rows = np.zeros((shape[0], lower + upper + 1), dtype)
         for offset, value in diagonals.items():

@@ -6,9 +6,9 @@ from scipy import sparse
 from fastbp._core.graph import Variable
 from fastbp._core.operands import as_numbers
 from fastbp.errors import NoRuleError, ShapeError
-from fastbp.rules.sparse_products import (
+from fastbp.sparse.products import (
+    CompressedRows,
     Constant,
-    Structure,
     check_axis,
     dot_op,
     product_op,
@@ -21,13 +21,13 @@ def numbers(what, x):
     """Return an operand as a Variable or an array of real numbers."""
     if type(x) is Variable:
         return x
-    return as_numbers(x, f"{what}: an operand")
+    return as_numbers(x, f"{what}: an operand", real=True)
 
 
 def as_structure(matrix):
     """Return the structure and the values of a SciPy matrix of two axes, converted to CSR."""
     matrix = sparse.csr_array(matrix)
-    return Structure(matrix.indices, matrix.indptr, matrix.shape), matrix.data
+    return CompressedRows(matrix.indices, matrix.indptr, matrix.shape), matrix.data
 
 
 class SparseMatrix:
@@ -224,7 +224,7 @@ def _as_sparse_matrix(name, x):
     if x.ndim != 2:
         raise ShapeError(f"sparse {name}: an operand of shape {x.shape}")
     structure, data = as_structure(x)
-    data = as_numbers(data, f"sparse {name}: an operand")
+    data = as_numbers(data, f"sparse {name}: an operand", real=True)
     return SparseMatrix(data if data.dtype.kind == "f" else data.astype(np.float64), structure)
 
 
@@ -261,7 +261,7 @@ def _collected(rows, columns, values, shape):
     sums = sparse.csc_array(parts, shape=(len(places), len(which)))
     index = np.int32 if max(*shape, len(places)) < 2**31 else np.int64
     columns = places - np.repeat(np.arange(shape[0]), np.diff(indptr)) * shape[1]
-    structure = Structure(columns.astype(index), indptr.astype(index), shape)
+    structure = CompressedRows(columns.astype(index), indptr.astype(index), shape)
     return SparseMatrix(dot_op(values, matrix=Constant(sums), axis=-1), structure)
 
 
