@@ -15,8 +15,9 @@ from mpmath import mp, mpf
 from fastbp._core import loops, simd
 
 DTYPES = [np.float64, np.float32]
+SLOTS = [np.float32, np.float64, np.complex64, np.complex128]
 ADDING = {"mulz_add", "mulx_add"}  # may be one fused multiply-add
-SIMPLE = {"mulz", "mulx", "gt", "ge", "lt", "le", "eq", "ne", "select"} | ADDING
+SIMPLE = {"mulz", "mulx", "gt", "ge", "lt", "le", "eq", "ne", "finite", "select"} | ADDING
 SIMPLE |= {"difference", "cosine"}
 SLOPES = {"sigmoid_slope", "tanh_slope"}  # of a value and its argument
 NARGS = 4
@@ -27,8 +28,7 @@ class KernelRow(ctypes.Structure):
 
     _fields_ = [
         ("name", ctypes.c_char_p),
-        ("d", ctypes.c_void_p),
-        ("f", ctypes.c_void_p),
+        ("loops", ctypes.c_void_p * len(SLOTS)),
         ("nin", ctypes.c_int),
     ]
 
@@ -42,14 +42,14 @@ def _table():
     except ValueError:
         return {}  # the platform hides the symbols
     return {
-        rows[i].name.decode(): ({np.float64: rows[i].d, np.float32: rows[i].f}, rows[i].nin)
+        rows[i].name.decode(): (dict(zip(SLOTS, rows[i].loops, strict=True)), rows[i].nin)
         for i in range(count)
     }
 
 
 TABLE = _table()
 LOOP = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)
-ROWS = [(name, dtype) for name, (address, _) in TABLE.items() for dtype in DTYPES if address[dtype]]
+ROWS = [(name, dtype) for name, (address, _) in TABLE.items() for dtype in SLOTS if address[dtype]]
 
 
 def run_loop(name, dtype, operands, out, n=None):
@@ -67,9 +67,11 @@ def run_loop(name, dtype, operands, out, n=None):
 def reference(name, *x):
     """Compute with NumPy what the kernel means."""
     one = x[0].dtype.type(1)
+    parts = lambda g: (g.real, g.imag) if np.iscomplexobj(g) else (g,)
+    negative_zero = lambda g: (g == 0) & np.all([np.signbit(part) for part in parts(g)], axis=0)
     with np.errstate(all="ignore"):
         product = lambda g, p: np.where(g == 0, g, g * p)
-        exact = lambda g, p: np.where((g == 0) & np.signbit(g), g, g * p + 0)
+        exact = lambda g, p: np.where(negative_zero(g), g, g * p + 0)
         table = {
             "mulz": product,
             "mulz_add": lambda acc, g, p: acc + product(g, p),
@@ -81,6 +83,7 @@ def reference(name, *x):
             "le": lambda a, b: (a <= b) * one,
             "eq": lambda a, b: (a == b) * one,
             "ne": lambda a, b: (a != b) * one,
+            "finite": lambda a: np.isfinite(a) * one,
             "difference": lambda a, b: np.where(a == b, 0, a - b),
             "cosine": lambda r, a, b: np.where(abs(a) == r, np.sign(a) + 0 * b, a / r),
             "select": lambda c, a, b: np.where(c != 0, a, b),
@@ -96,6 +99,8 @@ def reference(name, *x):
 def operands_for(name, dtype, n, seed=0):
     rng = np.random.default_rng(seed)
     arrays = [rng.uniform(-3, 3, n).astype(dtype) for _ in range(TABLE[name][1])]
+    if np.iscomplexobj(dtype()):
+        arrays = [(a + 1j * rng.uniform(-3, 3, n)).astype(dtype) for a in arrays]
     for a in arrays[:2]:
         a[rng.random(n) < 0.2] = 0
     if name in SLOPES:
@@ -241,6 +246,7 @@ def test_error_stays_within_the_stated_bound(name, dtype, oracle, bound, floor):
 def test_every_function_has_a_bound():
     bounded = {(name, dtype) for name, dtype, *_ in BOUNDS}
     assert {row for row in ROWS if row[0] not in SIMPLE} <= bounded
+    assert {row for row in ROWS if row[1] not in DTYPES} <= {(n, d) for n in SIMPLE for d in SLOTS}
     assert SIMPLE | {name for name, _ in bounded} == set(loops.kernels())
 
 
