@@ -25,6 +25,10 @@ class Op:
     name: str
     kind: int
     nin: int
+    nout: int
+    constants: tuple[int, ...]
+    objects: tuple[int, ...]
+    residuals: bool
     forward: Callable[..., Any]
     partials: tuple[Callable[..., Any], ...] | None
     vjp: Any
@@ -39,7 +43,7 @@ class Op:
     coefficients: str
     squared: Callable[..., Any] | None
     kernel: str | None
-    pattern: Callable[..., Any] | None
+    pattern: Callable[..., Any] | tuple[Callable[..., Any], ...] | None
     ufunc: np.ufunc | None
     info: dict[str, Any]
     constant_partials: tuple[float | None, ...] | None
@@ -53,7 +57,7 @@ class Op:
         vjp: Any = None,
         jvp: Any = None,
         scatter: Callable[..., None] | None = None,
-        saves: tuple[int | str, ...] = (),
+        saves: tuple[int | str | tuple[str, int], ...] = (),
         blocks: bool = True,
         compiled: bool = False,
         kernel: str | None = None,
@@ -64,13 +68,21 @@ class Op:
         signed_partials: int = 0,
         coefficients: str | None = None,
         squared: Callable[..., Any] | None = None,
-        pattern: Callable[..., Any] | None = None,
+        pattern: Callable[..., Any] | tuple[Callable[..., Any], ...] | None = None,
+        nout: int = 1,
+        constants: tuple[int, ...] = (),
+        objects: tuple[int, ...] = (),
+        residuals: bool = False,
         **info: Any,
     ) -> None: ...
     @property
     def __name__(self) -> str: ...
     def __call__(self, *operands: Any, **static: Any) -> Any: ...
     def __getattr__(self, name: str) -> Any: ...
+
+@final
+class Output:
+    def __init__(self, *args: Any) -> None: ...
 
 @final
 class Node:

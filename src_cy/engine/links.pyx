@@ -7,8 +7,10 @@ Sweeps read nodes directly. What looks at the whole record once, and not at ever
 cimport cython
 cimport numpy as cnp
 from fastbp._core.graph cimport (
-    Node, Op, Variable, make_variable, new_spec, parent_count, parent_of, saved_of,
+    OUTPUT, Node, Op, Output, Variable, is_joint, make_variable, new_spec, parent_count, parent_of,
+    saved_of,
 )
+from fastbp._core.sweep_base cimport answer_of
 from fastbp._core.tape cimport HAS_PARENTS, IS_END, Tape, collect, node_dtype
 
 import numpy as np
@@ -31,6 +33,9 @@ cdef class Link:
         As rules get them: the value where a rule reads it, else a `Spec`; None for a constant that
         no rule reads.
     ans : numpy.ndarray or Spec
+        Of an operation with several outputs a tuple with all of them.
+    output : int or None
+        Which one of several outputs it is: each has a link of its own, with all operands.
     static : dict
     shape : tuple of int
     dtype : numpy.dtype
@@ -41,7 +46,7 @@ cdef class Link:
     cdef readonly Op op
     cdef readonly Variable variable
     cdef readonly tuple parents, operands, shape
-    cdef readonly object ans, dtype
+    cdef readonly object ans, dtype, output
     cdef readonly dict static
 
     def __init__(self, *args):
@@ -59,27 +64,36 @@ cdef object _operand(Node node, Py_ssize_t k):
     return value
 
 
-cdef Link _link(Tape tape, Py_ssize_t position):
+cdef Link _link(Tape tape, Py_ssize_t position, list places):
+    """The link of a node; `places` are those of links in the list, by position on the tape."""
     cdef Link link = Link.__new__(Link)
     cdef Node node = <Node> tape.nodes[position]
-    cdef Py_ssize_t k, n = parent_count(node)
+    cdef Py_ssize_t k, p
     link.shape = node.shape
     link.dtype = node_dtype(node)
-    if node.ans is None:
-        link.ans = new_spec(node.shape, node.typenum)
-        # A zero broadcast to the shape takes no memory.
+    link.ans = answer_of(node, False)
+    value = node.ans
+    if node.op is not None and node.op.kind == OUTPUT:
+        value = (<Output> node.saved_b).value
+    if value is None:       # a zero broadcast to the shape takes no memory
         value = np.broadcast_to(np.zeros((), link.dtype), node.shape)
-    else:
-        link.ans = value = node.ans
     link.variable = make_variable(value, node)
     if tape.roles[position] & IS_END or not tape.roles[position] & HAS_PARENTS:
         link.parents = link.operands = ()
         link.static = {}
         return link
+    if node.op.kind == OUTPUT:      # what the joint node says, of this output
+        link.output = (<Output> node.saved_b).index
+        position = tape.parents[tape.first[position]]
+        node = node.a
+        link.ans = answer_of(node, False)
     link.op = node.op
     link.static = node.static or {}
-    link.parents = tuple([tape.parents[tape.first[position] + k] for k in range(n)])
-    link.operands = tuple([_operand(node, k) for k in range(n)])
+    link.operands = tuple([_operand(node, k) for k in range(parent_count(node))])
+    link.parents = ()
+    for k in range(parent_count(node)):
+        p = tape.parents[tape.first[position] + k]
+        link.parents += (places[p] if p >= 0 else -1,)
     return link
 
 
@@ -99,6 +113,12 @@ def links(list outputs, list inputs):
         Where the ends are in it; -1 for one that no path reaches.
     """
     cdef Tape tape = collect(outputs, inputs, True)
-    cdef Py_ssize_t i
-    return ([_link(tape, i) for i in range(tape.count)], tape.output_positions,
-            tape.input_positions)
+    cdef Py_ssize_t i, n = 0
+    cdef list found = [], places = []
+    for i in range(tape.count):
+        places.append(n)
+        if not is_joint(<Node> tape.nodes[i]):
+            found.append(_link(tape, i, places))
+            n += 1
+    return (found, [places[i] if i >= 0 else -1 for i in tape.output_positions],
+            [places[i] if i >= 0 else -1 for i in tape.input_positions])

@@ -12,7 +12,8 @@ from libc.string cimport memcpy
 cimport cython
 cimport numpy as cnp
 from fastbp._core.graph cimport (
-    ELEMENTWISE, Node, Variable, fresh, make_variable, parent_count, parent_of, saved_of,
+    ELEMENTWISE, OUTPUT, Node, Output, Variable, fresh, is_joint, make_variable, parent_count,
+    parent_of, saved_of,
 )
 
 import numpy as np
@@ -181,18 +182,30 @@ cdef Py_ssize_t bytes_held(Tape tape) except -1:
     cdef Py_ssize_t total = 0
     cdef Node node
     cdef object value
+    cdef Output output
     for node in tape.nodes:
+        if is_joint(node):
+            for output in node.ans:
+                total += _bytes_of(output.value)
         if node.ans is not None and cnp.PyArray_CheckExact(node.ans):
             total += cnp.PyArray_NBYTES(node.ans)
         if node.saved_a is not None and cnp.PyArray_CheckExact(node.saved_a):
             total += cnp.PyArray_NBYTES(node.saved_a)
-        if node.saved_b is not None and cnp.PyArray_CheckExact(node.saved_b):
-            total += cnp.PyArray_NBYTES(node.saved_b)
+        if node.saved_b is not None:
+            total += _bytes_of(node.saved_b)
         if node.saved is not None:
             for value in node.saved:
-                if cnp.PyArray_CheckExact(value):
-                    total += cnp.PyArray_NBYTES(value)
+                total += _bytes_of(value)
     return total
+
+
+cdef Py_ssize_t _bytes_of(object x) except -1:
+    """Of arrays, also in containers; what other objects hold nobody knows."""
+    if cnp.PyArray_CheckExact(x):
+        return cnp.PyArray_NBYTES(x)
+    if isinstance(x, (tuple, list)):
+        return sum([_bytes_of(item) for item in x])
+    return 0
 
 
 cdef object node_dtype(Node node):
@@ -300,6 +313,9 @@ def waist(Variable output, list inputs, bint independent):
         if not tape.roles[i] & IS_END:
             work += work_of(node)
             size = size_of(node)
+            if is_joint(node):      # no value: its outputs are behind it
+                reach = max(reach, read_last[i])
+                continue
             if reach <= i < last and (found is None or size <= least):
                 found, least = node, size
         else:
@@ -326,7 +342,8 @@ def frontier(list outputs, long long since):
         if node is None or node in seen:
             continue
         seen.add(node)
-        if node.id <= since:
+        if node.id <= since or (node.op is not None and node.op.kind == OUTPUT
+                                and node.a.id <= since):
             # A zero broadcast to the shape takes no memory; sweeps read only the node.
             zeros = np.broadcast_to(np.zeros((), node_dtype(node)), node.shape)
             found.append(make_variable(zeros, node))
@@ -346,7 +363,8 @@ def op_names(list outputs):
         node = stack.pop()
         if node is None or node.id in found:
             continue
-        found[node.id] = None if node.op is None else node.op.name
+        found[node.id] = (
+            None if node.op is None or node.op.kind == OUTPUT else node.op.name)
         for k in range(parent_count(node)):
             stack.append(parent_of(node, k))
     return [found[i] for i in sorted(found) if found[i] is not None]
