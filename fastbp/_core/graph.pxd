@@ -56,7 +56,7 @@ cdef class Node:
     cdef dict static
     cdef readonly tuple shape
     cdef readonly int typenum
-    cdef readonly long long id          # parents have smaller ids
+    cdef readonly long long id          # parents have smaller ids; an OUTPUT has its parent's
     cdef long long stamp                # scratch of a sweep's collection: which, and the position
     cdef Py_ssize_t position
     cdef long long end_stamp

@@ -90,7 +90,6 @@ cdef tuple _record_joint(Op op, tuple operands, list values, list parents, dict 
 
 cdef Node output_node(Node joint, Py_ssize_t k):
     """The node of an output: the one that there is, if it is alive."""
-    global _last_id
     cdef Output output = <Output> joint.ans[k]
     cdef Node node
     # Nobody but the two has references to the token.
@@ -98,8 +97,7 @@ cdef Node output_node(Node joint, Py_ssize_t k):
             and Py_REFCNT(output.node) > 0):
         return <Node> output.node
     node = Node.__new__(Node)
-    _last_id += 1
-    node.id = _last_id
+    node.id = joint.id      # as old as the operation, whenever a rule asks for it
     node.op, node.a, node.saved_b, node.static = OUTPUT_OP, joint, output, NO_STATIC
     node.shape, node.typenum = output.shape, output.typenum
     output.token = node.saved_a = object()
