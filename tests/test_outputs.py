@@ -14,11 +14,20 @@ from fastbp._core.tape import Tape
 from fastbp.errors import ShapeError
 from fastbp.rules import patterns
 
+
+def reverse(outputs, cotangents, inputs, create_graph=False):
+    return sweep.reverse(Tape(outputs, inputs), cotangents, create_graph)
+
+
+def forward(outputs, inputs, tangents):
+    return sweep.forward(Tape(outputs, inputs), tangents)
+
+
 # Four outputs of two operands, of different shapes and dtypes; the third has no derivative.
 #   u = sin(x) y,  v = sum(x y),  order = argsort(x),  w = float32(x u)
 
 
-def forward(x, y):
+def function(x, y):
     s, c = np.sin(x), np.cos(x)
     return (s * y, np.sum(x * y), np.argsort(x), (x * s * y).astype(np.float32)), (s, c)
 
@@ -56,7 +65,7 @@ def pushed(tangents, ans, x, y, residuals):
 
 def make(vjp=pulled, jvp=pushed, **options):
     options = {"nin": 2, "nout": 4, "saves": (0, 1, ("ans", 0)), "residuals": True} | options
-    return Op("four", forward, vjp=vjp, jvp=jvp, **options)
+    return Op("four", function, vjp=vjp, jvp=jvp, **options)
 
 
 KINDS = {
@@ -303,17 +312,17 @@ def test_outputs_as_ends(rng):
     x, y = map(bp.variable, rng.normal(size=(2, 3)))
     u, v, _, w = KINDS["both"](x, y)
     out = np.sum(u * u) + v
-    g_u, g_v, g_w = sweep.reverse([out], [None], [u, v, w])
+    g_u, g_v, g_w = reverse([out], [None], [u, v, w])
     np.testing.assert_array_equal(g_u, 2.0 * u.value)
     assert g_v == 1.0
     assert g_w is None
-    (g,) = sweep.reverse([u, v], [np.ones(3), np.array(1.0)], [x])
+    (g,) = reverse([u, v], [np.ones(3), np.array(1.0)], [x])
     np.testing.assert_allclose(g, np.cos(x.value) * y.value + y.value, rtol=1e-15)
-    t_u, t_w = sweep.forward([u, w], [x], [np.ones(3)])
+    t_u, t_w = forward([u, w], [x], [np.ones(3)])
     np.testing.assert_allclose(t_u, np.cos(x.value) * y.value, rtol=1e-15)
     assert t_w.dtype == np.float32
     # An end that is behind another one is moved by both.
-    (moved,) = sweep.forward([u * 1.0], [x, u], [np.zeros(3), np.ones(3)])
+    (moved,) = forward([u * 1.0], [x, u], [np.zeros(3), np.ones(3)])
     np.testing.assert_array_equal(moved, np.ones(3))
 
 
@@ -335,12 +344,12 @@ def test_rules_read_outputs_as_variables_again(held):
     total = e * 3.0
     others = [square] if held else []
     del square
-    (g,) = sweep.reverse([total], [None], [x], True)
-    (second,) = sweep.reverse([g], [None], [x], True)
-    (third,) = sweep.reverse([second], [None], [x])
+    (g,) = reverse([total], [None], [x], True)
+    (second,) = reverse([g], [None], [x], True)
+    (third,) = reverse([second], [None], [x])
     np.testing.assert_allclose([g.value, second.value, third], 3.0 * np.exp(0.5), rtol=1e-15)
     # g = 3 e reads the output e itself, through the rule.
-    (by_output,) = sweep.reverse([g], [None], [e])
+    (by_output,) = reverse([g], [None], [e])
     assert by_output == 3.0
     del others
 
@@ -599,9 +608,7 @@ def test_waypoints_are_never_joint_nodes():
         np.outer(np.arange(3.0), np.ones(4)),
     )
     chain = bp.chain.linearize(lambda x: one(x * x)[0] * np.arange(3.0), x.value)
-    np.testing.assert_array_equal(
-        chain.to_dense(), np.outer(np.arange(3.0), 2.0 * np.arange(4.0))
-    )
+    np.testing.assert_array_equal(chain.to_dense(), np.outer(np.arange(3.0), 2.0 * np.arange(4.0)))
 
 
 def test_links_are_one_for_each_output(rng):
@@ -700,12 +707,12 @@ def test_wrong_numbers():
     )
     first, _ = op(x)
     with pytest.raises(ShapeError, match="two: its vjp rule must return 1 cotangents"):
-        sweep.reverse([first], [np.ones(2)], [x])
+        reverse([first], [np.ones(2)], [x])
     with pytest.raises(ShapeError, match=r"two: its jvp rule must return 2 tangents.*returned 1"):
-        sweep.forward([first], [x], [np.ones(2)])
+        forward([first], [x], [np.ones(2)])
     op = Op("two", lambda x: (x + 1.0, x + 2.0), nin=1, nout=2, jvp=lambda t, ans, x: t[0])
     with pytest.raises(ShapeError, match=r"two: its jvp rule must return 2 tangents.*no tuple"):
-        sweep.forward([op(x)[0]], [x], [np.ones(2)])
+        forward([op(x)[0]], [x], [np.ones(2)])
 
 
 def test_a_rule_of_wrong_shape():
@@ -720,9 +727,9 @@ def test_a_rule_of_wrong_shape():
     )
     first, _ = op(x)
     with pytest.raises(ShapeError, match=r"two: a rule returned shape \(3,\)"):
-        sweep.reverse([first], [np.ones(2)], [x])
+        reverse([first], [np.ones(2)], [x])
     with pytest.raises(ShapeError, match=r"two: a rule returned shape \(3,\)"):
-        sweep.forward([first], [x], [np.ones(2)])
+        forward([first], [x], [np.ones(2)])
 
 
 def test_refused_dtypes():
