@@ -10,7 +10,8 @@ import scipy.special
 
 import fastbp as bp
 from fastbp import tree
-from fastbp._core import graph, sweep, tape
+from fastbp._core import graph, sweep
+from fastbp._core.tape import Tape
 from fastbp.errors import NoRuleError
 from fastbp.rules import OPS
 from fastbp.rules.table import FUNCTIONS, SAMPLES
@@ -115,10 +116,11 @@ def operations_in(call):
     gs = [bp.variable(g) for g in directions([y.value for y in ys])]
     x_bars = bp.gradients(ys, xs, gs, create_graph=True) if ys else []
     ts = [bp.variable(t) for t in directions(call.arrays)]
-    swept = [*x_bars, *sweep.forward(ys, xs, ts, True)]
+    swept = [*x_bars, *sweep.forward(Tape(ys, xs), ts, True)]
     swept = [y for y in swept if type(y) is bp.Variable]
-    swept += [y for y in sweep.forward(swept, xs, ts, True) if type(y) is bp.Variable]
-    return set(tape.op_names([*ys, *swept]))
+    again = sweep.forward(Tape(swept, xs), ts, True)
+    ends = [y for y in (*ys, *swept, *again) if type(y) is bp.Variable]
+    return {link.op.name for link in Tape(ends, [*xs, *gs, *ts]).links() if link.op is not None}
 
 
 # ---- values

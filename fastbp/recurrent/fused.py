@@ -11,6 +11,7 @@ from fastbp._core import recurrent as core
 from fastbp._core.buffers import empty
 from fastbp._core.graph import Op, Variable
 from fastbp._core.recurrent import Layer
+from fastbp._core.tape import Tape
 from fastbp.recurrent import loops
 from fastbp.recurrent.checks import ORDER
 from fastbp.recurrent.patterns import causes
@@ -100,9 +101,7 @@ def _pulled(g, needs, ans, operands, layer):
 def _vjp(g, needs, ans, *operands, layer):
     if core.any_variable(g, operands):
         inputs, out = _again(layer, operands)
-        return sweep.reverse(
-            [out], [g], inputs, True, g.ndim - ans.ndim, independent=True, inner=True
-        )
+        return sweep.reverse(Tape([out], inputs, True), [g], True, g.ndim - ans.ndim, inner=True)
     if g.ndim == ans.ndim:
         return _pulled(g, needs, ans, operands, layer)
     each = [_pulled(row, needs, ans, operands, layer) for row in g]
@@ -118,9 +117,8 @@ def _jvp(tangents, ans, *operands, layer):
     recorded = any(type(x) is Variable for x in (*tangents, *operands))
     inputs, out = _again(layer, operands)
     lead = next(t.ndim - x.ndim for t, x in zip(tangents, inputs, strict=True) if t is not None)
-    (t,) = sweep.forward(
-        [out], inputs, list(tangents), recorded, lead, independent=True, inner=True
-    )
+    tape = Tape([out], inputs, True)
+    (t,) = sweep.forward(tape, list(tangents), recorded, lead, inner=True)
     return np.zeros((*[1] * lead, *out.shape), out.dtype) if t is None else t
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from fastbp import block_sweeps
 from fastbp._core import compression, sweep
 from fastbp._core.graph import Variable
+from fastbp._core.tape import Tape
 from fastbp.arguments import mode_named
 from fastbp.errors import ShapeError
 from fastbp.sparse.coloring import SYMMETRIC, Coloring, colored, recoverable, steps_of
@@ -155,17 +156,15 @@ class Plan:
             for first in range(0, count, self._block)
         ]
 
-    def fill(
-        self, y: Variable, x: Variable, data: np.ndarray, others: tuple[Variable, ...] = ()
-    ) -> None:
-        """Run the sweeps and store the values; what flows through `others` does not count."""
+    def fill(self, tape: Tape, y: Variable, x: Variable, data: np.ndarray) -> None:
+        """Run the sweeps and store the values of the derivative by the first input of the tape."""
         if self.substitution is None:
             for part in self.parts:
-                found = part.run(y, [x, *others])
+                found = part.run(tape, y, x)
                 assert part.gather is not None
                 part.gather(found, data)
             return
-        blocks = [part.run(y, [x, *others]) for part in self.parts]
+        blocks = [part.run(tape, y, x) for part in self.parts]
         if blocks:
             whole = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
             self.substitution(whole, data)
@@ -209,13 +208,13 @@ class _Part:
             self._kept = shaped
         return shaped
 
-    def run(self, y: Variable, inputs: list[Variable]) -> np.ndarray:
+    def run(self, tape: Tape, y: Variable, x: Variable) -> np.ndarray:
         """Return the compressed block for the first input, flattened: one row for each color."""
         if self.forward:
-            tangents = [self._seeds(inputs[0])] + [None] * (len(inputs) - 1)
-            found = sweep.forward([y], inputs, tangents, False, 1, True)[0]
+            others = [None] * (len(tape.input_positions) - 1)
+            found = sweep.forward(tape, [self._seeds(x), *others], False, 1)[0]
         else:
-            found = sweep.reverse([y], [self._seeds(y)], inputs, False, 1, False, True)[0]
+            found = sweep.reverse(tape, [self._seeds(y)], False, 1)[0]
         if found is None:
             return np.zeros((self.last - self.first) * self.size, self.dtype)
         return np.ascontiguousarray(found, self.dtype).reshape(-1)
