@@ -161,7 +161,9 @@ class _Propagation:
         assert op is not None
         if op.partials is not None:
             return patterns.elementwise(self, operands, link)
-        pattern = op.pattern[link.output] if isinstance(op.pattern, tuple) else op.pattern
+        pattern = op.pattern
+        if isinstance(pattern, tuple):
+            pattern = pattern[link.output or 0]
         result = (pattern or patterns.everything)(self, operands, link)
         if result.shape != link.shape or result.dtype != np.int32:
             raise RuntimeError(
