@@ -13,8 +13,9 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.linalg import LinearOperator, splu
 
+from fastbp._core.operands import as_numbers
 from fastbp.derived import derived
-from fastbp.errors import DTypeError, ShapeError
+from fastbp.errors import ShapeError
 from fastbp.sparse.jacobians import hessian
 from fastbp.transforms import grad, linearize, vjp
 
@@ -71,10 +72,7 @@ def _dense(derivative: Callable[..., Any], /, *args: Any) -> Any:
 
 def point(name: str, x: Any) -> np.ndarray:
     """Return a point as an array of floats."""
-    array = np.asarray(x)
-    if array.dtype.kind not in "fiub":
-        raise DTypeError(f"{name}: the point has dtype {array.dtype}; real numbers are needed")
-    return array.astype(float)
+    return as_numbers(x, f"{name}: the point").astype(float)
 
 
 def banded(jac: Callable[..., Any], lower: int, upper: int) -> Callable[..., Any]:
