@@ -146,7 +146,7 @@ def helper(name, forward, *partials, kernel=None):
 
 
 def linear(
-    name, apply, transpose, *, tangent=None, saves=(), scatter=None, pattern=None, source=""
+    name, apply, transpose, *, tangent=None, saves=(), compiled=None, pattern=None, source=""
 ):
     """Add a linear map of one operand, given by itself and its transpose.
 
@@ -163,8 +163,8 @@ def linear(
         are arrays.
     saves : tuple
         (0,) if the transpose reads the operand's value, as no plain linear map does.
-    scatter : callable, optional
-        ``scatter(into, g, i, ans, x, **static)`` adds the transpose into an array.
+    compiled : Rules, optional
+        Rules for sweeps that record nothing; see `fastbp._core.compiled`.
     pattern : callable
         Which elements depend on which: one of `fastbp.rules.patterns`.
 
@@ -184,7 +184,7 @@ def linear(
         nin=1,
         vjp=(transpose,),
         jvp=(jvp,),
-        scatter=scatter,
+        compiled=compiled,
         pattern=pattern,
         saves=saves,
         source=source,
@@ -201,12 +201,11 @@ def general(
     vjp,
     jvp=None,
     saves=None,
-    scatter=None,
+    compiled=None,
     writes=False,
     coefficients=None,
     squared=None,
     pattern=None,
-    compiled=False,
     source="",
 ):
     """Add an operation with explicit rules; see `fastbp._core.graph.Op` for their forms.
@@ -223,8 +222,8 @@ def general(
         (at some cost).
     saves : tuple, optional
         Operand positions and "ans" that the rules read; by default all operands and the answer.
-    scatter : callable, optional
-        ``scatter(into, g, i, ans, *operands, **static)`` adds a VJP into an array.
+    compiled : Rules, optional
+        Rules for sweeps that record nothing; see `fastbp._core.compiled`.
     writes : bool
         Whether the value is the first operand with the others written into it.
     coefficients : {"fixed", "operands", "values"}, optional
@@ -248,13 +247,12 @@ def general(
         nin=nin,
         vjp=vjp,
         jvp=jvp,
-        scatter=scatter,
+        compiled=compiled,
         writes=writes,
         coefficients=coefficients,
         squared=squared,
         pattern=pattern,
         saves=saves,
-        compiled=compiled,
         source=source,
         kind="general",
     )
@@ -287,7 +285,14 @@ copyreg.pickle(Op, _reduced)
 
 
 def implements(
-    *functions, samples, method=None, name=None, reduce=None, accumulate=None, joins=False
+    *functions,
+    samples,
+    method=None,
+    name=None,
+    reduce=None,
+    accumulate=None,
+    joins=False,
+    total=None,
 ):
     """Let a function stand for NumPy functions when their arguments are Variables.
 
@@ -311,9 +316,13 @@ def implements(
         The ufunc whose ``reduce`` or ``accumulate`` it also is (their default axis is 0).
     joins : bool or "nested"
         Whether the first argument is a sequence of arrays, not one array; of lists of them.
+    total : callable, optional
+        ``total(f)`` is called in its place: a `graph.Total`, which records at once what takes all
+        elements of one Variable.
     """
 
     def register(f):
+        f = f if total is None else total(f)
         public = name or (functions[0].__name__ if functions else f.__name__)
         function = _public(f, functions[0], public, joins) if functions else f
         for numpy_function in functions:

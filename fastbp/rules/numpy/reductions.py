@@ -7,8 +7,9 @@ import math
 
 import numpy as np
 
+from fastbp._core.compiled import Sums
 from fastbp._core.elementwise import total
-from fastbp._core.graph import Op, Variable, values_of
+from fastbp._core.graph import Op, Total, Variable, values_of
 from fastbp._core.loops import count_strong_zero
 from fastbp._core.operands import as_array
 from fastbp.rules import patterns
@@ -92,12 +93,13 @@ def _unmean(g, ans, x, axis, keepdims, n):
     return _unsum(g / n, ans, x, axis, keepdims)
 
 
-sum_op = linear("sum", _sum, _unsum, tangent=add_up, pattern=patterns.reduces)
+sum_op = linear("sum", _sum, _unsum, tangent=add_up, compiled=Sums(), pattern=patterns.reduces)
 mean_op = linear(
     "mean",
     lambda x, axis, keepdims, n: _sum(x, axis, keepdims) / n,
     _unmean,
     tangent=lambda t, axis, keepdims, n: add_up(t, axis, keepdims) / n,
+    compiled=Sums(),
     pattern=patterns.reduces,
 )
 
@@ -121,6 +123,7 @@ def sum_samples(rng):
     np.sum,
     method="sum",
     reduce=np.add,
+    total=lambda f: Total(f, sum_op),
     samples=lambda rng: [*sum_samples(rng), ((rng.normal(size=3),), {"initial": 2.0})],
 )
 def sum(a, axis=None, dtype=None, out=None, keepdims=UNSET, initial=UNSET, where=UNSET):
@@ -141,6 +144,7 @@ def sum(a, axis=None, dtype=None, out=None, keepdims=UNSET, initial=UNSET, where
 @implements(
     np.mean,
     method="mean",
+    total=lambda f: Total(f, mean_op, True),
     samples=lambda rng: [case for case in sum_samples(rng) if case[0][0].size],
 )
 def mean(a, axis=None, dtype=None, out=None, keepdims=UNSET, *, where=UNSET):
