@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from fastbp._core import sweep, tape
+from fastbp._core import sweep
 from fastbp._core.graph import Variable, values_of
+from fastbp._core.tape import Tape
 from fastbp.recording import plain
 
 __all__ = ["BLOCK_BYTES", "between", "by_columns", "by_rows", "through_waist", "whole"]
@@ -21,27 +22,29 @@ _ALIVE = 4  # so many of these a sweep may have at a time
 _EXTRA = 5e5
 
 
-def between(y: Variable, x: Variable, others: Sequence[Variable] = ()) -> np.ndarray:
-    """Return the Jacobian between two Variables of a record, of shape ``y.shape + x.shape``.
+def between(tape: Tape, y: Variable, x: Variable, others: Sequence[Variable] = ()) -> np.ndarray:
+    """Return the Jacobian of an output by the first input, of shape ``y.shape + x.shape``.
 
-    What flows through `others`, other Variables of the record, does not count.
+    The tape's inputs are `x` and `others`.
     """
     inputs = [x, *others]
     if y.size > x.size:
-        jac = by_columns([y], inputs, False, True, 1)[0][0]
+        jac = by_columns(tape, [y], inputs, False, 1)[0][0]
     else:
-        jac = by_rows(y, inputs, False, True)[0]
+        jac = by_rows(tape, y, inputs, False)[0]
     return np.asarray(jac)
 
 
-def whole(y: Variable, x: Variable) -> np.ndarray:
+def whole(tape: Tape, y: Variable, x: Variable) -> np.ndarray:
     """Return the Jacobian of an output by one input in the cheapest way by sweeps."""
-    found = through_waist(y, [x], False)
-    return np.asarray(between(y, x) if found is None else found[0])
+    found = through_waist(tape, y, [x], False)
+    return np.asarray(between(tape, y, x) if found is None else found[0])
 
 
 @np.errstate(all="ignore")  # derivatives never warn
-def through_waist(y: Variable, inputs: list[Variable], recorded: bool) -> list[Any] | None:
+def through_waist(
+    tape: Tape, y: Variable, inputs: list[Variable], recorded: bool
+) -> list[Any] | None:
     """Return the Jacobians of one output as products of two, or None where that does not pay.
 
     Where all paths go through a value of `s` elements, fewer than there are outputs or inputs, the
@@ -52,13 +55,14 @@ def through_waist(y: Variable, inputs: list[Variable], recorded: bool) -> list[A
     least = min(m, n)
     if least * n * m < _EXTRA:
         return None
-    waist, work = tape.waist(y, inputs, False)
+    waist, work = tape.waist(), tape.work
     if waist is None or 1.25 * waist.size * (work + m * n) + _EXTRA > least * work:
         return None
     s = waist.size
-    behind = np.reshape(by_columns([y], [waist], recorded, True)[0][0], (m, s))
+    after = Tape([y], [waist], True)
+    behind = np.reshape(by_columns(after, [y], [waist], recorded)[0][0], (m, s))
     found = []
-    parts = by_rows(waist, inputs, recorded)
+    parts = by_rows(Tape([waist], inputs), waist, inputs, recorded)
     if not all(np.all(np.isfinite(values_of(part))) for part in (behind, *parts)):
         return None  # zeros of a sweep know where they are from, those of a product do not
     for x, before in zip(inputs, parts, strict=True):
@@ -67,13 +71,13 @@ def through_waist(y: Variable, inputs: list[Variable], recorded: bool) -> list[A
     return found
 
 
-def by_rows(y: Any, inputs: list[Variable], recorded: bool, independent: bool = False) -> list[Any]:
+def by_rows(tape: Tape, y: Any, inputs: list[Variable], recorded: bool) -> list[Any]:
     """Jacobians of one output, by reverse sweeps of blocks of unit cotangents."""
     shape = np.shape(plain(y))
     found = [_Blocks(shape, x.shape, x.dtype) for x in inputs]
     if type(y) is Variable:
-        for seeds in _unit_blocks(y, [y], inputs):
-            cotangents = sweep.reverse([y], [seeds], inputs, recorded, 1, False, independent)
+        for seeds in _unit_blocks(tape, y):
+            cotangents = sweep.reverse(tape, [seeds], recorded, 1)
             for rows, g in zip(found, cotangents, strict=True):
                 rows.add(len(seeds), g)
             del cotangents
@@ -81,10 +85,10 @@ def by_rows(y: Any, inputs: list[Variable], recorded: bool, independent: bool = 
 
 
 def by_columns(
+    tape: Tape,
     leaves: list[Any],
     inputs: list[Variable],
     recorded: bool,
-    independent: bool = False,
     count: int | None = None,
 ) -> list[list[Any]]:
     """Jacobians of all outputs, by forward sweeps of blocks of unit tangents.
@@ -95,10 +99,10 @@ def by_columns(
     table: list[list[Any]] = [[] for _ in leaves]
     for k, x in enumerate(inputs[:count]):
         blocks = [_Blocks(y.shape, x.shape, x.dtype, True) for y in outputs]
-        for seeds in _unit_blocks(x, outputs, inputs):
+        for seeds in _unit_blocks(tape, x):
             tangents: list[Any] = [None] * len(inputs)
             tangents[k] = seeds
-            found = sweep.forward(outputs, inputs, tangents, recorded, 1, independent)
+            found = sweep.forward(tape, tangents, recorded, 1)
             for columns, t in zip(blocks, found, strict=True):
                 columns.add(len(seeds), t)
             del found
@@ -165,10 +169,9 @@ class _Blocks:
         return jac if type(jac) is Variable else np.require(jac, requirements="C")
 
 
-def _unit_blocks(end: Variable, outputs: list[Any], inputs: list[Variable]) -> Any:
+def _unit_blocks(tape: Tape, end: Variable) -> Any:
     """Yield the unit vectors of the space of `end`, in blocks along a leading axis."""
-    largest, together = tape.alive(outputs, inputs)
-    most = max(1, largest, together // _ALIVE) * end.dtype.itemsize
+    most = max(1, tape.largest, tape.alive // _ALIVE) * end.dtype.itemsize
     count = int(max(1, min(end.size, BLOCK_BYTES // most)))
     for start in range(0, end.size, count):
         stop = min(start + count, end.size)

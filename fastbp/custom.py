@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from fastbp import tree
-from fastbp._core import graph, sweep, tape
+from fastbp._core import graph, sweep
 from fastbp._core.constants import constant
 from fastbp._core.graph import Op, Variable
+from fastbp._core.tape import Tape
 from fastbp.derived import derived
 from fastbp.errors import ShapeError
 
@@ -143,9 +144,9 @@ def _checkpointed(f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     moving = [k for k, x in enumerate(leaves) if type(x) is Variable]
     call = _Rerun(f, leaves, treedef, moving)
     since = graph.current_id()
-    _, outputs, out_def = call.run([leaves[k].value for k in moving])
+    fresh, outputs, out_def = call.run([leaves[k].value for k in moving])
     recorded = [y for y in outputs if type(y) is Variable]
-    call.closed_over = tape.frontier(recorded, since)
+    call.closed_over = Tape(recorded, fresh, since=since).outer_inputs()
     if not recorded or not (moving or call.closed_over):
         return out_def.unflatten(outputs)
     packed = call.op(_packed(recorded))(*[leaves[k] for k in moving], *call.closed_over)
@@ -190,7 +191,7 @@ class _Rerun:
                     f"checkpoint: the function returned shape {ans.shape}, then {out.shape}"
                 )
             recorded, lead = _any_variable(g, *operands), g.ndim - ans.ndim
-            return sweep.reverse([out], [g], inputs, recorded, lead, independent=True, inner=True)
+            return sweep.reverse(Tape([out], inputs, True), [g], recorded, lead, inner=True)
 
         def jvp(tangents: Any, ans: Any, *operands: Any) -> Any:
             inputs, out = self.again(operands)
@@ -198,9 +199,8 @@ class _Rerun:
                 t.ndim - x.ndim for t, x in zip(tangents, inputs, strict=True) if t is not None
             )
             recorded = _any_variable(*tangents, *operands)
-            (t,) = sweep.forward(
-                [out], inputs, list(tangents), recorded, lead, independent=True, inner=True
-            )
+            tape = Tape([out], inputs, True)
+            (t,) = sweep.forward(tape, list(tangents), recorded, lead, inner=True)
             return np.zeros(out.shape, out.dtype) if t is None else t
 
         saves = tuple(range(len(self.moving)))

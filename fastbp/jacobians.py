@@ -10,6 +10,7 @@ import numpy as np
 from fastbp import arguments
 from fastbp import unconnected as loss
 from fastbp._core.graph import Variable
+from fastbp._core.tape import Tape
 from fastbp.block_sweeps import by_columns, by_rows, through_waist
 from fastbp.derived import derived, named
 from fastbp.errors import NoRuleError
@@ -106,11 +107,11 @@ def _jacobian_at(
     r = Recorded(name, f, args, kwargs, argnums)
     leaves, treedef = outputs_of(r)
     _check_size(name, leaves, r, limit)
-    outer = connect(r, leaves, option)
+    tape = connect(r, leaves, option)
     if mode == "chain":
-        rows = _by_chains(leaves, r, outer, limit)
+        rows = _by_chains(leaves, r, tape.outer, limit)
     else:
-        rows = _by_sweeps(leaves, r, outer, mode)
+        rows = _by_sweeps(tape, leaves, r, mode)
     return treedef.unflatten([_gathered(r, row, type(argnums) is int) for row in rows])
 
 
@@ -130,17 +131,26 @@ def _check_size(name: str, leaves: list[Any], r: Recorded, limit: int | None) ->
     )
 
 
-def _by_sweeps(leaves: list[Any], r: Recorded, outer: bool, mode: str) -> list[list[Any]]:
+def _by_sweeps(tape: Tape, leaves: list[Any], r: Recorded, mode: str) -> list[list[Any]]:
+    def own(y: Any) -> Tape:  # of one output
+        return tape if len(leaves) == 1 else Tape([y], r.inputs)
+
     found: list[Any] = [None] * len(leaves)
+    outer = tape.outer
+    tapes = {k: own(y) for k, y in enumerate(leaves) if type(y) is Variable and mode != "forward"}
     if mode == "auto":
-        found = [through_waist(y, r.inputs, outer) if type(y) is Variable else None for y in leaves]
+        for k, t in tapes.items():
+            found[k] = through_waist(t, leaves[k], r.inputs, outer)
     rest = [y for y, row in zip(leaves, found, strict=True) if row is None]
     n_out = sum(np.size(plain(y)) for y in rest)
     n_in = sum(x.size for x in r.inputs)
     if mode == "forward" or (mode == "auto" and n_out > n_in):
-        swept = iter(by_columns(rest, r.inputs, outer))
+        moving = [y for y in rest if type(y) is Variable]
+        whole = tape if len(rest) == len(leaves) else Tape(moving, r.inputs)
+        swept = iter(by_columns(whole, rest, r.inputs, outer))
     else:
-        swept = iter([by_rows(y, r.inputs, outer) for y in rest])
+        left = [k for k, row in enumerate(found) if row is None]
+        swept = iter([by_rows(tapes.get(k, tape), leaves[k], r.inputs, outer) for k in left])
     return [next(swept) if row is None else row for row in found]
 
 
@@ -153,13 +163,13 @@ def _by_chains(leaves: list[Any], r: Recorded, outer: bool, limit: int | None) -
             f"{r.name}: the function depends on Variables from outside, but factors of a chain are "
             'arrays; take another mode than "chain"'
         )
-    return [
-        [
-            linearizing.between(y, x).to_dense(limit=limit).reshape(np.shape(plain(y)) + x.shape)
-            for x in r.inputs
-        ]
-        for y in leaves
-    ]
+
+    def dense(y: Any, x: Variable) -> np.ndarray:
+        tape = Tape([y] if type(y) is Variable else [], [x])
+        found = linearizing.between(tape, y, x).to_dense(limit=limit)
+        return np.reshape(found, np.shape(plain(y)) + x.shape)
+
+    return [[dense(y, x) for x in r.inputs] for y in leaves]
 
 
 def _gathered(r: Recorded, row: list[Any], single: bool) -> Any:

@@ -11,7 +11,7 @@ from fastbp import arguments, tree, unconnected
 from fastbp._core import constants, graph
 from fastbp._core.graph import Variable
 from fastbp._core.operands import as_numbers
-from fastbp._core.tape import ends
+from fastbp._core.tape import Tape
 from fastbp.errors import FastbpError, NoRuleError, ShapeError
 
 __all__ = [
@@ -136,19 +136,18 @@ class Recorded:
         return parts[0] if single else tuple(parts)
 
 
-def connect(r: Recorded, outputs: Sequence[Any], option: str = "zero") -> bool:
-    """Say whether outputs depend on Variables from outside the call.
+def connect(r: Recorded, outputs: Sequence[Any], option: str = "zero") -> Tape:
+    """Return the tape of the call, to the outputs that are Variables.
 
     Report the inputs that none of them depends on.
     """
-    recorded = [y for y in outputs if type(y) is Variable]
-    outer, reached = ends(recorded, r.inputs)
-    if option != "zero" and not all(reached):
+    tape = Tape([y for y in outputs if type(y) is Variable], r.inputs)
+    if option != "zero" and not all(tape.reached):
         result = outputs[0] if len(outputs) == 1 else None
-        r.report(option, [k for k, found in enumerate(reached) if not found], result)
-    if outer:
+        r.report(option, [k for k, found in enumerate(tape.reached) if not found], result)
+    if tape.outer:
         unconnected.meant()
-    return outer
+    return tape
 
 
 def record_one(
@@ -158,12 +157,12 @@ def record_one(
     argnums: Any,
     outer: bool = False,
     option: str = "zero",
-) -> tuple[Variable, Any]:
+) -> tuple[Variable, Any, Tape]:
     """Record a function of one array (of several arguments) that returns one array.
 
-    Returns the argument, and the output: a Variable, or an array if it is constant. Only with
-    `outer` may it depend on Variables from outside. `option` says what happens where the output
-    does not depend on the argument.
+    Returns the argument, the output, a Variable, or an array if it is constant, and the tape
+    between them. Only with `outer` may it depend on Variables from outside. `option` says what
+    happens where the output does not depend on the argument.
 
     Raises
     ------
@@ -187,12 +186,13 @@ def record_one(
         raise TypeError(f"{name}: the function must return one array, not a {type(y).__name__}")
     if type(y) is not Variable:
         y = numbers(y, f"{name}: the function's output")
-    if connect(r, [y], option) | (type(given) is Variable) and not outer:
+    tape = connect(r, [y], option)
+    if tape.outer | (type(given) is Variable) and not outer:
         raise NoRuleError(
             f"{name}: the function depends on Variables from outside, but the result cannot be a "
             "Variable; inside functions that are differentiated use fastbp.jvp, vjp or jacobian"
         )
-    return r.inputs[0], y
+    return r.inputs[0], y, tape
 
 
 def like(g: Any, primal: Any) -> Any:

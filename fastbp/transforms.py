@@ -17,7 +17,7 @@ from fastbp import arguments, tree
 from fastbp import unconnected as loss
 from fastbp._core import graph, sweep
 from fastbp._core.graph import Variable
-from fastbp._core.reverse import ConsumedError
+from fastbp._core.tape import ConsumedError, Tape
 from fastbp.derived import derived, named, of_record
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.recording import (
@@ -113,7 +113,7 @@ def gradients(
         cotangent_for("gradients", "grad_outputs[{}]", g, outputs[i], i)
         for i, g in enumerate(given)
     ]
-    results = sweep.reverse(outputs, cotangents, inputs, bool(create_graph))
+    results = sweep.reverse(Tape(outputs, inputs), cotangents, bool(create_graph))
     if create_graph or not all(type(g) is np.ndarray for g in results):
         _complete(results, inputs, unconnected, create_graph)
     return results[0] if single else results
@@ -235,11 +235,10 @@ def _swept(name: str, r: Recorded, has_aux: bool, single: bool, option: str, con
     if type(y) is not Variable:
         value, found = released(y, r.inputs), [None] * len(r.inputs)
     else:
-        value, shown = y, plain(y)
-        outputs, r.result = [y], None
-        del y
-        found, outer = sweep.pull_back(outputs, [None], r.inputs, None, 0, consume)
-        value = value if outer else shown
+        tape = Tape([y], r.inputs)
+        value = y if tape.outer else plain(y)
+        r.result = y = None
+        found = sweep.reverse(tape, [None], None, 0, consume)
     if has_aux:
         kept = type(value) is Variable
         value = (value, tree.map(lambda y: released(y, r.inputs, kept), aux))
@@ -383,9 +382,9 @@ def _elementwise_derivative(
     leaves, _ = outputs_of(r)
     outputs = [y for y in leaves if type(y) is Variable]
     seeds = [np.ones(y.shape, y.dtype) for y in outputs]
-    found, outer = sweep.pull_back(outputs, seeds, r.inputs, None)
-    gradient = r.gather(found, single, option)
-    if outer:
+    tape = Tape(outputs, r.inputs)
+    gradient = r.gather(sweep.reverse(tape, seeds, None), single, option)
+    if tape.outer:
         loss.meant()
     return gradient
 
@@ -427,7 +426,7 @@ def vjp(
     loss.check_option("vjp", unconnected)
     r = _record_all("vjp", f, primals)
     leaves, treedef = outputs_of(r)
-    outer = connect(r, leaves, unconnected)
+    tape = connect(r, leaves, unconnected)
     option = "none" if unconnected == "none" else "zero"
 
     def pullback(cotangent: Any) -> tuple[Any, ...]:
@@ -435,13 +434,13 @@ def vjp(
         checked = [
             cotangent_for("vjp", "a cotangent", g, y) for g, y in zip(given, leaves, strict=True)
         ]
-        pairs = [(y, g) for y, g in zip(leaves, checked, strict=True) if type(y) is Variable]
-        recorded = outer or any(type(g) is Variable for g in checked)
-        found = sweep.reverse([y for y, _ in pairs], [g for _, g in pairs], r.inputs, recorded)
+        pulled = [g for y, g in zip(leaves, checked, strict=True) if type(y) is Variable]
+        recorded = tape.outer or any(type(g) is Variable for g in checked)
+        found = sweep.reverse(tape, pulled, recorded)
         cotangents: tuple[Any, ...] = r.gather(found, False, option)
         return cotangents
 
-    out = treedef.unflatten([released(y, r.inputs, outer, True) for y in leaves])
+    out = treedef.unflatten([released(y, r.inputs, tape.outer, True) for y in leaves])
     return out, of_record(pullback, "fastbp.vjp(f, *primals)")
 
 
@@ -499,20 +498,19 @@ def _linearize(
     loss.check_option(name, option, loss.WITHOUT_NONE)
     r = _record_all(name, f, primals)
     leaves, treedef = outputs_of(r)
-    outer = connect(r, leaves, option)
-    outputs = [y for y in leaves if type(y) is Variable]
+    tape = connect(r, leaves, option)
 
     def pushforward(*tangents: Any) -> Any:
         if len(tangents) != len(r.treedefs):
             raise ShapeError(f"{name}: {len(tangents)} tangents for {len(r.treedefs)} primals")
         checked = _tangents(r, tangents, labels)
-        recorded = outer or any(type(t) is Variable for t in checked)
-        found = iter(sweep.forward(outputs, r.inputs, checked, recorded))
+        recorded = tape.outer or any(type(t) is Variable for t in checked)
+        found = iter(sweep.forward(tape, checked, recorded))
         return treedef.unflatten(
             [like(next(found) if type(y) is Variable else None, plain(y)) for y in leaves]
         )
 
-    out = treedef.unflatten([released(y, r.inputs, outer, kept) for y in leaves])
+    out = treedef.unflatten([released(y, r.inputs, tape.outer, kept) for y in leaves])
     return out, of_record(pushforward, "fastbp.linearize(f, *primals)")
 
 

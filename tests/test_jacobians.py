@@ -7,7 +7,7 @@ import pytest
 
 import fastbp as bp
 from fastbp import block_sweeps
-from fastbp._core import tape
+from fastbp._core.tape import Tape
 from fastbp.errors import NoRuleError
 
 MODES = ("auto", "reverse", "forward", "chain")
@@ -134,7 +134,7 @@ def test_unknown_mode():
 
 def waist_of(f, *arrays):
     inputs = [bp.variable(x) for x in arrays]
-    found, _ = tape.waist(f(*inputs), inputs, False)
+    found = Tape([f(*inputs)], inputs).waist()
     return None if found is None else found.shape
 
 
@@ -151,8 +151,7 @@ def test_where_a_waist_is():
 
 def test_work_of_a_product():
     x, W = bp.variable(np.ones((4, 5))), np.ones((5, 6))
-    _, work = tape.waist(x @ W, [x], False)
-    assert work == 4 * 5 * 6 + 20 + 30 + 24
+    assert Tape([x @ W], [x]).work == 4 * 5 * 6 + 20 + 30 + 24
 
 
 def test_auto_takes_a_waist_only_where_it_pays(monkeypatch):

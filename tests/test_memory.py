@@ -13,6 +13,7 @@ import pytest
 import fastbp as bp
 import fastbp.numpy as bnp
 from fastbp._core import sweep
+from fastbp._core.tape import Tape
 
 from .harness import peak_of
 
@@ -215,7 +216,7 @@ def test_a_finaliser_may_run_a_sweep_of_its_own():
             bp.gradients(other, [w, x], np.ones(3))
 
     def both():
-        return [bp.gradients(y, x, np.ones(3)), sweep.forward([y], [x], [np.ones(3)])[0]]
+        return [bp.gradients(y, x, np.ones(3)), sweep.forward(Tape([y], [x]), [np.ones(3)])[0]]
 
     expected, found, thresholds = both(), [], gc.get_threshold()
     try:
@@ -342,7 +343,7 @@ def test_threads_share_variables(rng):
             y = np.sum(np.sin(x @ base) * (x @ shared))
             yield bp.gradients(y, [shared, base])
             yield [bp.grad(lambda x: np.sum(np.tanh(x @ shared.value)))(x)]
-            yield [sweep.forward([y], [shared], [np.ones((8, 8))])[0]]
+            yield [sweep.forward(Tape([y], [shared]), [np.ones((8, 8))])[0]]
 
     expected = [list(work(x)) for x in data]
     found = [None] * 4

@@ -5,6 +5,7 @@ import pytest
 
 import fastbp as bp
 from fastbp._core import sweep
+from fastbp._core.tape import Tape
 
 # Many functions here have an argument that nothing depends on.
 pytestmark = pytest.mark.filterwarnings("ignore::fastbp.errors.UnconnectedWarning")
@@ -157,7 +158,7 @@ def test_residuals_survive_sweeps(rng):
     g = rng.normal(size=(4, 4))
     first = bp.gradients(y, [x, w], g)
     bp.gradients(y, [x, w], g, create_graph=True)
-    sweep.forward([y], [x, w], [g, g])
+    sweep.forward(Tape([y], [x, w]), [g, g])
     for a, b in zip(first, bp.gradients(y, [x, w], g), strict=True):
         np.testing.assert_array_equal(a, b)
 

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 import fastbp as bp
 import fastbp.numpy as bnp
 from fastbp import tree
+from fastbp._core.tape import Tape
 from fastbp.errors import DTypeError
 from fastbp.rules import OPS
 from fastbp.rules.table import SAMPLES
@@ -50,11 +51,18 @@ def nonzeros(f, arrays):
     )
 
 
+def between(ys, xs, **options):
+    """Return the pattern between ends of a record."""
+    return pattern_of(
+        Tape([y for y in ys if isinstance(y, bp.Variable)], xs, True), ys, xs, **options
+    )
+
+
 def patterns(f, arrays, local=False):
     """Return the pattern of the same."""
     xs = [bp.variable(x) for x in arrays]
     with np.errstate(all="ignore"):
-        return pattern_of([flat(f(*xs))], xs, local=local).toarray()
+        return between([flat(f(*xs))], xs, local=local).toarray()
 
 
 def contains(pattern, f, arrays):
@@ -508,7 +516,7 @@ def test_rules_of_users_depend_on_everything():
 def test_a_pattern_between_several_ends():
     x, y = bp.variable(np.ones(2)), bp.variable(np.ones(3))
     outer = bp.variable(np.ones(2))
-    found = pattern_of([x * outer, np.sum(y) + x[0], np.zeros(2), outer, y], [y, x]).toarray()
+    found = between([x * outer, np.sum(y) + x[0], np.zeros(2), outer, y], [y, x]).toarray()
     expected = [
         [0, 0, 0, 1, 0],
         [0, 0, 0, 0, 1],
@@ -519,8 +527,8 @@ def test_a_pattern_between_several_ends():
     np.testing.assert_array_equal(found, expected)
     # Inputs are taken for independent, even where one is computed from the other.
     z = 2.0 * x
-    np.testing.assert_array_equal(pattern_of([z * x], [x, z]).toarray(), np.hstack([np.eye(2)] * 2))
-    assert pattern_of([], [x]).shape == (0, 2)
+    np.testing.assert_array_equal(between([z * x], [x, z]).toarray(), np.hstack([np.eye(2)] * 2))
+    assert between([], [x]).shape == (0, 2)
 
 
 def test_in_another_transform():

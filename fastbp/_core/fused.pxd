@@ -39,16 +39,17 @@ cdef class Group:
     # is an array, or the group itself: that of the member at parents[k].
     cdef bint add(self, Py_ssize_t position, Program program, PyObject **operands, int n_own,
                   list tangents, const Py_ssize_t *parents) except -1
-    # Put into `values`, for each member, its tangent, or None if nobody else reads it (no uses).
-    cdef int run(self, list values, const Py_ssize_t *uses) except -1
+    # Put into `values`, for each member, its tangent, or None if no node from `position` on reads
+    # it; `last` are the last readers.
+    cdef int run(self, list values, const Py_ssize_t *last, Py_ssize_t position) except -1
 
     cdef int _member_at(self, Py_ssize_t position) noexcept
     cdef bint _place_primal(self, Input *entry, PyObject *operand) except -1
     cdef bint _place_tangent(self, Input *entry, cnp.ndarray a) except -1
     cdef bint _has_shape(self, cnp.ndarray a, int lead) noexcept
-    cdef int _allocate(self, list values, const Py_ssize_t *uses) except -1
-    cdef int _assign_lines(self) noexcept
-    cdef void _find_last_readers(self, int *last_reader) noexcept
+    cdef int _allocate(self, list values, const Py_ssize_t *last, Py_ssize_t position) except -1
+    cdef int _assign_lines(self, const Py_ssize_t *last) noexcept
+    cdef bint _reads_before(self, const Member *member, int j, int source) noexcept
 
 # A group for nodes of the shape and dtype of this one; `lead` block axes of `vectors` vectors.
 cdef Group new_group(Node node, int lead, cnp.npy_intp vectors)

@@ -20,6 +20,9 @@ class Spec:
     @property
     def dtype(self) -> np.dtype[Any]: ...
 
+class Rules:
+    adds: bool
+
 @final
 class Op:
     name: str
@@ -29,7 +32,7 @@ class Op:
     partials: tuple[Callable[..., Any], ...] | None
     vjp: Any
     jvp: Any
-    scatter: Callable[..., None] | None
+    compiled: Rules | None
     blocks: bool
     opaque: bool
     writes: bool
@@ -52,10 +55,9 @@ class Op:
         partials: Any = None,
         vjp: Any = None,
         jvp: Any = None,
-        scatter: Callable[..., None] | None = None,
+        compiled: Rules | None = None,
         saves: tuple[int | str, ...] = (),
         blocks: bool = True,
-        compiled: bool = False,
         kernel: str | None = None,
         opaque: bool = False,
         writes: bool = False,
@@ -71,6 +73,13 @@ class Op:
     def __name__(self) -> str: ...
     def __call__(self, *operands: Any, **static: Any) -> Any: ...
     def __getattr__(self, name: str) -> Any: ...
+
+@final
+class Total:
+    __wrapped__: Callable[..., Any]
+    def __init__(self, function: Callable[..., Any], op: Op, counts: bool = False) -> None: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    def __get__(self, instance: Any, owner: Any) -> Any: ...
 
 @final
 class Node:

@@ -15,7 +15,3 @@ class Link:
     dtype: np.dtype[Any]
     variable: Variable
     def __init__(self, *args: Any) -> None: ...
-
-def links(
-    outputs: list[Variable], inputs: list[Variable]
-) -> tuple[list[Link], list[int], list[int]]: ...

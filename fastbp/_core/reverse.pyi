@@ -4,7 +4,5 @@ from typing import final
 
 from fastbp._core.sweep_base import Sweep
 
-class ConsumedError(Exception): ...
-
 @final
 class ReverseSweep(Sweep): ...

@@ -2,32 +2,20 @@
 
 from typing import Any
 
-from fastbp._core.graph import Variable
+from fastbp._core.tape import Tape
 
 def reverse(
-    outputs: list[Variable],
+    tape: Tape,
     cotangents: list[Any],
-    inputs: list[Variable],
     create_graph: bool | None = False,
     lead: int = 0,
     consume: bool = False,
-    independent: bool = False,
     inner: bool = False,
 ) -> list[Any]: ...
-def pull_back(
-    outputs: list[Variable],
-    cotangents: list[Any],
-    inputs: list[Variable],
-    create_graph: bool | None = False,
-    lead: int = 0,
-    consume: bool = False,
-) -> tuple[list[Any], bool]: ...
 def forward(
-    outputs: list[Variable],
-    inputs: list[Variable],
+    tape: Tape,
     tangents: list[Any],
     create_graph: bool | None = False,
     lead: int = 0,
-    independent: bool = False,
     inner: bool = False,
 ) -> list[Any]: ...

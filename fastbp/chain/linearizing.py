@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastbp._core.graph import Variable
-from fastbp._core.links import Link, links
+from fastbp._core.tape import Tape
 from fastbp.chain.base import Factor
 from fastbp.chain.factors import Dense, Diagonal, Identity, Kronecker, RowScaled, Sparse
 from fastbp.chain.jacobian_chain import JacobianChain
@@ -68,22 +68,22 @@ def linearize(
     array([[ 7., 10.],
            [15., 22.]])
     """
-    x, y = record_one("linearize", f, args, argnums, option=unconnected)
-    return between(y, x)
+    x, y, tape = record_one("linearize", f, args, argnums, option=unconnected)
+    return between(tape, y, x)
 
 
-def between(y: Any, x: Variable) -> JacobianChain:
-    """Return the Jacobian of an output, a Variable or an array, by a Variable of its record."""
+def between(tape: Tape, y: Any, x: Variable) -> JacobianChain:
+    """Return the Jacobian of an output, a Variable or an array, by the input of its tape."""
     if not isinstance(y, Variable):
         return JacobianChain([Dense(np.zeros((np.size(y), x.size), x.dtype))])
-    record, (last,), (first,) = links([y], [x])
+    (last,), (first,) = tape.output_positions, tape.input_positions
     if last < 0:
         return JacobianChain([Dense(np.zeros((y.size, x.size), x.dtype))])
     if last == first:
         return JacobianChain([Identity(x.size, dtype=x.dtype)])
-    ends = [record[p].variable for p in _waypoints(record)]
+    ends = [tape.variable(p) for p in tape.waypoints()]
     known: dict[Any, Factor] = {}
-    tensors = [derivative_between(b, a) for a, b in pairwise(ends)]
+    tensors = [derivative_between(Tape([b], [a]), b, a) for a, b in pairwise(ends)]
     found = []
     for tensor in tensors:
         key = _key(tensor)
@@ -106,21 +106,6 @@ def _key(tensor: DerivativeTensor) -> Any:
     )
     labels = tensor.out_labels, tensor.in_labels, tensor.out_shape, tensor.in_shape
     return *labels, tensor.scale, tensor.dtype, places
-
-
-def _waypoints(record: list[Link]) -> list[int]:
-    """Return the positions that every path goes through: over which no edge leads."""
-    reach, found = 0, []
-    ahead = [0] * len(record)  # the furthest link that reads each one
-    for position, link in enumerate(record):
-        for parent in link.parents:
-            if parent >= 0:
-                ahead[parent] = position
-    for position in range(len(record)):
-        if reach <= position:
-            found.append(position)
-        reach = max(reach, ahead[position])
-    return found
 
 
 def _cast(factor: Factor, dtype: Any) -> Factor:

@@ -9,11 +9,13 @@ import numpy as np
 from fastbp._core import graph, sweep
 from fastbp._core import recurrent as core
 from fastbp._core.buffers import empty
-from fastbp._core.graph import Op, Variable
+from fastbp._core.graph import Variable
 from fastbp._core.recurrent import Layer
+from fastbp._core.tape import Tape
 from fastbp.recurrent import loops
 from fastbp.recurrent.checks import ORDER
 from fastbp.recurrent.patterns import causes
+from fastbp.rules.table import general
 
 __all__ = ["apply"]
 
@@ -100,9 +102,7 @@ def _pulled(g, needs, ans, operands, layer):
 def _vjp(g, needs, ans, *operands, layer):
     if core.any_variable(g, operands):
         inputs, out = _again(layer, operands)
-        return sweep.reverse(
-            [out], [g], inputs, True, g.ndim - ans.ndim, independent=True, inner=True
-        )
+        return sweep.reverse(Tape([out], inputs, True), [g], True, g.ndim - ans.ndim, inner=True)
     if g.ndim == ans.ndim:
         return _pulled(g, needs, ans, operands, layer)
     each = [_pulled(row, needs, ans, operands, layer) for row in g]
@@ -118,29 +118,27 @@ def _jvp(tangents, ans, *operands, layer):
     recorded = any(type(x) is Variable for x in (*tangents, *operands))
     inputs, out = _again(layer, operands)
     lead = next(t.ndim - x.ndim for t, x in zip(tangents, inputs, strict=True) if t is not None)
-    (t,) = sweep.forward(
-        [out], inputs, list(tangents), recorded, lead, independent=True, inner=True
-    )
+    tape = Tape([out], inputs, True)
+    (t,) = sweep.forward(tape, list(tangents), recorded, lead, inner=True)
     return np.zeros((*[1] * lead, *out.shape), out.dtype) if t is None else t
 
 
-def _op(cell: str, forward: Any, saves: tuple) -> Op:
-    return Op(
-        f"recurrent.{cell}",
+def _op(name: str, forward: Any, saves: tuple) -> Any:
+    return general(
+        f"recurrent.{name}",
         forward,
         nin=-1,
         vjp=_vjp,
         jvp=_jvp,
         saves=saves,
         pattern=causes,
-        kind="general",
     )
 
 
 _OPERANDS = tuple(range(7))
 _CELLS = ("rnn", "lstm", "gru")
 OPS = {cell: _op(cell, core.run, (*_OPERANDS, "ans")) for cell in _CELLS}
-CHECKPOINTED = {cell: _op(cell, _run_in_pieces, _OPERANDS) for cell in _CELLS}
+CHECKPOINTED = {cell: _op(f"{cell}_checkpointed", _run_in_pieces, _OPERANDS) for cell in _CELLS}
 
 
 def apply(layer: Layer, operands: Any) -> Any:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from fastbp import block_sweeps, tree
-from fastbp._core import graph, tape
+from fastbp._core import graph
 from fastbp._core.graph import Variable, values_of
-from fastbp._core.links import links
 from fastbp._core.operands import as_array
+from fastbp._core.tape import Tape
 from fastbp.chain import Dense, Diagonal, Factor, Sparse
 from fastbp.chain.linearizing import factor_of
 from fastbp.errors import DTypeError, NoRuleError, ShapeError
@@ -53,12 +53,13 @@ def factors_of_steps(
                 f"{name}: step {t} returned a state of dtype {value.dtype}, it was given {h.dtype}"
             )
         if type(after) is Variable:
-            if tape.ends([after], [before])[0]:
+            tape = Tape([after], [before])
+            if tape.outer:
                 raise NoRuleError(
                     f"{name}: step {t} depends on Variables from outside, but the factors are "
                     "arrays; use their values"
                 )
-            found.append(ways.factor(after, before))
+            found.append(ways.factor(tape, after, before))
         else:
             found.append(Dense(np.zeros((h.size, h.size), h.dtype)))
         h = value
@@ -77,45 +78,45 @@ class _Ways:
         self.xs = xs
         self.way: _Way | None = None
 
-    def factor(self, y: Variable, x: Variable) -> Factor:
+    def factor(self, tape: Tape, y: Variable, x: Variable) -> Factor:
         """Return the Jacobian of one step."""
-        found = None if self.way is None else self.way(y, x)
+        found = None if self.way is None else self.way(tape, y, x)
         if found is None:  # the first step, or one of another kind
-            self.way = self._choose(y, x)
-            found = self.way(y, x)
-        return found if found is not None else factor_of(derivative_between(y, x))
+            self.way = self._choose(tape, y, x)
+            found = self.way(tape, y, x)
+        return found if found is not None else factor_of(derivative_between(tape, y, x))
 
-    def _choose(self, y: Variable, x: Variable) -> _Way:
-        work = x.size * tape.waist(y, [x], False)[1]
+    def _choose(self, tape: Tape, y: Variable, x: Variable) -> _Way:
+        work = x.size * tape.work
         if work * self.count < _FOUND:
             return _by_sweeps
-        operations = len(links([y], [x])[0])
+        operations = len(tape)
         if work < _VERIFIED * operations or work * self.count < _FOUND * operations:
             return _by_sweeps
-        pattern = pattern_of([y], [x], arguments=self.xs)
+        pattern = pattern_of(tape, [y], [x], arguments=self.xs)
         n = x.size
         if pattern.nnz * (x.dtype.itemsize + 4) < n * n * x.dtype.itemsize:
             check_sparse(self.name, y.shape + x.shape, pattern.nnz, x.dtype.itemsize + 4, None)
-            compressed = Compressed(y, x, pattern)
+            compressed = Compressed(tape, y, x, pattern)
             if compressed.num_sweeps <= n // _SAVED:
                 diagonal = pattern.nnz == n and np.array_equal(pattern.indices, np.arange(n))
                 return _Compressed(compressed, diagonal)
-        if work >= _STRUCTURED * operations and structured_between(y, x) is not None:
+        if work >= _STRUCTURED * operations and structured_between(tape) is not None:
             return _by_structure
         check_dense(self.name, y.shape + x.shape, x.dtype, None)
         return _by_sweeps
 
 
-_Way = Callable[[Variable, Variable], "Factor | None"]
+_Way = Callable[[Tape, Variable, Variable], "Factor | None"]
 
 
-def _by_sweeps(y: Variable, x: Variable) -> Factor:
-    return Dense(block_sweeps.whole(y, x).reshape(y.size, x.size))
+def _by_sweeps(tape: Tape, y: Variable, x: Variable) -> Factor:
+    return Dense(block_sweeps.whole(tape, y, x).reshape(y.size, x.size))
 
 
 @np.errstate(all="ignore")  # derivatives never warn
-def _by_structure(y: Variable, x: Variable) -> Factor | None:
-    tensor = structured_between(y, x)
+def _by_structure(tape: Tape, y: Variable, x: Variable) -> Factor | None:
+    tensor = structured_between(tape)
     return None if tensor is None else factor_of(tensor)
 
 
@@ -126,8 +127,8 @@ class _Compressed:
         self.compressed = compressed
         self.diagonal = diagonal
 
-    def __call__(self, y: Variable, x: Variable) -> Factor | None:
-        matrix = self.compressed(y, x)
+    def __call__(self, tape: Tape, y: Variable, x: Variable) -> Factor | None:
+        matrix = self.compressed(tape, y, x)
         if matrix is None:
             return None
         return Diagonal(matrix.data) if self.diagonal else Sparse(matrix)

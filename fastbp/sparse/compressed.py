@@ -9,12 +9,13 @@ import numpy as np
 from fastbp import block_sweeps
 from fastbp._core import compression, sweep
 from fastbp._core.graph import Variable
+from fastbp._core.tape import Tape
 from fastbp.arguments import mode_named
 from fastbp.errors import ShapeError
 from fastbp.sparse.coloring import SYMMETRIC, Coloring, colored, recoverable, steps_of
-from fastbp.sparse.structure import Pattern
+from fastbp.sparse.pattern import Pattern
 
-__all__ = ["MODES", "Plan", "choose"]
+__all__ = ["MODES", "Compression", "choose"]
 
 MODES = ("auto", "forward", "reverse", "bidirectional")
 BLOCK_BYTES = 1 << 20  # largest (co)tangent of one block: what the second-level cache holds
@@ -72,7 +73,7 @@ def _cheapest(name: str, s: Pattern) -> Coloring:
     return best
 
 
-class Plan:
+class Compression:
     """The sweeps for one pattern and coloring, and where their results are stored.
 
     Attributes
@@ -155,17 +156,15 @@ class Plan:
             for first in range(0, count, self._block)
         ]
 
-    def fill(
-        self, y: Variable, x: Variable, data: np.ndarray, others: tuple[Variable, ...] = ()
-    ) -> None:
-        """Run the sweeps and store the values; what flows through `others` does not count."""
+    def fill(self, tape: Tape, y: Variable, x: Variable, data: np.ndarray) -> None:
+        """Run the sweeps and store the values of the derivative by the first input of the tape."""
         if self.substitution is None:
             for part in self.parts:
-                found = part.run(y, [x, *others])
+                found = part.run(tape, y, x)
                 assert part.gather is not None
                 part.gather(found, data)
             return
-        blocks = [part.run(y, [x, *others]) for part in self.parts]
+        blocks = [part.run(tape, y, x) for part in self.parts]
         if blocks:
             whole = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
             self.substitution(whole, data)
@@ -185,18 +184,23 @@ class _Part:
     """One block of sweeps in one direction."""
 
     def __init__(
-        self, plan: Plan, forward: bool, first: int, last: int, gather: compression.Gather | None
+        self,
+        compressed: Compression,
+        forward: bool,
+        first: int,
+        last: int,
+        gather: compression.Gather | None,
     ) -> None:
         self.gather = gather
         self.forward = forward
         self.first, self.last = first, last
-        self.dtype = plan.dtype
-        colors = plan.coloring.columns if forward else plan.coloring.rows
+        self.dtype = compressed.dtype
+        colors = compressed.coloring.columns if forward else compressed.coloring.rows
         assert colors is not None
         self.colors = colors
-        self.size = plan.shape[0] if forward else plan.shape[1]
+        self.size = compressed.shape[0] if forward else compressed.shape[1]
         count = 1 + int(colors.max(initial=-1))
-        self.keeps = count * colors.size * plan.dtype.itemsize <= block_sweeps.BLOCK_BYTES
+        self.keeps = count * colors.size * compressed.dtype.itemsize <= block_sweeps.BLOCK_BYTES
         self._kept: np.ndarray | None = None
 
     def _seeds(self, end: Variable) -> np.ndarray:
@@ -209,13 +213,13 @@ class _Part:
             self._kept = shaped
         return shaped
 
-    def run(self, y: Variable, inputs: list[Variable]) -> np.ndarray:
+    def run(self, tape: Tape, y: Variable, x: Variable) -> np.ndarray:
         """Return the compressed block for the first input, flattened: one row for each color."""
         if self.forward:
-            tangents = [self._seeds(inputs[0])] + [None] * (len(inputs) - 1)
-            found = sweep.forward([y], inputs, tangents, False, 1, True)[0]
+            others = [None] * (len(tape.input_positions) - 1)
+            found = sweep.forward(tape, [self._seeds(x), *others], False, 1)[0]
         else:
-            found = sweep.reverse([y], [self._seeds(y)], inputs, False, 1, False, True)[0]
+            found = sweep.reverse(tape, [self._seeds(y)], False, 1)[0]
         if found is None:
             return np.zeros((self.last - self.first) * self.size, self.dtype)
         return np.ascontiguousarray(found, self.dtype).reshape(-1)

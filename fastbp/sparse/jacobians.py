@@ -11,15 +11,16 @@ import scipy.sparse
 
 from fastbp import arguments
 from fastbp import unconnected as loss
-from fastbp._core import sweep, tape
+from fastbp._core import sweep
 from fastbp._core.graph import Variable
+from fastbp._core.tape import Tape
 from fastbp.derived import derived, named
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.recording import plain, record_one, released
 from fastbp.sparse.coloring import SYMMETRIC, Coloring
-from fastbp.sparse.compressed import Plan, choose, mode_of
+from fastbp.sparse.compressed import Compression, choose, mode_of
+from fastbp.sparse.pattern import Pattern
 from fastbp.sparse.patterns import pattern_of
-from fastbp.sparse.structure import Pattern
 from fastbp.transforms import gradient_for
 
 __all__ = ["Prepared", "between", "hessian", "jacobian", "prepare"]
@@ -57,13 +58,13 @@ class Prepared:
         self._lock = threading.RLock()
         loss.check_option(name, unconnected, loss.WITHOUT_NONE)
         option = "zero" if symmetric else unconnected  # of the gradient: it may be constant
-        x, y = record_one(name, f, args, argnums, option=option)
+        x, y, tape = record_one(name, f, args, argnums, option=option)
         self._in = (x.shape, x.dtype)
         self._out_shape: tuple[int, ...] = np.shape(plain(y))
         shape = (int(np.prod(self._out_shape)), x.size)
         given = pattern is not None
         if not given:
-            pattern = pattern_of([y], [x], arguments=args)
+            pattern = pattern_of(tape, [y], [x], arguments=args)
             if symmetric:
                 pattern = pattern + pattern.T
         s = Pattern.of(pattern, name)
@@ -73,25 +74,25 @@ class Prepared:
             coloring = "star"
         self.coloring = choose(name, s, mode, coloring)
         self.mode = mode_of(self.coloring)
-        self._largest = tape.largest([y], [x]) if isinstance(y, Variable) else 1
+        self._largest = tape.largest
         self._structure = s
-        self._plan = self._new_plan()
+        self._compression = self._new_compression()
         self._matrix = self._new_matrix()
         self._direction = _direction(x)
         assumed = self.coloring.kind in SYMMETRIC and not symmetric
-        if (given or assumed) and not self._checks(y, x):
+        if (given or assumed) and not self._checks(tape, y, x):
             what = "nonzeros outside of the given pattern" if given else "no symmetry"
             raise ValueError(f"{name}: the derivative, of shape {shape}, has {what}")
 
     def __getstate__(self) -> dict[str, Any]:
         # What was found travels; lock, positions and matrix are made again.
-        made = ("_lock", "_plan", "_matrix", "_data", "_indices", "_indptr")
+        made = ("_lock", "_compression", "_matrix", "_data", "_indices", "_indptr")
         return {name: value for name, value in vars(self).items() if name not in made}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._lock = threading.RLock()
-        self._plan = self._new_plan()
+        self._compression = self._new_compression()
         self._matrix = self._new_matrix()
 
     @property
@@ -124,16 +125,16 @@ class Prepared:
     def value_and_jacobian(self, *args: Any) -> tuple[Any, Any]:
         """Return the value of the function, too; it costs nothing more."""
         with self._lock:
-            x, y = self._record(args)
-            self._fill(y, x)
+            x, y, tape = self._record(args)
+            self._fill(tape, y, x)
             return released(y, [x]), self._matrix
 
     def _copy(self, args: tuple[Any, ...]) -> Any:
         """Return a matrix of the caller's own, or None if what was prepared does not hold here."""
         with self._lock:
-            x, y = record_one(self._name, self._f, args, self._argnums)
+            x, y, tape = record_one(self._name, self._f, args, self._argnums)
             fits = (x.shape, x.dtype) == self._in and np.shape(plain(y)) == self._out_shape
-            return self._matrix.copy() if fits and self._checks(y, x) else None
+            return self._matrix.copy() if fits and self._checks(tape, y, x) else None
 
     def verify(self, *args: Any) -> bool:
         """Say whether the pattern holds at these arguments.
@@ -143,13 +144,13 @@ class Prepared:
         flow, another constant).
         """
         with self._lock:
-            x, y = self._record(args)
-            return self._checks(y, x)
+            x, y, tape = self._record(args)
+            return self._checks(tape, y, x)
 
     # ---- inside
 
-    def _record(self, args: tuple[Any, ...]) -> tuple[Variable, Any]:
-        """Record the function at new arguments; return input and output."""
+    def _record(self, args: tuple[Any, ...]) -> tuple[Variable, Any, Tape]:
+        """Record the function at new arguments; return input, output and the tape between."""
         shape, dtype = self._in
         given = args[self._argnums] if -len(args) <= self._argnums < len(args) else None
         what = f"{self._name}: argument {self._argnums} has"
@@ -161,7 +162,7 @@ class Prepared:
                 given.dtype.kind not in "iu" and given.dtype.type is not dtype.type
             ):  # any byte order
                 raise DTypeError(f"{what} dtype {given.dtype}, prepared was {dtype}")
-        x, y = record_one(self._name, self._f, args, self._argnums)
+        x, y, tape = record_one(self._name, self._f, args, self._argnums)
         if x.shape != shape or x.dtype != dtype:
             raise ShapeError(f"{what} shape {x.shape} and dtype {x.dtype}, prepared was {self._in}")
         if np.shape(plain(y)) != self._out_shape:
@@ -169,9 +170,9 @@ class Prepared:
                 f"{self._name}: the function returned shape {np.shape(plain(y))}, "
                 f"prepared was {self._out_shape}"
             )
-        return x, y
+        return x, y, tape
 
-    def _fill(self, y: Any, x: Variable) -> None:
+    def _fill(self, tape: Tape, y: Any, x: Variable) -> None:
         matrix = self._matrix
         if not (
             matrix.data is self._data
@@ -181,13 +182,13 @@ class Prepared:
         ):
             self._matrix = self._new_matrix()  # somebody changed its structure, or locked it
         if isinstance(y, Variable):
-            self._plan.fill(y, x, self._data)
+            self._compression.fill(tape, y, x, self._data)
         else:
             self._data[...] = 0.0
 
-    def _new_plan(self) -> Plan:
+    def _new_compression(self) -> Compression:
         dtype, csc = self._in[1], self._format == "csc"
-        return Plan(self._name, self._structure, self.coloring, dtype, self._largest, csc)
+        return Compression(self._name, self._structure, self.coloring, dtype, self._largest, csc)
 
     def _new_matrix(self) -> Any:
         s = self._structure
@@ -200,10 +201,10 @@ class Prepared:
         self._data, self._indices, self._indptr = matrix.data, matrix.indices, matrix.indptr
         return matrix
 
-    def _checks(self, y: Any, x: Variable) -> bool:
+    def _checks(self, tape: Tape, y: Any, x: Variable) -> bool:
         """Evaluate, and compare with a random directional derivative."""
-        self._fill(y, x)
-        return _holds(self._matrix, y, x, self._direction)
+        self._fill(tape, y, x)
+        return _holds(self._matrix, tape, y, x, self._direction)
 
 
 class Compressed:
@@ -211,29 +212,29 @@ class Compressed:
 
     Parameters
     ----------
+    tape : Tape
     y, x : Variable
-        Of one record.
+        Its ends.
     pattern : csr_array of bool
     """
 
-    def __init__(self, y: Variable, x: Variable, pattern: Any) -> None:
+    def __init__(self, tape: Tape, y: Variable, x: Variable, pattern: Any) -> None:
         self._structure = s = Pattern.of(pattern, "jacobian")
         coloring = choose("jacobian", s, "auto", None)
         self.num_sweeps = coloring.num_colors
-        largest = tape.largest([y], [x])
-        self._plan = Plan("jacobian", s, coloring, x.dtype, largest, False)
+        self._compression = Compression("jacobian", s, coloring, x.dtype, tape.largest, False)
         self._direction = _direction(x)
 
-    def __call__(self, y: Variable, x: Variable, verified: bool = True) -> Any:
+    def __call__(self, tape: Tape, y: Variable, x: Variable, verified: bool = True) -> Any:
         """Return the Jacobian as a csr_array, or None if the pattern does not hold here.
 
         It is compared with a random directional derivative unless it is not `verified`.
         """
         s = self._structure
         data = np.zeros(s.nnz, x.dtype)
-        self._plan.fill(y, x, data)
+        self._compression.fill(tape, y, x, data)
         matrix = scipy.sparse.csr_array((data, s.indices, s.indptr), shape=s.shape)
-        return None if verified and not _holds(matrix, y, x, self._direction) else matrix
+        return None if verified and not _holds(matrix, tape, y, x, self._direction) else matrix
 
 
 def _direction(x: Variable) -> np.ndarray:
@@ -242,9 +243,9 @@ def _direction(x: Variable) -> np.ndarray:
     return (signs + np.sign(signs)).astype(x.dtype)
 
 
-def _holds(matrix: Any, y: Any, x: Variable, v: np.ndarray) -> bool:
+def _holds(matrix: Any, tape: Tape, y: Any, x: Variable, v: np.ndarray) -> bool:
     """Say whether a Jacobian times a direction is the directional derivative."""
-    t = sweep.forward([y], [x], [v])[0] if isinstance(y, Variable) else None
+    t = sweep.forward(tape, [v])[0] if isinstance(y, Variable) else None
     exact = np.zeros(np.shape(plain(y))) if t is None else t
     exact, found = exact.reshape(-1), matrix @ v.reshape(-1)
     size = abs(matrix) @ abs(v.reshape(-1)) + abs(exact)
@@ -253,16 +254,13 @@ def _holds(matrix: Any, y: Any, x: Variable, v: np.ndarray) -> bool:
     return bool(np.all(abs(exact[finite] - found[finite]) <= tolerance[finite]))
 
 
-def between(y: Variable, x: Variable, others: tuple[Variable, ...], pattern: Any) -> Any:
-    """Return the Jacobian between two Variables of a record, as a csr_array.
-
-    What flows through `others`, other Variables of the record, does not count.
-    """
+def between(tape: Tape, y: Variable, x: Variable, pattern: Any) -> Any:
+    """Return the Jacobian of the output of a tape by its first input, as a csr_array."""
     s = Pattern.of(pattern, "jacobian")
     coloring = choose("jacobian", s, "auto", None)
     data = np.zeros(s.nnz, x.dtype)
-    plan = Plan("jacobian", s, coloring, x.dtype, tape.largest([y], [x]), False)
-    plan.fill(y, x, data, others)
+    compressed = Compression("jacobian", s, coloring, x.dtype, tape.largest, False)
+    compressed.fill(tape, y, x, data)
     return scipy.sparse.csr_array((data, s.indices, s.indptr), shape=s.shape)
 
 

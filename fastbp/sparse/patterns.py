@@ -10,8 +10,9 @@ from scipy.sparse import csr_array
 
 from fastbp import tree
 from fastbp._core.graph import Variable
-from fastbp._core.links import Link, links
+from fastbp._core.links import Link
 from fastbp._core.sparsity import Sets
+from fastbp._core.tape import Tape
 from fastbp.recording import record_one
 from fastbp.rules import patterns
 
@@ -64,11 +65,12 @@ def sparsity(f: Callable[..., Any], *args: Any, argnums: int = 0, local: bool = 
     array([[1, 1, 0],
            [0, 1, 1]])
     """
-    x, y = record_one("sparsity", f, args, argnums, outer=True)
-    return pattern_of([y], [x], local=local, arguments=args)
+    x, y, tape = record_one("sparsity", f, args, argnums, outer=True)
+    return pattern_of(tape, [y], [x], local=local, arguments=args)
 
 
 def pattern_of(
+    tape: Tape,
     outputs: Iterable[Any],
     inputs: Iterable[Variable],
     *,
@@ -79,10 +81,12 @@ def pattern_of(
 
     Parameters
     ----------
+    tape : Tape
+        Between those of `outputs` that are Variables and `inputs`, which are independent of each
+        other.
     outputs : iterable of Variable or array
         Arrays are constants.
     inputs : iterable of Variable
-        Taken for independent of each other.
     local : bool
         As for `sparsity`.
     arguments : container of arrays, optional
@@ -94,7 +98,7 @@ def pattern_of(
     """
     outputs, inputs = list(outputs), list(inputs)
     sweep = _Propagation(sum(x.size for x in inputs), local, arguments)
-    found = sweep.run(outputs, inputs)
+    found = sweep.run(tape, outputs, inputs)
     ids = np.concatenate([x.reshape(-1) for x in found]) if found else np.zeros(0, np.int32)
     indptr, indices = sweep.sets.to_csr(ids)
     shape = (ids.size, sweep.sets.size)
@@ -132,20 +136,12 @@ class _Propagation:
             return False
         return not any(np.may_share_memory(owner, array) for array in self.arguments)
 
-    def run(self, outputs: list[Any], inputs: list[Variable]) -> list[Any]:
+    def run(self, tape: Tape, outputs: list[Any], inputs: list[Variable]) -> list[Any]:
         """Return for each output the numbers of the sets of its elements."""
-        record, out_at, in_at = links([y for y in outputs if type(y) is Variable], inputs)
-        uses = [0] * len(record)
-        for link in record:
-            for position in link.parents:
-                if position >= 0:
-                    uses[position] += 1
-        for position in out_at:
-            if position >= 0:
-                uses[position] += 1
+        record, last = tape.links(), tape.last_readers
         ids: list[Any] = [None] * len(record)
         start = 1
-        for x, position in zip(inputs, in_at, strict=True):
+        for x, position in zip(inputs, tape.input_positions, strict=True):
             if position >= 0:
                 ids[position] = np.arange(start, start + x.size, dtype=np.int32).reshape(x.shape)
             start += x.size
@@ -154,11 +150,9 @@ class _Propagation:
                 operands = [ids[k] if k >= 0 else None for k in link.parents]
                 ids[position] = self.step(link, operands)
                 for k in link.parents:
-                    if k >= 0:
-                        uses[k] -= 1
-                        if uses[k] == 0:
-                            ids[k] = None
-        positions = iter(out_at)
+                    if k >= 0 and last[k] == position:
+                        ids[k] = None
+        positions = iter(tape.output_positions)
         return [self._at(y, ids, next(positions) if type(y) is Variable else -1) for y in outputs]
 
     def step(self, link: Link, operands: list[Any]) -> Any:

@@ -9,7 +9,8 @@ import numpy as np
 
 from fastbp import block_sweeps
 from fastbp._core.graph import Variable
-from fastbp._core.links import Link, links
+from fastbp._core.links import Link
+from fastbp._core.tape import Tape
 from fastbp.recording import record_one
 from fastbp.sparse.jacobians import between
 from fastbp.sparse.patterns import pattern_of
@@ -83,32 +84,35 @@ def derivative(
            [1., 1., 0.],
            [1., 1., 1.]])
     """
-    x, y = record_one("derivative", f, args, argnums, option=unconnected)
+    x, y, tape = record_one("derivative", f, args, argnums, option=unconnected)
     if not isinstance(y, Variable):
         return BlockSparse.empty(np.shape(y), x.shape, x.dtype)
-    return derivative_between(y, x).astype(x.dtype)
+    return derivative_between(tape, y, x).astype(x.dtype)
 
 
 @np.errstate(all="ignore")  # derivatives never warn
-def derivative_between(y: Variable, x: Variable) -> DerivativeTensor:
-    """Return the derivative between two Variables of a record, in the leanest storage."""
-    return structured_between(y, x) or tensor_between(y, x)
+def derivative_between(tape: Tape, y: Variable, x: Variable) -> DerivativeTensor:
+    """Return the derivative between the two ends of a tape, in the leanest storage."""
+    return structured_between(tape) or tensor_between(tape, y, x)
 
 
-def structured_between(y: Variable, x: Variable) -> Structured | None:
-    """Multiply the structured tensors of all links; None if one has none, or a sum has none."""
-    record, (at,), (first,) = links([y], [x])
+def structured_between(tape: Tape) -> Structured | None:
+    """Multiply the structured tensors of all links from one input to one output.
+
+    None if one has none, or a sum has none.
+    """
+    (at,), (first,) = tape.output_positions, tape.input_positions
     if at < 0:
         return None
     found: dict[int, Structured] = {}
-    last = {parent: position for position, link in enumerate(record) for parent in link.parents}
+    record, last = tape.links(), tape.last_readers
     for position, link in enumerate(record):
         tensor = _of_link(link, found, first) if link.op else local.identity(link.shape, link.dtype)
         if tensor is None:
             return None
         found[position] = tensor
-        for parent in set(link.parents):
-            if last[parent] == position and parent != at:
+        for parent in link.parents:
+            if parent >= 0 and last[parent] == position:
                 found.pop(parent, None)
     return found[at]
 
@@ -133,17 +137,17 @@ def _of_link(link: Link, found: dict[int, Structured], first: int) -> Structured
 
 
 def tensor_between(
-    y: Variable, x: Variable, others: tuple[Variable, ...] = ()
+    tape: Tape, y: Variable, x: Variable, others: tuple[Variable, ...] = ()
 ) -> BlockSparse | Dense:
-    """Return the derivative between two Variables of a record, sparse or dense.
+    """Return the derivative of an output by the first input, sparse or dense.
 
-    What flows through `others` does not count.
+    The tape's inputs, independent of each other, are `x` and `others`.
     """
-    pattern = pattern_of([y], [x, *others])[:, : x.size]
+    pattern = pattern_of(tape, [y], [x, *others])[:, : x.size]
     itemsize, index = x.dtype.itemsize, pattern.indices.dtype.itemsize
     if pattern.nnz * (itemsize + index) < y.size * x.size * itemsize:
         check_sparse("derivative", y.shape + x.shape, pattern.nnz, itemsize + index, None)
-        matrix = between(y, x, others, pattern)
+        matrix = between(tape, y, x, pattern)
         return BlockSparse.from_scipy(matrix, y.shape, x.shape)
     check_dense("derivative", y.shape + x.shape, x.dtype, None)
-    return Dense(y.shape, x.shape, block_sweeps.between(y, x, others))
+    return Dense(y.shape, x.shape, block_sweeps.between(tape, y, x, others))

@@ -11,7 +11,8 @@ import numpy as np
 
 from fastbp._core import sweep
 from fastbp._core.graph import Variable
-from fastbp._core.links import Link, links
+from fastbp._core.links import Link
+from fastbp._core.tape import Tape
 from fastbp.errors import ShapeError
 from fastbp.recording import numbers, record_one
 from fastbp.sparse.patterns import pattern_of
@@ -21,19 +22,6 @@ from fastbp.tensor.checks import in_units
 from fastbp.tensor.derivative import tensor_between
 
 __all__ = ["Explanation", "LinkTensor", "explain"]
-
-# What a sweep does instead of contracting the tensor of an operation.
-DIRECT_RULES = {
-    "matmul": ("g @ b.T", "a.T @ g"),
-    "reshape": ("g reshaped back",),
-    "transpose": ("g transposed back",),
-    "broadcast_to": ("sum of g over the new axes",),
-    "sum": ("g broadcast",),
-    "mean": ("g / n broadcast",),
-    "getitem": ("g put into zeros",),
-    "gather": ("g added into zeros",),
-    "concatenate": ("parts of g",),
-}
 
 
 @dataclass(frozen=True)
@@ -215,25 +203,25 @@ def explain(
     >>> found.max_difference < 1e-12
     True
     """
-    x, y = record_one("explain", f, args, argnums)
+    x, y, tape = record_one("explain", f, args, argnums)
     shape = np.shape(y)
     g = np.ones(shape, x.dtype) if cotangent is None else numbers(cotangent, "explain: cotangent")
     if g.shape != shape:
         raise ShapeError(f"explain: cotangent has shape {g.shape}, the output has shape {shape}")
     if not isinstance(y, Variable):
         zeros = np.zeros(x.shape, x.dtype)
-        return Explanation([], zeros, zeros, pattern_of([y], [x]))
+        return Explanation([], zeros, zeros, pattern_of(tape, [y], [x]))
     g = np.asarray(g, y.dtype)
-    record, (at,), (start,) = links([y], [x])
+    record, (at,), (start,) = tape.links(), tape.output_positions, tape.input_positions
     tensors = [_tensors(link, record) for link in record]
-    direct = sweep.reverse([y], [g], [x])[0]
+    direct = sweep.reverse(tape, [g])[0]
     explicit, largest = _contracted(record, tensors, at, start, g)
     zeros = np.zeros(x.shape, x.dtype)
     return Explanation(
         [row for rows in tensors for row in rows.values()],
         zeros if direct is None else direct,
         zeros if explicit is None else explicit,
-        pattern_of([y], [x]),
+        pattern_of(tape, [y], [x]),
         largest,
     )
 
@@ -262,7 +250,8 @@ def _tensor(link: Link, k: int, record: list[Link]) -> DerivativeTensor | None:
     x = record[link.parents[k]].variable
     others = {p: record[p].variable for p in link.parents if p >= 0 and p != link.parents[k]}
     try:
-        return tensor_between(link.variable, x, tuple(others.values()))
+        tape = Tape([link.variable], [x, *others.values()], True)
+        return tensor_between(tape, link.variable, x, tuple(others.values()))
     except MemoryError:
         return None
 
@@ -270,14 +259,14 @@ def _tensor(link: Link, k: int, record: list[Link]) -> DerivativeTensor | None:
 def _direct_rule(link: Link, k: int) -> str:
     op = link.op
     assert op is not None
-    if op.info.get("kind") == "elementwise":
+    if op.partials is not None:
         constant = local.constant_partial(op, k)
         if constant is None:
             return "g * partial, element by element"
         return "g" if constant == 1 else f"{constant:g} * g"
-    rules = DIRECT_RULES.get(op.name)
-    if rules is not None:
-        return rules[min(k, len(rules) - 1)]
+    rules = op.info.get("direct")
+    if rules:
+        return str(rules[min(k, len(rules) - 1)])
     return "transposed map of g" if op.info.get("kind") == "linear" else "its VJP, without a tensor"
 
 
@@ -318,5 +307,5 @@ def _pulled(record: list[Link], position: int, k: int, row: LinkTensor, g: Any) 
     link = record[position]
     parents = dict.fromkeys(p for p in link.parents if p >= 0)
     ends = [record[p].variable for p in parents]
-    found = sweep.reverse([link.variable], [g], ends, False, 0, False, True)
+    found = sweep.reverse(Tape([link.variable], ends, True), [g])
     return found[list(parents).index(link.parents[k])]

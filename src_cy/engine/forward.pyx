@@ -6,7 +6,6 @@ stands in the place of its tangent; the group runs before anything else reads it
 """
 
 from cpython.object cimport PyObject
-from libc.stdlib cimport calloc, free
 
 cimport cython
 cimport numpy as cnp
@@ -48,29 +47,17 @@ cdef list _swept(Tape tape, list tangents, bint recorded, int lead, bint signs, 
     for i in range(tape.count):
         if tape.roles[i] & HAS_PARENTS:
             sweep.step(i)
-    sweep.run_group()
+    sweep.run_group(tape.count)
     return sweep.results(tape.output_positions)
 
 
 @cython.final
 cdef class ForwardSweep(Sweep):
-    cdef Py_ssize_t *uses       # how many nodes and results have still to read each tangent
-    cdef Group group            # the operations that wait; None: there are none
+    cdef const Py_ssize_t *last     # for each node the last one that reads its tangent
+    cdef Group group                # the operations that wait; None: there are none
 
     def __cinit__(self, Tape tape, bint recorded, int lead, bint signs):
-        cdef Py_ssize_t k, p
-        self.uses = <Py_ssize_t *> calloc(tape.count + 1, sizeof(Py_ssize_t))
-        if self.uses == NULL:
-            raise MemoryError
-        for k in range(tape.n_parents):
-            if tape.parents[k] >= 0:
-                self.uses[tape.parents[k]] += 1
-        for p in tape.output_positions:
-            if p >= 0:
-                self.uses[p] += 1
-
-    def __dealloc__(self):
-        free(self.uses)
+        self.last = tape.last_reader()
 
     cdef int seed(self, list tangents, bint inner) except -1:
         cdef Py_ssize_t i, k
@@ -87,9 +74,8 @@ cdef class ForwardSweep(Sweep):
         cdef Py_ssize_t k
         t = self.push(position, node, parents)
         for k in range(parent_count(node)):
-            if parents[k] >= 0:
-                self.uses[parents[k]] -= 1
-                if self.uses[parents[k]] == 0 and type(self.values[parents[k]]) is not Group:
+            if parents[k] >= 0 and self.last[parents[k]] == position:
+                if type(self.values[parents[k]]) is not Group:
                     self.values[parents[k]] = None
         if t is not None:
             self.add(position, t)
@@ -108,7 +94,7 @@ cdef class ForwardSweep(Sweep):
         if node.op.kind == ELEMENTWISE and self.join_group(position, node, parents, tangents):
             return self.group
         if waits:
-            self.run_group()
+            self.run_group(position)
             tangents = self.tangents_of(node, parents)
         if node.op.kind == ELEMENTWISE:
             return self.push_elementwise(node, tangents)
@@ -149,7 +135,7 @@ cdef class ForwardSweep(Sweep):
         if program is None:
             return False
         if group is None or not group.fits(node, vectors):
-            self.run_group()
+            self.run_group(position)
             tangents = self.tangents_of(node, parents)
             group = new_group(node, self.lead, vectors)
         n_own = self.fill(node, program, operands, leads)
@@ -158,12 +144,12 @@ cdef class ForwardSweep(Sweep):
         self.group = group
         return True
 
-    cdef int run_group(self) except -1:
-        """Compute the tangents that wait."""
+    cdef int run_group(self, Py_ssize_t position) except -1:
+        """Compute the tangents that wait, before the node at `position` is visited."""
         cdef Group group = self.group
         self.group = None
         if group is not None:
-            group.run(self.values, self.uses)
+            group.run(self.values, self.last, position)
         return 0
 
     # -- one operation
@@ -293,7 +279,7 @@ cdef object _transposed_vjp(Node node, list tangents, bint recorded):
     if inner is None:
         return np.zeros(g.shape, node_dtype(node))
     outputs = [inner]
-    return run_reverse(collect(outputs, [g], False), outputs, [None], recorded, 0, False, True)[0]
+    return run_reverse(collect(outputs, [g], False), [None], recorded, 0, False, True)[0]
 
 
 cdef tuple _block_shape(Node node, list tangents):

@@ -139,11 +139,11 @@ cdef class Group:
 
     # -- running
 
-    cdef int run(self, list values, const Py_ssize_t *uses) except -1:
+    cdef int run(self, list values, const Py_ssize_t *last, Py_ssize_t position) except -1:
         cdef Job job
         cdef int lines
-        self._allocate(values, uses)
-        lines = self._assign_lines()
+        self._allocate(values, last, position)
+        lines = self._assign_lines(last)
         job.members, job.inputs, job.count = self.members, self.inputs, self.count
         job.itemsize, job.vectors, job.size = self.itemsize, self.vectors, self.size
         job.block = LONGEST
@@ -156,8 +156,8 @@ cdef class Group:
                 _run_range(&job, 0, self.size)
         return 0
 
-    cdef int _allocate(self, list values, const Py_ssize_t *uses) except -1:
-        """Make the arrays of the tangents that others read."""
+    cdef int _allocate(self, list values, const Py_ssize_t *last, Py_ssize_t position) except -1:
+        """Make the arrays of the tangents that are read from `position` on."""
         cdef cnp.npy_intp dims[34]
         cdef int axis, k, nd = self.lead + len(self.shape)
         cdef Member *member
@@ -169,31 +169,29 @@ cdef class Group:
             member = &self.members[k]
             member.out = NULL
             values[member.position] = None
-            if uses[member.position] > 0:
+            if last[member.position] >= position:
                 out = new_array(nd, dims, self.typenum)
                 member.out = cnp.PyArray_BYTES(out)
                 values[member.position] = out
         return 0
 
-    cdef int _assign_lines(self) noexcept:
+    cdef int _assign_lines(self, const Py_ssize_t *last) noexcept:
         """Give each member without an array a line of the scratch; return how many there are.
 
         A line is free again after the last member that reads it, and that one may write to it.
         """
-        cdef int last_reader[MAX_MEMBERS]
         cdef int free_lines[MAX_MEMBERS]
         cdef int lines = 0, n_free = 0, k, j, source
         cdef Member *member
-        self._find_last_readers(last_reader)
         for k in range(self.count):
             member = &self.members[k]
             for j in range(member.first, member.first + member.n_inputs):
                 source = self.inputs[j].member
-                if (source >= 0 and last_reader[source] == k
-                        and self.members[source].out == NULL):
+                if (source >= 0 and last[self.members[source].position] == member.position
+                        and self.members[source].out == NULL
+                        and not self._reads_before(member, j, source)):
                     free_lines[n_free] = self.members[source].line
                     n_free += 1
-                    last_reader[source] = -1    # it may be read twice
             if member.out != NULL:
                 continue
             if n_free > 0:
@@ -204,13 +202,13 @@ cdef class Group:
                 lines += 1
         return lines
 
-    cdef void _find_last_readers(self, int *last_reader) noexcept:
-        """Set, for each member that others read, the last of these."""
-        cdef int k, j
-        for k in range(self.count):
-            for j in range(self.members[k].first, self.members[k].first + self.members[k].n_inputs):
-                if self.inputs[j].member >= 0:
-                    last_reader[self.inputs[j].member] = k
+    cdef bint _reads_before(self, const Member *member, int j, int source) noexcept:
+        """Whether an input of a member before input `j` is the same member."""
+        cdef int k
+        for k in range(member.first, j):
+            if self.inputs[k].member == source:
+                return True
+        return False
 
 
 # ---- the loops ---------------------------------------------------------------------------------

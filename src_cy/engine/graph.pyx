@@ -16,7 +16,9 @@ cimport cython
 cimport numpy as cnp
 from fastbp._core.buffers cimport LARGE, enter_pool, leave_pool, new_array
 from fastbp._core.constants cimport kept
-from fastbp._core.elementwise cimport MAX_NDIM, is_ours, is_plain, run_program, take_fp_flags, total_of
+from fastbp._core.elementwise cimport (
+    MAX_NDIM, is_ours, is_plain, run_program, take_fp_flags, total_of,
+)
 from fastbp._core.matmul cimport c_matmul
 from fastbp._core.partials cimport SAVES_ANS
 from fastbp._core.program cimport Program
@@ -102,7 +104,7 @@ def bind_ufunc_method(ufunc, str method, implementation):
 
 
 def bind_method(str name, implementation):
-    """Make ``variable.name(...)`` call ``implementation(variable, ...)``, a function of Python's."""
+    """Make ``variable.name(...)`` call ``implementation(variable, ...)``, a Python function."""
     cdef TypeSlots *slots = <TypeSlots *> <PyObject *> Variable
     # In the type's own dictionary, where the interpreter looks first: no call of __getattr__.
     (<dict> slots.tp_dict)[name] = implementation

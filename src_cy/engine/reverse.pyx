@@ -22,6 +22,7 @@ from fastbp._core.zeros cimport probe_to, probed_vjp
 
 import numpy as np
 
+from fastbp._core.tape import ConsumedError
 from fastbp.errors import NoRuleError
 
 cnp.import_array()
@@ -30,27 +31,22 @@ cdef enum:
     WORTH_CONSUMING = 16777216  # bytes that a record holds: less is kept until the sweep is done
 
 
-class ConsumedError(Exception):
-    """A consuming sweep has to be done again, of signed zeros, and its record is gone."""
-
-
 # The usual seed, made once. Nobody writes into it: it has more than one reference.
 cdef object ONE = np.ones((), "f8"), ONE_F = np.ones((), "f4")
 ONE.flags.writeable = ONE_F.flags.writeable = False
 
 
-cdef list run_reverse(Tape tape, list outputs, list cotangents, bint recorded, int lead,
-                      bint consume, bint inner):
+cdef list run_reverse(Tape tape, list cotangents, bint recorded, int lead, bint consume,
+                      bint inner):
     cdef long long met = strong_zeros()
     cdef list results
     if consume:
-        outputs.clear()
         consume = bytes_held(tape) > WORTH_CONSUMING
     results = _swept(tape, cotangents, recorded, lead, False, consume, inner)
     if strong_zeros() == met:
         return results
     if consume:
-        raise ConsumedError("the record is needed once more")
+        raise ConsumedError("signed zeros need the record once more")
     return _swept(tape, cotangents, recorded, lead, True, False, inner)
 
 
@@ -103,7 +99,7 @@ cdef class ReverseSweep(Sweep):
                 if tape.roles[i] & HAS_PARENTS:
                     self.pull(i, node, g)
                 g = node = None
-            if consume:
+            if consume and not tape.roles[i] & IS_END:
                 nodes[i] = None
         return 0
 
@@ -320,5 +316,5 @@ cdef object _transposed_jvp(Node node, tuple needs, object g, bint recorded):
     inputs = [t for t in tangents if t is not None]
     outputs = [apply_jvp(node, tangents, True)]
     tape = collect(outputs, inputs, False)
-    found = iter(run_reverse(tape, outputs, [g], recorded, 0, False, True))
+    found = iter(run_reverse(tape, [g], recorded, 0, False, True))
     return [next(found) if needs[k] else None for k in range(len(needs))]

@@ -1,8 +1,7 @@
 """Reverse and forward sweeps between named ends of the graph.
 
-A sweep first collects the nodes between outputs and inputs into a flat tape: one iterative walk, no
-Python code runs meanwhile, so that sweeps may nest and share nodes. Then it visits the tape
-backward (cotangents, reverse.pyx) or forward (tangents, forward.pyx).
+A sweep visits a tape, which holds the nodes between its ends, backward (cotangents, reverse.pyx) or
+forward (tangents, forward.pyx). It only reads the tape: so sweeps may nest, and share one.
 
 With ``lead = 1`` every (co)tangent carries a block of vectors along one leading axis (Jacobians,
 BLAS-3). With ``create_graph`` the rules run on Variables, so that the result can be differentiated
@@ -13,9 +12,11 @@ Derivatives never warn: while a sweep runs, NumPy reports no floating-point flag
 
 from cpython.contextvars cimport PyContextVar_Reset, PyContextVar_Set
 
+from fastbp._core.dtypes cimport dtype_of
 from fastbp._core.forward cimport run_forward
+from fastbp._core.graph cimport Node
 from fastbp._core.reverse cimport run_reverse
-from fastbp._core.tape cimport Tape, collect
+from fastbp._core.tape cimport Tape
 
 import contextvars
 
@@ -66,13 +67,13 @@ cdef int _restore(object before) except -1:
     return 0
 
 
-def reverse(list outputs, list cotangents, list inputs, create_graph=False, int lead=0,
-            consume=False, independent=False, inner=False):
-    """Sweep backward from outputs to inputs.
+def reverse(Tape tape not None, list cotangents, create_graph=False, int lead=0, consume=False,
+            inner=False):
+    """Sweep backward along a tape, from its outputs to its inputs.
 
     Parameters
     ----------
-    outputs, inputs : list of Variable
+    tape : Tape
     cotangents : list
         One for each output: an ndarray of the output's dtype and (behind `lead` block axes) shape,
         a Variable, or None for one (scalar outputs).
@@ -82,9 +83,7 @@ def reverse(list outputs, list cotangents, list inputs, create_graph=False, int 
     lead : int
         1 if every cotangent carries a block of vectors along its first axis.
     consume : bool
-        Free the nodes while sweeping; `outputs` is emptied.
-    independent : bool
-        Take the inputs for leaves: partial derivatives, where one input depends on another.
+        Free the nodes while sweeping, if they hold much. The tape cannot be used again.
     inner : bool
         Whether a rule sweeps: then the cotangents come from another sweep, and only it knows which
         of their zeros are exact.
@@ -94,51 +93,41 @@ def reverse(list outputs, list cotangents, list inputs, create_graph=False, int 
     list
         One ndarray (a Variable if recorded) for each input; None where no output depends on it.
     """
-    cdef Tape tape = collect(outputs, inputs, independent)
     cdef list found
+    tape.usable()
+    tape.consumed = consume
     before = _silenced()
     try:
         found = run_reverse(
-            tape, outputs, cotangents, _is_recorded(tape, create_graph), lead, consume, inner)
+            tape, cotangents, _is_recorded(tape, create_graph), lead, consume, inner)
     finally:
         _restore(before)
-    return found if inner else _with_zeros(found, tape, inputs, cotangents, lead)
-
-
-def pull_back(list outputs, list cotangents, list inputs, create_graph=False, int lead=0,
-              consume=False):
-    """Do as `reverse`, and return a pair: the list, and whether it was recorded."""
-    cdef Tape tape = collect(outputs, inputs, False)
-    cdef bint recorded = _is_recorded(tape, create_graph)
-    cdef list found
-    before = _silenced()
-    try:
-        found = run_reverse(tape, outputs, cotangents, recorded, lead, consume, False)
-    finally:
-        _restore(before)
-    return _with_zeros(found, tape, inputs, cotangents, lead), recorded
-
-
-cdef list _with_zeros(list found, Tape tape, list inputs, list cotangents, int lead):
-    """Fill in zeros where there is a path that no cotangent took: a rule returned None for it."""
-    cdef Py_ssize_t k
-    cdef tuple shape
-    for k in range(len(found)):
-        if found[k] is None and <Py_ssize_t> tape.input_positions[k] >= 0:
-            shape = np.shape(inputs[k].value)
-            if lead:
-                shape = (len(cotangents[0]), *shape)
-            found[k] = np.zeros(shape, inputs[k].dtype)
+    if not inner:
+        _fill_in(found, tape, cotangents, lead)
     return found
 
 
-def forward(list outputs, list inputs, list tangents, create_graph=False, int lead=0,
-            independent=False, inner=False):
-    """Sweep forward from inputs to outputs.
+cdef int _fill_in(list found, Tape tape, list cotangents, int lead) except -1:
+    """Put zeros where there is a path that no cotangent took: a rule returned None for it."""
+    cdef Py_ssize_t k, position
+    cdef tuple shape
+    cdef Node node
+    for k in range(len(found)):
+        if found[k] is None:
+            position = tape.input_positions[k]
+            if position >= 0:
+                node = <Node> tape.nodes[position]
+                shape = (len(cotangents[0]), *node.shape) if lead else node.shape
+                found[k] = np.zeros(shape, dtype_of(node.typenum))
+    return 0
+
+
+def forward(Tape tape not None, list tangents, create_graph=False, int lead=0, inner=False):
+    """Sweep forward along a tape, from its inputs to its outputs.
 
     Parameters
     ----------
-    outputs, inputs : list of Variable
+    tape : Tape
     tangents : list
         One for each input: an ndarray or Variable of the input's dtype and (behind `lead` block
         axes) shape, or None for zero.
@@ -146,7 +135,7 @@ def forward(list outputs, list inputs, list tangents, create_graph=False, int le
         As for `reverse`.
     lead : int
         1 if every tangent carries a block of vectors along its first axis.
-    independent, inner : bool
+    inner : bool
         As for `reverse`.
 
     Returns
@@ -154,7 +143,7 @@ def forward(list outputs, list inputs, list tangents, create_graph=False, int le
     list
         The tangent of each output; None where it is zero because the output depends on no input.
     """
-    cdef Tape tape = collect(outputs, inputs, independent)
+    tape.usable()
     before = _silenced()
     try:
         return run_forward(tape, tangents, _is_recorded(tape, create_graph), lead, inner)

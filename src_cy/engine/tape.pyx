@@ -1,19 +1,21 @@
-"""Collecting the nodes between named ends of the graph into a flat tape, in topological order.
+"""The tape: the nodes between named ends of the graph, in topological order, collected once.
 
 One iterative walk (chains may be long), during which no Python code runs: so sweeps may nest and
-share nodes, although the walk leaves its marks in them.
+share nodes, although the walk leaves its marks in them. Afterwards only the tape's own arrays are
+read. Sweeps go along it, as often as wanted, and analyses ask it.
 """
 
 from cpython.object cimport PyObject
 from libc.math cimport sqrt
-from libc.stdlib cimport free, realloc
+from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
 cimport cython
 cimport numpy as cnp
 from fastbp._core.graph cimport (
-    ELEMENTWISE, Node, Variable, fresh, make_variable, parent_count, parent_of, saved_of,
+    ELEMENTWISE, Node, Variable, fresh, parent_count, parent_of, saved_of,
 )
+from fastbp._core.links cimport link_of, variable_of
 
 import numpy as np
 
@@ -24,15 +26,199 @@ cnp.import_array()
 cdef long long _last_stamp = 0
 
 
+class ConsumedError(Exception):
+    """The nodes of a tape are needed once more, and a consuming sweep has freed them."""
+
+
 @cython.final
 cdef class Tape:
+    """The nodes on paths between named ends, in topological order.
+
+    Parameters
+    ----------
+    outputs, inputs : list of Variable
+        As they are now: what is written into them later does not move the ends.
+    independent : bool
+        Take the inputs for leaves: what flows through one of them to another does not count.
+    since : int, optional
+        What was recorded up to this node is outside; by default all that is older than the inputs.
+
+    Attributes
+    ----------
+    output_positions, input_positions : list of int
+        Where the ends are; -1 for one that no path leads to.
+    outer : bool
+        Whether outputs also depend on Variables from outside.
+    """
+
     def __cinit__(self):
         self.nodes = []
+        self.outer_nodes = []
+
+    def __init__(self, list outputs not None, list inputs not None, bint independent=False,
+                 since=None):
+        if self.output_positions is not None:
+            raise TypeError("a tape is walked once: make another one")
+        walk(self, outputs, inputs, independent, -1 if since is None else since)
 
     def __dealloc__(self):
         free(self.first)
         free(self.roles)
         free(self.parents)
+        free(self.last)
+
+    cdef int usable(self) except -1:
+        if self.consumed:
+            raise ConsumedError("a consuming sweep has freed the nodes of this tape: make another "
+                                "one while the record is there")
+        return 0
+
+    cdef const Py_ssize_t *last_reader(self) except NULL:
+        cdef Py_ssize_t i, k, p
+        if self.last != NULL:
+            return self.last
+        cdef Py_ssize_t *last = <Py_ssize_t *> malloc((self.count + 1) * sizeof(Py_ssize_t))
+        if last == NULL:
+            raise MemoryError
+        for i in range(self.count):
+            last[i] = i
+            for k in range(self.first[i], self.stop(i)):
+                if self.parents[k] >= 0:
+                    last[self.parents[k]] = i
+        for p in self.output_positions:
+            if p >= 0:
+                last[p] = self.count
+        self.last = last
+        return last
+
+    cdef Py_ssize_t stop(self, Py_ssize_t position) noexcept:
+        """Where the parents of a node end in `parents`."""
+        return self.first[position + 1] if position + 1 < self.count else self.n_parents
+
+    # -- what analyses ask
+
+    def __len__(self):
+        return self.count
+
+    @property
+    def reached(self):
+        """For each input whether an output depends on it."""
+        return [position >= 0 for position in self.input_positions]
+
+    @property
+    def last_readers(self):
+        """For each node the position of the last one that reads it; for an output behind them all.
+
+        A tangent lives from its node to there, a cotangent from there to its node.
+        """
+        cdef const Py_ssize_t *last = self.last_reader()
+        cdef Py_ssize_t i
+        return [last[i] for i in range(self.count)]
+
+    cpdef tuple parents_of(self, Py_ssize_t position):
+        """Return the positions of a node's operands; -1 for one that no input is an ancestor of."""
+        cdef Py_ssize_t k
+        self.check(position)
+        return tuple([self.parents[k] for k in range(self.first[position], self.stop(position))])
+
+    cdef int check(self, Py_ssize_t position) except -1:
+        self.usable()
+        if not 0 <= position < self.count:
+            raise IndexError(f"position {position} of a tape of {self.count} nodes")
+        return 0
+
+    def variable(self, Py_ssize_t position):
+        """Return a handle on a node, to name it as an end; its value is zeros if none is kept."""
+        self.check(position)
+        return variable_of(<Node> self.nodes[position])
+
+    def links(self):
+        """Return the nodes as data, one `Link` for each."""
+        cdef Py_ssize_t i
+        self.usable()
+        return [link_of(<Node> self.nodes[i], self.parents_of(i),
+                        self.roles[i] & HAS_PARENTS) for i in range(self.count)]
+
+    def outer_inputs(self):
+        """Return the Variables from outside that what was recorded here depends on directly.
+
+        They stand for what a function reads from its surroundings.
+        """
+        return [variable_of(<Node> node) for node in self.outer_nodes]
+
+    @property
+    def largest(self):
+        """The number of elements of the largest array."""
+        cdef Node node
+        cdef double most = 0
+        self.usable()
+        for node in self.nodes:
+            most = max(most, size_of(node))
+        return int(most)
+
+    @property
+    def alive(self):
+        """The number of elements of all (co)tangents that a sweep has at a time, at most."""
+        cdef const Py_ssize_t *last = self.last_reader()
+        cdef list dying = [0.0] * (self.count + 1)
+        cdef double size, now = 0, most = 0
+        cdef Py_ssize_t i, reader
+        self.usable()
+        for i in range(self.count):
+            size = size_of(<Node> self.nodes[i])
+            reader = last[i]
+            now += size
+            most = max(most, now)
+            dying[reader] += size
+            now -= <double> dying[i]
+        return int(most)
+
+    @property
+    def work(self):
+        """About how many multiplications one vector takes on its way."""
+        cdef double total = 0
+        cdef Py_ssize_t i
+        self.usable()
+        for i in range(self.count):
+            if not self.roles[i] & IS_END:
+                total += work_of(<Node> self.nodes[i])
+        return total
+
+    def waypoints(self):
+        """Return the positions that all paths go through, in order.
+
+        The Jacobian is a product there.
+        """
+        cdef const Py_ssize_t *last = self.last_reader()
+        cdef Py_ssize_t i, reach = 0     # the last node that reads one of those before
+        cdef list found = []
+        for i in range(self.count):
+            if self.roles[i] & IS_END:
+                found.clear()            # it must be behind all inputs
+            if reach <= i:
+                found.append(i)
+            reach = max(reach, last[i])
+        return found
+
+    def waist(self):
+        """Return the narrowest place strictly between the ends, a Variable, or None.
+
+        The smallest value that all paths go through, the latest of equals.
+        """
+        cdef const Py_ssize_t *last = self.last_reader()
+        cdef Py_ssize_t i
+        cdef double size, least = 0
+        cdef Node node, found = None
+        self.usable()
+        for i in self.waypoints():
+            node = <Node> self.nodes[i]
+            size = size_of(node)
+            if not self.roles[i] & IS_END and last[i] < self.count and (
+                    found is None or size <= least):
+                found, least = node, size
+        return None if found is None else variable_of(found)
+
+    # -- the walk
 
     cdef int add(self, Node node, long long stamp, bint independent) except -1:
         """Append a node whose parents are all there, if (co)tangents reach it."""
@@ -77,6 +263,12 @@ cdef class Tape:
             self.n_parents -= n
         return 0
 
+    cdef int add_outer(self, Node node, long long stamp) except -1:
+        node.stamp, node.position = stamp, -1
+        self.outer = True
+        self.outer_nodes.append(node)
+        return 0
+
 
 cdef struct Frame:
     PyObject *node
@@ -84,22 +276,25 @@ cdef struct Frame:
 
 
 cdef Tape collect(list outputs, list inputs, bint independent):
-    """Return the nodes on paths from `inputs` to `outputs`, all Variables.
+    cdef Tape tape = Tape.__new__(Tape)
+    walk(tape, outputs, inputs, independent, -1)
+    return tape
+
+
+cdef int walk(Tape tape, list outputs, list inputs, bint independent, long long since) except -1:
+    """Collect the nodes on paths from `inputs` to `outputs`, all Variables.
 
     Walks on an explicit stack: chains may be long.
     """
     global _last_stamp
-    cdef Tape tape = Tape.__new__(Tape)
     cdef Frame small[32]
     cdef Frame *stack = small
     cdef Frame *block
     cdef Py_ssize_t depth, room = 32, k, n
-    cdef long long stamp, oldest = 0
+    cdef long long stamp, oldest = since + 1
     cdef Node node, parent
-    for end in [*outputs, *inputs]:
-        if type(end) is not Variable:
-            raise TypeError(f"a sweep runs between Variables, not {type(end).__name__}s")
-        fresh(<Variable> end)
+    _freshen(outputs)
+    _freshen(inputs)
     # Allocated before the walk: from here until the positions are stored nothing may run that could
     # start another sweep, not even the garbage collector.
     tape.output_positions = [-1] * len(outputs)
@@ -118,9 +313,10 @@ cdef Tape collect(list outputs, list inputs, bint independent):
     try:
         for end in outputs:
             node = (<Variable> end).node
+            if node.stamp == stamp:
+                continue
             if node.id < oldest:
-                tape.outer = True
-            if node.id < oldest or node.stamp == stamp:
+                tape.add_outer(node, stamp)
                 continue
             depth = 0
             while True:
@@ -151,7 +347,7 @@ cdef Tape collect(list outputs, list inputs, bint independent):
                             if parent.id >= oldest:
                                 stack[depth - 1].next = k + 1
                                 break
-                            tape.outer = True
+                            tape.add_outer(parent, stamp)
                         parent = None
                     if parent is not None:
                         node = parent
@@ -165,7 +361,15 @@ cdef Tape collect(list outputs, list inputs, bint independent):
             free(stack)
     _store_positions(tape.output_positions, outputs, stamp)
     _store_positions(tape.input_positions, inputs, stamp)
-    return tape
+    return 0
+
+
+cdef int _freshen(list ends) except -1:
+    for end in ends:
+        if type(end) is not Variable:
+            raise TypeError(f"a sweep runs between Variables, not {type(end).__name__}s")
+        fresh(<Variable> end)
+    return 0
 
 
 cdef void _store_positions(list positions, list variables, long long stamp) noexcept:
@@ -199,54 +403,6 @@ cdef object node_dtype(Node node):
     return np.dtype("f8") if node.typenum == cnp.NPY_DOUBLE else np.dtype("f4")
 
 
-def ends(list outputs, list inputs):
-    """Say whether outputs also depend on Variables recorded before all inputs; and on which inputs.
-
-    A pair: a bool, and a list of bools, one for each input.
-    """
-    cdef Tape tape = collect(outputs, inputs, False)
-    return tape.outer, [position >= 0 for position in tape.input_positions]
-
-
-def largest(list outputs, list inputs):
-    """Return the number of elements of the largest array on the paths from inputs to outputs."""
-    cdef Tape tape = collect(outputs, inputs, False)
-    cdef Node node
-    cdef double most = 0
-    for node in tape.nodes:
-        most = max(most, size_of(node))
-    return int(most)
-
-
-def alive(list outputs, list inputs):
-    """Return the number of elements of the largest array, and of all that a sweep has at a time.
-
-    A (co)tangent lives between the node itself and the last one that reads its value, whichever the
-    direction of the sweep.
-    """
-    cdef Tape tape = collect(outputs, inputs, False)
-    cdef Py_ssize_t i, k, end, reader
-    cdef list last = list(range(tape.count)), dying = [0.0] * tape.count
-    cdef double size, most = 0, now = 0, together = 0
-    for i in range(tape.count):
-        end = tape.first[i + 1] if i + 1 < tape.count else tape.n_parents
-        for k in range(tape.first[i], end):
-            if tape.parents[k] >= 0:
-                last[tape.parents[k]] = i
-    for k in tape.output_positions:
-        if k >= 0:
-            last[k] = tape.count - 1
-    for i in range(tape.count):
-        size = size_of(<Node> tape.nodes[i])
-        reader = last[i]
-        most = max(most, size)
-        now += size
-        together = max(together, now)
-        dying[reader] += size
-        now -= <double> dying[i]
-    return int(most), int(together)
-
-
 cdef double size_of(Node node):
     cdef double size = 1
     for n in node.shape:
@@ -271,82 +427,3 @@ cdef double work_of(Node node):
     if n == 2 and node.op.kind != ELEMENTWISE:
         total += sqrt(product)
     return total
-
-
-def waist(Variable output, list inputs, bint independent):
-    """Return the narrowest place of the record: the Jacobian of `output` is a product there.
-
-    Returns
-    -------
-    waist : Variable or None
-        The smallest value strictly between that all paths from the inputs go through, the latest of
-        equals. Instead of its value it holds zeros.
-    work : float
-        About how many multiplications one vector takes through the whole record.
-    """
-    cdef Tape tape = collect([output], inputs, independent)
-    cdef Py_ssize_t i, k, last = tape.output_positions[0]
-    cdef double work = 0, size, least = 0
-    cdef Node node, found = None
-    cdef list read_last = list(range(tape.count))  # the last position that reads each node
-    cdef Py_ssize_t end, reach = 0
-    for i in range(tape.count):
-        end = tape.first[i + 1] if i + 1 < tape.count else tape.n_parents
-        for k in range(tape.first[i], end):
-            if tape.parents[k] >= 0:
-                read_last[tape.parents[k]] = i
-    for i in range(tape.count):
-        node = <Node> tape.nodes[i]
-        if not tape.roles[i] & IS_END:
-            work += work_of(node)
-            size = size_of(node)
-            if reach <= i < last and (found is None or size <= least):
-                found, least = node, size
-        else:
-            found = None  # it must be behind all inputs
-        reach = max(reach, read_last[i])
-    if found is None:
-        return None, work
-    return make_variable(np.broadcast_to(np.zeros((), node_dtype(found)), found.shape), found), work
-
-
-def frontier(list outputs, long long since):
-    """Return the Variables recorded up to node `since` that outputs recorded later depend on
-    directly.
-
-    They stand for what a function reads from its surroundings; instead of their values they hold
-    zeros.
-    """
-    cdef list stack = [(<Variable> y).node for y in outputs], found = []
-    cdef set seen = set()
-    cdef Node node
-    cdef Py_ssize_t k
-    while stack:
-        node = stack.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        if node.id <= since:
-            # A zero broadcast to the shape takes no memory; sweeps read only the node.
-            zeros = np.broadcast_to(np.zeros((), node_dtype(node)), node.shape)
-            found.append(make_variable(zeros, node))
-            continue
-        for k in range(parent_count(node)):
-            stack.append(parent_of(node, k))
-    return found
-
-
-def op_names(list outputs):
-    """Return the names of the operations that outputs were recorded with, in topological order."""
-    cdef list stack = [(<Variable> y).node for y in outputs]
-    cdef dict found = {}
-    cdef Node node
-    cdef Py_ssize_t k
-    while stack:
-        node = stack.pop()
-        if node is None or node.id in found:
-            continue
-        found[node.id] = None if node.op is None else node.op.name
-        for k in range(parent_count(node)):
-            stack.append(parent_of(node, k))
-    return [found[i] for i in sorted(found) if found[i] is not None]

@@ -6,6 +6,7 @@ import pytest
 from fastbp._core import elementwise as threads
 from fastbp._core import sweep
 from fastbp._core.graph import variable
+from fastbp._core.tape import Tape
 
 from ..harness import assert_sums_close
 
@@ -17,7 +18,9 @@ def in_small_steps(f, x, t):
         here = slice(start, start + 500)
         v = variable(x[here])
         parts.append(
-            sweep.forward([f(v)], [v], [np.ascontiguousarray(t[..., here])], False, t.ndim - 1)[0]
+            sweep.forward(
+                Tape([f(v)], [v]), [np.ascontiguousarray(t[..., here])], False, t.ndim - 1
+            )[0]
         )
     return np.concatenate(parts, axis=-1)
 
@@ -48,7 +51,7 @@ def test_groups_compute_the_same(f, dtype, threads_used, rng):
         for lead in ((), (1,), (3,)):
             t = rng.normal(size=(*lead, x.size)).astype(dtype)
             v = variable(x)
-            found = sweep.forward([f(v)], [v], [t.copy()], False, len(lead))[0]
+            found = sweep.forward(Tape([f(v)], [v]), [t.copy()], False, len(lead))[0]
             assert found.dtype == dtype
             assert np.array_equal(found, in_small_steps(f, x, t))
     finally:
@@ -65,7 +68,7 @@ def test_groups_keep_what_others_read(rng):
     c = np.cumsum(b)[::-1] + a
     d = np.sum(c * b)
     e = c * d
-    found = sweep.forward([b, e, a, b, d], [v], [t], False, 1)
+    found = sweep.forward(Tape([b, e, a, b, d], [v]), [t], False, 1)
 
     def by_hand(t):
         ta = np.exp(x) * t
@@ -92,7 +95,7 @@ def test_groups_read_strided_and_broadcast_operands(rng):
     v = variable(x)
     y = np.sin(v[0, 1:] * v[1, :-1]) * 2.0 + v[0, 0] * v[1, 1:]
     z = np.cos(v) * w + v[:1] * v
-    found = sweep.forward([y, z], [v], [t], False, 1)
+    found = sweep.forward(Tape([y, z], [v]), [t], False, 1)
     inner = np.cos(x[0, 1:] * x[1, :-1]) * 2.0
     ty = inner * (t[:, 0, 1:] * x[1, :-1] + x[0, 1:] * t[:, 1, :-1])
     ty += t[:, 0, :1] * x[1, 1:] + x[0, 0] * t[:, 1, 1:]
@@ -107,7 +110,7 @@ def test_an_input_that_depends_on_another_one(rng):
     u = v * v
     y = np.sin(u) * v
     t = rng.normal(size=x.size)
-    found = sweep.forward([y], [v, u], [t, t])[0]
+    found = sweep.forward(Tape([y], [v, u]), [t, t])[0]
     np.testing.assert_allclose(found, np.cos(x * x) * x * (2 * x * t + t) + np.sin(x * x) * t)
 
 
@@ -150,7 +153,7 @@ def test_rolls(shape, shifts, axis, lead, rng):
     x, t = rng.normal(size=shape), rng.normal(size=(*lead, *shape))
     f = rolled_sum(shifts, axis)
     v = variable(x)
-    found = sweep.forward([f(v)], [v], [t], False, len(lead))[0]
+    found = sweep.forward(Tape([f(v)], [v]), [t], False, len(lead))[0]
     for one, direction in zip(found.reshape(-1, *shape), t.reshape(-1, *shape), strict=True):
         np.testing.assert_allclose(one, by_hand(f, x, direction), rtol=1e-6, atol=1e-6)
 
@@ -164,7 +167,7 @@ def test_rolls_that_others_read(rng):
     c = np.roll(v * v, 2)  # of a member of a group
     d = np.cumsum(a)
     e = a * 2.0 + b * c
-    found = sweep.forward([a, b, c, d, e, a], [v], [t], False, 1)
+    found = sweep.forward(Tape([a, b, c, d, e, a], [v]), [t], False, 1)
 
     def moved(t, shift):
         return np.roll(t, shift, -1)
@@ -183,9 +186,9 @@ def test_a_roll_of_an_end_with_a_tangent(rng):
     v = variable(rng.normal(size=n))
     u = np.roll(v, 1)
     t, s = rng.normal(size=(2, n))
-    found = sweep.forward([u * 2.0], [v, u], [t, s])[0]
+    found = sweep.forward(Tape([u * 2.0], [v, u]), [t, s])[0]
     np.testing.assert_allclose(found, 2.0 * (np.roll(t, 1) + s), rtol=1e-14)
-    found = sweep.forward([u * 2.0], [v, u], [t, s], False, 0, True)[0]
+    found = sweep.forward(Tape([u * 2.0], [v, u], True), [t, s])[0]
     np.testing.assert_allclose(found, 2.0 * s, rtol=1e-14)
 
 
@@ -193,5 +196,5 @@ def test_a_block_of_scalars(rng):
     """Large by its block axis only; a roll of no axes."""
     v = variable(np.array(2.0))
     t = rng.normal(size=50_000)
-    found = sweep.forward([np.sin(np.roll(v, 3) * v)], [v], [t], False, 1)[0]
+    found = sweep.forward(Tape([np.sin(np.roll(v, 3) * v)], [v]), [t], False, 1)[0]
     np.testing.assert_allclose(found, np.cos(4.0) * 4.0 * t)

@@ -45,6 +45,7 @@ getitem_op = linear(
     lambda g, ans, x, index: put_op(g, shape=x.shape, index=index, own=ans.ndim),
     compiled=Elements(),
     pattern=patterns.moves,
+    direct=("g put into zeros",),
 )
 graph.bind("getitem_op", getitem_op)
 put_op = linear(
@@ -101,6 +102,7 @@ gather_op = linear(
     ),
     compiled=Adds(lambda into, g, i, ans, x, places, behind: add_at(into, g, places, behind)),
     pattern=patterns.moves,
+    direct=("g added into zeros",),
 )
 scatter_add_op = linear(
     "scatter_add",
@@ -425,6 +427,7 @@ where_op = general(
 
 @implements(
     np.where,
+    kinks="the slope of the branch that was taken",
     samples=lambda rng: [
         ((rng.normal(size=(2, 3)) > 0, rng.normal(size=(2, 3)), rng.normal(size=3)), {}),
         ((np.array([[True], [False]]), rng.normal(size=()), rng.normal(size=3)), {}),
@@ -457,6 +460,7 @@ def where(condition, x=None, y=None, /):
 
 @implements(
     np.select,
+    kinks="the slope of the branch that was taken",
     joins=True,
     samples=lambda rng: [
         (
