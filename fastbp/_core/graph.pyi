@@ -28,6 +28,10 @@ class Op:
     name: str
     kind: int
     nin: int
+    nout: int
+    constants: tuple[int, ...]
+    objects: tuple[int, ...]
+    residuals: bool
     forward: Callable[..., Any]
     partials: tuple[Callable[..., Any], ...] | None
     vjp: Any
@@ -42,7 +46,7 @@ class Op:
     coefficients: str
     squared: Callable[..., Any] | None
     kernel: str | None
-    pattern: Callable[..., Any] | None
+    pattern: Callable[..., Any] | tuple[Callable[..., Any], ...] | None
     ufunc: np.ufunc | None
     info: dict[str, Any]
     constant_partials: tuple[float | None, ...] | None
@@ -56,7 +60,7 @@ class Op:
         vjp: Any = None,
         jvp: Any = None,
         compiled: Rules | None = None,
-        saves: tuple[int | str, ...] = (),
+        saves: tuple[int | str | tuple[str, int], ...] = (),
         blocks: bool = True,
         kernel: str | None = None,
         opaque: bool = False,
@@ -66,7 +70,11 @@ class Op:
         signed_partials: int = 0,
         coefficients: str | None = None,
         squared: Callable[..., Any] | None = None,
-        pattern: Callable[..., Any] | None = None,
+        pattern: Callable[..., Any] | tuple[Callable[..., Any], ...] | None = None,
+        nout: int = 1,
+        constants: tuple[int, ...] = (),
+        objects: tuple[int, ...] = (),
+        residuals: bool = False,
         **info: Any,
     ) -> None: ...
     @property
@@ -80,6 +88,10 @@ class Total:
     def __init__(self, function: Callable[..., Any], op: Op, counts: bool = False) -> None: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
     def __get__(self, instance: Any, owner: Any) -> Any: ...
+
+@final
+class Output:
+    def __init__(self, *args: Any) -> None: ...
 
 @final
 class Node:

@@ -249,6 +249,10 @@ def general(
     vjp,
     jvp=None,
     saves=None,
+    nout=1,
+    constants=(),
+    objects=(),
+    residuals=False,
     compiled=None,
     writes=False,
     coefficients=None,
@@ -273,6 +277,14 @@ def general(
         (at some cost).
     saves : tuple, optional
         Operand positions and "ans" that the rules read; by default all operands and the answer.
+        Of several outputs ("ans", k) is one.
+    nout : int
+        Number of outputs, of which `forward` returns a tuple; -1 for any.
+    constants, objects : tuple of int
+        Outputs without derivative, and operands that may be such: any object.
+    residuals : bool
+        Whether `forward` returns a pair: its value, and what the rules get as ``residuals=``; see
+        `fastbp._core.graph.Op`.
     compiled : Rules, optional
         Rules for sweeps that record nothing; see `fastbp._core.compiled`.
     writes : bool
@@ -281,8 +293,8 @@ def general(
         What a zero among the coefficients of the rules means; see `fastbp._core.graph.Op`.
     squared : callable, optional
         The square of the value as another function; see there, too.
-    pattern : callable
-        Which elements depend on which: one of `fastbp.rules.patterns`.
+    pattern : callable or tuple of callable
+        Which elements depend on which: one of `fastbp.rules.patterns`, or one for each output.
     local : callable, optional
         The derivative by one operand as labels and few small factors, where it has that form: one
         of `fastbp.rules.local`.
@@ -307,6 +319,10 @@ def general(
         nin=nin,
         vjp=vjp,
         jvp=jvp,
+        nout=nout,
+        constants=constants,
+        objects=objects,
+        residuals=residuals,
         compiled=compiled,
         writes=writes,
         coefficients=coefficients,
