@@ -22,5 +22,9 @@ cdef bint take_fp_flags() noexcept nogil
 # Sum `g` over the axes along which an operand of `shape` was broadcast; its first `lead` axes stay.
 cdef cnp.ndarray sum_to_shape(cnp.ndarray g, int lead, tuple shape)
 
+# The sum of all elements, of no axes; None if `x` is empty, or does not lie as NumPy's loop reads
+# it.
+cdef cnp.ndarray total_of(cnp.ndarray x)
+
 cdef bint is_plain(cnp.ndarray a) noexcept          # aligned, native, float32 or float64
 cdef bint is_ours(PyObject *a) noexcept             # one reference, own data, writable, C order

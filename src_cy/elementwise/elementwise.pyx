@@ -40,7 +40,6 @@ cdef enum:
 
 num_threads, set_num_threads = threads.num_threads, threads.set_num_threads  # here, too
 
-cdef object float64 = np.float64, float32 = np.float32
 cdef Loop ADD_D, ADD_F
 cdef bint HAVE_ADD = (find_ufunc_loop(np.add, cnp.NPY_DOUBLE, &ADD_D)
                       and find_ufunc_loop(np.add, cnp.NPY_FLOAT, &ADD_F))
@@ -466,25 +465,34 @@ def sum_to(g, shape, int lead=0):
     return sum_to_shape(np.asarray(g), lead, tuple(shape))
 
 
+cdef cnp.ndarray total_of(cnp.ndarray x):
+    cdef char *args[3]
+    cdef intptr_t steps[3]
+    cdef intptr_t n = cnp.PyArray_SIZE(x)
+    cdef Loop *loop
+    cdef cnp.ndarray out
+    if (not HAVE_ADD or n == 0 or not is_plain(x) or not cnp.PyArray_IS_C_CONTIGUOUS(x)):
+        return None
+    loop = &ADD_D if cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE else &ADD_F
+    out = cnp.PyArray_ZEROS(0, NULL, cnp.PyArray_TYPE(x), 0)
+    args[0] = args[2] = cnp.PyArray_BYTES(out)
+    args[1] = cnp.PyArray_BYTES(x)
+    steps[0] = steps[2] = 0
+    steps[1] = cnp.PyArray_ITEMSIZE(x)
+    if n > 4096:
+        with nogil:
+            loop.fn(args, &n, steps, loop.data)
+    else:
+        loop.fn(args, &n, steps, loop.data)
+    if take_fp_flags():
+        return cnp.PyArray_FROM_O(np.add.reduce(x, None))  # as NumPy's errstate says
+    return out
+
+
 def total(cnp.ndarray x not None):
     """Return the sum of all elements of `x`, as ``numpy.add.reduce(x, None)`` does.
 
     By NumPy's inner loop, which adds in pairs, without the cost of its call.
     """
-    cdef double sum_d = 0.0
-    cdef float sum_f = 0.0
-    cdef bint double = cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE
-    cdef char *out = <char *> &sum_d if double else <char *> &sum_f
-    cdef char *args[3]
-    cdef intptr_t n = cnp.PyArray_SIZE(x)
-    cdef intptr_t steps[3]
-    cdef Loop *loop = &ADD_D if double else &ADD_F
-    if not HAVE_ADD or n == 0 or not is_plain(x) or not cnp.PyArray_IS_C_CONTIGUOUS(x):
-        return np.add.reduce(x, None)
-    args[0], args[1], args[2] = out, <char *> cnp.PyArray_DATA(x), out
-    steps[0], steps[1], steps[2] = 0, cnp.PyArray_ITEMSIZE(x), 0
-    with nogil:
-        loop.fn(args, &n, steps, loop.data)
-    if take_fp_flags():
-        return np.add.reduce(x, None)   # warns, or raises, as NumPy's errstate says
-    return float64(sum_d) if double else float32(sum_f)
+    cdef cnp.ndarray out = total_of(x)
+    return np.add.reduce(x, None) if out is None else out[()]
