@@ -275,7 +275,7 @@ def test_bad_input():
             color(np.ones((2, 3)), kind)
     with pytest.raises(ShapeError, match="matrix"):
         color(np.ones(3))
-    with pytest.raises(ShapeError, match="matrix"):
+    with pytest.raises(ShapeError, match="rectangular"):
         color([[1, 0], [1]])
 
 
