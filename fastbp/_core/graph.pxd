@@ -7,9 +7,21 @@ from fastbp._core.program cimport Program
 
 cdef enum Kind:
     ELEMENTWISE         # a partial derivative for every operand
-    MATMUL              # compiled VJPs in matmul.pyx
-    GENERAL             # rules in Python: structural, linear, linear algebra
+    GENERAL             # rules in Python, and often compiled ones for sweeps that record nothing
     OUTPUT              # one of the several outputs of the node that is its parent
+
+# What an operation's compiled rules are for: those of sweeps that record nothing. Each may be
+# missing; then the rules of its row are applied.
+cdef class Rules:
+    cdef readonly bint adds     # `pull` wants an array to add to, zeros if nothing else
+    # Record the operation without the bookkeeping that serves all; None: these operands need it.
+    cdef Variable record(self, Op op, tuple operands, dict static)
+    # The cotangent of operand k, of its dtype and (behind `lead` block axes) shape; None for zero.
+    # `into` is None, or an array of that kind that nobody else can see: it is added to, and
+    # returned.
+    cdef object pull(self, Node node, Py_ssize_t k, cnp.ndarray g, int lead, cnp.ndarray into)
+    # The tangent of the value, from those of the operands, arrays or None; NotImplemented.
+    cdef object push(self, Node node, list tangents, int lead)
 
 cdef class Op:
     cdef readonly str name
@@ -23,7 +35,7 @@ cdef class Op:
     cdef readonly object forward
     cdef readonly tuple partials        # elementwise: functions (ans, *operands)
     cdef readonly object vjp, jvp       # general: a function an operand, or one joint function
-    cdef readonly object scatter        # optional: add the VJP into a buffer
+    cdef readonly Rules compiled        # or None
     cdef readonly bint writes           # returns its first operand with elements written into it
     cdef readonly bint opaque
     cdef readonly int dominant, selects, signed_partials
@@ -124,4 +136,6 @@ cdef inline bint is_joint(Node node) noexcept:
     return type(node.ans) is tuple
 
 cdef object hook(str name)
+cdef Variable record_product(Op op, tuple operands)
+cdef Variable record_total(Op op, Variable x, dict static)
 cdef object call_elementwise(Op op, tuple operands)

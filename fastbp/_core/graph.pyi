@@ -20,6 +20,9 @@ class Spec:
     @property
     def dtype(self) -> np.dtype[Any]: ...
 
+class Rules:
+    adds: bool
+
 @final
 class Op:
     name: str
@@ -33,7 +36,7 @@ class Op:
     partials: tuple[Callable[..., Any], ...] | None
     vjp: Any
     jvp: Any
-    scatter: Callable[..., None] | None
+    compiled: Rules | None
     blocks: bool
     opaque: bool
     writes: bool
@@ -56,10 +59,9 @@ class Op:
         partials: Any = None,
         vjp: Any = None,
         jvp: Any = None,
-        scatter: Callable[..., None] | None = None,
+        compiled: Rules | None = None,
         saves: tuple[int | str | tuple[str, int], ...] = (),
         blocks: bool = True,
-        compiled: bool = False,
         kernel: str | None = None,
         opaque: bool = False,
         writes: bool = False,
@@ -79,6 +81,13 @@ class Op:
     def __name__(self) -> str: ...
     def __call__(self, *operands: Any, **static: Any) -> Any: ...
     def __getattr__(self, name: str) -> Any: ...
+
+@final
+class Total:
+    __wrapped__: Callable[..., Any]
+    def __init__(self, function: Callable[..., Any], op: Op, counts: bool = False) -> None: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    def __get__(self, instance: Any, owner: Any) -> Any: ...
 
 @final
 class Output:
@@ -182,7 +191,6 @@ class Variable:
     def __copy__(self) -> Variable: ...
     def __deepcopy__(self, memo: Any) -> Variable: ...
     def __getattr__(self, name: str, /) -> Any: ...
-    def __dir__(self) -> list[str]: ...
     def __array_ufunc__(
         self, ufunc: np.ufunc, method: str, *operands: Any, out: Any = None, **kwargs: Any
     ) -> Any: ...

@@ -108,7 +108,7 @@ def elementwise(
         Where the formula is from; empty for calculus.
     error : (float, float)
         Bounds of the relative error of first and second derivatives in float64, over the whole
-        range of the operands; `tests/test_precision.py` holds them against mpmath.
+        range of the operands; `tests/rules/test_precision.py` holds them against mpmath.
     namespace : str
         Where it is public: behind ``fastbp.``.
 
@@ -184,7 +184,7 @@ def linear(
     *,
     tangent=None,
     saves=(),
-    scatter=None,
+    compiled=None,
     pattern=None,
     local=None,
     direct=(),
@@ -206,8 +206,8 @@ def linear(
         are arrays.
     saves : tuple
         (0,) if the transpose reads the operand's value, as no plain linear map does.
-    scatter : callable, optional
-        ``scatter(into, g, i, ans, x, **static)`` adds the transpose into an array.
+    compiled : Rules, optional
+        Rules for sweeps that record nothing; see `fastbp._core.compiled`.
     pattern : callable
         Which elements depend on which: one of `fastbp.rules.patterns`.
     local, direct, samples
@@ -229,7 +229,7 @@ def linear(
         nin=1,
         vjp=(transpose,),
         jvp=(jvp,),
-        scatter=scatter,
+        compiled=compiled,
         pattern=pattern,
         saves=saves,
         local=local,
@@ -253,12 +253,11 @@ def general(
     constants=(),
     objects=(),
     residuals=False,
-    scatter=None,
+    compiled=None,
     writes=False,
     coefficients=None,
     squared=None,
     pattern=None,
-    compiled=False,
     local=None,
     direct=(),
     samples=None,
@@ -286,8 +285,8 @@ def general(
     residuals : bool
         Whether `forward` returns a pair: its value, and what the rules get as ``residuals=``; see
         `fastbp._core.graph.Op`.
-    scatter : callable, optional
-        ``scatter(into, g, i, ans, *operands, **static)`` adds a VJP into an array.
+    compiled : Rules, optional
+        Rules for sweeps that record nothing; see `fastbp._core.compiled`.
     writes : bool
         Whether the value is the first operand with the others written into it.
     coefficients : {"fixed", "operands", "values"}, optional
@@ -324,13 +323,12 @@ def general(
         constants=constants,
         objects=objects,
         residuals=residuals,
-        scatter=scatter,
+        compiled=compiled,
         writes=writes,
         coefficients=coefficients,
         squared=squared,
         pattern=pattern,
         saves=saves,
-        compiled=compiled,
         local=local,
         direct=direct,
         samples=samples,
@@ -383,6 +381,7 @@ def implements(
     reduce=None,
     accumulate=None,
     joins=False,
+    total=None,
     kinks="",
 ):
     """Let a function stand for NumPy functions when their arguments are Variables.
@@ -407,11 +406,15 @@ def implements(
         The ufunc whose ``reduce`` or ``accumulate`` it also is (their default axis is 0).
     joins : bool or "nested"
         Whether the first argument is a sequence of arrays, not one array; of lists of them.
+    total : callable, optional
+        ``total(f)`` is called in its place: a `graph.Total`, which records at once what takes all
+        elements of one Variable.
     kinks : str
         The convention where the derivative does not exist, where no elementwise row states it.
     """
 
     def register(f):
+        f = f if total is None else total(f)
         public = name or (functions[0].__name__ if functions else f.__name__)
         function = _public(f, functions[0], public, joins) if functions else f
         for numpy_function in functions:

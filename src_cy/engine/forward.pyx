@@ -216,6 +216,10 @@ cdef class ForwardSweep(Sweep):
 
     cdef object push_by_rule(self, Node node, list tangents):
         cdef PyObject *before
+        if node.op.compiled is not None and not self.recorded and not self.signs:
+            value = node.op.compiled.push(node, tangents, self.lead)
+            if value is not NotImplemented:
+                return value
         if self.lead and not node.op.blocks:
             size = next(shape_of(t)[0] for t in tangents if t is not None)
             rows = [[None if t is None else t[i] for t in tangents] for i in range(size)]

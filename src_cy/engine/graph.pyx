@@ -12,12 +12,15 @@ several outputs has a node of its own, and one for each output (outputs.pxi).
 from cpython.object cimport PyObject
 from cpython.float cimport PyFloat_CheckExact
 from cpython.long cimport PyLong_CheckExact
+from libc.string cimport memcpy
 cimport cython
 cimport numpy as cnp
 from fastbp._core.buffers cimport LARGE, enter_pool, leave_pool, new_array
 from fastbp._core.constants cimport kept
 from fastbp._core.dtypes cimport dtype_of
-from fastbp._core.elementwise cimport MAX_NDIM, is_ours, is_plain, run_program, take_fp_flags
+from fastbp._core.elementwise cimport (
+    MAX_NDIM, is_ours, is_plain, run_program, take_fp_flags, total_of,
+)
 from fastbp._core.matmul cimport c_matmul
 from fastbp._core.partials cimport SAVES_ANS
 from fastbp._core.program cimport Program
@@ -39,11 +42,13 @@ cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *o) noexcept
     ctypedef struct PySequenceMethods:
         void *sq_item
+    object PyMethod_New(object function, object owner)
     ctypedef struct TypeSlots "PyTypeObject":
         unsigned long tp_flags
+        PyObject *tp_dict
         PySequenceMethods *tp_as_sequence
     void PyType_Modified(TypeSlots *type) noexcept
-    const unsigned long Py_TPFLAGS_SEQUENCE
+    const unsigned long Py_TPFLAGS_SEQUENCE, Py_TPFLAGS_METHOD_DESCRIPTOR
 
 cdef extern from "numpy/arrayobject.h":
     object PyArray_NewFromDescr(type subtype, cnp.dtype descr, int nd, const cnp.npy_intp *dims,
@@ -54,7 +59,6 @@ cdef dict _hooks = {}       # operations and functions that the core calls by na
 cdef Op ADD, SUBTRACT, MULTIPLY, DIVIDE, SQUARE, POWER      # the hot ones among them
 cdef dict _by_ufunc = {}    # numpy.ufunc -> Op
 cdef dict _by_function = {}  # NumPy function -> differentiable function of the same signature
-cdef dict _methods = {}     # ndarray method -> the same
 cdef dict _by_reduce = {}   # (numpy.ufunc, "reduce" ...) -> the same
 
 FLOATS = (np.dtype("f8"), np.dtype("f4"))
@@ -102,8 +106,11 @@ def bind_ufunc_method(ufunc, str method, implementation):
 
 
 def bind_method(str name, implementation):
-    """Make ``variable.name(...)`` call ``implementation(variable, ...)``."""
-    _methods[name] = implementation
+    """Make ``variable.name(...)`` call ``implementation(variable, ...)``, a Python function."""
+    cdef TypeSlots *slots = <TypeSlots *> <PyObject *> Variable
+    # In the type's own dictionary, where the interpreter looks first: no call of __getattr__.
+    (<dict> slots.tp_dict)[name] = implementation
+    PyType_Modified(slots)
 
 
 def implementation_of(function):
@@ -112,6 +119,19 @@ def implementation_of(function):
 
 
 # ---- operations --------------------------------------------------------------------------------
+
+
+cdef class Rules:
+    """Compiled rules of an operation: see graph.pxd; the classes are in compiled.pyx."""
+
+    cdef Variable record(self, Op op, tuple operands, dict static):
+        return None
+
+    cdef object pull(self, Node node, Py_ssize_t k, cnp.ndarray g, int lead, cnp.ndarray into):
+        raise NotImplementedError
+
+    cdef object push(self, Node node, list tangents, int lead):
+        return NotImplemented
 
 
 @cython.final
@@ -156,9 +176,8 @@ cdef class Op:
         ``jvp(tangents, ans, *operands, **static)`` the tangent (absent tangents are None). Where
         `forward` returns several outputs, `g`, `ans` and what a jvp returns are tuples with an
         item for each, in `g` and tangents None for zero.
-    scatter : callable, optional
-        ``scatter(into, g, i, ans, *operands, **static)`` adds the cotangent of operand i into an
-        array in place.
+    compiled : Rules, optional
+        Rules for sweeps that record nothing (`fastbp._core.compiled`).
     saves : tuple, optional
         What the rules read: operand positions and "ans", or of several outputs pairs ("ans", k).
         The rest is handed to them as `Spec`, shape and dtype only.
@@ -179,8 +198,6 @@ cdef class Op:
     blocks : bool
         Whether the rules carry leading block axes of `g` and `t` through; if not, the engine loops
         over them.
-    compiled : bool
-        Whether the VJPs are compiled ones (matmul).
     kernel : str, optional
         An elementwise kernel of the core that computes `forward`.
     opaque : bool
@@ -216,8 +233,8 @@ cdef class Op:
     Calling an `Op` records it if an operand is a Variable, and just computes otherwise.
     """
 
-    def __init__(self, name, forward, *, nin, partials=None, vjp=None, jvp=None, scatter=None,
-                 saves=(), blocks=True, compiled=False, kernel=None, opaque=False, writes=False,
+    def __init__(self, name, forward, *, nin, partials=None, vjp=None, jvp=None, compiled=None,
+                 saves=(), blocks=True, kernel=None, opaque=False, writes=False,
                  dominant=0, selects=0, signed_partials=0, coefficients=None, squared=None,
                  pattern=None, nout=1, constants=(), objects=(), residuals=False, **info):
         self.name = name
@@ -233,7 +250,7 @@ cdef class Op:
         self.forward = forward
         self.nin = nin
         self.partials = tuple(partials) if partials is not None else None
-        self.vjp, self.jvp, self.scatter = vjp, jvp, scatter
+        self.vjp, self.jvp, self.compiled = vjp, jvp, compiled
         self.blocks = blocks
         self.kernel = kernel
         self.pattern = pattern
@@ -252,7 +269,7 @@ cdef class Op:
             for k, mask in enumerate(reads):
                 self.saves_for[<int> k] = mask
         else:
-            self.kind = MATMUL if compiled else GENERAL
+            self.kind = GENERAL
 
     cdef Program forward_program(self, int typenum):
         cdef bint double = typenum == cnp.NPY_DOUBLE
@@ -728,8 +745,10 @@ cdef object record(Op op, tuple operands, dict static):
         elif type(x) is list or type(x) is tuple:
             if has_variable(x):
                 return record(op, _joined(operands), static)
-    if op.kind == MATMUL and _plain_pair(operands[0], operands[1]):
-        return _record_matmul(op, operands[0], operands[1])
+    if op.compiled is not None:
+        result = op.compiled.record(op, operands, static)
+        if result is not None:
+            return result
     if op.unary and type(operands[0]) is Variable:
         return _record_unary(op, operands[0], static)
     for k in range(len(operands)):
@@ -871,8 +890,11 @@ cdef bint _plain_pair(object x, object y):
     return cnp.PyArray_TYPE(a) == cnp.PyArray_TYPE(b)
 
 
-cdef Variable _record_matmul(Op op, object x, object y):
-    """`record` for the product of two arrays, without its general bookkeeping."""
+cdef Variable record_product(Op op, tuple operands):
+    """Record ``a @ b``, if both are of one dtype."""
+    cdef object x = operands[0], y = operands[1]
+    if not _plain_pair(x, y):
+        return None
     cdef bint x_moves = type(x) is Variable, y_moves = type(y) is Variable
     cdef cnp.ndarray a = (<Variable> x).array if x_moves else x
     cdef cnp.ndarray b = (<Variable> y).array if y_moves else y
@@ -899,6 +921,7 @@ cdef Variable _record_matmul(Op op, object x, object y):
 
 include "views.pxi"
 include "filling.pxi"
+include "shortcuts.pxi"
 
 # ---- Variables -------------------------------------------------------------------------------
 
@@ -912,6 +935,10 @@ cdef int _set_type_slots() except -1:
     slots.tp_as_sequence.sq_item = NULL
     # ``match x: case [a, b]`` takes a Variable if it takes an array (NumPy 2.5).
     slots.tp_flags |= (<TypeSlots *> <PyObject *> np.ndarray).tp_flags & Py_TPFLAGS_SEQUENCE
+    PyType_Modified(slots)
+    # So that ``x.sum()`` makes no bound method.
+    slots = <TypeSlots *> <PyObject *> Total
+    slots.tp_flags |= Py_TPFLAGS_METHOD_DESCRIPTOR
     PyType_Modified(slots)
     return 0
 

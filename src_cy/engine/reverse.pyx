@@ -12,11 +12,10 @@ cimport numpy as cnp
 from fastbp._core.buffers cimport LARGE, enter_pool, leave_pool, new_array
 from fastbp._core.elementwise cimport is_ours, run_program
 from fastbp._core.graph cimport (
-    ELEMENTWISE, MATMUL, OUTPUT, Node, Op, Output, Variable, hook, is_joint, parent_count,
-    parent_of, saved_of,
+    ELEMENTWISE, OUTPUT, Node, Op, Output, Rules, Variable, hook, is_joint, parent_count,
+    parent_of,
 )
 from fastbp._core.loops cimport strong_zeros
-from fastbp._core.matmul cimport c_matmul_vjp_a, c_matmul_vjp_b
 from fastbp._core.program cimport MAX_EXTERNAL, Program
 from fastbp._core.sweep_base cimport (
     Sweep, answer_of, apply_jvp, apply_vjp, exact_partials, operands_of, shape_of, stacked,
@@ -115,11 +114,8 @@ cdef class ReverseSweep(Sweep):
             if self.recorded:
                 return self.pull_by_partials(node, parents, g)
             return self.pull_elementwise(node, parents, g)
-        if not self.recorded and not self.signs:
-            if node.op.kind == MATMUL:
-                return self.pull_matmul(node, parents, g)
-            if node.op.scatter is not None:
-                return self.pull_scatter(node, parents, g)
+        if node.op.compiled is not None and not self.recorded and not self.signs:
+            return self.pull_compiled(node, parents, g)
         if node.op.kind == OUTPUT:
             return self.pull_output(node, parents, g)
         return self.pull_by_rule(node, parents, tuple(<list> g) if is_joint(node) else g)
@@ -229,48 +225,32 @@ cdef class ReverseSweep(Sweep):
 
     # -- other operations
 
-    cdef int pull_matmul(self, Node node, Py_ssize_t *parents, cnp.ndarray g) except -1:
-        """Let BLAS add to the cotangents of the operands, where they are ours."""
+    cdef int pull_compiled(self, Node node, Py_ssize_t *parents, cnp.ndarray g) except -1:
+        """Let compiled rules add to the cotangents of the operands, where these are ours."""
         cdef Py_ssize_t k
-        cdef Node parent
+        cdef Rules rules = node.op.compiled
         cdef object into, value
-        for k in range(2):
+        for k in range(parent_count(node)):
             if parents[k] < 0:
                 continue
-            parent = <Node> self.tape.nodes[parents[k]]
             into = None
             if is_ours(PyList_GET_ITEM(self.values, parents[k])):
                 into = self.values[parents[k]]
-            other = saved_of(node, 1 - k)
-            if k == 0:
-                value = c_matmul_vjp_a(g, other, parent.shape, self.lead, into)
-            else:
-                value = c_matmul_vjp_b(g, other, parent.shape, self.lead, into)
-            if into is None:
+            elif rules.adds:
+                into = self.values[parents[k]] = self.accumulator(parents[k], g)
+            value = rules.pull(node, k, g, self.lead, into)
+            if into is None and value is not None:
                 self.add(parents[k], value)
             into = value = None
         return 0
 
-    cdef int pull_scatter(self, Node node, Py_ssize_t *parents, object g) except -1:
-        """Rules that add into a buffer: an element of a large array costs no large temporary."""
-        cdef Py_ssize_t k
-        cdef Node parent
-        cdef list operands = operands_of(node, False)
-        ans = answer_of(node, False)
-        for k in range(parent_count(node)):
-            if parents[k] < 0:
-                continue
-            parent = <Node> self.tape.nodes[parents[k]]
-            if not is_ours(PyList_GET_ITEM(self.values, parents[k])):
-                present = self.values[parents[k]]
-                if present is None:
-                    shape = shape_of(g)[:self.lead] + parent.shape
-                    self.values[parents[k]] = _zeros(shape, parent)
-                else:
-                    self.values[parents[k]] = np.array(present, order="C")
-                present = None
-            node.op.scatter(self.values[parents[k]], g, k, ans, *operands, **node.static)
-        return 0
+    cdef object accumulator(self, Py_ssize_t position, cnp.ndarray g):
+        """A node's cotangent as it is by now, in an array of its own."""
+        cdef Node node = <Node> self.tape.nodes[position]
+        present = self.values[position]
+        if present is not None:
+            return np.array(present, order="C")
+        return _zeros(shape_of(g)[:self.lead] + node.shape, node)
 
     cdef int pull_output(self, Node node, Py_ssize_t *parents, object g) except -1:
         """Put the cotangent of an output among those of its joint node."""
