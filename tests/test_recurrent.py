@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastbp as bp
-from fastbp._core import elementwise
+from fastbp._core import threads
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.recurrent import loops
 from fastbp.recurrent.checkpoints import Schedule
@@ -452,13 +452,13 @@ def test_members_on_several_threads(cell, dtype, options):
         options = options | {"mask": np.random.default_rng(2).random((60, 21)) < 0.8}
     weights = cotangents(cell, p)
     found = []
-    before = elementwise.num_threads()
+    before = threads.num_threads()
     try:
-        for threads in (1, 2, 3):
-            elementwise.set_num_threads(threads)
+        for count in (1, 2, 3):
+            threads.set_num_threads(count)
             found.append(bp.grad(loss(fused, cell, weights, **options))(p))
     finally:
-        elementwise.set_num_threads(before)
+        threads.set_num_threads(before)
     for other in found[1:]:
         for name in p:
             np.testing.assert_array_equal(found[0][name], other[name])

@@ -10,9 +10,10 @@ from scipy import sparse
 
 from fastbp._core.graph import Variable
 from fastbp.errors import DTypeError, ShapeError
+from fastbp.rules.numpy.structural import as_operand
 from fastbp.rules.patterns import together
 from fastbp.rules.table import general
-from fastbp.sparse.matrix import SparseMatrix, numbers
+from fastbp.sparse.matrix import SparseMatrix
 from fastbp.sparse.products import CompressedRows, align, pick_op, product_op, some_structure
 
 __all__ = ["Factorized", "factorized", "solve"]
@@ -135,7 +136,7 @@ class Factorized:
         """Solve for a vector or for the columns of a matrix; arguments as in `solve`."""
         if isinstance(b, SparseMatrix) or sparse.issparse(b):
             raise DTypeError("solve: the right-hand side is sparse; a dense array is needed")
-        b = numbers("solve", b)
+        b = as_operand(b, "solve: an operand")
         if b.ndim not in (1, 2) or b.shape[0] != self.shape[0]:
             raise ShapeError(
                 f"solve: a right-hand side of shape {b.shape} does not fit a matrix of shape "

@@ -20,11 +20,11 @@ from cython cimport floating
 from libc.string cimport memcpy, memset
 from fastbp._core.blas cimport c_gemm
 from fastbp._core.buffers cimport new_array
-from fastbp._core.elementwise cimport run_parallel, thread_count
 from fastbp._core.graph cimport Variable
 from fastbp._core.panels cimport (
     inner_product, pack, packed_product, packed_size, panels_pay, rows_product, rows_scratch,
 )
+from fastbp._core.threads cimport run_parallel, thread_count
 
 import numpy as np
 

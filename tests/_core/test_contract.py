@@ -11,7 +11,7 @@ import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastbp._core import contract, elementwise
+from fastbp._core import contract, threads
 from fastbp._core.contract import Blocks
 from fastbp.errors import DTypeError, ShapeError
 
@@ -137,18 +137,18 @@ def test_large_products_do_not_depend_on_threads(shape, block, density):
     rng = np.random.default_rng(1)
     blocks, full = random_blocks(rng, *shape, block, density)
     x, y = rng.standard_normal(full.shape[1]), rng.standard_normal(full.shape[0])
-    before = elementwise.num_threads()
+    before = threads.num_threads()
     results = []
     try:
         for n in (1, 2, 5):
-            elementwise.set_num_threads(n)
+            threads.set_num_threads(n)
             results.append([
                 blocks.gather(x, y.shape), blocks.scatter(y, x.shape),
                 blocks.gather(np.stack([x, x]), (2, *y.shape), True),
                 blocks.scatter(np.stack([y, y]), (2, *x.shape), True),
             ])  # fmt: skip
     finally:
-        elementwise.set_num_threads(before)
+        threads.set_num_threads(before)
     np.testing.assert_allclose(results[0][0], full @ x, rtol=0, atol=1e-10)
     np.testing.assert_allclose(results[0][1], full.T @ y, rtol=0, atol=1e-10)
     np.testing.assert_allclose(results[0][2][1], full @ x, rtol=0, atol=1e-10)

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from fastbp._core import elementwise as threads
-from fastbp._core import sweep
+from fastbp._core import sweep, threads
 from fastbp._core.graph import variable
 from fastbp._core.tape import Tape
 

@@ -6,8 +6,10 @@ import numpy as np
 
 from fastbp._core import graph
 from fastbp._core.constants import constant
+from fastbp._core.operands import as_numbers
 from fastbp.rules import patterns
 from fastbp.rules.numpy.elementwise import POSITIVE, multiply, power, remainder
+from fastbp.rules.numpy.structural import as_operand
 from fastbp.rules.table import elementwise, implements, linear, refuse
 
 # ---- clip
@@ -172,7 +174,7 @@ ldexp_op = linear(
 def ldexp(x1, x2, /, **kwargs):
     """Return ``x1 * 2**x2`` for integers `x2`, which are constants."""
     refuse("ldexp", **{k: (v, None) for k, v in kwargs.items()})
-    exponent = constant(np.asarray(graph.values_of(x2)))
+    exponent = constant(as_numbers(graph.values_of(x2), "numpy.ldexp: the exponent"))
     shape = np.broadcast_shapes(np.shape(graph.values_of(x1)), exponent.shape)
     return ldexp_op(np.broadcast_to(x1, shape), exponent=exponent)
 
@@ -200,4 +202,9 @@ def modf(x, /, **kwargs):
 def divmod(x1, x2, /, **kwargs):
     """Return quotient and remainder; the quotient is constant."""
     refuse("divmod", **{k: (v, None) for k, v in kwargs.items()})
+    # A Python number does not promote float32, an array would.
+    x1, x2 = [
+        x if isinstance(x, (int, float)) else as_operand(x, f"numpy.divmod: operand {k}")
+        for k, x in enumerate((x1, x2))
+    ]
     return np.floor_divide(x1, x2), remainder(x1, x2)

@@ -1,7 +1,7 @@
 /* Independent parts of one loop on several cores: a pool of POSIX threads. Where there are none,
  * everything runs in the calling thread. Nothing here needs the GIL. */
-#ifndef FASTBP_THREADS_H
-#define FASTBP_THREADS_H
+#ifndef FASTBP_THREAD_POOL_H
+#define FASTBP_THREAD_POOL_H
 
 #define FASTBP_MAX_THREADS 16
 
