@@ -108,7 +108,7 @@ def elementwise(
         Where the formula is from; empty for calculus.
     error : (float, float)
         Bounds of the relative error of first and second derivatives in float64, over the whole
-        range of the operands; `tests/test_precision.py` holds them against mpmath.
+        range of the operands; `tests/rules/test_precision.py` holds them against mpmath.
     namespace : str
         Where it is public: behind ``fastbp.``.
 
