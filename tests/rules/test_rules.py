@@ -112,7 +112,7 @@ def test_every_operation_is_reached_by_a_sample(rng):
     for call in (square_of_a_kink, *[parameters.values[0] for parameters in CALLS]):
         reached |= operations_in(call)
     # What has no derivative at all is not recorded.
-    recorded = {name for name, op in OPS.items() if not 0 < op.nout == len(op.constants)}
+    recorded = {name for name, op in OPS.items() if not len(op.constants) >= abs(op.nout)}
     assert reached >= recorded, sorted(recorded - reached)
 
 
