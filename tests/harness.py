@@ -39,6 +39,14 @@ def laid_out(x, layout):
     return copy
 
 
+def normal(rng, shape, dtype):
+    """Sample from the normal distribution, for complex numbers in both parts."""
+    x = rng.standard_normal(shape)
+    if np.dtype(dtype).kind == "c":
+        x = x + 1j * rng.standard_normal(shape)
+    return np.asarray(x, dtype)
+
+
 def operands_of(op, shapes, rng, dtype=np.float64):
     """Sample operands of an elementwise operation from its domain."""
     domain = op.info["domain"]

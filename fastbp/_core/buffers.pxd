@@ -6,7 +6,8 @@ from cpython.object cimport PyObject
 cdef enum:
     LARGE = 65536           # bytes: from here on arrays come from the pool
 
-# An array of a dtype with derivatives or of intp, its values undefined, C order, own data; raises MemoryError.
+# An array of a dtype with derivatives or of intp, its values undefined, C order, own data; raises
+# MemoryError.
 cdef cnp.ndarray new_array(int nd, const cnp.npy_intp *dims, int typenum)
 
 # Between the two, all new arrays of this thread come from the pool, also those that NumPy makes.

@@ -15,12 +15,6 @@ cdef enum:
 cdef int run_program(Program p, PyObject **operands, const int *leads, PyObject **outs,
                      int nd, const cnp.npy_intp *dims) except -1
 
-# Call work(context, part) for every part in [0, parts), on the pool of threads (threads.h). So many
-# parts as `each` are worth waking a thread for: 1 if one takes more than some 20 us.
-cdef void run_parallel(void (*work)(void *context, int part) noexcept nogil, void *context,
-                       int parts, int each=*) noexcept nogil
-cdef int thread_count() noexcept nogil
-
 # Floating-point exceptions that NumPy would report (divide by zero, overflow, invalid); clears
 # them.
 cdef bint take_fp_flags() noexcept nogil
@@ -28,8 +22,12 @@ cdef bint take_fp_flags() noexcept nogil
 # Sum `g` over the axes along which an operand of `shape` was broadcast; its first `lead` axes stay.
 cdef cnp.ndarray sum_to_shape(cnp.ndarray g, int lead, tuple shape)
 
-# Whether an array is of a dtype with derivatives, aligned and native: asked of every operand, so one
-# test of a bit for the dtypes.
+# The sum of all elements, of no axes; None if `x` is empty, or does not lie as NumPy's loop reads
+# it.
+cdef cnp.ndarray total_of(cnp.ndarray x)
+
+# Whether an array is of a dtype with derivatives, aligned and native: asked of every operand, so
+# one test of a bit for the dtypes.
 cdef inline bint is_plain(cnp.ndarray a) noexcept:
     cdef unsigned int k = <unsigned int> (cnp.PyArray_TYPE(a) - cnp.NPY_FLOAT)
     return k < 5 and (0b11011 >> k) & 1 and cnp.PyArray_ISBEHAVED_RO(a)

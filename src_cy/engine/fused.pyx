@@ -13,9 +13,10 @@ cimport cython
 cimport numpy as cnp
 from fastbp._core.buffers cimport new_array
 from fastbp._core.dtypes cimport itemsize_of
-from fastbp._core.elementwise cimport run_parallel, store_number
+from fastbp._core.elementwise cimport store_number
 from fastbp._core.graph cimport Node
 from fastbp._core.program cimport MAX_EXTERNAL, Program
+from fastbp._core.threads cimport run_parallel
 
 cnp.import_array()
 

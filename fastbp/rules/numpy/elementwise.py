@@ -56,9 +56,7 @@ sqrt = elementwise(
     "sqrt", np.sqrt, lambda z, x: 0.5 / z, domain=POSITIVE, squared=lambda x: x, complex=True
 )
 cbrt = elementwise("cbrt", np.cbrt, lambda z, x: 1.0 / (3.0 * z * z), domain=POSITIVE)
-conjugate = elementwise(
-    "conjugate", np.conjugate, lambda z, x: 1.0, complex=lambda x: x.conj()
-)
+conjugate = elementwise("conjugate", np.conjugate, lambda z, x: 1.0, complex=lambda x: x.conj())
 
 
 # x**y log(x)**k: what differentiating a power by its exponent makes. At x = 0 it is 0 for y > 0.
@@ -281,7 +279,8 @@ def _complement(x):
     return np.where(np.abs(x) < 0.5, 1.0 - x * x, (1.0 - x) * (1.0 + x))
 
 
-# 1 - x and 1 + x, which keep the sign of a zero imaginary part: it says on which side of a cut x is.
+# 1 - x and 1 + x, which keep the sign of a zero imaginary part: it says on which side of a cut x
+# is.
 def _below_one(x):
     return -(x - 1.0)
 

@@ -1,5 +1,4 @@
-"""Real and imaginary parts, and what is made of them: functions of complex numbers that are not
-holomorphic.
+"""Real and imaginary parts, and what is made of them: functions that are not holomorphic.
 
 `real`, `imag` and `conj` are linear over the real numbers only, so their rules are no products with
 a partial. What is made of them has its derivatives from functions of two real numbers, and their
@@ -46,7 +45,8 @@ def _times_i(z):
     return from_parts(-np.imag(z), np.real(z))
 
 
-# Linear over the real numbers: <conj(t), g> is the conjugate of <t, conj(g)>, of the same real part.
+# Linear over the real numbers: <conj(t), g> is the conjugate of <t, conj(g)>, of the same real
+# part.
 conj_op = general(
     "conj",
     np.conjugate,
@@ -75,7 +75,7 @@ graph.bind_method("conjugate", _conjugate_method)
 
 @implements(np.real_if_close, samples=lambda rng: [((rng.normal(size=3),), {"tol": 10})])
 def real_if_close(a, tol=100):
-    """Return the real part if all imaginary ones are small; arguments as in `numpy.real_if_close`."""
+    """Return the real part if all imaginary ones are small, as `numpy.real_if_close` does."""
     return real(a) if np.isrealobj(np.real_if_close(a.value, tol)) else a
 
 

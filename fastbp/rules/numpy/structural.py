@@ -13,7 +13,7 @@ from fastbp._core import dtypes, graph
 from fastbp._core.elementwise import sum_axes, total
 from fastbp._core.elementwise import sum_to as _sum_to
 from fastbp._core.graph import Variable, values_of
-from fastbp._core.operands import as_array
+from fastbp._core.operands import as_numbers
 from fastbp.errors import DTypeError
 from fastbp.rules import local, patterns
 from fastbp.rules.table import FUNCTIONS, implements, linear, refuse
@@ -32,11 +32,19 @@ def from_end(axes, nd):
     return tuple([axis - nd for axis in normalize_axis_tuple(axes, nd)])
 
 
-def as_operand(x, what="an operand"):
-    """Return a Variable as it is, a list with Variables joined, anything else as an array."""
+def as_operand(x, what="an operand", real=False):
+    """Return a Variable as it is, a list with Variables joined, else an array of numbers.
+
+    What a function of the table is given beside a Variable comes in here. With `real` complex
+    numbers are refused.
+    """
     if isinstance(x, (list, tuple)) and graph.has_variable(x):
-        return FUNCTIONS["array"](x)
-    return x if isinstance(x, Variable) else as_array(x, what)
+        x = FUNCTIONS["array"](x)
+    if not isinstance(x, Variable):
+        return as_numbers(x, what, real)
+    if real:
+        as_numbers(np.empty(0, x.dtype), what, real)  # raises
+    return x
 
 
 def spread(g, shape):
