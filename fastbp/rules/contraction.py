@@ -12,6 +12,7 @@ from collections import Counter
 
 import numpy as np
 
+from fastbp._core import dtypes
 from fastbp._core.graph import Variable
 from fastbp._core.matmul import matmul
 from fastbp.errors import DTypeError, ShapeError
@@ -19,17 +20,15 @@ from fastbp.rules import local, patterns
 from fastbp.rules.numpy.structural import as_operand, cast
 from fastbp.rules.table import general, linear
 
-FLOATS = (np.dtype("f8"), np.dtype("f4"))
-
 
 def promoted(name, *operands):
-    """Return the operands in the one float dtype that NumPy's promotion gives."""
+    """Return the operands in the one dtype that NumPy's promotion gives."""
     arrays = [as_operand(x, f"{name}: operand {i}") for i, x in enumerate(operands)]
     dtype = np.result_type(*(x.dtype for x in arrays))
-    if dtype not in FLOATS:
+    if dtype not in dtypes.DIFFERENTIABLE:
         given = " and ".join(str(x.dtype) for x in arrays)
         raise DTypeError(
-            f"{name}: operands of {given} give {dtype}; float64 and float32 can be differentiated"
+            f"{name}: operands of {given} give {dtype}; {dtypes.NAMES} can be differentiated"
         )
     return [as_dtype(x, dtype) for x in arrays]
 

@@ -10,6 +10,7 @@ from scipy import sparse
 
 from fastbp._core import graph
 from fastbp._core.graph import Variable
+from fastbp._core.operands import as_numbers
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.rules.numpy.structural import as_operand
 from fastbp.rules.patterns import nothing, together
@@ -37,6 +38,8 @@ def _factorize(data: np.ndarray, structure: CompressedRows, dtype: Any) -> tuple
 
 
 def _dtype(data: Any, b: Any) -> Any:
+    for x, what in ((data, "the matrix"), (b, "b")):
+        as_numbers(np.empty(0, x.dtype), f"solve: {what}", real=True)  # raises
     return np.dtype(np.float32 if data.dtype == b.dtype == np.float32 else np.float64)
 
 

@@ -1,22 +1,26 @@
 """Linear recurrences along rows: what the derivative of a cumulative product is."""
 
-from cython cimport floating
-
 from fastbp.errors import ShapeError
+
+ctypedef fused number:
+    double
+    float
+    double complex
+    float complex
 
 
 cdef void c_recur(
-    const floating *a, const floating *b, floating *s, Py_ssize_t n
+    const number *a, const number *b, number *s, Py_ssize_t n
 ) noexcept nogil:
     cdef Py_ssize_t k
-    cdef floating previous = 0
+    cdef number previous = 0
     for k in range(n):
         previous = s[k] = a[k] * previous + b[k]
 
 
 def recur(
-    const floating[:, ::1] a not None, const floating[:, ::1] b not None,
-    floating[:, ::1] out not None
+    const number[:, ::1] a not None, const number[:, ::1] b not None,
+    number[:, ::1] out not None
 ):
     """Solve ``s_k = a_k s_{k-1} + b_k`` with ``s_{-1} = 0`` in each row; all of one shape."""
     cdef Py_ssize_t i, rows = out.shape[0], n = out.shape[1]

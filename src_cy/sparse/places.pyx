@@ -6,10 +6,12 @@ A place may be named several times; then what is added to it adds up, in the ord
 cimport cython
 cimport numpy as cnp
 from fastbp._core.buffers cimport new_array
+from fastbp._core.dtypes cimport slot_of
 from libc.stdint cimport uint8_t
 
 import numpy as np
 
+from fastbp._core.dtypes import NAMES
 from fastbp.errors import DTypeError, ShapeError
 
 cnp.import_array()
@@ -135,6 +137,14 @@ cdef cnp.ndarray _contiguous(object places):
     return cnp.PyArray_GETCONTIGUOUS(places)
 
 
+cdef cnp.ndarray _parts(cnp.ndarray x):
+    """Complex numbers as real ones, with an axis of both parts behind the others."""
+    cdef object y = x
+    if not cnp.PyArray_ISBEHAVED_RO(x):
+        y = y.astype(y.dtype.newbyteorder("="))
+    return y[..., None].view(y.real.dtype)
+
+
 # ---- sums into places --------------------------------------------------------------------------
 
 
@@ -235,9 +245,9 @@ def add_at(
 
     Parameters
     ----------
-    into : ndarray of float64 or float32, C-contiguous, shape (..., size, ...)
+    into : ndarray, C-contiguous, shape (..., size, ...)
     places : ndarray of intp, any shape, in ``range(size)``
-    g : ndarray of float64 or float32, any strides
+    g : ndarray of real numbers if `into` is real, else of complex ones, any strides
         The shape of `into` with that of the places instead of `size`.
     behind : int
     few : bool
@@ -266,10 +276,14 @@ def add_at(
         raise ShapeError(
             f"add_at: {np.shape(g)} into {shape} at places of shape {np.shape(places)}")
     for x in (into, g):
-        if cnp.PyArray_TYPE(x) not in (cnp.NPY_DOUBLE, cnp.NPY_FLOAT):
-            raise DTypeError(f"add_at: {g.dtype} into {into.dtype}; float64 or float32 are needed")
+        if (slot_of(cnp.PyArray_TYPE(x)) < 0
+                or cnp.PyArray_ISCOMPLEX(x) != cnp.PyArray_ISCOMPLEX(into)):
+            raise DTypeError(f"add_at: {g.dtype} into {into.dtype}; {NAMES} are needed, both real "
+                             "or both complex")
     if not cnp.PyArray_ISCARRAY(into):
         raise ValueError("add_at: an array is needed that is C-contiguous and writable")
+    if cnp.PyArray_ISCOMPLEX(into):
+        return add_at(_parts(into), array, _parts(g), behind + 1, few)
     if not cnp.PyArray_SIZE(g):
         return cnp.PyArray_SIZE(array)
     r.size, r.n = shape[axis], cnp.PyArray_SIZE(array)

@@ -14,7 +14,8 @@ from scipy.linalg import lapack
 from fastbp.errors import ShapeError
 from fastbp.rules import patterns
 from fastbp.rules.contraction import promoted
-from fastbp.rules.numpy.products import aligned, mt, stored
+from fastbp.rules.numpy.products import aligned, mh, mt, stored
+from fastbp.rules.numpy.structural import conjugated
 from fastbp.rules.table import general, implements, refuse
 
 GILES = "Giles 2008"
@@ -84,14 +85,15 @@ def inv(a):
 
 
 def _pinv_vjp(g, ans, a, **options):
-    right, left = mt(ans), mt(g)
+    right, left = mh(ans), mt(g)
     first = left @ ans @ right
     second = right @ ans @ left
-    return first - a @ (ans @ first) + second - (second @ ans) @ a - right @ g @ right
+    conjugate = first - a @ (ans @ first) + second - (second @ ans) @ a
+    return conjugated(conjugate) - mt(ans) @ g @ mt(ans)
 
 
 def _pinv_jvp(t, ans, a, **options):
-    right, left = mt(ans), mt(t)
+    right, left = mh(ans), mh(t)
     first = ans @ right @ left
     second = left @ right @ ans
     return first - (first @ a) @ ans + second - ans @ (a @ second) - ans @ t @ ans
@@ -135,9 +137,13 @@ def pinv(a, rcond=None, hermitian=False, *, rtol=np._NoValue):
 # on the matrix is the solution. Stacks of matrices are left to NumPy, which loops over them in C.
 
 
+_LETTER = {np.dtype("f4"): "s", np.dtype("f8"): "d", np.dtype("c8"): "c", np.dtype("c16"): "z"}
+_GETRF = {dtype: getattr(lapack, f"{letter}getrf") for dtype, letter in _LETTER.items()}
+_GETRS = {dtype: getattr(lapack, f"{letter}getrs") for dtype, letter in _LETTER.items()}
+
+
 def _lu(a):
-    getrf = lapack.dgetrf if a.dtype == np.float64 else lapack.sgetrf
-    lu, pivots, info = getrf(a)
+    lu, pivots, info = _GETRF[a.dtype](a)
     if info > 0:
         raise LinAlgError("Singular matrix")
     return lu, pivots
@@ -145,7 +151,7 @@ def _lu(a):
 
 def _lu_solve(a, b, lu, pivots, trans):
     """Solve for the columns of `b`, with those of any block axes at once."""
-    getrs = lapack.dgetrs if b.dtype == np.float64 else lapack.sgetrs
+    getrs = _GETRS[b.dtype]  # trans=1 does not conjugate
     if b.ndim == 2:
         return getrs(lu, pivots, b, trans=trans)[0]
     columns = np.moveaxis(b, -2, 0)
@@ -281,13 +287,13 @@ def _half_lower(x):
 
 def _cholesky_vjp(g, ans, a):
     x = np.linalg.inv(ans)
-    s = mt(x) @ _half_lower(mt(ans) @ g) @ x
-    return 0.5 * (s + mt(s))
+    s = mt(x) @ _half_lower(mt(ans) @ g) @ conjugated(x)
+    return 0.5 * (s + mh(s))
 
 
 def _cholesky_jvp(t, ans, a):
     x = np.linalg.inv(ans)
-    return ans @ _half_lower(x @ (0.5 * (t + mt(t))) @ mt(x))
+    return ans @ _half_lower(x @ (0.5 * (t + mh(t))) @ mh(x))
 
 
 cholesky_op = general(
@@ -316,12 +322,12 @@ def cholesky(a, /, *, upper=False):
 
     Notes
     -----
-    The derivative is along symmetric directions, that of the factor of ``(a + a.T) / 2``: the
-    cotangent is a symmetric matrix, and of a tangent only the symmetric part counts. The value
-    comes from one triangle of `a`, as in NumPy.
+    The derivative is along symmetric (Hermitian) directions, that of the factor of ``(a + a.T) /
+    2``, of complex numbers ``(a + a.T.conj()) / 2``: the cotangent is such a matrix, and of a
+    tangent only that part counts. The value comes from one triangle of `a`, as in NumPy.
     """
     check_square(a)
-    return mt(cholesky_op(mt(a))) if upper else cholesky_op(a)
+    return mh(cholesky_op(mh(a))) if upper else cholesky_op(a)
 
 
 # ---- products of matrices

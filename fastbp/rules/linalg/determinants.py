@@ -26,8 +26,8 @@ def _others(s):
 def _cofactors(a):
     """Return the matrix of cofactors, ``det(a) * inv(a).T`` extended to singular matrices.
 
-    With ``a = U S V.T`` it is ``det(U) det(V) U cof(S) V.T``, as the cofactors of a product are
-    the product of the cofactors; cof(S) holds the products of all other singular values.
+    With ``a = U S V.H`` it is ``det(U) det(V.H) conj(U) cof(S) V.T``, as the cofactors of a product
+    are the product of the cofactors; cof(S) holds the products of all other singular values.
     """
     if a.shape[-1] <= 1:
         return np.ones_like(a)
@@ -38,9 +38,15 @@ def _cofactors(a):
             return np.linalg.det(a)[..., None, None] * np.swapaxes(x, -1, -2)
     except LinAlgError:
         pass
-    u, s, vt = np.linalg.svd(a)
-    sign = np.rint(np.linalg.det(u) * np.linalg.det(vt))
-    return (u * (sign[..., None] * _others(s))[..., None, :]) @ vt
+    sign, u, s, vh = _singular(a)
+    return (u.conj() * (sign[..., None] * _others(s))[..., None, :]) @ vh.conj()
+
+
+def _singular(a):
+    """Return the determinant of both bases of singular vectors, and the decomposition."""
+    u, s, vh = np.linalg.svd(a)
+    sign = np.linalg.det(u) * np.linalg.det(vh)
+    return sign if a.dtype.kind == "c" else np.rint(sign), u, s, vh
 
 
 def _cofactors_push(t, a):
@@ -51,14 +57,14 @@ def _cofactors_push(t, a):
     """
     if a.shape[-1] <= 1:
         return np.zeros(np.broadcast_shapes(t.shape, a.shape), a.dtype)
-    u, s, vt = np.linalg.svd(a)
-    sign = np.rint(np.linalg.det(u) * np.linalg.det(vt))
+    sign, u, s, vh = _singular(a)
+    u, vh = u.conj(), vh.conj()
     diagonal = np.eye(a.shape[-1], dtype=a.dtype)
     pairs = (1 - diagonal) * _others(np.where(diagonal == 1, diagonal, s[..., None, :]))
-    b = np.swapaxes(u, -1, -2) @ t @ np.swapaxes(vt, -1, -2)
+    b = np.swapaxes(u, -1, -2) @ t @ np.swapaxes(vh, -1, -2)
     m = -np.swapaxes(b, -1, -2) * pairs
     m += diagonal * (pairs @ np.diagonal(b, axis1=-2, axis2=-1)[..., None])
-    return sign[..., None, None] * (u @ m @ vt)
+    return sign[..., None, None] * (u @ m @ vh)
 
 
 def _third(t, h, a):
@@ -146,17 +152,49 @@ slogdet_op = general(
 )
 
 
+# With the determinant z the outputs are z / |z| and log |z|: their changes are the imaginary and
+# the real part of that of log z, which is holomorphic.
+
+
+def _complex_slogdet_vjp(g, ans, a):
+    of_sign, of_log = g
+    slope = 0.0 if of_log is None else of_log
+    if of_sign is not None:
+        slope = slope + 1j * np.imag(of_sign * ans[0])
+    return np.expand_dims(slope, (-2, -1)) * mt(np.linalg.inv(a))
+
+
+def _complex_slogdet_jvp(t, ans, a):
+    change = np.sum(mt(np.linalg.inv(a)) * t, axis=(-2, -1))
+    return ans[0] * (1j * np.imag(change)), np.real(change)
+
+
+complex_slogdet_op = general(
+    "linalg.complex_slogdet",
+    np.linalg.slogdet,
+    nin=1,
+    nout=2,
+    saves=(0, ("ans", 0)),
+    vjp=(_complex_slogdet_vjp,),
+    jvp=(_complex_slogdet_jvp,),
+    pattern=(patterns.reduces_matrices, patterns.reduces_matrices),
+    source=GILES,
+    samples=lambda rng: [((regular(rng, 2, 3, 3),), {})],
+)
+
+
 @implements(
     np.linalg.slogdet,
     name="linalg.slogdet",
     samples=lambda rng: [((regular(rng, 3, 3),), {}), ((-regular(rng, 2, 3, 3),), {})],
 )
 def slogdet(a):
-    """Arguments as in `numpy.linalg.slogdet`; the sign is a plain array, a constant.
+    """Arguments as in `numpy.linalg.slogdet`; a real sign is a plain array, a constant.
 
     Notes
     -----
     The cotangent is ``g * inv(a).T``; at a singular matrix, where the value is -inf, computing it
     raises `LinAlgError`.
     """
-    return SlogdetResult(*slogdet_op(check_square(a)))
+    op = complex_slogdet_op if a.dtype.kind == "c" else slogdet_op
+    return SlogdetResult(*op(check_square(a)))

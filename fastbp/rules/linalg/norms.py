@@ -10,10 +10,11 @@ from fastbp.rules.numpy.reductions import (
     ROOT_OF_ZERO,
     scale_of,
     smooth_but_at_zero,
+    squares,
     unit,
     unreduced,
 )
-from fastbp.rules.numpy.structural import add_up, as_operand, from_end
+from fastbp.rules.numpy.structural import add_up, as_operand, conjugated, from_end
 from fastbp.rules.table import general, implements, nondifferentiable
 
 # ---- the Euclidean norm, over any axes
@@ -23,18 +24,19 @@ def _norm(x, axis, keepdims):
     if len(axis) == x.ndim:
         value = np.linalg.norm(x)
         return np.reshape(value, (1,) * x.ndim) if keepdims else value
-    return np.sqrt(np.sum(x * x, axis=axis, keepdims=keepdims))
+    return np.sqrt(np.sum(squares(x), axis=axis, keepdims=keepdims))
 
 
 def _norm_vjp(g, ans, x, axis, keepdims):
     g, ans = unreduced(g, ans, axis, keepdims), unreduced(ans, ans, axis, keepdims)
     y, length = unit(x, ans, axis)
-    return smooth_but_at_zero(y * (g / length), g, x, axis)
+    return smooth_but_at_zero(conjugated(y) * (g / length), g, x, axis)
 
 
 def _norm_jvp(t, ans, x, axis, keepdims):
     y, length = unit(x, unreduced(ans, ans, axis, keepdims), axis)
-    return add_up(smooth_but_at_zero(t * (y / length), t, x, axis), axis, keepdims)
+    t = smooth_but_at_zero(t * (conjugated(y) / length), t, x, axis)
+    return add_up(t, axis, keepdims)
 
 
 norm_op = general(
@@ -44,7 +46,7 @@ norm_op = general(
     saves=(0, "ans"),
     vjp=(_norm_vjp,),
     jvp=(_norm_jvp,),
-    squared=lambda x, axis, keepdims: np.sum(x * x, axis=axis, keepdims=keepdims),
+    squared=lambda x, axis, keepdims: np.sum(squares(x), axis=axis, keepdims=keepdims),
     pattern=patterns.reduces,
 )
 
@@ -56,7 +58,7 @@ def _vector_norm(x, ord, axis, keepdims):
     if ord is None or ord == 2:
         return norm_op(x, axis=axis, keepdims=keepdims)
     if ord == 0:  # counts, so it is constant almost everywhere
-        return np.sum(x.value != 0, axis=axis, keepdims=keepdims).astype(x.dtype)
+        return np.sum(x.value != 0, axis=axis, keepdims=keepdims).astype(x.real.dtype)
     size = np.abs(x)
     if ord == np.inf:
         return _largest(size, axis, keepdims)

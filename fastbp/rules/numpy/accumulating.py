@@ -31,9 +31,9 @@ def bincount(x, /, weights=None, minlength=0):
         raise DTypeError(
             f"numpy.bincount: the bins are a Variable of dtype {x.dtype}, not integers"
         )
+    weights = as_operand(weights, "numpy.bincount: weights=", real=True).astype(np.float64)
     size = np.bincount(x, values_of(weights), minlength).size  # raises where NumPy does
     x = as_array(x, "numpy.bincount: x")
-    weights = as_operand(weights, "numpy.bincount: the weights").astype(np.float64)
     return scatter_add_op(weights, size=size, places=x.astype(np.intp), behind=0)
 
 

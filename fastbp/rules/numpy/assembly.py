@@ -56,8 +56,7 @@ def _join(function, arrays, axis, out=None, dtype=None, casting="same_kind"):
     refuse(function, out=(out, None), casting=(casting, "same_kind"))
     arrays = [as_operand(x, f"numpy.{function}: array {i}") for i, x in enumerate(arrays)]
     if dtype is not None:
-        dtype = float_dtype(dtype, function)
-        arrays = [np.astype(x, dtype) for x in arrays]
+        arrays = [np.astype(x, float_dtype(dtype, function, x.dtype)) for x in arrays]
     nd = arrays[0].ndim
     if nd == 0:
         raise ValueError(f"numpy.{function}: zero-dimensional arrays cannot be concatenated")
@@ -189,6 +188,8 @@ def insert(arr, obj, values, axis=None):
     arr, values = as_operand(arr), as_operand(values)
     if not isinstance(arr, Variable):
         arr = graph.variable(arr)
+    if values.dtype.kind == "c":
+        float_dtype(arr.dtype, "insert", values.dtype)  # raises
     # NumPy, inserting negative numbers among the numbers of the elements, shows what goes where.
     old, new = np.arange(arr.size).reshape(arr.shape), -1 - np.arange(values.size)
     numbers = np.insert(old, values_of(obj), new.reshape(values.shape), axis)

@@ -176,7 +176,8 @@ def ldexp(x1, x2, /, **kwargs):
     """Return ``x1 * 2**x2`` for integers `x2`, which are constants."""
     refuse("ldexp", **{k: (v, None) for k, v in kwargs.items()})
     exponent = constant(as_numbers(graph.values_of(x2), "numpy.ldexp: the exponent"))
-    shape = np.broadcast_shapes(np.shape(graph.values_of(x1)), exponent.shape)
+    x1 = as_operand(x1, "numpy.ldexp: x1", real=True)
+    shape = np.broadcast_shapes(x1.shape, exponent.shape)
     return ldexp_op(np.broadcast_to(x1, shape), exponent=exponent)
 
 
@@ -197,7 +198,7 @@ frexp_op = general(
 def frexp(x, /, **kwargs):
     """Return mantissa and exponent; the exponent is a constant array of integers."""
     refuse("frexp", **{k: (v, None) for k, v in kwargs.items()})
-    return frexp_op(x)
+    return frexp_op(as_operand(x, "numpy.frexp: x", real=True))
 
 
 def _where_finite(t, x):
@@ -222,7 +223,7 @@ modf_op = general(
 def modf(x, /, **kwargs):
     """Return fractional and integral part; the derivative of the fractional part is 1."""
     refuse("modf", **{k: (v, None) for k, v in kwargs.items()})
-    return modf_op(x)
+    return modf_op(as_operand(x, "numpy.modf: x", real=True))
 
 
 @implements(
@@ -233,7 +234,7 @@ def divmod(x1, x2, /, **kwargs):
     refuse("divmod", **{k: (v, None) for k, v in kwargs.items()})
     # A Python number does not promote float32, an array would.
     x1, x2 = [
-        x if isinstance(x, (int, float)) else as_operand(x, f"numpy.divmod: operand {k}")
+        x if isinstance(x, (int, float)) else as_operand(x, f"numpy.divmod: operand {k}", real=True)
         for k, x in enumerate((x1, x2))
     ]
     return np.floor_divide(x1, x2), remainder(x1, x2)

@@ -102,7 +102,9 @@ def _lengths(items):
 def _from_nested(function, x, dtype, like):
     refuse(function, like=(None if isinstance(like, Variable) else like, None))
     x = _join(x)
-    return x if dtype is None or x.dtype == dtype else np.astype(x, dtype)
+    if dtype is None or x.dtype == dtype:
+        return x
+    return np.astype(x, float_dtype(dtype, function, x.dtype))
 
 
 _plain_array, _plain_asarray = graph.Maker(np.array), graph.Maker(np.asarray)
@@ -276,7 +278,7 @@ def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis
     if endpoint and num > 1:
         y[-1, ...] = stop
     y = y if axis == 0 else np.moveaxis(y, 0, axis)
-    y = y if dtype is None else np.astype(y, float_dtype(dtype, "linspace"))
+    y = y if dtype is None else np.astype(y, float_dtype(dtype, "linspace", y.dtype))
     return (y, step) if retstep else y
 
 
@@ -295,7 +297,7 @@ def arange(start, /, stop=None, step=1, *, dtype=None, device=None, like=None):
         return _plain_arange(start, stop, step, dtype, device=device, like=like)
     ends = [values_of(as_operand(x, "numpy.arange: an end"))[()] for x in (start, stop, step)]
     y = start + step * np.arange(np.arange(*ends, device=device).size, dtype=float)
-    return y if dtype is None else np.astype(y, float_dtype(dtype, "arange"))
+    return y if dtype is None else np.astype(y, float_dtype(dtype, "arange", y.dtype))
 
 
 # ---- joining by an index

@@ -9,8 +9,9 @@ from fastbp._core.graph import Variable, values_of
 from fastbp._core.recurrence import recur
 from fastbp.rules import patterns
 from fastbp.rules.engine import mulz
-from fastbp.rules.numpy.indexing import in_front
+from fastbp.rules.numpy.indexing import SINGLE, in_front
 from fastbp.rules.numpy.indices import FULL
+from fastbp.rules.numpy.parts import from_parts
 from fastbp.rules.numpy.reductions import (
     UNSET,
     axes_of,
@@ -20,16 +21,16 @@ from fastbp.rules.numpy.reductions import (
     selected,
     sum_samples,
 )
-from fastbp.rules.numpy.structural import ALL, as_operand, reshaped
+from fastbp.rules.numpy.structural import ALL, as_operand, float_dtype, reshaped
 from fastbp.rules.table import general, implements, linear, refuse
 
 # ---- cumulative sums
 
 
 def _running_sum(g, axis):
-    """Return the running sums of (co)tangents: those of float32 in float64, and rounded once."""
-    if type(g) is np.ndarray and g.dtype == np.float32:
-        return np.cumsum(g, axis, np.float64).astype(np.float32)
+    """Return the running sums of (co)tangents: single precision in double, and rounded once."""
+    if type(g) is np.ndarray and g.dtype in SINGLE:
+        return np.cumsum(g, axis, np.result_type(g, np.float64)).astype(g.dtype)
     return np.cumsum(g, axis)
 
 
@@ -87,12 +88,13 @@ def nancumsum(a, axis=None, dtype=None, out=None):
     return cumsum(np.where(np.isnan(a.value), 0.0, a), axis, dtype, out)
 
 
-def _cumulative(cumulate, first, x, axis, dtype, out, include_initial):
+def _cumulative(function, cumulate, first, x, axis, dtype, out, include_initial):
+    x = in_dtype(function, x, dtype)
     if axis is None:
         if x.ndim != 1:
             raise ValueError("an array of more than one axis needs the axis argument")
         axis = 0
-    result = cumulate(x, axis, dtype, out)
+    result = cumulate(x, axis, None, out)
     if not include_initial:
         return result
     shape = list(x.shape)
@@ -111,7 +113,7 @@ def _array_api_samples(rng):
 
 def cumulative_sum(x, /, *, axis=None, dtype=None, out=None, include_initial=False):
     """Arguments as in `numpy.cumulative_sum`; out= is refused."""
-    return _cumulative(cumsum, 0.0, x, axis, dtype, out, include_initial)
+    return _cumulative("cumulative_sum", cumsum, 0.0, x, axis, dtype, out, include_initial)
 
 
 if hasattr(np, "cumulative_sum"):  # NumPy 2.1
@@ -144,8 +146,18 @@ def _in_range(x):
 
 def _normal(x, exponent):
     """Return fractions, in [1/2, 1) but for zeros, and the exponents they have more than before."""
-    more = np.frexp(values_of(x))[1]
-    return np.ldexp(x, -more), exponent + more
+    value = values_of(x)
+    if value.dtype.kind == "c":  # the larger part is in that range
+        value = np.maximum(np.abs(value.real), np.abs(value.imag))
+    more = np.frexp(value)[1]
+    return _scaled(x, -more), exponent + more
+
+
+def _scaled(x, exponent):
+    """Return ``x * 2**exponent``."""
+    if x.dtype.kind == "c":
+        return from_parts(np.ldexp(np.real(x), exponent), np.ldexp(np.imag(x), exponent))
+    return np.ldexp(x, exponent)
 
 
 def _products_before(x, scaled=True):
@@ -179,7 +191,7 @@ def _products_of_others(x):
     before, exponent = _products_before(x)
     after, more = _products_before(np.flip(x, -1))
     with np.errstate(all="ignore"):
-        return np.ldexp(before * np.flip(after, -1), exponent + np.flip(more, -1))
+        return _scaled(before * np.flip(after, -1), exponent + np.flip(more, -1))
 
 
 def _spills(x):
@@ -283,7 +295,7 @@ def cumprod(a, axis=None, dtype=None, out=None):
 
 def cumulative_prod(x, /, *, axis=None, dtype=None, out=None, include_initial=False):
     """Arguments as in `numpy.cumulative_prod`; out= is refused."""
-    return _cumulative(cumprod, 1.0, x, axis, dtype, out, include_initial)
+    return _cumulative("cumulative_prod", cumprod, 1.0, x, axis, dtype, out, include_initial)
 
 
 if hasattr(np, "cumulative_prod"):  # NumPy 2.1
@@ -394,7 +406,8 @@ def ediff1d(ary, to_end=None, to_begin=None):
         [] if end is None else [np.ravel(as_operand(end, "numpy.ediff1d: an end"))]
         for end in (to_begin, to_end)
     ]
-    return np.concatenate([*ends[0], steps, *ends[1]], dtype=steps.dtype)
+    ends = [[np.astype(x, float_dtype(steps.dtype, "ediff1d", x.dtype)) for x in e] for e in ends]
+    return np.concatenate([*ends[0], steps, *ends[1]])
 
 
 @implements(

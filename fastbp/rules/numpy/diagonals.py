@@ -5,6 +5,7 @@ import numpy as np
 from fastbp._core.compiled import Adds
 from fastbp.rules import patterns
 from fastbp.rules.numpy.indexing import put_op
+from fastbp.rules.numpy.reductions import in_dtype
 from fastbp.rules.numpy.structural import reshaped
 from fastbp.rules.table import implements, linear, refuse
 
@@ -104,7 +105,7 @@ def diagflat(v, k=0):
 def trace(a, offset=0, axis1=0, axis2=1, dtype=None, out=None):
     """Arguments as in `numpy.trace`; out= is refused."""
     refuse("trace", out=(out, None))
-    return np.sum(diagonal(a, offset, axis1, axis2), -1, dtype)
+    return np.sum(diagonal(in_dtype("trace", a, dtype), offset, axis1, axis2), -1)
 
 
 # ---- triangles: operations of their own, so that the zeros are known not to depend on the values

@@ -55,6 +55,8 @@ put_op = linear(
     pattern=patterns.moves,
 )
 
+SINGLE = (np.dtype("f4"), np.dtype("c8"))
+
 # ---- the primitives: places along an axis, with `behind` axes behind it
 
 
@@ -65,11 +67,11 @@ def _gather(x, places, behind):
 
 
 def add_at(into, g, places, behind):
-    """Add `g` at places along an axis; many of float32 in float64, and rounded once.
+    """Add `g` at places along an axis; many in single precision in double, and rounded once.
 
-    Less than 255 float32 in a row lose no more than the blocks of a pairwise sum.
+    Less than 255 of them in a row lose no more than the blocks of a pairwise sum.
     """
-    served = along.add_at(into, places, g, behind, into.dtype == np.float32)
+    served = along.add_at(into, places, g, behind, into.dtype in SINGLE)
     if served == places.size:
         return
     axis = into.ndim - 1 - behind
@@ -79,7 +81,7 @@ def add_at(into, g, places, behind):
     if size > 8 * places.size:
         own, places = np.unique(places, return_inverse=True)
         size = own.size
-    wide = np.zeros((*lead, size, *tail))
+    wide = np.zeros((*lead, size, *tail), np.result_type(into, np.float64))
     along.add_at(wide, places, g, behind)
     if own is None:
         np.add(into, wide, out=into, casting="same_kind")
@@ -229,11 +231,11 @@ def setitem(x, index, value):
         index = apart(x.shape, given, elements=True)
         if isinstance(index, Apart):
             return _set_at(x, index, value)
-    return set_op(x, fitted(value, x.value[index].shape), index=index)
+    return set_op(x, fitted(value, x.value[index].shape, dtype=x.dtype), index=index)
 
 
 def _set_at(x, a, value):
-    value = fitted(value, a.shape)
+    value = fitted(value, a.shape, dtype=x.dtype)
     into, places = merged(x, a), a.places
     behind = into.ndim - a.at - 1
     last = along.last_writers(places, into.shape[a.at])
@@ -245,9 +247,17 @@ def _set_at(x, a, value):
     return found if a.merged == 1 else reshaped(found, x.shape)
 
 
-def fitted(value, shape, name="setitem"):
-    """Broadcast a value to the shape assigned to; like NumPy, drop leading axes of length one."""
+def fitted(value, shape, name="setitem", dtype=None):
+    """Broadcast a value to the shape assigned to; like NumPy, drop leading axes of length one.
+
+    With the dtype of the array, a complex value for real numbers is refused.
+    """
     value = as_operand(value, f"{name}: the value")
+    if dtype is not None and value.dtype.kind == "c" and dtype.kind != "c":
+        raise DTypeError(
+            f"{name}: a value of {value.dtype} for an array of {dtype} would lose its imaginary "
+            "part: begin with x = x.astype(complex), or assign value.real"
+        )
     extra = value.ndim - len(shape)
     if extra > 0 and value.shape[:extra] == (1,) * extra:
         value = value.reshape(value.shape[extra:])

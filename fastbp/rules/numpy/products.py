@@ -11,7 +11,7 @@ from fastbp.errors import NoRuleError, ShapeError
 from fastbp.rules import local, patterns
 from fastbp.rules.contraction import as_dtype, contract_all, product, promoted
 from fastbp.rules.local import matmul_labels
-from fastbp.rules.numpy.structural import as_operand, transpose_op
+from fastbp.rules.numpy.structural import as_operand, conjugated, float_dtype, transpose_op
 from fastbp.rules.table import general, implements, refuse
 
 # ---- matmul
@@ -20,6 +20,11 @@ from fastbp.rules.table import general, implements, refuse
 def mt(x):
     """Transpose matrices: the last two axes."""
     return transpose_op(x, axes=(-1, -2))
+
+
+def mh(x):
+    """Transpose and conjugate matrices."""
+    return mt(conjugated(x))
 
 
 def _matmul_vjp(g, a, b, position):
@@ -82,7 +87,8 @@ def _ufunc_options(name, operands, options):
     refuse(name, **{key: (value, defaults.get(key)) for key, value in options.items()})
     if dtype is None:
         return operands
-    return [as_dtype(x, dtype) for x in operands]
+    operands = [as_operand(x, f"numpy.{name}: operand {i}") for i, x in enumerate(operands)]
+    return [as_dtype(x, float_dtype(dtype, name, x.dtype)) for x in operands]
 
 
 def stored(name, value, out):
@@ -165,7 +171,7 @@ def dot(a, b, out=None):
     if a.ndim == 0 or b.ndim == 0:
         return stored("dot", np.multiply(*promoted("dot", a, b)), out)
     if b.ndim == 1 or (a.ndim <= 2 and b.ndim == 2):
-        return stored("dot", multiplied(a, b), out)
+        return stored("dot", multiplied(*promoted("dot", a, b)), out)
     return stored("dot", _summed("dot", a, b, (a.ndim - 1,), (b.ndim - 2,)), out)
 
 
@@ -207,8 +213,8 @@ def inner(a, b, /):
     ],
 )
 def vdot(a, b, /):
-    """Sum the products of all elements. Arguments as in `numpy.vdot`."""
-    return multiplied(_flat(a), _flat(b))
+    """Sum the products of all elements, those of `a` conjugated. Arguments as in `numpy.vdot`."""
+    return multiplied(*promoted("vdot", conjugated(_flat(a)), _flat(b)))
 
 
 def _flat(x):
@@ -305,10 +311,11 @@ def _batched(name, a, own_a, b, own_b, out):
 def vecdot(x1, x2, /, out=None, *, axis=-1, **options):
     """Sum products over one axis, broadcasting the others.
 
-    Arguments as in `numpy.vecdot`; axes= and keepdims= are refused, out= must be a Variable.
+    Arguments as in `numpy.vecdot`; axes= and keepdims= are refused, out= must be a Variable. The
+    elements of `x1` are conjugated.
     """
     x1, x2 = _ufunc_options("vecdot", (x1, x2), options)
-    value = _batched("vecdot", _last(x1, axis), (-1,), _last(x2, axis), (-1,), ())
+    value = _batched("vecdot", conjugated(_last(x1, axis)), (-1,), _last(x2, axis), (-1,), ())
     return stored("vecdot", value, out)
 
 
@@ -319,8 +326,12 @@ def matvec(x1, x2, /, out=None, **options):
 
 
 def vecmat(x1, x2, /, out=None, **options):
-    """Multiply vectors with matrices. Arguments as in `numpy.vecmat`; axes= is refused."""
+    """Multiply conjugated vectors with matrices.
+
+    Arguments as in `numpy.vecmat`; axes= is refused.
+    """
     x1, x2 = _ufunc_options("vecmat", (x1, x2), options)
+    x1 = conjugated(as_operand(x1, "numpy.vecmat: x1"))
     return stored("vecmat", _batched("vecmat", x1, (-1,), x2, (-1, -2), (-2,)), out)
 
 

@@ -19,6 +19,7 @@ from fastbp.rules.numpy.structural import (
     add_up,
     as_operand,
     cast,
+    conjugated,
     float_dtype,
     from_end,
     lead_of,
@@ -61,7 +62,9 @@ def count(shape, axis):
 
 def in_dtype(function, a, dtype):
     """Cast an operand to the dtype= argument."""
-    return a if dtype is None or a.dtype == dtype else cast(a, dtype=float_dtype(dtype, function))
+    if dtype is None or a.dtype == dtype:
+        return a
+    return cast(a, dtype=float_dtype(dtype, function, a.dtype))
 
 
 def selected(a, where, neutral):
@@ -231,7 +234,12 @@ def nanmean(a, axis=None, dtype=None, out=None, keepdims=UNSET, *, where=UNSET):
     return mean(a, axis, dtype, out, keepdims, where=there)
 
 
-# ---- variances
+# ---- variances: of complex numbers, means of squares of absolute values
+
+
+def squares(x):
+    """Return the squares of absolute values."""
+    return np.real(x) ** 2 + np.imag(x) ** 2 if x.dtype.kind == "c" else x * x
 
 
 def _deviation(x, axis):
@@ -246,11 +254,11 @@ def _per_degree(x, axis, ddof):
 
 def _var_vjp(g, ans, x, axis, keepdims, ddof):
     g = unreduced(g, ans, axis, keepdims) * (2.0 * _per_degree(x, axis, ddof))
-    return g * _deviation(x, axis)
+    return g * conjugated(_deviation(x, axis))
 
 
 def _var_jvp(t, ans, x, axis, keepdims, ddof):
-    t = add_up(t * _deviation(x, axis), axis, keepdims)
+    t = add_up(t * conjugated(_deviation(x, axis)), axis, keepdims)
     return t * (2.0 * _per_degree(x, axis, ddof))
 
 
@@ -271,20 +279,23 @@ def unit(x, length, axis, per=1.0):
     `length`, with its axes kept, is the root of the sum of squares times `per`. As long as no
     square leaves the range y is `x` itself, elsewhere a multiple of it. A vector 0 stays that.
     """
-    low, high = SAFE[x.dtype]
+    low, high = SAFE[length.dtype]
     known = values_of(length)
     if ((known > low) & (known < high)).all():
         return x, length
     top = np.max(np.abs(values_of(x)), axis=axis, keepdims=True, initial=0.0)
     x = x / scale_of(top)
-    length = np.sqrt(np.sum(x * x, axis=axis, keepdims=True) * per)
+    length = np.sqrt(np.sum(squares(x), axis=axis, keepdims=True) * per)
     return x, np.where(values_of(length) == 0.0, 1.0, length)
 
 
 def _nowhere(t, ans, x, axis, zero):
     t = values_of(t)
     count_strong_zero()  # the signs of zeros are asked for
-    moved = np.any((t != 0.0) | ~np.signbit(t), axis=axis, keepdims=True)
+    moved = (t != 0.0) | ~np.signbit(t.real)
+    if t.dtype.kind == "c":
+        moved |= ~np.signbit(t.imag)
+    moved = np.any(moved, axis=axis, keepdims=True)
     return np.broadcast_to(np.where(zero & moved, np.nan, 0.0), t.shape)
 
 
@@ -328,14 +339,16 @@ def _std_vjp(g, ans, x, axis, keepdims, ddof):
     g, ans = unreduced(g, ans, axis, keepdims), unreduced(ans, ans, axis, keepdims)
     x, per = _centred(x, ans, axis), _per_degree(x, axis, ddof)
     y, length = unit(x, ans, axis, per)
-    return smooth_but_at_zero(y * (g * per / length), g, x, axis)
+    return smooth_but_at_zero(conjugated(y) * (g * per / length), g, x, axis)
 
 
 def _std_jvp(t, ans, x, axis, keepdims, ddof):
     ans = unreduced(ans, ans, axis, keepdims)
     x, per = _centred(x, ans, axis), _per_degree(x, axis, ddof)
     y, length = unit(x, ans, axis, per)
-    return add_up(smooth_but_at_zero(t * (y * (per / length)), t, x, axis), axis, keepdims)
+    return add_up(
+        smooth_but_at_zero(t * (conjugated(y) * (per / length)), t, x, axis), axis, keepdims
+    )
 
 
 var_op = general(

@@ -102,13 +102,21 @@ cast = linear(
 )
 
 
-def float_dtype(dtype, function):
-    """Return a dtype that can be differentiated, or raise `DTypeError`."""
+def float_dtype(dtype, function, given=None):
+    """Return a dtype that can be differentiated, or raise `DTypeError`.
+
+    So it does for a real dtype of what is complex, of the dtype `given`.
+    """
     dtype = np.dtype(dtype)
     if dtype not in dtypes.DIFFERENTIABLE:
         raise DTypeError(
             f"numpy.{function}: a Variable cannot have dtype {dtype}, only {dtypes.NAMES}; use "
             "x.value for a plain array"
+        )
+    if dtype.kind != "c" and given is not None and np.dtype(given).kind == "c":
+        raise DTypeError(
+            f"numpy.{function}: from {given} to {dtype} the imaginary part would be lost: write "
+            "x.real, or numpy.abs(x)"
         )
     return dtype
 
@@ -123,12 +131,7 @@ def float_dtype(dtype, function):
 def astype(x, dtype, /, *, copy=True, device=None):
     """Arguments as in `numpy.astype`; the dtype must be one of floats or complex numbers."""
     refuse("astype", device=(None if device == "cpu" else device, None))
-    dtype = float_dtype(dtype, "astype")
-    if x.dtype.kind == "c" and dtype.kind != "c":
-        raise DTypeError(
-            f"numpy.astype: from {x.dtype} to {dtype} the imaginary part would be lost: write "
-            "x.real, or numpy.abs(x)"
-        )
+    dtype = float_dtype(dtype, "astype", x.dtype)
     return x if dtype == x.dtype and not copy else cast(x, dtype=dtype)
 
 
@@ -142,6 +145,11 @@ def _astype_method(x, dtype, order="K", casting="unsafe", subok=True, copy=True)
 
 
 graph.bind_method("astype", _astype_method)
+
+
+def conjugated(x):
+    """Return the conjugate, of real numbers themselves."""
+    return np.conjugate(x) if x.dtype.kind == "c" else x
 
 
 @implements(

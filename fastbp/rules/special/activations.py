@@ -64,9 +64,9 @@ relu = elementwise(
 # ---- along axes
 
 
-def _operand(x):
-    """Return a Variable unchanged, anything else as an array of floats."""
-    x = as_operand(x)
+def _operand(x, what):
+    """Return a Variable unchanged, anything else as an array of floats; refuse complex numbers."""
+    x = as_operand(x, what, real=True)
     return x if type(x) is graph.Variable or x.dtype.kind not in "iub" else x.astype(np.float64)
 
 
@@ -212,12 +212,12 @@ def logsumexp(a, axis=None, b=None, keepdims=False, return_sign=False):
     """
     if b is not None or return_sign:
         return _scaled_logsumexp(a, axis, 1.0 if b is None else b, keepdims, return_sign)
-    a = _operand(a)
+    a = _operand(a, "logsumexp: a")
     return logsumexp_op(a, axis=_axes(a, axis), keepdims=bool(keepdims))
 
 
 def _scaled_logsumexp(a, axis, b, keepdims, return_sign):
-    a, b = _operand(a), _operand(b)
+    a, b = _operand(a, "logsumexp: a"), _operand(b, "logsumexp: b")
     value, scale = np.broadcast_arrays(graph.values_of(a), graph.values_of(b))
     axis = _axes(value, axis)
     top = np.max(value, axis=axis, keepdims=True, initial=-np.inf, where=scale != 0.0)
@@ -253,7 +253,7 @@ def softmax(x, axis=None):
     -----
     The Jacobian is ``diag(s) - s s^T``. An element of -inf has the value 0 and no derivative.
     """
-    x = _operand(x)
+    x = _operand(x, "softmax: x")
     return softmax_op(x, axis=_axes(x, axis))
 
 
@@ -266,5 +266,5 @@ def log_softmax(x, axis=None):
     The Jacobian is ``I - 1 s^T`` with the softmax s. The value is accurate also where it is close
     to 0.
     """
-    x = _operand(x)
+    x = _operand(x, "log_softmax: x")
     return log_softmax_op(x, axis=_axes(x, axis))

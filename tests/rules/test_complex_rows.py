@@ -1,0 +1,240 @@
+"""Every row of the table on complex operands: the right derivative, or an error that names it."""
+
+import numpy as np
+import pytest
+
+import fastbp as bp
+from fastbp import tree
+from fastbp.errors import DTypeError
+from fastbp.rules.table import SAMPLES
+
+from ..harness import Call, calls_of, indexing_calls, normal
+
+CALLS = [
+    pytest.param(name, call, id=f"{name}-{k}")
+    for name in SAMPLES
+    for k, call in enumerate(calls_of(name))
+    if call.arrays
+]
+CALLS += [pytest.param(name, call, id=name) for name, call in indexing_calls().items()]
+# Without a meaning, or of real numbers only.
+REFUSED = {
+    "bincount", "divmod", "frexp", "ldexp", "log_softmax", "logsumexp", "modf", "recurrent.gru",
+    "recurrent.lstm", "recurrent.rnn", "softmax", "sparse.solve",
+}  # fmt: skip
+STEP = 2.0**-17  # cube root of the rounding of float64: where both errors of a difference are small
+
+
+class Complex(Call):
+    """A call with complex numbers in place of some arrays, in directions that it is defined in."""
+
+    def __init__(self, call, which, rng):
+        vars(self).update(vars(call))
+        self.arrays = [
+            np.where(x == 0.0, x, x + 0.5j * rng.normal(size=x.shape)) if on else x
+            for x, on in zip(call.arrays, which, strict=True)
+        ]
+
+    def arguments(self, arrays):
+        leaves = list(self.leaves)
+        for k, x in zip(self.moving, arrays, strict=True):
+            leaves[k] = 0.5 * (x + np.conj(np.swapaxes(x, -1, -2))) if self.symmetric else x
+        return self.treedef.unflatten(leaves)
+
+    def __call__(self, *arrays):
+        leaves = tree.flatten(self.everything(*arrays))[0]
+        return tuple([y for y in leaves if _kind(y) in "fc"])
+
+
+def _kind(y):
+    return (y if type(y) is bp.Variable else np.asarray(y)).dtype.kind
+
+
+def mixtures(n):
+    """All operands complex; and each alone, where there are others."""
+    yield (True,) * n
+    if n > 1:
+        for k in range(n):
+            yield tuple(j == k for j in range(n))
+
+
+def random_like(rng, arrays):
+    return tuple(normal(rng, np.shape(x), np.asarray(x).dtype) for x in arrays)
+
+
+def paired(cotangents, tangents):
+    """Return the real part of the sum of products, without conjugation."""
+    return sum(np.sum(np.real(c * t)) for c, t in zip(cotangents, tangents, strict=True))
+
+
+def moved(arrays, tangents, h):
+    return [x + h * t for x, t in zip(arrays, tangents, strict=True)]
+
+
+def quotient(f, arrays, tangents):
+    """Differentiate along a direction by central differences."""
+    after, before = (f(*moved(arrays, tangents, h)) for h in (STEP, -STEP))
+    return tuple([(np.asarray(a) - b) / (2 * STEP) for a, b in zip(after, before, strict=True)])
+
+
+def near(found, expected, scale=1.0):
+    for a, b in zip(found, expected, strict=True):
+        a, b = np.asarray(a), np.asarray(b)
+        assert a.shape == b.shape
+        np.testing.assert_allclose(
+            a, b, rtol=1e-6, atol=1e-7 * (scale + np.max(np.abs(b), initial=0.0))
+        )
+
+
+def function_name(name):
+    name = name.split()[0]
+    return "setitem" if name == "put" else name.rpartition(".")[2]
+
+
+def refusal_of(f):
+    """Return the message of the error for operands that are refused, or None."""
+    try:
+        bp.vjp(f, *f.arrays)
+    except DTypeError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize(("name", "call"), CALLS)
+def test_a_complex_row_is_right_or_refused_by_name(name, call, rng):
+    for which in mixtures(len(call.arrays)):
+        f = Complex(call, which, rng)
+        refused = refusal_of(f)
+        if refused is not None:
+            into_real = any(x is np.float64 for x in call.leaves) or not all(which)
+            assert name in REFUSED or into_real, refused
+            assert function_name(name) in refused
+            continue
+        value, pull = bp.vjp(f, *f.arrays)
+        plain = f(*f.arrays)
+        for a, b in zip(value, plain, strict=True):
+            assert (a.shape, a.dtype) == (np.shape(b), np.asarray(b).dtype)
+        near(value, plain)
+        g, t = random_like(rng, value), random_like(rng, f.arrays)
+        expected = quotient(f, f.arrays, t)
+        _, tangents = bp.jvp(f, tuple(f.arrays), t)
+        near(tangents, expected)
+        cotangents = pull(g)
+        assert [x.dtype for x in cotangents] == [x.dtype for x in f.arrays]
+        near([paired(cotangents, t)], [paired(g, expected)], sum(map(np.size, t)))
+        _assert_second(f, g, t, rng)
+
+
+def _assert_second(f, g, t, rng):
+    """Gradients differentiate as their differences say, forward and in reverse."""
+
+    def gradient(*arrays):
+        return bp.vjp(f, *arrays)[1](g)
+
+    expected = quotient(gradient, f.arrays, t)
+    _, found = bp.jvp(gradient, tuple(f.arrays), t)
+    near(found, expected)
+    again, pull = bp.vjp(gradient, *f.arrays)
+    w = random_like(rng, again)
+    near([paired(pull(w), t)], [paired(w, expected)], sum(map(np.size, t)))
+
+
+# ---- special points
+
+
+def pulled(f, x, g=1.0):
+    value, pull = bp.vjp(f, x)
+    return pull(np.asarray(g, np.asarray(value).dtype))[0]
+
+
+@pytest.mark.parametrize("dtype", [np.complex128, np.complex64])
+@pytest.mark.parametrize("zeros", [(), (1,), (0, 2)])
+def test_products_with_zeros(dtype, zeros):
+    x = np.array([1 + 2j, -1 + 0.5j, 2 - 1j, 0.5j], dtype)
+    x[list(zeros)] = 0.0
+    others = [np.prod(np.delete(x, k)) for k in range(4)]
+    found = pulled(np.prod, x)
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found, others, rtol=16 * np.finfo(dtype).eps)
+    running = pulled(np.cumprod, x, [0, 0, 0, 1])
+    np.testing.assert_allclose(running, others, rtol=16 * np.finfo(dtype).eps)
+
+
+def test_products_whose_parts_leave_the_range():
+    x = np.array([1e200 + 1e200j, 1e-200j, 1e200, 1e-200 - 1e-200j, 2.0])
+    found = pulled(np.prod, x)
+    assert np.isfinite(found).all()
+    expected = [
+        2.0 * (1e-200j * 1e200) * (1e-200 - 1e-200j),
+        2.0 * ((1e200 + 1e200j) * (1e-200 - 1e-200j)) * 1e200,
+        2.0 * ((1e200 + 1e200j) * 1e-200j) * (1e-200 - 1e-200j),
+        2.0 * ((1e200 + 1e200j) * 1e-200j) * 1e200,
+        ((1e200 + 1e200j) * (1e-200 - 1e-200j)) * (1e-200j * 1e200),
+    ]
+    np.testing.assert_allclose(found, expected, rtol=1e-14)
+
+
+LENGTHS = [
+    pytest.param(np.linalg.norm, id="norm"),
+    pytest.param(lambda x: np.linalg.norm(x, 3), id="norm of order 3"),
+    pytest.param(np.std, id="std"),
+]
+
+
+@pytest.mark.parametrize("f", LENGTHS)
+@pytest.mark.parametrize("dtype", [np.complex128, np.complex64])
+def test_the_gradient_of_a_length_is_0_at_0(f, dtype):
+    found = pulled(f, np.zeros(3, dtype))
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, 0.0)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+@pytest.mark.parametrize("f", LENGTHS)
+def test_lengths_whose_squares_leave_the_range(f, scale):
+    x = np.array([3 - 4j, 1j, 2.0])
+    with np.errstate(all="ignore"):
+        found = pulled(f, scale * x)
+    np.testing.assert_allclose(found, pulled(f, x), rtol=1e-13)
+
+
+def test_the_deviation_of_equal_elements_is_flat():
+    np.testing.assert_array_equal(pulled(np.std, np.full(3, 0.1 + 0.2j)), 0.0)
+
+
+def test_equal_extremes_share():
+    x = np.array([1 + 2j, 1 + 2j, 1 + 1j, -3 + 5j])
+    np.testing.assert_array_equal(pulled(np.max, x), [0.5, 0.5, 0, 0])
+    np.testing.assert_array_equal(pulled(np.min, x), [0, 0, 0, 1])
+
+
+def test_the_determinant_of_a_singular_matrix():
+    u, v = np.array([1 + 1j, 2.0, 1j]), np.array([1.0, -1j, 2 + 1j])
+    a = np.outer(u, v) + np.diag([1 + 2j, 0, 0])
+    cofactors = [
+        [(-1) ** (i + j) * np.linalg.det(np.delete(np.delete(a, i, 0), j, 1)) for j in range(3)]
+        for i in range(3)
+    ]
+    np.testing.assert_allclose(pulled(np.linalg.det, a), cofactors, atol=1e-13)
+
+
+def test_many_elements_add_up_in_one_place(rng):
+    for dtype in (np.complex64, np.complex128):
+        x = normal(rng, 3, dtype)
+        index = rng.integers(0, 3, 2000)
+        g = normal(rng, 2000, dtype)
+        found = pulled(lambda x, index=index: x[index], x, g)
+        expected = np.zeros(3, np.complex128)
+        np.add.at(expected, index, g)
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, expected, rtol=0, atol=2000 * np.finfo(dtype).eps)
+
+
+def test_slogdet_is_the_logarithm_of_the_determinant(rng):
+    a = normal(rng, (3, 3), np.complex128)
+
+    def again(a):
+        sign, log = np.linalg.slogdet(a)
+        return sign * np.exp(log)
+
+    np.testing.assert_allclose(pulled(again, a), pulled(np.linalg.det, a), rtol=1e-12)
