@@ -145,6 +145,8 @@ cdef class Variable:
         Do not write into it: recorded operations may have kept it.
         """
         fresh(self)
+        if not self.node.fillable:
+            _leave("value")
         return self.array
 
     @property

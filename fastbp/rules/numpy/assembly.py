@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from fastbp._core import graph
-from fastbp._core.graph import Variable, values_of
+from fastbp._core.graph import Variable, array_of, arrays_of, values_of
 from fastbp.errors import NoRuleError
 from fastbp.rules import patterns
 from fastbp.rules.numpy.indexing import getitem_op, setitem, take
@@ -207,11 +207,11 @@ def insert(arr, obj, values, axis=None):
 )
 def block(arrays):
     """Arguments as in `numpy.block`."""
-    nd = np.block(values_of(arrays)).ndim  # raises where NumPy does
+    nd = np.block(arrays_of(arrays)).ndim  # raises where NumPy does
 
     def join(item, depth):
         if not isinstance(item, list):
-            shape = np.shape(values_of(item))
+            shape = np.shape(array_of(item))
             item = np.reshape(item, (1,) * (nd - len(shape)) + shape)
             return graph.owned(item) if isinstance(item, Variable) else item
         return np.concatenate([join(part, depth - 1) for part in item], -depth)
@@ -263,21 +263,21 @@ def split(ary, indices_or_sections, axis=0):
 )
 def hsplit(ary, indices_or_sections):
     """Arguments as in `numpy.hsplit`."""
-    np.hsplit(ary.value, indices_or_sections)  # raises where NumPy does
+    np.hsplit(array_of(ary), indices_or_sections)  # raises where NumPy does
     return split(ary, indices_or_sections, 1 if ary.ndim > 1 else 0)
 
 
 @implements(np.vsplit, samples=lambda rng: [((rng.normal(size=(4, 2)), 2), {})])
 def vsplit(ary, indices_or_sections):
     """Arguments as in `numpy.vsplit`."""
-    np.vsplit(ary.value, indices_or_sections)
+    np.vsplit(array_of(ary), indices_or_sections)
     return split(ary, indices_or_sections, 0)
 
 
 @implements(np.dsplit, samples=lambda rng: [((rng.normal(size=(2, 2, 4)), [1]), {})])
 def dsplit(ary, indices_or_sections):
     """Arguments as in `numpy.dsplit`."""
-    np.dsplit(ary.value, indices_or_sections)
+    np.dsplit(array_of(ary), indices_or_sections)
     return split(ary, indices_or_sections, 2)
 
 

@@ -12,7 +12,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from fastbp._core import graph
 from fastbp._core.elementwise import sum_axes, total
 from fastbp._core.elementwise import sum_to as _sum_to
-from fastbp._core.graph import Variable, values_of
+from fastbp._core.graph import Variable, array_of
 from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError
 from fastbp.rules import patterns
@@ -180,10 +180,10 @@ def reshape(a, /, shape, order="C", *, copy=None):
     The cotangent is reshaped back. A Variable has no memory layout that order A could look at.
     """
     if order == "C" and copy is not False:
-        result = reshape_op(a, shape=a.value.reshape(shape).shape, own=a.ndim)
+        result = reshape_op(a, shape=array_of(a).reshape(shape).shape, own=a.ndim)
         return graph.owned(result) if copy else result
     refuse("reshape", copy=(copy is False, False), order=(order, "F"))
-    shape = a.value.reshape(shape, order="F").shape
+    shape = array_of(a).reshape(shape, order="F").shape
     result = transpose(reshaped(transpose(a), shape[::-1]))
     return graph.owned(result) if copy else result
 
@@ -207,7 +207,7 @@ graph.bind_method("reshape", _reshape_method)
 def ravel(a, order="C"):
     """Arguments as in `numpy.ravel`; of the orders, C and F."""
     result = reshape(a, (a.size,), order)
-    flags = a.value.flags  # after: a view that stood apart may be in its root's memory now
+    flags = array_of(a).flags  # after: a view that stood apart may be in its root's memory now
     # NumPy copies what is not contiguous, even where reshape would find a view.
     contiguous = flags.f_contiguous if order == "F" else flags.c_contiguous
     return result if contiguous else graph.owned(result)
@@ -226,7 +226,7 @@ graph.bind_method("flatten", lambda a, order="C": graph.owned(ravel(a, order)))
 )
 def expand_dims(a, axis):
     """Arguments as in `numpy.expand_dims`."""
-    return reshaped(a, np.expand_dims(a.value, axis).shape)
+    return reshaped(a, np.expand_dims(array_of(a), axis).shape)
 
 
 @implements(
@@ -240,7 +240,7 @@ def expand_dims(a, axis):
 )
 def squeeze(a, axis=None):
     """Arguments as in `numpy.squeeze`."""
-    return reshaped(a, np.squeeze(a.value, axis).shape)
+    return reshaped(a, np.squeeze(array_of(a), axis).shape)
 
 
 def _at_least(function, arrays):
@@ -248,7 +248,7 @@ def _at_least(function, arrays):
     results = []
     for x in arrays:
         x = as_operand(x)
-        shape = function(values_of(x)).shape
+        shape = function(array_of(x)).shape
         results.append(x if shape == x.shape else x.reshape(shape))
     return results[0] if len(results) == 1 else tuple(results)
 
@@ -476,7 +476,7 @@ def flipud(m):
 )
 def rot90(m, k=1, axes=(0, 1)):
     """Arguments as in `numpy.rot90`."""
-    np.rot90(m.value, k, axes)  # raises where NumPy does
+    np.rot90(array_of(m), k, axes)  # raises where NumPy does
     first, second = axes
     if k % 2 == 0:
         return flip(m, (first, second)) if k % 4 else m[...]
