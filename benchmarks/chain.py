@@ -14,7 +14,7 @@ import scipy.sparse
 
 import fastbp as bp
 from fastbp._core import blas
-from fastbp.chain import ordering, plans, products
+from fastbp.chain import bracketing, ordering, products
 
 from .checking import CheckError, compare
 from .registry import Bench, Target, at_most, bench, faster
@@ -30,7 +30,7 @@ GEMV = "100 bare gemv"
 
 def forget() -> None:
     """Forget orders and costs that earlier calls found."""
-    ordering._PLANS.clear()
+    ordering._BRACKETINGS.clear()
     products._FOUND.clear()
 
 
@@ -141,24 +141,24 @@ def dense_product(factors: Sequence) -> np.ndarray:
     return functools.reduce(np.matmul, [np.asarray(chain.as_factor(x)) for x in factors])
 
 
-def random_plan(structures, names, rng: random.Random) -> plans.Plan:
-    """Return the plan of brackets that are set at random."""
-    builder = plans.Builder(structures)
+def random_brackets(structures, names, rng: random.Random) -> bracketing.Bracketing:
+    """Return brackets that are set at random."""
+    builder = bracketing.Builder(structures)
     nodes = list(names)
     while len(nodes) > 1:
         i = rng.randrange(len(nodes) - 1)
         nodes[i : i + 2] = [builder.product(nodes[i], nodes[i + 1])]
-    return builder.plan(nodes[0])
+    return builder.build(nodes[0])
 
 
-def carry_out(factors: Sequence, plan: plans.Plan):
+def carry_out(factors: Sequence, brackets: bracketing.Bracketing):
     """Multiply in a given order."""
     values = list(factors)
-    for (a, b), unused in zip(plan.products, plan.unused, strict=True):
+    for (a, b), unused in zip(brackets.products, brackets.unused, strict=True):
         values.append(products.multiply(values[a], values[b]))
         for value in unused:
             values[value] = None
-    return values[plan.root]
+    return values[brackets.root]
 
 
 @bench("chain")
@@ -241,18 +241,18 @@ class ChainModel(Bench):
         names = bp.chain.execution.names_of(self.factors)
         orders = [ordering.order(links, names, how) for how in ("exact", "left", "right")]
         rng = random.Random(0)
-        orders += [random_plan(links, names, rng) for _ in range(7)]
-        self.plan, self.orders = orders[0], orders
-        self.run = partial(carry_out, self.factors, self.plan)  # type: ignore[method-assign]
+        orders += [random_brackets(links, names, rng) for _ in range(7)]
+        self.brackets, self.orders = orders[0], orders
+        self.run = partial(carry_out, self.factors, self.brackets)  # type: ignore[method-assign]
 
     def run(self):
-        return carry_out(self.factors, self.plan)
+        return carry_out(self.factors, self.brackets)
 
     def check(self):
         expected = self.run().to_dense()
         errors = [
-            compare(carry_out(self.factors, plan).to_dense(), expected, 1e-9, "another order")
-            for plan in self.orders[1:]
+            compare(carry_out(self.factors, brackets).to_dense(), expected, 1e-9, "another order")
+            for brackets in self.orders[1:]
         ]
         return max(errors)
 
@@ -260,9 +260,9 @@ class ChainModel(Bench):
         """Measure the orders in turn, and return the fastest."""
         best = [float("inf")] * len(self.orders)
         for _ in range(5):
-            for i, plan in enumerate(self.orders):
+            for i, brackets in enumerate(self.orders):
                 start = time.perf_counter()
-                carry_out(self.factors, plan)
+                carry_out(self.factors, brackets)
                 best[i] = min(best[i], time.perf_counter() - start)
         fastest = self.orders[best.index(min(best))]
         return {FASTEST: partial(carry_out, self.factors, fastest)}

@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--processes", type=_count, default=None, metavar="N",
         help="measure everything in N fresh processes, one after the other (default: "
-        f"{runner.Plan.processes}); more of them tell smaller changes apart, and take longer",
+        f"{runner.Effort.processes}); more of them tell smaller changes apart, and take longer",
     )  # fmt: skip
     parser.add_argument(
         "--quick", action="store_true",
@@ -159,16 +159,16 @@ def _headline(suite: str) -> str:
     return f"{suite} ({registry.duration((suite,))}{run})"
 
 
-def _plan(options: argparse.Namespace) -> runner.Plan:
+def _effort(options: argparse.Namespace) -> runner.Effort:
     careful: dict[str, Any] = {"threads": THREADS[options.threads], "peers": options.peers}
     if options.quick:
         careful |= {"quick": True, "rounds": 3, "window": 0.004, "pause": 0.0}
-        return runner.Plan(**careful, processes=options.processes or 1, extra=0.0)
+        return runner.Effort(**careful, processes=options.processes or 1, extra=0.0)
     if options.peers:
         careful["rounds"] = 16
     if options.processes:
         careful["processes"] = options.processes
-    return runner.Plan(**careful)
+    return runner.Effort(**careful)
 
 
 def _run(options: argparse.Namespace, console: Console) -> int:
@@ -237,12 +237,12 @@ def _train(document: dict[str, Any], console: Console) -> None:
 
 def _measure(document: dict[str, Any], options: argparse.Namespace, console: Console) -> None:
     benchmarks = registry.select(options.suite)
-    plan = _plan(options)
-    steps = runner.steps(benchmarks, plan)
+    effort = _effort(options)
+    steps = runner.steps(benchmarks, effort)
     if not steps:
         return
     with console.progress(steps) as progress:
-        result = runner.run(benchmarks, plan, progress.step)
+        result = runner.run(benchmarks, effort, progress.step)
     document["rows"] = result.rows
     document["failures"] += result.failures
     document["notes"] = result.notes

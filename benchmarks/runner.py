@@ -18,11 +18,11 @@ from .peers import PEERS, Worker, WorkerError, missing
 from .registry import Bench, Target
 from .worker import OURS
 
-__all__ = ["Plan", "Result", "run"]
+__all__ = ["Effort", "Result", "run"]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Effort:
     """How carefully to measure."""
 
     threads: tuple[str, ...] = ("one", "default")
@@ -82,7 +82,7 @@ class _Case:
     cls: type[Bench]
     params: dict[str, Any]
     threads: str
-    plan: Plan
+    effort: Effort
     result: Result
     processes: _Processes
     folder: str
@@ -101,7 +101,7 @@ class _Case:
         """Passes to make whatever they show; one, which checks, if there is nothing to compare."""
         if self.failed or (self.passes and not self._others()):
             return 0
-        return _passes(self.cls, self.plan)
+        return _passes(self.cls, self.effort)
 
     def measure(self) -> None:
         """Make one more pass over everything there is to compare."""
@@ -125,7 +125,7 @@ class _Case:
 
     def _peers(self) -> list[str]:
         """Peers to start; what keeps the others out of the table is noted for their row."""
-        wanted = [peer for peer in self.plan.peers if peer in self.cls.peers]
+        wanted = [peer for peer in self.effort.peers if peer in self.cls.peers]
         self.notes.update({peer: note for peer in wanted if (note := missing(peer))})
         return [peer for peer in wanted if peer not in self.notes]
 
@@ -173,7 +173,7 @@ class _Case:
         """Sample all contenders in turn, round after round, each in the process of its library."""
         with ExitStack() as stack:
             contenders = self._contenders(stack)
-            window = self.plan.window
+            window = self.effort.window
             loops = {
                 name: answer["value"]
                 for name in [*contenders]
@@ -182,11 +182,11 @@ class _Case:
             readings: dict[str, list[timing.Reading]] = {name: [] for name in contenders}
             shuffled = random.Random(len(self.passes))
             before = Moment.now()
-            for _ in range(self.plan.rounds):
+            for _ in range(self.effort.rounds):
                 # A new order each time: another program on this CPU must not always hit the same.
                 for name in shuffled.sample([*contenders], len(contenders)):
                     if self.threads != "one":
-                        time.sleep(self.plan.pause)
+                        time.sleep(self.effort.pause)
                     answer = self._ask(contenders, name, "sample", loops=loops[name])
                     if answer:
                         reading = timing.Reading(answer["value"], answer["clean"])
@@ -220,7 +220,7 @@ class _Case:
                 with Worker(peer, self.threads) as worker:
                     libraries.update(dict.fromkeys(self._prepare_peer(worker), peer))
             peaks: dict[str, list[timing.Reading]] = {name: [] for name in libraries}
-            for _ in range(3 if self.plan.peers and not self.plan.quick else 1):
+            for _ in range(3 if self.effort.peers and not self.effort.quick else 1):
                 for name, library in libraries.items():
                     peak = self._peak(library, name, small_folder)
                     peaks[name].append(timing.Reading(peak, peak))
@@ -245,7 +245,7 @@ class _Case:
         return [name for name in [*names, *self.notes] if name != OURS]
 
     def _target(self, other: str) -> Target | None:
-        given = {} if self.plan.quick else self.cls.targets(**self.params)
+        given = {} if self.effort.quick else self.cls.targets(**self.params)
         stated = given.get(other, ())
         every = stated if isinstance(stated, tuple) else (stated,)
         return next((target for target in every if target.applies(self.threads)), None)
@@ -262,7 +262,7 @@ class _Case:
         if self.failed or not self.passes or self.cls.unit == "bytes":
             return False
         verdicts = (self._judged(other)[0] for other in self._others())
-        return evidence.NOT_MEASURED in verdicts and len(self.passes) < self.plan.most
+        return evidence.NOT_MEASURED in verdicts and len(self.passes) < self.effort.most
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a row for each thing compared with."""
@@ -287,7 +287,7 @@ class _Case:
 
 def run(
     benchmarks: Sequence[type[Bench]],
-    plan: Plan,
+    effort: Effort,
     step: Callable[[str], None],
     clock: Callable[[], float] = time.perf_counter,
 ) -> Result:
@@ -296,19 +296,19 @@ def run(
     start = clock()
     with (
         tempfile.TemporaryDirectory(prefix="fastbp-bench-") as root,
-        _Processes(keep=plan.quick) as processes,
+        _Processes(keep=effort.quick) as processes,
     ):
         todo: list[_Case] = []
-        for cls, params, threads in cases(benchmarks, plan):
+        for cls, params, threads in cases(benchmarks, effort):
             folder = Path(root, str(len(todo)))
             folder.mkdir()
-            todo.append(_Case(cls, params, threads, plan, result, processes, str(folder)))
-        for number in range(plan.processes):
+            todo.append(_Case(cls, params, threads, effort, result, processes, str(folder)))
+        for number in range(effort.processes):
             for case in todo:
                 if number < case.wanted:
                     step(f"{case.label}, threads: {case.threads}")
                     case.measure()
-        limit = clock() + plan.extra * (clock() - start)
+        limit = clock() + effort.extra * (clock() - start)
         while again := [c for c in todo if c.undecided and clock() + c.seconds <= limit]:
             case = min(again, key=lambda case: len(case.passes))
             step(f"{case.label}, threads: {case.threads}, again: not decided yet")
@@ -317,21 +317,21 @@ def run(
     return result
 
 
-def steps(benchmarks: Sequence[type[Bench]], plan: Plan) -> int:
+def steps(benchmarks: Sequence[type[Bench]], effort: Effort) -> int:
     """Return how often `run` will say what comes next, if nothing fails or has to be repeated."""
-    return sum(_passes(cls, plan) for cls, _, _ in cases(benchmarks, plan))
+    return sum(_passes(cls, effort) for cls, _, _ in cases(benchmarks, effort))
 
 
-def _passes(cls: type[Bench], plan: Plan) -> int:
+def _passes(cls: type[Bench], effort: Effort) -> int:
     # Peaks of memory vary less than times.
-    return 1 if cls.unit == "bytes" else plan.processes
+    return 1 if cls.unit == "bytes" else effort.processes
 
 
-def cases(benchmarks: Sequence[type[Bench]], plan: Plan) -> list[tuple[type[Bench], dict, str]]:
+def cases(benchmarks: Sequence[type[Bench]], effort: Effort) -> list[tuple[type[Bench], dict, str]]:
     """Return every benchmark with its parameters and limit of threads."""
     return [
         (cls, params, threads)
         for cls in benchmarks
-        for params in cls.cases(plan.quick)
-        for threads in (plan.threads if cls.threaded or plan.peers else plan.threads[:1])
+        for params in cls.cases(effort.quick)
+        for threads in (effort.threads if cls.threaded or effort.peers else effort.threads[:1])
     ]

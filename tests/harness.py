@@ -2,19 +2,20 @@
 
 import functools
 import gc
+import inspect
 import tracemalloc
 
 import numpy as np
 import scipy.special
 
 import fastbp.numpy
-import fastbp.scipy.special  # its rows are not in the table before they are needed
 from fastbp import tree
 from fastbp._core import graph
 from fastbp.rules import OPS
-from fastbp.rules.table import FUNCTIONS, SAMPLES
+from fastbp.rules.table import FUNCTIONS, SAMPLES, load_all
 
-ELEMENTWISE = {name: op for name, op in OPS.items() if op.info["kind"] == "elementwise"}
+load_all()  # rows that are not in the table before they are needed
+ELEMENTWISE = {name: op for name, op in OPS.items() if op.info.get("domain")}
 DTYPES = (np.float64, np.float32)
 LAYOUTS = ("C", "F", "strided", "read-only")
 EPS = {np.dtype("f8"): 2.0**-52, np.dtype("f4"): 2.0**-23}
@@ -36,6 +37,14 @@ def laid_out(x, layout):
     copy = np.array(x, order="C")
     copy.flags.writeable = layout != "read-only"
     return copy
+
+
+def normal(rng, shape, dtype):
+    """Sample from the normal distribution, for complex numbers in both parts."""
+    x = rng.standard_normal(shape)
+    if np.dtype(dtype).kind == "c":
+        x = x + 1j * rng.standard_normal(shape)
+    return np.asarray(x, dtype)
 
 
 def operands_of(op, shapes, rng, dtype=np.float64):
@@ -112,6 +121,7 @@ def _is_float(y):
 
 def numpy_function(name):
     """Return the function of NumPy or SciPy that a name in the table stands for, or None."""
+    name = name.removeprefix("scipy.special.")
     for owner in (np, scipy.special):
         try:
             return functools.reduce(getattr, name.split("."), owner)
@@ -122,7 +132,7 @@ def numpy_function(name):
 
 def public_function(name):
     """Return fastbp's function of a name in the table."""
-    for owner in (fastbp.numpy, fastbp.scipy.special):
+    for owner in (fastbp, fastbp.numpy, fastbp.scipy.special):
         if name.split(".")[0] in dir(owner):
             return functools.reduce(getattr, name.split("."), owner)
     raise AssertionError(f"{name} is in no namespace")
@@ -131,14 +141,23 @@ def public_function(name):
 NEWEST = np.lib.NumpyVersion(np.__version__) >= "2.3.0"
 
 
+def function_of(name):
+    """Return the function, or the operation without one, that a name in `SAMPLES` is of."""
+    return FUNCTIONS.get(name) or OPS[name]
+
+
+def parameters_of(name):
+    """Return the parameters of a function in `SAMPLES`; an operation without one has none."""
+    return inspect.signature(FUNCTIONS[name]).parameters if name in FUNCTIONS else {}
+
+
 def calls_of(name):
     """Return the sampled calls of a function in the table, through NumPy where it is NumPy's."""
     function = numpy_function(name)
     if not isinstance(function, np.ufunc) and not hasattr(function, "_implementation"):
-        function = FUNCTIONS[
-            name
-        ]  # NumPy does not hand it Variables (``numpy.array``), or does not have it
-    symmetric = getattr(FUNCTIONS[name], "symmetric", False)
+        # NumPy does not hand it Variables (``numpy.array``), or does not have it.
+        function = function_of(name)
+    symmetric = getattr(function_of(name), "symmetric", False)
     return [
         Call(function, args, kwargs, symmetric, name in SUMS)
         for args, kwargs in SAMPLES[name](np.random.default_rng(0))

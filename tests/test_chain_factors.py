@@ -12,7 +12,7 @@ from scipy.sparse.linalg import LinearOperator, aslinearoperator
 
 import fastbp as bp
 from fastbp.chain import products
-from fastbp.chain.base import KINDS
+from fastbp.chain.products import KINDS
 from fastbp.errors import DTypeError, ShapeError
 
 c = bp.chain

@@ -7,7 +7,7 @@ import pytest
 
 import fastbp as bp
 from fastbp._core import chain_links
-from fastbp.chain import costs, ordering, plans, products
+from fastbp.chain import bracketing, costs, ordering, products
 
 from .test_chain import a_chain, product
 from .test_chain_factors import DTYPES, near
@@ -31,7 +31,7 @@ def least_seconds(structures):
     """Return the predicted time of the best order, by trying all of them."""
     best = float("inf")
     for order in every_order(len(structures)):
-        builder = plans.Builder(structures)
+        builder = bracketing.Builder(structures)
         made = {(i, i + 1): i for i in range(len(structures))}
         for i, s, j in order:
             made[i, j] = builder.product(made[i, s], made[s, j])
@@ -45,11 +45,11 @@ def test_the_exact_order_is_the_best_of_all(seed):
     dims = rng.choice([3, 40, 200, 700], 7)
     links = [costs.dense(m, n, 8) for m, n in itertools.pairwise(dims.tolist())]
     best = least_seconds(links)
-    model = plans.dense_model(8)
+    model = bracketing.dense_model(8)
     found, products = chain_links.optimal(tuple(dims.tolist()), *model)
-    plan = ordering.order(links, range(6), "exact")
-    assert plan.products == products
-    np.testing.assert_allclose([found, plan.seconds], best, rtol=1e-12)
+    brackets = ordering.order(links, range(6), "exact")
+    assert brackets.products == products
+    np.testing.assert_allclose([found, brackets.seconds], best, rtol=1e-12)
     left, right, least = chain_links.bounds(tuple(dims.tolist()), *model)
     np.testing.assert_allclose(left, ordering.order(links, range(6), "left").seconds)
     np.testing.assert_allclose(right, ordering.order(links, range(6), "right").seconds)
@@ -69,24 +69,24 @@ def test_a_search_is_left_out_only_where_it_saves_too_little(seed):
     if seed % 2:
         factors, _ = a_chain(rng, count, size=100)
         links = [factor.structure for factor in factors]
-    plan = ordering.order(links, range(count))
+    brackets = ordering.order(links, range(count))
     exact = ordering.order(links, range(count), "exact").seconds
     # A search takes some microseconds for each link and each pair of structures.
-    assert plan.seconds <= max(1.2 * exact, exact + 40e-6 + count**2 * 20e-6)
-    assert plan.seconds <= 1.03 * ordering.order(links, range(count), "left").seconds
+    assert brackets.seconds <= max(1.2 * exact, exact + 40e-6 + count**2 * 20e-6)
+    assert brackets.seconds <= 1.03 * ordering.order(links, range(count), "left").seconds
 
 
 def test_links_of_one_structure(rng):
     same = [c.Kronecker(*rng.standard_normal((2, 3, 3))) for _ in range(6)]
-    plan = ordering.order([x.structure for x in same], range(6))
-    assert plan.brackets() == "(((((0 1) 2) 3) 4) 5)"
+    brackets = ordering.order([x.structure for x in same], range(6))
+    assert brackets.text() == "(((((0 1) 2) 3) 4) 5)"
     near(c.product(same).to_dense(), product([x.to_dense() for x in same]), np.float64)
     for count in (3, 6, 7, 8):  # products of two are sums of one kind: each order is tried
         sums = [c.Sum(c.Diagonal(rng.random(300)), c.LowRank(*rng.random((2, 300, 2)) / 300))
                 for _ in range(count)]  # fmt: skip
         links = [x.structure for x in sums]
-        plan = ordering.order(links, range(count))
-        assert plan.seconds <= 1.15 * least_seconds(links)
+        brackets = ordering.order(links, range(count))
+        assert brackets.seconds <= 1.15 * least_seconds(links)
         near(c.product(sums).to_dense(), product([x.to_dense() for x in sums]), np.float64)
 
 
@@ -134,6 +134,6 @@ def test_short_chains_and_repeated_arrays(rng):
 @pytest.mark.parametrize("seed", range(8))
 def test_three_dense_links_are_multiplied_as_the_plan_says(seed):
     sizes = tuple(np.random.default_rng(seed).integers(1, 300, 4).tolist())
-    links = [plans.costs.dense(m, n, 8) for m, n in itertools.pairwise(sizes)]
-    plan = ordering.order(links, range(3), "exact")
-    assert plans.left_first(sizes, 8) == (plan.products[0] == (0, 1))
+    links = [bracketing.costs.dense(m, n, 8) for m, n in itertools.pairwise(sizes)]
+    brackets = ordering.order(links, range(3), "exact")
+    assert bracketing.left_first(sizes, 8) == (brackets.products[0] == (0, 1))

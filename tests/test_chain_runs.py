@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastbp as bp
-from fastbp._core.chain_sweep import Sweep
+from fastbp._core.chain_sweep import ChainSweep
 from fastbp.chain import (
     Banded,
     BlockDiagonal,
@@ -89,8 +89,8 @@ def test_a_shared_weight_makes_one_run():
     for how, right in (("left", True), ("right", False)):
         W = weight(40)
         factors = [RowScaled(slopes(40), W) for _ in range(10)]
-        plan = order([factor.structure for factor in factors], names_of(factors), how)
-        assert runs(plan) == {0: (9, right)}
+        brackets = order([factor.structure for factor in factors], names_of(factors), how)
+        assert runs(brackets) == {0: (9, right)}
 
 
 def test_factors_stay_as_they_are():
@@ -115,7 +115,7 @@ def test_repeated(k, n, dtype):
         for B in (0, 1, 3):
             shape = (T, B, n) if B else (T, n)
             d = rng.uniform(0.5, 1, shape).astype(dtype)
-            sweep = Sweep([(("scale", d), ("gemm", matrix), ("times", 2.0, n))], dtype, T)
+            sweep = ChainSweep([(("scale", d), ("gemm", matrix), ("times", 2.0, n))], dtype, T)
             expected = [x]
             for step in d:
                 rows = step[np.arange(k) % B] if B else step
@@ -130,7 +130,7 @@ def test_repeated(k, n, dtype):
 def test_many_rows_run_in_parallel():
     n, T = 300, 3
     W, d, x = weight(n), rng.uniform(0.5, 1, (T, n)), rng.normal(size=(n, n))
-    sweep = Sweep([(("scale", d), ("gemm", W))], W.dtype, T)
+    sweep = ChainSweep([(("scale", d), ("gemm", W))], W.dtype, T)
     expected = x
     for step in d:
         expected = (expected * step) @ W
@@ -160,7 +160,7 @@ def test_bad_sweeps():
         ([(Dense(np.eye(2)),)], 2, TypeError, "Dense cannot be repeated"),
     ):
         with pytest.raises(error, match=text):
-            Sweep(steps, "f8", repeat)
+            ChainSweep(steps, "f8", repeat)
 
 
 # ---- blocks of any kind

@@ -10,10 +10,10 @@ import pytest
 import fastbp as bp
 from fastbp import tree
 from fastbp.errors import NoRuleError
-from fastbp.rules.table import FUNCTIONS, SAMPLES
+from fastbp.rules.table import SAMPLES
 from fastbp.testing import check_grads
 
-from .harness import NEWEST, Call, assert_close, calls_of
+from .harness import NEWEST, Call, assert_close, calls_of, function_of, parameters_of
 
 pytestmark = pytest.mark.skipif(not NEWEST, reason="signatures are those of NumPy 2.3 and later")
 
@@ -127,7 +127,7 @@ def with_options(call, options):
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_options_are_honoured_or_refused(name):
-    parameters = inspect.signature(FUNCTIONS[name]).parameters
+    parameters = parameters_of(name)
     for call in calls_of(name)[:3]:
         args, own = call.arguments(call.arrays)
         given = list(parameters)[: len(args)]
@@ -147,7 +147,7 @@ def test_options_are_honoured_or_refused(name):
 def test_the_signature_is_numpys(name):
     """Names, order and defaults; NumPy's own functions may say less than they take."""
     function = calls_of(name)[0].function
-    if function is FUNCTIONS[name] or isinstance(function, np.ufunc):
+    if function is function_of(name) or isinstance(function, np.ufunc):
         return
     try:
         expected = inspect.signature(function).parameters

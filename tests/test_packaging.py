@@ -1,5 +1,7 @@
 """What is installed: packages, dependencies, the price and the direction of imports."""
 
+import ast
+import graphlib
 import json
 import os
 import re
@@ -98,3 +100,29 @@ def test_the_core_imports_nothing_above_it(path):
     allowed = re.compile(r"fastbp\.errors|fastbp\._core(\.\w+)?")
     imported = imports.findall(path.read_text())
     assert [name for name in imported if not allowed.fullmatch(name)] == []
+
+
+def imported_by(path, modules):
+    """Names of modules of fastbp that a file imports, in functions too, when it runs."""
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            node.body = []
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            found |= {name if name in modules else node.module for name in names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+    return found & modules.keys()
+
+
+def test_no_imports_go_round():
+    """Inside of packages too: import-linter's layers say in which direction they go."""
+    paths = (ROOT / "fastbp").rglob("*.py")
+    modules = {".".join(p.relative_to(ROOT).with_suffix("").parts): p for p in paths}
+    modules = {name.removesuffix(".__init__"): path for name, path in modules.items()}
+    graph = {name: imported_by(path, modules) - {name} for name, path in modules.items()}
+    assert graph["fastbp.chain.base"] >= {"fastbp.chain.products"}
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names one

@@ -1,4 +1,5 @@
-# Row-major BLAS for float32 and float64: the public C interface of fastbp._core.blas.
+# Row-major BLAS for float32, float64, complex64 and complex128: the public C interface of
+# fastbp._core.blas.
 #
 #     from fastbp._core.blas cimport c_gemm
 #
@@ -7,7 +8,8 @@
 # * Row-major: element (i, j) of a matrix x is x[i*ldx + j], and ldx >= max(1, number of stored
 #   columns).
 # * Flags: with trans_a, op(a) = a.T; the sizes m, n, k are always those of op(a) and op(b), and lda
-#   is that of the matrix as it is stored. Nothing is ever copied for a transpose.
+#   is that of the matrix as it is stored. Nothing is ever copied for a transpose. Nothing is ever
+#   conjugated: the transpose of a complex matrix is the plain one.
 # * Vectors: x points at the first element; incx is in elements, may be negative, must not be 0.
 # * beta = 0 overwrites the output without reading it, even if it holds NaN; alpha = 0 or an empty
 #   contraction (k = 0) still writes beta*output; an empty output is left alone.
@@ -16,43 +18,47 @@
 #   threaded BLAS to split take a process-wide lock (see blas.pyx).
 # * Return value: 0, or 1 if a size does not fit the BLAS's integer, or 2 for a leading dimension or
 #   increment that is not valid. When it is not 0, nothing was written.
-from cython cimport floating
+ctypedef fused number:
+    float
+    double
+    float complex
+    double complex
 
 
 # c (m, n) = alpha * op(a) (m, k) @ op(b) (k, n) + beta * c
 cdef int c_gemm(
     bint trans_a, bint trans_b, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
-    floating alpha, const floating *a, Py_ssize_t lda, const floating *b, Py_ssize_t ldb,
-    floating beta, floating *c, Py_ssize_t ldc,
+    number alpha, const number *a, Py_ssize_t lda, const number *b, Py_ssize_t ldb,
+    number beta, number *c, Py_ssize_t ldc,
 ) noexcept nogil
 
 # y = alpha * op(a) @ x + beta * y, where the matrix a as stored is (m, n)
 cdef int c_gemv(
     bint trans_a, Py_ssize_t m, Py_ssize_t n,
-    floating alpha, const floating *a, Py_ssize_t lda, const floating *x, Py_ssize_t incx,
-    floating beta, floating *y, Py_ssize_t incy,
+    number alpha, const number *a, Py_ssize_t lda, const number *x, Py_ssize_t incx,
+    number beta, number *y, Py_ssize_t incy,
 ) noexcept nogil
 
 # a (m, n) += alpha * outer(x, y)
 cdef int c_ger(
-    Py_ssize_t m, Py_ssize_t n, floating alpha, const floating *x, Py_ssize_t incx,
-    const floating *y, Py_ssize_t incy, floating *a, Py_ssize_t lda,
+    Py_ssize_t m, Py_ssize_t n, number alpha, const number *x, Py_ssize_t incx,
+    const number *y, Py_ssize_t incy, number *a, Py_ssize_t lda,
 ) noexcept nogil
 
 # c (n, n) = alpha * op(a) (n, k) @ op(a).T + beta * c, only the lower (or upper) triangle of c
 cdef int c_syrk(
     bint lower, bint trans_a, Py_ssize_t n, Py_ssize_t k,
-    floating alpha, const floating *a, Py_ssize_t lda, floating beta, floating *c, Py_ssize_t ldc,
+    number alpha, const number *a, Py_ssize_t lda, number beta, number *c, Py_ssize_t ldc,
 ) noexcept nogil
 
 # result[0] = sum_i x[i] * y[i]
 cdef int c_dot(
-    Py_ssize_t n, const floating *x, Py_ssize_t incx, const floating *y, Py_ssize_t incy,
-    floating *result,
+    Py_ssize_t n, const number *x, Py_ssize_t incx, const number *y, Py_ssize_t incy,
+    number *result,
 ) noexcept nogil
 
 # y += alpha * x
 cdef int c_axpy(
-    Py_ssize_t n, floating alpha, const floating *x, Py_ssize_t incx,
-    floating *y, Py_ssize_t incy,
+    Py_ssize_t n, number alpha, const number *x, Py_ssize_t incx,
+    number *y, Py_ssize_t incy,
 ) noexcept nogil

@@ -30,4 +30,11 @@ cdef inline int real_of(int typenum) noexcept nogil:
 cdef inline int complex_of(int typenum) noexcept nogil:
     return cnp.NPY_CDOUBLE if slot_of(typenum) & 1 else cnp.NPY_CFLOAT
 
+# The type to which NumPy promotes two that have slots.
+cdef inline int promoted_of(int a, int b) noexcept nogil:
+    if a == b:
+        return a
+    cdef int real = cnp.NPY_DOUBLE if (slot_of(a) | slot_of(b)) & 1 else cnp.NPY_FLOAT
+    return complex_of(real) if is_complex(a) or is_complex(b) else real
+
 cdef object dtype_of(int typenum)

@@ -1,8 +1,9 @@
 # Matrix products and their cotangents for every operand shape of np.matmul: the C interface of
 # fastbp._core.matmul.
 #
-# Operands are float32 or float64 arrays of one dtype (the caller promotes); any strides, byte order
-# and alignment. Wrong shapes raise ShapeError, wrong dtypes DTypeError, before a pointer is used.
+# Operands are arrays of one dtype, float32, float64, complex64 or complex128 (the caller promotes);
+# any strides, byte order and alignment. Nothing is conjugated. Wrong shapes raise ShapeError, wrong
+# dtypes DTypeError, before a pointer is used.
 cimport numpy as cnp
 
 # a @ b in a new C-ordered array (0-d for vector @ vector).

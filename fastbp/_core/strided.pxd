@@ -31,6 +31,6 @@ cdef bint layout(
 ) noexcept nogil
 
 # Run the product, adding to c if `accumulate`; the GIL must be held, and is released while a long
-# one runs. All sizes must be positive and every matrix must have a layout. typenum is NPY_FLOAT or
-# NPY_DOUBLE. Changes p. Returns c_gemm's status.
+# one runs. All sizes must be positive and every matrix must have a layout. typenum is one that has
+# a slot. Changes p. Returns c_gemm's status.
 cdef int solve(Product *p, int typenum, bint accumulate) noexcept

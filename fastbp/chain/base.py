@@ -9,16 +9,14 @@ import numpy as np
 
 from fastbp._core.operands import as_array, as_numbers
 from fastbp.chain.costs import Structure, Work, known
+from fastbp.chain.products import KINDS, multiply
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.limits import check_memory
 from fastbp.recording import numbers
 
-__all__ = ["KINDS", "Factor", "as_factor"]
+__all__ = ["Factor", "as_factor"]
 
 FLOATS = (np.dtype("f8"), np.dtype("f4"))
-
-#: The class of each kind. A subclass of `Factor` that names a new `kind` enters itself.
-KINDS: dict[str, type[Factor]] = {}
 
 
 class Factor:
@@ -124,8 +122,6 @@ class Factor:
         )[:, 0]  # fmt: skip
 
     def __matmul__(self, other: Any) -> Any:
-        from fastbp.chain import products
-
         if isinstance(other, np.ndarray) and other.ndim == 1:
             return self.jvp(other)
         if isinstance(other, np.ndarray) and other.ndim == 2:
@@ -134,11 +130,9 @@ class Factor:
             factor = as_factor(other)
         except (TypeError, ValueError):
             return NotImplemented
-        return products.multiply(self, factor)
+        return multiply(self, factor)
 
     def __rmatmul__(self, other: Any) -> Any:
-        from fastbp.chain import products
-
         if isinstance(other, np.ndarray) and other.ndim == 1:
             return self.vjp(other)
         if isinstance(other, np.ndarray) and other.ndim == 2:
@@ -147,7 +141,7 @@ class Factor:
             factor = as_factor(other)
         except (TypeError, ValueError):
             return NotImplemented
-        return products.multiply(factor, self)
+        return multiply(factor, self)
 
     # ---- other forms
 
@@ -224,7 +218,7 @@ class Factor:
         return ""
 
     def _steps(self) -> tuple:
-        """Return ``J`` as steps of `fastbp._core.chain_sweep.Sweep`, left to right."""
+        """Return ``J`` as steps of `fastbp._core.chain_sweep.ChainSweep`, left to right."""
         return (self,)
 
     def _magnitude(self) -> float:

@@ -1,4 +1,4 @@
-"""Carries a plan of products out."""
+"""Carries a bracketing of products out."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import numpy as np
 from fastbp._core.chain_links import matrices
 from fastbp._core.matmul import matmul
 from fastbp.chain.base import Factor
+from fastbp.chain.bracketing import Bracketing, Fold, left_first
 from fastbp.chain.factors import BlockDiagonal, Dense
 from fastbp.chain.ordering import CALLS_ONLY, order, order_dense
-from fastbp.chain.plans import Fold, Plan, left_first
 from fastbp.chain.products import multiply
 from fastbp.chain.runs import runs, swept
 
@@ -45,12 +45,12 @@ def evaluate(factors: tuple[Factor, ...], how: str = "auto") -> Factor:
         return BlockDiagonal([evaluate(part, how) for part in parts])
     structures = [factor._structure or factor.structure for factor in factors]
     names = names_of(factors)
-    plan, different = order(structures, names, how), type(names) is range
+    brackets, different = order(structures, names, how), type(names) is range
     if not different or any(factor.kind in _SHARING for factor in factors):
-        together = runs(plan)
+        together = runs(brackets)
         if together:
-            return _carry_out_runs(plan, list(factors), together)
-    return _carry_out(plan, factors, different)  # type: ignore[no-any-return]
+            return _carry_out_runs(brackets, list(factors), together)
+    return _carry_out(brackets, factors, different)  # type: ignore[no-any-return]
 
 
 def _parts(factors: Sequence[Factor]) -> list[tuple[Factor, ...]] | None:
@@ -82,54 +82,56 @@ def evaluate_dense(arrays: list[np.ndarray], sizes: tuple[int, ...], how: str = 
     different = type(names) is range
     if how == "auto" and different and (max(sizes) <= CALLS_ONLY or len(set(sizes)) == 1):
         return Dense._of(functools.reduce(matmul, arrays))  # all orders cost the same
-    plan = order_dense(sizes, arrays[0].itemsize, names, how)
-    return Dense._of(_carry_out(plan, arrays, different, matmul))
+    brackets = order_dense(sizes, arrays[0].itemsize, names, how)
+    return Dense._of(_carry_out(brackets, arrays, different, matmul))
 
 
-def _carry_out(plan: Plan, links: Sequence, different: bool, function: Any = None) -> Any:
-    functions = plan.functions if function is None else itertools.repeat(function)
-    if isinstance(plan, Fold):
-        rest = iter(links if plan.left else reversed(links))
+def _carry_out(brackets: Bracketing, links: Sequence, different: bool, function: Any = None) -> Any:
+    functions = brackets.functions if function is None else itertools.repeat(function)
+    if isinstance(brackets, Fold):
+        rest = iter(links if brackets.left else reversed(links))
         root = next(rest)
         for one, link in zip(functions, rest, strict=False):
-            root = one(root, link) if plan.left else one(link, root)
+            root = one(root, link) if brackets.left else one(link, root)
         return root
     values = list(links)
     if different:  # each value is used once
-        for one, (a, b) in zip(functions, plan.products, strict=False):
+        for one, (a, b) in zip(functions, brackets.products, strict=False):
             values.append(one(values[a], values[b]))
             values[a] = values[b] = None
-        return values[plan.root]
-    for one, (a, b), unused in zip(functions, plan.products, plan.unused, strict=False):
+        return values[brackets.root]
+    for one, (a, b), unused in zip(functions, brackets.products, brackets.unused, strict=False):
         values.append(one(values[a], values[b]))
         for value in unused:
             values[value] = None
-    return values[plan.root]
+    return values[brackets.root]
 
 
-def _carry_out_runs(plan: Plan, values: list, together: dict[int, tuple[int, bool]]) -> Factor:
-    """Carry out a plan some of whose products one sweep makes."""
+def _carry_out_runs(
+    brackets: Bracketing, values: list, together: dict[int, tuple[int, bool]]
+) -> Factor:
+    """Carry out a bracketing some of whose products one sweep makes."""
     i = 0
-    while i < len(plan.products):
+    while i < len(brackets.products):
         stop, right = together.get(i, (0, True))
-        found = _swept(plan, values, i, stop, right) if stop else None
+        found = _swept(brackets, values, i, stop, right) if stop else None
         if found is None:
             stop = i + 1
-            a, b = plan.products[i]
+            a, b = brackets.products[i]
             found = multiply(values[a], values[b])
         values += [None] * (stop - i - 1)
         values.append(found)
-        for unused in plan.unused[i:stop]:
+        for unused in brackets.unused[i:stop]:
             for value in unused:
                 values[value] = None
         i = stop
-    return values[plan.root]  # type: ignore[no-any-return]
+    return values[brackets.root]  # type: ignore[no-any-return]
 
 
-def _swept(plan: Plan, values: list, first: int, stop: int, right: bool) -> Factor | None:
+def _swept(brackets: Bracketing, values: list, first: int, stop: int, right: bool) -> Factor | None:
     side = 1 if right else 0
-    links = [values[pair[side]] for pair in plan.products[first:stop]]
-    return swept(values[plan.products[first][1 - side]], links, right)
+    links = [values[pair[side]] for pair in brackets.products[first:stop]]
+    return swept(values[brackets.products[first][1 - side]], links, right)
 
 
 # ---- with a scale beside
@@ -147,11 +149,11 @@ def rescaled(factor: Factor, exponent: int, force: bool = True) -> tuple[Factor,
 
 def evaluate_scaled(factors: Sequence[Factor]) -> tuple[Factor, int]:
     """Return the product as a factor with elements of about 1, and an exponent of two."""
-    plan = order([factor.structure for factor in factors], names_of(factors))
+    brackets = order([factor.structure for factor in factors], names_of(factors))
     values: list = [rescaled(factor, 0, force=False) for factor in factors]
-    for (a, b), unused in zip(plan.products, plan.unused, strict=True):
+    for (a, b), unused in zip(brackets.products, brackets.unused, strict=True):
         (x, p), (y, q) = values[a], values[b]
         values.append(rescaled(multiply(x, y), p + q))
         for value in unused:
             values[value] = None
-    return rescaled(*values[plan.root])
+    return rescaled(*values[brackets.root])

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from fastbp.chain.base import Factor
+from fastbp.chain.bracketing import Bracketing
 from fastbp.chain.costs import Structure
 from fastbp.chain.execution import names_of
 from fastbp.chain.ordering import order
-from fastbp.chain.plans import Plan
 
 __all__ = ["Explanation", "Way", "explain"]
 
@@ -38,15 +38,15 @@ class Way:
     result: Structure
 
     @classmethod
-    def _of(cls, plan: Plan) -> Way:
-        costs = plan.costs
+    def _of(cls, brackets: Bracketing) -> Way:
+        costs = brackets.costs
         return cls(
-            plan.brackets(),
+            brackets.text(),
             len(costs),
             sum(cost.flops for cost in costs),
             sum(cost.nbytes for cost in costs),
-            plan.seconds,
-            costs[-1].result if costs else plan.links[0],
+            brackets.seconds,
+            costs[-1].result if costs else brackets.links[0],
         )
 
 

@@ -11,7 +11,7 @@ from typing import Any, overload
 import numpy as np
 
 from fastbp._core.chain_links import matrices
-from fastbp._core.chain_sweep import Sweep
+from fastbp._core.chain_sweep import ChainSweep
 from fastbp.chain import explaining, stability
 from fastbp.chain.base import Factor, as_factor, vectors
 from fastbp.chain.execution import evaluate, evaluate_dense, evaluate_scaled, names_of
@@ -136,7 +136,7 @@ class JacobianChain(Sequence):
     def __init__(self, factors: Iterable[Any]) -> None:
         self._links: tuple[Factor, ...] | None = _linked("JacobianChain", factors)
         self._run: ScaledRun | None = None
-        self._vjp: Sweep | None = None
+        self._vjp: ChainSweep | None = None
         self._turned: JacobianChain | None = None
 
     @classmethod
@@ -260,8 +260,8 @@ class JacobianChain(Sequence):
         if len(x) > 1 and len(self) > 1 and not few:
             links = (Dense(x), *self._factors)
             structures, names = [link.structure for link in links], names_of(links)
-            plan, sweep = order(structures, names), order(structures, names, "left")
-            if plan.seconds < 0.8 * sweep.seconds:
+            brackets, sweep = order(structures, names), order(structures, names, "left")
+            if brackets.seconds < 0.8 * sweep.seconds:
                 return np.ascontiguousarray(evaluate(links).to_dense())
         return self._swept(np.ascontiguousarray(x))  # type: ignore[no-any-return]
 
@@ -269,7 +269,7 @@ class JacobianChain(Sequence):
         if self._vjp is None and self._run is not None:
             self._vjp = self._run.sweep()
         elif self._vjp is None:
-            self._vjp = Sweep([factor._steps() for factor in self._factors], self.dtype)
+            self._vjp = ChainSweep([factor._steps() for factor in self._factors], self.dtype)
         if self._run is not None:
             return self._run.pull(self._vjp, rows, marks)
         return self._vjp.run(rows, marks)

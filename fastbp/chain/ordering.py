@@ -21,8 +21,15 @@ import numpy as np
 from fastbp._core import chain
 from fastbp._core.chain_links import bounds, optimal
 from fastbp.chain import costs
+from fastbp.chain.bracketing import (
+    Bracketing,
+    Builder,
+    DenseLinks,
+    Fold,
+    dense_model,
+    dense_seconds,
+)
 from fastbp.chain.costs import Structure, known, seconds
-from fastbp.chain.plans import Builder, DenseLinks, Fold, Plan, dense_model, dense_seconds
 from fastbp.chain.products import cost_of, step_of
 
 __all__ = ["CALLS_ONLY", "EXACT", "ORDERS", "order", "order_dense"]
@@ -41,11 +48,11 @@ _BUDGET = 0.1
 _GAIN = 0.4
 
 # With what keeps the structures alive whose identity is part of the key.
-_PLANS: dict[Hashable, tuple[Plan, Any]] = {}
-_MOST_PLANS = 256
+_BRACKETINGS: dict[Hashable, tuple[Bracketing, Any]] = {}
+_MOST_BRACKETINGS = 256
 
 
-def order(structures: Sequence[Structure], names: Sequence[int], how: str = "auto") -> Plan:
+def order(structures: Sequence[Structure], names: Sequence[int], how: str = "auto") -> Bracketing:
     """Return the order of a chain's products.
 
     Parameters
@@ -57,7 +64,7 @@ def order(structures: Sequence[Structure], names: Sequence[int], how: str = "aut
 
     """
     key = how, tuple(map(id, structures)), names if type(names) is range else tuple(names)
-    found = _PLANS.get(key)
+    found = _BRACKETINGS.get(key)
     if found is not None:
         return found[0]
     return _remember(key, _order(structures, names, how), structures)
@@ -65,23 +72,23 @@ def order(structures: Sequence[Structure], names: Sequence[int], how: str = "aut
 
 def order_dense(
     sizes: tuple[int, ...], itemsize: int, names: Sequence[int], how: str = "auto"
-) -> Plan:
+) -> Bracketing:
     """Return the order of a chain of dense matrices with these sizes; see `order`."""
     key = (how, itemsize, sizes, names if type(names) is range else tuple(names))
-    found = _PLANS.get(key)
+    found = _BRACKETINGS.get(key)
     if found is not None:
         return found[0]
     return _remember(key, _order(DenseLinks(sizes, itemsize), names, how), None)
 
 
-def _remember(key: Hashable, plan: Plan, alive: Any) -> Plan:
-    if len(_PLANS) >= _MOST_PLANS:
-        _PLANS.clear()
-    _PLANS[key] = plan, alive
-    return plan
+def _remember(key: Hashable, brackets: Bracketing, alive: Any) -> Bracketing:
+    if len(_BRACKETINGS) >= _MOST_BRACKETINGS:
+        _BRACKETINGS.clear()
+    _BRACKETINGS[key] = brackets, alive
+    return brackets
 
 
-def _order(structures: Sequence[Structure], names: Sequence[int], how: str) -> Plan:
+def _order(structures: Sequence[Structure], names: Sequence[int], how: str) -> Bracketing:
     k = len(structures)
     repeated = len(set(names)) < k
     if how == "exact":
@@ -93,9 +100,9 @@ def _order(structures: Sequence[Structure], names: Sequence[int], how: str) -> P
         if sizes is not None:
             return _order_dense(structures, sizes)
         if all(s is structures[0] for s in structures):
-            plan = _steady(structures)
-            if plan is not None:
-                return plan
+            brackets = _steady(structures)
+            if brackets is not None:
+                return brackets
     if isinstance(structures, DenseLinks):
         structures = [known(s) for s in structures]
     left = Fold(structures, True)
@@ -108,14 +115,14 @@ def _order(structures: Sequence[Structure], names: Sequence[int], how: str) -> P
     right = Fold(structures, False)
     limit = chain.window(min(left.seconds, right.seconds))
     if limit >= 3:
-        plan = _pieces(structures, names, limit)
-        if plan.seconds < 0.98 * min(left.seconds, right.seconds):
-            return plan
+        brackets = _pieces(structures, names, limit)
+        if brackets.seconds < 0.98 * min(left.seconds, right.seconds):
+            return brackets
     # Links are made from left to right as a rule; the other way must be worth it.
     return left if left.seconds <= 1.02 * right.seconds else right
 
 
-def _order_dense(structures: Sequence[Structure], sizes: tuple[int, ...]) -> Plan:
+def _order_dense(structures: Sequence[Structure], sizes: tuple[int, ...]) -> Bracketing:
     """Order a chain of different dense links."""
     k, model = len(structures), dense_model(structures[0].itemsize)
     left, right, least = bounds(sizes, *model)
@@ -123,11 +130,11 @@ def _order_dense(structures: Sequence[Structure], sizes: tuple[int, ...]) -> Pla
     budget = _allowed(present, present - least) - k * _DENSE.link - _DENSE.piece
     limit = _affordable(k, budget, _DENSE)
     if limit == k:
-        return Plan(optimal(sizes, *model)[1], structures)
+        return Bracketing(optimal(sizes, *model)[1], structures)
     if limit >= 3:
-        plan = _pieces(structures, range(k), limit)
-        if plan.seconds < present:
-            return plan
+        brackets = _pieces(structures, range(k), limit)
+        if brackets.seconds < present:
+            return brackets
     return Fold(structures, left <= 1.02 * right)
 
 
@@ -140,7 +147,7 @@ def _dense_sizes(structures: Sequence[Structure]) -> tuple[int, ...] | None:
     return (structures[0].m, *(s.n for s in structures))
 
 
-def _steady(structures: Sequence[Structure]) -> Plan | None:
+def _steady(structures: Sequence[Structure]) -> Bracketing | None:
     """Return the best order of links of one structure s whose products are of one structure r.
 
     An order with j products of two links has j - 1 of two products, and k - 2 j of both kinds: its
@@ -166,7 +173,7 @@ def _steady(structures: Sequence[Structure]) -> Plan | None:
     for node in nodes[1:]:
         products.append((root, node))
         root = k + len(products) - 1
-    return Plan(tuple(products), structures)
+    return Bracketing(tuple(products), structures)
 
 
 class _Effort(NamedTuple):
@@ -273,9 +280,9 @@ def _affordable(
     return w if w >= 3 and k / w * effort.piece <= budget / 2 else 0
 
 
-def _pieces(structures: Sequence[Structure], names: Sequence[int], limit: int) -> Plan:
+def _pieces(structures: Sequence[Structure], names: Sequence[int], limit: int) -> Bracketing:
     builder = Builder(structures)
-    return builder.plan(_in_pieces(builder, list(names), limit))
+    return builder.build(_in_pieces(builder, list(names), limit))
 
 
 def _in_pieces(builder: Builder, nodes: list[int], limit: int) -> int:

@@ -7,17 +7,31 @@ to know of it. Where no rule holds, one factor is made dense and the other one a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from fastbp.chain.base import KINDS, Factor
 from fastbp.chain.costs import Cost, Structure, Work, dense, known, seconds
 from fastbp.errors import DTypeError, ShapeError
+from fastbp.pairs import ANY, Pairs
 
-__all__ = ["ANY", "Multiply", "cost_of", "find", "functions_of", "multiply", "rule", "step_of"]
+if TYPE_CHECKING:
+    from fastbp.chain.base import Factor
 
-ANY = "*"
+__all__ = [
+    "ANY",
+    "KINDS",
+    "Multiply",
+    "cost_of",
+    "find",
+    "functions_of",
+    "multiply",
+    "rule",
+    "step_of",
+]
 
-Multiply = Callable[[Factor, Factor], Factor]
+#: The class of each kind. A subclass of `Factor` that names a new `kind` enters itself.
+KINDS: dict[str, type[Factor]] = {}
+
+Multiply = Callable[["Factor", "Factor"], "Factor"]
 CostRule = Callable[[Structure, Structure], Cost | None]
 
 
@@ -28,20 +42,17 @@ class Rule(NamedTuple):
     cost: CostRule
 
 
-_TABLE: dict[tuple[str, str], list[Rule]] = {}
+_TABLE: Pairs[Rule] = Pairs()
 # By identity, as hashing nested structures takes long; the entry keeps both alive.
 _FOUND: dict[tuple[int, int], tuple[Rule, Cost, Structure, Structure]] = {}
 _MOST_FOUND = 100_000
 
 
 def rule(a: str, b: str, cost: CostRule) -> Callable[[Multiply], Multiply]:
-    """Enter the product of kinds `a` and `b`; one of them may be `ANY`.
-
-    Rules for two kinds go before those with `ANY`, and older rules before younger ones.
-    """
+    """Enter the product of kinds `a` and `b`; one of them may be `ANY`."""
 
     def enter(function: Multiply) -> Multiply:
-        _TABLE.setdefault((a, b), []).append(Rule(function, cost))
+        _TABLE.enter(a, b, Rule(function, cost))
         return function
 
     return enter
@@ -60,11 +71,10 @@ def find(a: Structure, b: Structure) -> tuple[Rule, Cost]:
 
 
 def _search(a: Structure, b: Structure) -> tuple[Rule, Cost]:
-    for key in ((a.kind, b.kind), (a.kind, ANY), (ANY, b.kind)):
-        for row in _TABLE.get(key, ()):
-            cost = row.cost(a, b)
-            if cost is not None:
-                return row, cost
+    for row in _TABLE.rows(a.kind, b.kind):
+        cost = row.cost(a, b)
+        if cost is not None:
+            return row, cost
     work, swap = _through_dense(a, b)
     row = _DENSIFY_LEFT if swap else _DENSIFY_RIGHT
     return row, work.gives(dense(a.m, b.n, a.itemsize))

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from fastbp._core.chain_sweep import Sweep
+from fastbp._core.chain_sweep import ChainSweep
 from fastbp.chain.base import Factor
+from fastbp.chain.bracketing import Bracketing
 from fastbp.chain.factors import BlockDiagonal, ColumnScaled, Dense, RowScaled
-from fastbp.chain.plans import Plan
 from fastbp.chain.products import cost_of, multiply
 
 __all__ = ["DENSE", "ScaledRun", "prefixes", "runs", "suffixes", "swept"]
@@ -52,10 +52,10 @@ class ScaledRun:
             return tuple(map(self._link, self.d))
         return tuple(BlockDiagonal(list(map(self._link, step))) for step in self.d)
 
-    def sweep(self) -> Sweep:
+    def sweep(self) -> ChainSweep:
         """Return the sweep of rows of n elements: B of them make a row of the chain."""
         steps = ("scale", self.d), ("gemm", self.W)
-        return Sweep([steps if self.rows else steps[::-1]], self.d.dtype, len(self.d))
+        return ChainSweep([steps if self.rows else steps[::-1]], self.d.dtype, len(self.d))
 
     def product(self) -> Factor:
         """Return the whole product, from left to right, as all orders cost the same."""
@@ -68,17 +68,17 @@ class ScaledRun:
         blocks = self.sweep().run(rows, skip=1).reshape(n, -1, n)
         return BlockDiagonal(blocks.swapaxes(0, 1))
 
-    def pull(self, sweep: Sweep, x: np.ndarray, marks: bool) -> Any:
+    def pull(self, sweep: ChainSweep, x: np.ndarray, marks: bool) -> Any:
         """Multiply rows of the chain by its sweep."""
         found = sweep.run(x.reshape(-1, len(self.W)), marks)
         return [y.reshape(x.shape) for y in found] if marks else found.reshape(x.shape)
 
 
-# ---- plans
+# ---- bracketing
 
 
-def runs(plan: Plan) -> dict[int, tuple[int, bool]]:
-    """Find the products of a plan that multiply a dense matrix by link after link from one side.
+def runs(brackets: Bracketing) -> dict[int, tuple[int, bool]]:
+    """Find the products that multiply a dense matrix by one link after the other, from one side.
 
     Returns
     -------
@@ -86,36 +86,36 @@ def runs(plan: Plan) -> dict[int, tuple[int, bool]]:
         From the number of the first product to that behind the last, and whether the links stand
         on the right.
     """
-    found = plan.__dict__.get("runs")
+    found = brackets.__dict__.get("runs")
     if found is None:
-        found = plan.__dict__["runs"] = _runs(plan)  # beside its cached properties
+        found = brackets.__dict__["runs"] = _runs(brackets)  # beside its cached properties
     return found
 
 
-def _runs(plan: Plan) -> dict[int, tuple[int, bool]]:
-    structures = list(plan.links)
-    for a, b in plan.products:
+def _runs(brackets: Bracketing) -> dict[int, tuple[int, bool]]:
+    structures = list(brackets.links)
+    for a, b in brackets.products:
         structures.append(cost_of(structures[a], structures[b]).result)
     kinds = [s.kind for s in structures]
     found: dict[int, tuple[int, bool]] = {}
     first = 0
-    while first < len(plan.products):
-        right = _extent(plan, kinds, first, True)
-        stop = max(right, _extent(plan, kinds, first, False))
+    while first < len(brackets.products):
+        right = _extent(brackets, kinds, first, True)
+        stop = max(right, _extent(brackets, kinds, first, False))
         if stop - first >= _SHORT:
             found[first] = stop, stop == right
         first = max(stop, first + 1)
     return found
 
 
-def _extent(plan: Plan, kinds: list[str], first: int, right: bool) -> int:
+def _extent(brackets: Bracketing, kinds: list[str], first: int, right: bool) -> int:
     """Return the number behind the last product of a run, which has a dense result."""
-    stop, count = first, plan.count
-    value = plan.products[first][0 if right else 1]
-    for i in range(first, len(plan.products)):
-        pair = plan.products[i]
+    stop, count = first, brackets.count
+    value = brackets.products[first][0 if right else 1]
+    for i in range(first, len(brackets.products)):
+        pair = brackets.products[i]
         whole, link = pair if right else pair[::-1]
-        used_up = i == first or whole in plan.unused[i]
+        used_up = i == first or whole in brackets.unused[i]
         if whole != value or link >= count or whole == link or not used_up:
             break
         if kinds[whole] not in DENSE or kinds[link] not in _STEPS:
@@ -136,11 +136,11 @@ def swept(whole: Factor, links: list[Factor], right: bool) -> Dense | None:
         return None
     if right:
         rows = np.ascontiguousarray(whole._whole())
-        return Dense._of(Sweep([link._steps() for link in links], whole.dtype).run(rows))
+        return Dense._of(ChainSweep([link._steps() for link in links], whole.dtype).run(rows))
     turned: dict[int, Any] = {id(matrix): matrix.T for matrix in matrices}
     steps = [_turned(link._steps(), turned) for link in links]
     rows = np.ascontiguousarray(whole._whole().T)
-    return Dense._of(Sweep(steps, whole.dtype).run(rows).T)
+    return Dense._of(ChainSweep(steps, whole.dtype).run(rows).T)
 
 
 def _turned(steps: tuple, turned: dict[int, Any]) -> list[Any]:
@@ -157,7 +157,7 @@ def prefixes(links: Sequence[Factor]) -> list[Factor]:
     """Return the products from the left end: by one sweep, if all of them are dense."""
     if len(links) > 1 and all(link.kind in DENSE for link in links):
         rows = np.ascontiguousarray(links[0]._whole())
-        sweep = Sweep([link._steps() for link in links[1:]], links[0].dtype)
+        sweep = ChainSweep([link._steps() for link in links[1:]], links[0].dtype)
         return [links[0], *map(Dense._of, sweep.run(rows, True))]
     found = [links[0]]
     for link in links[1:]:

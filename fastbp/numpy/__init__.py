@@ -31,16 +31,7 @@ from fastbp.rules.table import CREATORS as _CREATORS
 from fastbp.rules.table import FUNCTIONS as _FUNCTIONS
 from fastbp.rules.table import attribute as _attribute
 
-_ACTIVATIONS = (
-    "log_sigmoid",
-    "log_softmax",
-    "logsumexp",
-    "relu",
-    "sigmoid",
-    "softmax",
-    "softplus",
-)
-_names = {n: f for n, f in _FUNCTIONS.items() if hasattr(_np, n) or n in _ACTIVATIONS}
+_names = {name: f for name, f in _FUNCTIONS.items() if "." not in name}
 _names.update(_CREATORS)
 # NumPy's other names for the same ufunc: abs, acos, mod, pow ...
 for _name, _ufunc in vars(_np).items():

@@ -16,6 +16,7 @@ from fastbp.recurrent.checks import (
     converted,
 )
 from fastbp.recurrent.fused import apply
+from fastbp.rules.table import implements
 
 __all__ = ["gru", "lstm", "rnn"]
 
@@ -59,6 +60,31 @@ def _one(packed: Any, t: int, alone: bool) -> Any:
     return np.positive(state) if alone else state
 
 
+def _sampled(gates: int) -> Any:
+    """Return a function that samples calls of a cell."""
+
+    def samples(rng: Any) -> Any:
+        def call(shape: tuple[int, ...], **settings: Any) -> Any:
+            # Small: a saturated gate is 1 - z * z of a z that is nearly 1.
+            state = 0.3 * rng.normal(size=(*shape, 2))
+            args = (
+                0.3 * rng.normal(size=(3, *shape, 1)),
+                (state, 0.5 * state) if gates == 4 else state,
+            )
+            sizes = {"W": (2, 2 * gates), "U": (1, 2 * gates), "b": (2 * gates,)}
+            sizes |= {"c": (2,)} if gates == 3 else {}
+            return args, {k: 0.3 * rng.normal(size=size) for k, size in sizes.items()} | settings
+
+        return [
+            call(()),
+            call((2,), reverse=True, mask=[True, False, True]),
+            call((2,), checkpoint=1),
+        ]
+
+    return samples
+
+
+@implements(samples=_sampled(1), name="recurrent.rnn")
 def rnn(
     xs: Any,
     h0: Any,
@@ -145,6 +171,7 @@ def rnn(
     )
 
 
+@implements(samples=_sampled(4), name="recurrent.lstm")
 def lstm(
     xs: Any,
     state: Any,
@@ -229,6 +256,7 @@ def lstm(
     return _run("lstm", 4, (xs, h0, c0, W, U, b, None), reverse, mask, truncate, checkpoint)
 
 
+@implements(samples=_sampled(3), name="recurrent.gru")
 def gru(
     xs: Any,
     h0: Any,

@@ -9,12 +9,13 @@ import numpy as np
 from fastbp._core import graph, sweep
 from fastbp._core import recurrent as core
 from fastbp._core.buffers import empty
-from fastbp._core.graph import Op, Variable
+from fastbp._core.graph import Variable
 from fastbp._core.recurrent import Layer
 from fastbp._core.tape import Tape
 from fastbp.recurrent import loops
 from fastbp.recurrent.checks import ORDER
 from fastbp.recurrent.patterns import causes
+from fastbp.rules.table import general
 
 __all__ = ["apply"]
 
@@ -122,23 +123,22 @@ def _jvp(tangents, ans, *operands, layer):
     return np.zeros((*[1] * lead, *out.shape), out.dtype) if t is None else t
 
 
-def _op(cell: str, forward: Any, saves: tuple) -> Op:
-    return Op(
-        f"recurrent.{cell}",
+def _op(name: str, forward: Any, saves: tuple) -> Any:
+    return general(
+        f"recurrent.{name}",
         forward,
         nin=-1,
         vjp=_vjp,
         jvp=_jvp,
         saves=saves,
         pattern=causes,
-        kind="general",
     )
 
 
 _OPERANDS = tuple(range(7))
 _CELLS = ("rnn", "lstm", "gru")
 OPS = {cell: _op(cell, core.run, (*_OPERANDS, "ans")) for cell in _CELLS}
-CHECKPOINTED = {cell: _op(cell, _run_in_pieces, _OPERANDS) for cell in _CELLS}
+CHECKPOINTED = {cell: _op(f"{cell}_checkpointed", _run_in_pieces, _OPERANDS) for cell in _CELLS}
 
 
 def apply(layer: Layer, operands: Any) -> Any:

@@ -16,7 +16,7 @@ from fastbp._core.graph import Variable
 from fastbp._core.matmul import matmul
 from fastbp._core.operands import as_numbers
 from fastbp.errors import DTypeError, ShapeError
-from fastbp.rules import patterns
+from fastbp.rules import local, patterns
 from fastbp.rules.numpy.structural import cast
 from fastbp.rules.table import general, linear
 
@@ -133,6 +133,7 @@ contract = general(
     jvp=(_jvp_left, _jvp_right),
     coefficients="operands",
     pattern=patterns.contracts,
+    local=local.contracts,
 )
 
 
@@ -188,7 +189,7 @@ def contract_all(terms, out, optimize=True):
     if isinstance(optimize, (list, tuple)):  # ("greedy", limit) or ["einsum_path", pair, pair ...]
         optimize = tuple([tuple(x) if isinstance(x, (list, tuple)) else x for x in optimize])
     labels, shapes = tuple([m for _, m in terms]), tuple([x.shape for x, _ in terms])
-    singles, pairs, order = _plan(labels, shapes, out, optimize or True)
+    singles, pairs, order = _pairing(labels, shapes, out, optimize or True)
     operands = [_simplified(x, *step) for (x, _), step in zip(terms, singles, strict=True)]
     for i, j, left, right, kept in pairs:
         operands.append(contract(operands[i], operands[j], left=left, right=right, out=kept))
@@ -204,7 +205,7 @@ def _simplified(x, diagonal, shape, lonely):
 
 
 @functools.lru_cache(maxsize=1024)
-def _plan(labels, shapes, out, optimize):
+def _pairing(labels, shapes, out, optimize):
     """Return the steps of a contraction.
 
     First, for each operand alone: the labels of which to take a diagonal, the shape without axes

@@ -7,30 +7,11 @@ t = 0 too: higher orders need it.
 
 import numpy as np
 
-from fastbp._core import graph
-from fastbp.rules.table import OPS
+from fastbp.rules.table import helper
 
+DOMAIN = (-2.0, 2.0)
 
-def _operation(name, forward, *partials, kinks="", listed=True, **facts):
-    """Add an operation that the core calls by name; one that is not listed is not in the table."""
-    op = graph.Op(
-        name,
-        forward,
-        nin=len(partials),
-        partials=partials,
-        kind="elementwise",
-        domain=(-2.0, 2.0),
-        kinks=kinks,
-        source="",
-        **facts,
-    )
-    if listed:
-        OPS[name] = op
-    graph.bind(name, op)
-    return op
-
-
-_operation("identity", np.positive, lambda z, x: 1.0)
+helper("identity", np.positive, lambda z, x: 1.0, domain=DOMAIN)
 
 # ---- strong zeros
 
@@ -40,22 +21,24 @@ def _finite_or_moving(t, p):
     return np.where((t != 0.0) | (np.abs(p) < np.inf), p, 0.0)
 
 
-mulz = _operation(
+mulz = helper(
     "mulz",
     lambda t, p: np.where(np.equal(t, 0.0), t, t * p),
     lambda z, t, p: _finite_or_moving(t, p),
     lambda z, t, p: t,
     kernel="mulz",
     dominant=0b10,
+    domain=DOMAIN,
     kinks="0 where t is 0",
 )
 # A zero of either factor is strong.
-_operation(
+helper(
     "mulzz",
     lambda t, p: np.where(p != 0.0, mulz(t, p), 0.0),
     lambda z, t, p: _finite_or_moving(t, p),
     lambda z, t, p: _finite_or_moving(p, t),
     dominant=0b11,
+    domain=DOMAIN,
     kinks="0 where a factor is 0",
 )
 
@@ -68,48 +51,51 @@ def _is_exact(x):
     return (x == 0.0) & (np.copysign(1.0, x) < 0.0)
 
 
-mulx = _operation(
+mulx = helper(
     "mulx",
     lambda t, p: np.where(_is_exact(t), t, t * p + 0.0),
     lambda z, t, p: p,
     lambda z, t, p: t,
     kernel="mulx",
     signed_partials=0b10,
+    domain=DOMAIN,
     kinks="0 where t is -0",
 )
 # A -0 of either factor is strong.
-_operation(
+helper(
     "mulxs",
     lambda t, p: np.where(_is_exact(p), p, mulx(t, p)),
     lambda z, t, p: p,
     lambda z, t, p: t,
     signed_partials=0b11,
+    domain=DOMAIN,
     kinks="0 where a factor is -0",
 )
 # Any zero of p is.
-_operation(
+helper(
     "mulxx",
     lambda t, p: np.where(p != 0.0, mulx(t, p), -0.0),
     lambda z, t, p: p,
     lambda z, t, p: t,
     dominant=0b11,
+    domain=DOMAIN,
     kinks="0 where t is -0 or p is 0",
 )
 # Signs for zeros: -0 where `probe` is 0, else +0.
-_operation(
+helper(
     "settle",
     lambda x, probe: np.where((probe == 0.0) & (x == 0.0), -0.0, x + 0.0),
     lambda z, x, probe: 1.0,
     lambda z, x, probe: 0.0,
+    domain=DOMAIN,
 )
 
 # ---- squares of what has a kink
 
 # A value that was computed otherwise, with the derivative of x.
-_operation(
+helper(
     "carry",
     lambda value, x: value,
     lambda z, value, x: 0.0,
     lambda z, value, x: np.where(value == value, 1.0, np.nan),
-    listed=False,
 )

@@ -9,8 +9,8 @@ import re
 import numpy as np
 
 from fastbp._core.graph import implementation_of
-from fastbp.rules import refusals
-from fastbp.rules.table import CONSTANTS, CREATORS, FUNCTIONS, OPS
+from fastbp.rules import refusals, table
+from fastbp.rules.table import CONSTANTS, CREATORS, FUNCTIONS, OPS, load_all
 
 __all__ = ["NUMPY", "code_in", "instead", "page", "without_rule"]
 
@@ -47,12 +47,6 @@ Differentiable but for single points, where one of the possible slopes is taken:
 
 | | there |
 |---|---|"""
-
-KINKS_ELSEWHERE = (
-    ("max, min, amax, amin, ptp", "equal extremes share equally"),
-    ("linalg.norm, std", "0 where the argument of the root is 0; second derivatives are NaN"),
-    ("nan_to_num, select, where", "the slope of the branch that was taken"),
-)
 
 INSTEAD = """## Write instead
 
@@ -97,18 +91,17 @@ _OF_OTHERS = (
 
 def page():
     """Return the page as Markdown."""
-    import fastbp.rules.special.ufuncs  # noqa: F401 - its rows
-
+    load_all()
     groups = {}
     for name, why in CONSTANTS.items():
         groups.setdefault(why, []).append(f"`{name}`")
     lines = [HEAD, CONSTANT]
     lines += [f"| {why} | {', '.join(sorted(names))} |" for why, names in groups.items()]
     lines += [DELIBERATE, KINKS]
-    rows = [op for op in OPS.values() if op.info.get("kinks") and op.name in FUNCTIONS]
-    kinks = [*[(op.name, op.info["kinks"]) for op in rows], *KINKS_ELSEWHERE]
-    for names, text in sorted(kinks):
-        lines.append(f"| {', '.join(f'`{name}`' for name in names.split(', '))} | {text} |")
+    kinks = {}
+    for name, text in sorted(_kinks()):
+        kinks.setdefault(text, []).append(f"`{name}`")
+    lines += [f"| {', '.join(names)} | {text} |" for text, names in kinks.items()]
     lines += ["", INSTEAD]
     lines += [f"| `{name}` | {instead(name)} |" for name in sorted(refusals.INSTEAD)]
     lines += [COUNTERPARTS, *_counterparts(), "", MISSING]
@@ -116,6 +109,12 @@ def page():
         lines.append(f"* of `{name}` {NUMPY}: {', '.join(f'`{n}`' for n in names)}")
     lines.append(SCIPY_MISSING)
     return "\n".join(lines)
+
+
+def _kinks():
+    """Return pairs of a public name and the convention at its kinks."""
+    rows = [op for op in OPS.values() if op.info.get("namespace") and op.info["kinks"]]
+    return [*[(op.name, op.info["kinks"]) for op in rows], *table.KINKS.items()]
 
 
 def instead(name):

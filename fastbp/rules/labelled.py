@@ -9,7 +9,6 @@ import functools
 import operator
 import sys
 
-from fastbp._core import graph
 from fastbp._core.graph import Variable
 from fastbp._core.operands import as_numbers
 
@@ -27,7 +26,7 @@ _adopted = set()
 
 
 def adopt():
-    """Let the classes of those libraries that are there take Variables; the core calls it."""
+    """Let the classes of those libraries that are there take Variables."""
     for library in (_CLASSES.keys() - _adopted) & sys.modules.keys():
         names, operators = _CLASSES[library]
         classes = [getattr(sys.modules[library], name, None) for name in names]
@@ -79,6 +78,3 @@ def _ufunc_left(original):
         return original(self, ufunc, method, *operands, **kwargs)
 
     return method
-
-
-graph.bind("late_tables", adopt)

@@ -5,7 +5,7 @@ import inspect
 from scipy import special
 
 from fastbp._core.graph import Op, implementation_of
-from fastbp.rules.table import FUNCTIONS, OPS
+from fastbp.rules.table import FUNCTIONS, OPS, load_all
 
 __all__ = ["page"]
 
@@ -41,23 +41,46 @@ arguments: take them from `fastbp.scipy.special` or `fastbp.numpy`.
 TABLE = """| name | at singular points | error, order 1 | order 2 |
 |---|---|---|---|"""
 
+OTHERS = """## Other functions
+
+Names of `fastbp.numpy`, and behind `fastbp.` of other modules.
+
+| name | |
+|---|---|"""
+
+ROWS = """## Rows behind these functions
+
+What is recorded. *Depends on* is its pattern (`fastbp/rules/patterns.py`); *tensor* says how its
+derivative is written with deltas and few factors (`fastbp/rules/local.py`), where it has that form.
+
+| operation | depends on | tensor | its VJP, from the cotangent g |
+|---|---|---|---|"""
+
+HELPERS = """Elementwise operations of the engine, and those that partials are made of:"""
+
 GILES = """Giles 2008: M. B. Giles, "Collected matrix derivative results for forward and reverse
 mode algorithmic differentiation", in Advances in Automatic Differentiation, Springer, 2008."""
 
 
 def page():
     """Return the page as Markdown."""
-    import fastbp.rules.special.ufuncs  # noqa: F401 - its rows, which nothing else needs
-
+    load_all()
     theirs = {name: implementation_of(getattr(special, name)) for name in special.__all__}
     theirs = {name: op for name, op in theirs.items() if isinstance(op, Op)}
-    ours = {op.name: op for op in OPS.values() if op.partials is not None and op.name in FUNCTIONS}
-    ours = {name: op for name, op in ours.items() if name not in theirs}
+    ours = {name: op for name, op in OPS.items() if op.info.get("namespace") == "numpy"}
     lines = [HEAD, ELEMENTWISE, TABLE, *_rows(ours), SPECIAL, TABLE, *_rows(theirs)]
-    lines += ["", "## Other functions", "", "| name | |", "|---|---|"]
+    lines += ["", OTHERS]
     for name, f in sorted(FUNCTIONS.items()):
         if not isinstance(f, Op):
             lines.append(f"| `{name}` | {_first_line(f)} |")
+    lines += ["", ROWS]
+    for name, op in sorted(OPS.items()):
+        if op.partials is None:
+            local = op.info["local"]
+            facts = _name(op.pattern), _name(local) if local else ""
+            lines.append(f"| `{name}` | {' | '.join((*facts, _direct(op)))} |")
+    helpers = [op for op in OPS.values() if op.partials and "namespace" not in op.info]
+    lines += ["", HELPERS, ", ".join(sorted(f"`{op.name}`" for op in helpers)) + "."]
     lines += ["", "## Sources of formulas", ""]
     sources = {op.name: op.info["source"] for op in OPS.values() if op.info.get("source")}
     lines += [f"* `{name}`: {source}" for name, source in sorted(sources.items())]
@@ -74,6 +97,14 @@ def _rows(ops):
 def _errors(op):
     first, second = (f"{bound:.0e}".replace("e-0", "e-") for bound in op.info["error"])
     return f"{first} | {second}"
+
+
+def _name(rule):
+    return getattr(rule, "func", rule).__name__.strip("_").replace("_", " ")
+
+
+def _direct(op):
+    return ", ".join(f"`{rule}`" for rule in op.info["direct"])
 
 
 def _first_line(f):

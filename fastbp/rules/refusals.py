@@ -324,7 +324,7 @@ def write_instead(name):
         return f"write {INSTEAD[name].replace('`', '')}"
     *modules, last = name.split(".")
     module = ".".join(modules)
-    if module == "scipy.special" and last in FUNCTIONS:
+    if module == "scipy.special" and (name in FUNCTIONS or last in FUNCTIONS):
         return f"write fastbp.scipy.special.{last}"
     if module == "scipy.linalg" and f"linalg.{last}" in FUNCTIONS:
         return f"write numpy.linalg.{last}"

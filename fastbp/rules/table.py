@@ -1,4 +1,4 @@
-"""The table of operations, and the four ways to write a row.
+"""The table of operations, and the ways to write a row.
 
 An operation states its facts once; values, VJPs, JVPs, Jacobian blocks, tests and the reference
 page follow.
@@ -6,10 +6,14 @@ page follow.
 * `elementwise`: a ufunc (or an expression of ufuncs) and its partial derivatives.
 * `linear`: a linear map of one operand and its transpose.
 * `general`: a VJP and a JVP for every operand.
+* `helper`: an elementwise operation without a name of its own in NumPy, for rules and the engine.
 * `nondifferentiable`: NumPy functions that are constant almost everywhere; they see the values.
 * `creates`: NumPy functions that make arrays from shapes and numbers.
 
 `implements` says which NumPy function a Python function stands for.
+
+Every operation is here, those of families that are imported late (`LATE`) once they are; only
+users' own (`fastbp.custom_rule`, `fastbp.checkpoint`) are not.
 
 The contract of a rule: it is flat and pure, written in ordinary NumPy code, so that the same rule
 runs on arrays and, when its result is to be differentiated again, on Variables. It never undoes
@@ -22,6 +26,7 @@ import copyreg
 import functools
 import importlib
 import inspect
+import sys
 
 import numpy as np
 
@@ -33,6 +38,8 @@ __all__ = [
     "CONSTANTS",
     "CREATORS",
     "FUNCTIONS",
+    "KINKS",
+    "LATE",
     "OPS",
     "SAMPLES",
     "attribute",
@@ -42,15 +49,24 @@ __all__ = [
     "helper",
     "implements",
     "linear",
+    "load_all",
     "nondifferentiable",
     "refuse",
 ]
 
 OPS = {}  # name -> Op
-FUNCTIONS = {}  # name in fastbp.numpy -> function
+FUNCTIONS = {}  # name in fastbp.numpy, or behind "fastbp." -> function
 CREATORS = {}  # the same for what makes arrays and has no derivative
+KINKS = {}  # name of a function -> the convention where its derivative does not exist
 CONSTANTS = {}  # what sees the values of Variables -> why it has no derivative
-SAMPLES = {}  # the same name -> calls for the tests; elementwise: sampled from the domain
+SAMPLES = {}  # name of a function or an operation -> calls for the tests; see `implements`
+# Families whose rows are added when they are imported: they need more of SciPy, or of fastbp.
+LATE = (
+    "fastbp.rules.special.ufuncs",
+    "fastbp.sparse.products",
+    "fastbp.sparse.solving",
+    "fastbp.recurrent.fused",
+)
 
 
 def elementwise(
@@ -65,6 +81,7 @@ def elementwise(
     squared=None,
     source="",
     error=(3e-15, 3e-15),
+    namespace="numpy",
 ):
     """Add an elementwise operation.
 
@@ -92,16 +109,17 @@ def elementwise(
     error : (float, float)
         Bounds of the relative error of first and second derivatives in float64, over the whole
         range of the operands; `tests/test_precision.py` holds them against mpmath.
+    namespace : str
+        Where it is public: behind ``fastbp.``.
 
     Returns
     -------
     Op
     """
-    op = Op(
+    op = helper(
         name,
         forward,
-        nin=len(partials),
-        partials=partials,
+        *partials,
         kernel=kernel,
         selects=selects,
         squared=squared,
@@ -109,24 +127,22 @@ def elementwise(
         kinks=kinks,
         source=source,
         error=error,
-        kind="elementwise",
+        namespace=namespace,
     )
     for u in _as_tuple(ufunc if ufunc is not None else forward):
         if isinstance(u, np.ufunc):
             graph.bind_ufunc(u, op)
-    _add(op)
-    FUNCTIONS[name] = op
-    graph.bind(name, op)
+    FUNCTIONS[name if namespace == "numpy" else f"{namespace}.{name}"] = op
     return op
 
 
-def helper(name, forward, *partials, kernel=None):
-    """Make an elementwise operation that stands in partials only and is no row of the table.
+def helper(name, forward, *partials, domain=None, kinks="", source="", **facts):
+    """Add an elementwise operation that has no name of its own in a namespace.
 
-    For a partial that calculus would differentiate into a difference of nearly equal numbers, or
-    whose derivative a ``np.where`` hides: what it is differentiated into is stated instead. An
-    operand that only saves work, as the value already known, is handed over as a plain array
-    (`values_of`), and its partial is 0.
+    The core calls it by name, or it stands in partials: for one that calculus would differentiate
+    into a difference of nearly equal numbers, or whose derivative a ``np.where`` hides, what it is
+    differentiated into is stated instead. An operand that only saves work, as the value already
+    known, is handed over as a plain array (`values_of`), and its partial is 0.
 
     Parameters
     ----------
@@ -134,19 +150,46 @@ def helper(name, forward, *partials, kernel=None):
     forward : callable
         An expression of ufuncs and ``np.where``.
     *partials : callable
-    kernel : str, optional
+    domain : (float, float) or tuple of them, optional
+        As in `elementwise`. Without it the operation is tested where it stands only: its partials
+        are not the derivative of `forward` for all operands.
+    kinks, source : str
+        As in `elementwise`.
+    **facts
+        Others of `fastbp._core.graph.Op`.
 
     Returns
     -------
     Op
     """
-    return Op(
-        name, forward, nin=len(partials), partials=partials, kernel=kernel, kind="elementwise"
+    op = _add(
+        name,
+        forward,
+        nin=len(partials),
+        partials=partials,
+        domain=domain,
+        kinks=kinks,
+        source=source,
+        kind="elementwise",
+        **facts,
     )
+    graph.bind(name, op)
+    return op
 
 
 def linear(
-    name, apply, transpose, *, tangent=None, saves=(), scatter=None, pattern=None, source=""
+    name,
+    apply,
+    transpose,
+    *,
+    tangent=None,
+    saves=(),
+    scatter=None,
+    pattern=None,
+    local=None,
+    direct=(),
+    samples=None,
+    source="",
 ):
     """Add a linear map of one operand, given by itself and its transpose.
 
@@ -167,6 +210,8 @@ def linear(
         ``scatter(into, g, i, ans, x, **static)`` adds the transpose into an array.
     pattern : callable
         Which elements depend on which: one of `fastbp.rules.patterns`.
+    local, direct, samples
+        As in `general`.
 
     Returns
     -------
@@ -178,7 +223,7 @@ def linear(
             return tangent(t, **static)
         return op(t, **static)
 
-    op = Op(
+    op = _add(
         name,
         apply,
         nin=1,
@@ -187,10 +232,13 @@ def linear(
         scatter=scatter,
         pattern=pattern,
         saves=saves,
+        local=local,
+        direct=direct,
+        samples=samples,
         source=source,
         kind="linear",
     )
-    return _add(op)
+    return op
 
 
 def general(
@@ -207,6 +255,9 @@ def general(
     squared=None,
     pattern=None,
     compiled=False,
+    local=None,
+    direct=(),
+    samples=None,
     source="",
 ):
     """Add an operation with explicit rules; see `fastbp._core.graph.Op` for their forms.
@@ -233,6 +284,15 @@ def general(
         The square of the value as another function; see there, too.
     pattern : callable
         Which elements depend on which: one of `fastbp.rules.patterns`.
+    local : callable, optional
+        The derivative by one operand as labels and few small factors, where it has that form: one
+        of `fastbp.rules.local`.
+    direct : tuple of str, optional
+        For each operand what its VJP computes from the cotangent ``g``, in a few words; the last
+        one stands for all that follow.
+    samples : callable, optional
+        ``samples(rng)`` returns calls for the tests, as in `implements`, of an operation that no
+        function of the table records.
     source : str
         Where the formula is from.
 
@@ -242,7 +302,7 @@ def general(
     """
     if saves is None:
         saves = (*range(nin if nin >= 0 else 30), "ans")
-    op = Op(
+    return _add(
         name,
         forward,
         nin=nin,
@@ -255,39 +315,59 @@ def general(
         pattern=pattern,
         saves=saves,
         compiled=compiled,
+        local=local,
+        direct=direct,
+        samples=samples,
         source=source,
         kind="general",
     )
-    return _add(op)
 
 
-def _add(op):
-    if op.name in OPS:
-        raise ValueError(f"an operation named {op.name} is in the table already")
-    OPS[op.name] = op
+def _add(name, forward, *, samples=None, **facts):
+    if name in OPS:
+        raise ValueError(f"an operation named {name} is in the table already")
+    frame = sys._getframe(1)
+    while frame.f_globals is globals():
+        frame = frame.f_back
+    OPS[name] = op = Op(name, forward, home=frame.f_globals["__name__"], **facts)
+    if samples is not None:
+        SAMPLES[name] = samples
     return op
+
+
+def load_all():
+    """Import the families that are imported late: the table is complete then."""
+    for module in LATE:
+        importlib.import_module(module)
 
 
 def _as_tuple(x):
     return x if isinstance(x, tuple) else (x,)
 
 
-def operation(name):
-    """Return the operation of that name: what a pickled one is, in another process."""
+def operation(name, home):
+    """Return an operation by its name and the module of its row: what a pickled one is."""
     if name not in OPS:
-        importlib.import_module("fastbp.rules.special.ufuncs")
+        importlib.import_module(home)
     return OPS[name]
 
 
 def _reduced(op):
-    return (operation, (op.name,)) if OPS.get(op.name) is op else op.__reduce__()
+    return (operation, (op.name, op.info["home"])) if OPS.get(op.name) is op else op.__reduce__()
 
 
 copyreg.pickle(Op, _reduced)
 
 
 def implements(
-    *functions, samples, method=None, name=None, reduce=None, accumulate=None, joins=False
+    *functions,
+    samples,
+    method=None,
+    name=None,
+    reduce=None,
+    accumulate=None,
+    joins=False,
+    kinks="",
 ):
     """Let a function stand for NumPy functions when their arguments are Variables.
 
@@ -311,6 +391,8 @@ def implements(
         The ufunc whose ``reduce`` or ``accumulate`` it also is (their default axis is 0).
     joins : bool or "nested"
         Whether the first argument is a sequence of arrays, not one array; of lists of them.
+    kinks : str
+        The convention where the derivative does not exist, where no elementwise row states it.
     """
 
     def register(f):
@@ -320,6 +402,8 @@ def implements(
             graph.bind_function(numpy_function, f)
             for alias in _numpy_names().get(numpy_function, ()):
                 FUNCTIONS[alias] = function
+                if kinks:
+                    KINKS[alias] = kinks
         for m in _as_tuple(method) if method else ():
             graph.bind_method(m, f)
         for kind, ufunc in (("reduce", reduce), ("accumulate", accumulate)):
@@ -327,6 +411,8 @@ def implements(
                 graph.bind_ufunc_method(ufunc, kind, _along_first_axis(f))
         FUNCTIONS[public] = function
         SAMPLES[public] = samples
+        if kinks:
+            KINKS[public] = kinks
         graph.bind(public, f)
         return f
 

@@ -12,8 +12,9 @@ array([[-1.,  2.,  0.,  0.],
 
 from fastbp.sparse.adapters import for_least_squares, for_minimize, for_root, for_solve_ivp
 from fastbp.sparse.coloring import Coloring, color
+from fastbp.sparse.construction import csr, from_scipy
 from fastbp.sparse.jacobians import Prepared, hessian, jacobian, prepare
-from fastbp.sparse.matrices import SparseMatrix, csr, from_scipy
+from fastbp.sparse.matrix import SparseMatrix
 from fastbp.sparse.patterns import sparsity
 from fastbp.sparse.solving import Factorized, factorized, solve
 

@@ -17,8 +17,8 @@ import fastbp.numpy as bnp
 from fastbp.derived import derived
 from fastbp.sparse import forms
 from fastbp.sparse.jacobians import hessian, jacobian
+from fastbp.sparse.pattern import Pattern
 from fastbp.sparse.patterns import sparsity
-from fastbp.sparse.structure import Pattern
 from fastbp.transforms import grad
 
 # What the methods of `scipy.optimize.minimize` take beside the gradient, the best first. Those of

@@ -9,7 +9,7 @@ import numpy as np
 from fastbp._core import coloring as _coloring
 from fastbp._core import compression, ordering
 from fastbp.errors import ShapeError
-from fastbp.sparse.structure import Pattern
+from fastbp.sparse.pattern import Pattern
 
 __all__ = ["KINDS", "ORDERS", "Coloring", "color", "colored"]
 

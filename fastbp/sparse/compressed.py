@@ -13,9 +13,9 @@ from fastbp._core.tape import Tape
 from fastbp.arguments import mode_named
 from fastbp.errors import ShapeError
 from fastbp.sparse.coloring import SYMMETRIC, Coloring, colored, recoverable, steps_of
-from fastbp.sparse.structure import Pattern
+from fastbp.sparse.pattern import Pattern
 
-__all__ = ["MODES", "Plan", "choose"]
+__all__ = ["MODES", "Compression", "choose"]
 
 MODES = ("auto", "forward", "reverse", "bidirectional")
 BLOCK_BYTES = 1 << 20  # largest (co)tangent of one block: what the second-level cache holds
@@ -73,7 +73,7 @@ def _cheapest(name: str, s: Pattern) -> Coloring:
     return best
 
 
-class Plan:
+class Compression:
     """The sweeps for one pattern and coloring, and where their results are stored.
 
     Attributes
@@ -184,18 +184,23 @@ class _Part:
     """One block of sweeps in one direction."""
 
     def __init__(
-        self, plan: Plan, forward: bool, first: int, last: int, gather: compression.Gather | None
+        self,
+        compressed: Compression,
+        forward: bool,
+        first: int,
+        last: int,
+        gather: compression.Gather | None,
     ) -> None:
         self.gather = gather
         self.forward = forward
         self.first, self.last = first, last
-        self.dtype = plan.dtype
-        colors = plan.coloring.columns if forward else plan.coloring.rows
+        self.dtype = compressed.dtype
+        colors = compressed.coloring.columns if forward else compressed.coloring.rows
         assert colors is not None
         self.colors = colors
-        self.size = plan.shape[0] if forward else plan.shape[1]
+        self.size = compressed.shape[0] if forward else compressed.shape[1]
         count = 1 + int(colors.max(initial=-1))
-        self.keeps = count * colors.size * plan.dtype.itemsize <= block_sweeps.BLOCK_BYTES
+        self.keeps = count * colors.size * compressed.dtype.itemsize <= block_sweeps.BLOCK_BYTES
         self._kept: np.ndarray | None = None
 
     def _seeds(self, end: Variable) -> np.ndarray:

@@ -18,9 +18,9 @@ from fastbp.derived import derived, named
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.recording import record_one, released
 from fastbp.sparse.coloring import SYMMETRIC, Coloring
-from fastbp.sparse.compressed import Plan, choose, mode_of
+from fastbp.sparse.compressed import Compression, choose, mode_of
+from fastbp.sparse.pattern import Pattern
 from fastbp.sparse.patterns import Zeros, pattern_of
-from fastbp.sparse.structure import Pattern
 from fastbp.transforms import gradient_for
 
 __all__ = ["Prepared", "between", "hessian", "jacobian", "prepare"]
@@ -77,7 +77,7 @@ class Prepared:
         self.mode = mode_of(self.coloring)
         self._largest = tape.largest
         self._structure = s
-        self._plan = self._new_plan()
+        self._compression = self._new_compression()
         self._matrix = self._new_matrix()
         self._direction = _direction(x)
         assumed = self.coloring.kind in SYMMETRIC and not symmetric
@@ -87,13 +87,13 @@ class Prepared:
 
     def __getstate__(self) -> dict[str, Any]:
         # What was found travels; lock, positions and matrix are made again.
-        made = ("_lock", "_plan", "_matrix", "_data", "_indices", "_indptr")
+        made = ("_lock", "_compression", "_matrix", "_data", "_indices", "_indptr")
         return {name: value for name, value in vars(self).items() if name not in made}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._lock = threading.RLock()
-        self._plan = self._new_plan()
+        self._compression = self._new_compression()
         self._matrix = self._new_matrix()
 
     @property
@@ -189,13 +189,13 @@ class Prepared:
         ):
             self._matrix = self._new_matrix()  # somebody changed its structure, or locked it
         if isinstance(y, Variable):
-            self._plan.fill(tape, y, x, self._data)
+            self._compression.fill(tape, y, x, self._data)
         else:
             self._data[...] = 0.0
 
-    def _new_plan(self) -> Plan:
+    def _new_compression(self) -> Compression:
         dtype, csc = self._in[1], self._format == "csc"
-        return Plan(self._name, self._structure, self.coloring, dtype, self._largest, csc)
+        return Compression(self._name, self._structure, self.coloring, dtype, self._largest, csc)
 
     def _new_matrix(self) -> Any:
         s = self._structure
@@ -229,7 +229,7 @@ class Compressed:
         self._structure = s = Pattern.of(pattern, "jacobian")
         coloring = choose("jacobian", s, "auto", None)
         self.num_sweeps = coloring.num_colors
-        self._plan = Plan("jacobian", s, coloring, x.dtype, tape.largest, False)
+        self._compression = Compression("jacobian", s, coloring, x.dtype, tape.largest, False)
         self._direction = _direction(x)
 
     def __call__(self, tape: Tape, y: Variable, x: Variable, verified: bool = True) -> Any:
@@ -239,7 +239,7 @@ class Compressed:
         """
         s = self._structure
         data = np.zeros(s.nnz, x.dtype)
-        self._plan.fill(tape, y, x, data)
+        self._compression.fill(tape, y, x, data)
         matrix = scipy.sparse.csr_array((data, s.indices, s.indptr), shape=s.shape)
         return None if verified and not _holds(matrix, tape, y, x, self._direction) else matrix
 
@@ -266,8 +266,8 @@ def between(tape: Tape, y: Variable, x: Variable, pattern: Any) -> Any:
     s = Pattern.of(pattern, "jacobian")
     coloring = choose("jacobian", s, "auto", None)
     data = np.zeros(s.nnz, x.dtype)
-    plan = Plan("jacobian", s, coloring, x.dtype, tape.largest, False)
-    plan.fill(tape, y, x, data)
+    compressed = Compression("jacobian", s, coloring, x.dtype, tape.largest, False)
+    compressed.fill(tape, y, x, data)
     return scipy.sparse.csr_array((data, s.indices, s.indptr), shape=s.shape)
 
 

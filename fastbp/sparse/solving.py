@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.linalg import LinAlgError
 from scipy import sparse
-from scipy.sparse.linalg import splu
 
-from fastbp._core.graph import Op, Variable
+from fastbp._core.graph import Variable
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.rules.patterns import together
-from fastbp.rules.sparse_matrix import SparseMatrix, numbers
-from fastbp.rules.sparse_products import Structure, align, pick_op, product_op
+from fastbp.rules.table import general
+from fastbp.sparse.matrix import SparseMatrix, numbers
+from fastbp.sparse.products import CompressedRows, align, pick_op, product_op, some_structure
 
 __all__ = ["Factorized", "factorized", "solve"]
 
@@ -21,7 +21,7 @@ __all__ = ["Factorized", "factorized", "solve"]
 class Factors:
     """The factors of a matrix, kept for the array of values that they were computed from."""
 
-    def __init__(self, structure: Structure) -> None:
+    def __init__(self, structure: CompressedRows) -> None:
         self.structure = structure
         self._kept: tuple[Any, Any, Any] = (None, None, None)
 
@@ -56,6 +56,8 @@ class Factors:
             return "nothing to factorise"
         if not self.structure.is_canonical:
             matrix = matrix.copy()  # SuperLU's interface sorts in place
+        from scipy.sparse.linalg import splu  # costs more than the rest of this package
+
         try:
             return splu(matrix)
         except RuntimeError as error:
@@ -84,7 +86,7 @@ def _solve_jvp(tangents, ans, data, b, factors, transposed, axis):
     return solve_op(data, right, factors=factors, transposed=transposed, axis=axis)
 
 
-def _solve_pattern(p, ids, link):
+def _solves(p, ids, link):
     """Of all values of the matrix, and of the same column of the right-hand side."""
     data, b = ids
     axis = link.static["axis"]
@@ -93,15 +95,27 @@ def _solve_pattern(p, ids, link):
     return np.broadcast_to(together(p, data, b), link.shape)
 
 
-solve_op = Op(
+def _samples(rng):
+    factors = Factors(some_structure())
+    return [
+        (
+            (rng.normal(size=5) + np.array([4.0, 0.0, 2.0, 2.0, 4.0]), rng.normal(size=shape)),
+            {"factors": factors, "transposed": transposed, "axis": -len(shape)},
+        )
+        for shape, transposed in (((3,), False), ((3, 2), True))
+    ]
+
+
+solve_op = general(
     "sparse.solve",
     lambda data, b, factors, transposed, axis: factors.solve(data, b, transposed, axis),
     nin=2,
     saves=(0, "ans"),
     vjp=_solve_vjp,
     jvp=_solve_jvp,
-    pattern=_solve_pattern,
-    kind="general",
+    pattern=_solves,
+    direct=("-b_bar x.T at the stored places", "b_bar = solve(A.T, g)"),
+    samples=_samples,
     source="Giles 2008",
 )
 
@@ -135,7 +149,7 @@ class Factorized:
         return f"<factorized sparse matrix of shape {self.shape}>"
 
 
-def _parts(a: Any) -> tuple[Any, Structure, bool]:
+def _parts(a: Any) -> tuple[Any, CompressedRows, bool]:
     """Return values, structure, and whether that is the transpose's."""
     if not isinstance(a, SparseMatrix) and not sparse.issparse(a):
         raise DTypeError(
@@ -153,7 +167,7 @@ def _parts(a: Any) -> tuple[Any, Structure, bool]:
     shape = a.shape[::-1] if transposed else a.shape
     dtype = np.float32 if a.dtype == np.float32 else np.float64
     # Copies: what is written into the matrix later must not change what was recorded.
-    structure = Structure(columns.indices.copy(), columns.indptr.copy(), shape)
+    structure = CompressedRows(columns.indices.copy(), columns.indptr.copy(), shape)
     return _fixed(columns.data.astype(dtype)), structure, transposed
 
 

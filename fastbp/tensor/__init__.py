@@ -12,12 +12,13 @@
 """
 
 from fastbp import limits as _limits
+from fastbp.tensor import combining as _combining  # noqa: F401  (fills the table of products)
 from fastbp.tensor.base import DerivativeTensor
 from fastbp.tensor.blocks import BlockSparse
+from fastbp.tensor.construction import from_dense, matmul_derivative
 from fastbp.tensor.dense import Dense
 from fastbp.tensor.derivative import derivative
 from fastbp.tensor.explaining import Explanation, explain
-from fastbp.tensor.products import from_dense, matmul_derivative
 from fastbp.tensor.structured import Structured
 
 __all__ = [

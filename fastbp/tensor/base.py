@@ -11,6 +11,7 @@ import numpy as np
 
 from fastbp.errors import ShapeError
 from fastbp.recording import numbers
+from fastbp.tensor import products
 from fastbp.tensor.checks import as_number, check_dense, check_sparse, float_type, in_units
 
 if TYPE_CHECKING:
@@ -190,9 +191,7 @@ class DerivativeTensor:
                 f"compose: dY/dX has in_shape {self._in_shape}, "
                 f"dX/dZ has out_shape {other._out_shape}"
             )
-        from fastbp.tensor import combining
-
-        return combining.compose(self, other)
+        return products.compose(self, other)
 
     def block(self, *index: Any) -> np.ndarray:
         """Return the derivative of one element of Y: ``T[index]``, of shape `in_shape`.
@@ -349,6 +348,4 @@ class DerivativeTensor:
                 f"derivative tensors of shapes {self._out_shape} x {self._in_shape} and "
                 f"{other._out_shape} x {other._in_shape} cannot be added"
             )
-        from fastbp.tensor import combining
-
-        return combining.add(self, other if sign == 1.0 else -other)
+        return products.add(self, other if sign == 1.0 else -other)

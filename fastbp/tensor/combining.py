@@ -1,10 +1,9 @@
-"""Sums and compositions of derivative tensors of any storages."""
+"""Sums and compositions of derivative tensors: the rows of the table `fastbp.tensor.products`."""
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
 from scipy import sparse
 
 from fastbp.tensor.base import DerivativeTensor
@@ -12,48 +11,35 @@ from fastbp.tensor.blocks import BlockSparse
 from fastbp.tensor.checks import check_dense, check_sparse
 from fastbp.tensor.dense import Dense, leaner
 from fastbp.tensor.joining import joined, summed
-from fastbp.tensor.structured import Structured
+from fastbp.tensor.products import ANY, adding, composing
 
-__all__ = ["add", "compose"]
-
-
-def compose(left: DerivativeTensor, right: DerivativeTensor) -> DerivativeTensor:
-    """Return ``dY/dZ`` from ``dY/dX`` and ``dX/dZ``, whose shapes fit."""
-    left, right = _promoted(left, right)
-    if isinstance(left, Structured) and isinstance(right, Structured):
-        result = joined(left, right)
-        if result is not None:
-            return result
-    if isinstance(left, Dense) or isinstance(right, Dense):
-        return _dense_product(left, right)
-    return _sparse_product(left.to_sparse(), right.to_sparse())
+__all__: list[str] = []
 
 
-def add(a: DerivativeTensor, b: DerivativeTensor) -> DerivativeTensor:
-    """Return the sum of two tensors of the same shapes."""
-    a, b = _promoted(a, b)
-    if isinstance(a, Structured) and isinstance(b, Structured):
-        result = summed(a, b)
-        if result is not None:
-            return result
-    if isinstance(a, Dense) or isinstance(b, Dense):
-        return Dense(a.out_shape, a.in_shape, a._whole() + b._whole())
+composing("structured", "structured")(joined)
+adding("structured", "structured")(summed)
+
+
+@adding("dense", ANY)
+@adding(ANY, "dense")
+def _dense_sum(a: DerivativeTensor, b: DerivativeTensor) -> Dense:
+    return Dense(a.out_shape, a.in_shape, a._whole() + b._whole())
+
+
+@adding(ANY, ANY)
+def _sparse_sum(a: DerivativeTensor, b: DerivativeTensor) -> DerivativeTensor:
     for x in (a, b):
         if not isinstance(x, BlockSparse):
             check_sparse("add", x.shape, x.nnz, x.dtype.itemsize + 4, None)
-    a, b = a.to_sparse(), b.to_sparse()
-    if a.same_places(b):
-        return a.with_data(a.data + b.data)
-    return leaner(BlockSparse.from_scipy(a.to_scipy() + b.to_scipy(), a.out_shape, a.in_shape))
+    left, right = a.to_sparse(), b.to_sparse()
+    if left.same_places(right):
+        return left.with_data(left.data + right.data)
+    total = left.to_scipy() + right.to_scipy()
+    return leaner(BlockSparse.from_scipy(total, a.out_shape, a.in_shape))
 
 
-def _promoted(
-    a: DerivativeTensor, b: DerivativeTensor
-) -> tuple[DerivativeTensor, DerivativeTensor]:
-    dtype = np.result_type(a.dtype, b.dtype)
-    return a.astype(dtype), b.astype(dtype)
-
-
+@composing("dense", ANY)
+@composing(ANY, "dense")
 def _dense_product(left: DerivativeTensor, right: DerivativeTensor) -> Dense:
     """Compose by contracting, or applying to, all rows or columns of the dense one at once."""
     out, inner = left.out_shape, right.in_shape
@@ -68,8 +54,10 @@ def _dense_product(left: DerivativeTensor, right: DerivativeTensor) -> Dense:
     return Dense(out, inner, result.reshape(out + inner))
 
 
-def _sparse_product(left: BlockSparse, right: BlockSparse) -> BlockSparse | Dense:
+@composing(ANY, ANY)
+def _sparse_product(a: DerivativeTensor, b: DerivativeTensor) -> BlockSparse | Dense:
     """Compose by SciPy's product of sparse matrices: of blocks where they fit, else of elements."""
+    left, right = a.to_sparse(), b.to_sparse()
     if left.in_axes == right.out_axes and left.block_shape[1] == right.block_shape[0]:
         product = _blocks(left) @ _blocks(right)
         product.sort_indices()

@@ -23,19 +23,6 @@ from fastbp.tensor.derivative import tensor_between
 
 __all__ = ["Explanation", "LinkTensor", "explain"]
 
-# What a sweep does instead of contracting the tensor of an operation.
-DIRECT_RULES = {
-    "matmul": ("g @ b.T", "a.T @ g"),
-    "reshape": ("g reshaped back",),
-    "transpose": ("g transposed back",),
-    "broadcast_to": ("sum of g over the new axes",),
-    "sum": ("g broadcast",),
-    "mean": ("g / n broadcast",),
-    "getitem": ("g put into zeros",),
-    "gather": ("g added into zeros",),
-    "concatenate": ("parts of g",),
-}
-
 
 @dataclass(frozen=True)
 class LinkTensor:
@@ -272,14 +259,14 @@ def _tensor(link: Link, k: int, record: list[Link]) -> DerivativeTensor | None:
 def _direct_rule(link: Link, k: int) -> str:
     op = link.op
     assert op is not None
-    if op.info.get("kind") == "elementwise":
+    if op.partials is not None:
         constant = local.constant_partial(op, k)
         if constant is None:
             return "g * partial, element by element"
         return "g" if constant == 1 else f"{constant:g} * g"
-    rules = DIRECT_RULES.get(op.name)
-    if rules is not None:
-        return rules[min(k, len(rules) - 1)]
+    rules = op.info.get("direct")
+    if rules:
+        return str(rules[min(k, len(rules) - 1)])
     return "transposed map of g" if op.info.get("kind") == "linear" else "its VJP, without a tensor"
 
 

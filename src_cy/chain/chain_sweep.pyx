@@ -261,7 +261,7 @@ cdef void _run(Job *job, Py_ssize_t count) noexcept nogil:
             _part(job, <int> i)
 
 
-cdef class Sweep:
+cdef class ChainSweep:
     """Rows of vectors multiplied through a chain from the left, ``x @ F[0] @ F[1] ...``.
 
     Parameters
@@ -290,16 +290,16 @@ cdef class Sweep:
         cdef Py_ssize_t i = 0, j, total = 0, copies = max(repeat, <Py_ssize_t> 1)
         self._dtype = np.dtype(dtype)
         if self._dtype.type not in (np.float64, np.float32):
-            raise DTypeError(f"Sweep: dtype must be float64 or float32, not {dtype}")
+            raise DTypeError(f"ChainSweep: dtype must be float64 or float32, not {dtype}")
         self._single = self._dtype.type is np.float32
         if repeat and len(factors) != 1:
-            raise ShapeError(f"Sweep: one factor can be repeated, not {len(factors)}")
+            raise ShapeError(f"ChainSweep: one factor can be repeated, not {len(factors)}")
         self._keep, self._objects, self._numbers = [], [], {}
         for steps in factors:
             total += len(steps)
         self._steps = <Step *> calloc(max(1, total * copies), sizeof(Step))
         if not self._steps:
-            raise MemoryError("Sweep: no memory for the steps")
+            raise MemoryError("ChainSweep: no memory for the steps")
         for steps in factors:
             for step in steps:
                 self._enter(&self._steps[i], step, repeat)
@@ -315,7 +315,7 @@ cdef class Sweep:
         for i in range(1, self._count):
             if self._steps[i].m != self._steps[i - 1].n:
                 raise ShapeError(
-                    f"Sweep: step {i} has {self._steps[i].m} rows, "
+                    f"ChainSweep: step {i} has {self._steps[i].m} rows, "
                     f"the one before {self._steps[i - 1].n} columns"
                 )
 
@@ -326,7 +326,7 @@ cdef class Sweep:
     cdef int _enter(self, Step *s, step, Py_ssize_t repeat) except -1:
         if not isinstance(step, tuple):
             if repeat:
-                raise TypeError(f"Sweep: a {type(step).__name__} cannot be repeated")
+                raise TypeError(f"ChainSweep: a {type(step).__name__} cannot be repeated")
             s.kind = PYTHON
             s.m, s.n = step.shape
             self._objects.append(step)
@@ -342,18 +342,18 @@ cdef class Sweep:
         if name == "take":
             a = np.ascontiguousarray(step[1], np.intp)
             if a.size and not (a.min() >= 0 and a.max() < step[2]):
-                raise ShapeError(f"Sweep: an index is outside of 0 to {step[2] - 1}")
+                raise ShapeError(f"ChainSweep: an index is outside of 0 to {step[2] - 1}")
             s.kind, s.m, s.n = TAKE, step[2], a.size
         elif name == "scale":
             a = self._in_order(step[1])
             if a.ndim - (repeat > 0) not in (1, 2) or (repeat and a.shape[0] != repeat):
-                raise ShapeError(f"Sweep: a scale has shape {(<object> a).shape}")
+                raise ShapeError(f"ChainSweep: a scale has shape {(<object> a).shape}")
             s.kind, s.m, s.n = SCALE, a.shape[a.ndim - 1], a.shape[a.ndim - 1]
             s.period = a.shape[a.ndim - 2] if a.ndim - (repeat > 0) == 2 else 1
             if s.period < 1:
-                raise ShapeError("Sweep: a scale has no rows")
+                raise ShapeError("ChainSweep: a scale has no rows")
         else:
-            raise ValueError(f"Sweep: no step {name!r}")
+            raise ValueError(f"ChainSweep: no step {name!r}")
         s.data = cnp.PyArray_DATA(a)
         self._keep.append(a)
         return 0
@@ -374,7 +374,7 @@ cdef class Sweep:
         cdef int axis
         cdef void *memory
         if a.ndim != 2:
-            raise ShapeError(f"Sweep: a matrix has shape {(<object> a).shape}")
+            raise ShapeError(f"ChainSweep: a matrix has shape {(<object> a).shape}")
         one.trans = not self._is_row_major(a) and self._is_row_major(a.T)
         if not one.trans and not self._is_row_major(a):
             a = np.ascontiguousarray(a)
@@ -394,7 +394,7 @@ cdef class Sweep:
                 self._room = 2 * self._room + 4
                 memory = realloc(self._matrices, self._room * sizeof(Matrix))
                 if memory == NULL:
-                    raise MemoryError("Sweep: no memory for the matrices")
+                    raise MemoryError("ChainSweep: no memory for the matrices")
                 self._matrices = <Matrix *> memory
             self._matrices[<Py_ssize_t> number] = one
             self._keep.append(a)
@@ -434,10 +434,10 @@ cdef class Sweep:
             skip -= self._steps[first].ends
             first += 1
         if x.dtype != self._dtype or x.ndim != 2 or not x.flags.c_contiguous:
-            raise DTypeError(f"Sweep: need rows in C order of {self._dtype}, got {x.dtype}")
+            raise DTypeError(f"ChainSweep: need rows in C order of {self._dtype}, got {x.dtype}")
         if first < self._count and x.shape[1] != self._steps[first].m:
             raise ShapeError(
-                f"Sweep: rows have {x.shape[1]} elements, need {self._steps[first].m}"
+                f"ChainSweep: rows have {x.shape[1]} elements, need {self._steps[first].m}"
             )
         while first < self._count:
             if self._steps[first].kind == PYTHON:
@@ -467,7 +467,7 @@ cdef class Sweep:
         cdef Job job
         try:
             if not matrices or not marks:
-                raise MemoryError("Sweep: no memory for a run")
+                raise MemoryError("ChainSweep: no memory for a run")
             job.single, job.steps, job.first, job.last = self._single, self._steps, first, last
             job.k, job.x, job.out = k, cnp.PyArray_DATA(x), cnp.PyArray_DATA(out)
             memcpy(matrices, self._matrices, count * sizeof(Matrix))

@@ -2,7 +2,6 @@
 # recording and its handle need each other's types.
 
 import math
-import operator
 import sys
 
 cdef dict _modules = sys.modules
@@ -13,10 +12,9 @@ cdef bint _operand_ok(object x) noexcept:
             or isinstance(x, (int, float, np.generic, list, tuple)))
 
 
-# SciPy's sparse matrices as operands. Their rules are loaded when a Variable can first meet one:
-# when a leaf is made after scipy.sparse was imported, or when an operator finds one.
+# Operands of other libraries are known in Python. Their classes are told about Variables when they
+# can first meet one: when a leaf is made after modules were imported, or an operator finds one.
 
-cdef bint _sparse_is_loaded = False
 cdef Py_ssize_t _modules_seen = -1
 
 
@@ -28,70 +26,9 @@ cdef inline int _load_late() except -1:
 cdef int _look_for_modules() except -1:
     global _modules_seen
     _modules_seen = len(_modules)
-    _load_sparse()
-    if "late_tables" in _hooks:
-        _hooks["late_tables"]()
+    if "adopt" in _hooks:
+        _hooks["adopt"]()
     return 0
-
-
-cdef int _load_sparse() except -1:
-    global _sparse_is_loaded
-    if not _sparse_is_loaded and "scipy.sparse" in _modules and "late_sparse" in _hooks:
-        _sparse_is_loaded = True
-        _hooks.pop("late_sparse")()
-    return 0
-
-
-cdef object _with_sparse(str name, object a, object b):
-    """Apply an operator to a Variable and an operand that is not NumPy's."""
-    _load_sparse()
-    on_sparse = _hooks.get("sparse_operator")
-    result = NotImplemented if on_sparse is None else on_sparse(name, a, b)
-    return _left_to(name, a, b) if result is NotImplemented else result
-
-
-cdef object _left_to(str name, object a, object b):
-    """Leave an operator to what is not NumPy's; refuse what would have no better answer than ours.
-
-    As NumPy (NEP 13), an operand has its say if it asks for it, by ``__array_ufunc__ = None`` or a
-    higher ``__array_priority__``, and if it does not look like an array. A table of numbers with
-    labels (pandas, xarray) says by ``to_numpy`` what array it is: that is the operand.
-    """
-    cdef bint right = type(a) is Variable
-    cdef object x = b if right else a
-    if isinstance(x, complex):
-        as_numbers(x, f"{name}: an operand")     # raises
-    kind = type(x)
-    if (getattr(kind, "__array_ufunc__", x) is None
-            or getattr(x, "__array_priority__", 0.0) > Variable.__array_priority__
-            or not any([hasattr(kind, protocol) for protocol in _PROTOCOLS])):
-        return NotImplemented
-    if hasattr(kind, "__array__") and hasattr(kind, "to_numpy"):
-        x = as_numbers(x, f"{name}: an operand")
-        return _OPERATORS[name](a, x) if right else _OPERATORS[name](x, b)
-    raise DTypeError(f"{name}: an operand is a {kind.__module__}.{kind.__qualname__}, an array "
-                     "of another library: pass numpy.asarray(x), a constant here")
-
-
-_OPERATORS = {"add": operator.add, "subtract": operator.sub, "multiply": operator.mul,
-              "divide": operator.truediv, "remainder": operator.mod, "divmod": divmod,
-              "floor_divide": operator.floordiv, "power": operator.pow, "matmul": operator.matmul}
-_PROTOCOLS = ("__array__", "__jax_array__", "__array_interface__", "__array_namespace__")
-
-
-cdef object _asked_by_sparse():
-    """Return "operator" or "method" if code of scipy.sparse asks a Variable for an array, or None.
-
-    An operator does so before SciPy's classes know Variables: for a leaf older than their import.
-    """
-    frame = sys._getframe()
-    asked = None
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("scipy.sparse._"):
-        if frame.f_code.co_name in ("__matmul__", "__mul__", "__truediv__"):
-            return "operator"
-        asked = "method"
-        frame = frame.f_back
-    return asked
 
 
 @cython.final
@@ -213,80 +150,80 @@ cdef class Variable:
     def __add__(self, other):
         if _operand_ok(other):
             return call_elementwise(ADD, (self, other))
-        return _with_sparse("add", self, other)
+        return _hooks["foreign_operator"]("add", self, other)
 
     def __radd__(self, other):
         if _operand_ok(other):
             return call_elementwise(ADD, (other, self))
-        return _with_sparse("add", other, self)
+        return _hooks["foreign_operator"]("add", other, self)
 
     def __sub__(self, other):
         if _operand_ok(other):
             return call_elementwise(SUBTRACT, (self, other))
-        return _with_sparse("subtract", self, other)
+        return _hooks["foreign_operator"]("subtract", self, other)
 
     def __rsub__(self, other):
         if _operand_ok(other):
             return call_elementwise(SUBTRACT, (other, self))
-        return _with_sparse("subtract", other, self)
+        return _hooks["foreign_operator"]("subtract", other, self)
 
     def __mul__(self, other):
         if self is other and has_square(self):
             return call_elementwise(SQUARE, (self,))
         if _operand_ok(other):
             return call_elementwise(MULTIPLY, (self, other))
-        return _with_sparse("multiply", self, other)
+        return _hooks["foreign_operator"]("multiply", self, other)
 
     def __rmul__(self, other):
         if _operand_ok(other):
             return call_elementwise(MULTIPLY, (other, self))
-        return _with_sparse("multiply", other, self)
+        return _hooks["foreign_operator"]("multiply", other, self)
 
     def __truediv__(self, other):
         if _operand_ok(other):
             return call_elementwise(DIVIDE, (self, other))
-        return _with_sparse("divide", self, other)
+        return _hooks["foreign_operator"]("divide", self, other)
 
     def __rtruediv__(self, other):
         if _operand_ok(other):
             return call_elementwise(DIVIDE, (other, self))
-        return _with_sparse("divide", other, self)
+        return _hooks["foreign_operator"]("divide", other, self)
 
     def __mod__(self, other):
         if _operand_ok(other):
             return hook("remainder")(self, other)
-        return _left_to("remainder", self, other)
+        return _hooks["foreign_operator"]("remainder", self, other)
 
     def __rmod__(self, other):
         if _operand_ok(other):
             return hook("remainder")(other, self)
-        return _left_to("remainder", other, self)
+        return _hooks["foreign_operator"]("remainder", other, self)
 
     def __floordiv__(self, other):
         if _operand_ok(other):
             return np.floor_divide(self, other)
-        return _left_to("floor_divide", self, other)
+        return _hooks["foreign_operator"]("floor_divide", self, other)
 
     def __rfloordiv__(self, other):
         if _operand_ok(other):
             return np.floor_divide(other, self)
-        return _left_to("floor_divide", other, self)
+        return _hooks["foreign_operator"]("floor_divide", other, self)
 
     def __divmod__(self, other):
         if _operand_ok(other):
             return (self // other, self % other)
-        return _left_to("divmod", self, other)
+        return _hooks["foreign_operator"]("divmod", self, other)
 
     def __rdivmod__(self, other):
         if _operand_ok(other):
             return (other // self, other % self)
-        return _left_to("divmod", other, self)
+        return _hooks["foreign_operator"]("divmod", other, self)
 
     def __pow__(self, other, modulo):
         if modulo is not None:
             raise TypeError("pow: a modulus is not supported for Variables")
         if not _operand_ok(other):
-            return _left_to("power", self, other)
+            return _hooks["foreign_operator"]("power", self, other)
         if type(other) is int or type(other) is float:
             if other == 2:
                 return _hooks["square"](self)
@@ -299,17 +236,17 @@ cdef class Variable:
     def __rpow__(self, other, modulo):
         if _operand_ok(other):
             return hook("power")(other, self)
-        return _left_to("power", other, self)
+        return _hooks["foreign_operator"]("power", other, self)
 
     def __matmul__(self, other):
         if _operand_ok(other):
             return _hooks["matmul"](self, other)
-        return _with_sparse("matmul", self, other)
+        return _hooks["foreign_operator"]("matmul", self, other)
 
     def __rmatmul__(self, other):
         if _operand_ok(other):
             return _hooks["matmul"](other, self)
-        return _with_sparse("matmul", other, self)
+        return _hooks["foreign_operator"]("matmul", other, self)
 
     def __neg__(self):
         return call_elementwise(<Op> _hooks["negative"], (self,))
@@ -447,14 +384,9 @@ cdef class Variable:
     def __array__(self, dtype=None, *, copy=None):
         if is_fillable(self):
             return np.array(_locked_view(self), dtype, copy=copy)
-        asked = _asked_by_sparse()
-        if asked == "operator":
-            # What is no array for SciPy has its reflected operator called: ours.
-            return np.array(None, object)
-        if asked is not None and not _sparse_is_loaded:
-            _load_sparse()
-            raise NoRuleError("scipy.sparse was imported after this Variable was made, and its "
-                              "methods did not know Variables yet: import it earlier")
+        answer = hook("foreign_answer")(self)
+        if answer is not None:
+            return answer
         raise hook("refusal")("array", self)
 
     # Steps, constant almost everywhere: plain numbers, as of a float.

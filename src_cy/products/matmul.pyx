@@ -11,7 +11,8 @@ cimport numpy as cnp
 import numpy as np
 
 from fastbp._core.buffers cimport new_array
-from fastbp._core.blas cimport c_gemm
+from fastbp._core.blas cimport c_gemm, number
+from fastbp._core.dtypes cimport dtype_of, is_complex, itemsize_of, promoted_of, slot_of
 from fastbp._core.strided cimport MAX_BATCH, NOGIL_WORK, Matrix, Product, layout, solve
 from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError, ShapeError
@@ -88,16 +89,12 @@ cdef int _read_shape(tuple shape, int lead, cnp.npy_intp *target) except -1:
 
 # ---- Arrays --------------------------------------------------------------------------------------
 
-cdef inline bint _is_float(int typenum) noexcept nogil:
-    return typenum == cnp.NPY_DOUBLE or typenum == cnp.NPY_FLOAT
-
-
-cdef int _same_float(str name_x, cnp.ndarray x, str name_y, cnp.ndarray y) except -1:
+cdef int _same_dtype(str name_x, cnp.ndarray x, str name_y, cnp.ndarray y) except -1:
     cdef int typenum = cnp.PyArray_TYPE(x)
-    if not _is_float(typenum) or typenum != cnp.PyArray_TYPE(y):
+    if slot_of(typenum) < 0 or typenum != cnp.PyArray_TYPE(y):
         raise DTypeError(
-            f"matmul: {name_x} and {name_y} must be float32 or float64 arrays of one dtype, "
-            f"got {x.dtype} and {y.dtype}"
+            f"matmul: {name_x} and {name_y} must be arrays of one dtype, float64, float32, "
+            f"complex128 or complex64, got {x.dtype} and {y.dtype}"
         )
     return typenum
 
@@ -216,10 +213,11 @@ cdef object _product_2d(
 ):
     # op(a) @ op(b) of shape (m, n), or None where the general way must decide (or raise).
     cdef int typenum = cnp.PyArray_TYPE(a), status
-    cdef Py_ssize_t item = 8 if typenum == cnp.NPY_DOUBLE else 4, k
+    cdef Py_ssize_t item, k
     cdef View x, y
-    if typenum != cnp.PyArray_TYPE(b) or not _is_float(typenum):
+    if typenum != cnp.PyArray_TYPE(b) or slot_of(typenum) < 0:
         return None
+    item = itemsize_of(typenum)
     if not _view(a, item, &x) or not _view(b, item, &y):
         return None
     k = x.rows if flip_a else x.cols
@@ -229,16 +227,16 @@ cdef object _product_2d(
         return None
     cdef cnp.npy_intp[2] shape = [m, n]
     cdef cnp.ndarray out = _output(shape, 2, typenum, into)
-    cdef double beta = 0 if into is None else 1
+    cdef bint add = into is not None
     cdef void *pa = cnp.PyArray_DATA(a)
     cdef void *pb = cnp.PyArray_DATA(b)
     cdef void *pc = cnp.PyArray_DATA(out)
     cdef bint ta = x.trans != flip_a, tb = y.trans != flip_b
     if <double>m * <double>n * <double>k < NOGIL_WORK:
-        status = _gemm_2d(typenum, ta, tb, m, n, k, pa, x.ld, pb, y.ld, beta, pc)
+        status = _gemm_2d(typenum, ta, tb, m, n, k, pa, x.ld, pb, y.ld, add, pc)
     else:
         with nogil:
-            status = _gemm_2d(typenum, ta, tb, m, n, k, pa, x.ld, pb, y.ld, beta, pc)
+            status = _gemm_2d(typenum, ta, tb, m, n, k, pa, x.ld, pb, y.ld, add, pc)
     if status != 0:
         raise _too_large(m, k, n)
     return out
@@ -246,13 +244,25 @@ cdef object _product_2d(
 
 cdef inline int _gemm_2d(
     int typenum, bint ta, bint tb, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k,
-    void *a, Py_ssize_t lda, void *b, Py_ssize_t ldb, double beta, void *c,
+    void *a, Py_ssize_t lda, void *b, Py_ssize_t ldb, bint add, void *c,
 ) noexcept nogil:
     if typenum == cnp.NPY_DOUBLE:
-        return c_gemm[double](
-            ta, tb, m, n, k, 1.0, <double *>a, lda, <double *>b, ldb, beta, <double *>c, n)
-    return c_gemm[float](
-        ta, tb, m, n, k, 1.0, <float *>a, lda, <float *>b, ldb, <float>beta, <float *>c, n)
+        return _gemm(ta, tb, m, n, k, <double *>a, lda, <double *>b, ldb, add, <double *>c)
+    if typenum == cnp.NPY_FLOAT:
+        return _gemm(ta, tb, m, n, k, <float *>a, lda, <float *>b, ldb, add, <float *>c)
+    if typenum == cnp.NPY_CDOUBLE:
+        return _gemm(ta, tb, m, n, k, <double complex *>a, lda, <double complex *>b, ldb, add,
+                     <double complex *>c)
+    return _gemm(ta, tb, m, n, k, <float complex *>a, lda, <float complex *>b, ldb, add,
+                 <float complex *>c)
+
+
+cdef inline int _gemm(
+    bint ta, bint tb, Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, number *a, Py_ssize_t lda,
+    number *b, Py_ssize_t ldb, bint add, number *c,
+) noexcept nogil:
+    cdef number one = 1, beta = add
+    return c_gemm(ta, tb, m, n, k, one, a, lda, b, ldb, beta, c, n)
 
 
 # ---- C interface ---------------------------------------------------------------------------------
@@ -266,7 +276,7 @@ cdef object c_matmul(cnp.ndarray a, cnp.ndarray b):
 
 
 cdef object _matmul(cnp.ndarray a, cnp.ndarray b):
-    cdef int typenum = _same_float("a", a, "b", b), ndim, i
+    cdef int typenum = _same_dtype("a", a, "b", b), ndim, i
     cdef Shapes s
     cdef Product p
     cdef cnp.npy_intp shape[MAX_BATCH + 2]
@@ -296,7 +306,7 @@ cdef object c_matmul_vjp_a(cnp.ndarray g, cnp.ndarray b, tuple a_shape, int lead
 
 cdef object _vjp_a(cnp.ndarray g, cnp.ndarray b, tuple a_shape, int lead, object into):
     # a_bar (m, k) = g (m, n) @ b.T (n, k)
-    cdef int typenum = _same_float("g", g, "b", b), ndim
+    cdef int typenum = _same_dtype("g", g, "b", b), ndim
     cdef Shapes s
     cdef Product p
     cdef cnp.npy_intp shape[MAX_BATCH + 2]
@@ -325,7 +335,7 @@ cdef object c_matmul_vjp_b(cnp.ndarray g, cnp.ndarray a, tuple b_shape, int lead
 
 cdef object _vjp_b(cnp.ndarray g, cnp.ndarray a, tuple b_shape, int lead, object into):
     # b_bar (k, n) = a.T (k, m) @ g (m, n)
-    cdef int typenum = _same_float("g", g, "a", a), ndim
+    cdef int typenum = _same_dtype("g", g, "a", a), ndim
     cdef Shapes s
     cdef Product p
     cdef cnp.npy_intp shape[MAX_BATCH + 2]
@@ -371,10 +381,11 @@ cdef int _start_vjp(Product *p, Shapes *s, cnp.ndarray g, int lead) except -1:
 
 # ---- Python interface ----------------------------------------------------------------------------
 
-cdef cnp.ndarray _as_float(x, str name):
+cdef cnp.ndarray _operand(x, str name):
     cdef cnp.ndarray array = as_array(x, f"matmul: {name}")
-    if not _is_float(cnp.PyArray_TYPE(array)):
-        raise DTypeError(f"matmul: {name} must be float32 or float64, got {array.dtype}")
+    if slot_of(cnp.PyArray_TYPE(array)) < 0:
+        raise DTypeError(f"matmul: {name} must be float64, float32, complex128 or complex64, "
+                         f"got {array.dtype}")
     return array
 
 
@@ -382,30 +393,38 @@ cdef inline cnp.ndarray _cast(cnp.ndarray x, int typenum):
     return x if cnp.PyArray_TYPE(x) == typenum else cnp.PyArray_Cast(x, typenum)
 
 
+cdef cnp.ndarray _back(cnp.ndarray x, int typenum):
+    # A cotangent in the dtype of its operand: the real part, if that is real.
+    if cnp.PyArray_TYPE(x) == typenum:
+        return x
+    if is_complex(cnp.PyArray_TYPE(x)) and not is_complex(typenum):
+        return (<object>x).real.astype(dtype_of(typenum), order="C")
+    return cnp.PyArray_Cast(x, typenum)
+
+
 def matmul(a, b):
     """Multiply ``a @ b``, as ``np.matmul`` does.
 
     Parameters
     ----------
-    a : array_like of float32 or float64, shape (..., m, k) or (k,)
-    b : array_like of float32 or float64, shape (..., k, n) or (k,)
+    a : array_like of float or complex numbers, shape (..., m, k) or (k,)
+    b : array_like of float or complex numbers, shape (..., k, n) or (k,)
 
     Returns
     -------
     ndarray, shape (..., m, n), without m or n for a vector operand
-        C-ordered. float64 if the dtypes differ.
+        C-ordered. If the dtypes differ, of the one that NumPy's promotion gives.
 
     Raises
     ------
     ShapeError
         If ``np.matmul`` refuses the shapes.
     DTypeError
-        If an operand is neither float32 nor float64.
+        If an operand is not float32, float64, complex64 or complex128.
     """
-    cdef cnp.ndarray x = _as_float(a, "a"), y = _as_float(b, "b")
-    if cnp.PyArray_TYPE(x) != cnp.PyArray_TYPE(y):
-        x, y = _cast(x, cnp.NPY_DOUBLE), _cast(y, cnp.NPY_DOUBLE)
-    return c_matmul(x, y)
+    cdef cnp.ndarray x = _operand(a, "a"), y = _operand(b, "b")
+    cdef int typenum = promoted_of(cnp.PyArray_TYPE(x), cnp.PyArray_TYPE(y))
+    return c_matmul(_cast(x, typenum), _cast(y, typenum))
 
 
 def matmul_vjp(g, a, b):
@@ -413,10 +432,10 @@ def matmul_vjp(g, a, b):
 
     Parameters
     ----------
-    g : array_like of float32 or float64, shape of ``np.matmul(a, b)``
+    g : array_like of float or complex numbers, shape of ``np.matmul(a, b)``
         Cotangent of the product.
-    a : array_like of float32 or float64, shape (..., m, k) or (k,)
-    b : array_like of float32 or float64, shape (..., k, n) or (k,)
+    a : array_like of float or complex numbers, shape (..., m, k) or (k,)
+    b : array_like of float or complex numbers, shape (..., k, n) or (k,)
 
     Returns
     -------
@@ -430,11 +449,13 @@ def matmul_vjp(g, a, b):
     ShapeError
         If ``np.matmul`` refuses the shapes of `a` and `b`, or `g` has not their product's shape.
     DTypeError
-        If an argument is neither float32 nor float64.
+        If an argument is not float32, float64, complex64 or complex128.
 
     Notes
     -----
-    Costs two matrix products, 4*m*n*k flops a matrix. If the dtypes differ, computes in float64.
+    Costs two matrix products, 4*m*n*k flops a matrix. If the dtypes differ, computes in the one
+    that NumPy's promotion gives. Complex cotangents are pulled back by the plain transpose, without
+    conjugation; the cotangent of a real operand is the real part.
 
     Examples
     --------
@@ -448,10 +469,10 @@ def matmul_vjp(g, a, b):
     array([[1., 1.],
            [1., 1.]])
     """
-    cdef cnp.ndarray w = _as_float(g, "g"), x = _as_float(a, "a"), y = _as_float(b, "b")
+    cdef cnp.ndarray w = _operand(g, "g"), x = _operand(a, "a"), y = _operand(b, "b")
     cdef int type_x = cnp.PyArray_TYPE(x), type_y = cnp.PyArray_TYPE(y)
-    if type_x != type_y or type_x != cnp.PyArray_TYPE(w):
-        w, x, y = _cast(w, cnp.NPY_DOUBLE), _cast(x, cnp.NPY_DOUBLE), _cast(y, cnp.NPY_DOUBLE)
+    cdef int typenum = promoted_of(promoted_of(type_x, type_y), cnp.PyArray_TYPE(w))
+    w, x, y = _cast(w, typenum), _cast(x, typenum), _cast(y, typenum)
     a_bar = b_bar = None
     if cnp.PyArray_NDIM(x) == 2 and cnp.PyArray_NDIM(y) == 2:
         a_bar = _product_2d(w, False, y, True, cnp.PyArray_DIM(x, 0), cnp.PyArray_DIM(x, 1), None)
@@ -459,7 +480,7 @@ def matmul_vjp(g, a, b):
     if a_bar is None or b_bar is None:
         a_bar = _vjp_a(w, y, (<object>x).shape, 0, None)
         b_bar = _vjp_b(w, x, (<object>y).shape, 0, None)
-    return _cast(a_bar, type_x), _cast(b_bar, type_y)
+    return _back(a_bar, type_x), _back(b_bar, type_y)
 
 
 cdef int _refuse_overlap(into, x, y) except -1:
@@ -473,7 +494,7 @@ def matmul_vjp_a(g, b, tuple a_shape not None, int lead=0, into=None):
 
     Added to `into`, if given: a C-contiguous array of the cotangent's shape and dtype.
     """
-    cdef cnp.ndarray x = _as_float(g, "g"), y = _as_float(b, "b")
+    cdef cnp.ndarray x = _operand(g, "g"), y = _operand(b, "b")
     _refuse_overlap(into, x, y)
     return c_matmul_vjp_a(x, y, a_shape, lead, into)
 
@@ -483,6 +504,6 @@ def matmul_vjp_b(g, a, tuple b_shape not None, int lead=0, into=None):
 
     Added to `into`, if given: a C-contiguous array of the cotangent's shape and dtype.
     """
-    cdef cnp.ndarray x = _as_float(g, "g"), y = _as_float(a, "a")
+    cdef cnp.ndarray x = _operand(g, "g"), y = _operand(a, "a")
     _refuse_overlap(into, x, y)
     return c_matmul_vjp_b(x, y, b_shape, lead, into)

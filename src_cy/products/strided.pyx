@@ -6,10 +6,10 @@ axes are first folded into i, j or p; what is left is a loop over gemms. ``matmu
 matmul and both of its cotangents in this form.
 """
 
-cimport numpy as cnp
-from cython cimport floating
+from cython cimport doublecomplex, floatcomplex
 
-from fastbp._core.blas cimport c_gemm
+from fastbp._core.blas cimport c_gemm, number
+from fastbp._core.dtypes cimport slot_of
 
 cdef enum:
     FOLD_MAX = 2147483647  # no fold makes a size that a 32-bit BLAS refuses
@@ -112,26 +112,26 @@ cdef void _fold(Product *p) noexcept nogil:
 
 
 cdef int _gemm_slice(
-    Product *p, floating *a, floating *b, floating beta, floating *c
+    Product *p, number *a, number *b, number beta, number *c
 ) noexcept nogil:
     cdef bint ta, tb, tc
     cdef Py_ssize_t lda, ldb, ldc
     layout(p.m, p.k, p.a.row, p.a.col, &ta, &lda)
     layout(p.k, p.n, p.b.row, p.b.col, &tb, &ldb)
     layout(p.m, p.n, p.c.row, p.c.col, &tc, &ldc)
-    cdef floating one = 1
+    cdef number one = 1
     if tc:  # c.T = b.T @ a.T
         return c_gemm(not tb, not ta, p.n, p.m, p.k, one, b, ldb, a, lda, beta, c, ldc)
     return c_gemm(ta, tb, p.m, p.n, p.k, one, a, lda, b, ldb, beta, c, ldc)
 
 
-cdef int _run(Product *p, floating beta) noexcept nogil:
+cdef int _run(Product *p, number beta) noexcept nogil:
     # All layouts are BLAS's and no size is 0. beta applies to the first term of a sum over the
     # batch.
-    cdef floating *a = <floating *>p.a.data
-    cdef floating *b = <floating *>p.b.data
-    cdef floating *c = <floating *>p.c.data
-    cdef floating one = 1
+    cdef number *a = <number *>p.a.data
+    cdef number *b = <number *>p.b.data
+    cdef number *c = <number *>p.c.data
+    cdef number one = 1
     cdef Py_ssize_t index[MAX_BATCH]
     cdef int i, status
     cdef bint first
@@ -169,14 +169,18 @@ cdef int solve(Product *p, int typenum, bint accumulate) noexcept:
     cdef int i, status
     for i in range(p.ndim):
         work *= p.dims[i]
-    if typenum == cnp.NPY_DOUBLE:
-        if work < NOGIL_WORK:
-            return _run[double](p, 1.0 if accumulate else 0.0)
-        with nogil:
-            status = _run[double](p, 1.0 if accumulate else 0.0)
-    else:
-        if work < NOGIL_WORK:
-            return _run[float](p, 1.0 if accumulate else 0.0)
-        with nogil:
-            status = _run[float](p, 1.0 if accumulate else 0.0)
+    if work < NOGIL_WORK:
+        return _run_slot(p, slot_of(typenum), accumulate)
+    with nogil:
+        status = _run_slot(p, slot_of(typenum), accumulate)
     return status
+
+
+cdef int _run_slot(Product *p, int slot, bint accumulate) noexcept nogil:
+    if slot == 0:
+        return _run[float](p, accumulate)
+    if slot == 1:
+        return _run[double](p, accumulate)
+    if slot == 2:
+        return _run[floatcomplex](p, accumulate)
+    return _run[doublecomplex](p, accumulate)

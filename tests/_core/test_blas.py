@@ -15,9 +15,12 @@ import pytest
 from fastbp._core import blas, simd
 from fastbp.errors import DTypeError, ShapeError
 
-DTYPES = [np.float32, np.float64]
+from ..harness import normal
+
+DTYPES = [np.float32, np.float64, np.complex64, np.complex128]
 # Relative to the magnitude of the terms of a sum, which have length at most 600 here.
-TOLERANCE = {np.float32: 2e-5, np.float64: 4e-14}
+# A complex product sums twice as many terms in each part.
+TOLERANCE = {np.float32: 2e-5, np.float64: 4e-14, np.complex64: 4e-5, np.complex128: 8e-14}
 # Tiny kernel (whole and partial tiles, k above its depth), gemv, BLAS.
 SIZES = [(1, 1, 1), (2, 3, 4), (8, 16, 5), (9, 33, 7), (13, 31, 300)]
 SIZES += [(1, 7, 9), (7, 1, 9), (70, 65, 66)]
@@ -34,6 +37,16 @@ def level(request):
     before = blas._set_level(request.param)
     yield request.param
     blas._set_level(before)
+
+
+def wide(x):
+    """A copy in double precision."""
+    return x.astype(np.result_type(x, np.float64))
+
+
+def factors(dtype, *scales):
+    """Numbers to scale with: turned in the complex plane if the operands are complex."""
+    return [x * (0.6 + 0.8j) if np.dtype(dtype).kind == "c" and x != 1 else x for x in scales]
 
 
 def padded(x, extra):
@@ -63,13 +76,14 @@ def assert_close(actual, expected, magnitude):
 @pytest.mark.parametrize("size", SIZES)
 def test_gemm(level, dtype, trans_a, trans_b, size, rng):
     m, n, k = size
-    for extra, alpha, beta in [(0, 1.0, 0.0), (3, -0.5, 0.0), (1, 2.0, 1.0), (2, 1.0, -1.5)]:
-        a = padded(rng.standard_normal((k, m) if trans_a else (m, k)).astype(dtype), extra)
-        b = padded(rng.standard_normal((n, k) if trans_b else (k, n)).astype(dtype), extra)
-        c = rng.standard_normal((m, n)).astype(dtype)
+    for extra, *scales in [(0, 1.0, 0.0), (3, -0.5, 0.0), (1, 2.0, 1.0), (2, 1.0, -1.5)]:
+        alpha, beta = factors(dtype, *scales)
+        a = padded(normal(rng, (k, m) if trans_a else (m, k), dtype), extra)
+        b = padded(normal(rng, (n, k) if trans_b else (k, n), dtype), extra)
+        c = normal(rng, (m, n), dtype)
         x, y = (a.T if trans_a else a), (b.T if trans_b else b)
-        expected = alpha * np.matmul(x, y, dtype=np.float64) + beta * c
-        magnitude = np.abs(x).astype(np.float64) @ np.abs(y) * abs(alpha)
+        expected = alpha * (wide(x) @ wide(y)) + beta * c
+        magnitude = wide(np.abs(x)) @ np.abs(y) * abs(alpha)
         out = padded(np.full_like(c, np.nan) if beta == 0 else c, extra)
         assert blas.gemm(a, b, trans_a, trans_b, alpha, beta, out) is out
         assert_close(out, expected, magnitude)
@@ -83,35 +97,37 @@ def test_gemm(level, dtype, trans_a, trans_b, size, rng):
 @pytest.mark.parametrize("steps", [(1, 1), (2, 3), (-1, 2), (3, -2)])
 def test_gemv(dtype, trans_a, steps, rng):
     for m, n, beta in [(1, 1, 0.0), (3, 5, 0.0), (4, 2, 0.5), (90, 70, 1.0)]:
-        a = padded(rng.standard_normal((m, n)).astype(dtype), 2)
+        a = padded(normal(rng, (m, n), dtype), 2)
         op = a.T if trans_a else a
-        x = stepped(rng.standard_normal(op.shape[1]).astype(dtype), steps[0])
-        y = rng.standard_normal(op.shape[0]).astype(dtype)
+        x = stepped(normal(rng, op.shape[1], dtype), steps[0])
+        y = normal(rng, op.shape[0], dtype)
         out = stepped(np.full_like(y, np.nan) if beta == 0 else y, steps[1])
-        expected = 0.7 * (op.astype(np.float64) @ x) + beta * y
-        assert blas.gemv(a, x, trans_a, 0.7, beta, out) is out
-        assert_close(out, expected, np.abs(op).astype(float) @ np.abs(x))
+        alpha, beta = factors(dtype, 0.7, beta)
+        expected = alpha * (wide(op) @ x) + beta * y
+        assert blas.gemv(a, x, trans_a, alpha, beta, out) is out
+        assert_close(out, expected, wide(np.abs(op)) @ np.abs(x))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("steps", [(1, 1), (2, 3), (-1, 2), (3, -2)])
 def test_ger_dot_axpy(dtype, steps, rng):
     for m, n in [(1, 1), (4, 7), (110, 90)]:
-        x = stepped(rng.standard_normal(m).astype(dtype), steps[0])
-        y = stepped(rng.standard_normal(n).astype(dtype), steps[1])
-        a = rng.standard_normal((m, n)).astype(dtype)
-        expected = a + 1.5 * np.outer(x, y)
+        x = stepped(normal(rng, m, dtype), steps[0])
+        y = stepped(normal(rng, n, dtype), steps[1])
+        a = normal(rng, (m, n), dtype)
+        alpha, beta = factors(dtype, 1.5, -0.25)
+        expected = a + alpha * np.outer(x, y)
         out = padded(a, 1)
-        assert blas.ger(x, y, 1.5, out) is out
+        assert blas.ger(x, y, alpha, out) is out
         assert_close(out, expected, np.abs(expected))
         assert_close(blas.ger(x, y), np.outer(x, y), np.abs(expected))
 
-        z = stepped(rng.standard_normal(m).astype(dtype), steps[1])
-        want = np.sum(x.astype(np.float64) * z)
+        z = stepped(normal(rng, m, dtype), steps[1])
+        want = np.sum(wide(x) * z)
         assert abs(blas.dot(x, z) - want) <= TOLERANCE[dtype] * np.sum(np.abs(x * z))
 
-        expected = z - 0.25 * x
-        assert blas.axpy(x, z, -0.25) is z
+        expected = z + beta * x
+        assert blas.axpy(x, z, beta) is z
         assert_close(z, expected, np.abs(expected))
 
 
@@ -120,14 +136,15 @@ def test_ger_dot_axpy(dtype, steps, rng):
 def test_syrk(dtype, trans_a, lower, rng):
     triangle = np.tril if lower else np.triu
     for n, k, beta in [(1, 1, 0.0), (5, 3, 0.0), (4, 9, 0.5), (70, 60, 1.0)]:
-        a = padded(rng.standard_normal((k, n) if trans_a else (n, k)).astype(dtype), 1)
+        a = padded(normal(rng, (k, n) if trans_a else (n, k), dtype), 1)
         op = a.T if trans_a else a
-        c = rng.standard_normal((n, n)).astype(dtype)
-        expected = np.where(triangle(np.ones((n, n))), 2.0 * (op @ op.T) + beta * c, c)
+        c = normal(rng, (n, n), dtype)
+        alpha, beta = factors(dtype, 2.0, beta)
+        expected = np.where(triangle(np.ones((n, n))), alpha * (op @ op.T) + beta * c, c)
         out = padded(c, 2)
         if beta == 0:
             out[triangle(np.ones((n, n), bool))] = np.nan
-        assert blas.syrk(a, trans_a, lower, 2.0, beta, out) is out
+        assert blas.syrk(a, trans_a, lower, alpha, beta, out) is out
         assert_close(out, expected, np.abs(op) @ np.abs(op).T * 2)
         assert_close(blas.syrk(a, trans_a, lower), triangle(op @ op.T), np.abs(op) @ np.abs(op).T)
 
@@ -169,6 +186,11 @@ REFUSALS = [
     (TypeError, lambda: blas.gemm(None, SQUARE)),
     (DTypeError, lambda: blas.gemm(np.ones((3, 3), int), SQUARE)),
     (DTypeError, lambda: blas.gemm(SQUARE, SQUARE.astype(complex))),
+    (DTypeError, lambda: blas.gemm(SQUARE, SQUARE, alpha=1j)),
+    (DTypeError, lambda: blas.gemm(SQUARE, SQUARE, beta=1j, out=np.ones((3, 3)))),
+    (DTypeError, lambda: blas.ger(SQUARE[0], SQUARE[0], alpha=1j)),
+    (DTypeError, lambda: blas.axpy(SQUARE[0], np.ones(3), alpha=1j)),
+    (DTypeError, lambda: blas.gemm(SQUARE.astype(np.clongdouble), SQUARE.astype(np.clongdouble))),
     (DTypeError, lambda: blas.gemm(SQUARE, SQUARE.astype(np.float32))),
     (DTypeError, lambda: blas.gemm(SQUARE, SQUARE, out=np.ones((3, 3), np.float32))),
     (DTypeError, lambda: blas.gemm(SQUARE.astype(SQUARE.dtype.newbyteorder()), SQUARE)),
@@ -291,6 +313,10 @@ def test_client_multiplies(client, rng):
         single = np.empty((m, n), np.float32)
         assert client.gemm_f32(a.astype(np.float32), b.astype(np.float32), single) == 0
         np.testing.assert_allclose(single, a @ b, atol=1e-4)
+        turned = np.empty((m, n), complex)
+        assert client.gemm_c128(a * 1j, b + 0j, turned) == 0
+        np.testing.assert_allclose(turned, 1j * (a @ b), atol=1e-12)
+        assert client.norm(a[0]) == pytest.approx(a[0] @ a[0], rel=1e-13)
 
 
 def test_client_gets_a_status_never_a_wrap(client):

@@ -147,7 +147,7 @@ def test_sweep(dtype, k, rng):
     steps += [2 * steps[-1], 6 * steps[-1]]
     steps += [steps[-1] @ w[:3]]
     steps.append(steps[-1] @ w.T[:, ::2])
-    sweep = chain_sweep.Sweep(factors, dtype)
+    sweep = chain_sweep.ChainSweep(factors, dtype)
     tolerance = 1e-12 if dtype is np.float64 else 1e-4
     np.testing.assert_allclose(sweep.run(x), steps[-1], atol=tolerance)
     for got, expected in zip(sweep.run(x, True), steps, strict=True):
@@ -157,14 +157,14 @@ def test_sweep(dtype, k, rng):
 
 def test_sweeps_refuse():
     with pytest.raises(ShapeError, match="step 1 has 3 rows"):
-        chain_sweep.Sweep([[("gemm", np.ones((2, 2)))], [("scale", np.ones(3))]], np.float64)
+        chain_sweep.ChainSweep([[("gemm", np.ones((2, 2)))], [("scale", np.ones(3))]], np.float64)
     with pytest.raises(ShapeError, match="outside of 0 to 1"):
-        chain_sweep.Sweep([[("take", np.array([2]), 2)]], np.float64)
+        chain_sweep.ChainSweep([[("take", np.array([2]), 2)]], np.float64)
     with pytest.raises(DTypeError, match="int64"):
-        chain_sweep.Sweep([], np.int64)
+        chain_sweep.ChainSweep([], np.int64)
     with pytest.raises(ValueError, match="no step"):
-        chain_sweep.Sweep([[("other", 1)]], np.float64)
-    sweep = chain_sweep.Sweep([[("scale", np.ones(3))]], np.float64)
+        chain_sweep.ChainSweep([[("other", 1)]], np.float64)
+    sweep = chain_sweep.ChainSweep([[("scale", np.ones(3))]], np.float64)
     with pytest.raises(ShapeError, match="2 elements"):
         sweep.run(np.ones((1, 2)))
     for x in (np.ones((1, 3), "f4"), np.ones(3), np.ones((3, 2)).T):

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from fastbp._core.matmul import matmul, matmul_vjp, matmul_vjp_a, matmul_vjp_b
 from fastbp.errors import DTypeError, ShapeError
 
-DTYPES = [np.float32, np.float64]
-TOLERANCE = {np.float32: 1e-5, np.float64: 2e-14}  # relative to the magnitude of the terms
+from ..harness import normal
+
+DTYPES = [np.float32, np.float64, np.complex64, np.complex128]
+# Relative to the magnitude of the terms; a complex product sums twice as many in each part.
+TOLERANCE = {np.float32: 1e-5, np.float64: 2e-14, np.complex64: 2e-5, np.complex128: 4e-14}
 
 
 # ---- Memory layouts: the same values, stored in another way -------------------------------------
@@ -66,9 +69,14 @@ def unbroadcast(x, shape):
     return x.sum(axis=axes, keepdims=True)
 
 
+def wide(x):
+    """A copy in double precision."""
+    return x.astype(np.result_type(x, np.float64))
+
+
 def reference_vjp(g, a, b):
-    """Both cotangents with np.matmul in float64, from the definition for matrices."""
-    g, a, b = (x.astype(np.float64) for x in (g, a, b))
+    """Both cotangents with np.matmul in double precision, from the definition for matrices."""
+    g, a, b = (wide(x) for x in (g, a, b))
     matrix_a = a[None, :] if a.ndim == 1 else a
     matrix_b = b[:, None] if b.ndim == 1 else b
     if b.ndim == 1:
@@ -92,8 +100,8 @@ def assert_close(actual, expected, magnitude, dtype):
 def check(g, a, b):
     """Forward and both cotangents of one product against the oracle."""
     dtype = a.dtype.newbyteorder("=").type
-    magnitude = np.abs(a).astype(np.float64) @ np.abs(b).astype(np.float64)
-    assert_close(matmul(a, b), np.matmul(a, b, dtype=np.float64), magnitude, dtype)
+    magnitude = wide(np.abs(a)) @ wide(np.abs(b))
+    assert_close(matmul(a, b), wide(a) @ wide(b), magnitude, dtype)
     expected = reference_vjp(g, a, b)
     magnitude = reference_vjp(np.abs(g), np.abs(a), np.abs(b))
     for actual, want, size in zip(matmul_vjp(g, a, b), expected, magnitude, strict=True):
@@ -141,9 +149,9 @@ EMPTY = [
 @pytest.mark.parametrize("layout_a", LAYOUTS)
 def test_layouts(layout_a, layout_b, dtype, rng):
     for i, (a_shape, b_shape) in enumerate(SHAPES):
-        a = lay(rng.standard_normal(a_shape).astype(dtype), layout_a)
-        b = lay(rng.standard_normal(b_shape).astype(dtype), layout_b)
-        g = np.asarray(rng.standard_normal((a @ b).shape).astype(dtype))
+        a = lay(normal(rng, a_shape, dtype), layout_a)
+        b = lay(normal(rng, b_shape, dtype), layout_b)
+        g = np.asarray(normal(rng, (a @ b).shape, dtype))
         layout_g = list(LAYOUTS)[i % len(LAYOUTS)] if g.ndim > 1 else "C"
         check(lay(g, layout_g), a, b)
 
@@ -158,7 +166,7 @@ def test_empty(a_shape, b_shape, dtype):
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_broadcast_views(dtype, rng):
     """Zero strides: the cotangent of a sum, an expanded batch."""
-    a, b = rng.standard_normal((3, 5, 4)).astype(dtype), rng.standard_normal((4, 6)).astype(dtype)
+    a, b = normal(rng, (3, 5, 4), dtype), normal(rng, (4, 6), dtype)
     expanded = np.broadcast_to(b, (3, 4, 6))
     g = np.broadcast_to(dtype(2), (3, 5, 6))
     check(g, a, b)
@@ -209,10 +217,10 @@ def test_any_shape(shapes, lead, layouts, dtype, seed):
     """Forward, cotangents, and a block of `lead` cotangents against a loop over them."""
     rng = np.random.default_rng(seed)
     a, b = (
-        lay(rng.standard_normal(shape).astype(dtype), layout)
+        lay(normal(rng, shape, dtype), layout)
         for shape, layout in zip(shapes, layouts, strict=False)
     )
-    g = rng.standard_normal((lead, *(a @ b).shape)).astype(dtype)
+    g = normal(rng, (lead, *(a @ b).shape), dtype)
     check(np.ones((a @ b).shape, dtype), a, b)
     block = lay(g, layouts[2])
     expected = [reference_vjp(x, a, b) for x in g]
@@ -226,13 +234,14 @@ def test_any_shape(shapes, lead, layouts, dtype, seed):
         assert_close(actual, want, size, dtype)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
 @pytest.mark.parametrize(("a_shape", "b_shape"), SHAPES)
-def test_dot_product_identity(a_shape, b_shape, rng):
+def test_dot_product_identity(a_shape, b_shape, dtype, rng):
     """<g, da @ b + a @ db> == <a_bar, da> + <b_bar, db>: the vjp is the transpose of the jvp."""
-    a, da = rng.standard_normal((2, *a_shape))
-    b, db = rng.standard_normal((2, *b_shape))
+    a, da = normal(rng, (2, *a_shape), dtype)
+    b, db = normal(rng, (2, *b_shape), dtype)
     tangent = np.matmul(da, b) + np.matmul(a, db)
-    g = rng.standard_normal(tangent.shape)
+    g = normal(rng, tangent.shape, dtype)
     a_bar, b_bar = matmul_vjp(g, a, b)
     terms = np.sum(np.abs(g * tangent))
     assert abs(np.sum(g * tangent) - np.sum(a_bar * da) - np.sum(b_bar * db)) <= 1e-12 * (terms + 1)
@@ -268,6 +277,26 @@ def test_mixed_dtypes_compute_in_float64(rng):
     assert matmul(a, b).dtype == np.float64
 
 
+@pytest.mark.parametrize("dtype_g", DTYPES)
+@pytest.mark.parametrize("dtype_b", DTYPES)
+@pytest.mark.parametrize("dtype_a", DTYPES)
+@pytest.mark.parametrize(("a_shape", "b_shape"), [((3, 4), (4, 5)), ((2, 3, 4), (4,))])
+def test_mixed_dtypes_promote_as_in_numpy(a_shape, b_shape, dtype_a, dtype_b, dtype_g, rng):
+    """Cotangents have their operand's dtype: the real part, where it is real."""
+    a, b = normal(rng, a_shape, dtype_a), normal(rng, b_shape, dtype_b)
+    g = normal(rng, (a @ b).shape, dtype_g)
+    assert_close(matmul(a, b), wide(a) @ b, np.abs(a) @ np.abs(b), np.result_type(a, b).type)
+    expected = reference_vjp(g, a, b)
+    magnitude = reference_vjp(np.abs(g), np.abs(a), np.abs(b))
+    coarse = max(TOLERANCE[x.dtype.type] for x in (g, a, b))
+    for x, x_bar, want, size in zip((a, b), matmul_vjp(g, a, b), expected, magnitude, strict=True):
+        want = want if x.dtype.kind == "c" else want.real
+        assert x_bar.dtype == x.dtype
+        assert x_bar.shape == x.shape
+        assert x_bar.flags.c_contiguous
+        assert np.all(np.abs(x_bar - want) <= coarse * (size + 1))
+
+
 def test_array_likes_and_subclasses(rng):
     a_bar, b_bar = matmul_vjp([[1.0]], [[2.0, 3.0]], [[4.0], [5.0]])
     assert np.array_equal(a_bar, [[4, 5]])
@@ -296,10 +325,10 @@ BAD = [
     (ShapeError, (X, [[1.0], [1.0, 2.0]], X), "ragged"),
     (DTypeError, (X, X.astype(int), X), "integers"),
     (DTypeError, (X.astype(bool), X, X), "booleans"),
-    (DTypeError, (X, X, X.astype(complex)), "complex"),
     (DTypeError, (X, X.astype(object), X), "objects"),
     (DTypeError, (X, X.astype(np.float16), X), "half"),
     (DTypeError, (X, X.astype(np.longdouble), X), "long double"),
+    (DTypeError, (X, X, X.astype(np.clongdouble)), "complex long double"),
     (DTypeError, (X, [[1, 2, 3]] * 3, X), "list of integers"),
     (DTypeError, (X, None, X), "None"),
     (DTypeError, (X, "abc", X), "string"),

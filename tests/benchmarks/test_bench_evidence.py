@@ -186,12 +186,12 @@ class Narrow(Bench):
         return {"other": faster(1.5)}
 
 
-def run(monkeypatch, loads, **plan):
+def run(monkeypatch, loads, **effort):
     script, said = Script(loads), []
     monkeypatch.setattr(runner, "Worker", Made)
     monkeypatch.setattr(runner, "between", script.between)
-    plan = runner.Plan(threads=("one",), pause=0.0, **plan)
-    result = runner.run([Narrow], plan, said.append, clock=script.clock)
+    effort = runner.Effort(threads=("one",), pause=0.0, **effort)
+    result = runner.run([Narrow], effort, said.append, clock=script.clock)
     return result.rows[0], said
 
 
@@ -225,5 +225,5 @@ def test_what_stands_against_nothing_is_checked_and_left(monkeypatch):
     script, said = Script([QUIET] * 9), []
     monkeypatch.setattr(runner, "Worker", Made)
     monkeypatch.setattr(runner, "between", script.between)
-    result = runner.run([Narrow], runner.Plan(threads=("one",), pause=0.0), said.append)
+    result = runner.run([Narrow], runner.Effort(threads=("one",), pause=0.0), said.append)
     assert (result.rows, result.failures, len(said)) == ([], [], 1)

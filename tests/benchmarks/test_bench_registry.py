@@ -82,7 +82,7 @@ def test_it_is_said_how_long_every_suite_takes():
     # Nothing that has more cases to time can be said to take no time: a start alone takes a part of
     # a second, and every suite but the first one makes two passes.
     for suite in registry.SUITES:
-        cases = runner.cases(registry.select((suite,)), runner.Plan())
+        cases = runner.cases(registry.select((suite,)), runner.Effort())
         alone, with_peers = registry.SECONDS[suite]
         assert 0.5 * len(cases) <= alone <= with_peers
     assert registry.duration(("digits",)) == "about 1 s"

@@ -14,7 +14,7 @@ from fastbp.benchmarks.checking import CheckError
 from fastbp.benchmarks.peers import Worker, WorkerError
 from fastbp.benchmarks.worker import OURS, Session, serve
 
-QUICK = runner.Plan(
+QUICK = runner.Effort(
     threads=("one",), quick=True, processes=1, rounds=2, window=0.001, pause=0.0, extra=0.0
 )
 
@@ -88,8 +88,8 @@ def test_rows_of_a_quick_run():
 
 def test_a_missing_peer_has_a_row_that_says_so(monkeypatch):
     monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name: None)
-    plan = replace(QUICK, peers=("torch",))
-    rows = runner.run([registry.get("matmul_gradients")], plan, lambda text: None).rows
+    effort = replace(QUICK, peers=("torch",))
+    rows = runner.run([registry.get("matmul_gradients")], effort, lambda text: None).rows
     missing = [row for row in rows if row["against"] == "torch"]
     assert len(missing) == 1
     assert missing[0]["note"] == "torch is not installed (pip install torch)"
@@ -146,8 +146,8 @@ def test_a_peer_that_dies_leaves_the_others(monkeypatch):
 
     monkeypatch.setattr(runner, "Worker", Dying)
     monkeypatch.setattr(runner, "missing", lambda peer: None)
-    plan = replace(QUICK, peers=("torch",))
-    result = runner.run([registry.get("matmul_gradients")], plan, lambda text: None)
+    effort = replace(QUICK, peers=("torch",))
+    result = runner.run([registry.get("matmul_gradients")], effort, lambda text: None)
     assert not result.failures
     by_name = {row["against"]: row for row in result.rows}
     assert by_name["NumPy by hand"]["times_faster"]

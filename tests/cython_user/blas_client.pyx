@@ -1,5 +1,7 @@
 """What a user of the C interface writes; test_blas.py compiles it against the installed package."""
 
+from cython cimport doublecomplex, floating
+
 from fastbp._core.blas cimport c_axpy, c_dot, c_gemm, c_gemv, c_ger, c_syrk
 
 
@@ -29,6 +31,29 @@ def gemm_f32(
         status = c_gemm[float](
             False, False, m, n, k, 1.0, &a[0, 0], k, &b[0, 0], n, 0.0, &c[0, 0], n)
     return status
+
+
+def gemm_c128(
+    const double complex[:, ::1] a not None, const double complex[:, ::1] b not None,
+    double complex[:, ::1] c not None
+):
+    """Write ``a @ b`` to `c` without the GIL, return the status."""
+    cdef Py_ssize_t m = a.shape[0], k = a.shape[1], n = b.shape[1]
+    cdef int status
+    if b.shape[0] != k or c.shape[0] != m or c.shape[1] != n or m * k * n == 0:
+        raise ValueError("shapes do not fit, or are empty")
+    with nogil:
+        status = c_gemm[doublecomplex](
+            False, False, m, n, k, 1.0, &a[0, 0], k, &b[0, 0], n, 0.0, &c[0, 0], n)
+    return status
+
+
+def norm(floating[::1] x not None):
+    """Return the squared norm of `x`: functions of fused types call those of their type."""
+    cdef floating result
+    if x.shape[0] == 0 or c_dot(x.shape[0], &x[0], 1, &x[0], 1, &result) != 0:
+        raise ValueError("x is empty, or too large")
+    return result
 
 
 def statuses():

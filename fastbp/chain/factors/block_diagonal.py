@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from fastbp._core.matmul import matmul
-from fastbp.chain.base import KINDS, Factor, as_factor, floats, same_dtype, squares
+from fastbp.chain.base import Factor, as_factor, floats, same_dtype, squares
 from fastbp.chain.costs import Cost, Structure, Work
 from fastbp.chain.factors.diagonal import Diagonal
-from fastbp.chain.products import cost_of, multiply, rule
+from fastbp.chain.products import KINDS, cost_of, multiply, rule
 from fastbp.errors import DTypeError, ShapeError
 
 __all__ = ["BlockDiagonal"]

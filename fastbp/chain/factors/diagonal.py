@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.chain.base import KINDS, Factor, floats, squares
+from fastbp.chain.base import Factor, floats, squares
 from fastbp.chain.costs import Cost, Structure, Work
-from fastbp.chain.products import ANY, rule
+from fastbp.chain.products import ANY, KINDS, rule
 from fastbp.errors import ShapeError
 
 __all__ = ["Diagonal", "Identity"]

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.chain.base import KINDS, Factor, as_factor, same_dtype
+from fastbp.chain.base import Factor, as_factor, same_dtype
 from fastbp.chain.costs import Cost, Structure, Work
-from fastbp.chain.products import cost_of, multiply, rule
+from fastbp.chain.products import KINDS, cost_of, multiply, rule
 
 __all__ = ["Kronecker"]
 

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from fastbp._core.matmul import matmul
-from fastbp.chain.base import KINDS, Factor, floats, normal_array, same_dtype
+from fastbp.chain.base import Factor, floats, normal_array, same_dtype
 from fastbp.chain.costs import Cost, Structure, Work
-from fastbp.chain.products import ANY, rule
+from fastbp.chain.products import ANY, KINDS, rule
 from fastbp.errors import ShapeError
 
 __all__ = ["LowRank"]

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.chain.base import FLOATS, KINDS, Factor, squares
+from fastbp.chain.base import FLOATS, Factor, squares
 from fastbp.chain.costs import Cost, Structure, Work
-from fastbp.chain.products import rule
+from fastbp.chain.products import KINDS, rule
 from fastbp.errors import DTypeError
 
 __all__ = ["Sparse"]

@@ -6,7 +6,13 @@ from fastbp._core.graph import values_of
 from fastbp.errors import NoRuleError, ShapeError
 from fastbp.rules import patterns
 from fastbp.rules.numpy import products
-from fastbp.rules.numpy.reductions import scale_of, smooth_but_at_zero, unit, unreduced
+from fastbp.rules.numpy.reductions import (
+    ROOT_OF_ZERO,
+    scale_of,
+    smooth_but_at_zero,
+    unit,
+    unreduced,
+)
 from fastbp.rules.numpy.structural import add_up, from_end
 from fastbp.rules.table import general, implements, nondifferentiable
 
@@ -116,7 +122,7 @@ def _norm_samples(rng):
     return [((x,), kwargs) for x, kwargs in calls]
 
 
-@implements(np.linalg.norm, name="linalg.norm", samples=_norm_samples)
+@implements(np.linalg.norm, name="linalg.norm", samples=_norm_samples, kinks=ROOT_OF_ZERO)
 def norm(x, ord=None, axis=None, keepdims=False):
     """Arguments as in `numpy.linalg.norm`; of matrices, the orders 2, -2 and "nuc" are refused.
 

@@ -48,6 +48,7 @@ concatenate_op = general(
     vjp=_parts,
     jvp=_joined_tangents,
     pattern=patterns.moves,
+    direct=("parts of g",),
 )
 
 

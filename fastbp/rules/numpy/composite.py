@@ -113,6 +113,7 @@ def sinc(x, /):
 
 @implements(
     np.nan_to_num,
+    kinks="the slope of the branch that was taken",
     samples=lambda rng: [
         ((rng.normal(size=(2, 3)),), {}),
         ((rng.normal(size=3),), {"nan": 1.0, "posinf": 2.0, "neginf": -2.0}),

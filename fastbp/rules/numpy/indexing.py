@@ -44,6 +44,7 @@ getitem_op = linear(
     lambda g, ans, x, index: put_op(g, shape=x.shape, index=index, own=ans.ndim),
     scatter=lambda into, g, i, ans, x, index: _add(into, g, index),
     pattern=patterns.moves,
+    direct=("g put into zeros",),
 )
 put_op = linear(
     "put",
@@ -99,6 +100,7 @@ gather_op = linear(
     ),
     scatter=lambda into, g, i, ans, x, places, behind: add_at(into, g, places, behind),
     pattern=patterns.moves,
+    direct=("g added into zeros",),
 )
 scatter_add_op = linear(
     "scatter_add",
@@ -423,6 +425,7 @@ where_op = general(
 
 @implements(
     np.where,
+    kinks="the slope of the branch that was taken",
     samples=lambda rng: [
         ((rng.normal(size=(2, 3)) > 0, rng.normal(size=(2, 3)), rng.normal(size=3)), {}),
         ((np.array([[True], [False]]), rng.normal(size=()), rng.normal(size=3)), {}),
@@ -455,6 +458,7 @@ def where(condition, x=None, y=None, /):
 
 @implements(
     np.select,
+    kinks="the slope of the branch that was taken",
     joins=True,
     samples=lambda rng: [
         (

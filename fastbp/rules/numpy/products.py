@@ -7,8 +7,9 @@ from fastbp._core import graph
 from fastbp._core import matmul as core
 from fastbp._core.graph import Variable
 from fastbp.errors import NoRuleError, ShapeError
-from fastbp.rules import patterns
+from fastbp.rules import local, patterns
 from fastbp.rules.contraction import as_dtype, contract_all, product, promoted
+from fastbp.rules.local import matmul_labels
 from fastbp.rules.numpy.structural import as_operand, transpose_op
 from fastbp.rules.table import general, implements, refuse
 
@@ -20,19 +21,11 @@ def mt(x):
     return transpose_op(x, axes=(-1, -2))
 
 
-def _labels(a, b):
-    """Return the labels of ``a``, ``b``, ``a @ b``, batch axes counted from the end; one more."""
-    m, k, n = (-1,) * (a.ndim > 1), (-2,), (-3,) * (b.ndim > 1)
-    left, right = (tuple(range(x.ndim - 2))[::-1] for x in (a, b))
-    batch = max(left, right, key=len)
-    return left + m + k, right + k + n, batch + m + n, len(batch)
-
-
 def _matmul_vjp(g, a, b, position):
     """Contract the cotangent of ``a @ b`` with one operand; sum batch axes that were stretched."""
     if a.ndim == b.ndim == 2:
         return mt(a) @ g if position else g @ mt(b)
-    left, right, out, new = _labels(a, b)
+    left, right, out, new = matmul_labels(a, b)
     lead = (new,) * (g.ndim - len(out))
     own, x, other, labels = (right, b, a, left) if position else (left, a, b, right)
     sizes = dict(zip(out, g.shape[len(lead) :], strict=True))
@@ -46,7 +39,7 @@ def _matmul_jvp(t, a, b, position):
     x, other = (b, a) if position else (a, b)
     if t.ndim == x.ndim or (other.ndim <= 2 and (position == 0 or b.ndim > 1)):
         return a @ t if position else t @ b
-    left, right, out, new = _labels(a, b)
+    left, right, out, new = matmul_labels(a, b)
     terms = [(a, left), (t, (new, *right))] if position else [(t, (new, *left)), (b, right)]
     return contract_all(terms, (new, *out))
 
@@ -67,6 +60,8 @@ matmul_op = general(
     ),
     coefficients="operands",
     pattern=patterns.multiplies,
+    local=local.multiplies,
+    direct=("g @ b.T", "a.T @ g"),
 )
 
 

@@ -8,10 +8,10 @@ import math
 import numpy as np
 
 from fastbp._core.elementwise import total
-from fastbp._core.graph import Op, Variable, values_of
+from fastbp._core.graph import Variable, values_of
 from fastbp._core.loops import count_strong_zero
 from fastbp._core.operands import as_array
-from fastbp.rules import patterns
+from fastbp.rules import local, patterns
 from fastbp.rules.engine import mulx
 from fastbp.rules.numpy.structural import (
     ALL,
@@ -92,13 +92,23 @@ def _unmean(g, ans, x, axis, keepdims, n):
     return _unsum(g / n, ans, x, axis, keepdims)
 
 
-sum_op = linear("sum", _sum, _unsum, tangent=add_up, pattern=patterns.reduces)
+sum_op = linear(
+    "sum",
+    _sum,
+    _unsum,
+    tangent=add_up,
+    pattern=patterns.reduces,
+    local=local.sums,
+    direct=("g broadcast",),
+)
 mean_op = linear(
     "mean",
     lambda x, axis, keepdims, n: _sum(x, axis, keepdims) / n,
     _unmean,
     tangent=lambda t, axis, keepdims, n: add_up(t, axis, keepdims) / n,
     pattern=patterns.reduces,
+    local=local.averages,
+    direct=("g / n broadcast",),
 )
 
 
@@ -274,13 +284,15 @@ def _nowhere(t, ans, x, axis, zero):
 
 
 # 0, whose derivative is NaN for the vectors marked by `zero`.
-_undefined = Op(
+_undefined = general(
     "undefined",
     lambda x, axis, zero: np.zeros_like(x),
     nin=1,
+    saves=(),
     vjp=(_nowhere,),
     jvp=(_nowhere,),
     pattern=patterns.mixes,
+    samples=lambda rng: [((rng.normal(size=(2, 3)),), {"axis": (-1,), "zero": np.False_})],
 )
 
 
@@ -342,6 +354,9 @@ std_op = general(
 )
 
 
+ROOT_OF_ZERO = "0 where the argument of the root is 0; second derivatives are NaN"
+
+
 def _var_samples(rng):
     x = rng.normal(size=(2, 3, 4))
     return [
@@ -380,7 +395,7 @@ def var(
     return _spread("var", var_op, a, axis, dtype, out, ddof, keepdims, where, mean, correction)
 
 
-@implements(np.std, method="std", samples=_var_samples)
+@implements(np.std, method="std", samples=_var_samples, kinks=ROOT_OF_ZERO)
 def std(
     a,
     axis=None,
@@ -448,6 +463,9 @@ min_op = general(
 )
 
 
+EXTREMES = "equal extremes share equally"
+
+
 def _extreme_samples(rng):
     x = rng.permutation(24).reshape(2, 3, 4) / 10.0
     return [
@@ -458,7 +476,9 @@ def _extreme_samples(rng):
     ]
 
 
-@implements(np.max, np.amax, method="max", reduce=np.maximum, samples=_extreme_samples)
+@implements(
+    np.max, np.amax, method="max", reduce=np.maximum, samples=_extreme_samples, kinks=EXTREMES
+)
 def max(a, axis=None, out=None, keepdims=UNSET, initial=UNSET, where=UNSET):
     """Arguments as in `numpy.max`; out=, initial= and where= are refused.
 
@@ -470,7 +490,9 @@ def max(a, axis=None, out=None, keepdims=UNSET, initial=UNSET, where=UNSET):
     return max_op(a, axis=axes_of(axis, a.ndim), keepdims=given(keepdims))
 
 
-@implements(np.min, np.amin, method="min", reduce=np.minimum, samples=_extreme_samples)
+@implements(
+    np.min, np.amin, method="min", reduce=np.minimum, samples=_extreme_samples, kinks=EXTREMES
+)
 def min(a, axis=None, out=None, keepdims=UNSET, initial=UNSET, where=UNSET):
     """Arguments as in `numpy.min`; out=, initial= and where= are refused.
 
@@ -482,7 +504,7 @@ def min(a, axis=None, out=None, keepdims=UNSET, initial=UNSET, where=UNSET):
     return min_op(a, axis=axes_of(axis, a.ndim), keepdims=given(keepdims))
 
 
-@implements(np.ptp, samples=lambda rng: _extreme_samples(rng)[:-1])
+@implements(np.ptp, samples=lambda rng: _extreme_samples(rng)[:-1], kinks=EXTREMES)
 def ptp(a, axis=None, out=None, keepdims=UNSET):
     """Arguments as in `numpy.ptp`; out= is refused. Equal extremes share equally."""
     return max(a, axis, out, keepdims) - min(a, axis, out, keepdims)

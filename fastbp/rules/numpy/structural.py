@@ -15,7 +15,7 @@ from fastbp._core.elementwise import sum_to as _sum_to
 from fastbp._core.graph import Variable, array_of
 from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError
-from fastbp.rules import patterns
+from fastbp.rules import local, patterns
 from fastbp.rules.table import FUNCTIONS, implements, linear, refuse
 
 ALL = [tuple(range(-nd, 0)) for nd in range(65)]
@@ -90,6 +90,7 @@ cast = linear(
     lambda x, dtype: x.astype(dtype),
     lambda g, ans, x, dtype: g,
     pattern=patterns.same,
+    local=local.keeps_order,
 )
 
 
@@ -153,6 +154,8 @@ reshape_op = linear(
     _reshape,
     lambda g, ans, x, shape, own: g.reshape(lead_of(g, ans) + x.shape),
     pattern=patterns.moves,
+    local=local.keeps_order,
+    direct=("g reshaped back",),
 )
 
 
@@ -301,7 +304,14 @@ def _transpose_back(g, ans, x, axes):
     return _transpose(g, [axes.index(k) - nd for k in range(-nd, 0)])
 
 
-transpose_op = linear("transpose", _transpose, _transpose_back, pattern=patterns.moves)
+transpose_op = linear(
+    "transpose",
+    _transpose,
+    _transpose_back,
+    pattern=patterns.moves,
+    local=local.transposes,
+    direct=("g transposed back",),
+)
 
 
 def _permuted(function, a, *args):
@@ -390,7 +400,14 @@ def _unbroadcast(g, ans, x, shape, own):
     return sum_to(g, shape=x.shape[x.ndim - own :], nd=len(shape))
 
 
-broadcast_op = linear("broadcast_to", _broadcast, _unbroadcast, pattern=patterns.moves)
+broadcast_op = linear(
+    "broadcast_to",
+    _broadcast,
+    _unbroadcast,
+    pattern=patterns.moves,
+    local=local.stretches,
+    direct=("sum of g over the new axes",),
+)
 
 
 @implements(

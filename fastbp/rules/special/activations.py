@@ -276,10 +276,3 @@ def log_softmax(x, axis=None):
     """
     x = _operand(x)
     return log_softmax_op(x, axis=_axes(x, axis))
-
-
-def _late_rules():
-    from fastbp.rules.special import ufuncs as scipy_special  # noqa: F401
-
-
-graph.bind("late_rules", _late_rules)

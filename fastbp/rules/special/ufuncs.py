@@ -4,6 +4,7 @@ Not imported with fastbp: `scipy.special` costs more than all the rest. `fastbp.
 imports it, and the core does when it meets a ufunc that it does not know (``late_rules``).
 """
 
+import functools
 import math
 
 import numpy as np
@@ -12,7 +13,10 @@ from scipy import special
 from fastbp._core import graph
 from fastbp._core.graph import values_of
 from fastbp.rules.special.activations import log_sigmoid, sigmoid
-from fastbp.rules.table import elementwise, helper
+from fastbp.rules.table import elementwise as _elementwise
+from fastbp.rules.table import helper
+
+elementwise = functools.partial(_elementwise, namespace="scipy.special")
 
 UNIT = (0.1, 0.9)
 POSITIVE = (0.3, 3.0)

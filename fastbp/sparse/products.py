@@ -1,8 +1,6 @@
 """Products with sparse matrices: one that is constant, and one whose stored values are an operand.
 
-Not imported with fastbp, because it imports scipy.sparse; the core does when it meets that
-(``late_sparse``). The operations are not in the table of NumPy's functions: what records them is in
-`fastbp.rules.sparse_operands` and `fastbp.rules.sparse_matrix`.
+What records them is in `fastbp.sparse.operands` and `fastbp.sparse.matrix`.
 
 Matrices are static arguments, vectors are along the last axis of an operand, or along the last but
 one if it holds columns: ``axis`` is -1 or -2. All axes in front are batches, and broadcast.
@@ -14,11 +12,11 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-from fastbp._core.graph import Op
 from fastbp.errors import ShapeError
 from fastbp.rules.patterns import together
+from fastbp.rules.table import general, linear
 
-__all__ = ["Constant", "Structure", "dot_op", "pick_op", "product_op"]
+__all__ = ["CompressedRows", "Constant", "dot_op", "pick_op", "product_op"]
 
 
 def times(matrix, x, axis):
@@ -59,12 +57,12 @@ def collected(p, ids, indptr, places, axis):
     return np.moveaxis(found.reshape((*batch, len(indptr) - 1)), -1, axis)
 
 
-def _dot_pattern(p, ids, link):
+def _collects(p, ids, link):
     matrix, axis = link.static["matrix"].matrix.tocsr(), link.static["axis"]
     return collected(p, ids[0], matrix.indptr, matrix.indices, axis)
 
 
-def _product_pattern(p, ids, link):
+def _collects_products(p, ids, link):
     structure, transposed, axis = (link.static[k] for k in ("structure", "transposed", "axis"))
     data, x = ids
     source = structure.rows if transposed else structure.indices
@@ -79,7 +77,7 @@ def _product_pattern(p, ids, link):
     return collected(p, terms, structure.indptr, np.arange(structure.nnz), axis)
 
 
-def _pick_pattern(p, ids, link):
+def _picks(p, ids, link):
     structure, axis = link.static["structure"], link.static["axis"]
     places = structure.rows, structure.indices
     terms = together(
@@ -111,21 +109,29 @@ class Constant:
         return f"<{self.matrix.format} matrix of shape {self.shape}>"
 
 
-dot_op = Op(
+def _dot_samples(rng):
+    matrix = Constant(sparse.random_array((3, 4), density=0.5, format="csr", rng=rng))
+    return [
+        ((rng.normal(size=4),), {"matrix": matrix, "axis": -1}),
+        ((rng.normal(size=(2, 4)),), {"matrix": matrix, "axis": -1}),
+        ((rng.normal(size=(4, 2)),), {"matrix": matrix, "axis": -2}),
+    ]
+
+
+dot_op = linear(
     "sparse.dot",
     lambda x, matrix, axis: times(matrix.matrix, x, axis),
-    nin=1,
-    vjp=(lambda g, ans, x, matrix, axis: dot_op(g, matrix=matrix.transpose, axis=axis),),
-    jvp=(lambda t, ans, x, matrix, axis: dot_op(t, matrix=matrix, axis=axis),),
-    pattern=_dot_pattern,
-    kind="linear",
+    lambda g, ans, x, matrix, axis: dot_op(g, matrix=matrix.transpose, axis=axis),
+    pattern=_collects,
+    direct=("A.T @ g",),
+    samples=_dot_samples,
 )
 
 
 # ---- a matrix of a fixed structure whose stored values are an operand
 
 
-class Structure:
+class CompressedRows:
     """Where the stored values of a CSR matrix are; the index arrays must not be written into.
 
     Attributes
@@ -139,7 +145,7 @@ class Structure:
         self._matrices = {}
 
     def __reduce__(self):
-        return Structure, (self.indices, self.indptr, self.shape)
+        return CompressedRows, (self.indices, self.indptr, self.shape)
 
     @property
     def nnz(self):
@@ -162,7 +168,7 @@ class Structure:
         """Where the values of the transpose are, in `order`."""
         counts = np.bincount(self.indices, minlength=self.shape[1])
         indptr = np.concatenate([[0], np.cumsum(counts)]).astype(self.indptr.dtype)
-        return Structure(self.rows[self.order], indptr, self.shape[::-1])
+        return CompressedRows(self.rows[self.order], indptr, self.shape[::-1])
 
     @cached_property
     def is_canonical(self):
@@ -241,16 +247,33 @@ def _product_jvp(tangents, ans, data, x, structure, transposed, axis):
     return total
 
 
+def some_structure():
+    """Return the structure of a matrix of 3 x 3 for samples, with values stored twice."""
+    return CompressedRows(np.array([0, 2, 1, 1, 2]), np.array([0, 2, 4, 5]), (3, 3))
+
+
+def _product_samples(rng):
+    structure = some_structure()
+    return [
+        (
+            (rng.normal(size=5), rng.normal(size=shape)),
+            {"structure": structure, "transposed": transposed, "axis": -len(shape)},
+        )
+        for shape, transposed in (((3,), False), ((3,), True), ((3, 2), False), ((3, 2), True))
+    ]
+
+
 # A(data) @ x, or its transpose with x.
-product_op = Op(
+product_op = general(
     "sparse.product",
     _product,
     nin=2,
     saves=(0, 1),
     vjp=_product_vjp,
     jvp=_product_jvp,
-    pattern=_product_pattern,
-    kind="general",
+    pattern=_collects_products,
+    direct=("g x.T at the stored places", "A.T @ g"),
+    samples=_product_samples,
 )
 
 
@@ -281,16 +304,28 @@ def _pick_jvp(tangents, ans, u, v, structure, axis):
     return total
 
 
+def _pick_samples(rng):
+    structure = some_structure()
+    return [
+        (
+            (rng.normal(size=shape), rng.normal(size=shape)),
+            {"structure": structure, "axis": -len(shape)},
+        )
+        for shape in ((3,), (3, 2))
+    ]
+
+
 # The elements of the outer product u v^T (for columns: of the product) at the stored places.
-pick_op = Op(
+pick_op = general(
     "sparse.pick",
     _pick,
     nin=2,
     saves=(0, 1),
     vjp=_pick_vjp,
     jvp=_pick_jvp,
-    pattern=_pick_pattern,
-    kind="general",
+    pattern=_picks,
+    direct=("G @ v", "G.T @ u"),
+    samples=_pick_samples,
 )
 
 

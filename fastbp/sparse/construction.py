@@ -11,11 +11,11 @@ from fastbp._core import graph
 from fastbp._core.graph import Variable
 from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError, ShapeError
-from fastbp.rules import sparse_operands  # noqa: F401  (operators between SciPy's and Variables)
-from fastbp.rules.sparse_matrix import SparseMatrix, as_structure
-from fastbp.rules.sparse_products import Structure
+from fastbp.sparse import operands  # noqa: F401  (operators between SciPy's and Variables)
+from fastbp.sparse.matrix import SparseMatrix, as_structure
+from fastbp.sparse.products import CompressedRows
 
-__all__ = ["SparseMatrix", "csr", "from_scipy"]
+__all__ = ["csr", "from_scipy"]
 
 
 def csr(data: Any, indices: Any, indptr: Any, shape: tuple[int, int]) -> SparseMatrix:
@@ -79,7 +79,7 @@ def csr(data: Any, indices: Any, indptr: Any, shape: tuple[int, int]) -> SparseM
     # Copies: the structure must not change under what was recorded.
     columns, starts = columns.astype(dtype), starts.astype(dtype)
     columns.flags.writeable = starts.flags.writeable = False
-    return SparseMatrix(values, Structure(columns, starts, size))
+    return SparseMatrix(values, CompressedRows(columns, starts, size))
 
 
 def from_scipy(matrix: Any, data: Any = None) -> SparseMatrix:

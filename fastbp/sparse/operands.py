@@ -7,19 +7,22 @@ in front of each, once fastbp and scipy.sparse are both in use.
 
 import copy
 import functools
+import inspect
 import sys
 
 import numpy as np
 from scipy import sparse
 
-from fastbp._core import graph
 from fastbp._core.constants import constant
 from fastbp._core.graph import Variable
 from fastbp.errors import DTypeError, NoRuleError, ShapeError
-from fastbp.rules.sparse_matrix import SparseMatrix, as_structure
-from fastbp.rules.sparse_products import Constant, Structure, check_axis, dot_op
+from fastbp.rules import foreign
+from fastbp.sparse.matrix import SparseMatrix, as_structure
+from fastbp.sparse.products import CompressedRows, Constant, check_axis, dot_op
 
 __all__ = ["operator"]
+
+_OPERATORS = ("add", "subtract", "multiply", "divide", "matmul")
 
 
 def operator(name, a, b):
@@ -37,7 +40,7 @@ def operator(name, a, b):
         What SciPy would return, dense or sparse.
     """
     matrix, x = (a, b) if type(b) is Variable else (b, a)
-    if not sparse.issparse(matrix) or type(x) is not Variable:
+    if name not in _OPERATORS or not sparse.issparse(matrix) or type(x) is not Variable:
         return NotImplemented
     if name == "divide" and matrix is b:
         return NotImplemented  # as in SciPy
@@ -135,7 +138,7 @@ def multiply(matrix, x):
     if shape != structure.shape:  # a sparse row or column beside a dense matrix
         times = [n // m if m else 0 for n, m in zip(shape, structure.shape, strict=True)]
         spread = sparse.kron(np.ones(times, bool), structure.matrix(data), format="csr")
-        structure, data = Structure(spread.indices, spread.indptr, shape), spread.data
+        structure, data = CompressedRows(spread.indices, spread.indptr, shape), spread.data
     return SparseMatrix(data, structure) * x
 
 
@@ -235,6 +238,29 @@ def _method(original, on_variable):
     return method
 
 
-graph.bind("sparse_operator", operator)
+def _answer(late):
+    """Answer SciPy's code where it asks a Variable for an array.
+
+    An operator does so before SciPy's classes know Variables: for a leaf older than their import.
+    """
+    asked, frame = False, inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("fastbp."):
+        frame = frame.f_back
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("scipy.sparse._"):
+        if frame.f_code.co_name in ("__matmul__", "__mul__", "__truediv__"):
+            # What is no array for SciPy has its reflected operator called: ours.
+            return np.array(None, object)
+        asked = True
+        frame = frame.f_back
+    if asked and "scipy.sparse" in late:
+        raise NoRuleError(
+            "scipy.sparse was imported after this Variable was made, and its methods did not know "
+            "Variables yet: import it earlier"
+        )
+    return None
+
+
+foreign.OPERATORS.append(operator)
+foreign.ANSWERS.append(_answer)
 _adopt()
 _adopt_constructors()

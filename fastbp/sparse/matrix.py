@@ -6,9 +6,9 @@ from scipy import sparse
 from fastbp._core.graph import Variable
 from fastbp._core.operands import as_numbers
 from fastbp.errors import NoRuleError, ShapeError
-from fastbp.rules.sparse_products import (
+from fastbp.sparse.products import (
+    CompressedRows,
     Constant,
-    Structure,
     check_axis,
     dot_op,
     product_op,
@@ -27,7 +27,7 @@ def numbers(what, x):
 def as_structure(matrix):
     """Return the structure and the values of a SciPy matrix of two axes, converted to CSR."""
     matrix = sparse.csr_array(matrix)
-    return Structure(matrix.indices, matrix.indptr, matrix.shape), matrix.data
+    return CompressedRows(matrix.indices, matrix.indptr, matrix.shape), matrix.data
 
 
 class SparseMatrix:
@@ -261,7 +261,7 @@ def _collected(rows, columns, values, shape):
     sums = sparse.csc_array(parts, shape=(len(places), len(which)))
     index = np.int32 if max(*shape, len(places)) < 2**31 else np.int64
     columns = places - np.repeat(np.arange(shape[0]), np.diff(indptr)) * shape[1]
-    structure = Structure(columns.astype(index), indptr.astype(index), shape)
+    structure = CompressedRows(columns.astype(index), indptr.astype(index), shape)
     return SparseMatrix(dot_op(values, matrix=Constant(sums), axis=-1), structure)
 
 

@@ -1,4 +1,4 @@
-"""Plans: the products of a chain, in the order in which they are made."""
+"""Bracketings: the products of a chain, in the order in which they are made."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from fastbp.chain import costs
 from fastbp.chain.costs import Cost, Structure, known, seconds
 from fastbp.chain.products import Multiply, cost_of, functions_of, step_of
 
-__all__ = ["Builder", "DenseLinks", "Fold", "Plan", "dense_model", "dense_seconds", "left_first"]
+__all__ = [
+    "Bracketing",
+    "Builder",
+    "DenseLinks",
+    "Fold",
+    "dense_model",
+    "dense_seconds",
+    "left_first",
+]
 
 
 class DenseLinks(Sequence[Structure]):
@@ -36,7 +44,7 @@ class DenseLinks(Sequence[Structure]):
         return costs.dense(self.sizes[index], self.sizes[index + 1], self.itemsize)
 
 
-class Plan:
+class Bracketing:
     """The products of a chain, in the order in which they are made.
 
     Attributes
@@ -102,7 +110,7 @@ class Plan:
         """The predicted time."""
         return sum(map(seconds, self.costs))
 
-    def brackets(self) -> str:
+    def text(self) -> str:
         """Return the order in brackets, links by their positions; shortened if it is long."""
         texts = [str(i) for i in range(self.count)]
         for a, b in self.products:
@@ -111,7 +119,7 @@ class Plan:
         return texts[self.root]
 
 
-class Fold(Plan):
+class Fold(Bracketing):
     """The products of links from one end to the other; no two of them are equal.
 
     Parameters
@@ -188,9 +196,9 @@ class Builder:
                 self.seconds += seconds(cost)
         return found
 
-    def plan(self, root: int) -> Plan:
-        """Return the plan of what was entered."""
-        return Plan(tuple(self.products), tuple(self.structures[: self.count]), root)
+    def build(self, root: int) -> Bracketing:
+        """Return the brackets of what was entered."""
+        return Bracketing(tuple(self.products), tuple(self.structures[: self.count]), root)
 
 
 def dense_model(itemsize: int) -> tuple[float, float, float]:
