@@ -136,6 +136,9 @@ cdef inline bint is_joint(Node node) noexcept:
     return type(node.ans) is tuple
 
 cdef object hook(str name)
+cdef Variable new_leaf(cnp.ndarray value)
+# A function that is recorded: `recorded_call`.
+cdef object call_recorded(f, tuple args, dict kwargs)
 cdef Variable record_product(Op op, tuple operands)
 cdef Variable record_total(Op op, Variable x, dict static)
 cdef object call_elementwise(Op op, tuple operands)

@@ -100,6 +100,8 @@ def _errors(op):
 
 
 def _name(rule):
+    if isinstance(rule, tuple):  # one for each output
+        return ", ".join(map(_name, rule))
     return getattr(rule, "func", rule).__name__.strip("_").replace("_", " ")
 
 

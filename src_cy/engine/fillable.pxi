@@ -21,10 +21,14 @@ def recorded_call(f, args, dict kwargs):
 
     If it returns one, that has taken no recorded value, and is returned as an array.
     """
+    return call_recorded(f, tuple(args), kwargs)
+
+
+cdef object call_recorded(f, tuple args, dict kwargs):
     global fastbp_recorded_calls
     fastbp_recorded_calls += 1
     try:
-        return unfilled(f(*args, **kwargs))
+        return unfilled(PyObject_Call(f, args, kwargs))
     finally:
         fastbp_recorded_calls -= 1
 

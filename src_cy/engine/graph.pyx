@@ -9,7 +9,7 @@ that has no history yet, but can be written into: for operations it is a constan
 several outputs has a node of its own, and one for each output (outputs.pxi).
 """
 
-from cpython.object cimport PyObject
+from cpython.object cimport PyObject, PyObject_Call
 from cpython.float cimport PyFloat_CheckExact
 from cpython.long cimport PyLong_CheckExact
 from libc.string cimport memcpy

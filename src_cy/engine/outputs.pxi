@@ -72,7 +72,8 @@ cdef tuple _record_joint(Op op, tuple operands, list values, list parents, dict 
         if op.saves & SAVES_ANS or k in op.saved_outputs:
             output.value = found[k]
             if output.constant and cnp.PyArray_CheckExact(found[k]):
-                output.value = kept(found[k])   # the caller gets the array itself
+                # The caller gets the array itself, and may write into it.
+                output.value = cnp.PyArray_NewCopy(found[k], cnp.NPY_KEEPORDER)
         outputs.append(output)
     if joint is None:
         return tuple(found)

@@ -627,6 +627,11 @@ def variable(array, name=None):
     return v
 
 
+cdef Variable new_leaf(cnp.ndarray value):
+    _load_late()
+    return make_variable(value, leaf_node(value))
+
+
 def leaves(list arrays):
     """Make a `variable` of each array; return them, and other handles on the same values.
 

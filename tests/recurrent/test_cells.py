@@ -47,10 +47,9 @@ def fused(cell, p, **options):
 def by_loop(cell, p, **options):
     options.pop("checkpoint", None)
     options["truncate"] = options.get("truncate") or 0
-    steps = len(p["xs"])
     out = loops.run(cell, p, **options)
-    last = out[0 if options.get("reverse") else steps - 1]
-    return (out[:steps], last, out[steps]) if cell == "lstm" else (out, last)
+    hs, *c_last = out if cell == "lstm" else (out,)
+    return hs, hs[0 if options.get("reverse") else -1], *c_last
 
 
 def loss(f, cell, weights, **options):

@@ -111,7 +111,9 @@ def test_every_operation_is_reached_by_a_sample(rng):
     square_of_a_kink = Call(lambda x: np.square(np.abs(x)), (np.array([0.0, 1.0]),), {})
     for call in (square_of_a_kink, *[parameters.values[0] for parameters in CALLS]):
         reached |= operations_in(call)
-    assert reached >= set(OPS), sorted(set(OPS) - reached)
+    # What has no derivative at all is not recorded.
+    recorded = {name for name, op in OPS.items() if not len(op.constants) >= abs(op.nout)}
+    assert reached >= recorded, sorted(recorded - reached)
 
 
 def operations_in(call):

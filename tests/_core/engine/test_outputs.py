@@ -753,3 +753,110 @@ def test_rules_without_blocks_may_return_none_for_some_vectors():
     for mode in ("reverse", "forward"):
         found = bp.jacobian(lambda x: op(x)[0], mode=mode)(x)
         np.testing.assert_array_equal(found, np.diag([0.0, 2.0, 2.0]))
+
+
+# ---- checkpoints and rules of users
+
+
+def mixed(x):
+    y = np.sin(x)
+    return {"a": y * x, "b": (np.sum(y).astype(np.float32), np.argsort(x)), "c": y[1:]}
+
+
+@pytest.mark.parametrize("names", ["a", "b", "c", "abc"])
+def test_checkpoints_of_several_outputs(names, rng):
+    x, t = rng.normal(size=(2, 4))
+
+    def of(function):
+        def f(x):
+            out = function(x)
+            total = 0.0
+            for name in names:
+                y = out[name][0] if name == "b" else out[name]
+                total = total + np.sum(y**2).astype(np.float64)
+            return total
+
+        return f
+
+    f, reference = of(bp.checkpoint(mixed)), of(mixed)
+    np.testing.assert_allclose(bp.grad(f)(x), bp.grad(reference)(x), rtol=1e-6)
+    np.testing.assert_allclose(bp.hessian(f)(x), bp.hessian(reference)(x), rtol=1e-5, atol=1e-6)
+    got, want = (bp.jvp(h, (x,), (t,)) for h in (f, reference))
+    np.testing.assert_allclose(got, want, rtol=1e-6)
+    out = bp.checkpoint(mixed)(bp.variable(x))
+    assert [out["a"].dtype, out["b"][0].dtype, out["b"][1].dtype] == ["f8", "f4", np.intp]
+
+
+def test_a_checkpoint_does_not_hold_its_values():
+    x = bp.variable(np.ones(1000))
+    first, second = bp.checkpoint(lambda x: (x * 2.0, x * 3.0))(x)
+    refs = [weakref.ref(first.value), weakref.ref(second.value)]
+    out = np.sum(first) + np.sum(second)
+    del first, second
+    assert [r() for r in refs] == [None, None]
+    np.testing.assert_array_equal(bp.gradients(out, x), np.full(1000, 5.0))
+
+
+def test_a_checkpoint_that_returns_something_else():
+    results = [np.ones(2), np.ones(3)]
+
+    def f(x):
+        return x * results[0], x * 1.0
+
+    def g(x):
+        y, z = bp.checkpoint(f)(x)
+        results.pop(0)
+        return np.sum(y) + np.sum(z)
+
+    with pytest.raises(ShapeError, match=r"returned float64 of shape \(2,\).*then.*\(3,\)"):
+        bp.grad(g)(1.0)
+
+
+@pytest.mark.parametrize("rules", ["vjp", "jvp", "both"])
+def test_rules_of_users_with_several_outputs(rules, rng):
+    def vjp(g, ans, x, y):
+        r, *_ = ans
+        assert g[2] is None
+        return g[0] * x / r - g[1] * y / r**2, g[0] * y / r + g[1] * x / r**2
+
+    def jvp(tangents, ans, x, y):
+        r, *_ = ans
+        t, s = tangents
+        return (t * x + s * y) / r, (s * x - t * y) / r**2, None
+
+    given = {"vjp": vjp, "jvp": jvp} if rules == "both" else {rules: locals()[rules]}
+    polar = bp.custom_rule(
+        lambda x, y: (np.hypot(x, y), np.arctan2(y, x), np.argsort(x)), name="polar", **given
+    )
+
+    def single(x, y):
+        return np.hypot(x, y), np.arctan2(y, x), np.argsort(x.value if type(x) is Variable else x)
+
+    def of(make, chosen):
+        def f(x, y):
+            out = make(x, y)
+            assert type(out[2]) is np.ndarray
+            return sum(np.sum(np.sin(out[k]) * np.arange(1.0, 4.0)) for k in chosen)
+
+        return f
+
+    x, y, t, s = rng.normal(size=(4, 3))
+    for chosen in ((0,), (1,), (0, 1)):
+        f, reference = of(polar, chosen), of(single, chosen)
+        for k in range(2):
+            got, want = (bp.grad(h, k)(x, y) for h in (f, reference))
+            np.testing.assert_allclose(got, want, rtol=1e-12, atol=1e-14)
+            got, want = (bp.hessian(h, k)(x, y) for h in (f, reference))
+            np.testing.assert_allclose(got, want, rtol=1e-10, atol=1e-12)
+        got, want = (bp.jvp(h, (x, y), (t, s)) for h in (f, reference))
+        np.testing.assert_allclose(got, want, rtol=1e-12)
+    got, want = (bp.jacobian(lambda x, m=m: m(x, y)[1])(x) for m in (polar, single))
+    np.testing.assert_allclose(got, want, rtol=1e-13)
+
+
+def test_a_constant_output_that_a_rule_reads_may_be_written_into(rng):
+    x = bp.variable(rng.uniform(1.0, 100.0, 5000))
+    mantissa, exponent = np.frexp(x)
+    expected = 0.5**exponent
+    exponent[:] = 0
+    np.testing.assert_array_equal(bp.gradients(np.sum(mantissa), x), expected)
