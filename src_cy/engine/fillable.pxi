@@ -31,18 +31,26 @@ def recorded_call(f, args, dict kwargs, list left=None):
         may decide what constants are. An entry is (what, file, line), the line that of the user;
         only the first one is sure to be there. Nothing leaves where it stays empty.
     """
-    global fastbp_recorded_calls, fastbp_left
+    global fastbp_left
     cdef PyObject *before = fastbp_left
-    fastbp_recorded_calls += 1
-    if left is not None:
-        fastbp_left = <PyObject *> left
+    if left is None:
+        return call_recorded(f, tuple(args), kwargs)
+    fastbp_left = <PyObject *> left
     try:
-        return unfilled(f(*args, **kwargs))
+        return call_recorded(f, tuple(args), kwargs)
     finally:
-        fastbp_recorded_calls -= 1
         fastbp_left = before
         if before != NULL and left:
             (<list> before).extend(left)    # it leaves the outer record, too
+
+
+cdef object call_recorded(f, tuple args, dict kwargs):
+    global fastbp_recorded_calls
+    fastbp_recorded_calls += 1
+    try:
+        return unfilled(PyObject_Call(f, args, kwargs))
+    finally:
+        fastbp_recorded_calls -= 1
 
 
 cdef int _leave(str what) except -1:
@@ -122,8 +130,14 @@ def unfilled(x):
 cdef object _with_fillables(Op op, tuple operands, dict static):
     """Compute an operation some of whose operands are fillables; record it if others are not."""
     cdef tuple plain = tuple([unfilled(x) for x in operands])
-    cdef Variable made
     result = call_elementwise(op, plain) if static is None else record(op, plain, static)
+    if op.nout != 1 and type(result) is tuple:
+        return tuple([_to_be_filled(op, operands, x) for x in result])
+    return _to_be_filled(op, operands, result)
+
+
+cdef object _to_be_filled(Op op, tuple operands, object result):
+    cdef Variable made
     if not cnp.PyArray_CheckExact(result) or not is_plain(result):
         return result
     if cnp.PyArray_NDIM(result) == 0:
