@@ -87,6 +87,12 @@ cdef class Variable:
         return self.array
 
     @property
+    def _array(self):
+        """The array, for its shape, dtype and layout: see `array_of`."""
+        fresh(self)
+        return self.array
+
+    @property
     def shape(self):
         return self.node.shape
 

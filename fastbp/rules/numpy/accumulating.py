@@ -52,7 +52,7 @@ def _add_at(a, indices, b):
         total = scatter_add_op(b, size=into.shape[index.at], places=index.places, behind=behind)
         total = reshaped(total, a.shape) if isinstance(total, Variable) else total.reshape(a.shape)
     else:
-        b = fitted(b, array_of(a)[index].shape, "numpy.add.at")
+        b = fitted(b, a._array[index].shape, "numpy.add.at")
         total = put_op(b, shape=a.shape, index=index, own=b.ndim)
     a += total
 

@@ -51,7 +51,7 @@ def _cumulate(function, op, a, axis, dtype, out):
     refuse(function, out=(out, None))
     a = in_dtype(function, a, dtype)
     if axis is None or a.ndim == 0:
-        np.cumsum(array_of(a), axis)  # raises where NumPy does
+        np.cumsum(a._array, axis)  # raises where NumPy does
         a, axis = np.ravel(a), 0
     return op(a, axis=normalize_axis_index(axis, a.ndim) - a.ndim)
 

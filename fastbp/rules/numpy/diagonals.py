@@ -3,7 +3,6 @@
 import numpy as np
 
 from fastbp._core.compiled import Adds
-from fastbp._core.graph import array_of
 from fastbp.rules import patterns
 from fastbp.rules.numpy.indexing import put_op
 from fastbp.rules.numpy.structural import reshaped
@@ -62,7 +61,7 @@ def _along_diagonal(columns, offset, length):
 )
 def diagonal(a, offset=0, axis1=0, axis2=1):
     """Arguments as in `numpy.diagonal`."""
-    np.diagonal(array_of(a), offset, axis1, axis2)  # raises where NumPy does
+    np.diagonal(a._array, offset, axis1, axis2)  # raises where NumPy does
     return diagonal_op(np.moveaxis(a, (axis1, axis2), (-2, -1)), offset=int(offset))
 
 

@@ -229,7 +229,7 @@ def setitem(x, index, value):
         index = apart(x.shape, given, elements=True)
         if isinstance(index, Apart):
             return _set_at(x, index, value)
-    return set_op(x, fitted(value, array_of(x)[index].shape), index=index)
+    return set_op(x, fitted(value, x._array[index].shape), index=index)
 
 
 def _set_at(x, a, value):

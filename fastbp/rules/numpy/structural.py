@@ -186,10 +186,10 @@ def reshape(a, /, shape, order="C", *, copy=None):
     The cotangent is reshaped back. A Variable has no memory layout that order A could look at.
     """
     if order == "C" and copy is not False:
-        result = reshape_op(a, shape=array_of(a).reshape(shape).shape, own=a.ndim)
+        result = reshape_op(a, shape=a._array.reshape(shape).shape, own=a.ndim)
         return graph.owned(result) if copy else result
     refuse("reshape", copy=(copy is False, False), order=(order, "F"))
-    shape = array_of(a).reshape(shape, order="F").shape
+    shape = a._array.reshape(shape, order="F").shape
     result = transpose(reshaped(transpose(a), shape[::-1]))
     return graph.owned(result) if copy else result
 
@@ -213,7 +213,7 @@ graph.bind_method("reshape", _reshape_method)
 def ravel(a, order="C"):
     """Arguments as in `numpy.ravel`; of the orders, C and F."""
     result = reshape(a, (a.size,), order)
-    flags = array_of(a).flags  # after: a view that stood apart may be in its root's memory now
+    flags = a._array.flags  # after: a view that stood apart may be in its root's memory now
     # NumPy copies what is not contiguous, even where reshape would find a view.
     contiguous = flags.f_contiguous if order == "F" else flags.c_contiguous
     return result if contiguous else graph.owned(result)
@@ -232,7 +232,7 @@ graph.bind_method("flatten", lambda a, order="C": graph.owned(ravel(a, order)))
 )
 def expand_dims(a, axis):
     """Arguments as in `numpy.expand_dims`."""
-    return reshaped(a, np.expand_dims(array_of(a), axis).shape)
+    return reshaped(a, np.expand_dims(a._array, axis).shape)
 
 
 @implements(
@@ -246,7 +246,7 @@ def expand_dims(a, axis):
 )
 def squeeze(a, axis=None):
     """Arguments as in `numpy.squeeze`."""
-    return reshaped(a, np.squeeze(array_of(a), axis).shape)
+    return reshaped(a, np.squeeze(a._array, axis).shape)
 
 
 def _at_least(function, arrays):
@@ -496,7 +496,7 @@ def flipud(m):
 )
 def rot90(m, k=1, axes=(0, 1)):
     """Arguments as in `numpy.rot90`."""
-    np.rot90(array_of(m), k, axes)  # raises where NumPy does
+    np.rot90(m._array, k, axes)  # raises where NumPy does
     first, second = axes
     if k % 2 == 0:
         return flip(m, (first, second)) if k % 4 else m[...]
