@@ -9,6 +9,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from fastbp._core import graph
+from fastbp._core.compiled import Joins
 from fastbp._core.graph import Variable, arrays_of, values_of
 from fastbp.errors import NoRuleError
 from fastbp.rules import patterns
@@ -47,14 +48,23 @@ concatenate_op = general(
     saves=(),
     vjp=_parts,
     jvp=_joined_tangents,
+    compiled=Joins(),
     pattern=patterns.moves,
     direct=("parts of g",),
 )
 
 
+def _joinable(function, arrays):
+    return [
+        x if type(x) is Variable else as_operand(x, f"numpy.{function}: array {i}")
+        for i, x in enumerate(arrays)
+    ]
+
+
 def _join(function, arrays, axis, out=None, dtype=None, casting="same_kind"):
-    refuse(function, out=(out, None), casting=(casting, "same_kind"))
-    arrays = [as_operand(x, f"numpy.{function}: array {i}") for i, x in enumerate(arrays)]
+    if out is not None or casting != "same_kind":
+        refuse(function, out=(out, None), casting=(casting, "same_kind"))
+    arrays = _joinable(function, arrays)
     if dtype is not None:
         dtype = float_dtype(dtype, function)
         arrays = [np.astype(x, dtype) for x in arrays]
@@ -104,7 +114,7 @@ def concatenate(arrays, /, axis=0, out=None, *, dtype=None, casting="same_kind")
 )
 def stack(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):
     """Arguments as in `numpy.stack`; out= and casting= are refused."""
-    arrays = [as_operand(x, f"numpy.stack: array {i}") for i, x in enumerate(arrays)]
+    arrays = _joinable("stack", arrays)
     shape = arrays[0].shape
     if any([x.shape != shape for x in arrays]):
         raise ValueError(f"numpy.stack: shapes differ: {[x.shape for x in arrays]}")

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from fastbp._core import graph
+from fastbp._core.compiled import Reshapes
 from fastbp._core.elementwise import sum_axes, total
 from fastbp._core.elementwise import sum_to as _sum_to
 from fastbp._core.graph import Variable, array_of
@@ -156,6 +157,7 @@ reshape_op = linear(
     "reshape",
     _reshape,
     lambda g, ans, x, shape, own: g.reshape(lead_of(g, ans) + x.shape),
+    compiled=Reshapes(),
     pattern=patterns.moves,
     local=local.keeps_order,
     direct=("g reshaped back",),
@@ -454,10 +456,22 @@ flip_op = linear(
     lambda g, ans, x, axis: np.flip(g, axis),
     pattern=patterns.moves,
 )
+
+
+def _roll(x, shift, axis):
+    if len(axis) != 1 or not x.size:
+        return np.roll(x, shift, axis)
+    (shift,), (axis,) = shift, axis
+    shift %= x.shape[axis]
+    front, behind = (..., slice(None, -shift or None)), (slice(None),) * (-1 - axis)
+    back = (..., slice(-shift, None)) if shift else (..., slice(0, 0))
+    return np.concatenate((x[(*back, *behind)], x[(*front, *behind)]), axis)
+
+
 roll_op = linear(
     "roll",
-    lambda x, shift, axis: np.roll(x, shift, axis),
-    lambda g, ans, x, shift, axis: np.roll(g, [-s for s in shift], axis),
+    _roll,
+    lambda g, ans, x, shift, axis: roll_op(g, shift=tuple([-s for s in shift]), axis=axis),
     pattern=patterns.moves,
 )
 
@@ -517,8 +531,14 @@ def rot90(m, k=1, axes=(0, 1)):
 )
 def roll(a, shift, axis=None):
     """Arguments as in `numpy.roll`."""
-    if axis is None:
+    if axis is None and a.ndim != 1:
         return reshaped(roll(ravel(a), shift, 0), a.shape)
+    if (
+        a.ndim == 1
+        and type(shift) is int
+        and (axis is None or (type(axis) is int and axis in (0, -1)))
+    ):
+        return roll_op(a, shift=(shift,), axis=(-1,))
     axis = [k - a.ndim for k in normalize_axis_tuple(axis, a.ndim, allow_duplicate=True)]
     pairs = np.broadcast(shift, axis)
     if pairs.ndim > 1:
