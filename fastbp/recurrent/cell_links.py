@@ -97,7 +97,8 @@ class _Run:
             raise ShapeError(f"{NAME}: h0 has shape {p['h0'].shape}, a batch without members")
         self.mask = None if mask is None else check_mask(cell, mask, p["xs"].shape)
         layer = core.Layer(cell, given, self.activation, self.reverse, self.mask, 0, None)
-        value, self.saved = core.run(*operands, layer=layer)  # of rnn there are no gates
+        value, saved = core.run(*operands, layer=layer)
+        self.saved: Any = saved  # of rnn there are no gates
         self.hs = value[0] if cell == "lstm" else value
         self.batch = self.hs.shape[1] if self.hs.ndim == 3 else 1
 

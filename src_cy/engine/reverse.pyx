@@ -65,8 +65,8 @@ cdef list _swept(Tape tape, list cotangents, bint recorded, int lead, bint signs
     return sweep.results(tape.input_positions)
 
 
-# How the cotangents of an elementwise operation's operands come to be; bit k: operand k.
-cdef struct Plan:
+# Where the cotangents of an elementwise operation's operands go; bit k: operand k.
+cdef struct Destinations:
     int needs           # there is one to compute
     int accumulates     # into the parent's cotangent, in place
     int passes          # the partial is one: it is g itself
@@ -127,19 +127,19 @@ cdef class ReverseSweep(Sweep):
 
     cdef int pull_elementwise(self, Node node, Py_ssize_t *parents, cnp.ndarray g) except -1:
         """Compute all cotangents of the operands by one program."""
-        cdef Plan plan
+        cdef Destinations to
         cdef PyObject *operands[MAX_EXTERNAL]
         cdef int leads[MAX_EXTERNAL]
         cdef PyObject *outs[3]
         cdef list fresh = None
         cdef int k, n_ext, n_out = 0
         cdef Program program
-        self.plan_outputs(&plan, node, parents)
+        self.find_destinations(&to, node, parents)
         if self.signs:
             program = node.op.signed_program(
-                node.typenum, exact_partials(node), plan.needs, plan.accumulates)
+                node.typenum, exact_partials(node), to.needs, to.accumulates)
         else:
-            program = node.op.pull_program(node.typenum, plan.needs, plan.accumulates)
+            program = node.op.pull_program(node.typenum, to.needs, to.accumulates)
         if program is None:
             return self.pull_by_partials(node, parents, g)
         n_ext = self.fill(node, program, operands, leads)
@@ -147,17 +147,17 @@ cdef class ReverseSweep(Sweep):
         leads[n_ext] = self.lead
         n_ext += 1
         for k in range(node.op.nin):
-            if plan.accumulates >> k & 1:
+            if to.accumulates >> k & 1:
                 operands[n_ext] = outs[n_out] = PyList_GET_ITEM(self.values, parents[k])
                 leads[n_ext] = self.lead
                 n_ext += 1
                 n_out += 1
-        if plan.fresh:
+        if to.fresh:
             fresh = [None, None, None]
         for k in range(node.op.nin):
-            if plan.fresh >> k & 1:
+            if to.fresh >> k & 1:
                 # The last output may overwrite g, if this is its last use.
-                if plan.fresh >> k == 1 and plan.passes == 0 and is_ours(<PyObject *> g):
+                if to.fresh >> k == 1 and to.passes == 0 and is_ours(<PyObject *> g):
                     fresh[k] = g
                 else:
                     fresh[k] = new_array(
@@ -166,39 +166,39 @@ cdef class ReverseSweep(Sweep):
                 n_out += 1
         if n_out:
             run_program(program, operands, leads, outs, cnp.PyArray_NDIM(g), cnp.PyArray_DIMS(g))
-        return self.add_outputs(&plan, node, parents, g, fresh)
+        return self.add_outputs(&to, node, parents, g, fresh)
 
-    cdef int plan_outputs(self, Plan *plan, Node node, Py_ssize_t *parents) except -1:
+    cdef int find_destinations(self, Destinations *to, Node node, Py_ssize_t *parents) except -1:
         cdef int k
         cdef Node parent
         cdef object c
-        plan.needs = plan.accumulates = plan.passes = 0
+        to.needs = to.accumulates = to.passes = 0
         for k in range(node.op.nin):
             if parents[k] < 0:
                 continue
-            plan.needs |= 1 << k
+            to.needs |= 1 << k
             parent = <Node> self.tape.nodes[parents[k]]
             if parent.shape is node.shape or parent.shape == node.shape:
                 # Borrowed: a local reference would hide that the buffer is ours.
                 if is_ours(PyList_GET_ITEM(self.values, parents[k])):
-                    plan.accumulates |= 1 << k
+                    to.accumulates |= 1 << k
                     continue
             c = node.op.constant_partials[k]
             if c is not None and c == 1:
-                plan.passes |= 1 << k
-        plan.fresh = plan.needs & ~plan.accumulates & ~plan.passes
+                to.passes |= 1 << k
+        to.fresh = to.needs & ~to.accumulates & ~to.passes
         return 0
 
-    cdef int add_outputs(self, const Plan *plan, Node node, Py_ssize_t *parents, cnp.ndarray g,
-                         list fresh) except -1:
+    cdef int add_outputs(self, const Destinations *to, Node node, Py_ssize_t *parents,
+                         cnp.ndarray g, list fresh) except -1:
         """Add what was not accumulated in place, summed over the axes of broadcasting."""
         cdef int k
         cdef Node parent
         cdef object value
         for k in range(node.op.nin):
-            if (plan.fresh | plan.passes) >> k & 1:
+            if (to.fresh | to.passes) >> k & 1:
                 parent = <Node> self.tape.nodes[parents[k]]
-                if plan.passes >> k & 1:
+                if to.passes >> k & 1:
                     value = g
                 else:
                     value = fresh[k]

@@ -138,12 +138,14 @@ def pinv(a, rcond=None, hermitian=False, *, rtol=np._NoValue):
 
 
 _LETTER = {np.dtype("f4"): "s", np.dtype("f8"): "d", np.dtype("c8"): "c", np.dtype("c16"): "z"}
-_GETRF = {dtype: getattr(lapack, f"{letter}getrf") for dtype, letter in _LETTER.items()}
-_GETRS = {dtype: getattr(lapack, f"{letter}getrs") for dtype, letter in _LETTER.items()}
+
+
+def _routine(name, dtype):
+    return getattr(lapack, _LETTER[dtype] + name)
 
 
 def _lu(a):
-    lu, pivots, info = _GETRF[a.dtype](a)
+    lu, pivots, info = _routine("getrf", a.dtype)(a)
     if info > 0:
         raise LinAlgError("Singular matrix")
     return lu, pivots
@@ -151,7 +153,7 @@ def _lu(a):
 
 def _lu_solve(a, b, lu, pivots, trans):
     """Solve for the columns of `b`, with those of any block axes at once."""
-    getrs = _GETRS[b.dtype]  # trans=1 does not conjugate
+    getrs = _routine("getrs", b.dtype)  # trans=1 does not conjugate
     if b.ndim == 2:
         return getrs(lu, pivots, b, trans=trans)[0]
     columns = np.moveaxis(b, -2, 0)
