@@ -238,3 +238,31 @@ def test_slogdet_is_the_logarithm_of_the_determinant(rng):
         return sign * np.exp(log)
 
     np.testing.assert_allclose(pulled(again, a), pulled(np.linalg.det, a), rtol=1e-12)
+
+
+def test_squares_of_lengths_have_derivatives_at_0():
+    z = np.zeros(3, np.complex128)
+    t = np.array([1 + 2j, 3.0, -1j])
+    for f, expected in (
+        (lambda z: np.linalg.norm(z) ** 2, 2.0 * np.conj(t)),
+        (lambda z: np.std(z) ** 2, 2.0 / 3.0 * np.conj(t - t.mean())),
+        (np.var, 2.0 / 3.0 * np.conj(t - t.mean())),
+    ):
+        _, found = bp.jvp(lambda z, f=f: bp.vjp(f, z)[1](1.0)[0], (z,), (t,))
+        np.testing.assert_allclose(found, expected, rtol=1e-15, atol=1e-15)
+
+
+@pytest.mark.parametrize(("name", "call"), CALLS)
+def test_single_precision_stays_single(name, call, rng):
+    f = Complex(call, (True,) * len(call.arrays), rng)
+    single = [x.astype(np.complex64) for x in f.arrays]
+    if refusal_of(f) is not None or name == "float_power":
+        return
+    value, pull = bp.vjp(f, *single)
+    for a, b in zip(value, f(*single), strict=True):
+        assert a.dtype == np.asarray(b).dtype
+    g = random_like(rng, value)
+    found, expected = pull(g), bp.vjp(f, *f.arrays)[1](g)
+    for a, b in zip(found, expected, strict=True):
+        assert a.dtype == np.complex64
+        np.testing.assert_allclose(a, b, rtol=0, atol=2e-4 * (1 + np.max(np.abs(b), initial=0.0)))

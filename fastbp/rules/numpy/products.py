@@ -71,11 +71,11 @@ matmul_op = general(
 )
 
 
-def multiplied(a, b):
+def multiplied(a, b, name="matmul"):
     """Multiply as the operator ``@`` does."""
     if getattr(a, "dtype", None) is getattr(b, "dtype", 0):
         return matmul_op(a, b)
-    return matmul_op(*promoted("matmul", a, b))
+    return matmul_op(*promoted(name, a, b))
 
 
 def _ufunc_options(name, operands, options):
@@ -171,7 +171,7 @@ def dot(a, b, out=None):
     if a.ndim == 0 or b.ndim == 0:
         return stored("dot", np.multiply(*promoted("dot", a, b)), out)
     if b.ndim == 1 or (a.ndim <= 2 and b.ndim == 2):
-        return stored("dot", multiplied(*promoted("dot", a, b)), out)
+        return stored("dot", multiplied(a, b, "dot"), out)
     return stored("dot", _summed("dot", a, b, (a.ndim - 1,), (b.ndim - 2,)), out)
 
 
@@ -214,7 +214,7 @@ def inner(a, b, /):
 )
 def vdot(a, b, /):
     """Sum the products of all elements, those of `a` conjugated. Arguments as in `numpy.vdot`."""
-    return multiplied(*promoted("vdot", conjugated(_flat(a)), _flat(b)))
+    return multiplied(conjugated(_flat(a)), _flat(b), "vdot")
 
 
 def _flat(x):
