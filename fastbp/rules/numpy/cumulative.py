@@ -17,11 +17,10 @@ from fastbp.rules.numpy.reductions import (
     axes_of,
     count,
     given,
-    in_dtype,
     selected,
     sum_samples,
 )
-from fastbp.rules.numpy.structural import ALL, as_operand, float_dtype, reshaped
+from fastbp.rules.numpy.structural import ALL, as_operand, float_dtype, in_dtype, reshaped
 from fastbp.rules.table import general, implements, linear, refuse
 
 # ---- cumulative sums

@@ -5,8 +5,7 @@ import numpy as np
 from fastbp._core.compiled import Adds
 from fastbp.rules import patterns
 from fastbp.rules.numpy.indexing import put_op
-from fastbp.rules.numpy.reductions import in_dtype
-from fastbp.rules.numpy.structural import reshaped
+from fastbp.rules.numpy.structural import in_dtype, reshaped
 from fastbp.rules.table import implements, linear, refuse
 
 

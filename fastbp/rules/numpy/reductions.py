@@ -18,10 +18,9 @@ from fastbp.rules.numpy.structural import (
     ALL,
     add_up,
     as_operand,
-    cast,
     conjugated,
-    float_dtype,
     from_end,
+    in_dtype,
     lead_of,
     spread,
 )
@@ -58,13 +57,6 @@ def unreduced(g, ans, axis, keepdims):
 def count(shape, axis):
     """Return how many elements one element of a reduction is made of."""
     return math.prod([shape[k] for k in axis])
-
-
-def in_dtype(function, a, dtype):
-    """Cast an operand to the dtype= argument."""
-    if dtype is None or a.dtype == dtype:
-        return a
-    return cast(a, dtype=float_dtype(dtype, function, a.dtype))
 
 
 def selected(a, where, neutral):

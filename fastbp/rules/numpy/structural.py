@@ -122,6 +122,13 @@ def float_dtype(dtype, function, given=None):
     return dtype
 
 
+def in_dtype(function, a, dtype):
+    """Cast an operand to the dtype= argument."""
+    if dtype is None or a.dtype == dtype:
+        return a
+    return cast(a, dtype=float_dtype(dtype, function, a.dtype))
+
+
 @implements(
     np.astype,
     samples=lambda rng: [
