@@ -34,9 +34,9 @@ INTERFACES = Path("fastbp/_core")
 COMPILED = Path("build/core")
 # C files compiled into an extension beside its .pyx.
 C_SOURCES = {
-    "elementwise": ["base/threads.c"],
     "loops": ["elementwise/kernels.c"],
     "recurrent": ["recurrent/recurrent_kernels.c"],
+    "threads": ["base/thread_pool.c"],
 }
 # What Cython writes for typed memoryviews, once instead of in each module that has many. The others
 # keep their helpers: calls of them through pointers cost a recorded operation 0.4 %.

@@ -20,49 +20,93 @@ import fastbp as bp
 FEW, MANY = 101, 1101
 
 
-def _square() -> Callable[[], object]:
-    x = bp.variable(np.linspace(1.0, 2.0, 16))
-    return lambda: x * x
+def _numbers(n: int = 16) -> np.ndarray:
+    return np.linspace(1.0, 2.0, n)
 
 
-def _gradient() -> Callable[[], object]:
-    f, x = bp.grad(lambda x: np.sum(x * x)), np.linspace(1.0, 2.0, 16)
-    return lambda: f(x)
+def _recorded(f: Callable[..., object], *shapes: int) -> Callable[[], object]:
+    """Return a call of `f` on Variables."""
+    x = [bp.variable(_numbers(n)) for n in shapes or (16,)]
+    return lambda: f(*x)
 
 
-def _constant() -> Callable[[], object]:
-    v, k = bp.variable(np.linspace(1.0, 2.0, 16)), np.linspace(1.0, 2.0, 16)
-    return lambda: v * k
+def _swept(f: Callable[..., object], *shapes: int) -> Callable[[], object]:
+    """Return a call that records `f` and sweeps back to all its arguments."""
+    x = [bp.variable(_numbers(n)) for n in shapes or (16,)]
+    return lambda: bp.gradients(f(*x), x)
 
 
-def _large_constant() -> Callable[[], object]:
-    v, k = bp.variable(np.linspace(1.0, 2.0, 4096)), np.linspace(1.0, 2.0, 4096)
-    return lambda: v * k
+def _gradient(f: Callable[..., object], n: int = 16) -> Callable[[], object]:
+    g, x = bp.grad(f), _numbers(n)
+    return lambda: g(x)
 
 
-def _element() -> Callable[[], object]:
-    x = bp.variable(np.linspace(1.0, 2.0, 16))
-    return lambda: x[0]
+def _chain(x: object, w: object) -> object:
+    for _ in range(20):
+        x = x * w + w  # type: ignore[operator]
+    return x.sum()  # type: ignore[attr-defined]
 
 
-def _assignment() -> Callable[[], object]:
-    x = bp.variable(np.linspace(1.0, 2.0, 16))
-
-    def add():
-        y = x + 0.0
-        y[0] += 1.0
-
-    return add
+def _chain_of_arrays() -> Callable[[], object]:
+    x, w = _numbers(), _numbers()
+    return lambda: _chain(x, w)
 
 
-CASES = {
-    "x * x, 16 numbers": _square,
-    "grad of sum(x * x), 16 numbers": _gradient,
-    "x * k, k an array of 16 numbers": _constant,
-    "x * k, k an array of 4096 numbers": _large_constant,
-    "x[0]": _element,
-    "x + 0, then x[0] += 1": _assignment,
+def _rosenbrock(x: object) -> object:
+    return 100.0 * (x[1] - x[0] ** 2) ** 2 + (1.0 - x[0]) ** 2  # type: ignore[index]
+
+
+def _assignment(x: object) -> object:
+    y = x + 0.0  # type: ignore[operator]
+    y[0] += 1.0
+    return y
+
+
+def _unpacked(x: object) -> object:
+    a, b, c, d = x  # type: ignore[misc]
+    return np.stack([a * b, c * d, a, d]).sum()
+
+
+_INDEX, _MATRIX = np.array([3, 1, 1, 0]), np.eye(4) + 0.1 * np.arange(16.0).reshape(4, 4)
+_OTHER = np.array([1.0, -2.0, 0.5])
+
+CASES: dict[str, Callable[[], Callable[[], object]]] = {
+    "x * x, 16 numbers": lambda: _recorded(lambda x: x * x),
+    "x * k, k an array of 16 numbers": lambda: (lambda k: _recorded(lambda x: x * k))(_numbers()),
+    "x * k, k an array of 4096 numbers": lambda: (lambda k: _recorded(lambda x: x * k, 4096))(
+        _numbers(4096)
+    ),
+    "x.sum()": lambda: _recorded(lambda x: x.sum()),
+    "np.sum(x)": lambda: _recorded(np.sum),
+    "x.mean()": lambda: _recorded(lambda x: x.mean()),
+    "x[0]": lambda: _recorded(lambda x: x[0]),
+    "x + 0, then x[0] += 1": lambda: _recorded(_assignment),
+    "gradients of (x * x).sum()": lambda: _swept(lambda x: (x * x).sum()),
+    "grad of (x * x).sum()": lambda: _gradient(lambda x: (x * x).sum()),
+    "grad of np.sum(x * x)": lambda: _gradient(lambda x: np.sum(x * x)),
+    "gradients of 20 (x * w + w), then sum": lambda: _swept(_chain, 16, 16),
+    "20 (x * w + w), then sum, in NumPy": _chain_of_arrays,
+    "grad of Rosenbrock's function of x[0], x[1]": lambda: _gradient(_rosenbrock, 2),
+    "gradients of s + x[1]": lambda: _swept(lambda s, x: (s + x[1]).sum(), 1, 4),
+    "gradients through a, b, c, d = x and np.stack": lambda: _swept(_unpacked, 4),
+    "gradients of np.concatenate of two slices": lambda: _swept(
+        lambda x: np.concatenate([x[:2], x[3:]]).sum()
+    ),
+    "gradients of x[idx].sum()": lambda: _swept(lambda x: x[_INDEX].sum()),
+    "gradients through y[1] = v": lambda: _swept(_written, 16, 1),
+    "gradients of np.roll(x, 1).sum()": lambda: _swept(lambda x: np.roll(x, 1).sum()),
+    "gradients of np.linalg.norm(x)": lambda: _swept(np.linalg.norm),
+    "gradients of np.cross(x, k).sum()": lambda: _swept(lambda x: np.cross(x, _OTHER).sum(), 3),
+    "gradients of np.linalg.solve(A, x).sum(), 4 x 4": lambda: _swept(
+        lambda x: np.linalg.solve(_MATRIX, x).sum(), 4
+    ),
 }
+
+
+def _written(x: object, v: object) -> object:
+    y = x * 1.0  # type: ignore[operator]
+    y[1] = v[0]  # type: ignore[index]
+    return y.sum()
 
 
 def count(case: str, calls: int) -> int:

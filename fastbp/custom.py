@@ -31,15 +31,17 @@ def custom_rule(
     Parameters
     ----------
     f : callable
-        ``f(*arrays, **options)`` returns one float array. It sees plain arrays and may do anything
+        ``f(*arrays, **options)`` returns a float array, or a tuple of several arrays, among which
+        those of integers and booleans have no derivative. It sees plain arrays and may do anything
         with them.
     vjp : callable, optional
         ``vjp(g, ans, *arrays, **options)``: the cotangents of all positional arguments, a tuple
         (for a single argument the array itself), None for zero. `g` has the shape of ``ans =
-        f(*arrays)``.
+        f(*arrays)``; of several results both are tuples, and `g` has None for what has no
+        derivative.
     jvp : callable, optional
-        ``jvp(tangents, ans, *arrays, **options)``: the tangent of the result; `tangents` is a
-        tuple.
+        ``jvp(tangents, ans, *arrays, **options)``: the tangent of the result, of several a tuple
+        with None for zero; `tangents` is a tuple.
     name : str, optional
         For error messages; by default the name of `f`.
 
@@ -61,6 +63,18 @@ def custom_rule(
     >>> clipped = bp.custom_rule(np.exp, vjp=lambda g, ans, x: g * np.minimum(ans, 10.0))
     >>> bp.grad(lambda x: np.sum(clipped(x)))(np.array([0.0, 5.0]))
     array([ 1., 10.])
+
+    Several results:
+
+    >>> polar = bp.custom_rule(
+    ...     lambda x, y: (np.hypot(x, y), np.arctan2(y, x)),
+    ...     vjp=lambda g, ans, x, y: (
+    ...         g[0] * x / ans[0] - g[1] * y / ans[0] ** 2,
+    ...         g[0] * y / ans[0] + g[1] * x / ans[0] ** 2,
+    ...     ),
+    ... )
+    >>> float(bp.grad(lambda x: polar(x, 4.0)[0])(3.0))
+    0.6
     """
     if not callable(f):
         raise TypeError(f"custom_rule: a function is needed, not a {type(f).__name__}")
@@ -70,13 +84,19 @@ def custom_rule(
 
     def joint_vjp(g: Any, needs: Any, ans: Any, *operands: Any, **options: Any) -> Any:
         assert vjp is not None
+        if isinstance(ans, tuple):
+            g = tuple(
+                np.zeros(y.shape, y.dtype) if y_bar is None and y.dtype.kind not in "biu" else y_bar
+                for y_bar, y in zip(g, ans, strict=True)
+            )
         found = _rule_called(vjp, (g, ans, *operands), options)
         return found if isinstance(found, (tuple, list)) else (found,)
 
     def joint_jvp(tangents: Any, ans: Any, *operands: Any, **options: Any) -> Any:
         assert jvp is not None
+        dtype = np.result_type(*[y.dtype for y in ans]) if isinstance(ans, tuple) else ans.dtype
         full = [
-            np.zeros(x.shape, ans.dtype) if t is None else t
+            np.zeros(x.shape, dtype) if t is None else t
             for t, x in zip(tangents, operands, strict=True)
         ]
         return _rule_called(jvp, (tuple(full), ans, *operands), options)
@@ -88,6 +108,7 @@ def custom_rule(
         label,
         value,
         nin=-1,
+        nout=-1,
         vjp=None if vjp is None else joint_vjp,
         jvp=None if jvp is None else joint_jvp,
         saves=(*range(30), "ans"),
@@ -149,8 +170,8 @@ def _checkpointed(f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     call.closed_over = Tape(recorded, fresh, since=since).outer_inputs()
     if not recorded or not (moving or call.closed_over):
         return out_def.unflatten(outputs)
-    packed = call.op(_packed(recorded))(*[leaves[k] for k in moving], *call.closed_over)
-    parts = iter(_unpacked(packed, recorded))
+    made = call.op(recorded)(*[leaves[k] for k in moving], *call.closed_over)
+    parts = iter(made if len(recorded) > 1 else (made,))
     return out_def.unflatten([next(parts) if type(y) is Variable else y for y in outputs])
 
 
@@ -175,64 +196,62 @@ class _Rerun:
         args, kwargs = self.treedef.unflatten(leaves)
         return fresh, *tree.flatten(graph.recorded_call(self.f, args, kwargs))
 
-    def again(self, operands: Any) -> tuple[list[Variable], Any]:
-        """Run again; return the inputs (arguments and outer Variables) and the packed output."""
+    def again(self, operands: Any, before: Any) -> tuple[list[Variable], list[Variable]]:
+        """Run again; return the inputs (arguments and outer Variables) and the recorded outputs."""
         fresh, outputs, _ = self.run(operands[: len(self.moving)])
-        return fresh + self.closed_over, _packed([y for y in outputs if type(y) is Variable])
+        recorded = [y for y in outputs if type(y) is Variable]
+        was, now = [(y.shape, y.dtype) for y in before], [(y.shape, y.dtype) for y in recorded]
+        if was != now:
+            first, then = (", ".join(f"{d} of shape {s}" for s, d in each) for each in (was, now))
+            raise ShapeError(f"checkpoint: the function returned {first}, then {then}")
+        return fresh + self.closed_over, recorded
 
-    def op(self, packed: Any) -> Op:
-        """Make the operation that stands for this call; its value is known already."""
-        value = packed.value
+    def op(self, outputs: list[Variable]) -> Op:
+        """Make the operation that stands for this call; its outputs are known already."""
+        several = len(outputs) > 1
+        known = [tuple(y.value for y in outputs)]
+
+        def forward(*operands: Any) -> Any:
+            # Once: what keeps the operation must not keep its values.
+            if not known:
+                again = self.run(operands[: len(self.moving)])[1]
+                known.append(tuple(y.value for y in again if type(y) is Variable))
+            found = known.pop()
+            return found if several else found[0]
 
         def vjp(g: Any, needs: Any, ans: Any, *operands: Any) -> Any:
-            inputs, out = self.again(operands)
-            if out.shape != ans.shape:
-                raise ShapeError(
-                    f"checkpoint: the function returned shape {ans.shape}, then {out.shape}"
-                )
-            recorded, lead = _any_variable(g, *operands), g.ndim - ans.ndim
-            return sweep.reverse(Tape([out], inputs, True), [g], recorded, lead, inner=True)
+            gs, before = (g, ans) if several else ((g,), (ans,))
+            inputs, outs = self.again(operands, before)
+            there = [k for k, y_bar in enumerate(gs) if y_bar is not None]
+            gs, outs = [gs[k] for k in there], [outs[k] for k in there]
+            recorded, lead = _any_variable(*gs, *operands), gs[0].ndim - outs[0].ndim
+            return sweep.reverse(Tape(outs, inputs, True), gs, recorded, lead, inner=True)
 
         def jvp(tangents: Any, ans: Any, *operands: Any) -> Any:
-            inputs, out = self.again(operands)
+            inputs, outs = self.again(operands, ans if several else (ans,))
             lead = next(
                 t.ndim - x.ndim for t, x in zip(tangents, inputs, strict=True) if t is not None
             )
             recorded = _any_variable(*tangents, *operands)
-            tape = Tape([out], inputs, True)
-            (t,) = sweep.forward(tape, list(tangents), recorded, lead, inner=True)
-            return np.zeros(out.shape, out.dtype) if t is None else t
+            tape = Tape(outs, inputs, True)
+            found = sweep.forward(tape, list(tangents), recorded, lead, inner=True)
+            if several:
+                return found
+            return np.zeros(outs[0].shape, outs[0].dtype) if found[0] is None else found[0]
 
         saves = tuple(range(len(self.moving)))
         return Op(
             "checkpoint",
-            lambda *operands: value,
+            forward,
             nin=-1,
+            nout=-1,
             vjp=vjp,
             jvp=jvp,
             saves=saves,
+            coefficients="values",
             opaque=True,
         )
 
 
 def _any_variable(*values: Any) -> bool:
     return any(type(x) is Variable for x in values)
-
-
-def _packed(outputs: list[Any]) -> Any:
-    """One array for several outputs: an operation has a single one."""
-    if len(outputs) == 1:
-        return outputs[0]
-    return np.concatenate([np.ravel(y) for y in outputs]) if outputs else None
-
-
-def _unpacked(packed: Any, outputs: list[Variable]) -> list[Any]:
-    """Take the packed array apart into values like `outputs`."""
-    if len(outputs) == 1:
-        return [packed]
-    parts, start = [], 0
-    for y in outputs:
-        part = np.reshape(packed[start : start + y.size], y.shape)
-        parts.append(part.astype(y.dtype, copy=False))
-        start += y.size
-    return parts

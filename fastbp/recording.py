@@ -79,10 +79,17 @@ class Recorded:
         try:
             self.result = graph.recorded_call(f, call, kwargs)
         except BaseException as error:
-            # The traceback keeps the frames, and these what was recorded.
-            constants.release(since)
-            arguments.explain(error, self.positions, args, constants.mark() > since)
+            failed(error, self.positions, args, since)
             raise
+
+    @classmethod
+    def of_one(cls, name: str, primal: Any, position: int, leaf: Variable, result: Any) -> Recorded:
+        """Return what the core recorded: a call with one array or number as input."""
+        r = cls.__new__(cls)
+        r.name, r.positions, r.settings = name, [position], None
+        r.primals, r.treedefs, r.inputs = [primal], [tree.flatten(primal)[1]], [leaf]
+        r.result = result
+        return r
 
     def split(self, leaves: Sequence[Any], settings: bool = False) -> list[Any]:
         """Rebuild the recorded arguments' containers around other leaves.
@@ -134,6 +141,17 @@ class Recorded:
                 leaves = [like(g, x) for g, x in zip(leaves, self.primals, strict=True)]
         parts = self.split(leaves)
         return parts[0] if single else tuple(parts)
+
+
+def failed(error: BaseException, positions: list[int], args: Sequence[Any], since: int) -> None:
+    """Clear up after a call that raised, and add to its error what the traceback does not say."""
+    locked = constants.mark() > since
+    # The traceback keeps the frames, and these what was recorded.
+    constants.release(since)
+    arguments.explain(error, positions, args, locked)
+
+
+graph.bind("failed_call", failed)
 
 
 def connect(r: Recorded, outputs: Sequence[Any], option: str = "zero") -> Tape:

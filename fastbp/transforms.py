@@ -15,7 +15,7 @@ import numpy as np
 
 from fastbp import arguments, tree
 from fastbp import unconnected as loss
-from fastbp._core import graph, sweep
+from fastbp._core import calls, graph, sweep
 from fastbp._core.graph import Variable
 from fastbp._core.tape import ConsumedError, Tape
 from fastbp.derived import derived, named, of_record
@@ -98,6 +98,10 @@ def gradients(
     ((2, 3), (3, 4))
     """
     loss.check_option("gradients", unconnected)
+    if grad_outputs is None and not create_graph:
+        found = calls.gradients(ys, xs)
+        if found is not None:
+            return found
     single = type(xs) is Variable
     inputs = [xs] if single else list(xs)
     if type(ys) is Variable:
@@ -193,7 +197,8 @@ def value_and_grad(
     (12.0, array([12.]))
     """
     bound, given = _bound("value_and_grad", f, argnums, has_aux, unconnected)
-    g = derived(_value_and_gradient, bound, value_and_grad, *given, unconnected=unconnected)
+    call = calls.value_and_gradient
+    g = derived(call, bound, value_and_grad, *given, unconnected=unconnected)
     return named(g, "value_and_grad", f)
 
 
@@ -226,6 +231,31 @@ def _value_and_gradient(
     except ConsumedError:  # a large record, freed on the way, is needed again
         r = Recorded(name, f, args, kwargs, argnums)
         return _swept(name, r, has_aux, single, option, False)
+
+
+def _finish(
+    name: str,
+    f: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    position: int,
+    option: str,
+    leaf: Variable,
+    result: Any,
+    consume: bool,
+) -> Any:
+    """Do the rest for a call of one array that the core recorded, if its result is unusual."""
+    r = Recorded.of_one(name, args[position], position, leaf, result)
+    del leaf, result
+    try:
+        return _swept(name, r, False, True, option, consume)
+    except ConsumedError:
+        r = Recorded(name, f, args, kwargs, position)
+        return _swept(name, r, False, True, option, False)
+
+
+graph.bind("value_and_gradient", _value_and_gradient)
+graph.bind("finish_gradient", _finish)
 
 
 def _swept(name: str, r: Recorded, has_aux: bool, single: bool, option: str, consume: bool) -> Any:
@@ -310,7 +340,7 @@ def grad(
     {'w': array([2., 4.]), 'n': None}
     """
     bound, given = _bound("grad", f, argnums, has_aux, unconnected)
-    call = _gradient_and_aux if has_aux else _gradient
+    call = _gradient_and_aux if has_aux else calls.gradient
     return named(derived(call, bound, grad, *given, unconnected=unconnected), "grad", f)
 
 
@@ -319,12 +349,8 @@ def gradient_for(
 ) -> Callable[..., Any]:
     """Return the gradient of `f` as a part of another transform, which errors name."""
     bound, (f, argnums, _) = _bound(name, f, argnums, False, unconnected)
-    g = derived(_gradient, bound, gradient_for, name, f, argnums, unconnected)
+    g = derived(calls.gradient, bound, gradient_for, name, f, argnums, unconnected)
     return named(g, "grad", f)
-
-
-def _gradient(*args: Any, **kwargs: Any) -> Any:
-    return _value_and_gradient(*args, **kwargs)[1]
 
 
 def _gradient_and_aux(*args: Any, **kwargs: Any) -> Any:

@@ -102,6 +102,11 @@ def test_the_core_imports_nothing_above_it(path):
     assert [name for name in imported if not allowed.fullmatch(name)] == []
 
 
+@pytest.mark.parametrize("path", sorted(ROOT.glob("src_cy/*/*.pyx")), ids=lambda path: path.name)
+def test_every_module_of_the_core_has_tests_of_its_name(path):
+    assert (ROOT / "tests" / "_core" / path.parent.name / f"test_{path.stem}.py").exists()
+
+
 def imported_by(path, modules):
     """Names of modules of fastbp that a file imports, in functions too, when it runs."""
     tree = ast.parse(path.read_text())

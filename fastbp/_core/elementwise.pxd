@@ -15,18 +15,16 @@ cdef enum:
 cdef int run_program(Program p, PyObject **operands, const int *leads, PyObject **outs,
                      int nd, const cnp.npy_intp *dims) except -1
 
-# Call work(context, part) for every part in [0, parts), on the pool of threads (threads.h). So many
-# parts as `each` are worth waking a thread for: 1 if one takes more than some 20 us.
-cdef void run_parallel(void (*work)(void *context, int part) noexcept nogil, void *context,
-                       int parts, int each=*) noexcept nogil
-cdef int thread_count() noexcept nogil
-
 # Floating-point exceptions that NumPy would report (divide by zero, overflow, invalid); clears
 # them.
 cdef bint take_fp_flags() noexcept nogil
 
 # Sum `g` over the axes along which an operand of `shape` was broadcast; its first `lead` axes stay.
 cdef cnp.ndarray sum_to_shape(cnp.ndarray g, int lead, tuple shape)
+
+# The sum of all elements, of no axes; None if `x` is empty, or does not lie as NumPy's loop reads
+# it.
+cdef cnp.ndarray total_of(cnp.ndarray x)
 
 cdef bint is_plain(cnp.ndarray a) noexcept          # aligned, native, float32 or float64
 cdef bint is_ours(PyObject *a) noexcept             # one reference, own data, writable, C order

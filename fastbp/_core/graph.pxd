@@ -1,22 +1,41 @@
 """The recorded graph: operations, nodes, and Variables, which are handles on (array, node)."""
 
 cimport numpy as cnp
+from cpython.object cimport PyObject
 
 from fastbp._core.program cimport Program
 
 cdef enum Kind:
     ELEMENTWISE         # a partial derivative for every operand
-    MATMUL              # compiled VJPs in matmul.pyx
-    GENERAL             # rules in Python: structural, linear, linear algebra
+    GENERAL             # rules in Python, and often compiled ones for sweeps that record nothing
+    OUTPUT              # one of the several outputs of the node that is its parent
+
+# What an operation's compiled rules are for: those of sweeps that record nothing. Each may be
+# missing; then the rules of its row are applied.
+cdef class Rules:
+    cdef readonly bint adds     # `pull` wants an array to add to, zeros if nothing else
+    # Record the operation without the bookkeeping that serves all; None: these operands need it.
+    cdef Variable record(self, Op op, tuple operands, dict static)
+    # The cotangent of operand k, of its dtype and (behind `lead` block axes) shape; None for zero.
+    # `into` is None, or an array of that kind that nobody else can see: it is added to, and
+    # returned.
+    cdef object pull(self, Node node, Py_ssize_t k, cnp.ndarray g, int lead, cnp.ndarray into)
+    # The tangent of the value, from those of the operands, arrays or None; NotImplemented.
+    cdef object push(self, Node node, list tangents, int lead)
 
 cdef class Op:
     cdef readonly str name
     cdef readonly int kind
     cdef readonly int nin               # number of operands; -1: any
+    cdef readonly int nout              # number of outputs; -1: any
+    cdef readonly tuple constants       # outputs without derivative
+    cdef readonly tuple objects         # operands that may be any object
+    cdef readonly bint residuals        # `forward` returns residuals beside its value
+    cdef bint unary                     # one operand, one output, no residuals
     cdef readonly object forward
     cdef readonly tuple partials        # elementwise: functions (ans, *operands)
     cdef readonly object vjp, jvp       # general: a function an operand, or one joint function
-    cdef readonly object scatter        # optional: add the VJP into a buffer
+    cdef readonly Rules compiled        # or None
     cdef readonly bint writes           # returns its first operand with elements written into it
     cdef readonly bint opaque
     cdef readonly int dominant, selects, signed_partials
@@ -29,6 +48,7 @@ cdef class Op:
     cdef readonly dict info             # documentation and samples
     cdef readonly tuple constant_partials
     cdef unsigned int saves             # general: bit j operand j, SAVES_ANS the output
+    cdef tuple saved_outputs            # which of several, if not all
     cdef unsigned int saves_for[3]      # elementwise: the same, for the cotangent of operand i
     cdef list forwards, pulls, pushes   # programs; None: not compiled yet, False: there is none
     cdef dict signed_programs           # the same for sweeps of signed zeros
@@ -40,18 +60,29 @@ cdef class Op:
 cdef class Node:
     cdef Op op                          # None: a leaf
     cdef Node a, b                      # parents of an elementwise operation; None: constants
-    cdef object saved_a, saved_b        # their values, where a rule reads them
+    # Their values, where a rule reads them. Of other operations `saved_b` is what their function
+    # returned as residuals; of an OUTPUT, whose parent is `a`, they are its token and its Output.
+    cdef object saved_a, saved_b
     cdef tuple parents, saved           # of any other operation, instead of the four above
-    cdef object ans
+    cdef object ans                     # a tuple of Outputs: the joint node of several outputs
     cdef dict static
     cdef readonly tuple shape
     cdef readonly int typenum
-    cdef readonly long long id          # parents have smaller ids
+    cdef readonly long long id          # parents have smaller ids; an OUTPUT has its parent's
     cdef long long stamp                # scratch of a sweep's collection: which, and the position
     cdef Py_ssize_t position
     cdef long long end_stamp
     cdef bint collectable               # may be part of a reference cycle
     cdef bint fillable                  # no history yet: see fillable.pxi
+
+cdef class Output:
+    cdef tuple shape
+    cdef int typenum
+    cdef bint constant                  # without derivative: an array or any object
+    cdef Py_ssize_t index
+    cdef object value                   # None: no rule reads it
+    cdef PyObject *node                 # borrowed; it may be gone: see `output_node`
+    cdef object token
 
 cdef class Variable:
     cdef cnp.ndarray array              # may be out of date in a view: see `fresh`
@@ -85,6 +116,7 @@ cdef class Spec:
 cdef Py_ssize_t parent_count(Node node) noexcept
 cdef Node parent_of(Node node, Py_ssize_t i)
 cdef object saved_of(Node node, Py_ssize_t i)
+cdef Node output_node(Node joint, Py_ssize_t k)
 cdef Spec new_spec(tuple shape, int typenum)
 cdef Variable make_variable(cnp.ndarray value, Node node)
 cdef int take_again(Variable x) except -1
@@ -99,5 +131,14 @@ cdef inline int fresh(Variable x) except -1:
         return settle(x)
     return 0
 
+# A node of several outputs: no Variable is a handle on it, but on OUTPUT nodes, its children.
+cdef inline bint is_joint(Node node) noexcept:
+    return type(node.ans) is tuple
+
 cdef object hook(str name)
+cdef Variable new_leaf(cnp.ndarray value)
+# A function that is recorded: `recorded_call`.
+cdef object call_recorded(f, tuple args, dict kwargs)
+cdef Variable record_product(Op op, tuple operands)
+cdef Variable record_total(Op op, Variable x, dict static)
 cdef object call_elementwise(Op op, tuple operands)

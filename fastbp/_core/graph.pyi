@@ -20,16 +20,23 @@ class Spec:
     @property
     def dtype(self) -> np.dtype[Any]: ...
 
+class Rules:
+    adds: bool
+
 @final
 class Op:
     name: str
     kind: int
     nin: int
+    nout: int
+    constants: tuple[int, ...]
+    objects: tuple[int, ...]
+    residuals: bool
     forward: Callable[..., Any]
     partials: tuple[Callable[..., Any], ...] | None
     vjp: Any
     jvp: Any
-    scatter: Callable[..., None] | None
+    compiled: Rules | None
     blocks: bool
     opaque: bool
     writes: bool
@@ -39,7 +46,7 @@ class Op:
     coefficients: str
     squared: Callable[..., Any] | None
     kernel: str | None
-    pattern: Callable[..., Any] | None
+    pattern: Callable[..., Any] | tuple[Callable[..., Any], ...] | None
     ufunc: np.ufunc | None
     info: dict[str, Any]
     constant_partials: tuple[float | None, ...] | None
@@ -52,10 +59,9 @@ class Op:
         partials: Any = None,
         vjp: Any = None,
         jvp: Any = None,
-        scatter: Callable[..., None] | None = None,
-        saves: tuple[int | str, ...] = (),
+        compiled: Rules | None = None,
+        saves: tuple[int | str | tuple[str, int], ...] = (),
         blocks: bool = True,
-        compiled: bool = False,
         kernel: str | None = None,
         opaque: bool = False,
         writes: bool = False,
@@ -64,13 +70,28 @@ class Op:
         signed_partials: int = 0,
         coefficients: str | None = None,
         squared: Callable[..., Any] | None = None,
-        pattern: Callable[..., Any] | None = None,
+        pattern: Callable[..., Any] | tuple[Callable[..., Any], ...] | None = None,
+        nout: int = 1,
+        constants: tuple[int, ...] = (),
+        objects: tuple[int, ...] = (),
+        residuals: bool = False,
         **info: Any,
     ) -> None: ...
     @property
     def __name__(self) -> str: ...
     def __call__(self, *operands: Any, **static: Any) -> Any: ...
     def __getattr__(self, name: str) -> Any: ...
+
+@final
+class Total:
+    __wrapped__: Callable[..., Any]
+    def __init__(self, function: Callable[..., Any], op: Op, counts: bool = False) -> None: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    def __get__(self, instance: Any, owner: Any) -> Any: ...
+
+@final
+class Output:
+    def __init__(self, *args: Any) -> None: ...
 
 @final
 class Node:
@@ -170,7 +191,6 @@ class Variable:
     def __copy__(self) -> Variable: ...
     def __deepcopy__(self, memo: Any) -> Variable: ...
     def __getattr__(self, name: str, /) -> Any: ...
-    def __dir__(self) -> list[str]: ...
     def __array_ufunc__(
         self, ufunc: np.ufunc, method: str, *operands: Any, out: Any = None, **kwargs: Any
     ) -> Any: ...

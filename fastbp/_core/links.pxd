@@ -6,7 +6,7 @@ cdef class Link:
     cdef readonly Op op
     cdef readonly Variable variable
     cdef readonly tuple parents, operands, shape
-    cdef readonly object ans, dtype
+    cdef readonly object ans, dtype, output
     cdef readonly dict static
 
 # A handle on a node; the link of a node whose operands are at these positions. One that is not

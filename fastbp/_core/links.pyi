@@ -9,7 +9,8 @@ class Link:
     op: Op | None
     parents: tuple[int, ...]
     operands: tuple[Any, ...]
-    ans: np.ndarray | Spec
+    ans: np.ndarray | Spec | tuple[Any, ...]
+    output: int | None
     static: dict[str, Any]
     shape: tuple[int, ...]
     dtype: np.dtype[Any]

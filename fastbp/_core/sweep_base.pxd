@@ -44,5 +44,8 @@ cdef object answer_of(Node node, bint recorded)
 cdef object apply_vjp(Node node, tuple needs, object g, bint recorded, list operands=*)
 cdef object apply_jvp(Node node, list tangents, bint recorded, list operands=*)
 
+# What a rule returned for each vector of a block: one block an operand or output, None for zero.
+cdef list stacked(list rows)
+
 cdef tuple shape_of(object x)                           # of an array or a Variable
 cdef Variable zeros_variable(tuple shape, int typenum)

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastbp._core.operands import as_array, as_numbers
+from fastbp._core.graph import leaf_array
+from fastbp._core.operands import as_numbers
 from fastbp.chain.costs import Structure, Work, known
 from fastbp.chain.products import KINDS, multiply
 from fastbp.errors import DTypeError, ShapeError
@@ -282,11 +283,7 @@ def _rows(name: str, x: np.ndarray, size: int, factor: Factor, left: bool) -> np
 
 def floats(name: str, argument: str, x: Any, ndim: int) -> np.ndarray:
     """Return an array argument of a factor, not copied."""
-    array = as_array(x, f"{name}: {argument}")
-    if array.dtype not in FLOATS:
-        raise DTypeError(
-            f"{name}: {argument} must be an array of float64 or float32, got {array.dtype}"
-        )
+    array = leaf_array(x, f"{name}: {argument}")
     if array.ndim != ndim:
         raise ShapeError(f"{name}: {argument} must have {ndim} axes, got shape {array.shape}")
     return array

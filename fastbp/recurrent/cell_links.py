@@ -97,8 +97,9 @@ class _Run:
             raise ShapeError(f"{NAME}: h0 has shape {p['h0'].shape}, a batch without members")
         self.mask = None if mask is None else check_mask(cell, mask, p["xs"].shape)
         layer = core.Layer(cell, given, self.activation, self.reverse, self.mask, 0, None)
-        self.hs = core.run(*operands, layer=layer)[:steps]
-        self.saved: Any = layer.kept[1] if layer.kept else None  # of rnn there are no gates
+        value, saved = core.run(*operands, layer=layer)
+        self.saved: Any = saved  # of rnn there are no gates
+        self.hs = value[0] if cell == "lstm" else value
         self.batch = self.hs.shape[1] if self.hs.ndim == 3 else 1
 
     def last_first(self, x: np.ndarray) -> np.ndarray:

@@ -47,17 +47,12 @@ def _run(
         return hs, operands[1:3] if cell == "lstm" else operands[1]
     schedule = None if checkpoint is None else Schedule(steps, checkpoint)
     layer = core.Layer(cell, given, activation, bool(reverse), mask, truncate, schedule)
-    packed = apply(layer, operands)
-    h_last = _one(packed, 0 if reverse else steps - 1, schedule is not None)
-    if cell != "lstm":
-        return packed, h_last
-    return packed[:steps], (h_last, _one(packed, steps, schedule is not None))
-
-
-def _one(packed: Any, t: int, alone: bool) -> Any:
-    """One state; `alone` if it must not keep the others alive."""
-    state = packed[t]
-    return np.positive(state) if alone else state
+    made = apply(layer, operands)
+    hs, c_last = made if cell == "lstm" else (made, None)
+    h_last = hs[0 if reverse else steps - 1]
+    if schedule is not None:
+        h_last = np.positive(h_last)  # it must not keep the others alive
+    return hs, (h_last, c_last) if cell == "lstm" else h_last
 
 
 def _sampled(gates: int) -> Any:

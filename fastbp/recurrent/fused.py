@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -25,19 +26,16 @@ XS, H0, C0 = (ORDER.index(name) for name in ("xs", "h0", "c0"))
 # ---- checkpoints: segments that are run again
 
 
-def _run_in_pieces(*operands: Any, layer: Layer) -> np.ndarray:
-    """Compute what `core.run` does, keeping snapshots of the state in place of the gates."""
+def _run_in_pieces(*operands: Any, layer: Layer) -> tuple[Any, Any]:
+    """Compute what `core.run` does; residuals are snapshots of the state in place of the gates."""
     p = layer.by_place(operands)
     state, steps = (p[H0], p[C0]), len(p[XS])
-    out = empty((steps + (layer.cell == "lstm"), *p[H0].shape), p[H0].dtype)
+    hs = empty((steps, *p[H0].shape), p[H0].dtype)
     starts, snapshots = layer.schedule.starts, []
     for low, high in zip(starts, [*starts[1:], steps], strict=True):
         snapshots.append((low, *state))
-        state = _advance(layer, p, low, high, state, out[:steps])
-    layer.kept = (operands, snapshots)
-    if layer.cell == "lstm":
-        out[steps] = state[1]
-    return out
+        state = _advance(layer, p, low, high, state, hs)
+    return (hs, state[1]) if layer.cell == "lstm" else hs, snapshots
 
 
 def _advance(layer: Layer, p: Any, low: int, high: int, state: Any, hs: Any = None) -> Any:
@@ -58,14 +56,10 @@ def _advance(layer: Layer, p: Any, low: int, high: int, state: Any, hs: Any = No
     return h, c
 
 
-def _pull_in_pieces(pull: core.Pull, operands: Any) -> None:
+def _pull_in_pieces(pull: core.Pull, snapshots: Any) -> None:
     """Go back leaf by leaf, each computed again from the last snapshot before it."""
     layer, p = pull.layer, pull.p
-    kept = layer.kept
-    if kept is None or any(a is not b for a, b in zip(kept[0], operands, strict=True)):
-        stack = [(0, p[H0], p[C0])]  # a record replayed at another point
-    else:
-        stack = list(kept[1])
+    stack = list(snapshots)
     high, leaf = len(p[XS]), layer.schedule.leaf
     while high > 0:
         low, h, c = stack[-1]
@@ -82,30 +76,40 @@ def _pull_in_pieces(pull: core.Pull, operands: Any) -> None:
 # ---- the operations
 
 
-def _again(layer: Layer, operands: Any) -> Any:
-    """Run the plain loop on fresh Variables; return these and the result."""
+def _again(layer: Layer, operands: Any) -> tuple[list[Variable], Any]:
+    """Run the plain loop on fresh Variables; return these and the outputs."""
     fresh = [graph.variable(x) for x in operands]
     p = {ORDER[k]: graph.handle(x) for k, x in zip(layer.places, fresh, strict=True)}
     options: Any = {"reverse": layer.reverse, "mask": layer.mask, "truncate": layer.truncate}
-    return fresh, loops.run(layer.cell, p, activation=layer.activation, **options)
+    outs = loops.run(layer.cell, p, activation=layer.activation, **options)
+    return fresh, outs if layer.cell == "lstm" else (outs,)
 
 
-def _pulled(g, needs, ans, operands, layer):
-    pull = core.Pull(layer, g, needs, operands)
+def _pulled(gs, needs, answers, operands, layer, residuals):
+    hs = answers[0]
+    g = np.zeros(hs.shape, hs.dtype) if gs[0] is None else gs[0]
+    pull = core.Pull(layer, g, gs[1] if layer.cell == "lstm" else None, needs, operands)
     if layer.schedule is None:
-        pull.whole(ans)
+        pull.whole(hs, residuals)
     else:
-        _pull_in_pieces(pull, operands)
+        _pull_in_pieces(pull, residuals)
     return pull.cotangents()
 
 
-def _vjp(g, needs, ans, *operands, layer):
-    if core.any_variable(g, operands):
-        inputs, out = _again(layer, operands)
-        return sweep.reverse(Tape([out], inputs, True), [g], True, g.ndim - ans.ndim, inner=True)
-    if g.ndim == ans.ndim:
-        return _pulled(g, needs, ans, operands, layer)
-    each = [_pulled(row, needs, ans, operands, layer) for row in g]
+def _vjp(g, needs, ans, *operands, layer, residuals):
+    gs, answers = (g, ans) if layer.cell == "lstm" else ((g,), (ans,))
+    lead = next(x.ndim - y.ndim for x, y in zip(gs, answers, strict=True) if x is not None)
+    if core.any_variable((*gs, *operands)):
+        inputs, outs = _again(layer, operands)
+        there = [k for k, x in enumerate(gs) if x is not None]
+        tape = Tape([outs[k] for k in there], inputs, True)
+        return sweep.reverse(tape, [gs[k] for k in there], True, lead, inner=True)
+    if not lead:
+        return _pulled(gs, needs, answers, operands, layer, residuals)
+    each = [
+        _pulled(row, needs, answers, operands, layer, residuals)
+        for row in zip(*[repeat(None) if x is None else x for x in gs], strict=False)
+    ]
     if not each:
         return [
             np.zeros((0, *x.shape), x.dtype) if needed else None
@@ -114,31 +118,37 @@ def _vjp(g, needs, ans, *operands, layer):
     return [np.stack(bars) if bars[0] is not None else None for bars in zip(*each, strict=True)]
 
 
-def _jvp(tangents, ans, *operands, layer):
-    recorded = any(type(x) is Variable for x in (*tangents, *operands))
-    inputs, out = _again(layer, operands)
+def _jvp(tangents, ans, *operands, layer, residuals):
+    recorded = core.any_variable((*tangents, *operands))
+    inputs, outs = _again(layer, operands)
     lead = next(t.ndim - x.ndim for t, x in zip(tangents, inputs, strict=True) if t is not None)
-    tape = Tape([out], inputs, True)
-    (t,) = sweep.forward(tape, list(tangents), recorded, lead, inner=True)
-    return np.zeros((*[1] * lead, *out.shape), out.dtype) if t is None else t
+    found = sweep.forward(
+        Tape(list(outs), inputs, True), list(tangents), recorded, lead, inner=True
+    )
+    if layer.cell == "lstm":
+        return found
+    return np.zeros((*[1] * lead, *ans.shape), ans.dtype) if found[0] is None else found[0]
 
 
-def _op(name: str, forward: Any, saves: tuple) -> Any:
+def _op(name: str, forward: Any, reads_states: bool) -> Any:
+    outputs = 2 if name.startswith("lstm") else 1
+    states = (("ans", 0) if outputs == 2 else "ans",) if reads_states else ()
     return general(
         f"recurrent.{name}",
         forward,
         nin=-1,
+        nout=outputs,
+        residuals=True,
         vjp=_vjp,
         jvp=_jvp,
-        saves=saves,
+        saves=(*range(7), *states),
         pattern=causes,
     )
 
 
-_OPERANDS = tuple(range(7))
 _CELLS = ("rnn", "lstm", "gru")
-OPS = {cell: _op(cell, core.run, (*_OPERANDS, "ans")) for cell in _CELLS}
-CHECKPOINTED = {cell: _op(f"{cell}_checkpointed", _run_in_pieces, _OPERANDS) for cell in _CELLS}
+OPS = {cell: _op(cell, core.run, True) for cell in _CELLS}
+CHECKPOINTED = {cell: _op(f"{cell}_checkpointed", _run_in_pieces, False) for cell in _CELLS}
 
 
 def apply(layer: Layer, operands: Any) -> Any:

@@ -68,8 +68,8 @@ def run(
 
     Returns
     -------
-    Variable or ndarray, shape (T, ..., n), for lstm (T + 1, ..., n)
-        The states, for lstm with the last cell state behind them.
+    Variable or ndarray, shape (T, ..., n)
+        The states; for lstm a tuple of them and the last cell state.
     """
     projected = p["xs"] @ p["U"]
     if p.get("b") is not None:
@@ -87,4 +87,4 @@ def run(
             new = tuple(np.where(here, a, b) for a, b in zip(new, state, strict=True))
         state = new
         hs[t] = state[0]
-    return np.stack([*hs, state[1]] if cell == "lstm" else hs)
+    return (np.stack(hs), state[1]) if cell == "lstm" else np.stack(hs)

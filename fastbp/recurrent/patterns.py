@@ -15,14 +15,17 @@ __all__ = ["causes"]
 def causes(p: Any, ids: Any, link: Any) -> np.ndarray:
     """Of the inputs up to each step, of the same member of the batch: the cell, run on sets.
 
+    The second output, of lstm, is the last cell state.
+
     A step mixes all units, whatever zeros W and U have, but a column of a weight or bias meets one
     unit at first. As in the derivative, a masked step keeps the state, and a truncated one has
     forgotten where it came from.
     """
     layer = link.static["layer"]
-    steps, n = link.shape[0] - (layer.cell == "lstm"), link.shape[-1]
+    shapes = zip((ORDER[k] for k in layer.places), link.operands, strict=True)
+    shape = {k: x.shape for k, x in shapes}["xs"]
     given = dict(zip((ORDER[k] for k in layer.places), ids, strict=True))
-    batch = link.shape[1] if len(link.shape) == 3 else 1
+    steps, n, batch = shape[0], link.shape[-1], shape[1] if len(shape) == 3 else 1
     none = np.zeros((batch, n), np.int32)
     weights = [x for k, x in given.items() if x is not None and k not in ("xs", "h0", "c0")]
     columns = [_by_unit(p, x.reshape(-1, n)) for x in weights]
@@ -31,7 +34,7 @@ def causes(p: Any, ids: Any, link: Any) -> np.ndarray:
     h, c = (none if x is None else x.reshape(none.shape) for x in map(given.get, ("h0", "c0")))
     xs = given.get("xs")
     inputs = None if xs is None else p.sets.rows(xs.reshape(steps, batch, -1))[..., None]
-    out = np.empty((link.shape[0], batch, n), np.int32)
+    out = np.empty((steps, batch, n), np.int32)
     for i in range(steps):
         t = steps - 1 - i if layer.reverse else i
         if layer.truncate and i and i % layer.truncate == 0:
@@ -44,9 +47,7 @@ def causes(p: Any, ids: Any, link: Any) -> np.ndarray:
             c = np.where(there, new, c)
         h = np.where(there, together(p, new, *columns), h)
         out[t] = h
-    if layer.cell == "lstm":
-        out[steps] = c
-    return out.reshape(link.shape)
+    return (c if link.output == 1 else out).reshape(link.shape)
 
 
 def _by_unit(p: Any, x: Any) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastbp import tree
 from fastbp._core.graph import Variable, values_of
+from fastbp._core.operands import as_array
 from fastbp.custom import checkpoint as checkpointed
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.recurrent.checks import steps_of, without_xs
@@ -160,7 +161,7 @@ class _Carry:
 
 
 def _kind(x: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    value = x.value if type(x) is Variable else np.asarray(x)
+    value = x.value if type(x) is Variable else as_array(x, "scan: the carry")
     return value.shape, value.dtype
 
 

@@ -14,10 +14,9 @@ import numpy as np
 
 from fastbp._core.graph import Variable
 from fastbp._core.matmul import matmul
-from fastbp._core.operands import as_numbers
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.rules import local, patterns
-from fastbp.rules.numpy.structural import cast
+from fastbp.rules.numpy.structural import as_operand, cast
 from fastbp.rules.table import general, linear
 
 FLOATS = (np.dtype("f8"), np.dtype("f4"))
@@ -25,10 +24,7 @@ FLOATS = (np.dtype("f8"), np.dtype("f4"))
 
 def promoted(name, *operands):
     """Return the operands in the one float dtype that NumPy's promotion gives."""
-    arrays = [
-        x if type(x) is Variable else as_numbers(x, f"{name}: operand {i}")
-        for i, x in enumerate(operands)
-    ]
+    arrays = [as_operand(x, f"{name}: operand {i}") for i, x in enumerate(operands)]
     dtype = np.result_type(*(x.dtype for x in arrays))
     if dtype not in FLOATS:
         given = " and ".join(str(x.dtype) for x in arrays)

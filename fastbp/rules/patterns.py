@@ -128,10 +128,12 @@ def _weighted(p, x, link):
     """In local mode, leave out the elements that do not count for a reduction."""
     if not p.local or link.op.info.get("kind") == "linear":
         return x
-    ones = np.ones(link.shape, link.dtype)
+    g = np.ones(link.shape, link.dtype)
+    if link.output is not None:
+        g = tuple(g if k == link.output else None for k in range(len(link.ans)))
     try:
         with np.errstate(all="ignore"):
-            weights = link.op.vjp[0](ones, link.ans, *link.operands, **link.static)
+            weights = link.op.vjp[0](g, link.ans, *link.operands, **link.static)
     except LinAlgError:
         return x
     return np.where(np.broadcast_to(weights, x.shape) != 0.0, x, EMPTY)
@@ -203,13 +205,6 @@ def solves(p, ids, link):
     matrix = None if a is None else _reduced(p, a, (-2, -1))[..., None, None]
     columns = None if b is None else _reduced(p, b, (-2,))[..., None, :]
     return _spread(together(p, matrix, columns), link)
-
-
-def determines(p, ids, link):
-    """``(log|det|, sign)``: the sign is constant."""
-    result = _none(link.shape)
-    result[..., 0] = _reduced(p, ids[0], (-2, -1))
-    return result
 
 
 def crosses(p, ids, link):

@@ -23,11 +23,11 @@ ELEMENTWISE = """## Elementwise
 
 The errors are bounds, relative to the derivative itself, in float64 and over the whole range of the
 arguments, from 1e-300 to 1e300 where the function has no smaller domain (float32: the same number
-of units in the last place). `tests/test_precision.py` holds them against mpmath, and derivatives of
-order three against 1e-11; `tests/test_special_points.py` has singular points to order five. Bounds
-far above 1e-15 are conditions: of `exp(-x * x)` for large x, of an inverse where it is steep. What
-is smaller than a normal number has no relative error. `power` is infinite where `x**(y - k)` is, at
-order k.
+of units in the last place). `tests/rules/test_precision.py` holds them against mpmath, and
+derivatives of order three against 1e-11; `tests/rules/test_special_points.py` has singular points
+to order five. Bounds far above 1e-15 are conditions: of `exp(-x * x)` for large x, of an inverse
+where it is steep. What is smaller than a normal number has no relative error. `power` is infinite
+where `x**(y - k)` is, at order k.
 """
 
 SPECIAL = """
@@ -100,6 +100,8 @@ def _errors(op):
 
 
 def _name(rule):
+    if isinstance(rule, tuple):  # one for each output
+        return ", ".join(map(_name, rule))
     return getattr(rule, "func", rule).__name__.strip("_").replace("_", " ")
 
 

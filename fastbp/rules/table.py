@@ -108,7 +108,7 @@ def elementwise(
         Where the formula is from; empty for calculus.
     error : (float, float)
         Bounds of the relative error of first and second derivatives in float64, over the whole
-        range of the operands; `tests/test_precision.py` holds them against mpmath.
+        range of the operands; `tests/rules/test_precision.py` holds them against mpmath.
     namespace : str
         Where it is public: behind ``fastbp.``.
 
@@ -184,7 +184,7 @@ def linear(
     *,
     tangent=None,
     saves=(),
-    scatter=None,
+    compiled=None,
     pattern=None,
     local=None,
     direct=(),
@@ -206,8 +206,8 @@ def linear(
         are arrays.
     saves : tuple
         (0,) if the transpose reads the operand's value, as no plain linear map does.
-    scatter : callable, optional
-        ``scatter(into, g, i, ans, x, **static)`` adds the transpose into an array.
+    compiled : Rules, optional
+        Rules for sweeps that record nothing; see `fastbp._core.compiled`.
     pattern : callable
         Which elements depend on which: one of `fastbp.rules.patterns`.
     local, direct, samples
@@ -229,7 +229,7 @@ def linear(
         nin=1,
         vjp=(transpose,),
         jvp=(jvp,),
-        scatter=scatter,
+        compiled=compiled,
         pattern=pattern,
         saves=saves,
         local=local,
@@ -249,12 +249,15 @@ def general(
     vjp,
     jvp=None,
     saves=None,
-    scatter=None,
+    nout=1,
+    constants=(),
+    objects=(),
+    residuals=False,
+    compiled=None,
     writes=False,
     coefficients=None,
     squared=None,
     pattern=None,
-    compiled=False,
     local=None,
     direct=(),
     samples=None,
@@ -274,16 +277,24 @@ def general(
         (at some cost).
     saves : tuple, optional
         Operand positions and "ans" that the rules read; by default all operands and the answer.
-    scatter : callable, optional
-        ``scatter(into, g, i, ans, *operands, **static)`` adds a VJP into an array.
+        Of several outputs ("ans", k) is one.
+    nout : int
+        Number of outputs, of which `forward` returns a tuple; -1 for any.
+    constants, objects : tuple of int
+        Outputs without derivative, and operands that may be such: any object.
+    residuals : bool
+        Whether `forward` returns a pair: its value, and what the rules get as ``residuals=``; see
+        `fastbp._core.graph.Op`.
+    compiled : Rules, optional
+        Rules for sweeps that record nothing; see `fastbp._core.compiled`.
     writes : bool
         Whether the value is the first operand with the others written into it.
     coefficients : {"fixed", "operands", "values"}, optional
         What a zero among the coefficients of the rules means; see `fastbp._core.graph.Op`.
     squared : callable, optional
         The square of the value as another function; see there, too.
-    pattern : callable
-        Which elements depend on which: one of `fastbp.rules.patterns`.
+    pattern : callable or tuple of callable
+        Which elements depend on which: one of `fastbp.rules.patterns`, or one for each output.
     local : callable, optional
         The derivative by one operand as labels and few small factors, where it has that form: one
         of `fastbp.rules.local`.
@@ -308,13 +319,16 @@ def general(
         nin=nin,
         vjp=vjp,
         jvp=jvp,
-        scatter=scatter,
+        nout=nout,
+        constants=constants,
+        objects=objects,
+        residuals=residuals,
+        compiled=compiled,
         writes=writes,
         coefficients=coefficients,
         squared=squared,
         pattern=pattern,
         saves=saves,
-        compiled=compiled,
         local=local,
         direct=direct,
         samples=samples,
@@ -367,6 +381,7 @@ def implements(
     reduce=None,
     accumulate=None,
     joins=False,
+    total=None,
     kinks="",
 ):
     """Let a function stand for NumPy functions when their arguments are Variables.
@@ -391,11 +406,15 @@ def implements(
         The ufunc whose ``reduce`` or ``accumulate`` it also is (their default axis is 0).
     joins : bool or "nested"
         Whether the first argument is a sequence of arrays, not one array; of lists of them.
+    total : callable, optional
+        ``total(f)`` is called in its place: a `graph.Total`, which records at once what takes all
+        elements of one Variable.
     kinks : str
         The convention where the derivative does not exist, where no elementwise row states it.
     """
 
     def register(f):
+        f = f if total is None else total(f)
         public = name or (functions[0].__name__ if functions else f.__name__)
         function = _public(f, functions[0], public, joins) if functions else f
         for numpy_function in functions:

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastbp._core import coloring as _coloring
 from fastbp._core import compression, ordering
+from fastbp._core.operands import as_array
 from fastbp.errors import ShapeError
 from fastbp.sparse.pattern import Pattern
 
@@ -142,7 +143,7 @@ def _colors(what: str, colors: Any, size: int, most: int, needed: bool) -> np.nd
         raise ValueError(f"Coloring: this kind {'needs' if needed else 'has no'} colors of {what}")
     if colors is None:
         return None
-    array = np.asarray(colors)
+    array = as_array(colors, f"Coloring: {what}")
     if array.shape != (size,):
         raise ShapeError(f"Coloring: {what} must be {size} colors, not of shape {array.shape}")
     if size and array.dtype.kind not in "iu":

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from scipy.sparse.linalg import LinearOperator, splu
 
+from fastbp._core.operands import as_numbers
 from fastbp.derived import derived
-from fastbp.errors import DTypeError, ShapeError
+from fastbp.errors import ShapeError
 from fastbp.sparse.jacobians import hessian
 from fastbp.transforms import grad, linearize, vjp
 
@@ -37,7 +37,7 @@ def less_fill(name: str) -> Any:
 
         def _factorize(self, matrix: Any) -> Any:
             self.nlu += 1
-            return splu(matrix, permc_spec=self._ordering)
+            return _linalg().splu(matrix, permc_spec=self._ordering)
 
     Solver.__name__ = Solver.__qualname__ = solver.__name__
     Solver.__doc__ = f"{solver.__name__} of SciPy, with less fill-in for symmetric patterns."
@@ -69,12 +69,13 @@ def _dense(derivative: Callable[..., Any], /, *args: Any) -> Any:
     return derivative(*args).toarray()
 
 
+def _linalg() -> Any:
+    return importlib.import_module("scipy.sparse.linalg")  # costs more than this package
+
+
 def point(name: str, x: Any) -> np.ndarray:
     """Return a point as an array of floats."""
-    array = np.asarray(x)
-    if array.dtype.kind not in "fiub":
-        raise DTypeError(f"{name}: the point has dtype {array.dtype}; real numbers are needed")
-    return array.astype(float)
+    return as_numbers(x, f"{name}: the point").astype(float)
 
 
 def banded(jac: Callable[..., Any], lower: int, upper: int) -> Callable[..., Any]:
@@ -129,11 +130,11 @@ def jacobian_operator(f: Callable[..., Any]) -> Callable[..., Any]:
     return derived(_jacobian_operator, (f,), jacobian_operator, f)
 
 
-def _jacobian_operator(f: Callable[..., Any], x: Any, /, *args: Any) -> LinearOperator:
+def _jacobian_operator(f: Callable[..., Any], x: Any, /, *args: Any) -> Any:
     g = _at(f, args)
     y, push = linearize(g, x)
     _, pull = vjp(g, x, unconnected="zero")  # it has been said
-    return LinearOperator(
+    return _linalg().LinearOperator(
         (y.size, x.size),
         matvec=functools.partial(_product, push, x.shape, x.dtype),
         rmatvec=functools.partial(_product, functools.partial(_first, pull), y.shape, y.dtype),
@@ -154,9 +155,11 @@ def hessian_operator(f: Callable[..., Any]) -> Callable[..., Any]:
     return derived(_hessian_operator, (f,), hessian_operator, f)
 
 
-def _hessian_operator(f: Callable[..., Any], x: Any, /, *args: Any) -> LinearOperator:
+def _hessian_operator(f: Callable[..., Any], x: Any, /, *args: Any) -> Any:
     product = matrix_free_product(f, x, args)
-    return LinearOperator((x.size, x.size), matvec=product, rmatvec=product, dtype=x.dtype)
+    return _linalg().LinearOperator(
+        (x.size, x.size), matvec=product, rmatvec=product, dtype=x.dtype
+    )
 
 
 def matrix_free_product(f: Callable[..., Any], x: Any, args: tuple[Any, ...]) -> Callable[..., Any]:
@@ -231,7 +234,7 @@ class InverseJacobian:
         if matrix.shape[0] != matrix.shape[1]:
             raise ShapeError(f"for_root: the Jacobian has shape {matrix.shape}; it must be square")
         try:
-            self._lu = splu(matrix)
+            self._lu = _linalg().splu(matrix)
         except RuntimeError as error:
             self._lu = None
             if np.any(f):  # else there is no step to make

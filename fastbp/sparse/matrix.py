@@ -6,6 +6,7 @@ from scipy import sparse
 from fastbp._core.graph import Variable
 from fastbp._core.operands import as_numbers
 from fastbp.errors import NoRuleError, ShapeError
+from fastbp.rules.numpy.structural import as_operand
 from fastbp.sparse.products import (
     CompressedRows,
     Constant,
@@ -14,14 +15,7 @@ from fastbp.sparse.products import (
     product_op,
 )
 
-__all__ = ["SparseMatrix", "as_structure", "numbers"]
-
-
-def numbers(what, x):
-    """Return an operand as a Variable or an array of real numbers."""
-    if type(x) is Variable:
-        return x
-    return as_numbers(x, f"{what}: an operand")
+__all__ = ["SparseMatrix", "as_structure"]
 
 
 def as_structure(matrix):
@@ -115,14 +109,14 @@ class SparseMatrix:
     def __matmul__(self, x):
         if _is_sparse(x):
             return _sparse_product(self, _as_sparse_matrix("@", x))
-        x = numbers("sparse @", x)
+        x = as_operand(x, "sparse @: an operand")
         axis = check_axis("sparse @", self.shape, x)
         return product_op(self.data, x, structure=self.structure, transposed=False, axis=axis)
 
     def __rmatmul__(self, x):
         if _is_sparse(x):
             return _sparse_product(_as_sparse_matrix("@", x), self)
-        x = numbers("@ sparse", x)
+        x = as_operand(x, "@ sparse: an operand")
         if x.ndim not in (1, 2) or x.shape[-1] != self.shape[0]:
             raise ShapeError(f"@ sparse: shapes {x.shape} and {self.shape} do not fit")
         # Each row of x is a vector.
@@ -148,7 +142,7 @@ class SparseMatrix:
         """Return the elements of `x`, broadcast to this shape, at the stored places."""
         if isinstance(x, (int, float)):
             return x  # a Python number does not promote float32
-        x = numbers(what, x)
+        x = as_operand(x, f"{what}: an operand")
         try:
             fits = np.broadcast_shapes(x.shape, self.shape) == self.shape
         except ValueError:

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse
 
 from fastbp._core import coloring
+from fastbp._core.operands import as_array
 from fastbp.errors import ShapeError
 
 __all__ = ["Pattern"]
@@ -38,10 +39,7 @@ class Pattern:
         if isinstance(pattern, Pattern):
             return pattern
         if not scipy.sparse.issparse(pattern):
-            try:
-                pattern = np.asarray(pattern, dtype=bool)
-            except ValueError as error:
-                raise ShapeError(f"{name}: the pattern is not a matrix ({error})") from None
+            pattern = as_array(pattern, f"{name}: the pattern").astype(bool)
         if pattern.ndim != 2:
             raise ShapeError(f"{name}: a pattern is a matrix, not of shape {pattern.shape}")
         if getattr(pattern, "format", None) in ("csr", "csc"):

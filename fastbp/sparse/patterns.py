@@ -161,7 +161,10 @@ class _Propagation:
         assert op is not None
         if op.partials is not None:
             return patterns.elementwise(self, operands, link)
-        result = (op.pattern or patterns.everything)(self, operands, link)
+        pattern = op.pattern
+        if isinstance(pattern, tuple):
+            pattern = pattern[link.output or 0]
+        result = (pattern or patterns.everything)(self, operands, link)
         if result.shape != link.shape or result.dtype != np.int32:
             raise RuntimeError(
                 f"{op.name}: its pattern has shape {result.shape} and dtype {result.dtype}, "

@@ -8,87 +8,79 @@ import numpy as np
 from numpy.linalg import LinAlgError
 from scipy import sparse
 
+from fastbp._core import graph
 from fastbp._core.graph import Variable
 from fastbp.errors import DTypeError, ShapeError
-from fastbp.rules.patterns import together
+from fastbp.rules.numpy.structural import as_operand
+from fastbp.rules.patterns import nothing, together
 from fastbp.rules.table import general
-from fastbp.sparse.matrix import SparseMatrix, numbers
+from fastbp.sparse.matrix import SparseMatrix
 from fastbp.sparse.products import CompressedRows, align, pick_op, product_op, some_structure
 
 __all__ = ["Factorized", "factorized", "solve"]
 
 
-class Factors:
-    """The factors of a matrix, kept for the array of values that they were computed from."""
+def _factorize(data: np.ndarray, structure: CompressedRows, dtype: Any) -> tuple[Any]:
+    """Return SuperLU's factors of the transpose: the same arrays, read as compressed columns."""
+    matrix = structure.matrix(data.astype(dtype), transposed=True)
+    if not matrix.shape[0]:
+        return ("nothing to factorise",)
+    if not structure.is_canonical:
+        matrix = matrix.copy()  # SuperLU's interface sorts in place
+    from scipy.sparse.linalg import splu  # costs more than the rest of this package
 
-    def __init__(self, structure: CompressedRows) -> None:
-        self.structure = structure
-        self._kept: tuple[Any, Any, Any] = (None, None, None)
-
-    def __reduce__(self) -> Any:
-        return Factors, (self.structure,)  # SuperLU's object cannot be copied
-
-    def solve(self, data: np.ndarray, b: np.ndarray, transposed: bool, axis: int) -> np.ndarray:
-        """Solve for the vectors along an axis of `b`, all of them at once."""
-        dtype = np.result_type(data.dtype, b.dtype)
-        if dtype != np.float32:
-            dtype = np.dtype(np.float64)
-        lu = self._factors(data, dtype)
-        if not b.size:
-            return np.zeros(b.shape, dtype)
-        columns = np.moveaxis(b, axis, 0)
-        right = columns.reshape(len(columns), -1).astype(dtype, order="F", copy=False)
-        # The factors are those of the transpose: the same arrays, read as compressed columns.
-        x = lu.solve(right, "N" if transposed else "T")
-        return np.ascontiguousarray(np.moveaxis(x.reshape(columns.shape), 0, axis))
-
-    def _factors(self, data: np.ndarray, dtype: Any) -> Any:
-        own, own_dtype, lu = self._kept  # one tuple: other threads may exchange it meanwhile
-        if own is not data or own_dtype != dtype:
-            # Other values than before: a record is replayed at another point.
-            lu = self._factorize(data, dtype)
-            self._kept = data, dtype, lu
-        return lu
-
-    def _factorize(self, data: np.ndarray, dtype: Any) -> Any:
-        matrix = self.structure.matrix(data.astype(dtype), transposed=True)
-        if not matrix.shape[0]:
-            return "nothing to factorise"
-        if not self.structure.is_canonical:
-            matrix = matrix.copy()  # SuperLU's interface sorts in place
-        from scipy.sparse.linalg import splu  # costs more than the rest of this package
-
-        try:
-            return splu(matrix)
-        except RuntimeError as error:
-            shape = matrix.shape
-            raise LinAlgError(f"solve: the matrix of shape {shape} is singular ({error})") from None
-
-    def __repr__(self) -> str:
-        return f"<factors of a matrix of shape {self.structure.shape}>"
+    try:
+        return (splu(matrix),)
+    except RuntimeError as error:
+        shape = matrix.shape
+        raise LinAlgError(f"solve: the matrix of shape {shape} is singular ({error})") from None
 
 
-def _solve_vjp(g, needs, ans, data, b, factors, transposed, axis):
-    b_bar = solve_op(data, g, factors=factors, transposed=not transposed, axis=axis)
+def _dtype(data: Any, b: Any) -> Any:
+    return np.dtype(np.float32 if data.dtype == b.dtype == np.float32 else np.float64)
+
+
+def _solve(
+    data: np.ndarray,
+    b: np.ndarray,
+    lu: Any,
+    structure: CompressedRows,
+    transposed: bool,
+    axis: int,
+) -> np.ndarray:
+    """Solve for the vectors along an axis of `b`, all of them at once; `lu` may be None."""
+    dtype = _dtype(data, b)
+    if lu is None:
+        (lu,) = _factorize(data, structure, dtype)
+    if not b.size:
+        return np.zeros(b.shape, dtype)
+    columns = np.moveaxis(b, axis, 0)
+    right = columns.reshape(len(columns), -1).astype(dtype, order="F", copy=False)
+    x = lu.solve(right, "N" if transposed else "T")
+    return np.ascontiguousarray(np.moveaxis(x.reshape(columns.shape), 0, axis))
+
+
+def _solve_vjp(g, needs, ans, data, b, lu, structure, transposed, axis):
+    static = {"structure": structure, "axis": axis}
+    b_bar = solve_op(data, g, lu, transposed=not transposed, **static)
     if not needs[0]:
-        return None, b_bar
+        return None, b_bar, None
     left, right = (ans, b_bar) if transposed else (b_bar, ans)
-    return -pick_op(left, right, structure=factors.structure, axis=axis), b_bar
+    return -pick_op(left, right, **static), b_bar, None
 
 
-def _solve_jvp(tangents, ans, data, b, factors, transposed, axis):
-    t_data, right = tangents
+def _solve_jvp(tangents, ans, data, b, lu, structure, transposed, axis):
+    t_data, right, _ = tangents
+    static = {"structure": structure, "transposed": transposed, "axis": axis}
     if t_data is not None:
-        t_data = align(t_data, data, ans.ndim + axis)
-        static = {"structure": factors.structure, "transposed": transposed, "axis": axis}
-        moved = product_op(t_data, ans, **static)
+        moved = product_op(align(t_data, data, ans.ndim + axis), ans, **static)
         right = -moved if right is None else right - moved
-    return solve_op(data, right, factors=factors, transposed=transposed, axis=axis)
+    return solve_op(data, right, lu, **static)
 
 
 def _solves(p, ids, link):
     """Of all values of the matrix, and of the same column of the right-hand side."""
-    data, b = ids
+    data, b, _ = ids
     axis = link.static["axis"]
     data = None if data is None else p.sets.rows(data)
     b = None if b is None else np.expand_dims(p.sets.rows(np.moveaxis(b, axis, -1)), axis)
@@ -96,21 +88,34 @@ def _solves(p, ids, link):
 
 
 def _samples(rng):
-    factors = Factors(some_structure())
+    structure = some_structure()
+    diagonal = np.array([4.0, 0.0, 2.0, 2.0, 4.0])
     return [
         (
-            (rng.normal(size=5) + np.array([4.0, 0.0, 2.0, 2.0, 4.0]), rng.normal(size=shape)),
-            {"factors": factors, "transposed": transposed, "axis": -len(shape)},
+            (rng.normal(size=5) + diagonal, rng.normal(size=shape), None),
+            {"structure": structure, "transposed": transposed, "axis": -len(shape)},
         )
         for shape, transposed in (((3,), False), ((3, 2), True))
     ]
 
 
+# The factors have no derivative: what depends on the matrix is the solution.
+factor_op = general(
+    "sparse.factor",
+    _factorize,
+    nin=1,
+    nout=-1,
+    constants=(0,),
+    saves=(),
+    vjp=None,
+    pattern=nothing,
+)
 solve_op = general(
     "sparse.solve",
-    lambda data, b, factors, transposed, axis: factors.solve(data, b, transposed, axis),
-    nin=2,
-    saves=(0, "ans"),
+    _solve,
+    nin=3,
+    objects=(2,),
+    saves=(0, 2, "ans"),
     vjp=_solve_vjp,
     jvp=_solve_jvp,
     pattern=_solves,
@@ -129,20 +134,37 @@ class Factorized:
     def __init__(self, a: Any) -> None:
         self._data, structure, self._transposed = _parts(a)
         self.shape = a.shape
-        self._factors = Factors(structure)
+        self._structure = structure
+        # The values, the dtype, and their factors: one tuple, other threads may exchange it.
+        self._kept: tuple[Any, Any, Any] = (None, None, None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_kept": (None, None, None)}  # SuperLU's object cannot be copied
+
+    def _factors(self, dtype: Any) -> Any:
+        values, (own, own_dtype, lu) = graph.values_of(self._data), self._kept
+        if own is not values or own_dtype != dtype:
+            (lu,) = factor_op(self._data, structure=self._structure, dtype=dtype)
+            self._kept = values, dtype, lu
+        return lu
 
     def __call__(self, b: Any) -> Any:
         """Solve for a vector or for the columns of a matrix; arguments as in `solve`."""
         if isinstance(b, SparseMatrix) or sparse.issparse(b):
             raise DTypeError("solve: the right-hand side is sparse; a dense array is needed")
-        b = numbers("solve", b)
+        b = as_operand(b, "solve: an operand")
         if b.ndim not in (1, 2) or b.shape[0] != self.shape[0]:
             raise ShapeError(
                 f"solve: a right-hand side of shape {b.shape} does not fit a matrix of shape "
                 f"{self.shape}; a vector or a matrix of columns is needed"
             )
         return solve_op(
-            self._data, b, factors=self._factors, transposed=self._transposed, axis=-b.ndim
+            self._data,
+            b,
+            self._factors(_dtype(self._data, b)),
+            structure=self._structure,
+            transposed=self._transposed,
+            axis=-b.ndim,
         )
 
     def __repr__(self) -> str:

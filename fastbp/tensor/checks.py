@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp._core.operands import as_array
+from fastbp._core.graph import leaf_array
 from fastbp.errors import DTypeError
 from fastbp.limits import check_memory, in_units
 
@@ -34,8 +34,7 @@ def float_type(name: str, dtype: Any) -> np.dtype[Any]:
 
 def as_floats(name: str, x: Any) -> np.ndarray:
     """Return an array (not of a subclass) of float64 or float32; refuse anything else."""
-    array = as_array(x, name)
-    return np.asarray(array, float_type(name, array.dtype))
+    return leaf_array(x, name)
 
 
 def as_number(x: Any) -> float | None:

@@ -11,10 +11,10 @@ from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy
 from fastbp._core.blas cimport c_gemm
 from fastbp._core.buffers cimport new_array
-from fastbp._core.elementwise cimport run_parallel
 from fastbp._core.panels cimport (
     FEW, PIECE, pack, packed_product, packed_size, panels_pay, rows_product,
 )
+from fastbp._core.threads cimport run_parallel
 
 import numpy as np
 

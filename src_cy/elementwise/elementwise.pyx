@@ -13,10 +13,11 @@ from libc.string cimport memcpy
 cimport numpy as cnp
 from fastbp._core.loops cimport Loop, find_ufunc_loop
 from fastbp._core.program cimport MAX_EXTERNAL, Program
-
-from operator import index
+from fastbp._core.threads cimport run_parallel
 
 import numpy as np
+
+from fastbp._core import threads
 
 cnp.import_array()
 
@@ -28,24 +29,17 @@ cdef extern from "<fenv.h>" nogil:
     int feclearexcept(int)
     int FE_DIVBYZERO, FE_OVERFLOW, FE_INVALID
 
-cdef extern from "threads.h" nogil:
-    const int MAX_THREADS "FASTBP_MAX_THREADS"
-    int fastbp_thread_count()
-    void fastbp_set_thread_count(int n)
-    void fastbp_parallel(void (*work)(void *context, int part) noexcept nogil, void *context,
-                         int parts, int each)
-
 cdef enum:
     # Elements that a thread takes at once: whole blocks, so that any split computes the same.
     PART = 8192
     PARALLEL = 98304    # from here on two threads beat one, even where memory is the limit
     SHORT_RUN = 16      # below this inner length, walking the outer axes costs more than copying
     WORTH_COPYING = 512
-    SHORT_PARTS = 4     # so many are worth waking a thread for
     FOLDED = 2048       # numbers that are summed in halves, within the first cache
     HALF_FOLDED = 1024
 
-cdef object float64 = np.float64, float32 = np.float32
+num_threads, set_num_threads = threads.num_threads, threads.set_num_threads  # here, too
+
 cdef Loop ADD_D, ADD_F
 cdef bint HAVE_ADD = (find_ufunc_loop(np.add, cnp.NPY_DOUBLE, &ADD_D)
                       and find_ufunc_loop(np.add, cnp.NPY_FLOAT, &ADD_F))
@@ -57,15 +51,6 @@ cdef struct Run:
     const intptr_t *steps
     intptr_t total
     int n_slots
-
-
-cdef void run_parallel(void (*work)(void *context, int part) noexcept nogil, void *context,
-                       int parts, int each=SHORT_PARTS) noexcept nogil:
-    fastbp_parallel(work, context, parts, each)
-
-
-cdef int thread_count() noexcept nogil:
-    return fastbp_thread_count()
 
 
 cdef bint take_fp_flags() noexcept nogil:
@@ -145,7 +130,7 @@ cdef void _run_parts(Program p, char **ptrs, const intptr_t *steps, intptr_t tot
     run.steps = steps
     run.total = total
     run.n_slots = p.n_inputs + p.n_outputs
-    fastbp_parallel(_run_part, &run, <int> ((total + PART - 1) // PART), SHORT_PARTS)
+    run_parallel(_run_part, &run, <int> ((total + PART - 1) // PART))
 
 
 cdef void _run_part(void *context, int part) noexcept nogil:
@@ -480,74 +465,34 @@ def sum_to(g, shape, int lead=0):
     return sum_to_shape(np.asarray(g), lead, tuple(shape))
 
 
+cdef cnp.ndarray total_of(cnp.ndarray x):
+    cdef char *args[3]
+    cdef intptr_t steps[3]
+    cdef intptr_t n = cnp.PyArray_SIZE(x)
+    cdef Loop *loop
+    cdef cnp.ndarray out
+    if (not HAVE_ADD or n == 0 or not is_plain(x) or not cnp.PyArray_IS_C_CONTIGUOUS(x)):
+        return None
+    loop = &ADD_D if cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE else &ADD_F
+    out = cnp.PyArray_ZEROS(0, NULL, cnp.PyArray_TYPE(x), 0)
+    args[0] = args[2] = cnp.PyArray_BYTES(out)
+    args[1] = cnp.PyArray_BYTES(x)
+    steps[0] = steps[2] = 0
+    steps[1] = cnp.PyArray_ITEMSIZE(x)
+    if n > 4096:
+        with nogil:
+            loop.fn(args, &n, steps, loop.data)
+    else:
+        loop.fn(args, &n, steps, loop.data)
+    if take_fp_flags():
+        return cnp.PyArray_FROM_O(np.add.reduce(x, None))  # as NumPy's errstate says
+    return out
+
+
 def total(cnp.ndarray x not None):
     """Return the sum of all elements of `x`, as ``numpy.add.reduce(x, None)`` does.
 
     By NumPy's inner loop, which adds in pairs, without the cost of its call.
     """
-    cdef double sum_d = 0.0
-    cdef float sum_f = 0.0
-    cdef bint double = cnp.PyArray_TYPE(x) == cnp.NPY_DOUBLE
-    cdef char *out = <char *> &sum_d if double else <char *> &sum_f
-    cdef char *args[3]
-    cdef intptr_t n = cnp.PyArray_SIZE(x)
-    cdef intptr_t steps[3]
-    cdef Loop *loop = &ADD_D if double else &ADD_F
-    if not HAVE_ADD or n == 0 or not is_plain(x) or not cnp.PyArray_IS_C_CONTIGUOUS(x):
-        return np.add.reduce(x, None)
-    args[0], args[1], args[2] = out, <char *> cnp.PyArray_DATA(x), out
-    steps[0], steps[1], steps[2] = 0, cnp.PyArray_ITEMSIZE(x), 0
-    with nogil:
-        loop.fn(args, &n, steps, loop.data)
-    if take_fp_flags():
-        return np.add.reduce(x, None)   # warns, or raises, as NumPy's errstate says
-    return float64(sum_d) if double else float32(sum_f)
-
-
-def num_threads():
-    """Return the number of threads that run large elementwise programs.
-
-    Returns
-    -------
-    int
-        Until `set_num_threads` is called: the number of CPUs that the process may use, but at most
-        ``FASTBP_NUM_THREADS`` (if that is not in the environment, ``OMP_NUM_THREADS``) and at most
-        16. Always 1 where there are no POSIX threads.
-
-    Examples
-    --------
-    >>> from fastbp._core import elementwise
-    >>> 1 <= elementwise.num_threads() <= 16
-    True
-    """
-    return fastbp_thread_count()
-
-
-def set_num_threads(n):
-    """Set the number of threads that run large elementwise programs.
-
-    Results do not depend on it, to the last bit.
-
-    Parameters
-    ----------
-    n : int
-        More than 16 are 16. Without effect where there are no POSIX threads.
-
-    Raises
-    ------
-    ValueError
-        If `n` is less than 1.
-
-    Examples
-    --------
-    >>> from fastbp._core import elementwise
-    >>> before = elementwise.num_threads()
-    >>> elementwise.set_num_threads(1)
-    >>> elementwise.num_threads()
-    1
-    >>> elementwise.set_num_threads(before)
-    """
-    n = index(n)
-    if n < 1:
-        raise ValueError(f"set_num_threads: n must be at least 1, got {n}")
-    fastbp_set_thread_count(min(n, MAX_THREADS))
+    cdef cnp.ndarray out = total_of(x)
+    return np.add.reduce(x, None) if out is None else out[()]

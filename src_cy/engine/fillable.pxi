@@ -21,10 +21,14 @@ def recorded_call(f, args, dict kwargs):
 
     If it returns one, that has taken no recorded value, and is returned as an array.
     """
+    return call_recorded(f, tuple(args), kwargs)
+
+
+cdef object call_recorded(f, tuple args, dict kwargs):
     global fastbp_recorded_calls
     fastbp_recorded_calls += 1
     try:
-        return unfilled(f(*args, **kwargs))
+        return unfilled(PyObject_Call(f, args, kwargs))
     finally:
         fastbp_recorded_calls -= 1
 
@@ -72,8 +76,14 @@ def unfilled(x):
 cdef object _with_fillables(Op op, tuple operands, dict static):
     """Compute an operation some of whose operands are fillables; record it if others are not."""
     cdef tuple plain = tuple([unfilled(x) for x in operands])
-    cdef Variable made
     result = call_elementwise(op, plain) if static is None else record(op, plain, static)
+    if op.nout != 1 and type(result) is tuple:
+        return tuple([_to_be_filled(op, operands, x) for x in result])
+    return _to_be_filled(op, operands, result)
+
+
+cdef object _to_be_filled(Op op, tuple operands, object result):
+    cdef Variable made
     if not cnp.PyArray_CheckExact(result) or not is_plain(result):
         return result
     if cnp.PyArray_NDIM(result) == 0:

@@ -12,12 +12,15 @@ cimport numpy as cnp
 from fastbp._core.buffers cimport LARGE, enter_pool, leave_pool, new_array
 from fastbp._core.elementwise cimport run_program
 from fastbp._core.fused cimport Group, new_group
-from fastbp._core.graph cimport ELEMENTWISE, Node, Op, Variable, hook, parent_count, parent_of
+from fastbp._core.graph cimport (
+    ELEMENTWISE, OUTPUT, Node, Op, Output, Variable, hook, is_joint, parent_count, parent_of,
+)
 from fastbp._core.loops cimport strong_zeros
 from fastbp._core.program cimport MAX_EXTERNAL, Program
 from fastbp._core.reverse cimport run_reverse
 from fastbp._core.sweep_base cimport (
-    Sweep, answer_of, apply_jvp, apply_vjp, exact_partials, operands_of, shape_of, zeros_variable,
+    Sweep, answer_of, apply_jvp, apply_vjp, exact_partials, operands_of, shape_of, stacked,
+    zeros_variable,
 )
 from fastbp._core.tape cimport HAS_PARENTS, Tape, collect, node_dtype
 from fastbp._core.zeros cimport probe_to, probed_jvp
@@ -98,6 +101,8 @@ cdef class ForwardSweep(Sweep):
             tangents = self.tangents_of(node, parents)
         if node.op.kind == ELEMENTWISE:
             return self.push_elementwise(node, tangents)
+        if node.op.kind == OUTPUT:
+            return self.push_output(node, tangents[0])
         return self.push_by_rule(node, tangents)
 
     cdef list tangents_of(self, Node node, Py_ssize_t *parents):
@@ -211,10 +216,15 @@ cdef class ForwardSweep(Sweep):
 
     cdef object push_by_rule(self, Node node, list tangents):
         cdef PyObject *before
+        if node.op.compiled is not None and not self.recorded and not self.signs:
+            value = node.op.compiled.push(node, tangents, self.lead)
+            if value is not NotImplemented:
+                return value
         if self.lead and not node.op.blocks:
             size = next(shape_of(t)[0] for t in tangents if t is not None)
             rows = [[None if t is None else t[i] for t in tangents] for i in range(size)]
-            value = np.stack([_tangent(node, row, self.recorded) for row in rows])
+            value = [_tangent(node, row, self.recorded) for row in rows]
+            value = stacked(value) if is_joint(node) else np.stack(value)
         elif not self.recorded and _bytes_of(node) * self.vectors_of(tangents) >= LARGE:
             before = enter_pool()
             try:
@@ -223,10 +233,23 @@ cdef class ForwardSweep(Sweep):
                 leave_pool(before)
         else:
             value = _tangent(node, tangents, self.recorded)
+        if is_joint(node):      # its outputs take their tangents from here
+            return value, probed_jvp(node, tangents, self.lead) if self.signs else None
         value = self.conform(node, value, node.op.name)
         if self.signs:
             probe = probe_to(probed_jvp(node, tangents, self.lead), self.lead, node.shape)
             value = self.settle(value, probe)
+        return value
+
+    cdef object push_output(self, Node node, tuple joint):
+        """Take the tangent of an output from those of its joint node."""
+        cdef Py_ssize_t k = (<Output> node.saved_b).index
+        values, probes = joint
+        if values is None or values[k] is None:
+            return None
+        value = self.conform(node, values[k], node.a.op.name)
+        if self.signs:
+            value = self.settle(value, probe_to(probes[k], self.lead, node.shape))
         return value
 
 
@@ -264,26 +287,41 @@ cdef object _transposed_vjp(Node node, list tangents, bint recorded):
     The derivative of <vjp(g), t> with respect to g.
     """
     cdef tuple needs = tuple([t is not None for t in tangents])
-    cdef Variable g = zeros_variable(_block_shape(node, tangents), node.typenum)
-    cdef list outputs
-    values = apply_vjp(node, needs, g, True)
+    cdef tuple lead = _block_shape(node, tangents)
+    cdef Variable g
+    cdef Output output
+    cdef list outputs, gs
+    if is_joint(node):
+        gs = [None if output.constant else zeros_variable(lead + output.shape, output.typenum)
+              for output in node.ans]
+        values = apply_vjp(node, needs, tuple(gs), True)
+    else:
+        g = zeros_variable(lead + node.shape, node.typenum)
+        values = apply_vjp(node, needs, g, True)
     inner = None
     for value, t in zip(values, tangents):
         if t is not None and type(value) is Variable:
             term = np.sum(value * t)
             inner = term if inner is None else inner + term
+    outputs = [inner]
+    if is_joint(node):
+        if inner is None:
+            return [None] * len(gs)
+        inputs = [x for x in gs if x is not None]
+        tape = collect(outputs, inputs, False)
+        found = iter(run_reverse(tape, [None], recorded, 0, False, True))
+        return [None if x is None else next(found) for x in gs]
     if inner is None:
         return np.zeros(g.shape, node_dtype(node))
-    outputs = [inner]
     return run_reverse(collect(outputs, [g], False), [None], recorded, 0, False, True)[0]
 
 
 cdef tuple _block_shape(Node node, list tangents):
-    """The node's shape behind the block axis of its tangents, if they have one."""
+    """The block axis of tangents, if they have one."""
     cdef Py_ssize_t k
     for k in range(len(tangents)):
         if tangents[k] is not None:
             shape = shape_of(tangents[k])
             own = len(parent_of(node, k).shape)
-            return shape[:len(shape) - own] + node.shape
-    return node.shape
+            return shape[:len(shape) - own]
+    return ()

@@ -12,9 +12,9 @@ from libc.stdint cimport intptr_t
 cimport cython
 cimport numpy as cnp
 from fastbp._core.buffers cimport new_array
-from fastbp._core.elementwise cimport run_parallel
 from fastbp._core.graph cimport Node
 from fastbp._core.program cimport MAX_EXTERNAL, Program
+from fastbp._core.threads cimport run_parallel
 
 cnp.import_array()
 

@@ -5,17 +5,22 @@ Variable: so there are no reference cycles, and an array that no rule reads is f
 NumPy. A Variable is a handle on an array and a node; writing into one gives the handle a new array
 and node, and what was recorded before keeps its values. A view is a handle that also knows the
 handle that it sees: writes go there, reads ask whether it has moved on. A fillable is a Variable
-that has no history yet, but can be written into: for operations it is a constant.
+that has no history yet, but can be written into: for operations it is a constant. An operation of
+several outputs has a node of its own, and one for each output (outputs.pxi).
 """
 
-from cpython.object cimport PyObject
+from cpython.object cimport PyObject, PyObject_Call
 from cpython.float cimport PyFloat_CheckExact
 from cpython.long cimport PyLong_CheckExact
+from libc.string cimport memcpy
 cimport cython
 cimport numpy as cnp
 from fastbp._core.buffers cimport LARGE, enter_pool, leave_pool, new_array
 from fastbp._core.constants cimport kept
-from fastbp._core.elementwise cimport MAX_NDIM, is_ours, is_plain, run_program, take_fp_flags
+from fastbp._core.dtypes cimport dtype_of
+from fastbp._core.elementwise cimport (
+    MAX_NDIM, is_ours, is_plain, run_program, take_fp_flags, total_of,
+)
 from fastbp._core.matmul cimport c_matmul
 from fastbp._core.partials cimport SAVES_ANS
 from fastbp._core.program cimport Program
@@ -37,11 +42,13 @@ cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *o) noexcept
     ctypedef struct PySequenceMethods:
         void *sq_item
+    object PyMethod_New(object function, object owner)
     ctypedef struct TypeSlots "PyTypeObject":
         unsigned long tp_flags
+        PyObject *tp_dict
         PySequenceMethods *tp_as_sequence
     void PyType_Modified(TypeSlots *type) noexcept
-    const unsigned long Py_TPFLAGS_SEQUENCE
+    const unsigned long Py_TPFLAGS_SEQUENCE, Py_TPFLAGS_METHOD_DESCRIPTOR
 
 cdef extern from "numpy/arrayobject.h":
     object PyArray_NewFromDescr(type subtype, cnp.dtype descr, int nd, const cnp.npy_intp *dims,
@@ -52,7 +59,6 @@ cdef dict _hooks = {}       # operations and functions that the core calls by na
 cdef Op ADD, SUBTRACT, MULTIPLY, DIVIDE, SQUARE, POWER      # the hot ones among them
 cdef dict _by_ufunc = {}    # numpy.ufunc -> Op
 cdef dict _by_function = {}  # NumPy function -> differentiable function of the same signature
-cdef dict _methods = {}     # ndarray method -> the same
 cdef dict _by_reduce = {}   # (numpy.ufunc, "reduce" ...) -> the same
 
 FLOATS = (np.dtype("f8"), np.dtype("f4"))
@@ -100,8 +106,11 @@ def bind_ufunc_method(ufunc, str method, implementation):
 
 
 def bind_method(str name, implementation):
-    """Make ``variable.name(...)`` call ``implementation(variable, ...)``."""
-    _methods[name] = implementation
+    """Make ``variable.name(...)`` call ``implementation(variable, ...)``, a Python function."""
+    cdef TypeSlots *slots = <TypeSlots *> <PyObject *> Variable
+    # In the type's own dictionary, where the interpreter looks first: no call of __getattr__.
+    (<dict> slots.tp_dict)[name] = implementation
+    PyType_Modified(slots)
 
 
 def implementation_of(function):
@@ -110,6 +119,19 @@ def implementation_of(function):
 
 
 # ---- operations --------------------------------------------------------------------------------
+
+
+cdef class Rules:
+    """Compiled rules of an operation: see graph.pxd; the classes are in compiled.pyx."""
+
+    cdef Variable record(self, Op op, tuple operands, dict static):
+        return None
+
+    cdef object pull(self, Node node, Py_ssize_t k, cnp.ndarray g, int lead, cnp.ndarray into):
+        raise NotImplementedError
+
+    cdef object push(self, Node node, list tangents, int lead):
+        return NotImplemented
 
 
 @cython.final
@@ -132,7 +154,7 @@ cdef class Spec:
 
     @property
     def dtype(self):
-        return np.dtype("f8" if self.typenum == cnp.NPY_DOUBLE else "f4")
+        return dtype_of(self.typenum)
 
 
 @cython.final
@@ -151,18 +173,31 @@ cdef class Op:
         Rules of any other operation. A tuple has one function an operand, ``vjp[i](g, ans,
         *operands, **static)`` and ``jvp[i](t, ans, *operands, **static)``; a single function is
         joint: ``vjp(g, needs, ans, *operands, **static)`` returns a tuple of cotangents,
-        ``jvp(tangents, ans, *operands, **static)`` the tangent (absent tangents are None).
-    scatter : callable, optional
-        ``scatter(into, g, i, ans, *operands, **static)`` adds the cotangent of operand i into an
-        array in place.
+        ``jvp(tangents, ans, *operands, **static)`` the tangent (absent tangents are None). Where
+        `forward` returns several outputs, `g`, `ans` and what a jvp returns are tuples with an
+        item for each, in `g` and tangents None for zero.
+    compiled : Rules, optional
+        Rules for sweeps that record nothing (`fastbp._core.compiled`).
     saves : tuple, optional
-        What the rules read: operand positions and "ans". The rest is handed to them as `Spec`,
-        shape and dtype only.
+        What the rules read: operand positions and "ans", or of several outputs pairs ("ans", k).
+        The rest is handed to them as `Spec`, shape and dtype only.
+    nout : int
+        Number of outputs: `forward` returns a tuple of as many, and so does the operation. -1: any
+        number, and one array where it returns no tuple.
+    constants : tuple of int
+        Outputs without derivative: arrays or any objects (factors, pivots). Those of integers and
+        booleans need not be named. They are returned as they are.
+    objects : tuple of int
+        Operands without derivative that may be any object, as another operation's constant
+        outputs; `forward` and rules get them as they are.
+    residuals : bool
+        Whether `forward` returns a pair, its value and residuals: any object that is opaque to
+        differentiation and kept for the rules, which get it as ``residuals=``. In recorded sweeps
+        that is None: what is computed from residuals has no derivative, so the rule writes the
+        general formula there.
     blocks : bool
         Whether the rules carry leading block axes of `g` and `t` through; if not, the engine loops
         over them.
-    compiled : bool
-        Whether the VJPs are compiled ones (matmul).
     kernel : str, optional
         An elementwise kernel of the core that computes `forward`.
     opaque : bool
@@ -188,20 +223,25 @@ cdef class Op:
         ``squared(*operands, **static)``, the square of the value as another function of the
         operands, which is smooth where the value itself has a kink (a norm, an absolute value); or
         None. What rules do not read is 0 among the operands.
-    pattern : callable, optional
+    pattern : callable or tuple of callable, optional
         Which elements of the operands an element of the output depends on, one of
-        `fastbp.rules.patterns`; by default on all of them. Elementwise operations need none.
+        `fastbp.rules.patterns`, of several outputs one for each or one for all; by default on all
+        of them. Elementwise operations need none.
     **info
         Documentation and samples; kept in ``op.info``.
 
     Calling an `Op` records it if an operand is a Variable, and just computes otherwise.
     """
 
-    def __init__(self, name, forward, *, nin, partials=None, vjp=None, jvp=None, scatter=None,
-                 saves=(), blocks=True, compiled=False, kernel=None, opaque=False, writes=False,
+    def __init__(self, name, forward, *, nin, partials=None, vjp=None, jvp=None, compiled=None,
+                 saves=(), blocks=True, kernel=None, opaque=False, writes=False,
                  dominant=0, selects=0, signed_partials=0, coefficients=None, squared=None,
-                 pattern=None, **info):
+                 pattern=None, nout=1, constants=(), objects=(), residuals=False, **info):
         self.name = name
+        self.nout, self.residuals = nout, residuals
+        self.constants, self.objects = tuple(constants), tuple(objects)
+        self.unary = nin == 1 and nout == 1 and not residuals
+        self.saved_outputs = tuple([item[1] for item in saves if type(item) is tuple])
         self.opaque, self.writes = opaque, writes
         self.dominant, self.selects = dominant, selects
         self.signed_partials = signed_partials
@@ -210,7 +250,7 @@ cdef class Op:
         self.forward = forward
         self.nin = nin
         self.partials = tuple(partials) if partials is not None else None
-        self.vjp, self.jvp, self.scatter = vjp, jvp, scatter
+        self.vjp, self.jvp, self.compiled = vjp, jvp, compiled
         self.blocks = blocks
         self.kernel = kernel
         self.pattern = pattern
@@ -219,7 +259,8 @@ cdef class Op:
         self.signed_programs = {}
         self.saves = 0
         for item in saves:
-            self.saves |= SAVES_ANS if item == "ans" else 1u << <unsigned int> item
+            if type(item) is not tuple:
+                self.saves |= SAVES_ANS if item == "ans" else 1u << <unsigned int> item
         if partials is not None:
             if len(partials) != nin or not 1 <= nin <= 3:
                 raise ValueError(f"{name}: one to three operands, and a partial for each")
@@ -228,7 +269,7 @@ cdef class Op:
             for k, mask in enumerate(reads):
                 self.saves_for[<int> k] = mask
         else:
-            self.kind = MATMUL if compiled else GENERAL
+            self.kind = GENERAL
 
     cdef Program forward_program(self, int typenum):
         cdef bint double = typenum == cnp.NPY_DOUBLE
@@ -416,6 +457,10 @@ cdef Node leaf_node(cnp.ndarray value):
     hide_from_gc(node, False)
     return node
 
+
+# ---- several outputs ---------------------------------------------------------------------------
+
+include "outputs.pxi"
 
 # ---- fillables ---------------------------------------------------------------------------------
 
@@ -684,13 +729,12 @@ cdef cnp.ndarray _float_array(Op op, object out):
 
 cdef object record(Op op, tuple operands, dict static):
     """Compute an operation that is not elementwise; record it if an operand is a Variable."""
-    cdef list values = [], parents = [], saved = []
+    cdef list values = [], parents = []
     cdef bint tracked = False
     cdef Py_ssize_t k
-    cdef object x, value
+    cdef object x, found, outputs, residuals = None
     cdef Node node
     cdef cnp.ndarray out
-    cdef Variable result
     if op.nin >= 0 and len(operands) != op.nin:
         raise TypeError(f"{op.name} takes {op.nin} operands, not {len(operands)}")
     for x in operands:
@@ -701,9 +745,11 @@ cdef object record(Op op, tuple operands, dict static):
         elif type(x) is list or type(x) is tuple:
             if has_variable(x):
                 return record(op, _joined(operands), static)
-    if op.kind == MATMUL and _plain_pair(operands[0], operands[1]):
-        return _record_matmul(op, operands[0], operands[1])
-    if op.nin == 1 and type(operands[0]) is Variable:
+    if op.compiled is not None:
+        result = op.compiled.record(op, operands, static)
+        if result is not None:
+            return result
+    if op.unary and type(operands[0]) is Variable:
         return _record_unary(op, operands[0], static)
     for k in range(len(operands)):
         x = operands[k]
@@ -715,38 +761,66 @@ cdef object record(Op op, tuple operands, dict static):
             values.append(x)
             parents.append(None)
     if not tracked:
-        return op.forward(*operands, **static)
+        found = op.forward(*operands, **static)
+        if op.residuals:
+            found, residuals = _pair(op, found)
+        return found
     for k in range(len(values)):
-        if parents[k] is None:
+        if parents[k] is None and k not in op.objects:
             values[k] = _constant(op, k, values[k])
             # A rule reads the very array that `forward` did; a user's may write into its own.
             if not op.opaque and op.saves >> <unsigned int> min(k, 29) & 1:
                 values[k] = kept(values[k])
-    out = _float_array(op, _computed(op, values, static))
+    found = _computed(op, values, static)
+    if op.residuals:
+        found, residuals = _pair(op, found)
+    if op.nout != 1:
+        outputs = _outputs(op, found)
+        if outputs is not None:
+            return _record_joint(op, operands, values, parents, static, outputs, residuals)
+    out = _float_array(op, found)
+    node = new_node(op, out, (<object> out).shape)
+    if op.saves & SAVES_ANS:
+        node.ans = out
+    _complete(node, operands, values, parents, static, residuals)
+    return _handle_on(node, out, operands, values, parents)
+
+
+cdef int _complete(Node node, tuple operands, list values, list parents, dict static,
+                   object residuals) except -1:
+    """Give a node its parents, and what the rules read."""
+    cdef Op op = node.op
+    cdef list saved = []
+    cdef bint collectable = op.opaque
+    cdef Py_ssize_t k
+    cdef object value
     for k in range(len(values)):
         value = values[k]
+        if parents[k] is not None:
+            collectable = collectable or (<Node> parents[k]).collectable
         if not op.saves >> <unsigned int> min(k, 29) & 1:
             # The shape and dtype of a Variable are its node's.
-            value = None if parents[k] is not None else spec_of(value)
+            value = None if parents[k] is not None or k in op.objects else spec_of(value)
         elif parents[k] is not None:
             value = _of_variable(<Variable> operands[k])
         elif op.opaque:
             value = kept(value)
         saved.append(value)
-    node = new_node(op, out, (<object> out).shape)
     node.parents = tuple(parents)
     node.saved = tuple(saved)
+    node.saved_b = residuals
     node.static = static
-    if op.saves & SAVES_ANS:
-        node.ans = out
-    collectable = op.opaque
-    for parent in parents:
-        collectable = collectable or (parent is not None and (<Node> parent).collectable)
     hide_from_gc(node, collectable)
-    result = make_variable(out, node)
+    return 0
+
+
+cdef Variable _handle_on(Node node, cnp.ndarray out, tuple operands, list values, list parents):
+    """A Variable for a result: a view of the operand that it is a part of."""
+    cdef Variable result = make_variable(out, node)
+    cdef Py_ssize_t k
     for k in range(len(values)):
         if parents[k] is not None and shares(out, values[k]):
-            _see(result, <Variable> operands[k], op.name)
+            _see(result, <Variable> operands[k], name_of(node))
             break
     return result
 
@@ -816,8 +890,11 @@ cdef bint _plain_pair(object x, object y):
     return cnp.PyArray_TYPE(a) == cnp.PyArray_TYPE(b)
 
 
-cdef Variable _record_matmul(Op op, object x, object y):
-    """`record` for the product of two arrays, without its general bookkeeping."""
+cdef Variable record_product(Op op, tuple operands):
+    """Record ``a @ b``, if both are of one dtype."""
+    cdef object x = operands[0], y = operands[1]
+    if not _plain_pair(x, y):
+        return None
     cdef bint x_moves = type(x) is Variable, y_moves = type(y) is Variable
     cdef cnp.ndarray a = (<Variable> x).array if x_moves else x
     cdef cnp.ndarray b = (<Variable> y).array if y_moves else y
@@ -844,6 +921,7 @@ cdef Variable _record_matmul(Op op, object x, object y):
 
 include "views.pxi"
 include "filling.pxi"
+include "shortcuts.pxi"
 
 # ---- Variables -------------------------------------------------------------------------------
 
@@ -857,6 +935,10 @@ cdef int _set_type_slots() except -1:
     slots.tp_as_sequence.sq_item = NULL
     # ``match x: case [a, b]`` takes a Variable if it takes an array (NumPy 2.5).
     slots.tp_flags |= (<TypeSlots *> <PyObject *> np.ndarray).tp_flags & Py_TPFLAGS_SEQUENCE
+    PyType_Modified(slots)
+    # So that ``x.sum()`` makes no bound method.
+    slots = <TypeSlots *> <PyObject *> Total
+    slots.tp_flags |= Py_TPFLAGS_METHOD_DESCRIPTOR
     PyType_Modified(slots)
     return 0
 

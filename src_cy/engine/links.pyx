@@ -7,7 +7,9 @@ Sweeps read nodes directly. What looks at the whole record once, and not at ever
 cimport cython
 cimport numpy as cnp
 from fastbp._core.dtypes cimport dtype_of
-from fastbp._core.graph cimport Node, Variable, make_variable, new_spec, parent_of, saved_of
+from fastbp._core.graph cimport (
+    OUTPUT, Node, Output, Variable, is_joint, make_variable, new_spec, parent_of, saved_of,
+)
 
 import numpy as np
 
@@ -28,6 +30,10 @@ cdef class Link:
         As rules get them: the value where a rule reads it, else a `Spec`; None for a constant that
         no rule reads.
     ans : numpy.ndarray or Spec
+        Of an operation with several outputs a tuple with all of them.
+    output : int or None
+        Which one of several outputs it is: each has a link of its own, with all operands. The joint
+        node of all of them looks like an input, and has no variable.
     static : dict
     shape : tuple of int
     dtype : numpy.dtype
@@ -54,9 +60,20 @@ cdef object _operand(Node node, Py_ssize_t k):
 cdef Variable variable_of(Node node):
     # A zero broadcast to the shape takes no memory; sweeps read only the node.
     value = node.ans
+    if node.op is not None and node.op.kind == OUTPUT:
+        value = (<Output> node.saved_b).value
     if value is None:
         value = np.broadcast_to(np.zeros((), dtype_of(node.typenum)), node.shape)
     return make_variable(value, node)
+
+
+cdef object _answer(Node node):
+    cdef Output output
+    if is_joint(node):
+        return tuple([
+            output.value if output.value is not None or output.shape is None
+            else new_spec(output.shape, output.typenum) for output in node.ans])
+    return new_spec(node.shape, node.typenum) if node.ans is None else node.ans
 
 
 cdef Link link_of(Node node, tuple parents, bint applied):
@@ -64,11 +81,17 @@ cdef Link link_of(Node node, tuple parents, bint applied):
     cdef Py_ssize_t k
     link.shape = node.shape
     link.dtype = dtype_of(node.typenum)
-    link.ans = new_spec(node.shape, node.typenum) if node.ans is None else node.ans
-    link.variable = variable_of(node)
+    link.ans = _answer(node)
     link.static = {}
     link.parents = link.operands = ()
+    if is_joint(node):
+        return link
+    link.variable = variable_of(node)
     if applied:
+        if node.op.kind == OUTPUT:      # what the joint node says, of this output
+            link.output = (<Output> node.saved_b).index
+            node = node.a
+            link.ans = _answer(node)
         link.op = node.op
         link.static = node.static or {}
         link.parents = parents

@@ -11,12 +11,15 @@ cimport cython
 cimport numpy as cnp
 from fastbp._core.buffers cimport LARGE, enter_pool, leave_pool, new_array
 from fastbp._core.elementwise cimport is_ours, run_program
-from fastbp._core.graph cimport ELEMENTWISE, MATMUL, Node, Op, parent_count, parent_of, saved_of
+from fastbp._core.graph cimport (
+    ELEMENTWISE, OUTPUT, Node, Op, Output, Rules, Variable, hook, is_joint, parent_count,
+    parent_of,
+)
 from fastbp._core.loops cimport strong_zeros
-from fastbp._core.matmul cimport c_matmul_vjp_a, c_matmul_vjp_b
 from fastbp._core.program cimport MAX_EXTERNAL, Program
 from fastbp._core.sweep_base cimport (
-    Sweep, answer_of, apply_jvp, apply_vjp, exact_partials, operands_of, shape_of, zeros_variable,
+    Sweep, answer_of, apply_jvp, apply_vjp, exact_partials, operands_of, shape_of, stacked,
+    zeros_variable,
 )
 from fastbp._core.tape cimport HAS_PARENTS, IS_END, Tape, bytes_held, collect, node_dtype
 from fastbp._core.zeros cimport probe_to, probed_vjp
@@ -59,8 +62,8 @@ cdef list _swept(Tape tape, list cotangents, bint recorded, int lead, bint signs
     return sweep.results(tape.input_positions)
 
 
-# How the cotangents of an elementwise operation's operands come to be; bit k: operand k.
-cdef struct Plan:
+# Where the cotangents of an elementwise operation's operands go; bit k: operand k.
+cdef struct Destinations:
     int needs           # there is one to compute
     int accumulates     # into the parent's cotangent, in place
     int passes          # the partial is one: it is g itself
@@ -111,30 +114,29 @@ cdef class ReverseSweep(Sweep):
             if self.recorded:
                 return self.pull_by_partials(node, parents, g)
             return self.pull_elementwise(node, parents, g)
-        if not self.recorded and not self.signs:
-            if node.op.kind == MATMUL:
-                return self.pull_matmul(node, parents, g)
-            if node.op.scatter is not None:
-                return self.pull_scatter(node, parents, g)
-        return self.pull_by_rule(node, parents, g)
+        if node.op.compiled is not None and not self.recorded and not self.signs:
+            return self.pull_compiled(node, parents, g)
+        if node.op.kind == OUTPUT:
+            return self.pull_output(node, parents, g)
+        return self.pull_by_rule(node, parents, tuple(<list> g) if is_joint(node) else g)
 
     # -- elementwise operations
 
     cdef int pull_elementwise(self, Node node, Py_ssize_t *parents, cnp.ndarray g) except -1:
         """Compute all cotangents of the operands by one program."""
-        cdef Plan plan
+        cdef Destinations to
         cdef PyObject *operands[MAX_EXTERNAL]
         cdef int leads[MAX_EXTERNAL]
         cdef PyObject *outs[3]
         cdef list fresh = None
         cdef int k, n_ext, n_out = 0
         cdef Program program
-        self.plan_outputs(&plan, node, parents)
+        self.find_destinations(&to, node, parents)
         if self.signs:
             program = node.op.signed_program(
-                node.typenum, exact_partials(node), plan.needs, plan.accumulates)
+                node.typenum, exact_partials(node), to.needs, to.accumulates)
         else:
-            program = node.op.pull_program(node.typenum, plan.needs, plan.accumulates)
+            program = node.op.pull_program(node.typenum, to.needs, to.accumulates)
         if program is None:
             return self.pull_by_partials(node, parents, g)
         n_ext = self.fill(node, program, operands, leads)
@@ -142,17 +144,17 @@ cdef class ReverseSweep(Sweep):
         leads[n_ext] = self.lead
         n_ext += 1
         for k in range(node.op.nin):
-            if plan.accumulates >> k & 1:
+            if to.accumulates >> k & 1:
                 operands[n_ext] = outs[n_out] = PyList_GET_ITEM(self.values, parents[k])
                 leads[n_ext] = self.lead
                 n_ext += 1
                 n_out += 1
-        if plan.fresh:
+        if to.fresh:
             fresh = [None, None, None]
         for k in range(node.op.nin):
-            if plan.fresh >> k & 1:
+            if to.fresh >> k & 1:
                 # The last output may overwrite g, if this is its last use.
-                if plan.fresh >> k == 1 and plan.passes == 0 and is_ours(<PyObject *> g):
+                if to.fresh >> k == 1 and to.passes == 0 and is_ours(<PyObject *> g):
                     fresh[k] = g
                 else:
                     fresh[k] = new_array(
@@ -161,39 +163,39 @@ cdef class ReverseSweep(Sweep):
                 n_out += 1
         if n_out:
             run_program(program, operands, leads, outs, cnp.PyArray_NDIM(g), cnp.PyArray_DIMS(g))
-        return self.add_outputs(&plan, node, parents, g, fresh)
+        return self.add_outputs(&to, node, parents, g, fresh)
 
-    cdef int plan_outputs(self, Plan *plan, Node node, Py_ssize_t *parents) except -1:
+    cdef int find_destinations(self, Destinations *to, Node node, Py_ssize_t *parents) except -1:
         cdef int k
         cdef Node parent
         cdef object c
-        plan.needs = plan.accumulates = plan.passes = 0
+        to.needs = to.accumulates = to.passes = 0
         for k in range(node.op.nin):
             if parents[k] < 0:
                 continue
-            plan.needs |= 1 << k
+            to.needs |= 1 << k
             parent = <Node> self.tape.nodes[parents[k]]
             if parent.shape is node.shape or parent.shape == node.shape:
                 # Borrowed: a local reference would hide that the buffer is ours.
                 if is_ours(PyList_GET_ITEM(self.values, parents[k])):
-                    plan.accumulates |= 1 << k
+                    to.accumulates |= 1 << k
                     continue
             c = node.op.constant_partials[k]
             if c is not None and c == 1:
-                plan.passes |= 1 << k
-        plan.fresh = plan.needs & ~plan.accumulates & ~plan.passes
+                to.passes |= 1 << k
+        to.fresh = to.needs & ~to.accumulates & ~to.passes
         return 0
 
-    cdef int add_outputs(self, const Plan *plan, Node node, Py_ssize_t *parents, cnp.ndarray g,
-                         list fresh) except -1:
+    cdef int add_outputs(self, const Destinations *to, Node node, Py_ssize_t *parents,
+                         cnp.ndarray g, list fresh) except -1:
         """Add what was not accumulated in place, summed over the axes of broadcasting."""
         cdef int k
         cdef Node parent
         cdef object value
         for k in range(node.op.nin):
-            if (plan.fresh | plan.passes) >> k & 1:
+            if (to.fresh | to.passes) >> k & 1:
                 parent = <Node> self.tape.nodes[parents[k]]
-                if plan.passes >> k & 1:
+                if to.passes >> k & 1:
                     value = g
                 else:
                     value = fresh[k]
@@ -223,47 +225,44 @@ cdef class ReverseSweep(Sweep):
 
     # -- other operations
 
-    cdef int pull_matmul(self, Node node, Py_ssize_t *parents, cnp.ndarray g) except -1:
-        """Let BLAS add to the cotangents of the operands, where they are ours."""
+    cdef int pull_compiled(self, Node node, Py_ssize_t *parents, cnp.ndarray g) except -1:
+        """Let compiled rules add to the cotangents of the operands, where these are ours."""
         cdef Py_ssize_t k
-        cdef Node parent
+        cdef Rules rules = node.op.compiled
         cdef object into, value
-        for k in range(2):
+        for k in range(parent_count(node)):
             if parents[k] < 0:
                 continue
-            parent = <Node> self.tape.nodes[parents[k]]
             into = None
             if is_ours(PyList_GET_ITEM(self.values, parents[k])):
                 into = self.values[parents[k]]
-            other = saved_of(node, 1 - k)
-            if k == 0:
-                value = c_matmul_vjp_a(g, other, parent.shape, self.lead, into)
-            else:
-                value = c_matmul_vjp_b(g, other, parent.shape, self.lead, into)
-            if into is None:
+            elif rules.adds:
+                into = self.values[parents[k]] = self.accumulator(parents[k], g)
+            value = rules.pull(node, k, g, self.lead, into)
+            if into is None and value is not None:
                 self.add(parents[k], value)
             into = value = None
         return 0
 
-    cdef int pull_scatter(self, Node node, Py_ssize_t *parents, object g) except -1:
-        """Rules that add into a buffer: an element of a large array costs no large temporary."""
-        cdef Py_ssize_t k
-        cdef Node parent
-        cdef list operands = operands_of(node, False)
-        ans = answer_of(node, False)
-        for k in range(parent_count(node)):
-            if parents[k] < 0:
-                continue
-            parent = <Node> self.tape.nodes[parents[k]]
-            if not is_ours(PyList_GET_ITEM(self.values, parents[k])):
-                present = self.values[parents[k]]
-                if present is None:
-                    shape = shape_of(g)[:self.lead] + parent.shape
-                    self.values[parents[k]] = _zeros(shape, parent)
-                else:
-                    self.values[parents[k]] = np.array(present, order="C")
-                present = None
-            node.op.scatter(self.values[parents[k]], g, k, ans, *operands, **node.static)
+    cdef object accumulator(self, Py_ssize_t position, cnp.ndarray g):
+        """A node's cotangent as it is by now, in an array of its own."""
+        cdef Node node = <Node> self.tape.nodes[position]
+        present = self.values[position]
+        if present is not None:
+            return np.array(present, order="C")
+        return _zeros(shape_of(g)[:self.lead] + node.shape, node)
+
+    cdef int pull_output(self, Node node, Py_ssize_t *parents, object g) except -1:
+        """Put the cotangent of an output among those of its joint node."""
+        cdef Py_ssize_t k = (<Output> node.saved_b).index
+        cdef list joint = self.values[parents[0]]
+        if joint is None:
+            joint = self.values[parents[0]] = [None] * len(node.a.ans)
+        if joint[k] is None:
+            joint[k] = g
+        else:
+            value = hook("add")(joint[k], g)
+            joint[k] = value if self.recorded else np.asarray(value)
         return 0
 
     cdef int pull_by_rule(self, Node node, Py_ssize_t *parents, object g) except -1:
@@ -272,9 +271,10 @@ cdef class ReverseSweep(Sweep):
         cdef Node parent
         cdef PyObject *before
         if self.lead and not node.op.blocks:
-            rows = [_cotangents(node, needs, g[i], self.recorded) for i in range(shape_of(g)[0])]
-            values = _stacked(rows)
-        elif not self.recorded and cnp.PyArray_NBYTES(g) >= LARGE:
+            rows = [_cotangents(node, needs, _row(g, i), self.recorded)
+                    for i in range(shape_of(_some(g))[0])]
+            values = stacked(rows)
+        elif not self.recorded and _is_large(g):
             before = enter_pool()
             try:
                 values = _cotangents(node, needs, g, False)
@@ -307,9 +307,25 @@ cdef object _zeros(tuple shape, Node node):
         leave_pool(before)
 
 
-def _stacked(rows):
-    """Stack the cotangents of a block, operand by operand."""
-    return [None if column[0] is None else np.stack(column) for column in zip(*rows)]
+cdef object _some(object g):
+    """A cotangent: of several outputs one that is not zero."""
+    if type(g) is tuple:
+        for x in <tuple> g:
+            if x is not None:
+                return x
+    return g
+
+
+cdef object _row(object g, Py_ssize_t i):
+    if type(g) is tuple:
+        return tuple([None if x is None else x[i] for x in <tuple> g])
+    return g[i]
+
+
+cdef bint _is_large(object g) except -1:
+    if type(g) is tuple:
+        return any([x is not None and cnp.PyArray_NBYTES(x) >= LARGE for x in <tuple> g])
+    return cnp.PyArray_NBYTES(g) >= LARGE
 
 
 cdef object _cotangents(Node node, tuple needs, object g, bint recorded):
@@ -328,13 +344,24 @@ cdef object _transposed_jvp(Node node, tuple needs, object g, bint recorded):
     The derivative of <g, jvp(t)> with respect to t.
     """
     cdef Py_ssize_t k
+    cdef Node parent
     cdef list tangents = [None] * len(needs), inputs
-    lead = shape_of(g)[:len(shape_of(g)) - len(node.shape)]
+    cdef list outputs, gs = list(g) if is_joint(node) else [g]
+    cdef tuple lead = ()
+    for k in range(len(gs)):
+        if gs[k] is not None:
+            own = (<Output> node.ans[k]).shape if is_joint(node) else node.shape
+            lead = shape_of(gs[k])[:len(shape_of(gs[k])) - len(own)]
     for k in range(len(needs)):
         if needs[k]:
-            tangents[k] = zeros_variable(lead + parent_of(node, k).shape, node.typenum)
+            parent = parent_of(node, k)
+            tangents[k] = zeros_variable(lead + parent.shape, parent.typenum)
     inputs = [t for t in tangents if t is not None]
-    outputs = [apply_jvp(node, tangents, True)]
+    value = apply_jvp(node, tangents, True)
+    outputs = list(value) if is_joint(node) else [value]
+    if is_joint(node):      # no rule returns a Variable for what is zero
+        moving = [k for k in range(len(gs)) if gs[k] is not None and type(outputs[k]) is Variable]
+        outputs, gs = [outputs[k] for k in moving], [gs[k] for k in moving]
     tape = collect(outputs, inputs, False)
-    found = iter(run_reverse(tape, [g], recorded, 0, False, True))
+    found = iter(run_reverse(tape, gs, recorded, 0, False, True))
     return [next(found) if needs[k] else None for k in range(len(needs))]

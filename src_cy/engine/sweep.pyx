@@ -107,6 +107,19 @@ def reverse(Tape tape not None, list cotangents, create_graph=False, int lead=0,
     return found
 
 
+cdef list sweep_back(Tape tape, list cotangents, bint consume):
+    cdef list found
+    tape.usable()
+    tape.consumed = consume
+    before = _silenced()
+    try:
+        found = run_reverse(tape, cotangents, False, 0, consume, False)
+    finally:
+        _restore(before)
+    _fill_in(found, tape, cotangents, 0)
+    return found
+
+
 cdef int _fill_in(list found, Tape tape, list cotangents, int lead) except -1:
     """Put zeros where there is a path that no cotangent took: a rule returned None for it."""
     cdef Py_ssize_t k, position

@@ -17,7 +17,8 @@ cimport numpy as cnp
 from fastbp._core.buffers cimport new_array
 from fastbp._core.elementwise cimport is_ours, is_plain, run_program, sum_to_shape
 from fastbp._core.graph cimport (
-    Node, Op, Variable, hook, make_variable, new_spec, parent_count, parent_of, saved_of,
+    Node, Op, Output, Variable, hook, is_joint, make_variable, new_spec, output_node, parent_count,
+    parent_of, saved_of,
 )
 from fastbp._core.partials cimport SAVES_ANS
 from fastbp._core.program cimport Program
@@ -226,16 +227,17 @@ cdef bint _sums_to(tuple given, tuple shape):
 
 cdef object apply_vjp(Node node, tuple needs, object g, bint recorded, list operands=None):
     cdef Op op = node.op
+    cdef dict static = _keywords(node, recorded or operands is not None)
     if operands is None:
         operands = operands_of(node, recorded)
     cdef Py_ssize_t k
     ans = answer_of(node, recorded)
     if op.opaque:
-        g = _own_handle(g)
+        g = tuple([_own_handle(x) for x in g]) if is_joint(node) else _own_handle(g)
     if isinstance(op.vjp, tuple):
-        return [op.vjp[k](g, ans, *operands, **node.static) if needs[k] else None
+        return [op.vjp[k](g, ans, *operands, **static) if needs[k] else None
                 for k in range(len(needs))]
-    values = op.vjp(g, needs, ans, *operands, **node.static)
+    values = op.vjp(g, needs, ans, *operands, **static)
     if not isinstance(values, (tuple, list)) or len(values) != len(needs):
         raise ShapeError(f"{op.name}: its vjp rule must return {len(needs)} cotangents, "
                          "one for each operand")
@@ -244,6 +246,7 @@ cdef object apply_vjp(Node node, tuple needs, object g, bint recorded, list oper
 
 cdef object apply_jvp(Node node, list tangents, bint recorded, list operands=None):
     cdef Op op = node.op
+    cdef dict static = _keywords(node, recorded or operands is not None)
     if operands is None:
         operands = operands_of(node, recorded)
     cdef Py_ssize_t k
@@ -251,13 +254,48 @@ cdef object apply_jvp(Node node, list tangents, bint recorded, list operands=Non
     if op.opaque:
         tangents = [_own_handle(t) for t in tangents]
     if not isinstance(op.jvp, tuple):
-        return op.jvp(tangents, ans, *operands, **node.static)
+        total = op.jvp(tangents, ans, *operands, **static)
+        return _checked(node, total) if is_joint(node) else total
     total = None
     for k in range(len(tangents)):
         if tangents[k] is not None:
-            term = op.jvp[k](tangents[k], ans, *operands, **node.static)
-            total = term if total is None else hook("add")(total, term)
+            term = op.jvp[k](tangents[k], ans, *operands, **static)
+            if is_joint(node):
+                term = _checked(node, term)
+                total = term if total is None else list(map(_sum_of, total, term))
+            else:
+                total = term if total is None else hook("add")(total, term)
     return total
+
+
+cdef object _checked(Node node, object tangents):
+    """What a rule returned as tangents of several outputs."""
+    cdef Py_ssize_t n = len(node.ans)
+    if not isinstance(tangents, (tuple, list)) or len(tangents) != n:
+        given = len(tangents) if isinstance(tangents, (tuple, list)) else "no tuple"
+        raise ShapeError(f"{node.op.name}: its jvp rule must return {n} tangents, one for each "
+                         f"output, None for zero; it returned {given}")
+    return tangents
+
+
+def _sum_of(x, y):
+    return y if x is None else x if y is None else hook("add")(x, y)
+
+
+cdef dict _keywords(Node node, bint without_residuals):
+    """The keyword arguments of rules."""
+    if not node.op.residuals:
+        return node.static
+    return {**node.static, "residuals": None if without_residuals else node.saved_b}
+
+
+cdef list stacked(list rows):
+    cdef list found = []
+    for column in zip(*rows):
+        shape = next((shape_of(x) for x in column if x is not None), None)
+        found.append(None if shape is None else np.stack(
+            [np.zeros(shape) if x is None else x for x in column]))
+    return found
 
 
 cdef object _own_handle(object t):
@@ -280,9 +318,21 @@ cdef object _operand(Node node, Py_ssize_t k, bint recorded):
 
 
 cdef object answer_of(Node node, bint recorded):
+    cdef Py_ssize_t k
+    if is_joint(node):
+        return tuple([_output_of(node, k, recorded) for k in range(len(node.ans))])
     if node.ans is None:
         return new_spec(node.shape, node.typenum)
     return make_variable(node.ans, node) if recorded else node.ans
+
+
+cdef object _output_of(Node joint, Py_ssize_t k, bint recorded):
+    cdef Output output = <Output> joint.ans[k]
+    if output.value is None:
+        return None if output.shape is None else new_spec(output.shape, output.typenum)
+    if recorded and not output.constant:
+        return make_variable(output.value, output_node(joint, k))
+    return output.value
 
 
 cdef tuple shape_of(object x):

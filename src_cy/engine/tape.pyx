@@ -13,7 +13,7 @@ from libc.string cimport memcpy
 cimport cython
 cimport numpy as cnp
 from fastbp._core.graph cimport (
-    ELEMENTWISE, Node, Variable, fresh, parent_count, parent_of, saved_of,
+    ELEMENTWISE, OUTPUT, Node, Output, Variable, fresh, is_joint, parent_count, parent_of, saved_of,
 )
 from fastbp._core.links cimport link_of, variable_of
 
@@ -88,6 +88,12 @@ cdef class Tape:
         for p in self.output_positions:
             if p >= 0:
                 last[p] = self.count
+        for i in range(self.count):
+            if is_joint(<Node> self.nodes[i]):      # for analyses each output reads the operands
+                for k in range(self.first[i], self.stop(i)):
+                    p = self.parents[k]
+                    if p >= 0:
+                        last[p] = max(last[p], last[i])
         self.last = last
         return last
 
@@ -118,7 +124,12 @@ cdef class Tape:
     cpdef tuple parents_of(self, Py_ssize_t position):
         """Return the positions of a node's operands; -1 for one that no input is an ancestor of."""
         cdef Py_ssize_t k
+        cdef Node node
         self.check(position)
+        node = <Node> self.nodes[position]
+        if (node.op is not None and node.op.kind == OUTPUT
+                and self.roles[position] & HAS_PARENTS):    # those of its joint node
+            position = self.parents[self.first[position]]
         return tuple([self.parents[k] for k in range(self.first[position], self.stop(position))])
 
     cdef int check(self, Py_ssize_t position) except -1:
@@ -385,18 +396,30 @@ cdef Py_ssize_t bytes_held(Tape tape) except -1:
     cdef Py_ssize_t total = 0
     cdef Node node
     cdef object value
+    cdef Output output
     for node in tape.nodes:
+        if is_joint(node):
+            for output in node.ans:
+                total += _bytes_of(output.value)
         if node.ans is not None and cnp.PyArray_CheckExact(node.ans):
             total += cnp.PyArray_NBYTES(node.ans)
         if node.saved_a is not None and cnp.PyArray_CheckExact(node.saved_a):
             total += cnp.PyArray_NBYTES(node.saved_a)
-        if node.saved_b is not None and cnp.PyArray_CheckExact(node.saved_b):
-            total += cnp.PyArray_NBYTES(node.saved_b)
+        if node.saved_b is not None:
+            total += _bytes_of(node.saved_b)
         if node.saved is not None:
             for value in node.saved:
-                if cnp.PyArray_CheckExact(value):
-                    total += cnp.PyArray_NBYTES(value)
+                total += _bytes_of(value)
     return total
+
+
+cdef Py_ssize_t _bytes_of(object x) except -1:
+    """Of arrays, also in containers; what other objects hold nobody knows."""
+    if cnp.PyArray_CheckExact(x):
+        return cnp.PyArray_NBYTES(x)
+    if isinstance(x, (tuple, list)):
+        return sum([_bytes_of(item) for item in x])
+    return 0
 
 
 cdef object node_dtype(Node node):

@@ -321,7 +321,8 @@ cdef class Variable:
             found = _read_waiting(self, index)
             if found is not None:
                 return found
-        return _hooks["getitem"](self, index)
+        found = _item(self, index)
+        return _hooks["getitem"](self, index) if found is None else found
 
     def __richcmp__(self, other, int op):
         x = self.value
@@ -424,15 +425,9 @@ cdef class Variable:
         raise TypeError("a Variable cannot be pickled: its history stays here; pickle x.value")
 
     def __getattr__(self, str name):
-        method = _methods.get(name)
-        if method is None:
-            if is_fillable(self) and not name.startswith("__"):
-                return getattr(_locked_view(self), name)
-            raise AttributeError(f"Variable has no attribute {name!r}")
-        return _BoundMethod(method, self, name)
-
-    def __dir__(self):
-        return sorted({*object.__dir__(self), *_methods})
+        if is_fillable(self) and not name.startswith("__"):
+            return getattr(_locked_view(self), name)
+        raise AttributeError(f"Variable has no attribute {name!r}")
 
     # NumPy's protocols: NEP 13 for ufuncs, NEP 18 for the other functions.
 
@@ -529,27 +524,6 @@ cdef class _Flat:
 
     def __setitem__(self, index, value):
         self.owner._become(hook("set_flat")(self.owner, index, value), "assignment")
-
-
-cdef class _BoundMethod:
-    """A method of ndarray on a Variable."""
-    cdef object function, owner
-    cdef readonly str __name__
-
-    def __init__(self, function, owner, name):
-        self.function = function
-        self.owner = owner
-        self.__name__ = name
-
-    @property
-    def __doc__(self):
-        return self.function.__doc__
-
-    def __call__(self, *args, **kwargs):
-        return self.function(self.owner, *args, **kwargs)
-
-    def __repr__(self):
-        return f"<method {self.__name__} of Variable>"
 
 
 def values_of(x):
@@ -651,6 +625,11 @@ def variable(array, name=None):
         v = make_variable(data, leaf_node(data))
     v.name = name
     return v
+
+
+cdef Variable new_leaf(cnp.ndarray value):
+    _load_late()
+    return make_variable(value, leaf_node(value))
 
 
 def leaves(list arrays):

@@ -7,7 +7,7 @@ what they return for a probe, which is positive just where the (co)tangent is no
 """
 
 from fastbp._core.elementwise cimport sum_to_shape
-from fastbp._core.graph cimport Node, Op, parent_of
+from fastbp._core.graph cimport Node, Op, Output, is_joint, parent_of
 from fastbp._core.sweep_base cimport apply_jvp, apply_vjp, exact_zeros, operands_of
 
 import functools
@@ -31,12 +31,36 @@ def _numbers(where):
 cdef list probed_vjp(Node node, tuple needs, object g, int lead):
     cdef Op op = node.op
     cdef Py_ssize_t k
+    if is_joint(node):
+        return _probed_joint(node, needs, g, lead)
     moving = ~exact_zeros(g)
     if op.vjp is None or op.coefficients == "values" or (lead and not op.blocks):
         reached = _reached(node, moving, lead)
         return [np.broadcast_to(reached(k), moving.shape[:lead] + parent_of(node, k).shape)
                 if needs[k] else None for k in range(len(needs))]
     return list(apply_vjp(node, needs, _numbers(moving), False, _operands(node)))
+
+
+cdef list _probed_joint(Node node, tuple needs, tuple g, int lead):
+    """`probed_vjp` of several outputs."""
+    cdef Op op = node.op
+    cdef Py_ssize_t k
+    cdef list moving = [None if x is None else ~exact_zeros(x) for x in g]
+    if op.vjp is None or op.coefficients == "values" or (lead and not op.blocks):
+        reached = _any(moving, lead)
+        return [_everywhere(reached, parent_of(node, k).shape) if needs[k] else None
+                for k in range(len(needs))]
+    probes = tuple([None if x is None else _numbers(x) for x in moving])
+    return list(apply_vjp(node, needs, probes, False, _operands(node)))
+
+
+def _any(moving, int lead):
+    """Return for each vector of a block whether anything moves."""
+    found = np.zeros((1,) * lead, bool)
+    for x in moving:
+        if x is not None:
+            found = found | np.any(x, axis=tuple(range(lead, x.ndim)))
+    return found
 
 
 cdef object probe_to(object probe, int lead, tuple shape):
@@ -52,13 +76,16 @@ cdef object probed_jvp(Node node, list tangents, int lead):
     cdef Op op = node.op
     cdef list probes = [None if t is None else _numbers(~exact_zeros(t)) for t in tangents]
     if op.jvp is None or op.coefficients == "values" or (lead and not op.blocks):
-        moving = np.zeros((1,) * lead, bool)
-        for t in probes:
-            if t is not None:
-                moving = moving | np.any(t != 0.0, axis=tuple(range(lead, t.ndim)))
-        return np.broadcast_to(
-            moving.reshape(moving.shape + (1,) * len(node.shape)), moving.shape + node.shape)
+        moving = _any([None if t is None else t != 0.0 for t in probes], lead)
+        if is_joint(node):
+            return [_everywhere(moving, (<Output> output).shape or ()) for output in node.ans]
+        return _everywhere(moving, node.shape)
     return apply_jvp(node, probes, False, _operands(node))
+
+
+def _everywhere(moving, tuple shape):
+    return np.broadcast_to(
+        moving.reshape(moving.shape + (1,) * len(shape)), moving.shape + shape)
 
 
 cdef object _operands(Node node):
@@ -66,7 +93,8 @@ cdef object _operands(Node node):
     if node.op.coefficients != "operands":
         return None
     # Coefficients are the other operands, and zeros among them may be those of arithmetic.
-    return [_numbers(np.ones(x.shape, bool)) for x in operands_of(node, False)]
+    return [x if k in node.op.objects else _numbers(np.ones(x.shape, bool))
+            for k, x in enumerate(operands_of(node, False))]
 
 
 def _reached(Node node, moving, int lead):

@@ -15,7 +15,7 @@ cimport numpy as cnp
 from cython cimport floating
 from fastbp._core.blas cimport c_gemm
 from fastbp._core.buffers cimport new_array
-from fastbp._core.elementwise cimport run_parallel
+from fastbp._core.threads cimport run_parallel
 from libc.limits cimport INT_MAX
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport memset

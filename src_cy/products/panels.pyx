@@ -11,7 +11,7 @@ cimport numpy as cnp
 from cython cimport floating
 from libc.string cimport memcpy, memset
 from fastbp._core.blas cimport c_gemm
-from fastbp._core.elementwise cimport run_parallel
+from fastbp._core.threads cimport run_parallel
 
 import numpy as np
 

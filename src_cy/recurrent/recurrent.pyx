@@ -20,11 +20,11 @@ from cython cimport floating
 from libc.string cimport memcpy, memset
 from fastbp._core.blas cimport c_gemm
 from fastbp._core.buffers cimport new_array
-from fastbp._core.elementwise cimport run_parallel, thread_count
 from fastbp._core.graph cimport Variable
 from fastbp._core.panels cimport (
     inner_product, pack, packed_product, packed_size, panels_pay, rows_product, rows_scratch,
 )
+from fastbp._core.threads cimport run_parallel, thread_count
 
 import numpy as np
 
@@ -99,12 +99,12 @@ cdef cnp.ndarray in_order(cnp.ndarray x):
     return np.require(x, x.dtype.newbyteorder("="), "CA")
 
 
-def any_variable(g, tuple operands not None):
-    """Say whether the cotangent or an operand is a Variable."""
+def any_variable(tuple operands not None):
+    """Say whether one of them is a Variable."""
     for x in operands:
         if type(x) is Variable:
             return True
-    return type(g) is Variable
+    return False
 
 
 def fit(int gates, tuple operands not None):
@@ -162,7 +162,7 @@ def fit(int gates, tuple operands not None):
 
 @cython.final
 cdef class Layer:
-    """One call of a cell: its options, and what its backward pass reads beside the operands.
+    """One call of a cell: its options.
 
     Parameters
     ----------
@@ -185,8 +185,6 @@ cdef class Layer:
     cdef readonly object mask, schedule
     cdef readonly Py_ssize_t truncate
     cdef readonly tuple places      # of the operands, among the seven
-    # (states, gates), or with a schedule (operands, snapshots); replaced as a whole.
-    cdef public object kept
 
     def __init__(self, str cell, tuple given, str activation, bint reverse, mask,
                  Py_ssize_t truncate, schedule):
@@ -328,32 +326,33 @@ def last_cell(Layer layer not None, cnp.ndarray saved not None, cnp.ndarray h no
 
 
 def run(*operands, Layer layer not None):
-    """Compute all states, and for lstm the last cell state behind them.
+    """Compute all states.
 
     Parameters
     ----------
     *operands : ndarray
     layer : Layer
+
+    Returns
+    -------
+    value : ndarray or tuple of two
+        The states, for lstm with the last cell state.
+    saved : ndarray or None
+        The gates, which the backward pass reads.
     """
     cdef list p = layer.by_place(operands)
-    cdef cnp.ndarray h = p[H0], out, hs
+    cdef cnp.ndarray h = p[H0], hs
     cdef Py_ssize_t steps = cnp.PyArray_DIM(p[XS], 0)
-    cdef bint is_lstm = layer.cell == "lstm"
     cdef cnp.npy_intp dims[3]
     cdef int k
     if cnp.PyArray_NDIM(h) > 2:
         raise ShapeError(f"{layer.cell}: h0 has shape {(<object> h).shape}")
-    dims[0] = steps + is_lstm
+    dims[0] = steps
     for k in range(cnp.PyArray_NDIM(h)):
         dims[k + 1] = cnp.PyArray_DIM(h, k)
-    out = new_array(cnp.PyArray_NDIM(h) + 1, dims, cnp.PyArray_TYPE(h))
-    hs = out[:steps] if is_lstm else out
+    hs = new_array(cnp.PyArray_NDIM(h) + 1, dims, cnp.PyArray_TYPE(h))
     saved = forward(layer, p, 0, steps, h, p[C0], hs)
-    if is_lstm:
-        out[steps] = last_cell(layer, saved, h)
-    if saved is not None:
-        layer.kept = out, saved
-    return out
+    return (hs, last_cell(layer, saved, h)) if layer.cell == "lstm" else hs, saved
 
 
 # ---- backward
@@ -366,7 +365,9 @@ cdef class Pull:
     ----------
     layer : Layer
     g : ndarray
-        The cotangent of what `run` returns.
+        The cotangent of the states.
+    c_bar : ndarray or None
+        That of the last cell state of lstm; None for zero.
     needs : tuple of bool
         Which operands need a cotangent.
     operands : tuple of ndarray
@@ -380,7 +381,7 @@ cdef class Pull:
     cdef void *transposed           # in Wt
     cdef tuple needs
 
-    def __init__(self, Layer layer not None, cnp.ndarray g not None, tuple needs not None,
+    def __init__(self, Layer layer not None, cnp.ndarray g not None, c_bar, tuple needs not None,
                  tuple operands not None):
         cdef Segment s
         cdef Py_ssize_t k
@@ -393,7 +394,7 @@ cdef class Pull:
         self.Wt = transposed(&s, p[WEIGHT], &self.transposed)
         bars[H0] = zeros_like(p[H0])
         if s.cell == LSTM:
-            bars[C0] = np.array(self.g[cnp.PyArray_DIM(self.g, 0) - 1])
+            bars[C0] = zeros_like(p[C0]) if c_bar is None else np.array(c_bar, order="C")
         for k in range(len(needs)):
             if needs[k] and bars[layer.places[k]] is None:
                 bars[layer.places[k]] = zeros_like(p[layer.places[k]], layer.places[k] != XS)
@@ -415,8 +416,7 @@ cdef class Pull:
         s.c_in = pointer("c0", c_in, typenum, size)
         s.hs = pointer("hs", hs, typenum, rows * s.n)
         s.saved = pointer("saved", saved, typenum, rows * s.saved_width)
-        s.g = part(pointer("g", self.g, typenum, (steps + (s.cell == LSTM)) * size),
-                   start * s.n, typenum)
+        s.g = part(pointer("g", self.g, typenum, steps * size), start * s.n, typenum)
         s.Wt = self.transposed
         s.h_bar = pointer("h_bar", bars[H0], typenum, size, True)
         s.c_bar = pointer("c_bar", bars[C0], typenum, size, True)
@@ -436,20 +436,10 @@ cdef class Pull:
             else:
                 backward_segment[float](&s, 1)
 
-    def whole(self, cnp.ndarray ans not None):
-        """Go back through all steps at once; `ans` is what `run` returned."""
+    def whole(self, cnp.ndarray hs not None, saved):
+        """Go back through all steps at once, given what `run` returned."""
         cdef list p = self.p
-        cdef cnp.ndarray h = p[H0], hs = ans
-        cdef Py_ssize_t steps = cnp.PyArray_DIM(p[XS], 0)
-        kept = self.layer.kept
-        saved = None
-        if self.layer.cell != "rnn":
-            hs = ans[:steps]
-            if kept is not None and kept[0] is ans:
-                saved = kept[1]
-            else:       # a record replayed at another point
-                saved = forward(self.layer, p, 0, steps, h, p[C0], np.empty_like(hs, order="C"))
-        self(0, steps, h, p[C0], hs, saved)
+        self(0, cnp.PyArray_DIM(p[XS], 0), p[H0], p[C0], hs, saved)
 
     def cotangents(self):
         """Return a list of the operands' cotangents; None where none is needed."""

@@ -130,26 +130,22 @@ def pinv(a, rcond=None, hermitian=False, *, rtol=np._NoValue):
     return pinv_op(a, rcond=rcond, **options)
 
 
-# ---- solve: one matrix is factorised once, for the value and all derivatives. The factors are an
-# operand of the solution and recorded themselves, so that replaying a graph factorises again.
-# Stacks of matrices are left to NumPy, which loops over them in C.
+# ---- solve: one matrix is factorised once, for the value and all derivatives. The factors are
+# operands of the solution, computed by an operation whose outputs have no derivative: what depends
+# on the matrix is the solution. Stacks of matrices are left to NumPy, which loops over them in C.
 
 
 def _lu(a):
-    """Return LU factors with a last column of pivots, which float32 holds exactly below 2**24."""
     getrf = lapack.dgetrf if a.dtype == np.float64 else lapack.sgetrf
     lu, pivots, info = getrf(a)
     if info > 0:
         raise LinAlgError("Singular matrix")
-    packed = np.empty((a.shape[0], a.shape[0] + 1), a.dtype, order="F")
-    packed[:, :-1], packed[:, -1] = lu, pivots
-    return packed
+    return lu, pivots
 
 
-def _lu_solve(a, b, factors, trans):
+def _lu_solve(a, b, lu, pivots, trans):
     """Solve for the columns of `b`, with those of any block axes at once."""
     getrs = lapack.dgetrs if b.dtype == np.float64 else lapack.sgetrs
-    lu, pivots = factors[:, :-1], factors[:, -1].astype(np.int32)
     if b.ndim == 2:
         return getrs(lu, pivots, b, trans=trans)[0]
     columns = np.moveaxis(b, -2, 0)
@@ -157,35 +153,37 @@ def _lu_solve(a, b, factors, trans):
     return np.moveaxis(x.reshape(columns.shape), 0, -2)
 
 
-def _lu_solve_vjp(g, needs, ans, a, b, factors, trans):
-    b_bar = lu_solve_op(a, g, factors, trans=1 - trans)
+def _lu_solve_vjp(g, needs, ans, a, b, lu, pivots, trans):
+    b_bar = lu_solve_op(a, g, lu, pivots, trans=1 - trans)
     if not needs[0]:
-        return None, b_bar, None
-    return -(ans @ mt(b_bar) if trans else b_bar @ mt(ans)), b_bar, None
+        return None, b_bar, None, None
+    return -(ans @ mt(b_bar) if trans else b_bar @ mt(ans)), b_bar, None, None
 
 
-def _lu_solve_jvp(tangents, ans, a, b, factors, trans):
-    t_a, t_b, _ = tangents
+def _lu_solve_jvp(tangents, ans, a, b, lu, pivots, trans):
+    t_a, t_b, *_ = tangents
     if t_a is not None:  # a solution may have block axes that the matrix has not
         t_a = aligned(mt(t_a) if trans else t_a, a, ans.ndim)
     right = 0.0 if t_a is None else -(t_a @ ans)
-    return lu_solve_op(a, right if t_b is None else t_b + right, factors, trans=trans)
+    return lu_solve_op(a, right if t_b is None else t_b + right, lu, pivots, trans=trans)
 
 
-lu_op = general(  # its derivative is that of the solution, and zero here
+lu_op = general(
     "linalg.lu",
     _lu,
     nin=1,
+    nout=2,
+    constants=(0, 1),
     saves=(),
-    vjp=(lambda g, ans, a: None,),
-    jvp=(lambda t, ans, a: np.zeros(t.shape[: t.ndim - 2] + ans.shape, t.dtype),),
+    vjp=None,
     pattern=patterns.nothing,
 )
 lu_solve_op = general(
     "linalg.lu_solve",
     _lu_solve,
-    nin=3,
-    saves=(0, 2, "ans"),
+    nin=4,
+    objects=(2, 3),
+    saves=(0, 2, 3, "ans"),
     vjp=_lu_solve_vjp,
     jvp=_lu_solve_jvp,
     pattern=patterns.solves,
@@ -265,11 +263,11 @@ def solve(a, b):
 
 def _solve_single(a, b):
     """Solve with one matrix; a stack in `b` becomes columns."""
-    factors = lu_op(a)
+    lu, pivots = lu_op(a)
     if b.ndim == 2:
-        return lu_solve_op(a, b, factors, trans=0)
+        return lu_solve_op(a, b, lu, pivots, trans=0)
     columns = np.moveaxis(b, -2, 0)
-    x = lu_solve_op(a, np.reshape(columns, (len(columns), -1)), factors, trans=0)
+    x = lu_solve_op(a, np.reshape(columns, (len(columns), -1)), lu, pivots, trans=0)
     return np.moveaxis(np.reshape(x, columns.shape), 0, -2)
 
 

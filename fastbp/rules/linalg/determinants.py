@@ -7,7 +7,6 @@ On cofactors: R. A. Horn and C. R. Johnson, "Matrix Analysis", 2nd ed., Cambridg
 import numpy as np
 from numpy.linalg import LinAlgError
 
-from fastbp._core.graph import values_of
 from fastbp.rules import patterns
 from fastbp.rules.linalg.decompositions import GILES, check_square, regular
 from fastbp.rules.numpy.products import aligned, mt
@@ -133,25 +132,16 @@ def det(a):
     return det_op(check_square(a))
 
 
-def _slogdet(a):
-    sign, logabsdet = np.linalg.slogdet(a)
-    return np.stack([logabsdet, sign], -1)
-
-
-def _slogdet_jvp(t, ans, a):
-    logabsdet = np.sum(mt(np.linalg.inv(a)) * t, axis=(-2, -1))
-    return logabsdet[..., None] * np.array([1, 0], t.dtype)
-
-
-# Of two numbers for each matrix; the second, the sign, is constant.
 slogdet_op = general(
     "linalg.slogdet",
-    _slogdet,
+    np.linalg.slogdet,
     nin=1,
+    nout=2,
+    constants=(0,),  # the sign
     saves=(0,),
-    vjp=(lambda g, ans, a: g[..., 0, None, None] * mt(np.linalg.inv(a)),),
-    jvp=(_slogdet_jvp,),
-    pattern=patterns.determines,
+    vjp=(lambda g, ans, a: g[1][..., None, None] * mt(np.linalg.inv(a)),),
+    jvp=(lambda t, ans, a: (None, np.sum(mt(np.linalg.inv(a)) * t, axis=(-2, -1))),),
+    pattern=(patterns.nothing, patterns.reduces_matrices),
     source=GILES,
 )
 
@@ -169,5 +159,4 @@ def slogdet(a):
     The cotangent is ``g * inv(a).T``; at a singular matrix, where the value is -inf, computing it
     raises `LinAlgError`.
     """
-    both = slogdet_op(check_square(a))
-    return SlogdetResult(values_of(both)[..., 1], both[..., 0])
+    return SlogdetResult(*slogdet_op(check_square(a)))

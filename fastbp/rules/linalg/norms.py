@@ -13,7 +13,7 @@ from fastbp.rules.numpy.reductions import (
     unit,
     unreduced,
 )
-from fastbp.rules.numpy.structural import add_up, from_end
+from fastbp.rules.numpy.structural import add_up, as_operand, from_end
 from fastbp.rules.table import general, implements, nondifferentiable
 
 # ---- the Euclidean norm, over any axes
@@ -199,10 +199,9 @@ def matmul(x1, x2, /):
 )
 def outer(x1, x2, /):
     """Arguments as in `numpy.linalg.outer`."""
+    x1, x2 = (as_operand(x, f"linalg.outer: x{k}") for k, x in enumerate((x1, x2), 1))
     if np.ndim(x1) != 1 or np.ndim(x2) != 1:
-        raise ShapeError(
-            f"linalg.outer: vectors are needed, got shapes {np.shape(x1)} and {np.shape(x2)}"
-        )
+        raise ShapeError(f"linalg.outer: vectors are needed, got shapes {x1.shape} and {x2.shape}")
     return products.outer(x1, x2)
 
 

@@ -208,12 +208,12 @@ def insert(arr, obj, values, axis=None):
 )
 def block(arrays):
     """Arguments as in `numpy.block`."""
+    arrays = _operands(arrays)
     nd = np.block(values_of(arrays)).ndim  # raises where NumPy does
 
     def join(item, depth):
         if not isinstance(item, list):
-            shape = np.shape(values_of(item))
-            item = np.reshape(item, (1,) * (nd - len(shape)) + shape)
+            item = np.reshape(item, (1,) * (nd - item.ndim) + item.shape)
             return graph.owned(item) if isinstance(item, Variable) else item
         return np.concatenate([join(part, depth - 1) for part in item], -depth)
 
@@ -221,6 +221,12 @@ def block(arrays):
     while isinstance(item, list):
         depth, item = depth + 1, item[0]
     return join(arrays, depth)
+
+
+def _operands(nested):
+    if isinstance(nested, list):
+        return [_operands(item) for item in nested]
+    return as_operand(nested, "numpy.block: an array")
 
 
 # ---- taking apart

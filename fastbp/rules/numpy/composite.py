@@ -6,9 +6,11 @@ import numpy as np
 
 from fastbp._core import graph
 from fastbp._core.constants import constant
+from fastbp._core.operands import as_numbers
 from fastbp.rules import patterns
 from fastbp.rules.numpy.elementwise import POSITIVE, multiply, power, remainder
-from fastbp.rules.table import elementwise, implements, linear, refuse
+from fastbp.rules.numpy.structural import as_operand
+from fastbp.rules.table import elementwise, general, implements, linear, refuse
 
 # ---- clip
 
@@ -172,26 +174,54 @@ ldexp_op = linear(
 def ldexp(x1, x2, /, **kwargs):
     """Return ``x1 * 2**x2`` for integers `x2`, which are constants."""
     refuse("ldexp", **{k: (v, None) for k, v in kwargs.items()})
-    exponent = constant(np.asarray(graph.values_of(x2)))
+    exponent = constant(as_numbers(graph.values_of(x2), "numpy.ldexp: the exponent"))
     shape = np.broadcast_shapes(np.shape(graph.values_of(x1)), exponent.shape)
     return ldexp_op(np.broadcast_to(x1, shape), exponent=exponent)
+
+
+frexp_op = general(
+    "frexp",
+    np.frexp,
+    nin=1,
+    nout=2,
+    saves=(("ans", 1),),
+    vjp=(lambda g, ans, x: ldexp(g[0], -ans[1]),),
+    jvp=(lambda t, ans, x: (ldexp(t, -ans[1]), None),),
+    coefficients="fixed",
+    pattern=patterns.same,
+)
 
 
 @implements(np.frexp, samples=lambda rng: [((rng.uniform(1.1, 1.9, 3),), {})])
 def frexp(x, /, **kwargs):
     """Return mantissa and exponent; the exponent is a constant array of integers."""
     refuse("frexp", **{k: (v, None) for k, v in kwargs.items()})
-    exponent = np.frexp(graph.values_of(x))[1]
-    return ldexp(x, -exponent), exponent
+    return frexp_op(x)
+
+
+def _where_finite(t, x):
+    return np.where(np.isinf(graph.values_of(x)), 0.0, t)
+
+
+modf_op = general(
+    "modf",
+    np.modf,
+    nin=1,
+    nout=2,
+    constants=(1,),
+    saves=(0,),
+    vjp=(lambda g, ans, x: _where_finite(g[0], x),),
+    jvp=(lambda t, ans, x: (_where_finite(t, x), None),),
+    coefficients="fixed",
+    pattern=patterns.same,
+)
 
 
 @implements(np.modf, samples=lambda rng: [((rng.uniform(1.1, 1.9, 3),), {})])
 def modf(x, /, **kwargs):
     """Return fractional and integral part; the derivative of the fractional part is 1."""
     refuse("modf", **{k: (v, None) for k, v in kwargs.items()})
-    integral = np.modf(graph.values_of(x))[1]
-    whole = np.where(np.isinf(integral), 0.0, integral)
-    return np.where(np.isinf(integral), 0.0, x - whole), integral
+    return modf_op(x)
 
 
 @implements(
@@ -200,4 +230,9 @@ def modf(x, /, **kwargs):
 def divmod(x1, x2, /, **kwargs):
     """Return quotient and remainder; the quotient is constant."""
     refuse("divmod", **{k: (v, None) for k, v in kwargs.items()})
+    # A Python number does not promote float32, an array would.
+    x1, x2 = [
+        x if isinstance(x, (int, float)) else as_operand(x, f"numpy.divmod: operand {k}")
+        for k, x in enumerate((x1, x2))
+    ]
     return np.floor_divide(x1, x2), remainder(x1, x2)

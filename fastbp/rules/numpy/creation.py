@@ -257,8 +257,12 @@ def ascontiguousarray(a, dtype=None, *, like=None):
 def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis=0, *, device=None):
     """Arguments as in `numpy.linspace`."""
     np.linspace(0.0, 1.0, num, endpoint, device=device)  # raises where NumPy does
-    work = np.result_type(*[values_of(x) for x in (start, stop)], 1.0)
     ends = [as_operand(x, "numpy.linspace: an end") for x in (start, stop)]
+    given = [
+        x if isinstance(x, (int, float)) else values_of(end)  # numbers do not promote float32
+        for x, end in zip((start, stop), ends, strict=True)
+    ]
+    work = np.result_type(*given, 1.0)
     start, stop = np.broadcast_arrays(*[np.astype(x, work, copy=False) for x in ends])
     delta, parts = stop - start, num - 1 if endpoint else num
     steps = np.arange(num, dtype=delta.dtype).reshape(-1, *[1] * delta.ndim)

@@ -367,7 +367,8 @@ def diff(a, n=1, axis=-1, prepend=UNSET, append=UNSET):
         return a
     ends = []
     for end in (prepend, append):
-        if end is not UNSET and np.ndim(values_of(end)) == 0:
+        end = end if end is UNSET else as_operand(end, "numpy.diff: an end")
+        if end is not UNSET and end.ndim == 0:
             shape = list(np.shape(values_of(a)))
             shape[axis] = 1
             end = np.broadcast_to(end, shape)
@@ -389,7 +390,10 @@ def diff(a, n=1, axis=-1, prepend=UNSET, append=UNSET):
 def ediff1d(ary, to_end=None, to_begin=None):
     """Arguments as in `numpy.ediff1d`."""
     steps = np.diff(np.ravel(ary))
-    ends = [[] if end is None else [np.ravel(end)] for end in (to_begin, to_end)]
+    ends = [
+        [] if end is None else [np.ravel(as_operand(end, "numpy.ediff1d: an end"))]
+        for end in (to_begin, to_end)
+    ]
     return np.concatenate([*ends[0], steps, *ends[1]], dtype=steps.dtype)
 
 
@@ -408,7 +412,8 @@ def trapezoid(y, x=None, dx=1.0, axis=-1):
     nd = y.ndim
     axis = normalize_axis_index(axis, nd)
     if x is not None:
-        dx = np.diff(x, axis=axis if np.ndim(values_of(x)) > 1 else -1)
+        x = as_operand(x, "numpy.trapezoid: x")
+        dx = np.diff(x, axis=axis if x.ndim > 1 else -1)
         if np.ndim(values_of(dx)) == 1:
             dx = np.reshape(dx, [-1 if k == axis else 1 for k in range(nd)])
     ends = y[(*FULL[axis], slice(1, None))] + y[(*FULL[axis], slice(None, -1))]

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from fastbp._core.compiled import Adds
 from fastbp.rules import patterns
 from fastbp.rules.numpy.indexing import put_op
 from fastbp.rules.numpy.structural import reshaped
@@ -31,7 +32,7 @@ diagonal_op = linear(
     "diagonal",
     lambda x, offset: np.diagonal(x, offset, -2, -1),
     lambda g, ans, x, offset: undiagonal_op(g, shape=x.shape[-2:], offset=offset),
-    scatter=_add_diagonal,
+    compiled=Adds(_add_diagonal),
     pattern=patterns.moves,
 )
 undiagonal_op = linear(

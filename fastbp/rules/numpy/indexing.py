@@ -12,6 +12,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from fastbp._core import graph
 from fastbp._core import places as along
+from fastbp._core.compiled import Adds, Elements
 from fastbp._core.graph import Variable, values_of
 from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError, ShapeError
@@ -42,10 +43,11 @@ getitem_op = linear(
     "getitem",
     lambda x, index: x[index],
     lambda g, ans, x, index: put_op(g, shape=x.shape, index=index, own=ans.ndim),
-    scatter=lambda into, g, i, ans, x, index: _add(into, g, index),
+    compiled=Elements(),
     pattern=patterns.moves,
     direct=("g put into zeros",),
 )
+graph.bind("getitem_op", getitem_op)
 put_op = linear(
     "put",
     _put,
@@ -98,7 +100,7 @@ gather_op = linear(
     lambda g, ans, x, places, behind: scatter_add_op(
         g, size=x.shape[-1 - behind], places=places, behind=behind
     ),
-    scatter=lambda into, g, i, ans, x, places, behind: add_at(into, g, places, behind),
+    compiled=Adds(lambda into, g, i, ans, x, places, behind: add_at(into, g, places, behind)),
     pattern=patterns.moves,
     direct=("g added into zeros",),
 )

@@ -5,6 +5,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
 from fastbp._core import graph
 from fastbp._core import matmul as core
+from fastbp._core.compiled import Products
 from fastbp._core.graph import Variable
 from fastbp.errors import NoRuleError, ShapeError
 from fastbp.rules import local, patterns
@@ -48,7 +49,7 @@ matmul_op = general(
     "matmul",
     core.matmul,
     nin=2,
-    compiled=True,
+    compiled=Products(),
     saves=(0, 1),
     vjp=(
         lambda g, ans, a, b: _matmul_vjp(g, a, b, 0),

@@ -7,8 +7,9 @@ import math
 
 import numpy as np
 
+from fastbp._core.compiled import Sums
 from fastbp._core.elementwise import total
-from fastbp._core.graph import Variable, values_of
+from fastbp._core.graph import Total, Variable, values_of
 from fastbp._core.loops import count_strong_zero
 from fastbp._core.operands import as_array
 from fastbp.rules import local, patterns
@@ -97,6 +98,7 @@ sum_op = linear(
     _sum,
     _unsum,
     tangent=add_up,
+    compiled=Sums(),
     pattern=patterns.reduces,
     local=local.sums,
     direct=("g broadcast",),
@@ -106,6 +108,7 @@ mean_op = linear(
     lambda x, axis, keepdims, n: _sum(x, axis, keepdims) / n,
     _unmean,
     tangent=lambda t, axis, keepdims, n: add_up(t, axis, keepdims) / n,
+    compiled=Sums(),
     pattern=patterns.reduces,
     local=local.averages,
     direct=("g / n broadcast",),
@@ -131,6 +134,7 @@ def sum_samples(rng):
     np.sum,
     method="sum",
     reduce=np.add,
+    total=lambda f: Total(f, sum_op),
     samples=lambda rng: [*sum_samples(rng), ((rng.normal(size=3),), {"initial": 2.0})],
 )
 def sum(a, axis=None, dtype=None, out=None, keepdims=UNSET, initial=UNSET, where=UNSET):
@@ -151,6 +155,7 @@ def sum(a, axis=None, dtype=None, out=None, keepdims=UNSET, initial=UNSET, where
 @implements(
     np.mean,
     method="mean",
+    total=lambda f: Total(f, mean_op, True),
     samples=lambda rng: [case for case in sum_samples(rng) if case[0][0].size],
 )
 def mean(a, axis=None, dtype=None, out=None, keepdims=UNSET, *, where=UNSET):

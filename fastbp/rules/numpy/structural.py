@@ -13,7 +13,7 @@ from fastbp._core import graph
 from fastbp._core.elementwise import sum_axes, total
 from fastbp._core.elementwise import sum_to as _sum_to
 from fastbp._core.graph import Variable, values_of
-from fastbp._core.operands import as_array
+from fastbp._core.operands import as_numbers
 from fastbp.errors import DTypeError
 from fastbp.rules import local, patterns
 from fastbp.rules.table import FUNCTIONS, implements, linear, refuse
@@ -33,10 +33,13 @@ def from_end(axes, nd):
 
 
 def as_operand(x, what="an operand"):
-    """Return a Variable as it is, a list with Variables joined, anything else as an array."""
+    """Return a Variable as it is, a list with Variables joined, else an array of numbers.
+
+    What a function of the table is given beside a Variable comes in here.
+    """
     if isinstance(x, (list, tuple)) and graph.has_variable(x):
         return FUNCTIONS["array"](x)
-    return x if isinstance(x, Variable) else as_array(x, what)
+    return x if isinstance(x, Variable) else as_numbers(x, what)
 
 
 def spread(g, shape):

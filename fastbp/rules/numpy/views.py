@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from fastbp._core import graph
+from fastbp._core.compiled import Adds
 from fastbp._core.graph import Variable
 from fastbp.errors import NoRuleError
 from fastbp.rules import patterns
@@ -102,7 +103,7 @@ def _take_scatter(into, g, i, ans, x, own, fortran, offset, shape, strides):
 
 
 ZERO = np.zeros(())
-take_op = linear("take_view", _take, _untake, scatter=_take_scatter, pattern=patterns.moves)
+take_op = linear("take_view", _take, _untake, compiled=Adds(_take_scatter), pattern=patterns.moves)
 write_op = general(
     "write_view",
     _write,

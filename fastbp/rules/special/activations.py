@@ -7,10 +7,8 @@ more than the rest of fastbp.
 import numpy as np
 
 from fastbp._core import graph
-from fastbp._core.operands import as_array
-from fastbp.errors import DTypeError
 from fastbp.rules import patterns
-from fastbp.rules.numpy.structural import add_up
+from fastbp.rules.numpy.structural import add_up, as_operand
 from fastbp.rules.table import elementwise, general, helper, implements
 
 # ---- elementwise
@@ -68,14 +66,8 @@ relu = elementwise(
 
 def _operand(x):
     """Return a Variable unchanged, anything else as an array of floats."""
-    if type(x) is graph.Variable:
-        return x
-    x = as_array(x)
-    if x.dtype in graph.FLOATS:
-        return x
-    if x.dtype.kind not in "iub":
-        raise DTypeError(f"dtype {x.dtype}: float64 or float32 is needed")
-    return x.astype(np.float64)
+    x = as_operand(x)
+    return x if type(x) is graph.Variable or x.dtype.kind not in "iub" else x.astype(np.float64)
 
 
 def _axes(x, axis):

@@ -1,0 +1,6 @@
+"""The pool of threads on which large loops run."""
+
+from typing import SupportsIndex
+
+def num_threads() -> int: ...
+def set_num_threads(n: SupportsIndex) -> None: ...

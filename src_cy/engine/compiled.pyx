@@ -1,0 +1,221 @@
+"""Compiled rules of operations, for sweeps that record nothing.
+
+Each class serves a family: it adds cotangents where they belong, without an array in between, and
+without Python on the path of small ones. The rules of a row say the same for recorded sweeps, and
+the tests compare both.
+"""
+
+from cpython.long cimport PyLong_CheckExact
+from cpython.object cimport PyObject, PyObject_GetItem
+
+cimport cython
+cimport numpy as cnp
+from fastbp._core.buffers cimport new_array
+from fastbp._core.elementwise cimport MAX_NDIM, run_program
+from fastbp._core.graph cimport (
+    Node, Op, Rules, Variable, fresh, hook, parent_of, record_product, record_total, saved_of,
+)
+from fastbp._core.matmul cimport c_matmul, c_matmul_vjp_a, c_matmul_vjp_b
+from fastbp._core.program cimport Program
+from fastbp._core.sweep_base cimport answer_of, operands_of
+
+import numpy as np
+
+cnp.import_array()
+
+cdef extern from "numpy/arrayobject.h":
+    object PyArray_NewFromDescr(type subtype, cnp.dtype descr, int nd, const cnp.npy_intp *dims,
+                                const cnp.npy_intp *strides, void *data, int flags, object obj)
+
+cdef extern from "Python.h":
+    void Py_INCREF(object o)
+
+cdef enum:
+    SMALL = 2048    # elements: for more a pass over memory costs more than to see one repeated
+
+
+@cython.final
+cdef class Products(Rules):
+    """Matrix products of operands of any shape."""
+
+    cdef Variable record(self, Op op, tuple operands, dict static):
+        return record_product(op, operands)
+
+    cdef object pull(self, Node node, Py_ssize_t k, cnp.ndarray g, int lead, cnp.ndarray into):
+        cdef tuple shape = parent_of(node, k).shape
+        if k == 0:
+            return c_matmul_vjp_a(g, saved_of(node, 1), shape, lead, into)
+        return c_matmul_vjp_b(g, saved_of(node, 0), shape, lead, into)
+
+    cdef object push(self, Node node, list tangents, int lead):
+        # With a block axis, vectors and stacks need more than a product: the row's rule.
+        if lead or tangents[0] is not None and tangents[1] is not None:
+            return NotImplemented
+        if tangents[0] is not None:
+            return c_matmul(tangents[0], saved_of(node, 1))
+        return c_matmul(saved_of(node, 0), tangents[1])
+
+
+@cython.final
+cdef class Sums(Rules):
+    """Sums and means along axes."""
+
+    cdef Variable record(self, Op op, tuple operands, dict static):
+        cdef object x = operands[0]
+        if type(x) is not Variable or static["keepdims"]:
+            return None
+        if len(static["axis"]) != cnp.PyArray_NDIM((<Variable> x).array):
+            return None
+        fresh(<Variable> x)
+        return record_total(op, <Variable> x, static)
+
+    cdef object pull(self, Node node, Py_ssize_t k, cnp.ndarray g, int lead, cnp.ndarray into):
+        cdef object n = node.static.get("n")
+        if n is not None:
+            g = _over(g, n)
+        return _spread(g, node, parent_of(node, 0).shape, lead, into)
+
+
+cdef cnp.ndarray _over(cnp.ndarray g, object n):
+    """An array divided by a number."""
+    cdef Program program = (<Op> hook("divide")).forward_program(cnp.PyArray_TYPE(g))
+    cdef PyObject *operands[2]
+    cdef PyObject *outs[1]
+    cdef object number = float(n)
+    cdef cnp.ndarray out
+    if program is None:
+        return np.asarray(g / n, (<object> g).dtype)
+    out = new_array(cnp.PyArray_NDIM(g), cnp.PyArray_DIMS(g), cnp.PyArray_TYPE(g))
+    operands[0], operands[1] = <PyObject *> g, <PyObject *> number
+    outs[0] = <PyObject *> out
+    run_program(program, operands, NULL, outs, cnp.PyArray_NDIM(g), cnp.PyArray_DIMS(g))
+    return out
+
+
+cdef object _spread(cnp.ndarray g, Node node, tuple shape, int lead, cnp.ndarray into):
+    """Broadcast the cotangent of a reduction to the elements, and add it there."""
+    cdef cnp.npy_intp dims[MAX_NDIM]
+    cdef cnp.npy_intp size = 1
+    cdef int k, nd = lead + len(shape)
+    cdef cnp.ndarray seen = g, out
+    if nd > MAX_NDIM:
+        raise ValueError(f"arrays of more than {MAX_NDIM} axes are not supported")
+    for k in range(nd):
+        dims[k] = cnp.PyArray_DIM(g, k) if k < lead else shape[k - lead]
+        size *= dims[k]
+    if cnp.PyArray_SIZE(g) != 1 or (into is None and size > SMALL):
+        seen = _seen(g, node, nd, dims, lead)
+    if into is not None:
+        _apply(<Op> hook("add"), into, seen, into, nd, dims)
+        return into
+    if size > SMALL:
+        return seen
+    out = new_array(nd, dims, cnp.PyArray_TYPE(g))
+    _apply(<Op> hook("positive"), seen, None, out, nd, dims)
+    return out
+
+
+cdef cnp.ndarray _seen(cnp.ndarray g, Node node, int nd, const cnp.npy_intp *dims, int lead):
+    """A cotangent with the axes that were reduced away, as a view that repeats elements there."""
+    cdef cnp.npy_intp strides[MAX_NDIM]
+    cdef bint reduced[MAX_NDIM]
+    cdef int k, own = lead
+    cdef bint kept = node.static["keepdims"]
+    cdef cnp.dtype descr = <cnp.dtype> cnp.PyArray_DESCR(g)
+    for k in range(nd):
+        reduced[k] = False
+    for axis in <tuple> node.static["axis"]:
+        reduced[nd + <int> axis] = True
+    for k in range(nd):
+        strides[k] = 0
+        if k < lead:
+            strides[k] = cnp.PyArray_STRIDE(g, k)
+        elif not reduced[k]:
+            strides[k] = cnp.PyArray_STRIDE(g, own)
+            own += 1
+        else:
+            own += kept
+    Py_INCREF(descr)
+    seen = PyArray_NewFromDescr(cnp.ndarray, descr, nd, dims, strides, cnp.PyArray_DATA(g),
+                                cnp.NPY_ARRAY_ALIGNED, None)
+    cnp.set_array_base(seen, g)
+    return seen
+
+
+cdef int _apply(Op op, cnp.ndarray x, cnp.ndarray y, cnp.ndarray out, int nd,
+                const cnp.npy_intp *dims) except -1:
+    """Write ``op(x)``, or ``op(x, y)``, into an array of the shape `dims`."""
+    cdef Program program = op.forward_program(cnp.PyArray_TYPE(out))
+    cdef PyObject *operands[2]
+    cdef PyObject *outs[1]
+    if program is None:
+        operands_seen = (x,) if y is None else (x, y)
+        op.forward(*operands_seen, out=out)
+        return 0
+    operands[0], operands[1] = <PyObject *> x, <PyObject *> y
+    outs[0] = <PyObject *> out
+    return run_program(program, operands, NULL, outs, nd, dims)
+
+
+@cython.final
+cdef class Elements(Rules):
+    """What an index without arrays names."""
+
+    def __cinit__(self):
+        self.adds = True
+
+    cdef object pull(self, Node node, Py_ssize_t k, cnp.ndarray g, int lead, cnp.ndarray into):
+        cdef tuple index = node.static["index"]
+        cdef cnp.ndarray part
+        cdef cnp.npy_intp i
+        if cnp.PyArray_NDIM(into) == 1 and len(index) == 2 and PyLong_CheckExact(index[1]):
+            i = index[1]
+            if i < 0:
+                i += cnp.PyArray_DIM(into, 0)
+            _add_number(cnp.PyArray_TYPE(into), cnp.PyArray_BYTES(into)
+                        + i * cnp.PyArray_ITEMSIZE(into), cnp.PyArray_BYTES(g))
+            return into
+        part = PyObject_GetItem(into, index)
+        if cnp.PyArray_IS_C_CONTIGUOUS(part):
+            _apply(<Op> hook("add"), part, g, part, cnp.PyArray_NDIM(part),
+                   cnp.PyArray_DIMS(part))
+        else:
+            np.add(part, g, part)
+        return into
+
+    cdef object push(self, Node node, list tangents, int lead):
+        return PyObject_GetItem(tangents[0], node.static["index"])
+
+
+cdef inline void _add_number(int typenum, char *into, const char *g) noexcept:
+    if typenum == cnp.NPY_DOUBLE:
+        (<double *> into)[0] += (<const double *> g)[0]
+    elif typenum == cnp.NPY_FLOAT:
+        (<float *> into)[0] += (<const float *> g)[0]
+    elif typenum == cnp.NPY_CDOUBLE:
+        (<double *> into)[0] += (<const double *> g)[0]
+        (<double *> into)[1] += (<const double *> g)[1]
+    else:
+        (<float *> into)[0] += (<const float *> g)[0]
+        (<float *> into)[1] += (<const float *> g)[1]
+
+
+@cython.final
+cdef class Adds(Rules):
+    """A function of Python's that adds a cotangent where it belongs.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(into, g, i, ans, *operands, **static)`` adds the cotangent of operand i to an
+        array; `ans` and the operands are as other rules get them.
+    """
+    cdef readonly object function
+
+    def __init__(self, function):
+        self.adds = True
+        self.function = function
+
+    cdef object pull(self, Node node, Py_ssize_t k, cnp.ndarray g, int lead, cnp.ndarray into):
+        self.function(into, g, k, answer_of(node, False), *operands_of(node, False), **node.static)
+        return into

@@ -1,0 +1,133 @@
+"""Traces of expressions, and the programs that they become."""
+
+import numpy as np
+import pytest
+
+import fastbp as bp
+from fastbp._core import loops
+from fastbp._core.program import Trace, compile_program
+
+from ...harness import DTYPES, EPS
+
+DOUBLE, FLOAT = 12, 11  # NumPy's type numbers
+TYPENUM = {np.float64: DOUBLE, np.float32: FLOAT}
+LENGTHS = [1, 2, 3, 7, 8, 15, 16, 17, 511, 512, 513, 1023, 1024, 1025, 5000]
+
+
+def program(expression, nin, dtype=np.float64):
+    """Compile an expression, or several, of `nin` inputs."""
+    trace = Trace()
+    out = expression(*[trace.input() for _ in range(nin)])
+    return compile_program(
+        trace, [trace.lift(x) for x in (out if isinstance(out, tuple) else (out,))], TYPENUM[dtype]
+    )
+
+
+needs_loops = pytest.mark.skipif(
+    not loops.has_loop(np.add, "f8"), reason="NumPy's inner loops are not used here"
+)
+
+EXPRESSIONS = {
+    "one instruction": (np.tanh, 1),
+    "an operator": (lambda x, y: x * y, 2),
+    "a constant": (lambda x: 2.0 * x + 1, 1),
+    "constant only": (lambda x: 3.0, 1),
+    "an input": (lambda x, y: y, 2),
+    "several outputs": (lambda x, y: (x + y, x - y, x * y), 2),
+    "one output twice": (lambda x: (np.sin(x), np.sin(x), x, x), 1),
+    "a long chain": (lambda x: np.sin(np.cos(np.tanh(np.exp(-x * x) + x) * x) - x), 1),
+    "many temporaries": (
+        lambda x, y: (x + y) * (x - y) + (x * x + y) * (y * y - x) - (x + 1) * (y + 1),
+        2,
+    ),
+    "where": (lambda x, y: np.where(x > y, x * x, y - 1.0), 2),
+    "where of a constant": (lambda x: np.where(x > 0.0, 0.5, -x), 1),
+    "masks": (lambda x, y: ((x > 0.0) & (y <= 0.5)) | (x == y), 2),
+    "not": (lambda x: (x != 0.0) * x, 1),
+    "three inputs": (lambda x, y, z: np.minimum(np.maximum(x, y), z), 3),
+    "common parts": (lambda x: np.exp(x) * np.exp(x) + np.exp(x), 1),
+    "power": (lambda x, y: np.power(np.abs(x) + 0.5, y), 2),
+}
+
+
+@needs_loops
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", EXPRESSIONS)
+def test_a_program_computes_its_expression(name, dtype, rng):
+    f, nin = EXPRESSIONS[name]
+    run = program(f, nin, dtype)
+    assert run is not None
+    for n in LENGTHS:
+        xs = [rng.uniform(-2, 2, n).astype(dtype) for _ in range(nin)]
+        expected = f(*xs)
+        found = run(*xs)
+        expected = expected if isinstance(expected, tuple) else (expected,)
+        assert len(found) == len(expected)
+        for a, b in zip(found, expected, strict=True):
+            assert a.dtype == dtype
+            np.testing.assert_allclose(
+                a, np.broadcast_to(b, n), rtol=16 * EPS[a.dtype], atol=8 * EPS[a.dtype]
+            )
+
+
+def test_equal_parts_are_computed_once():
+    trace = Trace()
+    x = trace.input()
+    np.exp(x) * np.exp(x) + np.exp(x)
+    assert [f for f, _ in trace.code] == ["input", np.exp, np.multiply, np.add]
+
+
+def test_a_trace_knows_what_its_values_depend_on():
+    trace = Trace()
+    x, y = trace.input(), trace.input()
+    z = x * 2.0 + 1.0
+    assert trace.depends(z) == {0}
+    assert trace.depends(z * y) == {0, 1}
+    assert trace.depends(trace.lift(3.0)) == set()
+    assert trace.constant(trace.lift(3)) == 3.0
+    assert trace.constant(z) is None
+
+
+def test_an_expression_cannot_branch_or_reduce():
+    x = Trace().input()
+    for bad in (
+        lambda: bool(x > 0.0),
+        lambda: np.sum(x),
+        lambda: np.add.reduce(x),
+        lambda: np.exp(x, where=True),
+        lambda: np.where(x),
+    ):
+        with pytest.raises(TypeError):
+            bad()
+
+
+def test_a_program_that_does_not_fit_is_refused_not_truncated():
+    """Too many values are alive at once: the caller falls back to NumPy."""
+
+    def wide(x):
+        parts = [np.sin(x * k) for k in range(1, 60)]
+        total = parts[0]
+        for part in parts[1:]:
+            total = total * part
+        return total
+
+    assert program(wide, 1) is None
+    op = bp._core.graph.Op("wide", wide, nin=1, partials=(lambda z, x: wide(x),))
+    x = np.linspace(0.5, 1.0, 5)
+    np.testing.assert_allclose(bp.elementwise_grad(op)(x), wide(x))
+
+
+@needs_loops
+def test_a_program_refuses_operands_that_do_not_fit():
+    run = program(lambda x, y: x + y, 2)
+    for bad in ((np.ones(3),), (np.ones(3), np.ones(4)), (np.ones(3),) * 3):
+        with pytest.raises(ValueError, match="2 arrays of one length"):
+            run(*bad)
+
+
+@pytest.mark.parametrize("function", [np.matmul, np.vecdot])
+def test_a_generalised_ufunc_is_no_instruction(function):
+    """Its loop takes other steps: calling it as an elementwise one would read anywhere."""
+    trace = Trace()
+    x, y = trace.input(), trace.input()
+    assert compile_program(trace, [trace.call(function, x, y)], DOUBLE) is None

@@ -1,0 +1,270 @@
+"""The page of what is not differentiable says what the tables say, and its lines work."""
+
+import ast
+import operator
+from pathlib import Path
+
+import numpy
+import pytest
+import scipy.integrate
+import scipy.linalg
+import scipy.signal
+import scipy.special
+import scipy.stats
+
+import fastbp
+import fastbp.scipy.special
+from fastbp._core.graph import Variable
+from fastbp.rules import gaps, refusals
+
+PAGE = Path(__file__).parents[2] / "docs" / "not_differentiable.md"
+WORDS_ALONE = {"scipy.integrate.odeint", "scipy.integrate.solve_ivp"}
+
+X = numpy.array([0.7, 1.3, 0.4, 2.1])
+M = numpy.array([[2.0, 0.5, 0.1], [0.3, 1.0, 0.2], [0.4, -0.2, 3.0]])
+B = numpy.array([1.0, -0.5, 2.0, 0.3])
+NORM = {"loc": 0.3, "scale": 1.7}
+norm = scipy.stats.norm
+
+
+def writes(name, *args):
+    """Return the case of a function that writes into its first argument."""
+
+    def expected(x):
+        b = B.copy()
+        operator.attrgetter(name)(numpy)(b, *[x if a == "x" else a for a in args])
+        return b
+
+    return {"expected": expected, "dots": ", ".join(map(str, args)), "b": B}
+
+
+# By name: what the line is run with beside x, `expected`, what the function itself computes of an
+# array, and `dots`, what stands for "..." in the line.
+CASES = {
+    "numpy.add.at": writes("add.at", [0, 2, 0, 1], "x"),
+    "numpy.subtract.at": writes("subtract.at", [0, 2, 0, 1], "x"),
+    "numpy.copyto": writes("copyto", "x"),
+    "numpy.place": writes("place", [True, False, True, True], "x"),
+    "numpy.put": writes("put", [3, 0, 1, 2], "x"),
+    "numpy.putmask": writes("putmask", [True, False, True, True], "x"),
+    "numpy.fill_diagonal": {
+        "expected": lambda x: (b := numpy.ones((4, 4)), numpy.fill_diagonal(b, x))[0],
+        "dots": "x",
+        "b": numpy.ones((4, 4)),
+    },
+    "numpy.put_along_axis": {
+        "expected": lambda x: (
+            b := B.copy(),
+            numpy.put_along_axis(b, numpy.array([1, 0, 3, 2]), x, 0),
+        )[0],
+        "dots": "numpy.array([1, 0, 3, 2]), x, 0",
+        "b": B,
+    },
+    "numpy.apply_along_axis": {
+        "x": M,
+        "f": lambda v: v / numpy.sum(v * v),
+        "expected": lambda x: numpy.apply_along_axis(lambda v: v / numpy.sum(v * v), 1, x),
+    },
+    "numpy.vectorize": {
+        "f": lambda v: numpy.sin(v) * v,
+        "expected": numpy.vectorize(lambda v: numpy.sin(v) * v),
+    },
+    "numpy.convolve": {"of": "a", "v": B[:3], "expected": lambda a: numpy.convolve(a, B[:3])},
+    "numpy.corrcoef": {"x": M, "expected": numpy.corrcoef},
+    "numpy.cov": {"x": M, "expected": numpy.cov},
+    "numpy.gradient": {"h": 0.25, "expected": lambda x: numpy.gradient(x, 0.25)},
+    "numpy.interp": {
+        "xp": numpy.array([0.0, 0.5, 1.5, 3.0]),
+        "fp": B,
+        "expected": lambda x: numpy.interp(x, [0.0, 0.5, 1.5, 3.0], B),
+    },
+    "numpy.linalg.lstsq": {
+        "of": "a",
+        "x": numpy.vstack([M, [1.0, 2.0, 0.5]]),
+        "b": B,
+        "expected": lambda a: numpy.linalg.lstsq(a, B, rcond=None)[0],
+    },
+    "numpy.logaddexp.reduce": {"axis": 0, "expected": numpy.logaddexp.reduce},
+    "numpy.median": {"expected": numpy.median},
+    "numpy.meshgrid": {"y": B[:2], "expected": lambda x: numpy.meshgrid(x, B[:2])},
+    "numpy.ndenumerate": {
+        "expected": lambda x: [v for _, v in numpy.ndenumerate(x)],
+        "taken": lambda pairs: [v for _, v in pairs],
+    },
+    "numpy.quantile": {"q": 0.3, "expected": lambda x: numpy.quantile(x, 0.3)},
+    "numpy.percentile": {"q": 30.0, "expected": lambda x: numpy.percentile(x, 30.0)},
+    "numpy.piecewise": {
+        "conditions": [X < 1.0, X >= 1.0],
+        "functions": [numpy.sin, numpy.square],
+        "expected": lambda x: numpy.piecewise(x, [x < 1.0, x >= 1.0], [numpy.sin, numpy.square]),
+    },
+    "numpy.poly1d": {"p": B, "expected": lambda x: numpy.poly1d(B)(x)},
+    "numpy.polynomial.Polynomial": {
+        "p": B,
+        "expected": lambda x: numpy.polynomial.Polynomial(B)(x),
+    },
+    "numpy.polynomial.polynomial.polyval": {
+        "p": B,
+        "expected": lambda x: numpy.polynomial.polynomial.polyval(x, B),
+    },
+    "numpy.polyval": {"p": B, "expected": lambda x: numpy.polyval(B, x)},
+    "numpy.sort": {"expected": numpy.sort},
+    "numpy.unique": {"expected": numpy.unique},
+    "numpy.vander": {"n": 3, "expected": lambda x: numpy.vander(x, 3)},
+    "numpy.c_": {"dots": "x, 2 * x", "expected": lambda x: numpy.c_[x, 2 * x]},
+    "numpy.r_": {"dots": "x, 0, 2 * x", "expected": lambda x: numpy.r_[x, 0, 2 * x]},
+    "numpy.full": {"shape": (2, 4), "expected": lambda x: numpy.full((2, 4), x)},
+    "numpy.full_like": {"a": M, "x": 0.7, "expected": lambda x: numpy.full_like(M, x)},
+    "numpy.fromiter": {
+        "dots": "v * v for v in x",
+        "expected": lambda x: numpy.fromiter((v * v for v in x), float),
+    },
+    "numpy.geomspace": {
+        "of": "start",
+        "x": 0.7,
+        "stop": 3.0,
+        "n": 4,
+        "expected": lambda x: numpy.geomspace(x, 3.0, 4),
+    },
+    "numpy.logspace": {
+        "of": "start",
+        "x": 0.7,
+        "stop": 1.5,
+        "n": 4,
+        "expected": lambda x: numpy.logspace(x, 1.5, 4),
+    },
+    "scipy.integrate.quad": {
+        "x": 0.7,
+        "nodes": (1 + numpy.polynomial.legendre.leggauss(12)[0]) / 2,
+        "weights": numpy.polynomial.legendre.leggauss(12)[1] / 2,
+        "expected": lambda x: scipy.integrate.quad(lambda t: numpy.exp(x * t), 0.0, 1.0)[0],
+        "with": lambda x: {"f": lambda t: numpy.exp(x * t)},
+    },
+    **{
+        f"scipy.linalg.{name}": {"of": "A", "x": M, "b": B[:3], "expected": expected}
+        for name, expected in {
+            "cho_factor": lambda a: numpy.linalg.solve(a, B[:3]),
+            "cho_solve": lambda a: numpy.linalg.solve(a, B[:3]),
+            "lu_factor": lambda a: scipy.linalg.lu_solve(scipy.linalg.lu_factor(a), B[:3]),
+            "lu_solve": lambda a: scipy.linalg.lu_solve(scipy.linalg.lu_factor(a), B[:3]),
+            "solve_triangular": lambda a: scipy.linalg.solve_triangular(a, B[:3], lower=True),
+        }.items()
+    },
+    "scipy.linalg.expm": {"x": M, "expected": scipy.linalg.expm, "applied": True},
+    "scipy.special.gammaln": {"expected": scipy.special.gammaln, "applied": True},
+    "scipy.signal.lfilter": {"b": B, "expected": lambda x: scipy.signal.lfilter(B, [1.0], x)},
+    **{
+        f"scipy.stats.norm.{name}": {
+            **NORM,
+            "expected": lambda x, name=name: getattr(norm(**NORM), name)(x),
+        }
+        for name in ("cdf", "logcdf", "logpdf", "pdf", "sf")
+    },
+    "scipy.stats.norm.ppf": {
+        "of": "q",
+        "x": numpy.array([0.1, 0.6]),
+        **NORM,
+        "expected": norm(**NORM).ppf,
+    },
+}
+# Files get numbers; nothing is differentiated.
+SAVED = {"numpy.save": numpy.load, "numpy.savetxt": numpy.loadtxt}
+
+
+def value_of(code, names):
+    """Run lines of Python; return the value of the last one, or what it has written into."""
+    *first, last = ast.parse(code).body
+    exec(compile(ast.Module(first, []), "<lines>", "exec"), names)
+    if isinstance(last, ast.Assign):
+        exec(compile(ast.Module([last], []), "<lines>", "exec"), names)
+        return names[last.targets[0].id]
+    found = eval(compile(ast.Expression(last.value), "<lines>", "eval"), names)
+    return names["b"] if found is None else found
+
+
+def functions_of(name):
+    """Return the lines that stand for a function as functions of one array, and that array."""
+    given = dict(CASES[name])
+    expected, dots = given.pop("expected"), given.pop("dots", "")
+    applied, more = given.pop("applied", False), given.pop("with", lambda x: {})
+    taken = given.pop("taken", lambda y: y)
+    of = given.pop("of", "x")
+    start = given.pop("x", X)
+    pieces = [code for code in gaps.code_in(name) if any(c in code for c in "([=")]
+    pieces = [code.replace("...", dots) for code in pieces]
+    lines = ["\n".join(pieces)] if pieces[0].startswith("b = ") else pieces
+
+    def function(code):
+        def f(x):
+            names = {"numpy": numpy, "scipy": scipy, "fastbp": fastbp, **given, **more(x), of: x}
+            if "b" in names:
+                names["b"] = numpy.array(names["b"])
+            found = value_of(code, names)
+            found = taken(found(x) if applied else found)
+            return fastbp.numpy.stack(found) if isinstance(found, (list, tuple)) else found
+
+        return f
+
+    return [function(code) for code in lines], start, expected
+
+
+def test_every_entry_has_a_case():
+    assert set(refusals.INSTEAD) == {*CASES, *SAVED, *WORDS_ALONE}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_line_to_write_instead_works(name):
+    functions, x, expected = functions_of(name)
+    for f in functions:
+        value, recorded = expected(x), f(fastbp.variable(x))
+        assert type(recorded) is Variable
+        numpy.testing.assert_allclose(recorded.value, value, rtol=1e-12, atol=1e-14)
+        fastbp.testing.check_grads(f, x, order=1)
+
+
+@pytest.mark.parametrize("name", SAVED)
+def test_the_line_that_writes_a_file_works(name, tmp_path):
+    file = tmp_path / "x.npy"
+    (code,) = gaps.code_in(name)
+    exec(code, {"numpy": numpy, "x": fastbp.variable(X), "file": file})
+    numpy.testing.assert_array_equal(SAVED[name](file), X)
+
+
+def rows(text):
+    """The lines of tables and lists, by their first word of code."""
+    return {line.split("`")[1]: line for line in text.splitlines() if line[:3] in ("| `", "* o")}
+
+
+def test_the_page_is_current():
+    text, made = PAGE.read_text(), gaps.page()
+    if numpy.__version__.startswith(gaps.NUMPY):
+        assert text == made
+    else:  # other versions have other functions
+        names = [f"numpy{suffix}" for suffix in ("", ".linalg", ".fft")]
+        found, expected = rows(text), rows(made)
+        assert {k: v for k, v in found.items() if k not in names} == {
+            k: v for k, v in expected.items() if k not in names
+        }
+
+
+def test_what_is_said_to_have_no_rule_is_refused():
+    refused = 0
+    for module, names in gaps.without_rule().items():
+        for name in names:
+            f = (
+                getattr(numpy, name)
+                if module == "numpy"
+                else getattr(vars(numpy)[module[6:]], name)
+            )
+            for count in (1, 2):  # of arguments; a TypeError says that it is another one
+                with pytest.raises((fastbp.errors.NoRuleError, TypeError)) as caught:
+                    f(*[fastbp.variable(M)] * count)
+                refused += caught.type is fastbp.errors.NoRuleError
+    assert refused > 50
+
+
+@pytest.mark.parametrize("name", ["svd", "eigh", "qr"])
+def test_decompositions_are_listed_and_refused(name):
+    assert name in gaps.without_rule()["numpy.linalg"]
+    with pytest.raises(fastbp.errors.NoRuleError, match=f"numpy.linalg.{name} has no"):
+        getattr(numpy.linalg, name)(fastbp.variable(M))
