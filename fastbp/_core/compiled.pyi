@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, final
 
+from numpy.typing import NDArray
+
 from fastbp._core.graph import Rules
 
 @final
@@ -14,7 +16,17 @@ class Adds(Rules):
 class Elements(Rules): ...
 
 @final
+class Joins(Rules): ...
+
+@final
 class Products(Rules): ...
 
 @final
+class Reshapes(Rules): ...
+
+@final
 class Sums(Rules): ...
+
+def seen(
+    memory: NDArray[Any], offset: int, shape: tuple[int, ...], strides: tuple[int, ...]
+) -> NDArray[Any]: ...

@@ -16,6 +16,8 @@ cdef class Rules:
     cdef readonly bint adds     # `pull` wants an array to add to, zeros if nothing else
     # Record the operation without the bookkeeping that serves all; None: these operands need it.
     cdef Variable record(self, Op op, tuple operands, dict static)
+    # The value, where there is one operand; NotImplemented.
+    cdef object value(self, cnp.ndarray x, dict static)
     # The cotangent of operand k, of its dtype and (behind `lead` block axes) shape; None for zero.
     # `into` is None, or an array of that kind that nobody else can see: it is added to, and
     # returned.

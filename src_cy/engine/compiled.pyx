@@ -11,6 +11,7 @@ from cpython.object cimport PyObject, PyObject_GetItem
 cimport cython
 cimport numpy as cnp
 from fastbp._core.buffers cimport new_array
+from fastbp._core.dtypes cimport dtype_of, is_complex
 from fastbp._core.elementwise cimport MAX_NDIM, run_program
 from fastbp._core.graph cimport (
     Node, Op, Rules, Variable, fresh, hook, parent_of, record_product, record_total, saved_of,
@@ -164,6 +165,9 @@ cdef class Elements(Rules):
     def __cinit__(self):
         self.adds = True
 
+    cdef object value(self, cnp.ndarray x, dict static):
+        return PyObject_GetItem(x, static["index"])
+
     cdef object pull(self, Node node, Py_ssize_t k, cnp.ndarray g, int lead, cnp.ndarray into):
         cdef tuple index = node.static["index"]
         cdef cnp.ndarray part
@@ -201,6 +205,74 @@ cdef inline void _add_number(int typenum, char *into, const char *g) noexcept:
 
 
 @cython.final
+cdef class Reshapes(Rules):
+    """The same elements in another shape."""
+
+    cdef object value(self, cnp.ndarray x, dict static):
+        cdef tuple shape = static["shape"]
+        if static["own"] != cnp.PyArray_NDIM(x):
+            return NotImplemented
+        return cnp.PyArray_Reshape(x, shape)
+
+    cdef object pull(self, Node node, Py_ssize_t k, cnp.ndarray g, int lead, cnp.ndarray into):
+        return _added(_reshaped(g, lead, parent_of(node, 0).shape), into)
+
+    cdef object push(self, Node node, list tangents, int lead):
+        return _reshaped(tangents[0], lead, node.shape)
+
+
+cdef cnp.ndarray _reshaped(cnp.ndarray x, int lead, tuple shape):
+    if lead:
+        shape = (<tuple> (<object> x).shape)[:lead] + shape
+    return cnp.PyArray_Reshape(x, shape)
+
+
+cdef cnp.ndarray _of_type(cnp.ndarray g, int typenum):
+    """A cotangent in the dtype of its operand, which promotion may have changed."""
+    if cnp.PyArray_TYPE(g) == typenum:
+        return g
+    part = g.real if cnp.PyArray_ISCOMPLEX(g) and not is_complex(typenum) else g
+    return np.asarray(part, dtype_of(typenum))
+
+
+cdef cnp.ndarray _added(cnp.ndarray g, cnp.ndarray into):
+    """A cotangent, added to `into` if there is one."""
+    if into is None:
+        return g
+    _apply(<Op> hook("add"), into, g, into, cnp.PyArray_NDIM(into), cnp.PyArray_DIMS(into))
+    return into
+
+
+@cython.final
+cdef class Joins(Rules):
+    """Operands one after the other along an axis."""
+
+    cdef object pull(self, Node node, Py_ssize_t k, cnp.ndarray g, int lead, cnp.ndarray into):
+        cdef int axis = <int> node.static["axis"], nd = cnp.PyArray_NDIM(g), own = nd - lead
+        cdef Py_ssize_t start = 0, j
+        cdef cnp.npy_intp dims[MAX_NDIM]
+        cdef char *data = cnp.PyArray_BYTES(g)
+        cdef cnp.dtype descr = <cnp.dtype> cnp.PyArray_DESCR(g)
+        cdef Node parent
+        cdef tuple shape
+        if nd > MAX_NDIM:
+            raise ValueError(f"arrays of more than {MAX_NDIM} axes are not supported")
+        for j in range(k):
+            parent = parent_of(node, j)
+            shape = parent.shape if parent is not None else saved_of(node, j).shape
+            start += shape[own + axis]
+        for j in range(nd):
+            dims[j] = cnp.PyArray_DIM(g, j)
+        dims[nd + axis] = parent_of(node, k).shape[own + axis]
+        data += start * cnp.PyArray_STRIDE(g, nd + axis)
+        Py_INCREF(descr)
+        part = PyArray_NewFromDescr(cnp.ndarray, descr, nd, dims, cnp.PyArray_STRIDES(g), data,
+                                    cnp.NPY_ARRAY_ALIGNED, None)
+        cnp.set_array_base(part, g)
+        return _added(_of_type(part, parent_of(node, k).typenum), into)
+
+
+@cython.final
 cdef class Adds(Rules):
     """A function of Python's that adds a cotangent where it belongs.
 
@@ -219,3 +291,53 @@ cdef class Adds(Rules):
     cdef object pull(self, Node node, Py_ssize_t k, cnp.ndarray g, int lead, cnp.ndarray into):
         self.function(into, g, k, answer_of(node, False), *operands_of(node, False), **node.static)
         return into
+
+
+def seen(cnp.ndarray memory not None, Py_ssize_t offset, tuple shape not None,
+         tuple strides not None):
+    """Return a view of a contiguous array, whose last axis is the memory that is seen.
+
+    Parameters
+    ----------
+    memory : ndarray, shape (..., size)
+    offset : int
+        Where the view begins along the last axis, in elements.
+    shape, strides : tuple of int
+        Of the view, behind the axes in front; strides in elements.
+
+    Raises
+    ------
+    ValueError
+        If the view leaves the memory.
+    """
+    cdef cnp.npy_intp dims[MAX_NDIM]
+    cdef cnp.npy_intp steps[MAX_NDIM]
+    cdef int k, lead = cnp.PyArray_NDIM(memory) - 1, own = <int> len(shape)
+    cdef Py_ssize_t low = offset, high = offset, size = cnp.PyArray_ITEMSIZE(memory), reach
+    cdef cnp.dtype descr = <cnp.dtype> cnp.PyArray_DESCR(memory)
+    cdef bint empty = cnp.PyArray_SIZE(memory) == 0
+    if lead < 0 or lead + own > MAX_NDIM or len(strides) != own:
+        raise ValueError(f"arrays of more than {MAX_NDIM} axes are not supported")
+    for k in range(lead):
+        dims[k] = cnp.PyArray_DIM(memory, k)
+        steps[k] = cnp.PyArray_STRIDE(memory, k)
+    for k in range(own):
+        dims[lead + k] = shape[k]
+        steps[lead + k] = <Py_ssize_t> strides[k] * size
+        empty = empty or dims[lead + k] <= 0
+        reach = (dims[lead + k] - 1) * <Py_ssize_t> strides[k]
+        if reach < 0:
+            low += reach
+        else:
+            high += reach
+    if empty or low < 0 or high >= cnp.PyArray_DIM(memory, lead):
+        raise ValueError(f"a view of shape {shape} leaves its memory of shape "
+                         f"{(<object> memory).shape}")
+    if lead + own and cnp.PyArray_STRIDE(memory, lead) != size:
+        raise ValueError("the memory is not contiguous")
+    Py_INCREF(descr)
+    view = PyArray_NewFromDescr(
+        cnp.ndarray, descr, lead + own, dims, steps, cnp.PyArray_BYTES(memory) + offset * size,
+        cnp.PyArray_FLAGS(memory) & (cnp.NPY_ARRAY_ALIGNED | cnp.NPY_ARRAY_WRITEABLE), None)
+    cnp.set_array_base(view, memory)
+    return view

@@ -127,6 +127,9 @@ cdef class Rules:
     cdef Variable record(self, Op op, tuple operands, dict static):
         return None
 
+    cdef object value(self, cnp.ndarray x, dict static):
+        return NotImplemented
+
     cdef object pull(self, Node node, Py_ssize_t k, cnp.ndarray g, int lead, cnp.ndarray into):
         raise NotImplementedError
 
@@ -841,22 +844,30 @@ cdef object _computed(Op op, list values, dict static):
         leave_pool(before)
 
 
+cdef cnp.ndarray _value_unary(Op op, cnp.ndarray x, dict static):
+    if op.compiled is not None:
+        value = op.compiled.value(x, static)
+        if value is not NotImplemented:
+            return value
+    return _float_array(op, _computed(op, [x], static))
+
+
 cdef Variable _record_unary(Op op, Variable x, dict static):
     """`record` for one operand."""
     cdef cnp.ndarray out
     cdef Node node
     cdef Variable result
     cdef bint view
-    out = _float_array(op, _computed(op, [x.array], static))
+    out = _value_unary(op, x.array, static)
     view = shares(out, x.array)
     if view and x.view is None and not _is_compact(x.array):
         x.array = cnp.PyArray_NewCopy(x.array, cnp.NPY_CORDER)
-        out = _float_array(op, op.forward(x.array, **static))
+        out = _value_unary(op, x.array, static)
         view = shares(out, x.array)
     elif (view and x.view is not None and x.view.filling is not None
             and not _is_in_order(x.view.place)):
         _into_memory(x)
-        out = _float_array(op, op.forward(x.array, **static))
+        out = _value_unary(op, x.array, static)
         view = shares(out, x.array)
     node = new_node(op, out, (<object> out).shape)
     node.a = x.node

@@ -13,7 +13,7 @@ from fastbp.rules.numpy.reductions import (
     unit,
     unreduced,
 )
-from fastbp.rules.numpy.structural import add_up, as_operand, from_end
+from fastbp.rules.numpy.structural import ALL, add_up, as_operand, from_end
 from fastbp.rules.table import general, implements, nondifferentiable
 
 # ---- the Euclidean norm, over any axes
@@ -134,7 +134,7 @@ def norm(x, ord=None, axis=None, keepdims=False):
     squares leave the range is as NumPy has it, its derivative is right.
     """
     whole = axis is None and (ord is None or (ord in ("f", "fro") and x.ndim == 2))
-    axis = from_end(tuple(range(x.ndim)) if axis is None else axis, x.ndim)
+    axis = ALL[x.ndim] if axis is None else from_end(axis, x.ndim)
     if whole:
         return norm_op(x, axis=axis, keepdims=bool(keepdims))
     if len(axis) == 1:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from fastbp._core import graph
-from fastbp._core.graph import Variable, values_of
+from fastbp._core.compiled import Joins
+from fastbp._core.graph import Variable, arrays_of, values_of
 from fastbp.errors import NoRuleError
 from fastbp.rules import patterns
 from fastbp.rules.numpy.indexing import getitem_op, setitem, take
@@ -47,14 +48,23 @@ concatenate_op = general(
     saves=(),
     vjp=_parts,
     jvp=_joined_tangents,
+    compiled=Joins(),
     pattern=patterns.moves,
     direct=("parts of g",),
 )
 
 
+def _joinable(function, arrays):
+    return [
+        x if type(x) is Variable else as_operand(x, f"numpy.{function}: array {i}")
+        for i, x in enumerate(arrays)
+    ]
+
+
 def _join(function, arrays, axis, out=None, dtype=None, casting="same_kind"):
-    refuse(function, out=(out, None), casting=(casting, "same_kind"))
-    arrays = [as_operand(x, f"numpy.{function}: array {i}") for i, x in enumerate(arrays)]
+    if out is not None or casting != "same_kind":
+        refuse(function, out=(out, None), casting=(casting, "same_kind"))
+    arrays = _joinable(function, arrays)
     if dtype is not None:
         dtype = float_dtype(dtype, function)
         arrays = [np.astype(x, dtype) for x in arrays]
@@ -104,7 +114,7 @@ def concatenate(arrays, /, axis=0, out=None, *, dtype=None, casting="same_kind")
 )
 def stack(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):
     """Arguments as in `numpy.stack`; out= and casting= are refused."""
-    arrays = [as_operand(x, f"numpy.stack: array {i}") for i, x in enumerate(arrays)]
+    arrays = _joinable("stack", arrays)
     shape = arrays[0].shape
     if any([x.shape != shape for x in arrays]):
         raise ValueError(f"numpy.stack: shapes differ: {[x.shape for x in arrays]}")
@@ -209,7 +219,7 @@ def insert(arr, obj, values, axis=None):
 def block(arrays):
     """Arguments as in `numpy.block`."""
     arrays = _operands(arrays)
-    nd = np.block(values_of(arrays)).ndim  # raises where NumPy does
+    nd = np.block(arrays_of(arrays)).ndim  # raises where NumPy does
 
     def join(item, depth):
         if not isinstance(item, list):
@@ -270,21 +280,21 @@ def split(ary, indices_or_sections, axis=0):
 )
 def hsplit(ary, indices_or_sections):
     """Arguments as in `numpy.hsplit`."""
-    np.hsplit(ary.value, indices_or_sections)  # raises where NumPy does
+    np.hsplit(ary._array, indices_or_sections)  # raises where NumPy does
     return split(ary, indices_or_sections, 1 if ary.ndim > 1 else 0)
 
 
 @implements(np.vsplit, samples=lambda rng: [((rng.normal(size=(4, 2)), 2), {})])
 def vsplit(ary, indices_or_sections):
     """Arguments as in `numpy.vsplit`."""
-    np.vsplit(ary.value, indices_or_sections)
+    np.vsplit(ary._array, indices_or_sections)
     return split(ary, indices_or_sections, 0)
 
 
 @implements(np.dsplit, samples=lambda rng: [((rng.normal(size=(2, 2, 4)), [1]), {})])
 def dsplit(ary, indices_or_sections):
     """Arguments as in `numpy.dsplit`."""
-    np.dsplit(ary.value, indices_or_sections)
+    np.dsplit(ary._array, indices_or_sections)
     return split(ary, indices_or_sections, 2)
 
 

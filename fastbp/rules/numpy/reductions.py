@@ -273,7 +273,11 @@ def unit(x, length, axis, per=1.0):
     """
     low, high = SAFE[x.dtype]
     known = values_of(length)
-    if ((known > low) & (known < high)).all():
+    if known.size == 1:
+        inside = low < known.item() < high
+    else:
+        inside = ((known > low) & (known < high)).all()
+    if inside:
         return x, length
     top = np.max(np.abs(values_of(x)), axis=axis, keepdims=True, initial=0.0)
     x = x / scale_of(top)

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from fastbp._core import graph
-from fastbp._core.compiled import Adds
+from fastbp._core.compiled import Adds, seen
 from fastbp._core.graph import Variable
 from fastbp.errors import NoRuleError
 from fastbp.rules import patterns
@@ -26,22 +26,10 @@ def _in_memory(x, own, fortran):
     return np.ascontiguousarray(x).reshape((*lead, -1) if x.size else (*lead, 0))
 
 
-def _seen(memory, offset, shape, strides):
-    """Return the view of a contiguous array, whose last axis is the memory."""
-    size = memory.itemsize
-    return np.ndarray(
-        memory.shape[:-1] + shape,
-        memory.dtype,
-        memory,
-        offset * size,
-        memory.strides[:-1] + tuple([size * s for s in strides]),
-    )
-
-
 def _take(x, own, fortran, offset, shape, strides):
     if 0 in shape or not x.size:
         return np.empty(x.shape[: x.ndim - own] + shape, x.dtype)
-    return _seen(_in_memory(x, own, fortran), offset, shape, strides)
+    return seen(_in_memory(x, own, fortran), offset, shape, strides)
 
 
 def _write(x, *values, own, fortran, places):
@@ -53,7 +41,7 @@ def _write(x, *values, own, fortran, places):
         memory = memory.copy()
     for value, (offset, shape, strides) in zip(values, places, strict=True):
         if 0 not in shape:
-            _seen(memory, offset, shape, strides)[...] = value
+            seen(memory, offset, shape, strides)[...] = value
     lead, inner = x.shape[: x.ndim - own], x.shape[x.ndim - own :]
     if not fortran:
         return memory.reshape(x.shape)
@@ -71,7 +59,7 @@ def _write_vjp(g, needs, ans, x, *values, own, fortran, places):
     memory = None if isinstance(g, Variable) else _in_memory(g, own, fortran)
     for k, (offset, shape, strides) in enumerate(places, 1):
         if needs[k] and memory is not None and 0 not in shape:
-            parts[k] = _seen(memory, offset, shape, strides)
+            parts[k] = seen(memory, offset, shape, strides)
         elif needs[k]:
             parts[k] = take_op(
                 g, own=own, fortran=fortran, offset=offset, shape=shape, strides=strides
@@ -98,8 +86,8 @@ def _take_scatter(into, g, i, ans, x, own, fortran, offset, shape, strides):
     if fortran:
         into += _untake(g, ans, x, own, fortran, **place)
     elif 0 not in shape:
-        seen = _seen(_in_memory(into, own, fortran), **place)
-        seen += g
+        part = seen(_in_memory(into, own, fortran), **place)
+        part += g
 
 
 ZERO = np.zeros(())
