@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from fastbp._core import sweep
-from fastbp._core.graph import Variable, values_of
+from fastbp._core.graph import Variable, array_of, values_of
 from fastbp._core.tape import Tape
-from fastbp.recording import plain
 
 __all__ = ["BLOCK_BYTES", "between", "by_columns", "by_rows", "through_waist", "whole"]
 
@@ -73,7 +72,7 @@ def through_waist(
 
 def by_rows(tape: Tape, y: Any, inputs: list[Variable], recorded: bool) -> list[Any]:
     """Jacobians of one output, by reverse sweeps of blocks of unit cotangents."""
-    shape = np.shape(plain(y))
+    shape = np.shape(array_of(y))
     found = [_Blocks(shape, x.shape, x.dtype) for x in inputs]
     if type(y) is Variable:
         for seeds in _unit_blocks(tape, y):
@@ -111,7 +110,7 @@ def by_columns(
             row.append(
                 next(swept).joined()
                 if type(y) is Variable
-                else np.zeros(np.shape(plain(y)) + x.shape, x.dtype)
+                else np.zeros(np.shape(array_of(y)) + x.shape, x.dtype)
             )
     return table
 

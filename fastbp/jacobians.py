@@ -9,13 +9,13 @@ import numpy as np
 
 from fastbp import arguments
 from fastbp import unconnected as loss
-from fastbp._core.graph import Variable
+from fastbp._core.graph import Variable, array_of
 from fastbp._core.tape import Tape
 from fastbp.block_sweeps import by_columns, by_rows, through_waist
 from fastbp.derived import derived, named
 from fastbp.errors import NoRuleError
 from fastbp.limits import check_memory
-from fastbp.recording import Recorded, connect, outputs_of, plain
+from fastbp.recording import Recorded, connect, outputs_of
 from fastbp.transforms import gradient_for
 
 __all__ = ["hessian", "jacobian"]
@@ -117,7 +117,7 @@ def _jacobian_at(
 
 def _check_size(name: str, leaves: list[Any], r: Recorded, limit: int | None) -> None:
     """Refuse a result that does not fit."""
-    n_out = sum(np.size(plain(y)) for y in leaves)
+    n_out = sum(np.size(array_of(y)) for y in leaves)
     size = sum(n_out * x.nbytes for x in r.inputs)
     n_in = sum(x.size for x in r.inputs)
     kind, products = ("Hessian", "fastbp.hvp") if name == "hessian" else ("Jacobian", "fastbp.jvp")
@@ -142,7 +142,7 @@ def _by_sweeps(tape: Tape, leaves: list[Any], r: Recorded, mode: str) -> list[li
         for k, t in tapes.items():
             found[k] = through_waist(t, leaves[k], r.inputs, outer)
     rest = [y for y, row in zip(leaves, found, strict=True) if row is None]
-    n_out = sum(np.size(plain(y)) for y in rest)
+    n_out = sum(np.size(array_of(y)) for y in rest)
     n_in = sum(x.size for x in r.inputs)
     if mode == "forward" or (mode == "auto" and n_out > n_in):
         moving = [y for y in rest if type(y) is Variable]
@@ -167,7 +167,7 @@ def _by_chains(leaves: list[Any], r: Recorded, outer: bool, limit: int | None) -
     def dense(y: Any, x: Variable) -> np.ndarray:
         tape = Tape([y] if type(y) is Variable else [], [x])
         found = linearizing.between(tape, y, x).to_dense(limit=limit)
-        return np.reshape(found, np.shape(plain(y)) + x.shape)
+        return np.reshape(found, np.shape(array_of(y)) + x.shape)
 
     return [[dense(y, x) for x in r.inputs] for y in leaves]
 

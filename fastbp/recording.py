@@ -51,6 +51,7 @@ class Recorded:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         argnums: Any,
+        left: list[Any] | None = None,
     ) -> None:
         self.name = name
         if type(argnums) is int and 0 <= argnums < len(args):
@@ -77,7 +78,7 @@ class Recorded:
             call[i] = part
         since = constants.mark()
         try:
-            self.result = graph.recorded_call(f, call, kwargs)
+            self.result = graph.recorded_call(f, call, kwargs, left)
         except BaseException as error:
             failed(error, self.positions, args, since)
             raise
@@ -179,8 +180,8 @@ def record_one(
     """Record a function of one array (of several arguments) that returns one array.
 
     Returns the argument, the output, a Variable, or an array if it is constant, and the tape
-    between them. Only with `outer` may it depend on Variables from outside. `option` says what
-    happens where the output does not depend on the argument.
+    between them, which knows what left the record. Only with `outer` may the output depend on
+    Variables from outside. `option` says what happens where it does not depend on the argument.
 
     Raises
     ------
@@ -198,13 +199,15 @@ def record_one(
     given = graph.unfilled(args[position])
     if len(tree.flatten(given)[0]) != 1 or isinstance(given, (list, tuple, dict)):
         raise TypeError(f"{name}: argument {argnums} must be one array, not {type(given).__name__}")
-    r = Recorded(name, f, args, {}, argnums)
+    left: list[Any] = []
+    r = Recorded(name, f, args, {}, argnums, left)
     y = r.result
     if isinstance(y, (list, tuple, dict)) or y is None:
         raise TypeError(f"{name}: the function must return one array, not a {type(y).__name__}")
     if type(y) is not Variable:
         y = numbers(y, f"{name}: the function's output")
     tape = connect(r, [y], option)
+    tape.left = left
     if tape.outer | (type(given) is Variable) and not outer:
         raise NoRuleError(
             f"{name}: the function depends on Variables from outside, but the result cannot be a "
@@ -218,7 +221,7 @@ def like(g: Any, primal: Any) -> Any:
     if g is None:
         if type(primal) is np.ndarray:
             return np.zeros(primal.shape, primal.dtype)
-        g = np.zeros(np.shape(primal.value if type(primal) is Variable else primal), _dtype(primal))
+        g = np.zeros(np.shape(graph.array_of(primal)), _dtype(primal))
     if type(g) is not Variable and g.ndim == 0 and not isinstance(primal, np.ndarray):
         return g[()]
     return g
@@ -257,8 +260,8 @@ def released(y: Any, inputs: list[Variable], outer: bool = False, kept: bool = F
 
 def _shares_memory(array: np.ndarray, inputs: list[Variable]) -> bool:
     if array.base is None:
-        return any([array is x.value for x in inputs])
-    return any([np.may_share_memory(array, x.value) for x in inputs])
+        return any([array is graph.array_of(x) for x in inputs])
+    return any([np.may_share_memory(array, graph.array_of(x)) for x in inputs])
 
 
 def outputs_of(r: Recorded) -> tuple[list[Any], tree.TreeDef]:
@@ -283,7 +286,7 @@ def cotangent_for(name: str, label: str, g: Any, y: Any, number: int = 0) -> Any
     if type(g) is np.ndarray and type(y) is Variable and g.shape == y.shape and g.dtype == y.dtype:
         return g
     what = label.format(number)
-    shape = np.shape(y.value if type(y) is Variable else y)
+    shape = np.shape(graph.array_of(y))
     if g is None:
         if np.prod(shape) != 1:
             raise ShapeError(f"{name}: an output of shape {shape} is not a scalar and needs {what}")

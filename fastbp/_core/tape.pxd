@@ -18,6 +18,7 @@ cdef class Tape:
     cdef readonly list output_positions, input_positions
     cdef Py_ssize_t n_parents, room, parent_room
     cdef readonly bint outer    # the graph goes on to Variables older than all inputs
+    cdef public object left     # what left the record while it was made; None: nobody watched
     cdef bint consumed          # by a sweep that frees the nodes
     # For each node the position of the last that reads it; of an output: `count`.
     cdef const Py_ssize_t *last_reader(self) except NULL

@@ -1,6 +1,6 @@
 """The nodes between named ends of the graph, in topological order."""
 
-from typing import final
+from typing import Any, final
 
 from fastbp._core.graph import Variable
 from fastbp._core.links import Link
@@ -12,6 +12,7 @@ class Tape:
     output_positions: list[int]
     input_positions: list[int]
     outer: bool
+    left: list[tuple[str, str, int]] | None
     def __init__(
         self,
         outputs: list[Variable],
@@ -32,6 +33,7 @@ class Tape:
     def work(self) -> float: ...
     def parents_of(self, position: int) -> tuple[int, ...]: ...
     def variable(self, position: int) -> Variable: ...
+    def operand(self, position: int, k: int) -> Any: ...
     def links(self) -> list[Link]: ...
     def outer_inputs(self) -> list[Variable]: ...
     def waypoints(self) -> list[int]: ...

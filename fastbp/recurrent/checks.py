@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastbp import tree
-from fastbp._core.graph import Variable, values_of
+from fastbp._core.graph import Variable, array_of
 from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.rules.contraction import promoted
@@ -123,7 +123,7 @@ def steps_of(name: str, xs: Any, length: int | None) -> int:
     """Return the number of steps that `length` and the first axes of `xs` agree on."""
     found = [] if length is None else [("length", int(length))]
     for path, x in tree.leaves_with_paths(xs, "xs"):
-        shape = np.shape(values_of(x))
+        shape = np.shape(array_of(x))
         if not shape:
             raise ShapeError(f"{name}: {path} is a scalar; the first axis of xs is that of time")
         found.append((path, shape[0]))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastbp import tree
-from fastbp._core.graph import Variable, values_of
+from fastbp._core.graph import Variable, array_of, values_of
 from fastbp._core.operands import as_array
 from fastbp.custom import checkpoint as checkpointed
 from fastbp.errors import DTypeError, ShapeError
@@ -123,10 +123,10 @@ def _pair(result: Any) -> tuple[Any, Any]:
 
 def _empty(step: Callable[..., Any], init: Any, xs: Any) -> Any:
     def zeros(x: Any) -> np.ndarray:
-        return np.zeros(np.shape(values_of(x))[1:], np.asarray(values_of(x)).dtype)
+        return np.zeros(np.shape(array_of(x))[1:], np.asarray(values_of(x)).dtype)
 
     y = _pair(step(tree.map(stop_gradient, init), tree.map(zeros, xs)))[1]
-    return tree.map(lambda y: np.zeros((0, *np.shape(values_of(y)))), y)
+    return tree.map(lambda y: np.zeros((0, *np.shape(array_of(y)))), y)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ What a row of the table says by ``pattern=``. A pattern is a function ``pattern(
   the set of inputs that it depends on (0: none); None for an operand that is a constant.
 * `link` is the `fastbp._core.links.Link`: static arguments, shapes, values where rules read them.
 * `p` has ``p.sets``, the table of sets; ``p.known(link, k)``, the value of operand k where its
-  zeros may be taken for zeros, else None; ``p.local``, whether all of this is about one point.
+  zeros may be taken for zeros, else None; ``p.rely(link, k)`` says that this made the result
+  sparser (``partial=True``: through the zeros of the partial by operand k); ``p.local``, whether
+  all of this is about one point.
 
 The result has the shape of the link. It may depend on more than the derivative does, on less never.
 Elementwise rows need no pattern, and one that says nothing depends on everything.
@@ -69,6 +71,14 @@ def _partial(p, k, link):
     ans = link.ans if p.local and isinstance(link.ans, np.ndarray) else None
     if any(x is None for x in [(*operands, ans)[j] for j in _reads(op)[k]]):
         return None
+    there = nonzero_partial(op, k, operands, ans)
+    if not there.all():
+        p.rely(link, k, partial=True)
+    return there
+
+
+def nonzero_partial(op, k, operands, ans=None):
+    """Return where the partial by operand k of an elementwise operation is not zero."""
     with np.errstate(all="ignore"):
         return np.asarray(op.partials[k](ans, *operands) != 0.0)
 
@@ -113,6 +123,7 @@ def chooses(p, ids, link):
     condition = p.known(link, 0)
     if condition is None:
         return _spread(together(p, x, y), link)
+    p.rely(link, 0)
     return _spread(np.where(condition, x, y), link)
 
 
@@ -242,6 +253,7 @@ def _product(p, ids, link, labels, out):
         if there is None or there.all():
             term = _summed(p, ids[k], labels[k], out)
         else:
+            p.rely(link, 1 - k)
             term = _selected(p, ids[k], labels[k], there, labels[1 - k], out)
         found.append(_spread(term, link))
     return together(p, *found)

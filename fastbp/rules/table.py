@@ -481,20 +481,22 @@ def _numpy_names():
     return names
 
 
-def nondifferentiable(*functions, why, methods=()):
+def nondifferentiable(*functions, why, methods=(), reads=True):
     """Let functions that are constant almost everywhere see the values of Variables.
 
-    No derivative flows. What is written to cannot be a Variable: ``out=`` is refused then.
+    No derivative flows. What is written to cannot be a Variable: ``out=`` is refused then. Those
+    that ask for shapes and dtypes only, and do not read the values, say ``reads=False``.
     """
+    of = graph.values_of if reads else graph.arrays_of
     for function in functions:
         CONSTANTS[function.__name__] = why
 
         @functools.wraps(function)
         def on_values(*args, _function=function, **kwargs):
-            values = {k: graph.values_of(v) for k, v in kwargs.items()}
+            values = {k: of(v) for k, v in kwargs.items()}
             if "out" in kwargs and not _same(values["out"], kwargs["out"]):
                 raise NoRuleError(f"numpy.{_function.__name__}: out= cannot be a Variable")
-            return _function(*map(graph.values_of, args), **values)
+            return _function(*map(of, args), **values)
 
         graph.bind_function(function, on_values)
         if function.__name__ in methods:
@@ -513,7 +515,7 @@ def creates(*functions, like=()):
         @functools.wraps(function)
         def on_values(*args, _function=function, **kwargs):
             if _function in like:
-                args = (graph.values_of(args[0]), *args[1:])
+                args = (graph.array_of(args[0]), *args[1:])
             args = tuple(map(graph.unfilled, args))
             if has_variable((args, tuple(kwargs.values()))):
                 raise graph.refusal("rule", _function)

@@ -12,15 +12,15 @@ import scipy.sparse
 from fastbp import arguments
 from fastbp import unconnected as loss
 from fastbp._core import sweep
-from fastbp._core.graph import Variable
+from fastbp._core.graph import Variable, array_of
 from fastbp._core.tape import Tape
 from fastbp.derived import derived, named
 from fastbp.errors import DTypeError, ShapeError
-from fastbp.recording import plain, record_one, released
+from fastbp.recording import record_one, released
 from fastbp.sparse.coloring import SYMMETRIC, Coloring
 from fastbp.sparse.compressed import Compression, choose, mode_of
 from fastbp.sparse.pattern import Pattern
-from fastbp.sparse.patterns import pattern_of
+from fastbp.sparse.patterns import Zeros, pattern_of
 from fastbp.transforms import gradient_for
 
 __all__ = ["Prepared", "between", "hessian", "jacobian", "prepare"]
@@ -60,11 +60,12 @@ class Prepared:
         option = "zero" if symmetric else unconnected  # of the gradient: it may be constant
         x, y, tape = record_one(name, f, args, argnums, option=option)
         self._in = (x.shape, x.dtype)
-        self._out_shape: tuple[int, ...] = np.shape(plain(y))
+        self._out_shape: tuple[int, ...] = np.shape(array_of(y))
         shape = (int(np.prod(self._out_shape)), x.size)
         given = pattern is not None
+        self._relied: list[Zeros] = []
         if not given:
-            pattern = pattern_of(tape, [y], [x], arguments=args)
+            pattern = pattern_of(tape, [y], [x], arguments=args, relied=self._relied)
             if symmetric:
                 pattern = pattern + pattern.T
         s = Pattern.of(pattern, name)
@@ -126,6 +127,12 @@ class Prepared:
         """Return the value of the function, too; it costs nothing more."""
         with self._lock:
             x, y, tape = self._record(args)
+            for zeros in self._relied:
+                if not zeros.hold(tape):
+                    raise ValueError(
+                        f"{self._name}: a constant array of shape {zeros.shape} in the function "
+                        "has zeros in other places than when the pattern was found: prepare anew"
+                    )
             self._fill(tape, y, x)
             return released(y, [x]), self._matrix
 
@@ -133,7 +140,7 @@ class Prepared:
         """Return a matrix of the caller's own, or None if what was prepared does not hold here."""
         with self._lock:
             x, y, tape = record_one(self._name, self._f, args, self._argnums)
-            fits = (x.shape, x.dtype) == self._in and np.shape(plain(y)) == self._out_shape
+            fits = (x.shape, x.dtype) == self._in and np.shape(array_of(y)) == self._out_shape
             return self._matrix.copy() if fits and self._checks(tape, y, x) else None
 
     def verify(self, *args: Any) -> bool:
@@ -165,9 +172,9 @@ class Prepared:
         x, y, tape = record_one(self._name, self._f, args, self._argnums)
         if x.shape != shape or x.dtype != dtype:
             raise ShapeError(f"{what} shape {x.shape} and dtype {x.dtype}, prepared was {self._in}")
-        if np.shape(plain(y)) != self._out_shape:
+        if np.shape(array_of(y)) != self._out_shape:
             raise ShapeError(
-                f"{self._name}: the function returned shape {np.shape(plain(y))}, "
+                f"{self._name}: the function returned shape {np.shape(array_of(y))}, "
                 f"prepared was {self._out_shape}"
             )
         return x, y, tape
@@ -246,7 +253,7 @@ def _direction(x: Variable) -> np.ndarray:
 def _holds(matrix: Any, tape: Tape, y: Any, x: Variable, v: np.ndarray) -> bool:
     """Say whether a Jacobian times a direction is the directional derivative."""
     t = sweep.forward(tape, [v])[0] if isinstance(y, Variable) else None
-    exact = np.zeros(np.shape(plain(y))) if t is None else t
+    exact = np.zeros(np.shape(array_of(y))) if t is None else t
     exact, found = exact.reshape(-1), matrix @ v.reshape(-1)
     size = abs(matrix) @ abs(v.reshape(-1)) + abs(exact)
     tolerance = np.sqrt(np.finfo(x.dtype).eps) * size
@@ -315,7 +322,8 @@ def prepare(
     -----
     The pattern is that of the record at `args`. A function whose control flow takes another way at
     a later call, or whose other arguments have zeros in other places, may have nonzeros elsewhere:
-    ``prepared.verify(*args)`` finds out. `jacobian` looks at every call.
+    ``prepared.verify(*args)`` finds out. `jacobian` looks at every call. Where the pattern
+    relies on zeros of a constant array, and they are in other places, a call raises a ValueError.
 
     Examples
     --------

@@ -3,6 +3,7 @@
 import numpy as np
 from scipy import sparse
 
+from fastbp._core import graph
 from fastbp._core.graph import Variable
 from fastbp._core.operands import as_numbers
 from fastbp.errors import NoRuleError, ShapeError
@@ -126,6 +127,8 @@ class SparseMatrix:
         """Multiply elements with a scalar or an array that broadcasts to this shape."""
         if _is_sparse(x):
             return _refuse_sparse("*")
+        if type(self.data) is np.ndarray and not self.data.all():
+            graph.leave("stored zeros")  # are places of a pattern
         return SparseMatrix(self.data * self._entries("sparse *", x), self.structure)
 
     __mul__ = __rmul__ = multiply

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from fastbp import tree
-from fastbp._core.graph import Variable
+from fastbp._core.graph import Op, Variable
 from fastbp._core.links import Link
 from fastbp._core.sparsity import Sets
 from fastbp._core.tape import Tape
@@ -53,9 +54,10 @@ def sparsity(f: Callable[..., Any], *args: Any, argnums: int = 0, local: bool = 
     -----
     Unless `local`, the pattern holds for all values of all arguments for which `f` runs through the
     same operations: indices, shapes and branches of Python code are taken as they were in this
-    call. Zeros of a constant array count only if it is read-only (``D.flags.writeable = False``):
-    that is the promise that they are not computed from the argument. The places that a constant
-    SciPy sparse matrix stores are taken as they are.
+    call. So are zeros of constant arrays, where none can come from an argument: `f` has one only,
+    and reads no value of it (a comparison, ``x.value``, `numpy.sign`). Elsewhere they count in
+    read-only arrays: ``D.flags.writeable = False`` is the promise that they are not computed from
+    the argument. The places that a constant SciPy sparse matrix stores are taken as they are.
 
     Examples
     --------
@@ -76,6 +78,7 @@ def pattern_of(
     *,
     local: bool = False,
     arguments: Any = (),
+    relied: list[Zeros] | None = None,
 ) -> Any:
     """Return the pattern between ends of a record: outputs, one below the other, by inputs.
 
@@ -91,13 +94,17 @@ def pattern_of(
         As for `sparsity`.
     arguments : container of arrays, optional
         What may be another value when the pattern is used.
+    relied : list, optional
+        Gets the zeros of constants, not promised to stay, that the pattern relies on.
 
     Returns
     -------
     scipy.sparse.csr_array of bool
     """
     outputs, inputs = list(outputs), list(inputs)
-    sweep = _Propagation(sum(x.size for x in inputs), local, arguments)
+    sweep = _Propagation(sum(x.size for x in inputs), local, arguments, _is_closed(tape, arguments))
+    if relied is not None:
+        sweep.relied = relied
     found = sweep.run(tape, outputs, inputs)
     ids = np.concatenate([x.reshape(-1) for x in found]) if found else np.zeros(0, np.int32)
     indptr, indices = sweep.sets.to_csr(ids)
@@ -107,12 +114,76 @@ def pattern_of(
     return pattern
 
 
+def _is_closed(tape: Tape, arguments: Any) -> bool:
+    """Say whether no constant of a record can come from its inputs, nor from other arguments."""
+    return tape.left == [] and not tape.outer and len(tree.flatten(arguments)[0]) <= 1
+
+
+def _is_promised(value: np.ndarray) -> bool:
+    """Say whether nobody can write into a constant.
+
+    Any other one may hold what was computed from an argument, if something left the record.
+    """
+    owner: Any = None
+    x: Any = value
+    while isinstance(x, np.ndarray):
+        if x.flags.writeable:
+            return False
+        owner, x = x, x.base
+    return owner is not None and x is None
+
+
+class Zeros:
+    """Where an operand or a partial derivative of a record was zero, that no argument changes.
+
+    Attributes
+    ----------
+    position, operand : int
+        Of which node of the tape.
+    op : Op or None
+        If it is the partial by this operand, whose operation that is.
+    """
+
+    def __init__(self, tape: Tape, position: int, operand: int, op: Op | None) -> None:
+        self.position, self.operand, self.op = position, operand, op
+        operands = self._operands(tape)
+        self.shapes = [np.shape(x) for x in operands]
+        self.digest = self._digest(operands)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the constant, as errors name it."""
+        return max(self.shapes, key=math.prod)
+
+    def hold(self, tape: Tape) -> bool:
+        """Say whether they are in the same places in the record of another call."""
+        if self.position >= len(tape):
+            return False
+        operands = self._operands(tape)
+        same = [np.shape(x) for x in operands] == self.shapes
+        return same and self._digest(operands) == self.digest
+
+    def _operands(self, tape: Tape) -> list[Any]:
+        which = range(self.op.nin) if self.op is not None else (self.operand,)
+        found = [tape.operand(self.position, k) for k in which]
+        return [x if isinstance(x, np.ndarray) else np.float64(np.nan) for x in found]
+
+    def _digest(self, operands: list[Any]) -> bytes:
+        if self.op is not None:
+            bits: Any = patterns.nonzero_partial(self.op, self.operand, operands)
+        else:
+            bits = [operands[0] != 0.0, np.isfinite(operands[0])]
+        return np.packbits(bits).tobytes()
+
+
 class _Propagation:
     """One walk along the record; what patterns see as ``p``."""
 
-    def __init__(self, size: int, local: bool, arguments: Any) -> None:
+    def __init__(self, size: int, local: bool, arguments: Any, closed: bool) -> None:
         self.sets = Sets(size)
         self.local = local
+        self.closed = closed
+        self.relied: list[Zeros] = []
         self.arguments = [x for x in tree.flatten(arguments)[0] if isinstance(x, np.ndarray)]
 
     def known(self, link: Link, k: int) -> Any:
@@ -120,24 +191,22 @@ class _Propagation:
         value = link.operands[k]
         if self.local:
             return value if isinstance(value, (np.ndarray, float, int)) else None
-        return value if link.parents[k] < 0 and self._is_fixed(value) else None
+        if link.parents[k] >= 0 or not isinstance(value, np.ndarray) or self._is_argument(value):
+            return None
+        return value if self.closed or _is_promised(value) else None
 
-    def _is_fixed(self, value: Any) -> bool:
-        """Say whether a constant is an array that nobody can write into, and no argument.
+    def rely(self, link: Link, k: int, partial: bool = False) -> None:
+        """Note that zeros of what is known made the pattern sparser."""
+        if self.closed and not self.local:
+            op = link.op if partial else None
+            self.relied.append(Zeros(self.tape, self.position, k, op))
 
-        Any other one may hold what the function computed from its input, zeros and all.
-        """
-        owner, x = None, value
-        while isinstance(x, np.ndarray):
-            if x.flags.writeable:
-                return False
-            owner, x = x, x.base
-        if owner is None or x is not None:
-            return False
-        return not any(np.may_share_memory(owner, array) for array in self.arguments)
+    def _is_argument(self, value: np.ndarray) -> bool:
+        return any(np.may_share_memory(value, array) for array in self.arguments)
 
     def run(self, tape: Tape, outputs: list[Any], inputs: list[Variable]) -> list[Any]:
         """Return for each output the numbers of the sets of its elements."""
+        self.tape = tape
         record, last = tape.links(), tape.last_readers
         ids: list[Any] = [None] * len(record)
         start = 1
@@ -147,6 +216,7 @@ class _Propagation:
             start += x.size
         for position, link in enumerate(record):
             if link.op is not None:
+                self.position = position
                 operands = [ids[k] if k >= 0 else None for k in link.parents]
                 ids[position] = self.step(link, operands)
                 for k in link.parents:

@@ -9,19 +9,39 @@ cdef extern from *:
     """
     #if defined(_MSC_VER)
     static __declspec(thread) int fastbp_recorded_calls = 0;
+    static __declspec(thread) PyObject *fastbp_left = NULL;
     #else
     static _Thread_local int fastbp_recorded_calls = 0;
+    static _Thread_local PyObject *fastbp_left = NULL;
     #endif
     """
     int fastbp_recorded_calls    # of functions that are running in this thread
+    PyObject *fastbp_left        # the list of the innermost one that is watched; borrowed
 
 
-def recorded_call(f, args, dict kwargs):
+def recorded_call(f, args, dict kwargs, list left=None):
     """Call a function that is recorded: arrays that it makes are fillables.
 
     If it returns one, that has taken no recorded value, and is returned as an array.
+
+    Parameters
+    ----------
+    left : list, optional
+        Gets what leaves the record meanwhile: values that are read as plain arrays or numbers, and
+        may decide what constants are. An entry is (what, file, line), the line that of the user;
+        only the first one is sure to be there. Nothing leaves where it stays empty.
     """
-    return call_recorded(f, tuple(args), kwargs)
+    global fastbp_left
+    cdef PyObject *before = fastbp_left
+    if left is None:
+        return call_recorded(f, tuple(args), kwargs)
+    fastbp_left = <PyObject *> left
+    try:
+        return call_recorded(f, tuple(args), kwargs)
+    finally:
+        fastbp_left = before
+        if before != NULL and left:
+            (<list> before).extend(left)    # it leaves the outer record, too
 
 
 cdef object call_recorded(f, tuple args, dict kwargs):
@@ -31,6 +51,45 @@ cdef object call_recorded(f, tuple args, dict kwargs):
         return unfilled(PyObject_Call(f, args, kwargs))
     finally:
         fastbp_recorded_calls -= 1
+
+
+cdef int _leave(str what) except -1:
+    """Note that a value leaves the record, if somebody watches."""
+    if fastbp_left != NULL and not <list> fastbp_left:
+        (<list> fastbp_left).append((what, *_line_of_user()))
+    return 0
+
+
+def leave(str what):
+    """Note that constants are made here whose zeros say nothing: see `recorded_call`."""
+    _leave(what)
+
+
+def _line_of_user():
+    """Return file and line of the innermost frame that is not of a library."""
+    frame = sys._getframe()
+    while frame.f_back is not None and str(
+            frame.f_globals.get("__name__")).partition(".")[0] in ("fastbp", "numpy", "scipy"):
+        frame = frame.f_back
+    return frame.f_code.co_filename, frame.f_lineno
+
+
+def array_of(x):
+    """Return the array of a Variable, for its shape, dtype and layout; anything else as it is.
+
+    Its numbers must not be read: `values_of` is for those, and what it gives leaves the record.
+    """
+    if type(x) is not Variable:
+        return x
+    fresh(<Variable> x)
+    return (<Variable> x).array
+
+
+def arrays_of(x):
+    """Do as `array_of`, in lists and tuples too."""
+    if type(x) is list or type(x) is tuple:
+        return type(x)([arrays_of(item) for item in x])
+    return array_of(x)
 
 
 def unrecorded_call(f, args, dict kwargs):

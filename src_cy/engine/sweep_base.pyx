@@ -161,7 +161,7 @@ cdef class Sweep:
 
 
 cdef object exact_zeros(object x):
-    x = (<Variable> x).value if type(x) is Variable else np.asarray(x)
+    x = (<Variable> x).array if type(x) is Variable else np.asarray(x)
     return x.view(f"i{x.itemsize}") == np.iinfo(f"i{x.itemsize}").min     # the bits of -0
 
 

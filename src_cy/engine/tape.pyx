@@ -49,6 +49,8 @@ cdef class Tape:
         Where the ends are; -1 for one that no path leads to.
     outer : bool
         Whether outputs also depend on Variables from outside.
+    left : list or None
+        What left the record while it was made, if that was watched: see `graph.recorded_call`.
     """
 
     def __cinit__(self):
@@ -141,6 +143,13 @@ cdef class Tape:
         """Return a handle on a node, to name it as an end; its value is zeros if none is kept."""
         self.check(position)
         return variable_of(<Node> self.nodes[position])
+
+    def operand(self, Py_ssize_t position, Py_ssize_t k):
+        """Return what a node keeps of an operand: a value, or None."""
+        cdef Node node
+        self.check(position)
+        node = <Node> self.nodes[position]
+        return saved_of(node, k) if 0 <= k < parent_count(node) else None
 
     def links(self):
         """Return the nodes as data, one `Link` for each."""

@@ -82,6 +82,14 @@ cdef class Variable:
         Do not write into it: recorded operations may have kept it.
         """
         fresh(self)
+        if not self.node.fillable:
+            _leave("value")
+        return self.array
+
+    @property
+    def _array(self):
+        """The array, for its shape, dtype and layout: see `array_of`."""
+        fresh(self)
         return self.array
 
     @property

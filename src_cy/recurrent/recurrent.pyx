@@ -28,6 +28,7 @@ from fastbp._core.threads cimport run_parallel, thread_count
 
 import numpy as np
 
+from fastbp._core.graph import array_of
 from fastbp._core.simd import at_most
 from fastbp.errors import DTypeError, ShapeError
 
@@ -128,7 +129,7 @@ def fit(int gates, tuple operands not None):
             continue
         present.append(x)
         if type(x) is Variable:
-            x = (<Variable> x).value
+            x = array_of(x)
         elif not cnp.PyArray_CheckExact(x):
             return None
         a = x

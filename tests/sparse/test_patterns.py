@@ -1,5 +1,7 @@
 """Sparsity patterns against nonzeros of Jacobians: never less, and exact where that is provable."""
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import given, settings
 import fastbp as bp
 import fastbp.numpy as bnp
 from fastbp import tree
+from fastbp._core import graph
 from fastbp._core.tape import Tape
 from fastbp.errors import DTypeError
 from fastbp.rules import OPS
@@ -281,7 +284,6 @@ def test_along_axes():
 
 
 X = np.array([1.0, -2.0, 0.0, 3.0])
-ZEROS = np.zeros(4)
 
 
 @pytest.mark.parametrize(
@@ -293,7 +295,6 @@ ZEROS = np.zeros(4)
         lambda x: bp.stop_gradient(x) * x,
         lambda x: x.value * x,
         lambda x: 0.0 * x,
-        lambda x: ZEROS * x,
         lambda x: bnp.relu(x),
         lambda x: np.maximum(x, 0.0),
         lambda x: np.clip(x, -1.0, 1.0),
@@ -362,7 +363,188 @@ def test_a_read_only_input_is_an_input():
     np.testing.assert_array_equal(dense(lambda y: x * y, x), np.eye(4))
 
 
+def test_what_was_computed_from_a_value_is_not_fixed():
+    kept = []
+
+    def f(x):
+        kept.append(x.value > 0)
+        return (kept[-1] * 1.0) * x + np.eye(4, k=1) @ x
+
+    np.testing.assert_array_equal(dense(f, X), np.ones((4, 4)))
+
+
 # ---- zeros that are there for good
+
+
+def test_constants_are_fixed_where_nothing_left_the_record():
+    matrix, mask = np.eye(4, k=1) - np.eye(4), np.array([1.0, 0.0, 0.0, 2.0])
+    both = band(4, 0, 1)
+    for f in (
+        lambda x: matrix @ x,
+        lambda x: (np.eye(4, k=1) - np.eye(4)) @ x,
+        lambda x: np.einsum("ij,j->i", matrix[:], x),
+        lambda x: np.ascontiguousarray(matrix.T).T @ x.reshape(2, 2).reshape(4),
+        lambda x: bp.grad(lambda y: 0.5 * np.sum(y @ (matrix + matrix.T) * y))(x)[:3],
+    ):
+        found = dense(f, X)
+        assert np.all(found <= band(4, -1, 0, 1)[: len(found)])
+        if len(found) == 4:
+            np.testing.assert_array_equal(found, both)
+    np.testing.assert_array_equal(dense(lambda x: mask * x, X), np.diag([1, 0, 0, 1]))
+    np.testing.assert_array_equal(dense(lambda x: x * (mask > 0), X), np.diag([1, 0, 0, 1]))
+    np.testing.assert_array_equal(
+        dense(lambda x: np.where(mask > 0, x, x[::-1]), X),
+        [[1, 0, 0, 0], [0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1]],
+    )
+    # Not what is, or may be made from, another argument; nor the memory of an argument.
+    np.testing.assert_array_equal(dense(lambda x, t: (t * 2.0) * x, X, np.zeros(4)), np.eye(4))
+    np.testing.assert_array_equal(dense(lambda x, t: np.full(4, t) * x, X, 0.0), np.eye(4))
+    outer = bp.variable(mask)
+    np.testing.assert_array_equal(dense(lambda x: outer * x, X), np.eye(4))
+
+
+@pytest.mark.parametrize("n", [4, 40])  # a constant that is copied, and one that is locked
+def test_a_prepared_jacobian_notices_that_zeros_are_gone(rng, n):
+    matrix, x = np.diag(rng.normal(size=n)), rng.normal(size=n)
+    jac = bp.sparse.prepare(lambda x: np.sin(matrix @ x), x)
+    assert jac.pattern.nnz == n
+    matrix[0, 0], matrix[1, 1] = 2.0, 3.0
+    expected = np.cos(matrix @ x)[:, None] * matrix
+    np.testing.assert_allclose(jac(x).toarray(), expected, rtol=0.0, atol=1e-14)
+    matrix[0, n - 1] = 1.0
+    with pytest.raises(ValueError, match=rf"constant array of shape \({n}, {n}\) .*prepare anew"):
+        jac(x)
+    again = pickle.loads(pickle.dumps(bp.sparse.prepare(_doubled, x)))
+    np.testing.assert_array_equal(again(x).toarray(), 2.0 * np.eye(n))
+    by_call = bp.sparse.jacobian(lambda x: np.sin(matrix @ x))
+    assert by_call(x).nnz == n + 1
+    matrix[1, n - 1] = 1.0
+    expected = np.cos(matrix @ x)[:, None] * matrix
+    np.testing.assert_allclose(by_call(x).toarray(), expected, rtol=0.0, atol=1e-14)
+
+
+def test_a_prepared_jacobian_notices_another_branch():
+    mask, x = np.ones(4, bool), np.ones(4)
+    jac = bp.sparse.prepare(lambda x: np.where(mask, x, x[::-1]), x)
+    assert jac.pattern.nnz == 4
+    mask[1] = False
+    with pytest.raises(ValueError, match="zeros in other places"):
+        jac(x)
+    scale = np.array([1.0, np.inf])
+    jac = bp.sparse.prepare(lambda x: x / scale, x[:2])
+    assert jac.pattern.nnz == 1
+    scale[0] = 5.0
+    np.testing.assert_array_equal(jac(x[:2]).toarray(), [[0.2, 0.0], [0.0, 0.0]])
+    scale[1] = 2.0
+    with pytest.raises(ValueError, match="zeros in other places"):
+        jac(x[:2])
+    base = np.array([1.0, 2.0])
+    xlogy = bp.scipy.special.xlogy
+    jac = bp.sparse.prepare(lambda x: xlogy(x, base), x[:2])
+    assert jac.pattern.nnz == 1  # log(1) = 0
+    base[0] = 2.0
+    with pytest.raises(ValueError, match="zeros in other places"):
+        jac(x[:2])
+
+
+def _doubled(x):
+    return np.diag(np.full(len(x), 2.0)) @ x
+
+
+def test_a_prepared_jacobian_of_a_stencil_matrix(rng):
+    matrix = np.diag(rng.normal(size=30)) + np.diag(rng.normal(size=29), 1)
+    x = rng.normal(size=30)
+    jac = bp.sparse.prepare(lambda x: np.sin(matrix @ x), x)
+    assert (jac.pattern.nnz, jac.num_sweeps) == (59, 2)
+    expected = np.cos(matrix @ x)[:, None] * matrix
+    np.testing.assert_allclose(jac(x).toarray(), expected, rtol=0.0, atol=1e-14)
+
+
+# ---- what leaves the record
+
+
+def left_by(f, x=X):
+    left = []
+    graph.recorded_call(f, [bp.variable(x)], {}, left)
+    return left
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x > 0,
+        lambda x: 1.0 == x,
+        lambda x: bool(x[0]),
+        lambda x: 1.0 in x,
+        lambda x: x[0].item(),
+        lambda x: x.value,
+        lambda x: np.sign(x),
+        lambda x: np.argsort(x),
+        lambda x: x.argmax(),
+        lambda x: x.any(),
+        lambda x: round(x[0]),
+        lambda x: f"{x[0]:.3f}",
+        lambda x: repr(x),
+        lambda x: np.floor_divide(x, 2.0),
+        lambda x: np.isnan(x),
+        lambda x: np.array_equal(x, [x, x]),
+        lambda x: bp.stop_gradient(x),
+        lambda x: bp.grad(lambda y: np.sum(y * (y > 0)))(x),
+        lambda x: np.where(np.greater(x, 0), x, 0.0),
+        lambda x: np.nansum(x),
+        lambda x: x[:2].value,
+    ],
+)
+def test_what_leaves(f):
+    ((what, file, line),) = left_by(f)
+    assert what == "value"
+    assert file == __file__
+    assert line == f.__code__.co_firstlineno
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x.shape[0] * x.size * x.ndim * x.sum(),
+        lambda x: np.reshape(x, (2, 2)).T.ravel()[::-1],
+        lambda x: np.zeros_like(x) + np.ones(np.shape(x)) * x,
+        lambda x: np.full_like(x, 2.0) * x,
+        lambda x: x.astype(np.result_type(x, np.float32)),
+        lambda x: np.concatenate([np.squeeze(x[None]), np.expand_dims(x, 0)[0]]),
+        lambda x: np.diff(x) * np.trace(np.diag(x)) if x.dtype == float else x,
+        lambda x: np.hsplit(x, 2)[0] @ np.block([x[:1], x[:1]]),
+        lambda x: [y * y for y in x],
+        lambda x: bnp.zeros(4).value,
+        lambda x: bp.jacobian(np.sin)(x),
+        lambda x: np.shape(x) if np.isrealobj(x) else x,
+    ],
+)
+def test_what_does_not_leave(f):
+    assert left_by(f) == []
+
+
+def test_what_leaves_an_inner_record_leaves_the_outer_one():
+    inner = []
+
+    def f(x):
+        graph.recorded_call(lambda y: y.value, [bp.variable(x)], {}, inner)
+        return x
+
+    assert len(left_by(f)) == len(inner) == 1
+
+    def g(x):
+        x.value  # noqa: B018
+        raise ValueError("stop")
+
+    left = []
+    with pytest.raises(ValueError, match="stop"):
+        graph.recorded_call(g, [bp.variable(X)], {}, left)
+    assert len(left) == 1
+    bp.variable(X).value  # noqa: B018
+    assert len(left) == 1
+
+
+# ---- zeros of read-only arrays: a promise, whatever leaves the record
 
 
 def locked(x):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastbp._core import graph
-from fastbp._core.graph import Variable, values_of
+from fastbp._core.graph import Variable, array_of
 from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError
 from fastbp.rules.numpy.indexing import fitted, merged, put_op, scatter_add_op
@@ -31,7 +31,7 @@ def bincount(x, /, weights=None, minlength=0):
         raise DTypeError(
             f"numpy.bincount: the bins are a Variable of dtype {x.dtype}, not integers"
         )
-    size = np.bincount(x, values_of(weights), minlength).size  # raises where NumPy does
+    size = np.bincount(x, array_of(weights), minlength).size  # raises where NumPy does
     x = as_array(x, "numpy.bincount: x")
     weights = as_operand(weights, "numpy.bincount: the weights").astype(np.float64)
     return scatter_add_op(weights, size=size, places=x.astype(np.intp), behind=0)
@@ -52,7 +52,7 @@ def _add_at(a, indices, b):
         total = scatter_add_op(b, size=into.shape[index.at], places=index.places, behind=behind)
         total = reshaped(total, a.shape) if isinstance(total, Variable) else total.reshape(a.shape)
     else:
-        b = fitted(b, a.value[index].shape, "numpy.add.at")
+        b = fitted(b, a._array[index].shape, "numpy.add.at")
         total = put_op(b, shape=a.shape, index=index, own=b.ndim)
     a += total
 

@@ -10,7 +10,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from fastbp._core import graph
 from fastbp._core.compiled import Joins
-from fastbp._core.graph import Variable, values_of
+from fastbp._core.graph import Variable, arrays_of, values_of
 from fastbp.errors import NoRuleError
 from fastbp.rules import patterns
 from fastbp.rules.numpy.indexing import getitem_op, setitem, take
@@ -219,7 +219,7 @@ def insert(arr, obj, values, axis=None):
 def block(arrays):
     """Arguments as in `numpy.block`."""
     arrays = _operands(arrays)
-    nd = np.block(values_of(arrays)).ndim  # raises where NumPy does
+    nd = np.block(arrays_of(arrays)).ndim  # raises where NumPy does
 
     def join(item, depth):
         if not isinstance(item, list):
@@ -280,21 +280,21 @@ def split(ary, indices_or_sections, axis=0):
 )
 def hsplit(ary, indices_or_sections):
     """Arguments as in `numpy.hsplit`."""
-    np.hsplit(ary.value, indices_or_sections)  # raises where NumPy does
+    np.hsplit(ary._array, indices_or_sections)  # raises where NumPy does
     return split(ary, indices_or_sections, 1 if ary.ndim > 1 else 0)
 
 
 @implements(np.vsplit, samples=lambda rng: [((rng.normal(size=(4, 2)), 2), {})])
 def vsplit(ary, indices_or_sections):
     """Arguments as in `numpy.vsplit`."""
-    np.vsplit(ary.value, indices_or_sections)
+    np.vsplit(ary._array, indices_or_sections)
     return split(ary, indices_or_sections, 0)
 
 
 @implements(np.dsplit, samples=lambda rng: [((rng.normal(size=(2, 2, 4)), [1]), {})])
 def dsplit(ary, indices_or_sections):
     """Arguments as in `numpy.dsplit`."""
-    np.dsplit(ary.value, indices_or_sections)
+    np.dsplit(ary._array, indices_or_sections)
     return split(ary, indices_or_sections, 2)
 
 

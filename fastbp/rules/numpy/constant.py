@@ -14,14 +14,11 @@ nondifferentiable(
     np.argsort,
     np.argwhere,
     np.count_nonzero,
-    np.diag_indices_from,
     np.digitize,
     np.flatnonzero,
     np.lexsort,
     np.nonzero,
     np.searchsorted,
-    np.tril_indices_from,
-    np.triu_indices_from,
     methods=("argmax", "argmin", "argpartition", "argsort", "nonzero", "searchsorted"),
     why="places, order, counts",
 )
@@ -49,7 +46,6 @@ nondifferentiable(
     np.array_equiv,
     np.isclose,
     np.iscomplex,
-    np.iscomplexobj,
     np.isfinite,
     np.isin,
     np.isinf,
@@ -57,10 +53,6 @@ nondifferentiable(
     np.isneginf,
     np.isposinf,
     np.isreal,
-    np.isrealobj,
-    np.isscalar,
-    np.may_share_memory,
-    np.shares_memory,
     np.signbit,
     np.equal,
     np.greater,
@@ -80,6 +72,10 @@ nondifferentiable(
     np.array2string,
     np.array_repr,
     np.array_str,
+    why="shape, dtype, text",
+)
+
+nondifferentiable(
     np.can_cast,
     np.common_type,
     np.min_scalar_type,
@@ -87,7 +83,26 @@ nondifferentiable(
     np.result_type,
     np.shape,
     np.size,
+    reads=False,
     why="shape, dtype, text",
+)
+
+nondifferentiable(
+    np.iscomplexobj,
+    np.isrealobj,
+    np.isscalar,
+    np.may_share_memory,
+    np.shares_memory,
+    reads=False,
+    why="questions: True or False",
+)
+
+nondifferentiable(
+    np.diag_indices_from,
+    np.tril_indices_from,
+    np.triu_indices_from,
+    reads=False,
+    why="places, order, counts",
 )
 
 nondifferentiable(

@@ -7,7 +7,7 @@ history that recorded values can be written into (`src_cy/engine/fillable.pxi`).
 import numpy as np
 
 from fastbp._core import graph
-from fastbp._core.graph import Variable, has_variable, values_of
+from fastbp._core.graph import Variable, array_of, has_variable, values_of
 from fastbp.errors import NoRuleError
 from fastbp.rules import patterns
 from fastbp.rules.numpy.indexing import take
@@ -195,9 +195,9 @@ def full_like(a, fill_value, dtype=None, order="K", subok=True, shape=None, *, d
     """
     if not has_variable(fill_value):
         make = np.full_like if isinstance(a, Variable) else _plain_full_like
-        made = make(values_of(a), fill_value, dtype, order, subok, shape, device=device)
+        made = make(array_of(a), fill_value, dtype, order, subok, shape, device=device)
         return graph.fillable(made) if isinstance(a, Variable) else made
-    like = np.empty_like(values_of(a), dtype, order, subok, shape, device=device)
+    like = np.empty_like(array_of(a), dtype, order, subok, shape, device=device)
     return full(like.shape, fill_value, float_dtype(like.dtype, "full_like"))
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from fastbp._core.graph import Variable, values_of
+from fastbp._core.graph import Variable, array_of, values_of
 from fastbp._core.recurrence import recur
 from fastbp.rules import patterns
 from fastbp.rules.engine import mulz
@@ -51,7 +51,7 @@ def _cumulate(function, op, a, axis, dtype, out):
     refuse(function, out=(out, None))
     a = in_dtype(function, a, dtype)
     if axis is None or a.ndim == 0:
-        np.cumsum(a.value, axis)  # raises where NumPy does
+        np.cumsum(a._array, axis)  # raises where NumPy does
         a, axis = np.ravel(a), 0
     return op(a, axis=normalize_axis_index(axis, a.ndim) - a.ndim)
 
@@ -359,7 +359,7 @@ def diff(a, n=1, axis=-1, prepend=UNSET, append=UNSET):
     """Arguments as in `numpy.diff`."""
     if n < 0:
         raise ValueError(f"order must be non-negative but got {n!r}")
-    nd = np.ndim(values_of(a))
+    nd = np.ndim(array_of(a))
     if nd == 0:
         raise ValueError("diff requires input that is at least one dimensional")
     axis = normalize_axis_index(axis, nd)
@@ -369,7 +369,7 @@ def diff(a, n=1, axis=-1, prepend=UNSET, append=UNSET):
     for end in (prepend, append):
         end = end if end is UNSET else as_operand(end, "numpy.diff: an end")
         if end is not UNSET and end.ndim == 0:
-            shape = list(np.shape(values_of(a)))
+            shape = list(np.shape(array_of(a)))
             shape[axis] = 1
             end = np.broadcast_to(end, shape)
         ends.append([] if end is UNSET else [end])
@@ -414,7 +414,7 @@ def trapezoid(y, x=None, dx=1.0, axis=-1):
     if x is not None:
         x = as_operand(x, "numpy.trapezoid: x")
         dx = np.diff(x, axis=axis if x.ndim > 1 else -1)
-        if np.ndim(values_of(dx)) == 1:
+        if np.ndim(array_of(dx)) == 1:
             dx = np.reshape(dx, [-1 if k == axis else 1 for k in range(nd)])
     ends = y[(*FULL[axis], slice(1, None))] + y[(*FULL[axis], slice(None, -1))]
     return np.sum(dx * ends / 2.0, axis)

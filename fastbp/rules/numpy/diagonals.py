@@ -61,7 +61,7 @@ def _along_diagonal(columns, offset, length):
 )
 def diagonal(a, offset=0, axis1=0, axis2=1):
     """Arguments as in `numpy.diagonal`."""
-    np.diagonal(a.value, offset, axis1, axis2)  # raises where NumPy does
+    np.diagonal(a._array, offset, axis1, axis2)  # raises where NumPy does
     return diagonal_op(np.moveaxis(a, (axis1, axis2), (-2, -1)), offset=int(offset))
 
 

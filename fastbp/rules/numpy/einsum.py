@@ -115,7 +115,7 @@ def einsum(*operands, out=None, optimize=False, **kwargs):
     try:
         labels, output = _read_subscripts(subscripts, tuple([x.ndim for x in arrays]))
     except ValueError:
-        np.einsum(*graph.values_of(operands))  # NumPy says what is wrong, or takes what we do not
+        np.einsum(*graph.arrays_of(operands))  # NumPy says what is wrong, or takes what we do not
         raise NoRuleError("numpy.einsum: subscripts not supported for Variables") from None
     value = contract_all(list(zip(arrays, labels, strict=True)), output, optimize)
     return stored("einsum", value, out)

@@ -6,7 +6,7 @@ Where it is a plain array, it cannot keep the derivative: they raise, before any
 import numpy as np
 
 from fastbp._core import graph
-from fastbp._core.graph import Variable, values_of
+from fastbp._core.graph import Variable, array_of, values_of
 from fastbp._core.operands import as_array
 from fastbp.rules.numpy.structural import as_operand
 
@@ -31,7 +31,7 @@ def _fills(*functions):
 @_fills(np.fill_diagonal)
 def fill_diagonal(a, val, wrap=False):
     """Arguments as in `numpy.fill_diagonal`."""
-    np.fill_diagonal(np.empty_like(values_of(a)), 0.0, wrap)  # raises where NumPy does
+    np.fill_diagonal(np.empty_like(array_of(a)), 0.0, wrap)  # raises where NumPy does
     if a.ndim == 2:
         step, end = a.shape[1] + 1, None if wrap else a.shape[1] * a.shape[1]
     else:
@@ -42,7 +42,7 @@ def fill_diagonal(a, val, wrap=False):
 @_fills(np.copyto)
 def copyto(dst, src, casting="same_kind", where=True):
     """Arguments as in `numpy.copyto`."""
-    np.copyto(np.empty_like(values_of(dst)), values_of(src), casting, values_of(where))
+    np.copyto(np.empty_like(array_of(dst)), array_of(src), casting, values_of(where))
     dst[...] = src if where is True else np.where(where, src, dst)
 
 

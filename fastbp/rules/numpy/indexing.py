@@ -13,7 +13,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from fastbp._core import graph
 from fastbp._core import places as along
 from fastbp._core.compiled import Adds, Elements
-from fastbp._core.graph import Variable, values_of
+from fastbp._core.graph import Variable, array_of, values_of
 from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.rules import patterns
@@ -229,7 +229,7 @@ def setitem(x, index, value):
         index = apart(x.shape, given, elements=True)
         if isinstance(index, Apart):
             return _set_at(x, index, value)
-    return set_op(x, fitted(value, x.value[index].shape), index=index)
+    return set_op(x, fitted(value, x._array[index].shape), index=index)
 
 
 def _set_at(x, a, value):
@@ -450,9 +450,9 @@ def where(condition, x=None, y=None, /):
         raise ValueError("either both or neither of x and y should be given")
     # A Python number does not promote float32.
     if type(x) in (int, float) and not isinstance(y, (int, float)):
-        x = np.asarray(x, np.result_type(x, values_of(y)))
+        x = np.asarray(x, np.result_type(x, array_of(y)))
     elif type(y) in (int, float) and not isinstance(x, (int, float)):
-        y = np.asarray(y, np.result_type(y, values_of(x)))
+        y = np.asarray(y, np.result_type(y, array_of(x)))
     if isinstance(x, Variable) or isinstance(y, Variable):
         return where_op(np.asarray(condition, bool), x, y)
     return np.where(condition, x, y)

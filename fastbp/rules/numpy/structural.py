@@ -13,7 +13,7 @@ from fastbp._core import graph
 from fastbp._core.compiled import Reshapes
 from fastbp._core.elementwise import sum_axes, total
 from fastbp._core.elementwise import sum_to as _sum_to
-from fastbp._core.graph import Variable, values_of
+from fastbp._core.graph import Variable, array_of
 from fastbp._core.operands import as_numbers
 from fastbp.errors import DTypeError
 from fastbp.rules import local, patterns
@@ -188,10 +188,10 @@ def reshape(a, /, shape, order="C", *, copy=None):
     The cotangent is reshaped back. A Variable has no memory layout that order A could look at.
     """
     if order == "C" and copy is not False:
-        result = reshape_op(a, shape=a.value.reshape(shape).shape, own=a.ndim)
+        result = reshape_op(a, shape=a._array.reshape(shape).shape, own=a.ndim)
         return graph.owned(result) if copy else result
     refuse("reshape", copy=(copy is False, False), order=(order, "F"))
-    shape = a.value.reshape(shape, order="F").shape
+    shape = a._array.reshape(shape, order="F").shape
     result = transpose(reshaped(transpose(a), shape[::-1]))
     return graph.owned(result) if copy else result
 
@@ -215,7 +215,7 @@ graph.bind_method("reshape", _reshape_method)
 def ravel(a, order="C"):
     """Arguments as in `numpy.ravel`; of the orders, C and F."""
     result = reshape(a, (a.size,), order)
-    flags = a.value.flags  # after: a view that stood apart may be in its root's memory now
+    flags = a._array.flags  # after: a view that stood apart may be in its root's memory now
     # NumPy copies what is not contiguous, even where reshape would find a view.
     contiguous = flags.f_contiguous if order == "F" else flags.c_contiguous
     return result if contiguous else graph.owned(result)
@@ -234,7 +234,7 @@ graph.bind_method("flatten", lambda a, order="C": graph.owned(ravel(a, order)))
 )
 def expand_dims(a, axis):
     """Arguments as in `numpy.expand_dims`."""
-    return reshaped(a, np.expand_dims(a.value, axis).shape)
+    return reshaped(a, np.expand_dims(a._array, axis).shape)
 
 
 @implements(
@@ -248,7 +248,7 @@ def expand_dims(a, axis):
 )
 def squeeze(a, axis=None):
     """Arguments as in `numpy.squeeze`."""
-    return reshaped(a, np.squeeze(a.value, axis).shape)
+    return reshaped(a, np.squeeze(a._array, axis).shape)
 
 
 def _at_least(function, arrays):
@@ -256,7 +256,7 @@ def _at_least(function, arrays):
     results = []
     for x in arrays:
         x = as_operand(x)
-        shape = function(values_of(x)).shape
+        shape = function(array_of(x)).shape
         results.append(x if shape == x.shape else x.reshape(shape))
     return results[0] if len(results) == 1 else tuple(results)
 
@@ -510,7 +510,7 @@ def flipud(m):
 )
 def rot90(m, k=1, axes=(0, 1)):
     """Arguments as in `numpy.rot90`."""
-    np.rot90(m.value, k, axes)  # raises where NumPy does
+    np.rot90(m._array, k, axes)  # raises where NumPy does
     first, second = axes
     if k % 2 == 0:
         return flip(m, (first, second)) if k % 4 else m[...]
