@@ -99,7 +99,7 @@ def loss(params, x, t, by_loop=False):
     cell = {name: params[name] for name in CELL}
     zeros = np.zeros((x.shape[1], len(params["W"])))
     if by_loop:
-        hs = loops.run("lstm", {"xs": x, "h0": zeros, "c0": zeros, **cell})[: len(x)]
+        hs, _ = loops.run("lstm", {"xs": x, "h0": zeros, "c0": zeros, **cell})
     else:
         hs, _ = bp.recurrent.lstm(x, (zeros, zeros), **cell)
     scores = bnp.log_softmax(hs @ params["V"] + params["c"], axis=-1)

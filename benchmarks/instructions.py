@@ -3,15 +3,21 @@
 ``python -m fastbp.benchmarks.instructions [CASE ...]`` prints a count for each case. It is the
 difference of two runs of 101 and 1101 calls, so start, imports and first calls drop out. Counts of
 two builds compare if both were taken by one interpreter and one NumPy.
+
+``python -m fastbp.benchmarks.instructions --check`` compares a dozen of them with their budgets.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 
@@ -109,6 +115,11 @@ def _written(x: object, v: object) -> object:
     return y.sum()
 
 
+REFERENCE = "20 (x * w + w), then sum, in NumPy"
+BUDGETS = Path(__file__).parent / "data" / "instructions.json"
+TOLERANCE = 0.05  # other versions of Python and NumPy change both sides, not alike
+
+
 def count(case: str, calls: int) -> int:
     """Return the instructions of a process that makes so many calls."""
     environment = {**os.environ, "PYTHONHASHSEED": "0", "FASTBP_NUM_THREADS": "1"}
@@ -122,15 +133,41 @@ def count(case: str, calls: int) -> int:
     return int(found[1])
 
 
+def counts(cases: Iterable[str]) -> Iterator[tuple[str, float]]:
+    """Yield cases with the instructions of one call, counted on all processors."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        runs = {case: [pool.submit(count, case, n) for n in (FEW, MANY)] for case in cases}
+        for case, (few, many) in runs.items():
+            yield case, (many.result() - few.result()) / (MANY - FEW)
+
+
+def check() -> int:
+    """Compare with the budgets, which are multiples of what NumPy executes for `REFERENCE`."""
+    if shutil.which("valgrind") is None:
+        print("valgrind is not installed: budgets of instructions are not checked")
+        return 0
+    budgets = json.loads(BUDGETS.read_text())
+    found = dict(counts([REFERENCE, *budgets]))
+    unit, over = found[REFERENCE], 0
+    for case, budget in budgets.items():
+        share = found[case] / unit
+        missed = share > budget * (1 + TOLERANCE)
+        over += missed
+        note = "  OVER" if missed else ""
+        print(f"{found[case]:10,.0f} {share:7.4f} of at most {budget:7.4f}  {case}{note}")
+    return 1 if over else 0
+
+
 def main(argv: list[str]) -> int:
-    """Count, or with ``--calls N CASE`` just make the calls."""
+    """Count; with ``--check`` compare with the budgets, with ``--calls N CASE`` just call."""
     if argv[:1] == ["--calls"]:
         call = CASES[argv[2]]()
         for _ in range(int(argv[1])):
             call()
         return 0
-    for case in argv or CASES:
-        each = (count(case, MANY) - count(case, FEW)) / (MANY - FEW)
+    if argv[:1] == ["--check"]:
+        return check()
+    for case, each in counts(argv or CASES):
         print(f"{each:10,.0f}  {case}", flush=True)
     return 0
 

@@ -139,6 +139,7 @@ cdef inline bint is_joint(Node node) noexcept:
     return type(node.ans) is tuple
 
 cdef object hook(str name)
+cdef Op ADD, POSITIVE, DIVIDE       # the same without a look into a dictionary
 cdef Variable new_leaf(cnp.ndarray value)
 # A function that is recorded: `recorded_call`.
 cdef object call_recorded(f, tuple args, dict kwargs)

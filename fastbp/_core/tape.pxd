@@ -8,7 +8,7 @@ cdef enum:
 
 cdef class Tape:
     cdef list nodes             # topological order; None once a consuming sweep is done with it
-    cdef list outer_nodes       # older than all inputs, and read by what was recorded since
+    cdef list outer_nodes       # older than all inputs, read by what was recorded since; or None
     cdef Py_ssize_t count
     cdef Py_ssize_t *first      # first[i]: where the parents of node i begin in `parents`
     cdef Py_ssize_t *parents    # positions in `nodes`, -1 where no cotangent or tangent reaches

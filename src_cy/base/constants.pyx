@@ -131,6 +131,10 @@ def constant(x):
     return kept(x) if cnp.PyArray_CheckExact(x) else x
 
 
+cdef long long last_lock() noexcept:
+    return _last_number
+
+
 def mark():
     """Return a number for `release`."""
     return _last_number

@@ -8,7 +8,7 @@ one axis.
 from cpython.object cimport PyObject
 from libc.stdint cimport intptr_t
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 cimport numpy as cnp
 from fastbp._core.dtypes cimport N_SLOTS, itemsize_of, slot_of
@@ -485,7 +485,8 @@ cdef cnp.ndarray total_of(cnp.ndarray x):
     if (not HAVE_ADD or n == 0 or not is_plain(x) or not cnp.PyArray_IS_C_CONTIGUOUS(x)):
         return None
     loop = &ADD[slot_of(cnp.PyArray_TYPE(x))]
-    out = cnp.PyArray_ZEROS(0, NULL, cnp.PyArray_TYPE(x), 0)
+    out = cnp.PyArray_EMPTY(0, NULL, cnp.PyArray_TYPE(x), 0)
+    memset(cnp.PyArray_DATA(out), 0, cnp.PyArray_ITEMSIZE(out))
     args[0] = args[2] = cnp.PyArray_BYTES(out)
     args[1] = cnp.PyArray_BYTES(x)
     steps[0] = steps[2] = 0

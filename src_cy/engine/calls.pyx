@@ -11,12 +11,12 @@ from cpython.ref cimport Py_INCREF
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_New, PyTuple_SET_ITEM
 
 cimport numpy as cnp
+from fastbp._core.constants cimport last_lock
 from fastbp._core.elementwise cimport is_plain
 from fastbp._core.graph cimport Variable, call_recorded, fresh, hook, make_variable, new_leaf
 from fastbp._core.sweep cimport sweep_back
 from fastbp._core.tape cimport Tape, collect
 
-from fastbp._core import constants
 from fastbp._core.tape import ConsumedError
 
 cnp.import_array()
@@ -48,7 +48,7 @@ cdef tuple _replaced(tuple args, Py_ssize_t position, object x):
 cdef object _called(f, tuple args, dict kwargs, Py_ssize_t position, Variable leaf):
     """Call a function with a handle on the leaf in the place of an argument."""
     cdef tuple call = _replaced(args, position, make_variable(leaf.array, leaf.node))
-    since = constants.mark()
+    cdef long long since = last_lock()
     try:
         return call_recorded(f, call, kwargs)
     except BaseException as error:

@@ -14,7 +14,8 @@ from fastbp._core.buffers cimport new_array
 from fastbp._core.dtypes cimport dtype_of, is_complex
 from fastbp._core.elementwise cimport MAX_NDIM, run_program
 from fastbp._core.graph cimport (
-    Node, Op, Rules, Variable, fresh, hook, parent_of, record_product, record_total, saved_of,
+    ADD, DIVIDE, POSITIVE, Node, Op, Rules, Variable, fresh, parent_of, record_product,
+    record_total, saved_of,
 )
 from fastbp._core.matmul cimport c_matmul, c_matmul_vjp_a, c_matmul_vjp_b
 from fastbp._core.program cimport Program
@@ -79,7 +80,7 @@ cdef class Sums(Rules):
 
 cdef cnp.ndarray _over(cnp.ndarray g, object n):
     """An array divided by a number."""
-    cdef Program program = (<Op> hook("divide")).forward_program(cnp.PyArray_TYPE(g))
+    cdef Program program = (DIVIDE).forward_program(cnp.PyArray_TYPE(g))
     cdef PyObject *operands[2]
     cdef PyObject *outs[1]
     cdef object number = float(n)
@@ -107,12 +108,12 @@ cdef object _spread(cnp.ndarray g, Node node, tuple shape, int lead, cnp.ndarray
     if cnp.PyArray_SIZE(g) != 1 or (into is None and size > SMALL):
         seen = _seen(g, node, nd, dims, lead)
     if into is not None:
-        _apply(<Op> hook("add"), into, seen, into, nd, dims)
+        _apply(ADD, into, seen, into, nd, dims)
         return into
     if size > SMALL:
         return seen
     out = new_array(nd, dims, cnp.PyArray_TYPE(g))
-    _apply(<Op> hook("positive"), seen, None, out, nd, dims)
+    _apply(POSITIVE, seen, None, out, nd, dims)
     return out
 
 
@@ -181,7 +182,7 @@ cdef class Elements(Rules):
             return into
         part = PyObject_GetItem(into, index)
         if cnp.PyArray_IS_C_CONTIGUOUS(part):
-            _apply(<Op> hook("add"), part, g, part, cnp.PyArray_NDIM(part),
+            _apply(ADD, part, g, part, cnp.PyArray_NDIM(part),
                    cnp.PyArray_DIMS(part))
         else:
             np.add(part, g, part)
@@ -239,7 +240,7 @@ cdef cnp.ndarray _added(cnp.ndarray g, cnp.ndarray into):
     """A cotangent, added to `into` if there is one."""
     if into is None:
         return g
-    _apply(<Op> hook("add"), into, g, into, cnp.PyArray_NDIM(into), cnp.PyArray_DIMS(into))
+    _apply(ADD, into, g, into, cnp.PyArray_NDIM(into), cnp.PyArray_DIMS(into))
     return into
 
 

@@ -58,7 +58,7 @@ cdef extern from "numpy/arrayobject.h":
 
 cdef long long _last_id = 0
 cdef dict _hooks = {}       # operations and functions that the core calls by name
-cdef Op ADD, SUBTRACT, MULTIPLY, DIVIDE, SQUARE, POWER      # the hot ones among them
+cdef Op ADD, SUBTRACT, MULTIPLY, DIVIDE, SQUARE, POWER, POSITIVE      # the hot ones among them
 cdef dict _by_ufunc = {}    # numpy.ufunc -> Op
 cdef dict _by_function = {}  # NumPy function -> differentiable function of the same signature
 cdef dict _by_reduce = {}   # (numpy.ufunc, "reduce" ...) -> the same
@@ -82,11 +82,12 @@ cdef object hook(str name):
 
 def bind(str name, target):
     """Bind an operation or function that the core calls by `name`."""
-    global ADD, SUBTRACT, MULTIPLY, DIVIDE, SQUARE, POWER
+    global ADD, SUBTRACT, MULTIPLY, DIVIDE, SQUARE, POWER, POSITIVE
     _hooks[name] = target
     ADD, SUBTRACT = _hooks.get("add"), _hooks.get("subtract")
     MULTIPLY, DIVIDE = _hooks.get("multiply"), _hooks.get("divide")
     SQUARE, POWER = _hooks.get("square"), _hooks.get("power")
+    POSITIVE = _hooks.get("positive")
 
 
 def bind_ufunc(ufunc, Op op):

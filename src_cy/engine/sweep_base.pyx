@@ -18,8 +18,8 @@ from fastbp._core.buffers cimport new_array
 from fastbp._core.dtypes cimport dtype_of, is_complex
 from fastbp._core.elementwise cimport is_ours, is_plain, run_program, sum_to_shape
 from fastbp._core.graph cimport (
-    Node, Op, Output, Variable, hook, is_joint, make_variable, new_spec, output_node, parent_count,
-    parent_of, saved_of,
+    ADD, Node, Op, Output, Variable, hook, is_joint, make_variable, new_spec, output_node,
+    parent_count, parent_of, saved_of,
 )
 from fastbp._core.partials cimport SAVES_ANS
 from fastbp._core.program cimport Program
@@ -55,7 +55,7 @@ cdef class Sweep:
         if self.recorded:
             self.values[position] = hook("add")(present, value)
             return 0
-        program = (<Op> hook("add")).forward_program(cnp.PyArray_TYPE(value))
+        program = ADD.forward_program(cnp.PyArray_TYPE(value))
         if program is None or not cnp.PyArray_SAMESHAPE(present, value):
             self.values[position] = np.asarray(present + value)
             return 0

@@ -56,7 +56,6 @@ cdef class Tape:
 
     def __cinit__(self):
         self.nodes = []
-        self.outer_nodes = []
 
     def __init__(self, list outputs not None, list inputs not None, bint independent=False,
                  since=None):
@@ -165,7 +164,7 @@ cdef class Tape:
 
         They stand for what a function reads from its surroundings.
         """
-        return [variable_of(<Node> node) for node in self.outer_nodes]
+        return [variable_of(<Node> node) for node in self.outer_nodes or ()]
 
     @property
     def largest(self):
@@ -287,6 +286,8 @@ cdef class Tape:
     cdef int add_outer(self, Node node, long long stamp) except -1:
         node.stamp, node.position = stamp, -1
         self.outer = True
+        if self.outer_nodes is None:
+            self.outer_nodes = []
         self.outer_nodes.append(node)
         return 0
 

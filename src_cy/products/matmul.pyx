@@ -382,7 +382,9 @@ cdef int _start_vjp(Product *p, Shapes *s, cnp.ndarray g, int lead) except -1:
 # ---- Python interface ----------------------------------------------------------------------------
 
 cdef cnp.ndarray _operand(x, str name):
-    cdef cnp.ndarray array = as_array(x, f"matmul: {name}")
+    if not cnp.PyArray_CheckExact(x):
+        x = as_array(x, f"matmul: {name}")
+    cdef cnp.ndarray array = x
     if slot_of(cnp.PyArray_TYPE(array)) < 0:
         raise DTypeError(f"matmul: {name} must be float64, float32, complex128 or complex64, "
                          f"got {array.dtype}")
