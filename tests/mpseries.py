@@ -11,6 +11,8 @@ import math
 import mpmath as mp
 from scipy import special
 
+from .oracle import CONSTANT_POWERS
+
 
 class Series:
     """A power series in the displacements of the variables, up to a total degree.
@@ -312,6 +314,13 @@ def identity(s):
     return s
 
 
+def integer_power(n, s):
+    product = s
+    for _ in range(abs(n) - 1):
+        product = product * s
+    return 1 / product if n < 0 else product
+
+
 FUNCTIONS = {
     # arithmetic
     "positive": identity,
@@ -326,6 +335,7 @@ FUNCTIONS = {
     "sqrt": sqrt,
     "cbrt": lambda s: power(s, mp.mpf(1) / 3) if s.start > 0 else -power(-s, mp.mpf(1) / 3),
     "power": power_of,
+    **{name: functools.partial(integer_power, n) for name, n in CONSTANT_POWERS.items()},
     "remainder": lambda x, y: x - y * step_below(x, y),
     "fmod": lambda x, y: x - y * toward_zero(x.start / y.start),
     "heaviside": lambda x, y: y if not x.start else x * 0 + mp.mpf(x.start > 0),

@@ -1,6 +1,13 @@
 """Every elementwise operation once more, in mpmath: independent of NumPy and of the table."""
 
+import functools
+
 import mpmath as mp
+
+# The powers with constant exponents that are operations of their own.
+CONSTANT_POWERS = {
+    f"power_{'minus_' if n < 0 else ''}{abs(n)}": n for n in (*range(-8, -1), *range(3, 9))
+}
 
 
 def _remainder(x, y):
@@ -32,6 +39,7 @@ ORACLE = {
     "sqrt": mp.sqrt,
     "cbrt": mp.cbrt,
     "power": mp.power,
+    **{name: functools.partial(lambda n, x: x**n, n) for name, n in CONSTANT_POWERS.items()},
     "remainder": _remainder,
     "fmod": lambda x, y: x - y * _truncated(x / y),
     "heaviside": lambda x, y: mp.mpf(0) if x < 0 else y if x == 0 else mp.mpf(1),

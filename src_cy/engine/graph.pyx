@@ -517,9 +517,10 @@ cdef int _broadcast_dims(Op op, PyObject **arrays, int nin, cnp.npy_intp *dims) 
     return nd
 
 
-cdef enum:
-    STRONG = 1          # numpy.float64: unlike a Python float it promotes float32
-    IMAGINARY = 2       # a Python complex number
+cdef enum:          # scalar operands
+    WEAK = 1            # Python's floats and integers
+    STRONG = 2          # numpy.float64: unlike a Python float it promotes float32
+    IMAGINARY = 4       # Python's complex numbers
 
 
 cdef bint _promotes(int scalars, int typenum) noexcept:
@@ -527,6 +528,14 @@ cdef bint _promotes(int scalars, int typenum) noexcept:
     if scalars & STRONG and real_of(typenum) == cnp.NPY_FLOAT:
         return True
     return scalars & IMAGINARY and not is_complex(typenum)
+
+
+cdef object _as_product(Variable x, object exponent):
+    """The operation that a power with a constant exponent is, made of products; None: the power."""
+    cdef object product = _hooks["products"].get(exponent)
+    if product is None or product is SQUARE or not has_square(x):
+        return product
+    return None         # an even power of what has a square: `_even_power`
 
 
 cdef object call_elementwise(Op op, tuple operands):
@@ -552,6 +561,7 @@ cdef object call_elementwise(Op op, tuple operands):
             tracked = True
         elif PyFloat_CheckExact(x) or PyLong_CheckExact(x):
             arrays[k] = <PyObject *> x
+            scalars |= WEAK
             continue
         elif type(x) is float64:
             arrays[k] = <PyObject *> x
@@ -575,8 +585,13 @@ cdef object call_elementwise(Op op, tuple operands):
             same_shape = False
     if first is None:
         return _call_converted(op, operands) if scalars & IMAGINARY else op.forward(*operands)
-    if scalars and _promotes(scalars, typenum):
-        return _call_converted(op, operands)
+    if scalars:
+        if scalars != WEAK and _promotes(scalars, typenum):
+            return _call_converted(op, operands)
+        if op is POWER and type(operands[0]) is Variable:
+            product = _as_product(operands[0], operands[1])
+            if product is not None:
+                return call_elementwise(<Op> product, (operands[0],))
     if typenum >= cnp.NPY_CFLOAT and op.on_complex is not True:
         return _call_on_complex(op, operands)
     program = op.forward_program(typenum)

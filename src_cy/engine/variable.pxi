@@ -234,14 +234,11 @@ cdef class Variable:
             raise TypeError("pow: a modulus is not supported for Variables")
         if not _operand_ok(other):
             return _hooks["foreign_operator"]("power", self, other)
-        if type(other) is int or type(other) is float:
-            if other == 2:
-                return _hooks["square"](self)
-            if other == 1:
-                return _hooks["positive"](self)
-            if other == 0.5:
-                return _hooks["sqrt"](self)
-        return call_elementwise(<Op> _hooks["power"], (self, other))
+        if type(other) is int and other == 2:
+            return call_elementwise(SQUARE, (self,))
+        if type(other) is float and other == 0.5:
+            return _hooks["sqrt"](self)
+        return call_elementwise(POWER, (self, other))
 
     def __rpow__(self, other, modulo):
         if _operand_ok(other):

@@ -143,6 +143,36 @@ power = elementwise(
     ),
 )
 
+# Powers with a constant exponent that is a small integer, by multiplication: an operation each, whose
+# partial is made of the next one. Each product rounds once: n - 1 of them, and a division where n < 0.
+LARGEST_PRODUCT = 8
+
+
+def _product(n, x):
+    if n < 0:
+        return 1.0 / _product(-n, x)
+    if n == 1:
+        return x
+    half = _product(n // 2, x)
+    return half * half * x if n % 2 else half * half
+
+
+def _product_slope(n, z, x):
+    following = PRODUCTS.get(n - 1)
+    return n * (np.power(x, float(n - 1)) if following is None else following(x))
+
+
+PRODUCTS = {1: positive, 2: square, -1: reciprocal}
+for _n in (*range(3, LARGEST_PRODUCT + 1), *range(-LARGEST_PRODUCT, -1)):
+    _facts = {"domain": ((-2.0, -0.5),), "complex": True, "error": (6e-15, 9e-15)}
+    PRODUCTS[_n] = helper(
+        f"power_{_n}".replace("-", "minus_"),
+        functools.partial(_product, _n),
+        functools.partial(_product_slope, _n),
+        **_facts,
+    )
+graph.bind("products", PRODUCTS)
+
 # ---- remainders and other sawteeth
 
 remainder = elementwise(
