@@ -11,31 +11,31 @@ def gemm(
     b: NDArray[Any],
     trans_a: bool = False,
     trans_b: bool = False,
-    alpha: complex = 1.0,
-    beta: complex = 0.0,
+    alpha: complex = ...,
+    beta: complex = ...,
     out: NDArray[Any] | None = None,
 ) -> NDArray[Any]: ...
 def gemv(
     a: NDArray[Any],
     x: NDArray[Any],
     trans_a: bool = False,
-    alpha: complex = 1.0,
-    beta: complex = 0.0,
+    alpha: complex = ...,
+    beta: complex = ...,
     out: NDArray[Any] | None = None,
 ) -> NDArray[Any]: ...
 def ger(
-    x: NDArray[Any], y: NDArray[Any], alpha: complex = 1.0, out: NDArray[Any] | None = None
+    x: NDArray[Any], y: NDArray[Any], alpha: complex = ..., out: NDArray[Any] | None = None
 ) -> NDArray[Any]: ...
 def syrk(
     a: NDArray[Any],
     trans_a: bool = False,
     lower: bool = True,
-    alpha: complex = 1.0,
-    beta: complex = 0.0,
+    alpha: complex = ...,
+    beta: complex = ...,
     out: NDArray[Any] | None = None,
 ) -> NDArray[Any]: ...
 def dot(x: NDArray[Any], y: NDArray[Any]) -> Any: ...
-def axpy(x: NDArray[Any], out: NDArray[Any], alpha: complex = 1.0) -> NDArray[Any]: ...
+def axpy(x: NDArray[Any], out: NDArray[Any], alpha: complex = ...) -> NDArray[Any]: ...
 def _renew_lock() -> None: ...
 def _set_level(limit: int) -> int: ...
 def _time_raw_pair(n: int, repeats: int, dtype: DTypeLike = ...) -> float: ...

@@ -5,6 +5,7 @@ from typing import Any, final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from typing_extensions import disjoint_base
 
 @final
 class Spec:
@@ -18,6 +19,7 @@ class Spec:
     @property
     def dtype(self) -> np.dtype[Any]: ...
 
+@disjoint_base
 class Rules:
     adds: bool
 
@@ -86,7 +88,7 @@ class Total:
     __wrapped__: Callable[..., Any]
     def __init__(self, function: Callable[..., Any], op: Op, counts: bool = False) -> None: ...
     def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
-    def __get__(self, instance: Any, owner: Any) -> Any: ...
+    def __get__(self, instance: Any, owner: Any = None, /) -> Any: ...
 
 @final
 class Output:
