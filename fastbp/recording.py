@@ -20,6 +20,7 @@ __all__ = [
     "cotangent_for",
     "like",
     "numbers",
+    "only_real",
     "outputs_of",
     "plain",
     "record_one",
@@ -204,6 +205,13 @@ def record_one(
         raise TypeError(f"{name}: the function must return one array, not a {type(y).__name__}")
     if type(y) is not Variable:
         y = numbers(y, f"{name}: the function's output")
+    for what, value in ((f"argument {argnums}", r.inputs[0]), ("the function's output", y)):
+        if value.dtype.kind == "c":
+            raise DTypeError(
+                f"{name}: {what} is complex ({value.dtype} of shape {value.shape}), real numbers "
+                "are needed: give the parts as real arrays, lambda p: f(p[0] + 1j * p[1]), or use "
+                "fastbp.jacobian, jvp or vjp"
+            )
     tape = connect(r, [y], option)
     if tape.outer | (type(given) is Variable) and not outer:
         raise NoRuleError(
@@ -211,6 +219,15 @@ def record_one(
             "Variable; inside functions that are differentiated use fastbp.jvp, vjp or jacobian"
         )
     return r.inputs[0], y, tape
+
+
+def only_real(name: str, tape: Tape) -> None:
+    """Refuse a record with complex values in it, whose local derivatives are no real matrices."""
+    if any(tape.variable(k).dtype.kind == "c" for k in range(len(tape))):
+        raise DTypeError(
+            f"{name}: the function computes with complex numbers, but the factors of its "
+            "derivative are real matrices: use fastbp.jacobian, jvp or vjp"
+        )
 
 
 def like(g: Any, primal: Any) -> Any:
@@ -225,7 +242,9 @@ def like(g: Any, primal: Any) -> Any:
 
 
 def _dtype(primal: Any) -> Any:
-    return primal.dtype if isinstance(primal, (Variable, np.ndarray, np.generic)) else np.float64
+    if isinstance(primal, (Variable, np.ndarray, np.generic)):
+        return primal.dtype
+    return np.complex128 if isinstance(primal, complex) else np.float64
 
 
 def plain(y: Any, outer: bool = False) -> Any:
