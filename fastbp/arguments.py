@@ -1,8 +1,9 @@
 """Arguments as people have them: which ones are differentiated, and which of their leaves.
 
-Floating-point leaves are, real and complex ones. Whole numbers are where nothing else can be meant: an argument of
-its own (``grad(f)(3)``), a list of numbers, a container without floats. All other leaves are
-settings: a function gets them as they are, and its gradient has None in their place.
+Floating-point leaves are, real and complex ones. Whole numbers are where nothing else can be
+meant: an argument of its own (``grad(f)(3)``), a list of numbers, a container without floats. All
+other leaves are settings: a function gets them as they are, and its gradient has None in their
+place.
 """
 
 from __future__ import annotations
@@ -231,8 +232,8 @@ def _kind(x: Any, what: str) -> str:
         if wide or (array.dtype.kind == "O" and isinstance(x, np.ndarray)):
             wanted = "complex" if array.dtype.kind == "c" else "float"
             raise DTypeError(
-                f"{what} has shape {array.shape} and dtype {array.dtype}: {NAMES} is "
-                f"needed; convert it, for instance with numpy.asarray(x, {wanted})"
+                f"{what} has shape {array.shape} and dtype {array.dtype}: {NAMES} "
+                f"can be differentiated; convert it, for instance with numpy.asarray(x, {wanted})"
             )
         return {"f": "float", "c": "float", "i": "whole", "u": "whole"}.get(
             array.dtype.kind, "setting"

@@ -11,8 +11,7 @@ import numpy as np
 from fastbp._core import sweep
 from fastbp._core.graph import Variable, values_of
 from fastbp._core.tape import Tape
-from fastbp.errors import DTypeError
-from fastbp.recording import plain
+from fastbp.recording import holomorphic_part, plain
 from fastbp.rules.numpy.parts import from_parts
 
 __all__ = [
@@ -20,7 +19,6 @@ __all__ = [
     "between",
     "by_columns",
     "by_rows",
-    "holomorphic_part",
     "through_waist",
     "whole",
 ]
@@ -99,38 +97,6 @@ def by_rows(tape: Tape, y: Any, inputs: list[Variable], recorded: bool) -> list[
     ]
 
 
-def holomorphic_part(name: str, jac: Any, turned: Any, factor: complex) -> Any:
-    """Return a derivative of a complex value by a complex one, if there is one.
-
-    Parameters
-    ----------
-    name : str
-        The transform.
-    jac, turned : array or Variable
-        What the seeds 1 and `factor` found; of a holomorphic function the second is the product of
-        the first with `factor`.
-
-    Raises
-    ------
-    DTypeError
-        If the function is not holomorphic: no one complex number is its derivative then.
-    """
-    a, b = values_of(jac), values_of(turned)
-    known = np.isfinite(a) & np.isfinite(b)
-    a, b = a[known], b[known]
-    size, eps = np.abs(a) + np.abs(b), np.finfo(a.dtype).eps
-    # What rounds differs between the two: more than that is another derivative.
-    tolerance = eps**0.75 * size + 100 * eps * np.max(size, initial=0.0)
-    if np.any(np.abs(b - factor * a) > tolerance):
-        raise DTypeError(
-            f"{name}: the function is not holomorphic, so its derivative by a complex argument is "
-            "no complex number; differentiate by both parts instead: write "
-            "fastbp.jacobian(lambda x, y: g(f(x + 1j * y)), argnums=(0, 1))(z.real, z.imag) with g "
-            "numpy.real, then numpy.imag; products with it are fastbp.jvp and vjp"
-        )
-    return jac
-
-
 def _rows(tape: Tape, y: Any, inputs: list[Variable], recorded: bool, seed: complex) -> list[Any]:
     shape = np.shape(plain(y))
     found = [_Blocks(shape, x.shape, x.dtype) for x in inputs]
@@ -186,7 +152,7 @@ def _columns(
     recorded: bool,
     seed: complex,
 ) -> list[Any]:
-    """Derivatives of all outputs along the unit vectors of one input, times `seed`."""
+    """Return derivatives of all outputs along the unit vectors of one input, times `seed`."""
     x = inputs[k]
     real = np.zeros((), x.dtype).real.dtype
     blocks = [
@@ -257,7 +223,7 @@ class _Blocks:
 
 
 def _unit_blocks(tape: Tape, end: Variable, seed: complex = 1.0) -> Any:
-    """Yield the unit vectors of the space of `end`, times `seed`, in blocks along a leading axis."""
+    """Yield the unit vectors of the space of `end`, times `seed`, in blocks on a leading axis."""
     most = max(1, tape.largest, tape.alive // _ALIVE) * end.dtype.itemsize
     count = int(max(1, min(end.size, BLOCK_BYTES // most)))
     for start in range(0, end.size, count):

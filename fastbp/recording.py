@@ -18,6 +18,7 @@ __all__ = [
     "Recorded",
     "connect",
     "cotangent_for",
+    "holomorphic_part",
     "like",
     "numbers",
     "only_real",
@@ -228,6 +229,38 @@ def only_real(name: str, tape: Tape) -> None:
             f"{name}: the function computes with complex numbers, but the factors of its "
             "derivative are real matrices: use fastbp.jacobian, jvp or vjp"
         )
+
+
+def holomorphic_part(name: str, jac: Any, turned: Any, factor: complex) -> Any:
+    """Return a derivative of a complex value by a complex one, if there is one.
+
+    Parameters
+    ----------
+    name : str
+        The transform.
+    jac, turned : array or Variable
+        What the seeds 1 and `factor` found; of a holomorphic function the second is the product of
+        the first with `factor`.
+
+    Raises
+    ------
+    DTypeError
+        If the function is not holomorphic: no one complex number is its derivative then.
+    """
+    a, b = graph.values_of(jac), graph.values_of(turned)
+    known = np.isfinite(a) & np.isfinite(b)
+    a, b = a[known], b[known]
+    size, eps = np.abs(a) + np.abs(b), np.finfo(a.dtype).eps
+    # What rounds differs between the two: more than that is another derivative.
+    tolerance = eps**0.75 * size + 100 * eps * np.max(size, initial=0.0)
+    if np.any(np.abs(b - factor * a) > tolerance):
+        raise DTypeError(
+            f"{name}: the function is not holomorphic, so its derivative by a complex argument is "
+            "no complex number; differentiate by both parts instead: write "
+            "fastbp.jacobian(lambda x, y: g(f(x + 1j * y)), argnums=(0, 1))(z.real, z.imag) with g "
+            "numpy.real, then numpy.imag; products with it are fastbp.jvp and vjp"
+        )
+    return jac
 
 
 def like(g: Any, primal: Any) -> Any:

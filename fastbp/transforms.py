@@ -18,13 +18,13 @@ from fastbp import unconnected as loss
 from fastbp._core import calls, graph, sweep
 from fastbp._core.graph import Variable
 from fastbp._core.tape import ConsumedError, Tape
-from fastbp.block_sweeps import holomorphic_part
 from fastbp.derived import derived, named, of_record
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.recording import (
     Recorded,
     connect,
     cotangent_for,
+    holomorphic_part,
     like,
     numbers,
     outputs_of,
@@ -377,7 +377,7 @@ def _turned(name: str, tape: Tape, outputs: list[Variable], inputs: list[Variabl
     for y in outputs:
         kinds = [1.0, -1j] if y.dtype.kind == "c" else [1.0, 0.0]
         seeds.append(np.stack([np.full(y.shape, c, y.dtype) for c in kinds]))
-    found = []
+    found: list[Any] = []
     for x, g in zip(inputs, sweep.reverse(tape, seeds, None, 1), strict=True):
         if g is None:
             found.append(None)
