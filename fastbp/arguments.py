@@ -1,8 +1,9 @@
 """Arguments as people have them: which ones are differentiated, and which of their leaves.
 
-Real floating-point leaves are. Whole numbers are where nothing else can be meant: an argument of
-its own (``grad(f)(3)``), a list of numbers, a container without floats. All other leaves are
-settings: a function gets them as they are, and its gradient has None in their place.
+Floating-point leaves are, real and complex ones. Whole numbers are where nothing else can be
+meant: an argument of its own (``grad(f)(3)``), a list of numbers, a container without floats. All
+other leaves are settings: a function gets them as they are, and its gradient has None in their
+place.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fastbp import tree
+from fastbp._core.dtypes import DIFFERENTIABLE, NAMES
 from fastbp._core.graph import Variable
 from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError
@@ -190,8 +192,8 @@ def numbers_among(
     Raises
     ------
     DTypeError
-        For complex numbers and arrays that are no numbers, with the path of the leaf, and for an
-        argument without numbers.
+        For arrays that are no numbers, with the path of the leaf, and for an argument without
+        numbers.
     """
     numbers: list[Any] = []
     settings: dict[int, Any] = {}
@@ -222,29 +224,29 @@ def _kind(x: Any, what: str) -> str:
 
     "whole" are integers.
     """
-    if isinstance(x, (Variable, float)):
+    if isinstance(x, (Variable, float)) or type(x) is complex:
         return "float"
-    if isinstance(x, complex) or (is_array_like(x) and not isinstance(x, np.bool_)):
+    if is_array_like(x) and not isinstance(x, np.bool_):
         array = as_array(x, what)  # refuses arrays with an arithmetic of their own
-        if array.dtype.kind == "c":
-            raise DTypeError(
-                f"{what} has shape {array.shape} and dtype {array.dtype}: float64 or float32 is "
-                "needed: keep real and imaginary parts in arrays of their own"
-            )
-        wide = array.dtype.kind == "f" and array.dtype.itemsize not in (4, 8)
+        wide = array.dtype.kind in "fc" and array.dtype not in DIFFERENTIABLE
         if wide or (array.dtype.kind == "O" and isinstance(x, np.ndarray)):
+            wanted = "complex" if array.dtype.kind == "c" else "float"
             raise DTypeError(
-                f"{what} has shape {array.shape} and dtype {array.dtype}: float64 or float32 is "
-                "needed; convert it, for instance with numpy.asarray(x, float)"
+                f"{what} has shape {array.shape} and dtype {array.dtype}: {NAMES} "
+                f"can be differentiated; convert it, for instance with numpy.asarray(x, {wanted})"
             )
-        return {"f": "float", "i": "whole", "u": "whole"}.get(array.dtype.kind, "setting")
+        return {"f": "float", "c": "float", "i": "whole", "u": "whole"}.get(
+            array.dtype.kind, "setting"
+        )
     return "whole" if _is_integer(x) else "setting"
 
 
 def _numbers(leaves: list[Any], places: range) -> list[int]:
     """Return the whole numbers of a list that holds nothing but numbers, some of them floats."""
     values = [leaves[k] for k in places]
-    plain = all(isinstance(x, (float, np.floating, Variable)) or _is_integer(x) for x in values)
+    plain = all(
+        isinstance(x, (float, complex, np.inexact, Variable)) or _is_integer(x) for x in values
+    )
     if not plain or all(_is_integer(x) for x in values):
         return []
     return [k for k, x in zip(places, values, strict=True) if _is_integer(x)]
@@ -264,7 +266,7 @@ def _nothing(name: str, f: Any, i: int, part: list[Any], treedef: tree.TreeDef) 
     x = part[0]
     shape = f" of shape {x.shape} and dtype {x.dtype}" if isinstance(x, np.ndarray) else ""
     text = (
-        f"{name}: argument {i} is {_a(x)}{shape}, not real numbers: what can be "
+        f"{name}: argument {i} is {_a(x)}{shape}, not numbers: what can be "
         "differentiated are arrays and numbers, and lists, tuples, dicts and dataclasses of them"
     )
     if i == 0 and _is_method(f):
@@ -314,4 +316,4 @@ def explain(
 
 
 def _is_list_of_numbers(x: Any) -> bool:
-    return isinstance(x, (list, tuple)) and all(isinstance(v, (int, float)) for v in x)
+    return isinstance(x, (list, tuple)) and all(isinstance(v, (int, float, complex)) for v in x)

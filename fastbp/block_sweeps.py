@@ -11,8 +11,17 @@ import numpy as np
 from fastbp._core import sweep
 from fastbp._core.graph import Variable, array_of, values_of
 from fastbp._core.tape import Tape
+from fastbp.recording import holomorphic_part
+from fastbp.rules.numpy.parts import from_parts
 
-__all__ = ["BLOCK_BYTES", "between", "by_columns", "by_rows", "through_waist", "whole"]
+__all__ = [
+    "BLOCK_BYTES",
+    "between",
+    "by_columns",
+    "by_rows",
+    "through_waist",
+    "whole",
+]
 
 BLOCK_BYTES = 1 << 25  # largest (co)tangent array of one block
 _ALIVE = 4  # so many of these a sweep may have at a time
@@ -57,6 +66,8 @@ def through_waist(
     waist, work = tape.waist(), tape.work
     if waist is None or 1.25 * waist.size * (work + m * n) + _EXTRA > least * work:
         return None
+    if any(v.dtype.kind == "c" for v in (y, waist, *inputs)):
+        return None  # sweeps see one part of a complex value: products need both
     s = waist.size
     after = Tape([y], [waist], True)
     behind = np.reshape(by_columns(after, [y], [waist], recorded)[0][0], (m, s))
@@ -71,11 +82,26 @@ def through_waist(
 
 
 def by_rows(tape: Tape, y: Any, inputs: list[Variable], recorded: bool) -> list[Any]:
-    """Jacobians of one output, by reverse sweeps of blocks of unit cotangents."""
+    """Jacobians of one output, by reverse sweeps of blocks of unit cotangents.
+
+    A cotangent g of a complex output sees the real part of its product with the Jacobian: the seed
+    1 finds that of the real part, -i that of the imaginary one.
+    """
+    found = _rows(tape, y, inputs, recorded, 1.0)
+    if not np.iscomplexobj(array_of(y)):
+        return found
+    turned = _rows(tape, y, inputs, recorded, -1j)
+    return [
+        holomorphic_part("jacobian", a, b, -1j) if x.dtype.kind == "c" else from_parts(a, b)
+        for x, a, b in zip(inputs, found, turned, strict=True)
+    ]
+
+
+def _rows(tape: Tape, y: Any, inputs: list[Variable], recorded: bool, seed: complex) -> list[Any]:
     shape = np.shape(array_of(y))
     found = [_Blocks(shape, x.shape, x.dtype) for x in inputs]
     if type(y) is Variable:
-        for seeds in _unit_blocks(tape, y):
+        for seeds in _unit_blocks(tape, y, seed):
             cotangents = sweep.reverse(tape, [seeds], recorded, 1)
             for rows, g in zip(found, cotangents, strict=True):
                 rows.add(len(seeds), g)
@@ -92,27 +118,55 @@ def by_columns(
 ) -> list[list[Any]]:
     """Jacobians of all outputs, by forward sweeps of blocks of unit tangents.
 
-    By the first `count` inputs.
+    By the first `count` inputs. A complex one moves in two directions, 1 and i.
     """
     outputs = [y for y in leaves if type(y) is Variable]
     table: list[list[Any]] = [[] for _ in leaves]
     for k, x in enumerate(inputs[:count]):
-        blocks = [_Blocks(y.shape, x.shape, x.dtype, True) for y in outputs]
-        for seeds in _unit_blocks(tape, x):
-            tangents: list[Any] = [None] * len(inputs)
-            tangents[k] = seeds
-            found = sweep.forward(tape, tangents, recorded, 1)
-            for columns, t in zip(blocks, found, strict=True):
-                columns.add(len(seeds), t)
-            del found
-        swept = iter(blocks)
+        found = _columns(tape, outputs, inputs, k, recorded, 1.0)
+        if x.dtype.kind == "c":
+            turned = _columns(tape, outputs, inputs, k, recorded, 1j)
+            found = [
+                holomorphic_part("jacobian", a, b, 1j) if y.dtype.kind == "c" else from_parts(a, -b)
+                for y, a, b in zip(outputs, found, turned, strict=True)
+            ]
+        swept = iter(found)
         for row, y in zip(table, leaves, strict=True):
-            row.append(
-                next(swept).joined()
-                if type(y) is Variable
-                else np.zeros(np.shape(array_of(y)) + x.shape, x.dtype)
-            )
+            if type(y) is Variable:
+                row.append(next(swept))
+            else:
+                row.append(np.zeros(np.shape(array_of(y)) + x.shape, _dtype_of(array_of(y), x)))
     return table
+
+
+def _dtype_of(y: Any, x: Variable) -> np.dtype[Any]:
+    """Return the dtype of a Jacobian: as precise as the input, complex if one of both is."""
+    return np.result_type(x.dtype, np.complex64) if np.iscomplexobj(y) else x.dtype
+
+
+def _columns(
+    tape: Tape,
+    outputs: list[Variable],
+    inputs: list[Variable],
+    k: int,
+    recorded: bool,
+    seed: complex,
+) -> list[Any]:
+    """Return derivatives of all outputs along the unit vectors of one input, times `seed`."""
+    x = inputs[k]
+    real = np.zeros((), x.dtype).real.dtype
+    blocks = [
+        _Blocks(y.shape, x.shape, _dtype_of(y.value, x) if y.dtype.kind == "c" else real, True)
+        for y in outputs
+    ]
+    for seeds in _unit_blocks(tape, x, seed):
+        tangents: list[Any] = [None] * len(inputs)
+        tangents[k] = seeds
+        found = sweep.forward(tape, tangents, recorded, 1)
+        for columns, t in zip(blocks, found, strict=True):
+            columns.add(len(seeds), t)
+        del found
+    return [columns.joined() for columns in blocks]
 
 
 class _Blocks:
@@ -168,12 +222,12 @@ class _Blocks:
         return jac if type(jac) is Variable else np.require(jac, requirements="C")
 
 
-def _unit_blocks(tape: Tape, end: Variable) -> Any:
-    """Yield the unit vectors of the space of `end`, in blocks along a leading axis."""
+def _unit_blocks(tape: Tape, end: Variable, seed: complex = 1.0) -> Any:
+    """Yield the unit vectors of the space of `end`, times `seed`, in blocks on a leading axis."""
     most = max(1, tape.largest, tape.alive // _ALIVE) * end.dtype.itemsize
     count = int(max(1, min(end.size, BLOCK_BYTES // most)))
     for start in range(0, end.size, count):
         stop = min(start + count, end.size)
         seeds = np.zeros((stop - start, end.size), end.dtype)
-        seeds[np.arange(stop - start), np.arange(start, stop)] = 1.0
+        seeds[np.arange(stop - start), np.arange(start, stop)] = seed
         yield seeds.reshape((stop - start, *end.shape))

@@ -13,9 +13,9 @@ from fastbp._core.graph import Variable, array_of
 from fastbp._core.tape import Tape
 from fastbp.block_sweeps import by_columns, by_rows, through_waist
 from fastbp.derived import derived, named
-from fastbp.errors import NoRuleError
+from fastbp.errors import DTypeError, NoRuleError
 from fastbp.limits import check_memory
-from fastbp.recording import Recorded, connect, outputs_of
+from fastbp.recording import Recorded, connect, only_real, outputs_of
 from fastbp.transforms import gradient_for
 
 __all__ = ["hessian", "jacobian"]
@@ -56,14 +56,16 @@ def jacobian(
     -------
     callable
         Takes the arguments of `f`; returns an array of shape ``out.shape + in.shape`` and the
-        dtype of the input. For
+        dtype of the input, complex also if the output is. Of a real output by a complex input z = x
+        + iy it is ``d/dx - i d/dy``. For
         containers: the structure of the output with, in place of each leaf, the structure of the
         argument (a tuple for several `argnums`).
 
     Raises
     ------
     DTypeError, TypeError
-        If an argument or an output is not of real numbers.
+        If an argument or an output is not of numbers; if an output and an argument are complex and
+        `f` is not holomorphic: by comparison of the derivatives in both directions.
     MemoryError
         (from the returned function) If the result is above the limit, before memory is taken.
     NoRuleError
@@ -105,6 +107,12 @@ def _jacobian_at(
     **kwargs: Any,
 ) -> Any:
     r = Recorded(name, f, args, kwargs, argnums)
+    if name == "hessian" and any(x.dtype.kind == "c" for x in r.inputs):
+        raise DTypeError(
+            "hessian: the Hessian by complex arguments is no complex matrix: differentiate by both "
+            "parts instead: write fastbp.hessian(lambda p: f(p[0] + 1j * p[1]))(numpy.stack((z.real"
+            ", z.imag))); products with it are fastbp.hvp"
+        )
     leaves, treedef = outputs_of(r)
     _check_size(name, leaves, r, limit)
     tape = connect(r, leaves, option)
@@ -118,7 +126,8 @@ def _jacobian_at(
 def _check_size(name: str, leaves: list[Any], r: Recorded, limit: int | None) -> None:
     """Refuse a result that does not fit."""
     n_out = sum(np.size(array_of(y)) for y in leaves)
-    size = sum(n_out * x.nbytes for x in r.inputs)
+    doubled = sum(np.size(array_of(y)) for y in leaves if np.iscomplexobj(array_of(y)))
+    size = sum((n_out + (x.dtype.kind == "f") * doubled) * x.nbytes for x in r.inputs)
     n_in = sum(x.size for x in r.inputs)
     kind, products = ("Hessian", "fastbp.hvp") if name == "hessian" else ("Jacobian", "fastbp.jvp")
     check_memory(
@@ -166,6 +175,7 @@ def _by_chains(leaves: list[Any], r: Recorded, outer: bool, limit: int | None) -
 
     def dense(y: Any, x: Variable) -> np.ndarray:
         tape = Tape([y] if type(y) is Variable else [], [x])
+        only_real('jacobian(mode="chain")', tape)
         found = linearizing.between(tape, y, x).to_dense(limit=limit)
         return np.reshape(found, np.shape(array_of(y)) + x.shape)
 

@@ -18,8 +18,10 @@ __all__ = [
     "Recorded",
     "connect",
     "cotangent_for",
+    "holomorphic_part",
     "like",
     "numbers",
+    "only_real",
     "outputs_of",
     "plain",
     "record_one",
@@ -206,6 +208,13 @@ def record_one(
         raise TypeError(f"{name}: the function must return one array, not a {type(y).__name__}")
     if type(y) is not Variable:
         y = numbers(y, f"{name}: the function's output")
+    for what, value in ((f"argument {argnums}", r.inputs[0]), ("the function's output", y)):
+        if value.dtype.kind == "c":
+            raise DTypeError(
+                f"{name}: {what} is complex ({value.dtype} of shape {value.shape}), real numbers "
+                "are needed: give the parts as real arrays, lambda p: f(p[0] + 1j * p[1]), or use "
+                "fastbp.jacobian, jvp or vjp"
+            )
     tape = connect(r, [y], option)
     tape.left = left
     if tape.outer | (type(given) is Variable) and not outer:
@@ -214,6 +223,47 @@ def record_one(
             "Variable; inside functions that are differentiated use fastbp.jvp, vjp or jacobian"
         )
     return r.inputs[0], y, tape
+
+
+def only_real(name: str, tape: Tape) -> None:
+    """Refuse a record with complex values in it, whose local derivatives are no real matrices."""
+    if any(tape.variable(k).dtype.kind == "c" for k in range(len(tape))):
+        raise DTypeError(
+            f"{name}: the function computes with complex numbers, but the factors of its "
+            "derivative are real matrices: use fastbp.jacobian, jvp or vjp"
+        )
+
+
+def holomorphic_part(name: str, jac: Any, turned: Any, factor: complex) -> Any:
+    """Return a derivative of a complex value by a complex one, if there is one.
+
+    Parameters
+    ----------
+    name : str
+        The transform.
+    jac, turned : array or Variable
+        What the seeds 1 and `factor` found; of a holomorphic function the second is the product of
+        the first with `factor`.
+
+    Raises
+    ------
+    DTypeError
+        If the function is not holomorphic: no one complex number is its derivative then.
+    """
+    a, b = graph.values_of(jac), graph.values_of(turned)
+    known = np.isfinite(a) & np.isfinite(b)
+    a, b = a[known], b[known]
+    size, eps = np.abs(a) + np.abs(b), np.finfo(a.dtype).eps
+    # What rounds differs between the two: more than that is another derivative.
+    tolerance = eps**0.75 * size + 100 * eps * np.max(size, initial=0.0)
+    if np.any(np.abs(b - factor * a) > tolerance):
+        raise DTypeError(
+            f"{name}: the function is not holomorphic, so its derivative by a complex argument is "
+            "no complex number; differentiate by both parts instead: write "
+            "fastbp.jacobian(lambda x, y: g(f(x + 1j * y)), argnums=(0, 1))(z.real, z.imag) with g "
+            "numpy.real, then numpy.imag; products with it are fastbp.jvp and vjp"
+        )
+    return jac
 
 
 def like(g: Any, primal: Any) -> Any:
@@ -228,7 +278,9 @@ def like(g: Any, primal: Any) -> Any:
 
 
 def _dtype(primal: Any) -> Any:
-    return primal.dtype if isinstance(primal, (Variable, np.ndarray, np.generic)) else np.float64
+    if isinstance(primal, (Variable, np.ndarray, np.generic)):
+        return primal.dtype
+    return np.complex128 if isinstance(primal, complex) else np.float64
 
 
 def plain(y: Any, outer: bool = False) -> Any:

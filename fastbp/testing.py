@@ -43,7 +43,7 @@ def check_grads(
     ----------
     f : callable
         A function of arrays or nested containers of them, smooth near `args`, that computes in the
-        dtype it is given.
+        dtype it is given. Complex numbers move in both parts.
     args : tuple
         Its arguments, all differentiated; anything but a tuple is a single argument.
     order : int
@@ -180,9 +180,8 @@ def _check(
     out, pullback = transforms.vjp(f, *args, unconnected="zero")
     expected = numerical_jvp(f, args, v, step=step)
     g = tree.map(lambda y, d: _random_like(y, draw.rng, d), out, expected)
-    dtypes = [
-        d for d in (np.asarray(x).dtype for x in _leaves((args, out))) if d in DIFFERENCE_RTOL
-    ]
+    found_dtypes = (np.asarray(x).real.dtype for x in _leaves((args, out)))
+    dtypes = [d for d in found_dtypes if d in DIFFERENCE_RTOL]
     dtype = min(dtypes, key=lambda d: d.itemsize, default=np.dtype("f8"))
     scale = _norm(g) * _norm(expected)
     tolerance = scale * (rtol if rtol is not None else DIFFERENCE_RTOL[dtype])
@@ -232,13 +231,13 @@ def numerical_jvp(
     ----------
     f : callable
     args, v : tuple
-        Point and direction, of the same structure. float32 arrays are replaced by float64 ones.
+        Point and direction, of the same structure. Single precision is replaced by double.
     step : float
         Relative to the size of each array in `args` (at least 1), along a `v` of that size.
 
     Returns
     -------
-    The structure of ``f(*args)``, in float64
+    The structure of ``f(*args)``, in float64 or complex128
 
     Examples
     --------
@@ -266,21 +265,25 @@ def numerical_jvp(
 
 def _double(x: Any) -> Any:
     x = x.value if type(x) is Variable else x
-    return np.asarray(x, np.float64)
+    return np.asarray(x, np.complex128 if np.iscomplexobj(x) else np.float64)
 
 
 def _random_like(x: Any, rng: np.random.Generator, towards: Any = 0.0) -> Any:
     """Return random numbers, partly in one direction: a product with it is not small by chance."""
     x = np.asarray(x)
     noise = rng.standard_normal(x.shape)
-    length = np.sqrt(np.mean(np.square(towards))) if np.size(towards) else 0.0
-    return (noise + np.divide(towards, length) if 0.0 < length < np.inf else noise).astype(x.dtype)
+    if x.dtype.kind == "c":
+        noise = noise + 1j * rng.standard_normal(x.shape)
+    length = np.sqrt(np.mean(np.square(np.abs(towards)))) if np.size(towards) else 0.0
+    return (noise + np.divide(np.conj(towards), length) if 0.0 < length < np.inf else noise).astype(
+        x.dtype
+    )
 
 
 def _size(x: Any) -> Any:
-    """Return the scale of an argument, at least 1, in its dtype."""
+    """Return the scale of an argument, at least 1, in its dtype, real."""
     x = np.asarray(x.value if type(x) is Variable else x)
-    return np.maximum(np.max(np.abs(x), initial=0.0), 1.0).astype(x.dtype)
+    return np.maximum(np.max(np.abs(x), initial=0.0), 1.0).astype(x.real.dtype)
 
 
 def _leaves(structure: Any) -> list[Any]:
@@ -288,12 +291,13 @@ def _leaves(structure: Any) -> list[Any]:
 
 
 def _inner(a: Any, b: Any) -> float:
+    """Return the real part of the sum of products: how cotangents see tangents."""
     pairs = zip(_leaves(a), _leaves(b), strict=True)
-    return float(sum(np.sum(_double(x) * _double(y)) for x, y in pairs))
+    return float(sum(np.sum(_double(x) * _double(y)).real for x, y in pairs))
 
 
 def _norm(a: Any) -> float:
-    return float(np.sqrt(sum(np.sum(_double(x) ** 2) for x in _leaves(a))))
+    return float(np.sqrt(sum(np.sum(np.abs(_double(x)) ** 2) for x in _leaves(a))))
 
 
 def _compare(what: str, found: float, expected: float, tolerance: float) -> None:

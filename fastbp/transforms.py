@@ -24,12 +24,14 @@ from fastbp.recording import (
     Recorded,
     connect,
     cotangent_for,
+    holomorphic_part,
     like,
     numbers,
     outputs_of,
     plain,
     released,
 )
+from fastbp.rules.numpy.parts import from_parts
 
 __all__ = [
     "elementwise_grad",
@@ -152,7 +154,12 @@ def _age(x: Variable) -> int:
 
 
 def value_and_grad(
-    f: Callable[..., Any], argnums: Any = 0, has_aux: bool = False, *, unconnected: str = "warn"
+    f: Callable[..., Any],
+    argnums: Any = 0,
+    has_aux: bool = False,
+    *,
+    holomorphic: bool = False,
+    unconnected: str = "warn",
 ) -> Callable[..., Any]:
     """Return a function that computes the value of `f` and its gradient.
 
@@ -166,6 +173,10 @@ def value_and_grad(
         objects are settings, which `f` gets as they are.
     has_aux : bool
         Whether `f` returns auxiliary data beside the scalar.
+    holomorphic : bool
+        Whether `f` is a complex function of complex arguments with a complex derivative, which the
+        gradient is then. By default `f` returns a real number, and the gradient by z = x + iy is
+        ``dL/dx - i dL/dy``: a step downhill goes along its negative conjugate.
     unconnected : {"warn", "zero", "none", "raise"}
         What there is for an argument that the scalar does not depend on: zeros with an
         `UnconnectedWarning` or without, None, or an `UnconnectedError`.
@@ -184,7 +195,9 @@ def value_and_grad(
     TypeError
         If `f` is no function, or `argnums` are no integers.
     DTypeError
-        (from the returned function) If an argument is not of real numbers.
+        (from the returned function) If an argument is not of numbers; if the scalar is complex
+        without `holomorphic`; with it, if an argument or the scalar is real or `f` is not
+        holomorphic.
 
     Examples
     --------
@@ -197,8 +210,9 @@ def value_and_grad(
     (12.0, array([12.]))
     """
     bound, given = _bound("value_and_grad", f, argnums, has_aux, unconnected)
-    call = calls.value_and_gradient
-    g = derived(call, bound, value_and_grad, *given, unconnected=unconnected)
+    call = _holomorphic if _flag("value_and_grad", holomorphic) else calls.value_and_gradient
+    options = {"holomorphic": holomorphic, "unconnected": unconnected}
+    g = derived(call, bound, value_and_grad, *given, **options)
     return named(g, "value_and_grad", f)
 
 
@@ -212,6 +226,13 @@ def _bound(
         raise TypeError(f"{name}: has_aux must be True or False, not a {type(has_aux).__name__}")
     loss.check_option(name, option)
     return (name, f, argnums, has_aux, type(argnums) is int, option), (f, argnums, has_aux)
+
+
+def _flag(name: str, holomorphic: Any) -> bool:
+    if not isinstance(holomorphic, (bool, np.bool_)):
+        kind = type(holomorphic).__name__
+        raise TypeError(f"{name}: holomorphic must be True or False, not a {kind}")
+    return bool(holomorphic)
 
 
 def _value_and_gradient(
@@ -265,10 +286,18 @@ def _swept(name: str, r: Recorded, has_aux: bool, single: bool, option: str, con
     if type(y) is not Variable:
         value, found = released(y, r.inputs), [None] * len(r.inputs)
     else:
+        if y.dtype.kind == "c":
+            raise DTypeError(_complex_scalar(name, r))
         tape = Tape([y], r.inputs)
         value = y if tape.outer else plain(y)
         r.result = y = None
         found = sweep.reverse(tape, [None], None, 0, consume)
+    return _with_value(r, value, aux, found, has_aux, single, option)
+
+
+def _with_value(
+    r: Recorded, value: Any, aux: Any, found: list[Any], has_aux: bool, single: bool, option: str
+) -> Any:
     if has_aux:
         kept = type(value) is Variable
         value = (value, tree.map(lambda y: released(y, r.inputs, kept), aux))
@@ -276,6 +305,87 @@ def _swept(name: str, r: Recorded, has_aux: bool, single: bool, option: str, con
     if type(value) is Variable:
         loss.meant()
     return value, gradient
+
+
+def _complex_scalar(name: str, r: Recorded) -> str:
+    text = f"{name}: the function must return a real number, not a complex one"
+    if all(x.dtype.kind == "c" for x in r.inputs):
+        return (
+            f"{text}: return numpy.abs(y) ** 2 or y.real of it, or write {name}(f, "
+            "holomorphic=True) for the complex derivative of a holomorphic function"
+        )
+    return (
+        f"{text}: return numpy.abs(y) ** 2 or y.real of it, or use fastbp.jacobian; "
+        "holomorphic=True is for complex arguments"
+    )
+
+
+def _holomorphic(
+    name: str,
+    f: Callable[..., Any],
+    argnums: Any,
+    has_aux: bool,
+    single: bool,
+    option: str,
+    /,
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
+    """Return value and complex gradient of a holomorphic function."""
+    r = Recorded(name, f, args, kwargs, argnums)
+    for path, x in zip(r.paths(), r.inputs, strict=True):
+        if x.dtype.kind != "c":
+            raise DTypeError(
+                f"{name}: holomorphic=True is for complex arguments, but {path} is {x.dtype}: "
+                "leave it out, or make the argument complex"
+            )
+    y, aux = _with_aux(r) if has_aux else (r.result, None)
+    _check_scalar(name, y, True)
+    if type(y) is not Variable:
+        value, found = released(y, r.inputs), [None] * len(r.inputs)
+    else:
+        if y.dtype.kind != "c":
+            raise DTypeError(
+                f"{name}: with holomorphic=True the function must return a complex number, not a "
+                f"{y.dtype}: leave it out for a real loss"
+            )
+        tape = Tape([y], r.inputs)
+        value = y if tape.outer else plain(y)
+        found = _turned(name, tape, [y], r.inputs)
+    return _with_value(r, value, aux, found, has_aux, single, option)
+
+
+def _holomorphic_gradient(
+    name: str,
+    f: Callable[..., Any],
+    argnums: Any,
+    has_aux: bool,
+    /,
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
+    value, found = _holomorphic(name, f, argnums, has_aux, *args, **kwargs)
+    return (found, value[1]) if has_aux else found
+
+
+def _turned(name: str, tape: Tape, outputs: list[Variable], inputs: list[Variable]) -> list[Any]:
+    """Return derivatives of the sum of outputs, some of them complex, by one sweep of two seeds.
+
+    The seed 1 finds the derivative of the real part, -i that of the imaginary part.
+    """
+    seeds = []
+    for y in outputs:
+        kinds = [1.0, -1j] if y.dtype.kind == "c" else [1.0, 0.0]
+        seeds.append(np.stack([np.full(y.shape, c, y.dtype) for c in kinds]))
+    found: list[Any] = []
+    for x, g in zip(inputs, sweep.reverse(tape, seeds, None, 1), strict=True):
+        if g is None:
+            found.append(None)
+        elif x.dtype.kind == "c":
+            found.append(holomorphic_part(name, g[0], g[1], -1j))
+        else:
+            found.append(from_parts(g[0], g[1]))
+    return found
 
 
 def _with_aux(r: Recorded) -> tuple[Any, Any]:
@@ -286,7 +396,7 @@ def _with_aux(r: Recorded) -> tuple[Any, Any]:
     return r.result
 
 
-def _check_scalar(name: str, y: Any) -> None:
+def _check_scalar(name: str, y: Any, holomorphic: bool = False) -> None:
     value = y.value if type(y) is Variable else y
     if isinstance(value, (list, tuple, dict)) or value is None:
         raise ShapeError(f"{name}: the function must return a scalar, not a {type(value).__name__}")
@@ -296,10 +406,21 @@ def _check_scalar(name: str, y: Any) -> None:
             f"{name}: the function must return a scalar, not an array of shape {array.shape}; "
             "use jacobian, vjp or elementwise_grad"
         )
+    if array.dtype.kind == "c" and not holomorphic:
+        raise DTypeError(
+            f"{name}: the function must return a real number, not a complex one: return "
+            "numpy.abs(y) ** 2 or y.real of it, or write holomorphic=True for the complex "
+            "derivative of a holomorphic function"
+        )
 
 
 def grad(
-    f: Callable[..., Any], argnums: Any = 0, has_aux: bool = False, *, unconnected: str = "warn"
+    f: Callable[..., Any],
+    argnums: Any = 0,
+    has_aux: bool = False,
+    *,
+    holomorphic: bool = False,
+    unconnected: str = "warn",
 ) -> Callable[..., Any]:
     """Return a function that computes the gradient of `f`.
 
@@ -312,6 +433,8 @@ def grad(
         `value_and_grad`. All others are constants, and may be anything.
     has_aux : bool
         Whether `f` returns auxiliary data beside the scalar.
+    holomorphic : bool
+        Whether `f` is a complex function with a complex derivative, as for `value_and_grad`.
     unconnected : {"warn", "zero", "raise", "none"}
         What to do for an argument that the result does not depend on, as for `value_and_grad`.
 
@@ -340,8 +463,12 @@ def grad(
     {'w': array([2., 4.]), 'n': None}
     """
     bound, given = _bound("grad", f, argnums, has_aux, unconnected)
-    call = _gradient_and_aux if has_aux else calls.gradient
-    return named(derived(call, bound, grad, *given, unconnected=unconnected), "grad", f)
+    if _flag("grad", holomorphic):
+        call = _holomorphic_gradient
+    else:
+        call = _gradient_and_aux if has_aux else calls.gradient
+    options = {"holomorphic": holomorphic, "unconnected": unconnected}
+    return named(derived(call, bound, grad, *given, **options), "grad", f)
 
 
 def gradient_for(
@@ -407,9 +534,12 @@ def _elementwise_derivative(
     r = Recorded(name, f, args, kwargs, argnums)
     leaves, _ = outputs_of(r)
     outputs = [y for y in leaves if type(y) is Variable]
-    seeds = [np.ones(y.shape, y.dtype) for y in outputs]
     tape = Tape(outputs, r.inputs)
-    gradient = r.gather(sweep.reverse(tape, seeds, None), single, option)
+    if any(y.dtype.kind == "c" for y in outputs):
+        found = _turned(name, tape, outputs, r.inputs)
+    else:
+        found = sweep.reverse(tape, [np.ones(y.shape, y.dtype) for y in outputs], None)
+    gradient = r.gather(found, single, option)
     if tape.outer:
         loss.meant()
     return gradient
@@ -564,6 +694,8 @@ def _tangents(r: Recorded, tangents: Sequence[Any], labels: tuple[str, str] | No
             t = numbers(t, f"{r.name}: {path}")
         if t.shape != x.shape:
             raise ShapeError(f"{r.name}: {path} has shape {t.shape}, {primal} has shape {x.shape}")
+        if t.dtype.kind == "c" and x.dtype.kind != "c":
+            raise DTypeError(f"{r.name}: {path} is complex, {primal} is real: pass its real part")
         checked.append(t)
     return checked
 

@@ -79,13 +79,12 @@ def test_solvers_begin_at_whole_numbers():
         (True, "argument 0 is a bool"),
         (np.array([True]), r"argument 0 is a ndarray of shape \(1,\) and dtype bool"),
         ("x", "argument 0 is a str"),
-        (1j, "real and imaginary parts"),
-        (np.array([1j]), r"shape \(1,\) and dtype complex128"),
-        (np.float16(1.0), "dtype float16: float64 or float32 is needed"),
+        (np.array([1j], np.clongdouble), r"shape \(1,\) and dtype complex256: .*complex128"),
+        (np.float16(1.0), "dtype float16: float64, float32, complex128 and complex64 can be"),
         (np.array([1.0, "a"], object), "dtype object"),
-        (object(), "argument 0 is an object, not real numbers"),
+        (object(), "argument 0 is an object, not numbers"),
         ({"a": "x"}, "argument 0 holds nothing to differentiate, only str"),
-        ([W, 1j], r"argument 0\[1\] .*complex128"),
+        ([W, np.clongdouble(1j)], r"argument 0\[1\] .*complex256"),
         ({"a": np.matrix([[1.0]]), "b": 1.0}, r"argument 0\['a'\] is a numpy\.matrix"),
         ([np.matrix([[1]])], r"argument 0\[0\] is a numpy\.matrix"),
         ([np.ma.masked_array([1.0], [True])], r"argument 0\[0\] is a masked array"),
@@ -323,7 +322,7 @@ def test_errors_name_the_function_that_the_user_called():
             call()
     with pytest.raises(ShapeError, match=r"^hvp: v has shape \(3,\), x has shape \(2,\)"):
         bp.hvp(square, W, np.ones(3))
-    with pytest.raises(DTypeError, match=r"^hvp: v has dtype complex128"):
+    with pytest.raises(DTypeError, match=r"^hvp: v is complex, x is real"):
         bp.hvp(square, W, W + 1j)
     with pytest.raises(DTypeError, match=r"^hvp: argument 0 is a str"):
         bp.hvp(square, "x", W)

@@ -116,7 +116,7 @@ def test_gradients_input_asked_twice_and_shared_memory(rng):
             r"xs\[0\].*not a Variable",
         ),
         (lambda x: bp.gradients(3.0, x), bp.errors.DTypeError, r"ys\[0\] is a float"),
-        (lambda x: bp.gradients(x * 2, x, "abc"), bp.errors.DTypeError, "real numbers"),
+        (lambda x: bp.gradients(x * 2, x, "abc"), bp.errors.DTypeError, "numbers are needed"),
         (
             lambda x: bp.gradients(x * 2, x, [[1.0], [1.0, 2.0], [1.0]]),
             bp.errors.ShapeError,
@@ -126,7 +126,11 @@ def test_gradients_input_asked_twice_and_shared_memory(rng):
         (lambda x: bp.grad(lambda v: v)(x.value), bp.errors.ShapeError, r"scalar.*\(3,\)"),
         (lambda x: bp.grad(lambda v: (v, v))(x.value), bp.errors.ShapeError, "tuple"),
         (lambda x: bp.grad(np.sum)(np.ones(3, bool)), bp.errors.DTypeError, r"argument 0.*bool"),
-        (lambda x: bp.grad(np.sum)([[1.0, 2.0], 1j]), bp.errors.DTypeError, r"argument 0\[1\]"),
+        (
+            lambda x: bp.grad(lambda x: x[1])([[1.0, 2.0], 1j]),
+            bp.errors.DTypeError,
+            "holomorphic=True",
+        ),
         (lambda x: bp.grad(np.sum)(1 + 2j), bp.errors.DTypeError, "complex"),
         (lambda x: bp.grad(np.sum, argnums=1)(x.value), ValueError, "argnums 1"),
         (lambda x: bp.grad(np.sum, argnums="x")(x.value), TypeError, "argnums"),

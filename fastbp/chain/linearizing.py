@@ -13,7 +13,7 @@ from fastbp._core.tape import Tape
 from fastbp.chain.base import Factor
 from fastbp.chain.factors import Dense, Diagonal, Identity, Kronecker, RowScaled, Sparse
 from fastbp.chain.jacobian_chain import JacobianChain
-from fastbp.recording import record_one
+from fastbp.recording import only_real, record_one
 from fastbp.tensor import Dense as DenseTensor
 from fastbp.tensor import DerivativeTensor, Structured
 from fastbp.tensor.derivative import derivative_between
@@ -69,6 +69,7 @@ def linearize(
            [15., 22.]])
     """
     x, y, tape = record_one("linearize", f, args, argnums, option=unconnected)
+    only_real("linearize", tape)
     return between(tape, y, x)
 
 

@@ -11,7 +11,7 @@ from fastbp import block_sweeps
 from fastbp._core.graph import Variable
 from fastbp._core.links import Link
 from fastbp._core.tape import Tape
-from fastbp.recording import record_one
+from fastbp.recording import only_real, record_one
 from fastbp.sparse.jacobians import between
 from fastbp.sparse.patterns import pattern_of
 from fastbp.tensor import local
@@ -85,6 +85,7 @@ def derivative(
            [1., 1., 1.]])
     """
     x, y, tape = record_one("derivative", f, args, argnums, option=unconnected)
+    only_real("derivative", tape)
     if not isinstance(y, Variable):
         return BlockSparse.empty(np.shape(y), x.shape, x.dtype)
     return derivative_between(tape, y, x).astype(x.dtype)

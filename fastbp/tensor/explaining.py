@@ -14,7 +14,7 @@ from fastbp._core.graph import Variable
 from fastbp._core.links import Link
 from fastbp._core.tape import Tape
 from fastbp.errors import ShapeError
-from fastbp.recording import numbers, record_one
+from fastbp.recording import numbers, only_real, record_one
 from fastbp.sparse.patterns import pattern_of
 from fastbp.tensor import local
 from fastbp.tensor.base import DerivativeTensor
@@ -204,6 +204,7 @@ def explain(
     True
     """
     x, y, tape = record_one("explain", f, args, argnums)
+    only_real("explain", tape)
     shape = np.shape(y)
     g = np.ones(shape, x.dtype) if cotangent is None else numbers(cotangent, "explain: cotangent")
     if g.shape != shape:
