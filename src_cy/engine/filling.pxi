@@ -279,7 +279,7 @@ cdef bint _set_item(Variable x, object index, object value) except -1:
     """Write into a basic index if that can wait; say whether it did."""
     cdef Variable root = x if x.view is None else x.view.root
     cdef dict place
-    if x.view is not None and (x.view.refusal is not None):
+    if x.view is not None and (x.view.refusal is not None or x.view.part is not None):
         return False
     place = _place_of_item(x, index)
     if place is None:

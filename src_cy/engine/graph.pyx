@@ -919,16 +919,16 @@ cdef Variable _record_unary(Op op, Variable x, dict static):
     cdef Variable result
     cdef bint view
     out = _value_unary(op, x.array, static)
-    view = shares(out, x.array)
+    view = shares(out, x.array) or (is_complex(x.node.typenum) and _is_part(op))
     if view and x.view is None and not _is_compact(x.array):
         x.array = cnp.PyArray_NewCopy(x.array, cnp.NPY_CORDER)
         out = _value_unary(op, x.array, static)
-        view = shares(out, x.array)
+        view = shares(out, x.array) or _is_part(op)
     elif (view and x.view is not None and x.view.filling is not None
             and not _is_in_order(x.view.place)):
         _into_memory(x)
         out = _value_unary(op, x.array, static)
-        view = shares(out, x.array)
+        view = shares(out, x.array) or _is_part(op)
     node = new_node(op, out, (<object> out).shape)
     node.a = x.node
     node.static = static

@@ -128,9 +128,19 @@ cdef class Variable:
     def real(self):
         return _hooks["real"](self) if is_complex(self.node.typenum) else self
 
+    @real.setter
+    def real(self, value):
+        self.real[...] = value
+
     @property
     def imag(self):
         return _hooks["imag"](self)
+
+    @imag.setter
+    def imag(self, value):
+        if not is_complex(self.node.typenum):
+            raise TypeError(f"x.imag = ...: x has dtype {self.dtype}, which has no imaginary part")
+        self.imag[...] = value
 
     @property
     def flat(self):

@@ -39,6 +39,11 @@ cdef (Py_ssize_t, Py_ssize_t) _bounds(cnp.ndarray x) noexcept:
     return low, high + cnp.PyArray_ITEMSIZE(x)
 
 
+cdef bint _is_part(Op op) except -1:
+    """Whether an operation shows the real or imaginary parts in the memory of complex numbers."""
+    return op is _hooks["real_part"] or op is _hooks["imaginary_part"]
+
+
 cdef bint _is_compact(cnp.ndarray x) noexcept:
     return cnp.PyArray_IS_C_CONTIGUOUS(x) or cnp.PyArray_IS_F_CONTIGUOUS(x)
 
@@ -56,6 +61,9 @@ cdef int _see(Variable made, Variable x, str maker) except -1:
     view.apart = root.view is not None
     if x.view is not None:
         view.refusal = x.view.refusal
+        view.part = x.view.part
+    if is_complex(x.node.typenum) and not is_complex(made.node.typenum):
+        view.part = made.node.op
     # Of an array that is read-only itself (that of a leaf, or one that is locked), only views that
     # repeat elements are.
     if view.refusal is None and not cnp.PyArray_ISWRITEABLE(made.array) and (
@@ -111,6 +119,8 @@ cdef int take_again(Variable x) except -1:
     if view.apart and _is_up_to_date(view):
         return 0
     taken = hook("view_taken")(root, _place(x))
+    if view.part is not None:
+        taken = record(view.part, (taken,), {})
     if taken.node.collectable and not PyObject_GC_IsTracked(<PyObject *> x):
         PyObject_GC_Track(<PyObject *> x)
     if view.filling is not None:    # it stays apart: views of it know places in its own memory
@@ -120,6 +130,7 @@ cdef int take_again(Variable x) except -1:
         taken.view = View.__new__(View)
         taken.view.root, taken.view.origin = root, root.array
     taken.view.place, taken.view.refusal = _place(x), view.refusal
+    taken.view.part = view.part
     x.array, x.node, x.view = taken.array, taken.node, taken.view
     return 0
 
@@ -133,6 +144,10 @@ cdef int _write_through(Variable x, Variable value, str name) except -1:
             f"in-place {name}: the destination, of shape {x.node.shape}, is a read-only view made "
             f"by {view.refusal}; write into the array itself, or into a copy of the view")
     fresh(x)
+    if view.part is not None:
+        value = hook("with_part")(hook("view_taken")(root, _place(x)), value, view.part)
+        root._become(hook("view_written")(root, value, _place(x)), name)
+        return 0
     if _wait(root, _place(x), value):
         _stand_apart(x, value.array, value.node, root, _place(x), root.filling)
         return 0
@@ -155,7 +170,7 @@ cdef cnp.ndarray _laid_out(cnp.ndarray array, cnp.ndarray like):
 cdef bint _is_own_place(Variable x, object index, Variable value):
     """Whether a view is just what ``x[index]`` is, as after ``x[index] += 1``."""
     cdef Variable root = x if x.view is None else x.view.root
-    if value.view is None or value.view.root is not root:
+    if value.view is None or value.view.root is not root or value.view.part is not None:
         return False
     place = _place_of_item(x, index)
     return place is not None and place == _place(value)

@@ -108,8 +108,11 @@ def test_every_operation_is_reached_by_a_sample(rng):
     reached = set(ELEMENTWISE)
     for op in ELEMENTWISE.values():  # helpers stand in their partials
         reached |= operations_in(Call(op, operands_of(op, ((3,),) * op.nin, rng), {}))
-    square_of_a_kink = Call(lambda x: np.square(np.abs(x)), (np.array([0.0, 1.0]),), {})
-    for call in (square_of_a_kink, *[parameters.values[0] for parameters in CALLS]):
+    x = np.array([0.0, 1.0])
+    square_of_a_kink = Call(lambda x: np.square(np.abs(x)), (x,), {})
+    parts = (np.real, np.imag, np.conj, np.sign)
+    of_parts = Call(lambda x: [f((1 + 2j) * x) for f in parts], (x + 1.0,), {})
+    for call in (square_of_a_kink, of_parts, *[parameters.values[0] for parameters in CALLS]):
         reached |= operations_in(call)
     # What has no derivative at all is not recorded.
     recorded = {name for name, op in OPS.items() if not len(op.constants) >= abs(op.nout)}

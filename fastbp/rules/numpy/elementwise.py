@@ -143,8 +143,8 @@ power = elementwise(
     ),
 )
 
-# Powers with a constant exponent that is a small integer, by multiplication: an operation each, whose
-# partial is made of the next one. Each product rounds once: n - 1 of them, and a division where n < 0.
+# Powers with a constant exponent that is a small integer, by multiplication: an operation each,
+# whose partial is made of the next one. Each product rounds once.
 LARGEST_PRODUCT = 8
 
 

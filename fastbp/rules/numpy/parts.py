@@ -19,6 +19,10 @@ real_op = linear("real", lambda x: x.real, lambda g, ans, x: g, pattern=patterns
 imag_op = linear("imag", lambda x: x.imag, lambda g, ans, x: _times_i(-g), pattern=patterns.same)
 
 
+graph.bind("real_part", real_op)
+graph.bind("imaginary_part", imag_op)
+
+
 def _joined(re, im):
     out = np.empty(re.shape, np.result_type(re, im, np.complex64))
     out.real, out.imag = re, im
@@ -39,6 +43,14 @@ join_op = general(
 def from_parts(re, im):
     """Return ``re + 1j * im`` of real numbers of one shape, without the products 0 * inf."""
     return join_op(re, im)
+
+
+def _with_part(z, value, part):
+    """Return what a write into the real or imaginary parts of `z` leaves."""
+    return from_parts(value, imag_op(z)) if part is real_op else from_parts(real_op(z), value)
+
+
+graph.bind("with_part", _with_part)
 
 
 def _times_i(z):

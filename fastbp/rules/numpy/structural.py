@@ -148,6 +148,8 @@ graph.bind("astype", lambda x, dtype: cast(x, dtype=np.dtype(dtype)))
 
 
 def _astype_method(x, dtype, order="K", casting="unsafe", subok=True, copy=True):
+    if x.dtype.kind == "c" and np.dtype(dtype).kind != "c":
+        return astype(x, dtype)  # raises
     np.empty(0, x.dtype).astype(dtype, order, casting)  # raises where NumPy does
     return astype(x, dtype, copy=copy)
 

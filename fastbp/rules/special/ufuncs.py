@@ -37,7 +37,7 @@ def _ratio(x, y):
 
 
 # x / y, 0 at (0, 0): its slopes there are infinite, which the choice in `_ratio` would hide.
-ratio = helper("ratio", _ratio, lambda z, x, y: 1.0 / y, lambda z, x, y: -z / y)
+ratio = helper("ratio", _ratio, lambda z, x, y: 1.0 / y, lambda z, x, y: -z / y, complex=True)
 
 xlogy = elementwise(
     "xlogy",
@@ -46,6 +46,7 @@ xlogy = elementwise(
     lambda z, x, y: ratio(x, y),
     domain=(POSITIVE, POSITIVE),
     kinks="0 by y at (0, 0)",
+    complex=True,
 )
 xlog1py = elementwise(
     "xlog1py",
@@ -54,6 +55,7 @@ xlog1py = elementwise(
     lambda z, x, y: ratio(x, 1.0 + y),
     domain=(POSITIVE, POSITIVE),
     kinks="0 by y at (0, -1)",
+    complex=True,
 )
 entr = elementwise("entr", special.entr, lambda z, x: -1.0 - np.log(x), domain=POSITIVE)
 
@@ -146,12 +148,21 @@ bell = helper(
     lambda x, a: np.exp(-a * x * x),
     lambda z, x, a: -2.0 * a * z * np.where(z == 0.0, 0.0, x),
     lambda z, x, a: -x * x * z,
+    complex=True,
 )
 erf = elementwise(
-    "erf", special.erf, lambda z, x: (2.0 / ROOT_PI) * bell(x, 1.0), error=(1e-13, 1e-13)
+    "erf",
+    special.erf,
+    lambda z, x: (2.0 / ROOT_PI) * bell(x, 1.0),
+    error=(1e-13, 1e-13),
+    complex=True,
 )
 erfc = elementwise(
-    "erfc", special.erfc, lambda z, x: (-2.0 / ROOT_PI) * bell(x, 1.0), error=(1e-13, 1e-13)
+    "erfc",
+    special.erfc,
+    lambda z, x: (-2.0 / ROOT_PI) * bell(x, 1.0),
+    error=(1e-13, 1e-13),
+    complex=True,
 )
 erfcx = elementwise(
     "erfcx",
@@ -179,7 +190,11 @@ erfcinv = elementwise(
     error=(1e-12, 1e-12),
 )
 ndtr = elementwise(
-    "ndtr", special.ndtr, lambda z, x: bell(x, 0.5) / ROOT_TWO_PI, error=(1e-13, 1e-13)
+    "ndtr",
+    special.ndtr,
+    lambda z, x: bell(x, 0.5) / ROOT_TWO_PI,
+    error=(1e-13, 1e-13),
+    complex=True,
 )
 ndtri = elementwise(
     "ndtri",
