@@ -227,7 +227,7 @@ def record_one(
 
 def only_real(name: str, tape: Tape) -> None:
     """Refuse a record with complex values in it, whose local derivatives are no real matrices."""
-    if any(tape.variable(k).dtype.kind == "c" for k in range(len(tape))):
+    if tape.has_complex:
         raise DTypeError(
             f"{name}: the function computes with complex numbers, but the factors of its "
             "derivative are real matrices: use fastbp.jacobian, jvp or vjp"
@@ -352,7 +352,10 @@ def cotangent_for(name: str, label: str, g: Any, y: Any, number: int = 0) -> Any
     return g
 
 
-def numbers(x: Any, what: str) -> np.ndarray:
-    """Return a cotangent, a tangent or another operand as an array; integers are fine here."""
-    array = as_numbers(x, what)
+def numbers(x: Any, what: str, real: bool = False) -> np.ndarray:
+    """Return a cotangent, a tangent or another operand as an array; integers are fine here.
+
+    With `real`, complex numbers are refused.
+    """
+    array = as_numbers(x, what, real)
     return array if array.dtype.kind in "fc" else array.astype(float)

@@ -111,12 +111,12 @@ class Call:
 
     def __call__(self, *arrays):
         """Return the floating outputs only: one array, or a tuple."""
-        outputs = [y for y in tree.flatten(self.everything(*arrays))[0] if _is_float(y)]
+        outputs = [y for y in tree.flatten(self.everything(*arrays))[0] if _is_differentiable(y)]
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
 
-def _is_float(y):
-    return type(y) is graph.Variable or np.asarray(y).dtype.kind == "f"
+def _is_differentiable(y):
+    return type(y) is graph.Variable or np.asarray(y).dtype.kind in "fc"
 
 
 def numpy_function(name):

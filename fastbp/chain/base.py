@@ -265,7 +265,7 @@ def normal_array(x: np.ndarray, limit: int) -> tuple[np.ndarray, int]:
 
 def vectors(name: str, x: Any, size: int, dtype: np.dtype[Any]) -> np.ndarray:
     """Return vectors in the factor's dtype, shape (size,) or (K, size)."""
-    array = numbers(x, f"{name}: the vector")
+    array = numbers(x, f"{name}: the vector", real=True)
     if array.ndim not in (1, 2) or array.shape[-1] != size:
         raise ShapeError(
             f"{name}: the vector has shape {array.shape}, needed is ({size},), "

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from fastbp._core import graph
 from fastbp._core.graph import Variable
-from fastbp._core.operands import as_array
+from fastbp._core.operands import as_array, as_numbers
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.sparse import operands  # noqa: F401  (operators between SciPy's and Variables)
 from fastbp.sparse.matrix import SparseMatrix, as_structure
@@ -140,8 +140,9 @@ def _from_entries(matrix: Any, data: Any) -> SparseMatrix:
 
 def _values(data: Any) -> Any:
     if type(data) is Variable:
+        as_numbers(np.empty(0, data.dtype), "csr: data", real=True)  # raises
         return data
-    array = as_array(data, "csr: data")
+    array = as_numbers(data, "csr: data", real=True)
     return graph.leaf_array(
         array.astype(float) if array.dtype.kind in "iub" else array, "csr: data"
     )

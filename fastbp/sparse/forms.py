@@ -75,7 +75,7 @@ def _linalg() -> Any:
 
 def point(name: str, x: Any) -> np.ndarray:
     """Return a point as an array of floats."""
-    return as_numbers(x, f"{name}: the point").astype(float)
+    return as_numbers(x, f"{name}: the point", real=True).astype(float)
 
 
 def banded(jac: Callable[..., Any], lower: int, upper: int) -> Callable[..., Any]:

@@ -154,7 +154,7 @@ class DerivativeTensor:
         self, name: str, x: Any, shape: tuple[int, ...]
     ) -> tuple[np.ndarray, tuple[int, ...]]:
         """Return an operand in the tensor's dtype, and the axis in front of `shape`, if any."""
-        array = numbers(x, f"{name}: the operand")
+        array = numbers(x, f"{name}: the operand", real=True)
         batch = array.shape[: array.ndim - len(shape)] if array.ndim > len(shape) else ()
         if len(batch) > 1 or array.shape[len(batch) :] != shape:
             raise ShapeError(

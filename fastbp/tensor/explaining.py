@@ -206,7 +206,11 @@ def explain(
     x, y, tape = record_one("explain", f, args, argnums)
     only_real("explain", tape)
     shape = np.shape(y)
-    g = np.ones(shape, x.dtype) if cotangent is None else numbers(cotangent, "explain: cotangent")
+    g = (
+        np.ones(shape, x.dtype)
+        if cotangent is None
+        else numbers(cotangent, "explain: cotangent", True)
+    )
     if g.shape != shape:
         raise ShapeError(f"explain: cotangent has shape {g.shape}, the output has shape {shape}")
     if not isinstance(y, Variable):

@@ -12,7 +12,7 @@ from libc.string cimport memcpy
 
 cimport cython
 cimport numpy as cnp
-from fastbp._core.dtypes cimport dtype_of
+from fastbp._core.dtypes cimport dtype_of, is_complex
 from fastbp._core.graph cimport (
     ELEMENTWISE, OUTPUT, Node, Output, Variable, fresh, is_joint, parent_count, parent_of, saved_of,
 )
@@ -139,6 +139,16 @@ cdef class Tape:
         if not 0 <= position < self.count:
             raise IndexError(f"position {position} of a tape of {self.count} nodes")
         return 0
+
+    @property
+    def has_complex(self):
+        """Say whether one of the values is complex."""
+        cdef Node node
+        self.usable()
+        for node in self.nodes:
+            if is_complex(node.typenum):
+                return True
+        return False
 
     def variable(self, Py_ssize_t position):
         """Return a handle on a node, to name it as an end; its value is zeros if none is kept."""

@@ -167,8 +167,8 @@ def test_a_column_as_the_argument():
     assert g["t"] is None
 
 
-@pytest.mark.parametrize("values", [["a", "b", "c"], [1j, 2j, 3j], [[1], 2, None]])
-def test_columns_that_are_no_real_numbers_are_refused(values):
+@pytest.mark.parametrize("values", [["a", "b", "c"], [[1], 2, None]])
+def test_columns_that_are_no_numbers_are_refused(values):
     x = bp.variable(X)
     for apply in (lambda t: x * t, lambda t: t * x):
         with pytest.raises(DTypeError, match="multiply: an operand has dtype"):

@@ -496,7 +496,7 @@ def test_complex_points_are_refused():
         bp.sparse.for_solve_ivp(decay, 0.0, [1j], use="jac_sparsity")
     with pytest.raises(DTypeError, match="for_least_squares: the point has dtype complex128"):
         bp.sparse.for_least_squares(nearly, [1j], use="jac_sparsity")
-    with pytest.raises(DTypeError, match=r"argument 0 has .* dtype complex128"):
+    with pytest.raises(DTypeError, match=r"argument 0 is complex"):
         root(cubes, [1j, 2.0], **bp.sparse.for_root(cubes, method="lm"))
     for use in ("sparse", "dense"):
         given = bp.sparse.for_solve_ivp(decay, method="BDF", use=use)

@@ -49,12 +49,12 @@ MADE = {
     "stack": lambda np: np.stack([[1.0, 2.0], [3.0, 4.0]]),
     "tri": lambda np: np.tri(3),
     "zeros": lambda np: np.zeros((2, 3), order="F"),
+    "complex": lambda np: np.zeros(3, complex),
     "zeros_like": lambda np: np.zeros_like([[1.0, 2.0]]),
 }
 PLAIN = {
     "integers": lambda np: np.zeros(3, int),
     "a mask": lambda np: np.zeros(3, bool),
-    "complex": lambda np: np.zeros(3, complex),
     "integers in a list": lambda np: np.array([1, 2]),
     "text": lambda np: np.array(["a"]),
     "an array of the caller's": lambda np: np.asarray(X),

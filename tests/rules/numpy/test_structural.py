@@ -108,7 +108,7 @@ def test_what_is_not_supported_is_refused_by_name(call, argument):
     [
         lambda x: np.sum(x, dtype=int),
         lambda x: x.astype(int),
-        lambda x: np.astype(x, np.complex128),
+        lambda x: np.astype(x, np.clongdouble),
         lambda x: np.concatenate([x, x], dtype=np.float16),
         lambda x: np.choose(x, [x, x]),
     ],
