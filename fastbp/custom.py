@@ -48,8 +48,8 @@ def custom_rule(
         shape of ``ans = f(*args)``; in a container it has None for what has no derivative.
     jvp : callable, optional
         ``jvp(tangents, ans, *args, **options)`` returns the tangent of the result, in a container
-        None for zero. `tangents` is a tuple with an entry for each argument that is not `constant`; in containers they
-        have None for what is no number.
+        None for zero. `tangents` is a tuple with an entry for each argument that is not `constant`,
+        a container for a container, in which None stands for what is no number.
     constant : int, str, or sequence of them
         Positions or names of arguments without derivative. They may be anything, and go to `f` and
         its rules as they are.
