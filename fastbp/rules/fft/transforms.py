@@ -17,6 +17,7 @@ from fastbp.rules.table import linear
 
 __all__ = ["complex_op", "half_op", "real_op", "resized"]
 
+_OPPOSITE = {None: "forward", "backward": "forward", "forward": "backward"}
 # For complex, real and half-complex data: forward and inverse.
 NUMPY = ("fft", "ifft"), ("rfft", "ihfft"), ("hfft", "irfft")
 
@@ -94,9 +95,22 @@ complex_op = linear(
 
 
 def _real_transpose(g, ans, x, axis, sizes, **static):
-    g = np.array(g) if type(g) is np.ndarray else g
-    g = _scaled_inside(g, sizes[-1], axis[-1], 0.5)
-    return resized(half_op(g, axis=axis, sizes=sizes, **static), x.shape, axis)
+    found = _of_half(g, axis=axis, sizes=sizes, **static)
+    if found is None:
+        g = _scaled_inside(g, sizes[-1], axis[-1], 0.5)
+        found = half_op(g, axis=axis, sizes=sizes, **static)
+    return resized(found, x.shape, axis)
+
+
+def _of_half(g, axis, sizes, inverse, norm, workers):
+    """Return the transform of the half of an array `g` with one pass less than `numpy.fft.hfft`."""
+    if type(g) is not np.ndarray:
+        return None
+    if workers is None and not inverse:
+        g = _scaled_inside(np.conjugate(g), sizes[0], axis[0], 0.5)
+        return np.fft.irfft(g, sizes[0], axis[0], _OPPOSITE.get(norm, norm))
+    g = _scaled_inside(g.copy(), sizes[-1], axis[-1], 0.5)
+    return _apply(2, g, axis, sizes, inverse, norm, workers)
 
 
 def _half_transpose(g, ans, x, axis, sizes, **static):
