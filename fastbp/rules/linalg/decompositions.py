@@ -11,9 +11,9 @@ import numpy as np
 from numpy.linalg import LinAlgError
 from scipy.linalg import lapack
 
+from fastbp._core.graph import promoted
 from fastbp.errors import ShapeError
 from fastbp.rules import patterns
-from fastbp.rules.contraction import promoted
 from fastbp.rules.numpy.products import aligned, mh, mt, stored
 from fastbp.rules.numpy.structural import conjugated
 from fastbp.rules.table import general, implements, refuse
