@@ -13,7 +13,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from fastbp._core import graph
 from fastbp._core import places as along
 from fastbp._core.compiled import Adds, Elements
-from fastbp._core.graph import Variable, array_of, values_of
+from fastbp._core.graph import Variable, values_of
 from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.rules import patterns
@@ -423,6 +423,7 @@ where_op = general(
     "where",
     np.where,
     nin=3,
+    promotes=(1, 2),
     saves=(0,),
     jvp=_where_jvp,
     vjp=(
@@ -458,11 +459,6 @@ def where(condition, x=None, y=None, /):
         return np.where(condition)
     if x is None or y is None:
         raise ValueError("either both or neither of x and y should be given")
-    # A Python number does not promote float32.
-    if type(x) in (int, float) and not isinstance(y, (int, float)):
-        x = np.asarray(x, np.result_type(x, array_of(y)))
-    elif type(y) in (int, float) and not isinstance(x, (int, float)):
-        y = np.asarray(y, np.result_type(y, array_of(x)))
     if isinstance(x, Variable) or isinstance(y, Variable):
         return where_op(np.asarray(condition, bool), x, y)
     return np.where(condition, x, y)
