@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 import fastbp.numpy as bnp
-from fastbp import arguments, custom, jacobians, transforms
+from fastbp import arguments, checkpointing, jacobians, transforms
 from fastbp._core import calls
 from fastbp._core.graph import array_of
 from fastbp.autograd import core
@@ -262,4 +262,4 @@ def make_ggnvp(
 
 def checkpoint(fun: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that keeps its arguments only, and runs again for its derivative."""
-    return custom.checkpoint(fun)
+    return checkpointing.checkpoint(fun)
