@@ -104,8 +104,8 @@ def moves(p, ids, link, **changed):
 
 
 def same(p, ids, link):
-    """Of the same element of the operand."""
-    return ids[0]
+    """Of the same element of every operand."""
+    return together(p, *ids)
 
 
 def scatters(p, ids, link):
