@@ -176,6 +176,14 @@ def mixes(p, ids, link):
     return _spread(np.expand_dims(_reduced(p, ids[0], axis), axis), link)
 
 
+def orders(p, ids, link):
+    """Of all elements of a row; at one point, and without equal ones, of that which came there."""
+    order = link.ans[1]
+    if p.local and order.groups is None:
+        return ids[0].reshape(-1)[order.places].reshape(link.shape)
+    return _spread(np.expand_dims(_reduced(p, ids[0], (-1,)), -1), link)
+
+
 def _running(p, x, axis):
     return np.swapaxes(p.sets.prefix(np.swapaxes(x, axis, -1)), axis, -1)
 

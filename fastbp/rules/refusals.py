@@ -64,10 +64,6 @@ INSTEAD = {
     ),
     "numpy.save": "numpy.save(file, x.value)",
     "numpy.savetxt": "numpy.savetxt(file, x.value)",
-    "numpy.sort": (
-        "`x[numpy.argsort(x)]`; `numpy.take_along_axis(x, numpy.argsort(x), -1)` along an axis"
-    ),
-    "numpy.unique": "x[numpy.unique(fastbp.stop_gradient(x), return_index=True)[1]]",
     "numpy.vander": "x[:, None] ** numpy.arange(n)[::-1]",
     "numpy.vectorize": "NumPy functions on whole arrays, or `numpy.stack([f(v) for v in x])`",
     "numpy.c_": "fastbp.numpy.c_[...]",
