@@ -18,6 +18,7 @@ from fastbp.rules.numpy import (  # noqa: F401
     order,
     parts,
     products,
+    quantiles,
     reductions,
     structural,
     views,

@@ -77,6 +77,12 @@ TRIALS = {
 
 # Accidents of NumPy that are not followed: calls that are wrong here and not there, or the reverse.
 ACCIDENTS = [
+    # Of several quantiles in several axes NumPy mixes up the axes.
+    *[
+        (f"nan{name}", "axis", axis)
+        for name in ("quantile", "percentile")
+        for axis in ((), (0, -1), (0, 1))
+    ],
     ("scipy.fft.irfft", "n", 0),
     ("scipy.fft.hfft", "n", 0),
     ("cumulative_sum", "axis", (0,)),

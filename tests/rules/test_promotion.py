@@ -32,7 +32,8 @@ WIDER = {"xlogy", "xlog1py"}
 # Functions of real numbers.
 REAL = {
     "arctan2", "copysign", "divmod", "fmod", "heaviside", "hypot", "logaddexp", "logaddexp2",
-    "logsumexp", "recurrent.gru", "recurrent.lstm", "recurrent.rnn", "remainder", "sparse.solve",
+    "logsumexp", "nanpercentile", "nanquantile", "percentile", "quantile", "recurrent.gru",
+    "recurrent.lstm", "recurrent.rnn", "remainder", "sparse.solve",
 }  # fmt: skip
 
 

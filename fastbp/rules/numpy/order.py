@@ -16,7 +16,7 @@ from fastbp._core.graph import values_of
 from fastbp._core.sorting import argsort
 from fastbp.rules import patterns
 from fastbp.rules.numpy.indexing import gather_op, scatter_add_op
-from fastbp.rules.table import general, implements, refuse
+from fastbp.rules.table import general, implements, linear, refuse
 
 EQUALS = "equal elements share equally"
 
@@ -64,6 +64,12 @@ def _in_order(x, kth):
     return found, Order(flat, groups, sizes)
 
 
+def _flat(x, own):
+    """Return an array with its own axes, behind block axes, as one."""
+    lead = x.shape[: x.ndim - own]
+    return x.reshape((*lead, math.prod(x.shape[x.ndim - own :])))
+
+
 def _share(g, order):
     if order.groups is None:
         return g
@@ -71,22 +77,29 @@ def _share(g, order):
     return gather_op(total / order.sizes, places=order.groups, behind=0)
 
 
-def _flat(g, x):
-    return g.reshape((*g.shape[: g.ndim - x.ndim], math.prod(x.shape)))
+def _to_order(x, order, own):
+    return _share(_flat(x, own).take(order.places, -1), order).reshape(x.shape)
 
 
-def _sort_vjp(g, ans, x, kth):
-    g, order = g[0], ans[1]
-    flat = _share(_flat(g, x), order)
-    back = scatter_add_op(flat, size=flat.shape[-1], places=order.places, behind=0)
-    return back.reshape(g.shape)
+def _from_order(g, order, own):
+    back = np.empty_like(g, order="C")
+    _flat(back, own)[..., order.places] = _share(_flat(g, own), order)
+    return back
 
 
-def _sort_jvp(t, ans, x, kth):
-    flat = gather_op(_flat(t, x), places=ans[1].places, behind=0)
-    return _share(flat, ans[1]).reshape(t.shape), None
-
-
+# Into an order with equal elements averaged, and back.
+to_order = linear(
+    "to_order",
+    _to_order,
+    lambda g, ans, x, order, own: from_order(g, order=order, own=own),
+    pattern=patterns.orders,
+)
+from_order = linear(
+    "from_order",
+    _from_order,
+    lambda g, ans, x, order, own: to_order(g, order=order, own=own),
+    pattern=patterns.orders,
+)
 sort_op = general(
     "sort",
     _in_order,
@@ -94,8 +107,8 @@ sort_op = general(
     nout=2,
     constants=(1,),
     saves=(("ans", 1),),
-    vjp=(_sort_vjp,),
-    jvp=(_sort_jvp,),
+    vjp=(lambda g, ans, x, kth: from_order(g[0], order=ans[1], own=x.ndim),),
+    jvp=(lambda t, ans, x, kth: (to_order(t, order=ans[1], own=x.ndim), None),),
     coefficients="fixed",
     pattern=patterns.orders,
     direct=("g put back into the order of x",),
