@@ -15,6 +15,7 @@ from fastbp.rules.numpy import (  # noqa: F401
     elementwise,
     filling,
     indexing,
+    missing,
     order,
     parts,
     products,

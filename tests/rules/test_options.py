@@ -120,7 +120,7 @@ def compare(call, kwargs, arrays):
         if all(np.asarray(y).dtype != np.float32 and np.all(np.isfinite(y)) for y in leaves(plain)):
             derived = with_options(call, kwargs)
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # of NumPy's arguments
+                warnings.simplefilter("ignore")  # of NumPy's arguments
                 check_grads(derived, tuple(derived.arrays), order=1)
 
 
