@@ -25,13 +25,70 @@ def _convolve(a, v, mode):
 
 def _back(g, other, mode):
     """Return the cotangent of the longer operand; in mode full, of either."""
-    return convolve_op(g, np.flip(other, -1), mode="full" if mode == "valid" else "valid")
+    return _swept(g, np.flip(other, -1), "full" if mode == "valid" else "valid")
 
 
 def _back_to_shorter(g, a, mode):
     if mode == "full":
         return _back(g, a, mode)
-    return np.flip(convolve_op(a, np.flip(g, -1), mode="valid"), -1)
+    return np.flip(_swept(a, np.flip(g, -1), "valid"), -1)
+
+
+# Long cotangents are convolved by Fourier transforms of blocks, in double precision: each result is
+# then exact to rounding of the largest terms within a block, which are its neighbours.
+
+_FEW, _WORK = 256, 2**22
+
+
+def _swept(a, v, mode):
+    if type(a) is np.ndarray and type(v) is np.ndarray and a.ndim == v.ndim == 1:
+        n, m = a.size, v.size
+        short = min(m, n - m + 1) if mode == "valid" else min(n, m)
+        real = a.dtype.kind == "f" == v.dtype.kind
+        if real and short >= _FEW and short * max(n, m) >= _WORK:
+            found = _transformed(a, v, mode, n, m)
+            if np.isfinite(found).all():
+                return found.astype(np.result_type(a, v), copy=False)
+    return convolve_op(a, v, mode=mode)
+
+
+def _transformed(a, v, mode, n, m):
+    a, v = a.astype(np.float64, copy=False), v.astype(np.float64, copy=False)
+    if mode == "valid" and n - m + 1 < m:
+        return _few_of_many(a, v[::-1], n - m + 1)
+    if m > n:
+        a, v, n, m = v, a, m, n
+    full = _many_of_few(a, v, n, m)
+    return full[m - 1 : n] if mode == "valid" else full
+
+
+def _many_of_few(a, v, n, m):
+    """Convolve in full with a shorter vector: the products of blocks overlap, and add up."""
+    size = 1 << (4 * m - 1).bit_length()
+    step = size - m + 1
+    blocks = -(-n // step)
+    padded = np.zeros(blocks * step)
+    padded[:n] = a
+    spectra = np.fft.rfft(padded.reshape(blocks, step), size)
+    spectra *= np.fft.rfft(v, size)
+    products = np.fft.irfft(spectra, size)
+    out = np.zeros((blocks + 1, step))
+    out[:-1] = products[:, :step]
+    out[1:, : m - 1] += products[:, step:]
+    return out.reshape(-1)[: n + m - 1]
+
+
+def _few_of_many(a, b, count):
+    """Return ``sum(a[i + k] * b[i])`` for the first k, a sum over blocks of their spectra."""
+    size = 1 << (4 * count - 1).bit_length()
+    step = size - count + 1
+    blocks = -(-b.size // step)
+    pieces, windows = np.zeros(blocks * step), np.zeros(blocks * step + count - 1)
+    pieces[: b.size], windows[: a.size] = b, a
+    windows = np.lib.stride_tricks.sliding_window_view(windows, size)[::step]
+    ours = np.fft.rfft(pieces.reshape(blocks, step), size)
+    spectrum = np.einsum("bk,bk->k", np.conjugate(ours, out=ours), np.fft.rfft(windows))
+    return np.fft.irfft(spectrum, size)[:count]
 
 
 def _convolve_jvp(tangents, ans, a, v, mode):

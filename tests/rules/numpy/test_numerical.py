@@ -72,3 +72,37 @@ def test_correlations_are_one_on_the_diagonal(rng):
     y, pull = bp.vjp(np.corrcoef, x)
     np.testing.assert_allclose(y, np.corrcoef(x), rtol=1e-14)
     np.testing.assert_allclose(pull(np.eye(3))[0], 0.0, atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("mode", ["full", "same", "valid"])
+@pytest.mark.parametrize(("n", "m"), [(20_000, 300), (300, 20_000), (4_000, 3_000), (3_000, 2_900)])
+def test_long_convolutions_have_the_derivatives_of_short_ones(n, m, mode, dtype, rng):
+    a, v = rng.normal(size=n).astype(dtype), rng.normal(size=m).astype(dtype)
+    g = rng.normal(size=np.convolve(a, v, mode).size).astype(dtype)
+    found = bp.vjp(lambda a, v: np.convolve(a, v, mode), a, v)[1](g)
+    start = {"full": 0, "same": (min(n, m) - 1) // 2, "valid": min(n, m) - 1}[mode]
+    full = np.zeros(n + m - 1)
+    full[start : start + g.size] = g
+    exact = np.convolve(full, v[::-1], "valid"), np.convolve(full, a[::-1], "valid")
+    for x, expected in zip(found, exact, strict=True):
+        assert x.dtype == dtype
+        eps = np.finfo(dtype).eps
+        # Each is a sum of min(n, m) to max(n, m) products of normal numbers.
+        np.testing.assert_allclose(x, expected, rtol=0, atol=30 * eps * np.sqrt(max(n, m)))
+
+
+def test_long_convolutions_keep_what_is_small_beside_what_is_large(rng):
+    a, v = np.ones(40_000), rng.normal(size=400)
+    g = rng.normal(size=40_399) * np.where(np.arange(40_399) < 20_000, 1.0, 1e-12)
+    found = bp.vjp(lambda a: np.convolve(a, v), a)[1](g)[0]
+    expected = np.convolve(g, v[::-1], "valid")
+    np.testing.assert_allclose(found[25_000:], expected[25_000:], rtol=0, atol=1e-24)
+
+
+def test_long_convolutions_with_nans_are_plain_ones(rng):
+    a, v, g = rng.normal(size=20_000), rng.normal(size=400), rng.normal(size=20_399)
+    g[50] = np.nan
+    found = bp.vjp(lambda a: np.convolve(a, v), a)[1](g)[0]
+    assert np.isnan(found[:51]).all()
+    assert np.isfinite(found[51:]).all()
