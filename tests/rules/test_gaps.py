@@ -69,15 +69,6 @@ CASES = {
         "f": lambda v: numpy.sin(v) * v,
         "expected": numpy.vectorize(lambda v: numpy.sin(v) * v),
     },
-    "numpy.convolve": {"of": "a", "v": B[:3], "expected": lambda a: numpy.convolve(a, B[:3])},
-    "numpy.corrcoef": {"x": M, "expected": numpy.corrcoef},
-    "numpy.cov": {"x": M, "expected": numpy.cov},
-    "numpy.gradient": {"h": 0.25, "expected": lambda x: numpy.gradient(x, 0.25)},
-    "numpy.interp": {
-        "xp": numpy.array([0.0, 0.5, 1.5, 3.0]),
-        "fp": B,
-        "expected": lambda x: numpy.interp(x, [0.0, 0.5, 1.5, 3.0], B),
-    },
     "numpy.linalg.lstsq": {
         "of": "a",
         "x": numpy.vstack([M, [1.0, 2.0, 0.5]]),
@@ -104,8 +95,6 @@ CASES = {
         "p": B,
         "expected": lambda x: numpy.polynomial.polynomial.polyval(x, B),
     },
-    "numpy.polyval": {"p": B, "expected": lambda x: numpy.polyval(B, x)},
-    "numpy.vander": {"n": 3, "expected": lambda x: numpy.vander(x, 3)},
     "numpy.c_": {"dots": "x, 2 * x", "expected": lambda x: numpy.c_[x, 2 * x]},
     "numpy.r_": {"dots": "x, 0, 2 * x", "expected": lambda x: numpy.r_[x, 0, 2 * x]},
     "numpy.full": {"shape": (2, 4), "expected": lambda x: numpy.full((2, 4), x)},
@@ -255,7 +244,7 @@ def test_what_is_said_to_have_no_rule_is_refused():
                 with pytest.raises((fastbp.errors.NoRuleError, TypeError)) as caught:
                     f(*[fastbp.variable(M)] * count)
                 refused += caught.type is fastbp.errors.NoRuleError
-    assert refused > 50
+    assert refused > 30
 
 
 @pytest.mark.parametrize("name", ["svd", "eigh", "qr"])
