@@ -208,12 +208,18 @@ def record_one(
         raise TypeError(f"{name}: the function must return one array, not a {type(y).__name__}")
     if type(y) is not Variable:
         y = numbers(y, f"{name}: the function's output")
-    for what, value in ((f"argument {argnums}", r.inputs[0]), ("the function's output", y)):
+    for what, value, advice in (
+        (
+            f"argument {argnums}",
+            r.inputs[0],
+            "give the parts as real arrays, lambda p: f(p[0] + 1j * p[1])",
+        ),
+        ("the function's output", y, "return numpy.stack((y.real, y.imag))"),
+    ):
         if value.dtype.kind == "c":
             raise DTypeError(
                 f"{name}: {what} is complex ({value.dtype} of shape {value.shape}), real numbers "
-                "are needed: give the parts as real arrays, lambda p: f(p[0] + 1j * p[1]), or use "
-                "fastbp.jacobian, jvp or vjp"
+                f"are needed: {advice}, or use fastbp.jacobian, jvp or vjp"
             )
     tape = connect(r, [y], option)
     tape.left = left

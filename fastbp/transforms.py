@@ -310,8 +310,9 @@ def _with_value(
 def _complex_scalar(name: str, r: Recorded) -> str:
     text = f"{name}: the function must return a real number, not a complex one"
     if all(x.dtype.kind == "c" for x in r.inputs):
+        call = name if name in ("grad", "value_and_grad") else "fastbp.grad"
         return (
-            f"{text}: return numpy.abs(y) ** 2 or y.real of it, or write {name}(f, "
+            f"{text}: return numpy.abs(y) ** 2 or y.real of it, or write {call}(f, "
             "holomorphic=True) for the complex derivative of a holomorphic function"
         )
     return (

@@ -51,7 +51,11 @@ class Factor:
 
     def _set(self, m: int, n: int, dtype: np.dtype[Any]) -> None:
         if dtype not in FLOATS:
-            raise DTypeError(f"{type(self).__name__}: factors are float64 or float32, not {dtype}")
+            advice = "; a complex one acts on both parts, [[A.real, -A.imag], [A.imag, A.real]]"
+            raise DTypeError(
+                f"{type(self).__name__}: factors are float64 or float32, not {dtype}"
+                f"{advice if dtype.kind == 'c' else ''}"
+            )
         self._m, self._n, self._dtype, self._structure = m, n, dtype, None
 
     @property

@@ -186,7 +186,11 @@ def _parts(a: Any) -> tuple[Any, CompressedRows, bool]:
     if isinstance(a, SparseMatrix):
         return a.data if type(a.data) is Variable else _fixed(a.data.copy()), a.structure, False
     if a.dtype.kind not in "fiub":
-        raise DTypeError(f"solve: the matrix has dtype {a.dtype}; real numbers are needed")
+        raise DTypeError(
+            f"solve: the matrix has dtype {a.dtype}; real numbers are needed: "
+            "write sparse.block_array([[A.real, -A.imag], [A.imag, A.real]]), with the "
+            "parts of b and x one below the other"
+        )
     columns = a if a.format in ("csc", "csr") else a.tocsc()
     transposed = columns.format == "csc"  # its arrays are those of the transpose by rows
     shape = a.shape[::-1] if transposed else a.shape

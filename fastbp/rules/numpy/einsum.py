@@ -8,7 +8,7 @@ from fastbp._core import graph
 from fastbp.errors import NoRuleError
 from fastbp.rules.contraction import contract_all
 from fastbp.rules.numpy.products import stored
-from fastbp.rules.numpy.structural import as_operand, in_dtype
+from fastbp.rules.numpy.structural import as_operand, float_dtype, in_dtype
 from fastbp.rules.table import implements, refuse
 
 
@@ -127,6 +127,7 @@ def _cast(arrays, dtype, casting):
         return graph.promoted("einsum", *arrays)
     arrays = [as_operand(x, f"numpy.einsum: operand {i}") for i, x in enumerate(arrays)]
     for x in arrays:
+        float_dtype(dtype, "einsum", x.dtype)
         if not np.can_cast(x.dtype, dtype, casting):
             raise TypeError(f"einsum: {x.dtype} cannot be cast to {dtype} with {casting=}")
     return [in_dtype("einsum", x, dtype) for x in arrays]

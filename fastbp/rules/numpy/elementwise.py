@@ -321,8 +321,16 @@ def _above_minus_one(x):
 
 def _inverse_square(z):
     inside = np.isfinite(z)
-    inverse = np.where(inside, 1.0 / np.where(inside, z, 1.0), 0.0)
+    outside = np.where(z == z, 0.0, z)  # of infinities; nan stays nan
+    inverse = np.where(inside, 1.0 / np.where(inside, z, 1.0), outside)
     return inverse * inverse
+
+
+def _or_inverse_square(inverse, x):
+    # 1 / x^2 in the place of what is that to rounding, where x^2 leaves the range.
+    inside = np.isfinite(x * x)
+    far = 1.0 / np.where(inside, 1.0, x)
+    return np.where(inside, inverse, far * far)
 
 
 sin = elementwise("sin", np.sin, lambda z, x: np.cos(x), complex=True)
@@ -353,9 +361,19 @@ arctan_slope = helper(
     "arctan_slope",
     lambda x: 1.0 / (1.0 + x * x),
     lambda w, x: -2.0 * ((x * w) * w),
+)
+complex_arctan_slope = helper(
+    "complex_arctan_slope",
+    lambda x: _or_inverse_square(1.0 / (1.0 + x * x), x),
+    lambda w, x: -2.0 * ((x * w) * w),
     complex=True,
 )
-arctan = elementwise("arctan", np.arctan, lambda z, x: arctan_slope(x), complex=True)
+arctan = elementwise(
+    "arctan",
+    np.arctan,
+    lambda z, x: arctan_slope(x),
+    complex=(lambda z, x: complex_arctan_slope(x),),
+)
 deg2rad = elementwise("deg2rad", np.deg2rad, lambda z, x: DEGREE)
 radians = elementwise("radians", np.radians, lambda z, x: DEGREE)
 rad2deg = elementwise("rad2deg", np.rad2deg, lambda z, x: 1.0 / DEGREE)
@@ -487,7 +505,7 @@ arctanh = elementwise(
     np.arctanh,
     lambda z, x: 1.0 / _complement(x),
     domain=INSIDE,
-    complex=(lambda z, x: 1.0 / ((1.0 - x) * (1.0 + x)),),
+    complex=(lambda z, x: -_or_inverse_square(1.0 / ((x - 1.0) * (x + 1.0)), x),),
 )
 
 # ---- ``ufunc.outer``

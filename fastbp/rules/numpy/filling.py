@@ -8,7 +8,7 @@ import numpy as np
 from fastbp._core import graph
 from fastbp._core.graph import Variable, array_of, values_of
 from fastbp._core.operands import as_array
-from fastbp.rules.numpy.structural import as_operand
+from fastbp.rules.numpy.structural import as_operand, float_dtype
 
 
 def _fills(*functions):
@@ -42,6 +42,8 @@ def fill_diagonal(a, val, wrap=False):
 @_fills(np.copyto)
 def copyto(dst, src, casting="same_kind", where=True):
     """Arguments as in `numpy.copyto`."""
+    if np.isrealobj(array_of(dst)) and np.iscomplexobj(array_of(src)):
+        float_dtype(dst.dtype, "copyto", array_of(src).dtype)  # raises
     np.copyto(np.empty_like(array_of(dst)), array_of(src), casting, values_of(where))
     dst[...] = src if where is True else np.where(where, src, dst)
 

@@ -472,3 +472,55 @@ def test_sums_are_accurate_over_any_axes(dtype, rng):
         np.testing.assert_allclose(found, z.astype(complex).sum(), rtol=1e-6)
         total = np.sum(bp.variable(z), axis=axis).value
         np.testing.assert_allclose(total, z.astype(complex).sum(axis=axis), rtol=1e-6)
+
+
+# ---- where squares leave the range, and where there is no value
+
+
+@pytest.mark.parametrize("f", [np.arctan, np.arctanh])
+@pytest.mark.parametrize("z", [1e160 + 1e160j, 1e200 + 1e200j, 1e170j, -1e300 + 1j])
+def test_slopes_of_large_arguments_are_small(f, z):
+    g = bp.jvp(f, (z,), (1.0 + 0j,))[1]
+    sign = 1.0 if f is np.arctan else -1.0
+    assert abs(g - sign / z / z) <= 1e-300
+    assert bp.jvp(f, (np.complex64(1e20j),), (np.complex64(1),))[1] == sign * np.complex64(-1e-40)
+
+
+@pytest.mark.parametrize("f", [np.tanh, np.tan, np.arctan])
+@pytest.mark.parametrize("z", [complex(np.nan, 1.0), complex(1.0, np.nan)])
+def test_no_slope_where_there_is_no_value(f, z):
+    with np.errstate(all="ignore"):
+        first = lambda z: bp.jvp(f, (z,), (1.0 + 0j,))[1]
+        assert np.isnan(first(z))
+        assert np.isnan(bp.jvp(first, (z,), (1.0 + 0j,))[1])
+        assert np.isnan(bp.vjp(f, np.array([z]))[1](np.ones(1, complex))[0])
+
+
+def test_slopes_at_infinity_vanish():
+    assert bp.jvp(np.arctan, (complex(np.inf, 0.0),), (1.0 + 0j,))[1] == 0.0
+    for f, z in ((np.tanh, 800.0 + 1j), (np.tan, 1.0 + 800j)):
+        assert bp.jvp(f, (z,), (1.0 + 0j,))[1] == 0.0
+
+
+def test_arcsinh_is_accurate_at_its_branch_points():
+    for z, expected in (  # 1 / sqrt((z - i) (z + i))
+        (1j + 1e-9, 1.0 / np.sqrt(1e-9 * (2j + 1e-9))),
+        (-1j + 1e-9, 1.0 / np.sqrt(1e-9 * (-2j + 1e-9))),
+    ):
+        found = bp.jvp(np.arcsinh, (z,), (1.0 + 0j,))[1]
+        assert abs(found - expected) <= 1e-14 * abs(expected)
+    with np.errstate(all="ignore"):
+        assert np.isnan(bp.jvp(np.arcsinh, (1j,), (1.0 + 0j,))[1])
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda y, z: np.add(z, z, dtype=float, casting="unsafe"), "add"),
+        (lambda y, z: np.einsum("i,i", z, z, dtype=float, casting="unsafe"), "numpy.einsum"),
+        (lambda y, z: np.copyto(y, z, casting="unsafe"), "numpy.copyto"),
+    ],
+)
+def test_no_cast_loses_the_imaginary_part(call, name):
+    with pytest.raises(DTypeError, match=rf"{name}: .*imaginary part would be lost"):
+        call(bp.variable(np.ones(2)), bp.variable(np.ones(2) + 1j))
