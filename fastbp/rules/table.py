@@ -42,6 +42,7 @@ __all__ = [
     "LATE",
     "OPS",
     "SAMPLES",
+    "SPECIAL",
     "attribute",
     "creates",
     "elementwise",
@@ -61,8 +62,9 @@ KINKS = {}  # name of a function -> the convention where its derivative does not
 CONSTANTS = {}  # what sees the values of Variables -> why it has no derivative
 SAMPLES = {}  # name of a function or an operation -> calls for the tests; see `implements`
 # Families whose rows are added when they are imported: they need more of SciPy, or of fastbp.
+SPECIAL = tuple(f"fastbp.rules.special.{family}" for family in ("ufuncs", "gamma"))
 LATE = (
-    "fastbp.rules.special.ufuncs",
+    *SPECIAL,
     "fastbp.sparse.products",
     "fastbp.sparse.solving",
     "fastbp.recurrent.fused",
@@ -82,6 +84,7 @@ def elementwise(
     source="",
     error=(3e-15, 3e-15),
     complex=None,
+    reach=None,
     namespace="numpy",
 ):
     """Add an elementwise operation.
@@ -114,6 +117,8 @@ def elementwise(
         What it is where an operand is complex. True: the same, the partials hold for complex
         numbers; a tuple: the same with these partials; a function: that is called with the
         operands instead; None: it is refused.
+    reach : (float, float) or tuple of them, optional
+        Where the bounds `error` hold, if that is not the whole range.
     namespace : str
         Where it is public: behind ``fastbp.``.
 
@@ -133,6 +138,7 @@ def elementwise(
         source=source,
         error=error,
         complex=complex,
+        reach=reach,
         namespace=namespace,
     )
     for u in _as_tuple(ufunc if ufunc is not None else forward):
@@ -347,7 +353,7 @@ def _add(name, forward, *, samples=None, **facts):
     if name in OPS:
         raise ValueError(f"an operation named {name} is in the table already")
     frame = sys._getframe(1)
-    while frame.f_globals is globals():
+    while frame.f_globals is globals() or "WRITES_ROWS" in frame.f_globals:
         frame = frame.f_back
     OPS[name] = op = Op(name, forward, home=frame.f_globals["__name__"], **facts)
     if samples is not None:

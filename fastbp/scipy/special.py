@@ -15,16 +15,21 @@ Examples
 
 from scipy import special as _special
 
-import fastbp.rules.special.ufuncs as _rows  # noqa: F401  (fills the table of operations)
+import fastbp.rules.special.late as _rows  # noqa: F401  (fills the table of operations)
 from fastbp._core.graph import implementation_of as _implementation_of
 from fastbp.rules.special.activations import log_softmax, logsumexp, softmax
+from fastbp.rules.table import CONSTANTS as _CONSTANTS
+from fastbp.rules.table import FUNCTIONS as _FUNCTIONS
 from fastbp.rules.table import attribute as _attribute
 
 _OPS = {
     name: op
     for name, f in vars(_special).items()
     if isinstance(f, type(_special.erf)) and (op := _implementation_of(f)) is not None
+    if name not in _CONSTANTS
 }
+_PREFIX = "scipy.special."
+_OPS |= {k.removeprefix(_PREFIX): f for k, f in _FUNCTIONS.items() if k.startswith(_PREFIX)}
 globals().update(_OPS)
 
 __all__ = ["log_softmax", "logsumexp", "softmax", *sorted(_OPS)]

@@ -1,0 +1,195 @@
+"""How rows of `scipy.special` are written, beyond what the table has.
+
+Three things occur here and hardly elsewhere: functions that an older SciPy lacks; operands by which
+no derivative is known (an order, a degree), where asking for one raises; and values that come from
+a loop over arrays (a quadrature, a recurrence), which no elementwise program can hold.
+"""
+
+import functools
+
+import numpy as np
+from scipy import special
+
+from fastbp._core import graph
+from fastbp._core.graph import Variable
+from fastbp._core.program import Expr
+from fastbp.errors import NoRuleError
+from fastbp.rules import table
+from fastbp.rules.patterns import together
+from fastbp.rules.table import FUNCTIONS, SAMPLES, general, implements
+
+__all__ = ["Numeric", "elementwise", "function", "helper", "order", "whole", "wide"]
+
+POSITIVE = (0.3, 3.0)
+WRITES_ROWS = True  # the home of a row is the module that calls this one
+
+
+class Numeric:
+    """A function of arrays, in Python, that can stand in partials.
+
+    In a program it is an instruction without a loop, so that the partial is computed by NumPy.
+
+    Attributes
+    ----------
+    op : Op or None
+        What is recorded on Variables.
+    """
+
+    nin = 0  # of an instruction; no kernel has this name and no operands
+
+    def __init__(self, function):
+        functools.update_wrapper(self, function)
+        self.function, self.op = function, None
+
+    def __call__(self, *operands):
+        for x in operands:
+            if type(x) is Expr:
+                return x.trace.call(self, *operands)
+        if self.op is not None and any(type(x) is Variable for x in operands):
+            return self.op(*operands)
+        return self.function(*operands)
+
+
+class _Refusal:
+    """The partial derivative by an operand for which there is no formula: asking for it raises."""
+
+    nin = 0
+
+    def __init__(self, name, argument):
+        self.__name__ = f"{name} by {argument}"
+        self.name, self.argument = name, argument
+
+    def __call__(self, ans, *operands):
+        if type(ans) is Expr:
+            return ans.trace.call(self)
+        raise NoRuleError(
+            f"scipy.special.{self.name}: there is no derivative by the argument {self.argument}: "
+            f"pass fastbp.stop_gradient({self.argument}) if it is a constant"
+        )
+
+
+def order(argument):
+    """Stand in a row for the partial derivative by an operand that has none."""
+    return functools.partial(_Refusal, argument=argument)
+
+
+def _partials(name, partials):
+    return [p(name) if isinstance(p, functools.partial) else p for p in partials]
+
+
+def elementwise(name, forward=None, *partials, samples=None, domain=None, reach=None, **facts):
+    """Add a row for a ufunc of `scipy.special`; None where this SciPy does not have it.
+
+    Parameters
+    ----------
+    name : str
+    forward : Numeric, callable or None
+        The value; None is the ufunc of this name.
+    *partials : callable
+        As in `table.elementwise`, or `order(argument)`.
+    samples : callable, optional
+        ``samples(rng)``: calls for the tests, where an operand has no derivative.
+    domain : (float, float) or tuple of them, optional
+        As in `table.elementwise`, without `samples`.
+    reach : (float, float) or tuple of them, optional
+        The range of the operands in which the bounds `error` hold; `domain` by default.
+    **facts
+        As in `table.elementwise`.
+    """
+    ufunc = getattr(special, name, None)
+    if ufunc is None:
+        return None
+    if samples is None:
+        facts["domain"] = domain or POSITIVE
+    else:
+        facts["domain"] = None
+        SAMPLES[f"scipy.special.{name}"] = samples
+    facts["reach"] = reach or domain or POSITIVE
+    facts.setdefault("error", (1e-14, 1e-13))
+    forward = ufunc if forward is None else forward
+    op = table.elementwise(
+        name,
+        forward,
+        *_partials(name, partials),
+        ufunc=ufunc,
+        namespace="scipy.special",
+        **facts,
+    )
+    if isinstance(forward, Numeric):
+        forward.op = op
+    return op
+
+
+def helper(name, numeric, *partials, **facts):
+    """Add a helper whose value is a `Numeric`, which stands for it in partials."""
+    numeric.op = table.helper(name, numeric, *_partials(name, partials), **facts)
+
+
+def function(name, samples, *functions, **facts):
+    """Register a Python function under a name of `scipy.special`, for `functions` of SciPy too."""
+    return implements(*(), samples=samples, name=f"scipy.special.{name}", **facts)
+
+
+def whole(ufunc, n, *xs):
+    """Call a ufunc with orders that are whole numbers, as integers where they are."""
+    n = np.asarray(n)
+    if n.dtype.kind in "fc" and np.all(n == np.rint(n.real)):
+        n = n.real.astype(np.int64)
+    return ufunc(n, *xs)
+
+
+# ---- more operands than a program takes
+
+
+def _each(p, ids, link):
+    """Of the same element of each operand."""
+    return together(p, *ids)
+
+
+def wide(name, forward, partials, **facts):
+    """Add an elementwise operation of any number of operands, with static numbers.
+
+    Parameters
+    ----------
+    name : str
+    forward : callable
+        ``forward(*operands, **static)`` on arrays of one shape.
+    partials : tuple of callable
+        ``partial(ans, *operands, **static)``, in NumPy code for arrays and Variables.
+
+    Returns
+    -------
+    callable
+        It broadcasts its operands and records the operation if one is a Variable.
+    """
+    partials = _partials(name, partials)
+    names = range(len(partials))
+    op = general(
+        name,
+        forward,
+        nin=len(partials),
+        vjp=tuple(functools.partial(_times, partials[k]) for k in names),
+        jvp=tuple(functools.partial(_times, partials[k]) for k in names),
+        pattern=_each,
+        **facts,
+    )
+
+    def call(*operands, **static):
+        if not any(type(x) is Variable for x in operands):
+            return forward(*operands, **static)
+        shape = np.broadcast_shapes(*map(np.shape, operands))
+        dtype = np.result_type(*[graph.values_of(x) for x in operands])
+        return op(*[_shaped(x, shape, dtype) for x in operands], **static)
+
+    return call
+
+
+def _shaped(x, shape, dtype):
+    if type(x) is not Variable:
+        return np.broadcast_to(np.asarray(x, dtype), shape)
+    x = x if x.dtype == dtype else x.astype(dtype)
+    return x if x.shape == shape else np.broadcast_to(x, shape)
+
+
+def _times(partial, t, ans, *operands, **static):
+    return t * partial(ans, *operands, **static)
