@@ -39,6 +39,7 @@ class Numeric:
 
     def __init__(self, function):
         functools.update_wrapper(self, function)
+        self.__name__ = getattr(function, "__name__", "numeric")
         self.function, self.op = function, None
 
     def __call__(self, *operands):
@@ -106,6 +107,8 @@ def elementwise(name, forward=None, *partials, samples=None, domain=None, reach=
         SAMPLES[f"scipy.special.{name}"] = samples
     facts["reach"] = reach or domain or POSITIVE
     facts.setdefault("error", (1e-14, 1e-13))
+    if isinstance(facts.get("complex"), tuple):
+        facts["complex"] = tuple(_partials(name, facts["complex"]))
     forward = ufunc if forward is None else forward
     op = table.elementwise(
         name,
