@@ -62,7 +62,21 @@ KINKS = {}  # name of a function -> the convention where its derivative does not
 CONSTANTS = {}  # what sees the values of Variables -> why it has no derivative
 SAMPLES = {}  # name of a function or an operation -> calls for the tests; see `implements`
 # Families whose rows are added when they are imported: they need more of SciPy, or of fastbp.
-SPECIAL = tuple(f"fastbp.rules.special.{family}" for family in ("ufuncs", "gamma", "elementary", "integrals", "bessel", "polynomials", "hypergeometric"))
+SPECIAL = tuple(
+    f"fastbp.rules.special.{family}"
+    for family in (
+        "ufuncs",
+        "gamma",
+        "elementary",
+        "integrals",
+        "bessel",
+        "polynomials",
+        "hypergeometric",
+        "incomplete",
+        "distributions",
+        "elliptic",
+    )
+)
 LATE = (
     *SPECIAL,
     "fastbp.sparse.products",

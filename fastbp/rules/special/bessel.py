@@ -54,12 +54,8 @@ elementwise(
     source="DLMF 10.6.1",
     **_FACTS,
 )
-elementwise(
-    "yv", yv, order("v"), lambda z, v, x: 0.5 * (yv(v - 1.0, x) - yv(v + 1.0, x)), **_FACTS
-)
-elementwise(
-    "iv", iv, order("v"), lambda z, v, x: 0.5 * (iv(v - 1.0, x) + iv(v + 1.0, x)), **_FACTS
-)
+elementwise("yv", yv, order("v"), lambda z, v, x: 0.5 * (yv(v - 1.0, x) - yv(v + 1.0, x)), **_FACTS)
+elementwise("iv", iv, order("v"), lambda z, v, x: 0.5 * (iv(v - 1.0, x) + iv(v + 1.0, x)), **_FACTS)
 elementwise(
     "kv", kv, order("v"), lambda z, v, x: -0.5 * (kv(v - 1.0, x) + kv(v + 1.0, x)), **_FACTS
 )

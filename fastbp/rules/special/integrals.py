@@ -19,7 +19,12 @@ from fastbp.rules.table import helper as plain_helper
 # ---- exponential integrals
 
 exp1 = elementwise(
-    "exp1", None, lambda z, x: -np.exp(-x) / x, complex=True, reach=(0.01, 500.0), error=(1e-13,) * 2
+    "exp1",
+    None,
+    lambda z, x: -np.exp(-x) / x,
+    complex=True,
+    reach=(0.01, 500.0),
+    error=(1e-13,) * 2,
 )
 expi = elementwise(
     "expi", None, lambda z, x: np.exp(x) / x, complex=True, reach=(0.01, 500.0), error=(1e-13,) * 2
@@ -337,7 +342,9 @@ def lambertw(z, k=0, tol=1e-8):
 wrightomega = elementwise(
     "wrightomega",
     None,
-    lambda w, z: np.where(np.abs(w) == np.inf, 1.0, w / (1.0 + np.where(np.abs(w) == np.inf, 0.0, w))),
+    lambda w, z: np.where(
+        np.abs(w) == np.inf, 1.0, w / (1.0 + np.where(np.abs(w) == np.inf, 0.0, w))
+    ),
     domain=(-2.0, 2.0),
     reach=(-30.0, 1e3),
     error=(1e-14, 1e-13),

@@ -8,6 +8,7 @@ from scipy import special
 
 from fastbp._core import graph
 from fastbp._core.graph import Variable
+from fastbp.errors import NoRuleError
 from fastbp.rules.special.rows import Numeric, elementwise, function, helper, order, whole, wide
 
 _INSIDE = (-0.9, 0.9)
@@ -158,7 +159,8 @@ def _harmonic_slope(z, n, m, theta):
     # Half of what both ladder operators give: no division by sin(theta).
     up = np.sqrt(np.maximum((n - m) * (n + m + 1.0), 0.0)) * harmonic(n, m + 1.0, theta)
     down = np.sqrt(np.maximum((n + m) * (n - m + 1.0), 0.0)) * harmonic(n, m - 1.0, theta)
-    return 0.5 * (up - down)
+    # SciPy takes |sin(theta)| outside of 0 to pi.
+    return np.where(np.sin(theta) < 0.0, -0.5, 0.5) * (up - down)
 
 
 if hasattr(special, "sph_harm_y"):
@@ -188,8 +190,6 @@ if hasattr(special, "sph_harm_y"):
         if not any(type(u) is Variable for u in (n, m, theta, phi)):
             return special.sph_harm_y(n, m, theta, phi, diff_n=diff_n)
         if diff_n:
-            from fastbp.errors import NoRuleError
-
             raise NoRuleError(
                 "scipy.special.sph_harm_y: diff_n= is not supported for Variables: differentiate "
                 "by fastbp.jacobian"

@@ -18,7 +18,7 @@ from fastbp.rules import table
 from fastbp.rules.patterns import together
 from fastbp.rules.table import FUNCTIONS, SAMPLES, general, implements
 
-__all__ = ["Numeric", "elementwise", "function", "helper", "order", "whole", "wide"]
+__all__ = ["Numeric", "elementwise", "function", "helper", "in_pieces", "order", "whole", "wide"]
 
 POSITIVE = (0.3, 3.0)
 WRITES_ROWS = True  # the home of a row is the module that calls this one
@@ -139,6 +139,16 @@ def whole(ufunc, n, *xs):
     if n.dtype.kind in "fc" and np.all(n == np.rint(n.real)):
         n = n.real.astype(np.int64)
     return ufunc(n, *xs)
+
+
+def in_pieces(f, operands, size):
+    """Evaluate a function that has room for nodes beside every element, piece by piece."""
+    operands = np.broadcast_arrays(*[np.asarray(x, float) for x in operands])
+    flat = [np.ascontiguousarray(x).reshape(-1) for x in operands]
+    out = np.empty(flat[0].size)
+    for start in range(0, out.size, size):
+        out[start : start + size] = f(*[x[start : start + size] for x in flat])
+    return out.reshape(operands[0].shape)
 
 
 # ---- more operands than a program takes
