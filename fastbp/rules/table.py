@@ -65,17 +65,9 @@ SAMPLES = {}  # name of a function or an operation -> calls for the tests; see `
 SPECIAL = tuple(
     f"fastbp.rules.special.{family}"
     for family in (
-        "ufuncs",
-        "gamma",
-        "elementary",
-        "integrals",
-        "bessel",
-        "polynomials",
-        "hypergeometric",
-        "incomplete",
-        "distributions",
-        "elliptic",
-    )
+        "ufuncs gamma elementary integrals bessel polynomials hypergeometric incomplete "
+        "distributions elliptic"
+    ).split()
 )
 LATE = (
     *SPECIAL,
@@ -98,8 +90,8 @@ def elementwise(
     source="",
     error=(3e-15, 3e-15),
     complex=None,
-    reach=None,
     namespace="numpy",
+    **facts,
 ):
     """Add an elementwise operation.
 
@@ -131,10 +123,10 @@ def elementwise(
         What it is where an operand is complex. True: the same, the partials hold for complex
         numbers; a tuple: the same with these partials; a function: that is called with the
         operands instead; None: it is refused.
-    reach : (float, float) or tuple of them, optional
-        Where the bounds `error` hold, if that is not the whole range.
     namespace : str
         Where it is public: behind ``fastbp.``.
+    **facts
+        Others, kept in ``op.info``: those of `fastbp.rules.special.rows`.
 
     Returns
     -------
@@ -152,8 +144,8 @@ def elementwise(
         source=source,
         error=error,
         complex=complex,
-        reach=reach,
         namespace=namespace,
+        **facts,
     )
     for u in _as_tuple(ufunc if ufunc is not None else forward):
         if isinstance(u, np.ufunc):

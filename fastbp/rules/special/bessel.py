@@ -13,7 +13,7 @@ from scipy import special
 from fastbp._core import graph
 from fastbp._core.graph import Variable
 from fastbp.rules.special.integrals import as_complex
-from fastbp.rules.special.rows import Numeric, elementwise, function, helper, order, whole
+from fastbp.rules.special.rows import Numeric, elementwise, function, helper, order, real, whole
 
 
 def _samples(*orders, low=0.5, high=3.0):
@@ -31,7 +31,7 @@ def _of_real_order(name):
 
     @Numeric
     def bessel(v, x):
-        return ufunc(np.real(v), x)
+        return ufunc(real(v, name), x)
 
     bessel.__name__ = name
     return bessel
@@ -226,9 +226,7 @@ for _name, _factor in (("hankel1", 0), ("hankel2", 0), ("hankel1e", -1j), ("hank
 
 
 def _spherical(name, before, after):
-    """Add a spherical function f, whose derivative is (before n f_{n-1} + after (n + 1) f_{n+1})
-    / (2 n + 1).
-    """
+    # (2 n + 1) f_n' = before n f_{n-1} + after (n + 1) f_{n+1}
     scipy_function = getattr(special, name)
 
     @Numeric

@@ -1,8 +1,5 @@
 """Distribution functions: each an incomplete gamma or beta function of simple arguments."""
 
-import functools
-import math
-
 import numpy as np
 from scipy import special
 
@@ -22,7 +19,7 @@ _INVERSES = {"error": (1e-10, 1e-9)}
 
 def _mirrored(partials):
     """Return the partials of one minus the function."""
-    return [p if isinstance(p, functools.partial) else _negative(p) for p in partials]
+    return [p if isinstance(p, order) else _negative(p) for p in partials]
 
 
 def _negative(partial):
@@ -101,7 +98,7 @@ def _binomial(name):
 def _trials(rng):
     return [
         ((np.array([[0], [1], [4]]), 7, rng.uniform(0.2, 0.8, 2)), {}),
-        ((2, 5, rng.uniform(0.2, 0.8, 3)), {}),
+        ((2, np.array([5, 6, 9]), rng.uniform(0.2, 0.8, 3)), {}),
     ]
 
 

@@ -201,5 +201,5 @@ pseudo_huber = elementwise(
     lambda z, d, r: r / _root_of_huber(d, r),
     domain=((0.5, 2.0), (-2.0, 2.0)),
     reach=((0.1, 10.0), (-100.0, 100.0)),
-    error=(1e-14, 1e-13),
+    error=(1e-14, 1e-10),
 )

@@ -6,6 +6,7 @@ is closed under differentiation, and positive: nothing cancels. It is computed b
 rule in log(t), which converges exponentially.
 """
 
+import functools
 import math
 
 import numpy as np
@@ -13,7 +14,16 @@ from scipy import special
 
 from fastbp._core import graph
 from fastbp._core.graph import Variable, values_of
-from fastbp.rules.special.rows import Numeric, elementwise, function, helper, in_pieces, order, wide
+from fastbp.rules.special.rows import (
+    Numeric,
+    elementwise,
+    function,
+    helper,
+    in_pieces,
+    order,
+    refuse_complex,
+    wide,
+)
 
 STEP, REACH = 0.5, 84.0  # error exp(-2 pi^2 / STEP); what is left out is below exp(-REACH / 2)
 
@@ -46,11 +56,7 @@ _COUNTS = {
     n: wide(
         f"carlson_{n}",
         _integral,
-        tuple(
-            # The first argument of a partial is its position.
-            (lambda k: lambda z, *xs, m, powers: _partial(k, z, *xs, m=m, powers=powers))(k)
-            for k in range(n)
-        ),
+        tuple(functools.partial(_partial, k) for k in range(n)),
         source="DLMF 19.16, 19.18",
     )
     for n in (2, 3, 4)
@@ -231,6 +237,7 @@ def ellipj(u, m, **kwargs):
     """
     if kwargs or not any(type(v) is Variable for v in (u, m)):
         return special.ellipj(u, m, **kwargs)
+    refuse_complex("ellipj", u, m)
     return tuple([f.op(u, m) for f in (_SN, _CN, _DN, _AM)])
 
 

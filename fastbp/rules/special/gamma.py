@@ -12,7 +12,7 @@ from scipy import special
 from fastbp._core import graph
 from fastbp._core.graph import Variable, values_of
 from fastbp.errors import NoRuleError
-from fastbp.rules.special.rows import Numeric, elementwise, function, helper, order
+from fastbp.rules.special.rows import Numeric, elementwise, function, helper, order, refuse_complex
 from fastbp.rules.table import nondifferentiable
 
 # B_2k / (2k)!, k = 1, 2, ...
@@ -63,6 +63,7 @@ def _sum_of_powers(s, x):
 
 @Numeric
 def polygamma_n(n, x):
+    """Differentiate digamma n times."""
     with np.errstate(all="ignore"):
         n, x = np.asarray(n), np.asarray(x)
         if n.dtype.kind in "iub":
@@ -101,6 +102,7 @@ def polygamma(n, x):
     """
     if type(n) is not Variable and type(x) is not Variable:
         return special.polygamma(n, x)
+    refuse_complex("polygamma", n, x)
     return polygamma_n.op(_floats(n, x), x)
 
 
@@ -118,6 +120,7 @@ def _floats(n, *xs):
 
 @Numeric
 def gap(n, x, h):
+    """Return ``polygamma(n, x + h) - polygamma(n, x)``."""
     with np.errstate(all="ignore"):
         n, x, h = np.broadcast_arrays(n, x, h)
         small = (x > 0.0) & (np.abs(h) < 0.5 * x)
@@ -231,8 +234,8 @@ def _at_pole(n, k):
     return ((k < 0.0) & (k == np.rint(k))) | ((n - k < 0.0) & (n - k == np.rint(n - k)))
 
 
-# gamma(n + 1) / (gamma(k + 1) gamma(n - k + 1)): 0 at k = -1, -2, ... and n - k = -1, -2, ..., where
-# digamma has poles, but the reciprocals of gamma have slopes.
+# gamma(n + 1) / (gamma(k + 1) gamma(n - k + 1)): 0 where k or n - k is -1, -2, ...: digamma has
+# poles there, but the reciprocals of gamma have slopes.
 
 
 def _binom_by_n(z, n, k):
@@ -299,6 +302,7 @@ def factorial(n, exact=False, **kwargs):
     if type(n) is not Variable:
         return special.factorial(n, exact=exact, **kwargs)
     _not_exact("factorial", exact, kwargs)
+    refuse_complex("factorial", n)
     inside = values_of(n) >= 0.0
     return np.where(inside, gamma(np.where(inside, n, 0.0) + 1.0), 0.0)
 
@@ -320,6 +324,7 @@ def comb(N, k, *, exact=False, repetition=False):
     if type(N) is not Variable and type(k) is not Variable:
         return special.comb(N, k, exact=exact, repetition=repetition)
     _not_exact("comb", exact, {})
+    refuse_complex("comb", N, k)
     if repetition:
         return comb(N + k - 1, k)
     n, m = np.broadcast_arrays(values_of(N), values_of(k))
@@ -346,6 +351,7 @@ def multigammaln(a, d):
     """Return the logarithm of the multivariate gamma function, as `scipy.special.multigammaln`."""
     if type(a) is not Variable:
         return special.multigammaln(a, d)
+    refuse_complex("multigammaln", a)
     d = np.asarray(d)
     if d.ndim or d != np.floor(d):
         raise ValueError("d should be a positive integer (dimension)")
@@ -443,6 +449,7 @@ zetac = elementwise(
 
 @Numeric
 def hurwitz_zeta(s, q):
+    """Return the zeta function of Hurwitz."""
     return special.zeta(s, q)
 
 
@@ -471,4 +478,5 @@ def zeta(x, q=None, out=None):
         return special.zeta(x, q, out)
     if out is not None:
         raise NoRuleError("scipy.special.zeta: out= is not supported for Variables")
+    refuse_complex("zeta", x, q)
     return zetac(x) + 1.0 if q is None else hurwitz_zeta.op(x, q)

@@ -246,7 +246,10 @@ def _beta_moment(a, b, x, j, k, upper):
             a, b, x, y = b, a, y, x
         front = np.exp(special.xlogy(a, x) + special.xlogy(b - 1.0, y) - special.betaln(a, b))
         A, B, ratio = a[..., None], b[..., None], (x / y)[..., None]
-        other = lambda u: np.log1p(-ratio * np.expm1(-u))  # log((1 - t) / (1 - x))
+
+        def other(u):  # log((1 - t) / (1 - x))
+            return np.log1p(-ratio * np.expm1(-u))
+
         end = (46.0 + np.maximum((b - 1.0) * np.log1p(x / y), 0.0)) / a
         return front * _moment(
             lambda u: u**j * other(u) ** k, lambda u: A * u - (B - 1.0) * other(u), end

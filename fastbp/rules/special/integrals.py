@@ -12,7 +12,16 @@ from scipy import special
 
 from fastbp._core import graph
 from fastbp._core.graph import Variable
-from fastbp.rules.special.rows import Numeric, elementwise, function, helper, order, whole
+from fastbp.rules.special.rows import (
+    Numeric,
+    elementwise,
+    function,
+    helper,
+    order,
+    real,
+    refuse_complex,
+    whole,
+)
 from fastbp.rules.special.ufuncs import ROOT_PI, ROOT_TWO_PI, bell, erf, hazard
 from fastbp.rules.table import helper as plain_helper
 
@@ -24,10 +33,15 @@ exp1 = elementwise(
     lambda z, x: -np.exp(-x) / x,
     complex=True,
     reach=(0.01, 500.0),
-    error=(1e-13,) * 2,
+    error=(1e-13, 1e-13),
 )
 expi = elementwise(
-    "expi", None, lambda z, x: np.exp(x) / x, complex=True, reach=(0.01, 500.0), error=(1e-13,) * 2
+    "expi",
+    None,
+    lambda z, x: np.exp(x) / x,
+    complex=True,
+    reach=(0.01, 500.0),
+    error=(1e-13, 1e-13),
 )
 
 
@@ -283,6 +297,7 @@ def voigt_profile(x, sigma, gamma, **kwargs):
     """
     if kwargs or not any(type(v) is Variable for v in (x, sigma, gamma)):
         return special.voigt_profile(x, sigma, gamma, **kwargs)
+    refuse_complex("voigt_profile", x, sigma, gamma)
     width = graph.values_of(sigma)
     flat = np.equal(width, 0.0)
     if np.any(flat):
@@ -300,7 +315,7 @@ graph.bind_function(special.voigt_profile, voigt_profile)
 
 def _lambert(k, z):
     k, z = np.broadcast_arrays(k, z)
-    return special.lambertw(z, np.asarray(k).real.astype(np.int64))
+    return special.lambertw(z, real(k, "lambertw").astype(np.int64))
 
 
 @Numeric
@@ -339,15 +354,19 @@ def lambertw(z, k=0, tol=1e-8):
     return lambert.op(graph.values_of(np.asarray(k, float)), as_complex(z))
 
 
+def _omega_slope(w, z):
+    far = np.abs(w) == np.inf
+    at = np.where(far, 1.0, w)
+    return np.where(far, 1.0, at / (1.0 + at))
+
+
 wrightomega = elementwise(
     "wrightomega",
     None,
-    lambda w, z: np.where(
-        np.abs(w) == np.inf, 1.0, w / (1.0 + np.where(np.abs(w) == np.inf, 0.0, w))
-    ),
+    _omega_slope,
     domain=(-2.0, 2.0),
     reach=(-30.0, 1e3),
-    error=(1e-14, 1e-13),
+    error=(1e-14, 1e-12),
     complex=(lambda w, z: w / (1.0 + w),),
 )
 
@@ -374,7 +393,7 @@ kolmogorov = elementwise(
     None,
     lambda z, x: _kolmogorov_slope(x),
     domain=(0.5, 1.5),
-    reach=(0.1, 3.0),
+    reach=(0.2, 3.0),
     error=(1e-13, 1e-12),
     source="Kolmogorov 1933; Marsaglia, Tsang, Wang 2003",
 )

@@ -9,7 +9,16 @@ from scipy import special
 from fastbp._core import graph
 from fastbp._core.graph import Variable
 from fastbp.errors import NoRuleError
-from fastbp.rules.special.rows import Numeric, elementwise, function, helper, order, whole, wide
+from fastbp.rules.special.rows import (
+    Numeric,
+    elementwise,
+    function,
+    helper,
+    order,
+    refuse_complex,
+    whole,
+    wide,
+)
 
 _INSIDE = (-0.9, 0.9)
 
@@ -80,6 +89,7 @@ def _weighted(name, slope, low, high):
             ((np.array([[0], [1], [4]]), 0.7, rng.uniform(low, high, 2)), {}),
             ((3, 1.5, rng.uniform(low, high, 3)), {}),
         ],
+        complex=True,
         reach=((0, 6), (0.5, 2.5), (low, high)),
         error=(1e-12, 1e-11),
     )
@@ -103,6 +113,7 @@ def _four(name, slope, arguments, low, high):
         f"eval_{name}",
         value,
         (order("n"), order(arguments[0]), order(arguments[1]), partial),
+        complex=True,
     )
 
     def polynomial(n, a, b, x, **kwargs):
@@ -189,6 +200,7 @@ if hasattr(special, "sph_harm_y"):
         """
         if not any(type(u) is Variable for u in (n, m, theta, phi)):
             return special.sph_harm_y(n, m, theta, phi, diff_n=diff_n)
+        refuse_complex("sph_harm_y", theta, phi)
         if diff_n:
             raise NoRuleError(
                 "scipy.special.sph_harm_y: diff_n= is not supported for Variables: differentiate "

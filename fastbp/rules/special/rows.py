@@ -10,15 +10,25 @@ import functools
 import numpy as np
 from scipy import special
 
-from fastbp._core import graph
-from fastbp._core.graph import Variable
+from fastbp._core.graph import Variable, values_of
 from fastbp._core.program import Expr
-from fastbp.errors import NoRuleError
+from fastbp.errors import DTypeError, NoRuleError
 from fastbp.rules import table
 from fastbp.rules.patterns import together
-from fastbp.rules.table import FUNCTIONS, SAMPLES, general, implements
+from fastbp.rules.table import SAMPLES, general, implements
 
-__all__ = ["Numeric", "elementwise", "function", "helper", "in_pieces", "order", "whole", "wide"]
+__all__ = [
+    "Numeric",
+    "elementwise",
+    "function",
+    "helper",
+    "in_pieces",
+    "order",
+    "real",
+    "refuse_complex",
+    "whole",
+    "wide",
+]
 
 POSITIVE = (0.3, 3.0)
 WRITES_ROWS = True  # the home of a row is the module that calls this one
@@ -43,6 +53,7 @@ class Numeric:
         self.function, self.op = function, None
 
     def __call__(self, *operands):
+        """Compute, record, or stand in a program for what it computes."""
         for x in operands:
             if type(x) is Expr:
                 return x.trace.call(self, *operands)
@@ -51,16 +62,20 @@ class Numeric:
         return self.function(*operands)
 
 
-class _Refusal:
-    """The partial derivative by an operand for which there is no formula: asking for it raises."""
+class order:  # noqa: N801 (it reads as a function in rows)
+    """Stand in a row for the partial derivative by an operand for which there is no formula.
+
+    Asking for it raises, when it is asked for: a Variable may stand there.
+    """
 
     nin = 0
 
-    def __init__(self, name, argument):
+    def __init__(self, argument, name=""):
         self.__name__ = f"{name} by {argument}"
         self.name, self.argument = name, argument
 
-    def __call__(self, ans, *operands):
+    def __call__(self, ans, *operands, **static):
+        """Stand in a program; raise where the value is wanted."""
         if type(ans) is Expr:
             return ans.trace.call(self)
         raise NoRuleError(
@@ -69,13 +84,8 @@ class _Refusal:
         )
 
 
-def order(argument):
-    """Stand in a row for the partial derivative by an operand that has none."""
-    return functools.partial(_Refusal, argument=argument)
-
-
 def _partials(name, partials):
-    return [p(name) if isinstance(p, functools.partial) else p for p in partials]
+    return [order(p.argument, name) if isinstance(p, order) else p for p in partials]
 
 
 def elementwise(name, forward=None, *partials, samples=None, domain=None, reach=None, **facts):
@@ -106,6 +116,7 @@ def elementwise(name, forward=None, *partials, samples=None, domain=None, reach=
         facts["domain"] = None
         SAMPLES[f"scipy.special.{name}"] = samples
     facts["reach"] = reach or domain or POSITIVE
+    facts["orders"] = [k for k, p in enumerate(partials) if isinstance(p, order)]
     facts.setdefault("error", (1e-14, 1e-13))
     if isinstance(facts.get("complex"), tuple):
         facts["complex"] = tuple(_partials(name, facts["complex"]))
@@ -133,12 +144,32 @@ def function(name, samples, *functions, **facts):
     return implements(*(), samples=samples, name=f"scipy.special.{name}", **facts)
 
 
-def whole(ufunc, n, *xs):
-    """Call a ufunc with orders that are whole numbers, as integers where they are."""
-    n = np.asarray(n)
-    if n.dtype.kind in "fc" and np.all(n == np.rint(n.real)):
-        n = n.real.astype(np.int64)
-    return ufunc(n, *xs)
+def real(order, name):
+    """Return an order or parameter that the engine has made complex beside a complex argument."""
+    order = np.asarray(order)
+    if order.dtype.kind == "c":
+        if np.any(order.imag != 0.0):
+            raise DTypeError(f"scipy.special.{name}: an order or parameter must be real")
+        order = order.real
+    return order
+
+
+def whole(function, n, *xs):
+    """Call a function of SciPy with orders as integers, where they are whole numbers."""
+    name = function.__name__
+    *parameters, x = xs
+    n, parameters = real(n, name), [real(p, name) for p in parameters]
+    takes = not isinstance(function, np.ufunc) or not np.iscomplexobj(x)
+    if n.dtype.kind == "f" and takes and np.all(n == np.rint(n)):
+        n = n.astype(np.int64)
+    return function(n if takes else n.astype(float), *parameters, x)
+
+
+def refuse_complex(name, *xs):
+    """Raise for operands that SciPy's function does not take either."""
+    for x in xs:
+        if np.iscomplexobj(values_of(x)):
+            raise DTypeError(f"scipy.special.{name}: it is a function of real numbers")
 
 
 def in_pieces(f, operands, size):
@@ -159,7 +190,7 @@ def _each(p, ids, link):
     return together(p, *ids)
 
 
-def wide(name, forward, partials, **facts):
+def wide(name, forward, partials, complex=False, **facts):
     """Add an elementwise operation of any number of operands, with static numbers.
 
     Parameters
@@ -169,6 +200,8 @@ def wide(name, forward, partials, **facts):
         ``forward(*operands, **static)`` on arrays of one shape.
     partials : tuple of callable
         ``partial(ans, *operands, **static)``, in NumPy code for arrays and Variables.
+    complex : bool
+        Whether the operands may be complex.
 
     Returns
     -------
@@ -177,9 +210,14 @@ def wide(name, forward, partials, **facts):
     """
     partials = _partials(name, partials)
     names = range(len(partials))
+
+    def value(*operands, **static):
+        found = np.asarray(forward(*operands, **static))
+        return found.astype(np.result_type(*operands), copy=False)
+
     op = general(
         name,
-        forward,
+        value,
         nin=len(partials),
         vjp=tuple(functools.partial(_times, partials[k]) for k in names),
         jvp=tuple(functools.partial(_times, partials[k]) for k in names),
@@ -190,8 +228,10 @@ def wide(name, forward, partials, **facts):
     def call(*operands, **static):
         if not any(type(x) is Variable for x in operands):
             return forward(*operands, **static)
+        if not complex:
+            refuse_complex(name, *operands)
         shape = np.broadcast_shapes(*map(np.shape, operands))
-        dtype = np.result_type(*[graph.values_of(x) for x in operands])
+        dtype = np.result_type(*[values_of(x) for x in operands])
         return op(*[_shaped(x, shape, dtype) for x in operands], **static)
 
     return call
