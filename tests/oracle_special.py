@@ -10,7 +10,7 @@ def _inverse(name, f):
     def inverse(*args):
         *parameters, p = args
         start = float(getattr(special, name)(*map(float, args)))
-        return mp.findroot(lambda x: f(*parameters, x) - p, start)
+        return mp.findroot(lambda x: mp.re(f(*parameters, x)) - p, start).real
 
     return inverse
 

@@ -1,9 +1,12 @@
 """`scipy.special`, differentiable.
 
-SciPy's ufuncs (`erf`, `expit`, `logit`, `xlogy` ...) are recorded when they are applied to
-Variables, from here or from `scipy.special` itself. `logsumexp`, `softmax` and `log_softmax` are
-not ufuncs and do not look at their arguments: take them from here. All other names are SciPy's own
-and see plain arrays only.
+SciPy's ufuncs (`erf`, `gammaln`, `jv`, `betainc` ...) are recorded when they are applied to
+Variables, from here or from `scipy.special` itself. Functions that are no ufuncs (`logsumexp`,
+`polygamma`, `lambertw` ...) do not look at their arguments: take them from here. All other names
+are SciPy's own and see plain arrays only.
+
+By orders and degrees, as that of a Bessel function, there is no derivative: asking for one raises
+`NoRuleError`. float32 is kept, also where SciPy's function has a double result only.
 
 Examples
 --------

@@ -139,9 +139,15 @@ def helper(name, numeric, *partials, **facts):
     numeric.op = table.helper(name, numeric, *_partials(name, partials), **facts)
 
 
-def function(name, samples, *functions, **facts):
-    """Register a Python function under a name of `scipy.special`, for `functions` of SciPy too."""
-    return implements(*(), samples=samples, name=f"scipy.special.{name}", **facts)
+def function(name, samples, **facts):
+    """Register a Python function under a name of `scipy.special`."""
+
+    def register(f):
+        # Where it is found, so that it can be pickled.
+        f.__module__, f.__name__, f.__qualname__ = "fastbp.scipy.special", name, name
+        return implements(samples=samples, name=f"scipy.special.{name}", **facts)(f)
+
+    return register
 
 
 def real(order, name):
