@@ -69,7 +69,8 @@ them one ([tutorial.md](tutorial.md#functions-without-a-rule)); on constants the
 """
 
 SCIPY_MISSING = """* of SciPy: everything but the functions of `scipy.special` listed in
-  [operations.md](operations.md), and sparse matrices as operands ([sparse.md](sparse.md))
+  [operations.md](operations.md), `fastbp.scipy.fft`, and sparse matrices as operands
+  ([sparse.md](sparse.md))
 
 Some functions have rules without some of their arguments (`out=`, `initial=`, the nuclear norm):
 [operations.md](operations.md) says which.
@@ -84,7 +85,7 @@ arrays and `numpy.matrix` raise `DTypeError`. An array of integers takes no reco
 # What has arguments that are no floats: dates, bits, files, places.
 _OF_OTHERS = (
     "busday_count busday_offset datetime_as_string einsum_path is_busday ix_ packbits "
-    "ravel_multi_index savez savez_compressed sort_complex unpackbits unravel_index"
+    "ravel_multi_index savez savez_compressed unpackbits unravel_index"
 ).split()
 
 
@@ -144,6 +145,7 @@ def _counterparts():
     )
     return [
         f"| `scipy.linalg` | `numpy.linalg` | {linalg} |",
+        "| `scipy.fft` | `fastbp.scipy.fft` | `fft`, `rfftn`, `dct`, `dstn` ... |",
         "| `scipy.special` | `fastbp.scipy.special` | what is no ufunc: `logsumexp` ... |",
         "| `scipy.sparse` | `fastbp.sparse.csr(values, ...)` | matrices with recorded values |",
         "| `scipy.sparse.linalg` | `fastbp.sparse.solve(A, b)` | systems |",

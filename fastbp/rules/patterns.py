@@ -104,8 +104,8 @@ def moves(p, ids, link, **changed):
 
 
 def same(p, ids, link):
-    """Of the same element of the operand."""
-    return ids[0]
+    """Of the same element of every operand."""
+    return together(p, *ids)
 
 
 def scatters(p, ids, link):
@@ -174,6 +174,29 @@ def mixes(p, ids, link):
     """Of all elements along some axes, which remain."""
     axis = link.static["axis"]
     return _spread(np.expand_dims(_reduced(p, ids[0], axis), axis), link)
+
+
+def orders(p, ids, link):
+    """Of all elements of a row; at one point, and without equal ones, of one that is there."""
+    order = link.static.get("order") or link.ans[1]
+    if p.local and order.groups is None:
+        if "own" in link.static:
+            return link.op.forward(ids[0], **link.static)
+        return ids[0].reshape(-1)[order.places].reshape(link.shape)
+    return _spread(np.expand_dims(_reduced(p, ids[0], (-1,)), -1), link)
+
+
+def chosen(p, ids, link):
+    """Of elements that values choose, and at one point of those that they choose there."""
+    if not p.local:
+        return everything(p, ids, link)
+    return (scatters if "size" in link.static else moves)(p, ids, link)
+
+
+def mixes_last(p, ids, link):
+    """Of all elements along the last axis of every operand, which broadcast in front of it."""
+    found = [_reduced(p, x, (-1,))[..., None] for x in ids if x is not None]
+    return _spread(together(p, *found), link)
 
 
 def _running(p, x, axis):

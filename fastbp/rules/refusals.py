@@ -13,7 +13,7 @@ import numpy as np
 from fastbp._core import graph
 from fastbp.errors import DTypeError, NoRuleError, ReturnedVariableError
 from fastbp.rules.calls import called, doing
-from fastbp.rules.table import FUNCTIONS
+from fastbp.rules.table import FUNCTIONS, load_all
 
 __all__ = ["INSTEAD", "name_of", "refusal", "write_instead"]
 
@@ -34,41 +34,16 @@ INSTEAD = {
         )
     },
     "numpy.apply_along_axis": "numpy functions with axis=, or `numpy.stack([f(v) for v in x])`",
-    "numpy.convolve": "sum(v[k] * numpy.pad(a, (k, len(v) - 1 - k)) for k in range(len(v)))",
-    "numpy.corrcoef": (
-        "u = x - numpy.mean(x, axis=-1, keepdims=True); "
-        "u = u / numpy.linalg.norm(u, axis=-1, keepdims=True); r = u @ u.T"
-    ),
-    "numpy.cov": ("u = x - numpy.mean(x, axis=-1, keepdims=True); c = u @ u.T / (x.shape[-1] - 1)"),
-    "numpy.gradient": (
-        "numpy.concatenate([x[1:2] - x[:1], (x[2:] - x[:-2]) / 2, x[-1:] - x[-2:-1]]) / h"
-    ),
-    "numpy.interp": (
-        "i = numpy.searchsorted(xp[1:-1], x); "
-        "w = (numpy.clip(x, xp[0], xp[-1]) - xp[i]) / (xp[i + 1] - xp[i]); "
-        "y = (1 - w) * fp[i] + w * fp[i + 1]"
-    ),
     "numpy.linalg.lstsq": "numpy.linalg.pinv(a) @ b",
     "numpy.logaddexp.reduce": "fastbp.numpy.logsumexp(x, axis=axis)",
-    "numpy.median": "numpy.mean(x[numpy.argsort(x)][(x.size - 1) // 2 : x.size // 2 + 1])",
     "numpy.meshgrid": "numpy.broadcast_arrays(x[None, :], y[:, None])",
     "numpy.ndenumerate": "((i, x[i]) for i in numpy.ndindex(x.shape))",
     "numpy.piecewise": "numpy.select(conditions, [f(x) for f in functions])",
     "numpy.poly1d": "sum(c * x**k for k, c in enumerate(reversed(p)))",
     "numpy.polynomial.Polynomial": "sum(c * x**k for k, c in enumerate(p))",
     "numpy.polynomial.polynomial.polyval": "sum(c * x**k for k, c in enumerate(p))",
-    "numpy.polyval": "sum(c * x**k for k, c in enumerate(reversed(p)))",
-    "numpy.quantile": (
-        "k = q * (x.size - 1); i = min(int(k), x.size - 2); s = x[numpy.argsort(x)]; "
-        "y = s[i] + (k - i) * (s[i + 1] - s[i])"
-    ),
     "numpy.save": "numpy.save(file, x.value)",
     "numpy.savetxt": "numpy.savetxt(file, x.value)",
-    "numpy.sort": (
-        "`x[numpy.argsort(x)]`; `numpy.take_along_axis(x, numpy.argsort(x), -1)` along an axis"
-    ),
-    "numpy.unique": "x[numpy.unique(fastbp.stop_gradient(x), return_index=True)[1]]",
-    "numpy.vander": "x[:, None] ** numpy.arange(n)[::-1]",
     "numpy.vectorize": "NumPy functions on whole arrays, or `numpy.stack([f(v) for v in x])`",
     "numpy.c_": "fastbp.numpy.c_[...]",
     "numpy.full": "fastbp.numpy.full(shape, x)",
@@ -107,7 +82,6 @@ INSTEAD = {
     "scipy.stats.norm.ppf": "loc + scale * fastbp.scipy.special.ndtri(q)",
     "scipy.stats.norm.sf": "fastbp.scipy.special.ndtr((loc - x) / scale)",
 }
-INSTEAD["numpy.percentile"] = f"q = q / 100; {INSTEAD['numpy.quantile']}"
 _VALUES = "where no derivative is wanted, pass fastbp.stop_gradient(x)"
 _ASSIGNED = (
     "an element of a plain array cannot keep the derivative of a Variable that is assigned to it: "
@@ -322,6 +296,10 @@ def write_instead(name):
     module = ".".join(modules)
     if module == "scipy.special" and (name in FUNCTIONS or last in FUNCTIONS):
         return f"write fastbp.scipy.special.{last}"
+    if module == "scipy.fft":
+        load_all()
+        if name in FUNCTIONS or f"fft.{last}" in FUNCTIONS:
+            return f"write fastbp.scipy.fft.{last}"
     if module == "scipy.linalg" and f"linalg.{last}" in FUNCTIONS:
         return f"write numpy.linalg.{last}"
     if module.startswith("numpy.testing"):

@@ -70,6 +70,7 @@ SPECIAL = tuple(
     ).split()
 )
 LATE = (
+    "fastbp.rules.fft.of_scipy",
     *SPECIAL,
     "fastbp.sparse.products",
     "fastbp.sparse.solving",

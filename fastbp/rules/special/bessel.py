@@ -46,7 +46,7 @@ _FACTS = {
     "error": (1e-12, 1e-11),
     "complex": True,
 }
-elementwise(
+of_first_kind = elementwise(
     "jv",
     jv,
     order("v"),
@@ -59,7 +59,7 @@ elementwise("iv", iv, order("v"), lambda z, v, x: 0.5 * (iv(v - 1.0, x) + iv(v +
 elementwise(
     "kv", kv, order("v"), lambda z, v, x: -0.5 * (kv(v - 1.0, x) + kv(v + 1.0, x)), **_FACTS
 )
-graph.bind_ufunc(special.jn, graph.implementation_of(special.jv))
+graph.bind_ufunc(special.jn, of_first_kind)
 
 # ---- of whole orders, real
 

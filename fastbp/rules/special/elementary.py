@@ -10,8 +10,9 @@ from scipy import special
 
 from fastbp._core import graph
 from fastbp._core.graph import values_of
-from fastbp.rules.numpy.elementwise import OPS, power_log_k, power_slope, power_y
+from fastbp.rules.numpy.elementwise import power_log_k, power_slope, power_y
 from fastbp.rules.special.rows import Numeric, elementwise, helper, order
+from fastbp.rules.table import OPS
 
 DEGREE, LN10 = math.pi / 180.0, math.log(10.0)
 

@@ -36,7 +36,7 @@ elementwise(
     lambda z, b, x: hyp0f1(b + 1.0, x) / b,
     samples=lambda rng: [
         ((1.5, rng.uniform(-2.0, 2.0, 3)), {}),
-        ((np.float32([0.5, 2.0, 3.0]), rng.uniform(0.3, 3.0, (2, 3))), {}),
+        ((np.array([0.5, 2.0, 3.0], np.float32), rng.uniform(0.3, 3.0, (2, 3))), {}),
     ],
     reach=((0.5, 4.0), (-10.0, 10.0)),
     error=(1e-11, 1e-11),
@@ -50,7 +50,7 @@ elementwise(
     lambda z, a, b, x: a / b * hyp1f1(a + 1.0, b + 1.0, x),
     samples=lambda rng: [
         ((0.5, 1.5, rng.uniform(-2.0, 2.0, 3)), {}),
-        ((np.float32([0.5, 2.0]), 2.5, rng.uniform(0.3, 3.0, 2)), {}),
+        ((np.array([0.5, 2.0], np.float32), 2.5, rng.uniform(0.3, 3.0, 2)), {}),
     ],
     reach=((0.5, 4.0), (0.5, 4.0), (-5.0, 10.0)),
     error=(1e-11, 1e-11),
@@ -92,7 +92,7 @@ gauss = wide(
     "hyp2f1",
     samples=lambda rng: [
         ((0.5, 1.2, 1.7, rng.uniform(-0.7, 0.7, 3)), {}),
-        ((np.float32([0.5, 2.0]), 1.5, 2.2, rng.uniform(-0.7, 0.7, 2)), {}),
+        ((np.array([0.5, 2.0], np.float32), 1.5, 2.2, rng.uniform(-0.7, 0.7, 2)), {}),
     ],
 )
 def hyp2f1(a, b, c, z, **kwargs):

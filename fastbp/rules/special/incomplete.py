@@ -343,14 +343,14 @@ elementwise(
     lambda z, a, b, x: -density_of_beta(a, b, x),
     **_BETA,
 )
-_INVERSE = {"domain": ((0.7, 4.0), (0.7, 4.0), (0.1, 0.9)), "error": (1e-10, 1e-9)}
+_INVERSE_BETA = {"domain": ((0.7, 4.0), (0.7, 4.0), (0.1, 0.9)), "error": (1e-10, 1e-9)}
 elementwise(
     "betaincinv",
     None,
     lambda z, a, b, p: -betainc_by_a(a, b, z) / density_of_beta(a, b, z),
     lambda z, a, b, p: -betainc_by_b(a, b, z) / density_of_beta(a, b, z),
     lambda z, a, b, p: 1.0 / density_of_beta(a, b, z),
-    **_INVERSE,
+    **_INVERSE_BETA,
 )
 elementwise(
     "betainccinv",
@@ -358,5 +358,5 @@ elementwise(
     lambda z, a, b, p: -betainc_by_a(a, b, z) / density_of_beta(a, b, z),
     lambda z, a, b, p: -betainc_by_b(a, b, z) / density_of_beta(a, b, z),
     lambda z, a, b, p: -1.0 / density_of_beta(a, b, z),
-    **_INVERSE,
+    **_INVERSE_BETA,
 )
