@@ -19,9 +19,9 @@ CALLS = [
 CALLS += [pytest.param(name, call, id=name) for name, call in indexing_calls().items()]
 # Without a meaning, or of real numbers only.
 REFUSED = {
-    "bincount", "divmod", "frexp", "interp", "ldexp", "log_softmax", "logsumexp", "modf",
-    "nanpercentile", "nanquantile", "percentile", "quantile", "recurrent.gru", "recurrent.lstm",
-    "recurrent.rnn", "softmax", "sparse.solve", "unwrap",
+    "bincount", "divmod", "frexp", "geomspace", "interp", "ldexp", "log_softmax", "logsumexp",
+    "modf", "nanpercentile", "nanquantile", "percentile", "quantile", "recurrent.gru",
+    "recurrent.lstm", "recurrent.rnn", "softmax", "sparse.solve", "unwrap",
     *[f"{module}.{name}{suffix}" for module in ("fft", "scipy.fft") for name in ("ihfft", "rfft")
       for suffix in ("", "2", "n")],
     *[
@@ -33,7 +33,7 @@ REFUSED = {
         )
     ],
 }  # fmt: skip
-WIDER = {"float_power", "interp", "polyder", "polyint", "vander", "cov", "corrcoef"}
+WIDER = {"logspace", "float_power", "interp", "polyder", "polyint", "vander", "cov", "corrcoef"}
 STEP = 2.0**-17  # cube root of the rounding of float64: where both errors of a difference are small
 
 

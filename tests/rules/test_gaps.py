@@ -60,11 +60,6 @@ CASES = {
         "dots": "numpy.array([1, 0, 3, 2]), x, 0",
         "b": B,
     },
-    "numpy.apply_along_axis": {
-        "x": M,
-        "f": lambda v: v / numpy.sum(v * v),
-        "expected": lambda x: numpy.apply_along_axis(lambda v: v / numpy.sum(v * v), 1, x),
-    },
     "numpy.vectorize": {
         "f": lambda v: numpy.sin(v) * v,
         "expected": numpy.vectorize(lambda v: numpy.sin(v) * v),
@@ -76,15 +71,9 @@ CASES = {
         "expected": lambda a: numpy.linalg.lstsq(a, B, rcond=None)[0],
     },
     "numpy.logaddexp.reduce": {"axis": 0, "expected": numpy.logaddexp.reduce},
-    "numpy.meshgrid": {"y": B[:2], "expected": lambda x: numpy.meshgrid(x, B[:2])},
     "numpy.ndenumerate": {
         "expected": lambda x: [v for _, v in numpy.ndenumerate(x)],
         "taken": lambda pairs: [v for _, v in pairs],
-    },
-    "numpy.piecewise": {
-        "conditions": [X < 1.0, X >= 1.0],
-        "functions": [numpy.sin, numpy.square],
-        "expected": lambda x: numpy.piecewise(x, [x < 1.0, x >= 1.0], [numpy.sin, numpy.square]),
     },
     "numpy.poly1d": {"p": B, "expected": lambda x: numpy.poly1d(B)(x)},
     "numpy.polynomial.Polynomial": {
@@ -102,20 +91,6 @@ CASES = {
     "numpy.fromiter": {
         "dots": "v * v for v in x",
         "expected": lambda x: numpy.fromiter((v * v for v in x), float),
-    },
-    "numpy.geomspace": {
-        "of": "start",
-        "x": 0.7,
-        "stop": 3.0,
-        "n": 4,
-        "expected": lambda x: numpy.geomspace(x, 3.0, 4),
-    },
-    "numpy.logspace": {
-        "of": "start",
-        "x": 0.7,
-        "stop": 1.5,
-        "n": 4,
-        "expected": lambda x: numpy.logspace(x, 1.5, 4),
     },
     "scipy.integrate.quad": {
         "x": 0.7,

@@ -31,9 +31,9 @@ CALLS = [
 WIDER = {"xlogy", "xlog1py"}
 # Functions of real numbers.
 REAL = {
-    "arctan2", "copysign", "divmod", "fmod", "heaviside", "hypot", "logaddexp", "logaddexp2",
-    "logsumexp", "nanpercentile", "nanquantile", "percentile", "quantile", "recurrent.gru",
-    "recurrent.lstm", "recurrent.rnn", "remainder", "sparse.solve", "unwrap",
+    "arctan2", "copysign", "divmod", "fmod", "geomspace", "heaviside", "hypot", "logaddexp",
+    "logaddexp2", "logsumexp", "nanpercentile", "nanquantile", "percentile", "quantile",
+    "recurrent.gru", "recurrent.lstm", "recurrent.rnn", "remainder", "sparse.solve", "unwrap",
 }  # fmt: skip
 
 
