@@ -13,7 +13,7 @@ from collections import Counter
 import numpy as np
 
 from fastbp._core import dtypes
-from fastbp._core.graph import Variable
+from fastbp._core.graph import Variable, is_passive
 from fastbp._core.matmul import matmul
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.rules import local, patterns
@@ -37,7 +37,7 @@ def as_dtype(x, dtype):
     """Return a Variable or an array in a dtype, itself if it has it already."""
     if type(x) is Variable:
         return x if x.dtype == dtype else cast(x, dtype=np.dtype(dtype))
-    return np.asarray(x, dtype)
+    return x.astype(dtype) if is_passive(x) else np.asarray(x, dtype)
 
 
 # ---- two operands

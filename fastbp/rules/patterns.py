@@ -103,6 +103,22 @@ def moves(p, ids, link, **changed):
     return np.asarray(link.op.forward(*operands, **{**link.static, **changed}))
 
 
+def gathers(p, ids, link):
+    """Each element is any one along an axis: places are computed from values."""
+    x, behind = ids[0], link.static["behind"]
+    found = _reduced(p, x, (x.ndim - 1 - behind,))
+    lead = x.ndim - 1 - behind
+    inner = len(link.shape) - found.ndim
+    return _spread(found.reshape(found.shape[:lead] + (1,) * inner + found.shape[lead:]), link)
+
+
+def writes(p, ids, link):
+    """Of the same element of the array, or of any one of what is written into it."""
+    x, value = ids
+    value = None if value is None else p.sets.rows(value.reshape(-1))
+    return _spread(together(p, x, value), link)
+
+
 def same(p, ids, link):
     """Of the same element of the operand."""
     return ids[0]

@@ -453,20 +453,21 @@ cdef Variable make_variable(cnp.ndarray value, Node node):
     cdef Variable v = Variable.__new__(Variable)
     v.array = value
     v.node = node
-    if not node.collectable:
+    if not node.flags & COLLECTABLE:
         PyObject_GC_UnTrack(<PyObject *> v)
     return v
 
 
-cdef void hide_from_gc(Node node, bint collectable) noexcept:
-    node.collectable = collectable
-    if not collectable:
+cdef void finish(Node node, int flags) noexcept:
+    """Give a node its flags; hide it from the garbage collector if it can be in no cycle."""
+    node.flags = flags
+    if not flags & COLLECTABLE:
         PyObject_GC_UnTrack(<PyObject *> node)
 
 
 cdef Node leaf_node(cnp.ndarray value):
     cdef Node node = new_node(None, value, (<object> value).shape)
-    hide_from_gc(node, False)
+    finish(node, 0)
     return node
 
 
@@ -477,6 +478,10 @@ include "outputs.pxi"
 # ---- fillables ---------------------------------------------------------------------------------
 
 include "fillable.pxi"
+
+# ---- passive values ----------------------------------------------------------------------------
+
+include "passive.pxi"
 
 # ---- operands ----------------------------------------------------------------------------------
 
@@ -612,6 +617,8 @@ cdef object call_elementwise(Op op, tuple operands):
     if (op is SQUARE or op is POWER) and type(operands[0]) is Variable and has_square(operands[0]):
         smooth = _even_power(operands)
         if smooth is not None:
+            if (<Variable> operands[0]).node.flags & KEEPS:
+                return hook("carry")(_passive_call(op, tuple(map(passive, operands)), {}), smooth)
             return hook("carry")(out, smooth)
     return _elementwise_variable(op, operands, arrays, out, same_shape)
 
@@ -679,19 +686,39 @@ cdef inline cnp.ndarray _of_variable(Variable x):
     return x.array
 
 
+cdef int _keep_constants(Node node, tuple operands, PyObject **arrays) except -1:
+    """Let a node of a record that keeps everything have all constant operands."""
+    cdef Py_ssize_t k
+    cdef list values = [
+        saved_of(node, k) if _is_kept(operands[k]) else _residual(operands[k], arrays[k])
+        for k in range(node.op.nin)]
+    if node.parents is not None:
+        node.saved = tuple(values)
+    else:
+        node.saved_a = values[0]
+        if len(values) == 2:
+            node.saved_b = values[1]
+    return 0
+
+
+cdef bint _is_kept(object x) noexcept:
+    """Whether an operand is a Variable that the record can compute again."""
+    return type(x) is Variable and (<Variable> x).node.flags & KEEPS
+
+
 cdef Variable _elementwise_variable(
     Op op, tuple operands, PyObject **arrays, cnp.ndarray out, bint same_shape
 ):
     cdef Node node, parent
     cdef tuple shape = None
-    cdef bint collectable = False
+    cdef int flags = 0
     cdef unsigned int mask = 0
     cdef int k, nin = op.nin
     for k in range(nin):
         if type(operands[k]) is Variable:
             mask |= op.saves_for[k]
             parent = (<Variable> operands[k]).node
-            collectable = collectable or parent.collectable
+            flags |= parent.flags
             if same_shape and shape is None:
                 shape = parent.shape
     node = new_node(op, out, (<object> out).shape if shape is None else shape)
@@ -714,7 +741,11 @@ cdef Variable _elementwise_variable(
         ])
     if mask & SAVES_ANS:
         node.ans = out
-    hide_from_gc(node, collectable)
+    if flags:
+        flags &= INHERITED
+        if flags & KEEPS:
+            _keep_constants(node, operands, arrays)
+    finish(node, flags)
     return make_variable(out, node)
 
 
@@ -723,6 +754,8 @@ cdef object _call_converted(Op op, tuple operands):
     cdef list values = [], converted = []
     cdef bint tracked = False
     for i, x in enumerate(operands):
+        if type(x) is Passive:
+            return _with_passive(op, operands, None)
         if type(x) is Expr:
             # A partial derivative that uses this operation is being traced.
             if op.kernel is None and op.ufunc is None:
@@ -808,6 +841,12 @@ cdef object record(Op op, tuple operands, dict static):
         elif type(x) is list or type(x) is tuple:
             if has_variable(x):
                 return record(op, _joined(operands), static)
+        elif type(x) is Passive:
+            return _with_passive(op, operands, static)
+    if static:
+        passives = _passive_statics(static)
+        if passives is not None:
+            return _moving(op, operands, static, passives)
     if op.compiled is not None:
         result = op.compiled.record(op, operands, static)
         if result is not None:
@@ -854,16 +893,23 @@ cdef int _complete(Node node, tuple operands, list values, list parents, dict st
     """Give a node its parents, and what the rules read."""
     cdef Op op = node.op
     cdef list saved = []
-    cdef bint collectable = op.opaque
+    cdef int flags = COLLECTABLE if op.opaque else 0
     cdef Py_ssize_t k
     cdef object value
     for k in range(len(values)):
-        value = values[k]
         if parents[k] is not None:
-            collectable = collectable or (<Node> parents[k]).collectable
+            flags |= (<Node> parents[k]).flags
+    flags &= INHERITED
+    for k in range(len(values)):
+        value = values[k]
         if not op.saves >> <unsigned int> min(k, 29) & 1:
             # The shape and dtype of a Variable are its node's.
-            value = None if parents[k] is not None or k in op.objects else spec_of(value)
+            if flags & KEEPS and parents[k] is None:
+                value = kept(value) if cnp.PyArray_CheckExact(value) else value
+            elif flags & KEEPS and not (<Node> parents[k]).flags & KEEPS:
+                value = _of_variable(<Variable> operands[k])
+            else:
+                value = None if parents[k] is not None or k in op.objects else spec_of(value)
         elif parents[k] is not None:
             value = _of_variable(<Variable> operands[k])
         elif op.opaque:
@@ -873,7 +919,7 @@ cdef int _complete(Node node, tuple operands, list values, list parents, dict st
     node.saved = tuple(saved)
     node.saved_b = residuals
     node.static = static
-    hide_from_gc(node, collectable)
+    finish(node, flags)
     return 0
 
 
@@ -936,7 +982,7 @@ cdef Variable _record_unary(Op op, Variable x, dict static):
         node.saved_a = _of_variable(x)
     if op.saves & SAVES_ANS:
         node.ans = out
-    hide_from_gc(node, op.opaque or x.node.collectable)
+    finish(node, x.node.flags & INHERITED | (COLLECTABLE if op.opaque else 0))
     result = make_variable(out, node)
     if view:
         _see(result, x, op.name)
@@ -971,7 +1017,7 @@ cdef Variable record_product(Op op, tuple operands):
     cdef cnp.ndarray b = (<Variable> y).array if y_moves else y
     cdef cnp.ndarray out = c_matmul(a, b)
     cdef Node node = new_node(op, out, (<object> out).shape)
-    cdef bint collectable = False
+    cdef int flags = 0
     # Each cotangent reads the other operand.
     if y_moves:
         node.saved_a = _of_variable(<Variable> x) if x_moves else kept(a)
@@ -980,11 +1026,11 @@ cdef Variable record_product(Op op, tuple operands):
     node.static = NO_STATIC
     if x_moves:
         node.a = (<Variable> x).node
-        collectable = node.a.collectable
+        flags = node.a.flags
     if y_moves:
         node.b = (<Variable> y).node
-        collectable = collectable or node.b.collectable
-    hide_from_gc(node, collectable)
+        flags |= node.b.flags
+    finish(node, flags & INHERITED)
     return make_variable(out, node)
 
 
