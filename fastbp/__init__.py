@@ -52,7 +52,8 @@ except ModuleNotFoundError as _error:
 
 from fastbp import rules as _rules  # noqa: F401  (fills the table of operations)
 from fastbp._core.matmul import matmul_vjp
-from fastbp.custom import checkpoint, custom_rule
+from fastbp.checkpointing import checkpoint
+from fastbp.custom import custom_rule
 from fastbp.jacobians import hessian, jacobian
 from fastbp.transforms import (
     elementwise_grad,

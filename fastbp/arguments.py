@@ -36,6 +36,7 @@ __all__ = [
 
 _LINES = {  # of those transforms that evaluate at once
     "check_grads": "check_grads(f, (x,))",
+    "check_jac": "check_jac(f, jac, x)",
     "hvp": "hvp(f, x, v)",
     "jvp": "jvp(f, (x,), (v,))",
     "linearize": "linearize(f, x)",

@@ -1,22 +1,25 @@
-"""Rules written by users, and recomputation instead of memory: `custom_rule` and `checkpoint`."""
+"""Rules written by users: `custom_rule`."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from fastbp import tree
-from fastbp._core import graph, sweep
-from fastbp._core.constants import constant
+from fastbp._core import graph
+from fastbp._core.constants import constant as kept
 from fastbp._core.graph import Op, Variable
-from fastbp._core.tape import Tape
 from fastbp.derived import derived
-from fastbp.errors import ShapeError
+from fastbp.errors import DTypeError, ShapeError
+from fastbp.testing import check_grads
 
-__all__ = ["checkpoint", "custom_rule"]
+__all__ = ["custom_rule"]
+
+CALL = "<call>"  # no identifier, so no option of a user's
 
 
 def custom_rule(
@@ -24,24 +27,35 @@ def custom_rule(
     *,
     vjp: Callable[..., Any] | None = None,
     jvp: Callable[..., Any] | None = None,
+    constant: int | str | Sequence[int | str] = (),
+    check: Any = None,
     name: str | None = None,
 ) -> Callable[..., Any]:
-    """Give a function on arrays a derivative rule of its own.
+    """Give a function a derivative rule of its own.
 
     Parameters
     ----------
     f : callable
-        ``f(*arrays, **options)`` returns a float array, or a tuple of several arrays, among which
-        those of integers and booleans have no derivative. It sees plain arrays and may do anything
-        with them.
+        ``f(*args, **options)`` returns a float or complex array, or a container of arrays, among
+        which those of integers and booleans have no derivative. It sees plain arrays and may do
+        anything with them: call a library in C, or a solver. Arguments may be containers of arrays:
+        nested dicts, lists, tuples, dataclasses; what is no float or complex number in them is left
+        as it is.
     vjp : callable, optional
-        ``vjp(g, ans, *arrays, **options)``: the cotangents of all positional arguments, a tuple
-        (for a single argument the array itself), None for zero. `g` has the shape of ``ans =
-        f(*arrays)``; of several results both are tuples, and `g` has None for what has no
-        derivative.
+        ``vjp(g, ans, *args, **options)`` returns the cotangents of all arguments that are not
+        `constant`: a tuple, for a single argument also what would be its only item. The cotangent
+        of a container is such a container; None, for an argument or in it, is zero. `g` has the
+        shape of ``ans = f(*args)``; in a container it has None for what has no derivative.
     jvp : callable, optional
-        ``jvp(tangents, ans, *arrays, **options)``: the tangent of the result, of several a tuple
-        with None for zero; `tangents` is a tuple.
+        ``jvp(tangents, ans, *args, **options)`` returns the tangent of the result, in a container
+        None for zero. `tangents` is a tuple with an entry for each argument that is not `constant`,
+        a container for a container, in which None stands for what is no number.
+    constant : int, str, or sequence of them
+        Positions or names of arguments without derivative. They may be anything, and go to `f` and
+        its rules as they are.
+    check : tuple, optional
+        Arguments at which the rules are compared with differences at once, and with each other;
+        anything but a tuple is a single argument. See `fastbp.testing.check_grads`.
     name : str, optional
         For error messages; by default the name of `f`.
 
@@ -50,11 +64,17 @@ def custom_rule(
     callable
         Like `f`; on Variables it is recorded as one operation.
 
+    Raises
+    ------
+    AssertionError
+        If `check` finds a rule to be wrong.
+
     Notes
     -----
     One of the two rules is enough: the other follows by transposition, if the given one is written
     with NumPy functions that fastbp can differentiate. For second derivatives a rule must be
-    written with such functions.
+    written with such functions, or with functions that have rules of their own;
+    ``fastbp.testing.check_grads(rule, args)`` compares them, too.
 
     Examples
     --------
@@ -64,7 +84,7 @@ def custom_rule(
     >>> bp.grad(lambda x: np.sum(clipped(x)))(np.array([0.0, 5.0]))
     array([ 1., 10.])
 
-    Several results:
+    Several results, checked at a point:
 
     >>> polar = bp.custom_rule(
     ...     lambda x, y: (np.hypot(x, y), np.arctan2(y, x)),
@@ -72,186 +92,294 @@ def custom_rule(
     ...         g[0] * x / ans[0] - g[1] * y / ans[0] ** 2,
     ...         g[0] * y / ans[0] + g[1] * x / ans[0] ** 2,
     ...     ),
+    ...     check=(3.0, 4.0),
     ... )
     >>> float(bp.grad(lambda x: polar(x, 4.0)[0])(3.0))
     0.6
+
+    A container, and an argument without derivative:
+
+    >>> def model(p, kind):
+    ...     return p["a"] * np.sin(p["b"]) if kind == "sine" else p["a"] + p["b"]
+    >>> def model_vjp(g, ans, p, kind):
+    ...     return {"a": g * np.sin(p["b"]), "b": g * p["a"] * np.cos(p["b"])}
+    >>> rule = bp.custom_rule(model, vjp=model_vjp, constant="kind")
+    >>> bp.grad(rule)({"a": 2.0, "b": 0.0}, "sine")
+    {'a': np.float64(0.0), 'b': np.float64(2.0)}
     """
     if not callable(f):
         raise TypeError(f"custom_rule: a function is needed, not a {type(f).__name__}")
     if vjp is None and jvp is None:
         raise TypeError("custom_rule: a vjp or a jvp rule is needed")
     label = str(name or getattr(f, "__name__", "custom_rule"))
+    rule = _Rule(label, f, vjp, jvp, _positions(f, constant))
+    made = {"vjp": vjp, "jvp": jvp, "constant": constant, "name": name}
+    g = functools.update_wrapper(derived(rule, (), custom_rule, f, **made), f)
+    if check is not None:
+        modes = [mode for mode, one in (("fwd", jvp), ("rev", vjp)) if one is not None]
+        _check(g, check, rule.constant, modes)
+    return g
 
-    def joint_vjp(g: Any, needs: Any, ans: Any, *operands: Any, **options: Any) -> Any:
-        assert vjp is not None
-        if isinstance(ans, tuple):
-            g = tuple(
-                np.zeros(y.shape, y.dtype) if y_bar is None and y.dtype.kind not in "biu" else y_bar
-                for y_bar, y in zip(g, ans, strict=True)
+
+def _check(rule: Callable[..., Any], args: Any, constant: frozenset[int], modes: Any) -> None:
+    args = args if isinstance(args, tuple) else (args,)
+    moving = [k for k in range(len(args)) if k not in constant]
+
+    def f(*given: Any) -> Any:
+        full = list(args)
+        for k, x in zip(moving, given, strict=True):
+            full[k] = x
+        return rule(*full)
+
+    try:
+        check_grads(f, tuple(args[k] for k in moving), order=1, modes=modes)
+    except AssertionError as error:
+        raise AssertionError(f"custom_rule: {error}") from None
+
+
+def _positions(f: Callable[..., Any], constant: Any) -> frozenset[int]:
+    """Return the positions of the arguments without derivative."""
+    given = (constant,) if isinstance(constant, (int, str)) else tuple(constant)
+    names = [x for x in given if isinstance(x, str)]
+    known = _parameters(f) if names else []
+    for item in given:
+        if isinstance(item, bool) or not isinstance(item, (int, str)):
+            raise TypeError(
+                f"custom_rule: constant={constant!r} must name positions or names of arguments"
             )
-        found = _rule_called(vjp, (g, ans, *operands), options)
-        return found if isinstance(found, (tuple, list)) else (found,)
+        if isinstance(item, str) and item not in known:
+            raise ValueError(
+                f"custom_rule: constant={item!r} is no positional argument of the function"
+                f"{', which has ' + ', '.join(known) if known else ''}; options by keyword have no "
+                "derivative anyway"
+            )
+        if isinstance(item, int) and item < 0:
+            raise ValueError(f"custom_rule: constant={item} must be counted from 0")
+    return frozenset(known.index(x) if isinstance(x, str) else x for x in given)
 
-    def joint_jvp(tangents: Any, ans: Any, *operands: Any, **options: Any) -> Any:
-        assert jvp is not None
-        dtype = np.result_type(*[y.dtype for y in ans]) if isinstance(ans, tuple) else ans.dtype
+
+def _parameters(f: Callable[..., Any]) -> list[str]:
+    try:
+        found = inspect.signature(f).parameters.values()
+    except (TypeError, ValueError):  # a function in C that says nothing
+        return []
+    return [p.name for p in found if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
+class _Rule:
+    """A function and its rules, recorded as one operation of all arrays in its arguments."""
+
+    def __init__(
+        self,
+        name: str,
+        f: Callable[..., Any],
+        vjp: Callable[..., Any] | None,
+        jvp: Callable[..., Any] | None,
+        constant: frozenset[int],
+    ) -> None:
+        self.name, self.f, self.vjp, self.jvp = name, f, vjp, jvp
+        self.constant = constant
+        self.op = Op(
+            name,
+            self._value,
+            nin=-1,
+            nout=-1,
+            vjp=None if vjp is None else self._pull,
+            jvp=None if jvp is None else self._push,
+            saves=(*range(30), "ans"),
+            blocks=False,
+            opaque=True,
+        )
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        if options:
+            args, options = self._by_position(args, options)
+            options = tree.map(kept, options)
+        call = _Call(self.name, self.constant, args)
+        found = self.op(*call.operands, **options, **{CALL: call})
+        call.operands = ()
+        return found if call.results is None else call.results.unflatten(found)
+
+    def _by_position(
+        self, args: tuple[Any, ...], options: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Move arguments given by keyword to their positions where they have a derivative."""
+        if not graph.has_variable(tree.flatten(options)[0]):
+            return args, options
+        names = _parameters(self.f)[len(args) :]
+        while names and names[0] in options:
+            name, *names = names
+            args, options = (*args, options.pop(name)), options
+        for name, value in options.items():
+            if graph.has_variable(tree.flatten(value)[0]):
+                raise DTypeError(
+                    f"{self.name}: {name}= has no derivative, but depends on what is "
+                    f"differentiated: give it by position, or {name}=fastbp.stop_gradient({name})"
+                )
+        return args, options
+
+    def _value(self, *operands: Any, **options: Any) -> Any:
+        call = options.pop(CALL)
+        found = graph.unrecorded_call(self.f, call.arguments(operands), options)
+        leaves, structure = tree.flatten(found)
+        call.results = None if leaves and leaves[0] is found else structure
+        return found if call.results is None else tuple(leaves)
+
+    def _pull(self, g: Any, needs: Any, ans: Any, *operands: Any, **options: Any) -> Any:
+        call = options.pop(CALL)
+        if call.results is not None:
+            g = call.results.unflatten(
+                [
+                    np.zeros(y.shape, y.dtype)
+                    if y_bar is None and y.dtype.kind not in "biu"
+                    else y_bar
+                    for y_bar, y in zip(g, ans, strict=True)
+                ]
+            )
+            ans = call.results.unflatten(ans)
+        found = _rule_called(self.vjp, (g, ans, *call.arguments(operands)), options)
+        return call.cotangents(found)
+
+    def _push(self, tangents: Any, ans: Any, *operands: Any, **options: Any) -> Any:
+        call = options.pop(CALL)
+        outputs = ans if call.results is not None else (ans,)
+        dtype = np.result_type(*[y.dtype for y in outputs if y.dtype.kind not in "biu"])
         full = [
             np.zeros(x.shape, dtype) if t is None else t
             for t, x in zip(tangents, operands, strict=True)
         ]
-        return _rule_called(jvp, (tuple(full), ans, *operands), options)
-
-    def value(*operands: Any, **options: Any) -> Any:
-        return graph.unrecorded_call(f, operands, options)
-
-    op = Op(
-        label,
-        value,
-        nin=-1,
-        nout=-1,
-        vjp=None if vjp is None else joint_vjp,
-        jvp=None if jvp is None else joint_jvp,
-        saves=(*range(30), "ans"),
-        blocks=False,
-        opaque=True,
-    )
-
-    g = derived(_ruled, (op,), custom_rule, f, vjp=vjp, jvp=jvp, name=name)
-    return functools.update_wrapper(g, f)
+        if call.results is not None:
+            ans = call.results.unflatten(ans)
+        args = (call.tangents(full), ans, *call.arguments(operands))
+        found = _rule_called(self.jvp, args, options)
+        if call.results is None:
+            return found
+        return tuple(call.results.leaves_of(found, f"{self.name}: what jvp returned", True))
 
 
-def _rule_called(rule: Callable[..., Any], args: Any, options: dict[str, Any]) -> Any:
-    """Call a rule; arrays that it makes can be filled where what it is given is recorded."""
-    call = graph.recorded_call if graph.has_variable(args) else graph.unrecorded_call
-    return call(rule, args, options)
+class _Call:
+    """The structure of one call: which of its arguments' leaves are operands.
 
-
-def _ruled(op: Op, /, *args: Any, **options: Any) -> Any:
-    return op(*args, **(tree.map(constant, options) if options else options))
-
-
-def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
-    """Trade time for memory: run `f` again when its derivative is needed.
-
-    Between, only its arguments are kept.
-
-    Parameters
+    Attributes
     ----------
-    f : callable
-        Takes and returns arrays or nested containers of them; it must compute the same when it runs
-        again. Variables that it reads from its surroundings get their derivatives too.
-
-    Returns
-    -------
-    callable
-        Like `f`. What `f` records inside is freed at once.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import fastbp as bp
-    >>> layer = bp.checkpoint(lambda x: np.tanh(np.sin(x) * x))
-    >>> bool(bp.grad(layer)(0.5) == bp.grad(lambda x: np.tanh(np.sin(x) * x))(0.5))
-    True
+    operands : sequence
+        What has a derivative, until it is recorded.
+    results : TreeDef or None
+        Of what `f` returned, once it did; None for one array.
     """
-    if not callable(f):
-        raise TypeError(f"checkpoint: a function is needed, not a {type(f).__name__}")
 
-    return functools.update_wrapper(derived(_checkpointed, (f,), checkpoint, f), f)
+    __slots__ = ("_moving", "_rest", "_trees", "name", "operands", "results")
 
+    def __init__(self, name: str, constant: frozenset[int], args: tuple[Any, ...]) -> None:
+        self.name = name
+        self.operands: Any = args
+        self.results: tree.TreeDef | None = None
+        self._trees: list[tree.TreeDef | None] = []  # of each argument; None: constant
+        self._moving: list[bool] | None = None  # which leaves are operands; None: all
+        self._rest: Sequence[Any] = ()  # the leaves that are not, and arguments that are constant
+        if constant or any(map(_is_container, args)):
+            self._take_apart(constant, args)
 
-def _checkpointed(f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    leaves, treedef = tree.flatten((args, kwargs))
-    moving = [k for k, x in enumerate(leaves) if type(x) is Variable]
-    call = _Rerun(f, leaves, treedef, moving)
-    since = graph.current_id()
-    fresh, outputs, out_def = call.run([leaves[k].value for k in moving])
-    recorded = [y for y in outputs if type(y) is Variable]
-    call.closed_over = Tape(recorded, fresh, since=since).outer_inputs()
-    if not recorded or not (moving or call.closed_over):
-        return out_def.unflatten(outputs)
-    made = call.op(recorded)(*[leaves[k] for k in moving], *call.closed_over)
-    parts = iter(made if len(recorded) > 1 else (made,))
-    return out_def.unflatten([next(parts) if type(y) is Variable else y for y in outputs])
+    def _take_apart(self, constant: frozenset[int], args: tuple[Any, ...]) -> None:
+        moving: list[bool] = []
+        operands: list[Any] = []
+        rest: list[Any] = []
+        for i, x in enumerate(args):
+            if i in constant:
+                self._refuse_recorded(i, x)
+                self._trees.append(None)
+                rest.append(tree.map(kept, x))
+                continue
+            leaves, structure = tree.flatten(x) if _is_container(x) else ([x], _LEAF)
+            self._trees.append(structure)
+            for leaf in leaves:
+                moves = structure is _LEAF or _has_derivative(leaf)
+                moving.append(moves)
+                (operands if moves else rest).append(leaf if moves else kept(leaf))
+        self.operands, self._moving, self._rest = operands, moving, rest
 
-
-class _Rerun:
-    """One checkpointed call: everything needed to run it again."""
-
-    def __init__(
-        self, f: Callable[..., Any], leaves: list[Any], treedef: tree.TreeDef, moving: list[int]
-    ) -> None:
-        self.f = f
-        self.constants = [None if type(x) is Variable else constant(x) for x in leaves]
-        self.treedef = treedef
-        self.moving = moving
-        self.closed_over: list[Variable] = []
-
-    def run(self, values: Any) -> tuple[list[Variable], list[Any], tree.TreeDef]:
-        """Run on fresh Variables; return these, and the outputs with their structure."""
-        fresh = [graph.variable(v) for v in values]
-        leaves = list(self.constants)
-        for k, x in zip(self.moving, fresh, strict=True):
-            leaves[k] = graph.handle(x)
-        args, kwargs = self.treedef.unflatten(leaves)
-        return fresh, *tree.flatten(graph.recorded_call(self.f, args, kwargs))
-
-    def again(self, operands: Any, before: Any) -> tuple[list[Variable], list[Variable]]:
-        """Run again; return the inputs (arguments and outer Variables) and the recorded outputs."""
-        fresh, outputs, _ = self.run(operands[: len(self.moving)])
-        recorded = [y for y in outputs if type(y) is Variable]
-        was, now = [(y.shape, y.dtype) for y in before], [(y.shape, y.dtype) for y in recorded]
-        if was != now:
-            first, then = (", ".join(f"{d} of shape {s}" for s, d in each) for each in (was, now))
-            raise ShapeError(f"checkpoint: the function returned {first}, then {then}")
-        return fresh + self.closed_over, recorded
-
-    def op(self, outputs: list[Variable]) -> Op:
-        """Make the operation that stands for this call; its outputs are known already."""
-        several = len(outputs) > 1
-        known = [tuple(y.value for y in outputs)]
-
-        def forward(*operands: Any) -> Any:
-            # Once: what keeps the operation must not keep its values.
-            if not known:
-                again = self.run(operands[: len(self.moving)])[1]
-                known.append(tuple(y.value for y in again if type(y) is Variable))
-            found = known.pop()
-            return found if several else found[0]
-
-        def vjp(g: Any, needs: Any, ans: Any, *operands: Any) -> Any:
-            gs, before = (g, ans) if several else ((g,), (ans,))
-            inputs, outs = self.again(operands, before)
-            there = [k for k, y_bar in enumerate(gs) if y_bar is not None]
-            gs, outs = [gs[k] for k in there], [outs[k] for k in there]
-            recorded, lead = _any_variable(*gs, *operands), gs[0].ndim - outs[0].ndim
-            return sweep.reverse(Tape(outs, inputs, True), gs, recorded, lead, inner=True)
-
-        def jvp(tangents: Any, ans: Any, *operands: Any) -> Any:
-            inputs, outs = self.again(operands, ans if several else (ans,))
-            lead = next(
-                t.ndim - x.ndim for t, x in zip(tangents, inputs, strict=True) if t is not None
+    def _refuse_recorded(self, i: int, x: Any) -> None:
+        if graph.has_variable(tree.flatten(x)[0]):
+            raise DTypeError(
+                f"{self.name}: argument {i} is one of constant=, but depends on what is "
+                "differentiated: leave it out of constant=, or give fastbp.stop_gradient of it"
             )
-            recorded = _any_variable(*tangents, *operands)
-            tape = Tape(outs, inputs, True)
-            found = sweep.forward(tape, list(tangents), recorded, lead, inner=True)
-            if several:
-                return found
-            return np.zeros(outs[0].shape, outs[0].dtype) if found[0] is None else found[0]
 
-        saves = tuple(range(len(self.moving)))
-        return Op(
-            "checkpoint",
-            forward,
-            nin=-1,
-            nout=-1,
-            vjp=vjp,
-            jvp=jvp,
-            saves=saves,
-            coefficients="values",
-            opaque=True,
+    def arguments(self, operands: Sequence[Any]) -> Sequence[Any]:
+        """Return the arguments of `f` with these operands."""
+        if self._moving is None:
+            return operands
+        moving, given, rest = iter(self._moving), iter(operands), iter(self._rest)
+        return [
+            next(rest)
+            if structure is None
+            else structure.unflatten(
+                [next(given if next(moving) else rest) for _ in range(structure.num_leaves)]
+            )
+            for structure in self._trees
+        ]
+
+    def tangents(self, tangents: Sequence[Any]) -> tuple[Any, ...]:
+        """Return tangents as the arguments are; None for leaves that are no operands."""
+        if self._moving is None:
+            return tuple(tangents)
+        moving, given = iter(self._moving), iter(tangents)
+        return tuple(
+            structure.unflatten(
+                [next(given) if next(moving) else None for _ in range(structure.num_leaves)]
+            )
+            for structure in self._trees
+            if structure is not None
         )
 
+    def cotangents(self, found: Any) -> Sequence[Any]:
+        """Return the cotangents of the operands, from what a user's vjp returned."""
+        if self._moving is None:
+            return found if isinstance(found, (tuple, list)) else (found,)
+        trees = [structure for structure in self._trees if structure is not None]
+        if not isinstance(found, (tuple, list)) or (
+            len(trees) == 1 and trees[0] is not _LEAF and len(found) != 1
+        ):
+            found = (found,)
+        if len(found) != len(trees):
+            raise ShapeError(
+                f"{self.name}: vjp returned {len(found)} cotangents for {len(trees)} arguments "
+                "that are not constant"
+            )
+        leaves: list[Any] = []
+        for i, (g, structure) in enumerate(zip(found, trees, strict=True)):
+            if g is None:
+                leaves.extend([None] * structure.num_leaves)
+            else:
+                what = f"{self.name}: the cotangent of argument {i}"
+                leaves.extend(structure.leaves_of(g, what, True))
+        assert self._moving is not None
+        return [g for g, moves in zip(leaves, self._moving, strict=True) if moves]
 
-def _any_variable(*values: Any) -> bool:
-    return any(type(x) is Variable for x in values)
+
+_LEAF = tree.flatten(0.0)[1]
+
+
+def _is_container(x: Any) -> bool:
+    """Say whether an argument is taken apart; a list of numbers is an array."""
+    if type(x) is Variable or type(x) is np.ndarray or type(x) is float:
+        return False
+    leaves = tree.flatten(x)[0]
+    if leaves and leaves[0] is x:
+        return False
+    return not isinstance(x, (list, tuple)) or not all(
+        isinstance(leaf, (int, float, complex)) for leaf in leaves
+    )
+
+
+def _has_derivative(leaf: Any) -> bool:
+    if isinstance(leaf, (Variable, float, complex)):
+        return True
+    return isinstance(leaf, (np.ndarray, np.generic)) and leaf.dtype.kind in "fc"
+
+
+def _rule_called(rule: Any, args: Any, options: dict[str, Any]) -> Any:
+    """Call a rule; arrays that it makes can be filled where what it is given is recorded."""
+    given = graph.has_variable(tree.flatten(args)[0])
+    call = graph.recorded_call if given else graph.unrecorded_call
+    return call(rule, args, options)

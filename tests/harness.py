@@ -200,7 +200,7 @@ def assert_close(found, expected, ulps=16, magnitude=0.0):
         a, b = np.asarray(a), np.asarray(b)
         assert (a.shape, a.dtype) == (b.shape, b.dtype)
         scale = max(largest(b), magnitude)
-        tolerance = ulps * EPS[b.dtype] * scale if b.dtype.kind == "f" else 0
+        tolerance = ulps * np.finfo(b.dtype).eps * scale if b.dtype.kind in "fc" else 0
         np.testing.assert_allclose(a, b, rtol=0, atol=tolerance)
 
 

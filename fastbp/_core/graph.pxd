@@ -40,6 +40,7 @@ cdef class Op:
     cdef readonly int nout              # number of outputs; -1: any
     cdef readonly tuple constants       # outputs without derivative
     cdef readonly tuple objects         # operands that may be any object
+    cdef unsigned int promotes          # general: which operands are brought to one dtype
     cdef readonly bint residuals        # `forward` returns residuals beside its value
     cdef bint unary                     # one operand, one output, no residuals
     cdef readonly object forward

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from fastbp import tree
-from fastbp._core.graph import Variable, array_of
+from fastbp._core.graph import Variable, array_of, promoted
 from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError, ShapeError
-from fastbp.rules.contraction import promoted
 from fastbp.rules.numpy.structural import as_operand
 
 __all__ = [

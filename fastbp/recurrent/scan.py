@@ -11,7 +11,7 @@ import numpy as np
 from fastbp import tree
 from fastbp._core.graph import Variable, array_of, values_of
 from fastbp._core.operands import as_array
-from fastbp.custom import checkpoint as checkpointed
+from fastbp.checkpointing import checkpoint as checkpointed
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.recurrent.checks import steps_of, without_xs
 from fastbp.transforms import stop_gradient

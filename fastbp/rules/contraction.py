@@ -12,33 +12,11 @@ from collections import Counter
 
 import numpy as np
 
-from fastbp._core import dtypes
-from fastbp._core.graph import Variable, is_passive
+from fastbp._core.graph import promoted
 from fastbp._core.matmul import matmul
-from fastbp.errors import DTypeError, ShapeError
+from fastbp.errors import ShapeError
 from fastbp.rules import local, patterns
-from fastbp.rules.numpy.structural import as_operand, cast
 from fastbp.rules.table import general, linear
-
-
-def promoted(name, *operands):
-    """Return the operands in the one dtype that NumPy's promotion gives."""
-    arrays = [as_operand(x, f"{name}: operand {i}") for i, x in enumerate(operands)]
-    dtype = np.result_type(*(x.dtype for x in arrays))
-    if dtype not in dtypes.DIFFERENTIABLE:
-        given = " and ".join(str(x.dtype) for x in arrays)
-        raise DTypeError(
-            f"{name}: operands of {given} give {dtype}; {dtypes.NAMES} can be differentiated"
-        )
-    return [as_dtype(x, dtype) for x in arrays]
-
-
-def as_dtype(x, dtype):
-    """Return a Variable or an array in a dtype, itself if it has it already."""
-    if type(x) is Variable:
-        return x if x.dtype == dtype else cast(x, dtype=np.dtype(dtype))
-    return x.astype(dtype) if is_passive(x) else np.asarray(x, dtype)
-
 
 # ---- two operands
 

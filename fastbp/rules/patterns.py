@@ -158,9 +158,10 @@ def _weighted(p, x, link):
     g = np.ones(link.shape, link.dtype)
     if link.output is not None:
         g = tuple(g if k == link.output else None for k in range(len(link.ans)))
+    static = {**link.static, "residuals": None} if link.op.residuals else link.static
     try:
         with np.errstate(all="ignore"):
-            weights = link.op.vjp[0](g, link.ans, *link.operands, **link.static)
+            weights = link.op.vjp[0](g, link.ans, *link.operands, **static)
     except LinAlgError:
         return x
     return np.where(np.broadcast_to(weights, x.shape) != 0.0, x, EMPTY)

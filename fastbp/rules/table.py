@@ -258,6 +258,7 @@ def general(
     nout=1,
     constants=(),
     objects=(),
+    promotes=(),
     residuals=False,
     compiled=None,
     writes=False,
@@ -289,6 +290,8 @@ def general(
         Number of outputs, of which `forward` returns a tuple; -1 for any.
     constants, objects : tuple of int
         Outputs without derivative, and operands that may be such: any object.
+    promotes : tuple of int
+        Operands that the engine brings to one dtype, as NumPy promotes them.
     residuals : bool
         Whether `forward` returns a pair: its value, and what the rules get as ``residuals=``; see
         `fastbp._core.graph.Op`.
@@ -331,6 +334,7 @@ def general(
         nout=nout,
         constants=constants,
         objects=objects,
+        promotes=promotes,
         residuals=residuals,
         compiled=compiled,
         writes=writes,

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from fastbp._core.graph import promoted
 from fastbp.errors import ShapeError
-from fastbp.rules.contraction import promoted
 from fastbp.tensor.base import DerivativeTensor
 from fastbp.tensor.blocks import BlockSparse
 from fastbp.tensor.checks import as_floats, check_dense, check_sparse

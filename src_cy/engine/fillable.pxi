@@ -208,7 +208,9 @@ def has_variable(x):
 
 cdef tuple _joined(tuple operands):
     """Operands with lists of Variables made arrays."""
-    return tuple([hook("array")(x) if has_variable(x) else x for x in operands])
+    return tuple([
+        hook("array")(x) if type(x) is not Variable and _has_variable(x) else x for x in operands
+    ])
 
 
 cdef bint _is_new(PyObject *x) noexcept:

@@ -18,7 +18,7 @@ cimport cython
 cimport numpy as cnp
 from fastbp._core.buffers cimport LARGE, enter_pool, leave_pool, new_array
 from fastbp._core.constants cimport kept
-from fastbp._core.dtypes cimport N_SLOTS, dtype_of, is_complex, real_of, slot_of
+from fastbp._core.dtypes cimport N_SLOTS, dtype_of, is_complex, promoted_of, real_of, slot_of
 from fastbp._core.elementwise cimport (
     MAX_NDIM, is_ours, is_plain, run_program, take_fp_flags, total_of,
 )
@@ -195,6 +195,9 @@ cdef class Op:
     objects : tuple of int
         Operands without derivative that may be any object, as another operation's constant
         outputs; `forward` and rules get them as they are.
+    promotes : tuple of int
+        Operands that are brought to one dtype before they are recorded, as NumPy promotes them;
+        all of an elementwise operation are.
     residuals : bool
         Whether `forward` returns a pair, its value and residuals: any object that is opaque to
         differentiation and kept for the rules, which get it as ``residuals=``. In recorded sweeps
@@ -245,11 +248,14 @@ cdef class Op:
     def __init__(self, name, forward, *, nin, partials=None, vjp=None, jvp=None, compiled=None,
                  saves=(), blocks=True, kernel=None, opaque=False, writes=False,
                  dominant=0, selects=0, signed_partials=0, coefficients=None, squared=None,
-                 pattern=None, nout=1, constants=(), objects=(), residuals=False,
-                 complex=None, **info):
+                 pattern=None, nout=1, constants=(), objects=(), promotes=(),
+                 residuals=False, complex=None, **info):
         self.name = name
         self.nout, self.residuals = nout, residuals
         self.constants, self.objects = tuple(constants), tuple(objects)
+        self.promotes = 0
+        for k in promotes:
+            self.promotes |= 1u << <unsigned int> k
         self.unary = nin == 1 and nout == 1 and not residuals
         self.saved_outputs = tuple([item[1] for item in saves if type(item) is tuple])
         self.opaque, self.writes = opaque, writes
@@ -486,14 +492,7 @@ include "passive.pxi"
 # ---- operands ----------------------------------------------------------------------------------
 
 
-cdef cnp.ndarray _constant(Op op, Py_ssize_t i, object x):
-    """An operand that is not a Variable, as an array of numbers.
-
-    Integers and booleans are fine here.
-    """
-    if cnp.PyArray_CheckExact(x) and x.dtype.kind in "fiubc":
-        return x
-    return as_numbers(x, f"{op.name}: operand {i}")
+include "promotion.pxi"
 
 
 cdef int _broadcast_dims(Op op, PyObject **arrays, int nin, cnp.npy_intp *dims) except -1:
@@ -749,66 +748,6 @@ cdef Variable _elementwise_variable(
     return make_variable(out, node)
 
 
-cdef object _call_converted(Op op, tuple operands):
-    """Bring the operands to one plain dtype by NumPy's promotion rules, then call again."""
-    cdef list values = [], converted = []
-    cdef bint tracked = False
-    for i, x in enumerate(operands):
-        if type(x) is Passive:
-            return _with_passive(op, operands, None)
-        if type(x) is Expr:
-            # A partial derivative that uses this operation is being traced.
-            if op.kernel is None and op.ufunc is None:
-                return op.forward(*operands)
-            return x.trace.call(op.kernel or op.ufunc, *operands)
-        if (type(x) is list or type(x) is tuple) and has_variable(x):
-            return call_elementwise(op, _joined(operands))
-        if type(x) is Variable:
-            tracked = True
-            fresh(<Variable> x)
-            values.append((<Variable> x).array)
-        elif PyFloat_CheckExact(x) or PyLong_CheckExact(x) or PyComplex_CheckExact(x):
-            values.append(x)
-        else:
-            values.append(_constant(op, i, x))
-    dtype = np.result_type(*values)
-    if not tracked:
-        if dtype.kind == "c" and op.on_complex is not True:
-            return _call_on_complex(op, operands)
-        return op.forward(*operands)
-    if not _is_differentiable(dtype):
-        text = ", ".join(map(_dtype_name, values))
-        raise DTypeError(f"{op.name}: operands of {text} give {dtype}; {NAMES} can be "
-                         "differentiated")
-    if dtype.kind == "c" and op.on_complex is not True:
-        return _call_on_complex(op, operands)
-    for x, value in zip(operands, values):
-        if type(x) is Variable:
-            converted.append(x if value.dtype == dtype else hook("astype")(x, dtype))
-        elif isinstance(value, np.ndarray):
-            converted.append(np.require(value, dtype, "A"))
-        else:
-            converted.append(value)
-    return call_elementwise(op, tuple(converted))
-
-
-cdef object _call_on_complex(Op op, tuple operands):
-    """Do what an operation does instead where an operand is complex; refuse it if that is nothing.
-    """
-    if type(op.forward) is np.ufunc and not has_variable(list(operands)):
-        return op.forward(*operands)
-    if op.on_complex is None:
-        kinds = ", ".join([_dtype_name(values_of(x)) for x in operands])
-        raise DTypeError(
-            f"{op.name}: operands of {kinds}: {op.name} is differentiated in real numbers only; "
-            "write it with real and imaginary parts, x.real and x.imag")
-    return op.on_complex(*operands)
-
-
-def _dtype_name(x):
-    return str(x.dtype) if isinstance(x, np.ndarray) else type(x).__name__
-
-
 cdef cnp.ndarray _float_array(Op op, object out):
     """The result of an operation as a plain array; it stays a view where it is one."""
     cdef cnp.ndarray array
@@ -826,7 +765,7 @@ cdef cnp.ndarray _float_array(Op op, object out):
 cdef object record(Op op, tuple operands, dict static):
     """Compute an operation that is not elementwise; record it if an operand is a Variable."""
     cdef list values = [], parents = []
-    cdef bint tracked = False
+    cdef bint tracked = False, passives = False
     cdef Py_ssize_t k
     cdef object x, found, outputs, residuals = None
     cdef Node node
@@ -842,11 +781,18 @@ cdef object record(Op op, tuple operands, dict static):
             if has_variable(x):
                 return record(op, _joined(operands), static)
         elif type(x) is Passive:
-            return _with_passive(op, operands, static)
+            passives = True
+    if passives:
+        if not _has_variable(operands):
+            return _passive_call(op, operands, static)
+        operands = _with_entered(op, operands)
     if static:
-        passives = _passive_statics(static)
-        if passives is not None:
-            return _moving(op, operands, static, passives)
+        found = _passive_statics(static)
+        if found is not None:
+            return _moving(op, operands, static, found)
+    if (op.promotes and not _in_one_dtype(operands, op.promotes)
+            and _has_variable(operands)):
+        operands = _promoted(op.name, operands, op.promotes)
     if op.compiled is not None:
         result = op.compiled.record(op, operands, static)
         if result is not None:
@@ -869,7 +815,7 @@ cdef object record(Op op, tuple operands, dict static):
         return found
     for k in range(len(values)):
         if parents[k] is None and k not in op.objects:
-            values[k] = _constant(op, k, values[k])
+            values[k] = _constant(op.name, k, values[k])
             # A rule reads the very array that `forward` did; a user's may write into its own.
             if not op.opaque and op.saves >> <unsigned int> min(k, 29) & 1:
                 values[k] = kept(values[k])

@@ -305,43 +305,27 @@ def _cast(x, dtype):
     return x.astype(dtype)
 
 
-cdef object _with_passive(Op op, tuple operands, dict static):
-    """Compute an operation some of whose operands are Passives; record it if others move."""
+cdef tuple _with_entered(Op op, tuple operands):
+    """Operands of an operation that is to be recorded, without Passives."""
+    cdef list given
     cdef Py_ssize_t k
-    cdef list given = []
-    cdef object x
-    for x in operands:
-        if (type(x) is list or type(x) is tuple) and has_variable(x):
-            x = hook("array")(x)
-        given.append(unfilled(x))
-    if not has_variable(given):
-        return _passive_call(op, tuple(given), static or {})
-    dtype = _common_dtype(given)
+    cdef object dtype = None
+    if op.promotes and not _in_one_dtype(operands, op.promotes):
+        operands = _promoted(op.name, operands, op.promotes)
+    given = list(operands)
     for k, x in enumerate(given):
         if type(x) is Passive:
-            given[k] = entered(x, None if _is_as_given(op, k, x) else dtype)
-    if static is None:
-        return call_elementwise(op, tuple(given))
-    return record(op, tuple(given), static)
-
-
-cdef object _common_dtype(list operands):
-    cdef list kinds = []
-    for x in operands:
-        if type(x) is Variable:
-            kinds.append((<Variable> x).dtype)
-        elif type(x) is Passive:
-            kinds.append((<Passive> x).dtype)
-        elif isinstance(x, (np.ndarray, np.generic, int, float, complex)):
-            kinds.append(x)
-    dtype = np.result_type(*kinds)
-    return dtype if _is_differentiable(dtype) else np.dtype(float)
+            if _is_as_given(op, k, x):
+                given[k] = entered(x, None)
+            else:
+                given[k] = entered(x, np.result_type(
+                    *[y.dtype for y in given if type(y) is Variable], (<Passive> x).dtype))
+    return tuple(given)
 
 
 cdef bint _is_as_given(Op op, Py_ssize_t k, Passive x) except -1:
     """Whether an operand is no number to be differentiated, or has a dtype that can be."""
-    if op.kind != ELEMENTWISE and (k in op.objects or (
-            isinstance(op.vjp, tuple) and op.vjp[k] is None)):
+    if k in op.objects or (isinstance(op.vjp, tuple) and op.vjp[k] is None):
         return True
     return slot_of(x.node.typenum) >= 0
 
@@ -366,8 +350,8 @@ cdef object _moving(Op op, tuple operands, dict static, list which):
     """Record an operation with static arguments that are Passives: they become operands."""
     cdef list extra = [static[name] if k is None else static[name][k] for name, k in which]
     cdef dict rest = dict(static)
-    if not any([type(unfilled(x)) is Variable for x in operands]):
-        return _passive_call(op, tuple([unfilled(x) for x in operands]), static)
+    if not _has_variable(operands):
+        return _passive_call(op, operands, static)
     for name, k in which:
         if k is None:
             del rest[name]

@@ -9,11 +9,11 @@ import operator
 
 import numpy as np
 from numpy.linalg import LinAlgError
-from scipy.linalg import lapack
 
+from fastbp._core.graph import promoted
 from fastbp.errors import ShapeError
 from fastbp.rules import patterns
-from fastbp.rules.contraction import promoted
+from fastbp.rules.linalg import lapack
 from fastbp.rules.numpy.products import aligned, mh, mt, stored
 from fastbp.rules.numpy.structural import conjugated
 from fastbp.rules.table import general, implements, refuse
@@ -137,27 +137,19 @@ def pinv(a, rcond=None, hermitian=False, *, rtol=np._NoValue):
 # on the matrix is the solution. Stacks of matrices are left to NumPy, which loops over them in C.
 
 
-_LETTER = {np.dtype("f4"): "s", np.dtype("f8"): "d", np.dtype("c8"): "c", np.dtype("c16"): "z"}
-
-
-def _routine(name, dtype):
-    return getattr(lapack, _LETTER[dtype] + name)
-
-
 def _lu(a):
-    lu, pivots, info = _routine("getrf", a.dtype)(a)
-    if info > 0:
+    lu, pivots, singular = lapack.lu(a)
+    if singular:
         raise LinAlgError("Singular matrix")
     return lu, pivots
 
 
 def _lu_solve(a, b, lu, pivots, trans):
     """Solve for the columns of `b`, with those of any block axes at once."""
-    getrs = _routine("getrs", b.dtype)  # trans=1 does not conjugate
     if b.ndim == 2:
-        return getrs(lu, pivots, b, trans=trans)[0]
+        return lapack.lu_solve(lu, pivots, b, trans)
     columns = np.moveaxis(b, -2, 0)
-    x, _ = getrs(lu, pivots, columns.reshape(len(columns), -1), trans=trans)
+    x = lapack.lu_solve(lu, pivots, columns.reshape(len(columns), -1), trans)
     return np.moveaxis(x.reshape(columns.shape), 0, -2)
 
 
@@ -287,14 +279,20 @@ def _half_lower(x):
     return x * (np.tri(n) - 0.5 * np.eye(n)).astype(x.dtype)
 
 
+def _inverse_of_lower(x):
+    if type(x) is np.ndarray and x.ndim == 2 and x.size:
+        return lapack.inverse_of_lower(x)
+    return np.linalg.inv(x)
+
+
 def _cholesky_vjp(g, ans, a):
-    x = np.linalg.inv(ans)
+    x = _inverse_of_lower(ans)
     s = mt(x) @ _half_lower(mt(ans) @ g) @ conjugated(x)
     return 0.5 * (s + mh(s))
 
 
 def _cholesky_jvp(t, ans, a):
-    x = np.linalg.inv(ans)
+    x = _inverse_of_lower(ans)
     return ans @ _half_lower(x @ (0.5 * (t + mh(t))) @ mh(x))
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.linalg import LinAlgError
 
 from fastbp.rules import patterns
+from fastbp.rules.linalg import lapack
 from fastbp.rules.linalg.decompositions import GILES, check_square, regular
 from fastbp.rules.numpy.products import aligned, mt
 from fastbp.rules.table import general, implements
@@ -23,7 +24,29 @@ def _others(s):
     return before * after
 
 
-def _cofactors(a):
+# The factors of a single matrix are kept for the way back; stacks are left to NumPy, which loops
+# over them in C.
+
+
+def _slogdet(a):
+    if a.ndim > 2 or not a.size:
+        return np.linalg.slogdet(a), None
+    factors, pivots, _ = lapack.lu(a)
+    return lapack.determinant(factors, pivots), (factors, pivots)
+
+
+def _det(a):
+    if a.ndim > 2 or not a.size:
+        return np.linalg.det(a), None
+    (sign, log), factors = _slogdet(a)
+    return sign * np.exp(log), factors
+
+
+def _inverse(a, factors):
+    return np.linalg.inv(a) if factors is None else lapack.inverse(*factors)
+
+
+def _cofactors(a, factors=None, det=None):
     """Return the matrix of cofactors, ``det(a) * inv(a).T`` extended to singular matrices.
 
     With ``a = U S V.H`` it is ``det(U) det(V.H) conj(U) cof(S) V.T``, as the cofactors of a product
@@ -32,10 +55,11 @@ def _cofactors(a):
     if a.shape[-1] <= 1:
         return np.ones_like(a)
     try:
-        x = np.linalg.inv(a)
+        x = _inverse(a, factors)
         condition = np.linalg.norm(a, 1, (-2, -1)) * np.linalg.norm(x, 1, (-2, -1))
         if not np.any(condition > np.finfo(a.dtype).eps ** -0.25):
-            return np.linalg.det(a)[..., None, None] * np.swapaxes(x, -1, -2)
+            det = np.linalg.det(a) if det is None else det
+            return det[..., None, None] * np.swapaxes(x, -1, -2)
     except LinAlgError:
         pass
     sign, u, s, vh = _singular(a)
@@ -104,14 +128,21 @@ cofactors_op = general(
     jvp=(lambda t, ans, a: cofactors_push_op(t, a),),
     pattern=patterns.couples,
 )
+
+
+def _slopes(det, a, factors):
+    return cofactors_op(a) if factors is None else _cofactors(a, factors, det)
+
+
 det_op = general(
     "linalg.det",
-    np.linalg.det,
+    _det,
     nin=1,
-    saves=(0,),
+    saves=(0, "ans"),
+    residuals=True,
     source=GILES,
-    vjp=(lambda g, ans, a: g[..., None, None] * cofactors_op(a),),
-    jvp=(lambda t, ans, a: np.sum(cofactors_op(a) * t, axis=(-2, -1)),),
+    vjp=(lambda g, ans, a, residuals: g[..., None, None] * _slopes(ans, a, residuals),),
+    jvp=(lambda t, ans, a, residuals: np.sum(_slopes(ans, a, residuals) * t, axis=(-2, -1)),),
     pattern=patterns.reduces_matrices,
 )
 
@@ -133,20 +164,26 @@ def det(a):
     -----
     The cotangent is g times the matrix of cofactors: ``g * det(a) * inv(a).T``, and right at
     singular matrices too, there from the singular values. So is the second derivative; the third
-    and further ones need a regular matrix, and raise `LinAlgError` at others.
+    and further ones need a regular matrix, and raise `LinAlgError` at others. A single matrix is
+    factorised once, for the value and first derivatives; a stack of matrices once in every sweep.
     """
     return det_op(check_square(a))
 
 
+def _slogdet_push(t, a, factors):
+    return np.sum(mt(_inverse(a, factors)) * t, axis=(-2, -1))
+
+
 slogdet_op = general(
     "linalg.slogdet",
-    np.linalg.slogdet,
+    _slogdet,
     nin=1,
     nout=2,
     constants=(0,),  # the sign
     saves=(0,),
-    vjp=(lambda g, ans, a: g[1][..., None, None] * mt(np.linalg.inv(a)),),
-    jvp=(lambda t, ans, a: (None, np.sum(mt(np.linalg.inv(a)) * t, axis=(-2, -1))),),
+    residuals=True,
+    vjp=(lambda g, ans, a, residuals: g[1][..., None, None] * mt(_inverse(a, residuals)),),
+    jvp=(lambda t, ans, a, residuals: (None, _slogdet_push(t, a, residuals)),),
     pattern=(patterns.nothing, patterns.reduces_matrices),
     source=GILES,
 )
@@ -156,24 +193,25 @@ slogdet_op = general(
 # the real part of that of log z, which is holomorphic.
 
 
-def _complex_slogdet_vjp(g, ans, a):
+def _complex_slogdet_vjp(g, ans, a, residuals):
     of_sign, of_log = g
     slope = 0.0 if of_log is None else of_log
     if of_sign is not None:
         slope = slope + 1j * np.imag(of_sign * ans[0])
-    return np.expand_dims(slope, (-2, -1)) * mt(np.linalg.inv(a))
+    return np.expand_dims(slope, (-2, -1)) * mt(_inverse(a, residuals))
 
 
-def _complex_slogdet_jvp(t, ans, a):
-    change = np.sum(mt(np.linalg.inv(a)) * t, axis=(-2, -1))
+def _complex_slogdet_jvp(t, ans, a, residuals):
+    change = _slogdet_push(t, a, residuals)
     return ans[0] * (1j * np.imag(change)), np.real(change)
 
 
 complex_slogdet_op = general(
     "linalg.complex_slogdet",
-    np.linalg.slogdet,
+    _slogdet,
     nin=1,
     nout=2,
+    residuals=True,
     saves=(0, ("ans", 0)),
     vjp=(_complex_slogdet_vjp,),
     jvp=(_complex_slogdet_jvp,),
@@ -194,7 +232,7 @@ def slogdet(a):
     Notes
     -----
     The cotangent is ``g * inv(a).T``; at a singular matrix, where the value is -inf, computing it
-    raises `LinAlgError`.
+    raises `LinAlgError`. The factors of a single matrix are kept for it.
     """
     op = complex_slogdet_op if a.dtype.kind == "c" else slogdet_op
     return SlogdetResult(*op(check_square(a)))

@@ -249,6 +249,7 @@ recurrence = general(
     "recurrence",
     _recur,
     nin=2,
+    promotes=(0, 1),
     saves=(0, "ans"),
     vjp=_recur_vjp,
     jvp=_recur_jvp,

@@ -6,9 +6,9 @@ import numpy as np
 
 from fastbp._core import graph
 from fastbp.errors import NoRuleError
-from fastbp.rules.contraction import as_dtype, contract_all, promoted
+from fastbp.rules.contraction import contract_all
 from fastbp.rules.numpy.products import stored
-from fastbp.rules.numpy.structural import as_operand
+from fastbp.rules.numpy.structural import as_operand, in_dtype
 from fastbp.rules.table import implements, refuse
 
 
@@ -124,9 +124,9 @@ def einsum(*operands, out=None, optimize=False, **kwargs):
 def _cast(arrays, dtype, casting):
     """Bring the operands to one dtype."""
     if dtype is None:
-        return promoted("einsum", *arrays)
+        return graph.promoted("einsum", *arrays)
     arrays = [as_operand(x, f"numpy.einsum: operand {i}") for i, x in enumerate(arrays)]
     for x in arrays:
         if not np.can_cast(x.dtype, dtype, casting):
             raise TypeError(f"einsum: {x.dtype} cannot be cast to {dtype} with {casting=}")
-    return [as_dtype(x, dtype) for x in arrays]
+    return [in_dtype("einsum", x, dtype) for x in arrays]

@@ -503,6 +503,7 @@ where_op = general(
     "where",
     np.where,
     nin=3,
+    promotes=(1, 2),
     saves=(0,),
     jvp=_where_jvp,
     vjp=(
@@ -538,11 +539,6 @@ def where(condition, x=None, y=None, /):
         return np.where(condition)
     if x is None or y is None:
         raise ValueError("either both or neither of x and y should be given")
-    # A Python number does not promote float32.
-    if type(x) in (int, float) and not isinstance(y, (int, float)):
-        x = np.asarray(x, np.result_type(x, array_of(y)))
-    elif type(y) in (int, float) and not isinstance(x, (int, float)):
-        y = np.asarray(y, np.result_type(y, array_of(x)))
     if isinstance(x, Variable) or isinstance(y, Variable):
         return where_op(np.astype(condition, bool, copy=False), x, y)
     return np.where(condition, x, y)

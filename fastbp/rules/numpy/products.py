@@ -6,12 +6,12 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from fastbp._core import graph
 from fastbp._core import matmul as core
 from fastbp._core.compiled import Products
-from fastbp._core.graph import Variable
+from fastbp._core.graph import Variable, promoted
 from fastbp.errors import NoRuleError, ShapeError
 from fastbp.rules import local, patterns
-from fastbp.rules.contraction import as_dtype, contract_all, product, promoted
+from fastbp.rules.contraction import contract_all, product
 from fastbp.rules.local import matmul_labels
-from fastbp.rules.numpy.structural import as_operand, conjugated, float_dtype, transpose_op
+from fastbp.rules.numpy.structural import as_operand, conjugated, in_dtype, transpose_op
 from fastbp.rules.table import general, implements, refuse
 
 # ---- matmul
@@ -54,6 +54,7 @@ matmul_op = general(
     "matmul",
     core.matmul,
     nin=2,
+    promotes=(0, 1),
     compiled=Products(),
     saves=(0, 1),
     vjp=(
@@ -71,13 +72,6 @@ matmul_op = general(
 )
 
 
-def multiplied(a, b, name="matmul"):
-    """Multiply as the operator ``@`` does."""
-    if getattr(a, "dtype", None) is getattr(b, "dtype", 0):
-        return matmul_op(a, b)
-    return matmul_op(*promoted(name, a, b))
-
-
 def _ufunc_options(name, operands, options):
     """Honour ``dtype=`` of a ufunc, refuse its other options; return the operands."""
     if not options:
@@ -88,7 +82,7 @@ def _ufunc_options(name, operands, options):
     if dtype is None:
         return operands
     operands = [as_operand(x, f"numpy.{name}: operand {i}") for i, x in enumerate(operands)]
-    return [as_dtype(x, float_dtype(dtype, name, x.dtype)) for x in operands]
+    return [in_dtype(name, x, dtype) for x in operands]
 
 
 def stored(name, value, out):
@@ -137,10 +131,10 @@ def matmul(x1, x2, /, out=None, **options):
     -----
     The cotangents are ``g @ b.T`` and ``a.T @ g``, by compiled kernels.
     """
-    return stored("matmul", multiplied(*_ufunc_options("matmul", (x1, x2), options)), out)
+    return stored("matmul", matmul_op(*_ufunc_options("matmul", (x1, x2), options)), out)
 
 
-graph.bind("matmul", multiplied)
+graph.bind("matmul", matmul_op)
 
 # ---- contractions of two operands
 
@@ -167,11 +161,11 @@ def dot(a, b, out=None):
 
     Arguments as in `numpy.dot`; out= must be a Variable.
     """
-    a, b = as_operand(a), as_operand(b)
+    a, b = promoted("dot", a, b)
     if a.ndim == 0 or b.ndim == 0:
-        return stored("dot", np.multiply(*promoted("dot", a, b)), out)
+        return stored("dot", np.multiply(a, b), out)
     if b.ndim == 1 or (a.ndim <= 2 and b.ndim == 2):
-        return stored("dot", multiplied(a, b, "dot"), out)
+        return stored("dot", matmul_op(a, b), out)
     return stored("dot", _summed("dot", a, b, (a.ndim - 1,), (b.ndim - 2,)), out)
 
 
@@ -199,9 +193,9 @@ def _summed(name, a, b, axes_a, axes_b):
 )
 def inner(a, b, /):
     """Sum products over the last axes. Arguments as in `numpy.inner`."""
-    a, b = as_operand(a), as_operand(b)
+    a, b = promoted("inner", a, b)
     if a.ndim == 0 or b.ndim == 0:
-        return np.multiply(*promoted("inner", a, b))
+        return np.multiply(a, b)
     return _summed("inner", a, b, (a.ndim - 1,), (b.ndim - 1,))
 
 
@@ -214,7 +208,7 @@ def inner(a, b, /):
 )
 def vdot(a, b, /):
     """Sum the products of all elements, those of `a` conjugated. Arguments as in `numpy.vdot`."""
-    return multiplied(conjugated(_flat(a)), _flat(b), "vdot")
+    return matmul_op(*promoted("vdot", conjugated(_flat(a)), _flat(b)))
 
 
 def _flat(x):
@@ -403,7 +397,8 @@ def cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
     """
     if axis is not None:
         axisa = axisb = axisc = axis
-    a, b = promoted("cross", _last(a, axisa), _last(b, axisb))
+    a, b = promoted("cross", a, b)
+    a, b = _last(a, axisa), _last(b, axisb)
     for x in (a, b):
         if x.shape[-1] == 2:
             raise NoRuleError("numpy.cross: vectors of length 2 are not supported for Variables")

@@ -392,7 +392,8 @@ def _spread(function, op, a, axis, dtype, out, ddof, keepdims, where, mean, corr
             raise ValueError("ddof and correction can't be provided simultaneously.")
         ddof = correction
     a = in_dtype(function, a, dtype)
-    return op(a, axis=axes_of(axis, a.ndim), keepdims=given(keepdims), ddof=ddof)
+    y = op(a, axis=axes_of(axis, a.ndim), keepdims=given(keepdims), ddof=ddof)
+    return in_dtype(function, y, dtype)  # of complex numbers y is real
 
 
 @implements(np.var, method="var", samples=_var_samples)

@@ -6,6 +6,7 @@ again from other inputs.
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
 
 import fastbp as bp
 import fastbp.numpy as bnp
@@ -17,6 +18,7 @@ from fastbp.rules.table import SAMPLES
 
 from ...harness import calls_of
 from ...replay import Kept, assert_kept
+from ...test_random_graphs import inputs_strategy, programs, run, sampled
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastbp.errors.UnconnectedWarning")
 
@@ -258,3 +260,53 @@ def test_samples(call, request):
     others = [tuple(x * (1.0 + 0.01 * rng.random(x.shape)).astype(x.dtype) for x in arrays)]
     with np.errstate(all="ignore"):
         assert_kept(call, tuple(arrays), others, ("bool",), ulps=2048)
+
+
+# ---- random programs, with masks and indices in them
+
+MASKING = [
+    lambda x, y: np.where(x > 0, x, 0.5 * x),
+    lambda x, y: x * (x > np.mean(x)) if x.size else x,
+    lambda x, y: np.ravel(x)[np.argsort(np.ravel(x))],
+    lambda x, y: np.take_along_axis(x, np.argsort(x, -1), -1) if x.ndim else x,
+    lambda x, y: np.ravel(x)[np.argmax(x)] * x if x.size else x,
+    lambda x, y: x + np.sign(x) * np.floor(x),
+    lambda x, y: np.sort(np.rint(x * 4.0), axis=None) * 0.25 if x.size else x,
+    lambda x, y: x * np.count_nonzero(x > 0) / 10.0,
+    lambda x, y: _written(x, lambda z: z.__setitem__(z < 0, 0.25)) if x.ndim else x,
+    lambda x, y: _written(x, lambda z: z.__setitem__(np.argmin(z), 2.0)) if x.ndim == 1 else x,
+    lambda x, y: np.clip(x, -0.5 * np.isfinite(x), 1.5),
+    lambda x, y: np.where(x > 0, np.sum(y), np.argsort(x, None).reshape(x.shape)),
+    lambda x, y: bp.grad(lambda z: np.sum(z**3 * (z > 0)))(x) if x.ndim else x,
+    lambda x, y: bp.stop_gradient(x) * x,
+]
+
+
+def _written(x, change):
+    z = 1.0 * x
+    if z.size:
+        change(z)
+    return z
+
+
+def with_masks(program, inputs):
+    """Run a random program with an operation of masks or indices behind each instruction."""
+    pool = list(inputs)
+    for operation, i, j in program:
+        x = run([(operation, i, j)], pool[-2:], np.float64)[-1]
+        pool.append(MASKING[(operation + 3 * i + j) % len(MASKING)](x, pool[i % len(pool)]))
+    return np.sum(np.stack([np.sum(x * x) for x in pool])), pool[-1]
+
+
+@settings(max_examples=150, deadline=None)
+@given(programs, inputs_strategy)
+def test_random_programs(program, shapes):
+    arrays = tuple([x.astype(float) for x in sampled(shapes)])
+    rng = np.random.default_rng(1)
+    other = tuple(x + 1e-3 * rng.standard_normal(x.shape) for x in arrays)
+    kept = Kept(lambda *xs: with_masks(program, xs), arrays)
+    for found, expected in zip(kept.values, with_masks(program, arrays), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+    for moved in (arrays, other):
+        for found, expected in zip(kept.replay(*moved), with_masks(program, moved), strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)

@@ -1,0 +1,146 @@
+"""Recomputation instead of memory: `checkpoint`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastbp import tree
+from fastbp._core import graph, sweep
+from fastbp._core.constants import constant
+from fastbp._core.graph import Op, Variable
+from fastbp._core.tape import Tape
+from fastbp.derived import derived
+from fastbp.errors import ShapeError
+
+__all__ = ["checkpoint"]
+
+
+def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Trade time for memory: run `f` again when its derivative is needed.
+
+    Between, only its arguments are kept.
+
+    Parameters
+    ----------
+    f : callable
+        Takes and returns arrays or nested containers of them; it must compute the same when it runs
+        again. Variables that it reads from its surroundings get their derivatives too.
+
+    Returns
+    -------
+    callable
+        Like `f`. What `f` records inside is freed at once.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> layer = bp.checkpoint(lambda x: np.tanh(np.sin(x) * x))
+    >>> bool(bp.grad(layer)(0.5) == bp.grad(lambda x: np.tanh(np.sin(x) * x))(0.5))
+    True
+    """
+    if not callable(f):
+        raise TypeError(f"checkpoint: a function is needed, not a {type(f).__name__}")
+
+    return functools.update_wrapper(derived(_checkpointed, (f,), checkpoint, f), f)
+
+
+def _checkpointed(f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    leaves, treedef = tree.flatten((args, kwargs))
+    moving = [k for k, x in enumerate(leaves) if type(x) is Variable]
+    call = _Rerun(f, leaves, treedef, moving)
+    since = graph.current_id()
+    fresh, outputs, out_def = call.run([leaves[k].value for k in moving])
+    recorded = [y for y in outputs if type(y) is Variable]
+    call.closed_over = Tape(recorded, fresh, since=since).outer_inputs()
+    if not recorded or not (moving or call.closed_over):
+        return out_def.unflatten(outputs)
+    made = call.op(recorded)(*[leaves[k] for k in moving], *call.closed_over)
+    parts = iter(made if len(recorded) > 1 else (made,))
+    return out_def.unflatten([next(parts) if type(y) is Variable else y for y in outputs])
+
+
+class _Rerun:
+    """One checkpointed call: everything needed to run it again."""
+
+    def __init__(
+        self, f: Callable[..., Any], leaves: list[Any], treedef: tree.TreeDef, moving: list[int]
+    ) -> None:
+        self.f = f
+        self.constants = [None if type(x) is Variable else constant(x) for x in leaves]
+        self.treedef = treedef
+        self.moving = moving
+        self.closed_over: list[Variable] = []
+
+    def run(self, values: Any) -> tuple[list[Variable], list[Any], tree.TreeDef]:
+        """Run on fresh Variables; return these, and the outputs with their structure."""
+        fresh = [graph.variable(v) for v in values]
+        leaves = list(self.constants)
+        for k, x in zip(self.moving, fresh, strict=True):
+            leaves[k] = graph.handle(x)
+        args, kwargs = self.treedef.unflatten(leaves)
+        return fresh, *tree.flatten(graph.recorded_call(self.f, args, kwargs))
+
+    def again(self, operands: Any, before: Any) -> tuple[list[Variable], list[Variable]]:
+        """Run again; return the inputs (arguments and outer Variables) and the recorded outputs."""
+        fresh, outputs, _ = self.run(operands[: len(self.moving)])
+        recorded = [y for y in outputs if type(y) is Variable]
+        was, now = [(y.shape, y.dtype) for y in before], [(y.shape, y.dtype) for y in recorded]
+        if was != now:
+            first, then = (", ".join(f"{d} of shape {s}" for s, d in each) for each in (was, now))
+            raise ShapeError(f"checkpoint: the function returned {first}, then {then}")
+        return fresh + self.closed_over, recorded
+
+    def op(self, outputs: list[Variable]) -> Op:
+        """Make the operation that stands for this call; its outputs are known already."""
+        several = len(outputs) > 1
+        known = [tuple(y.value for y in outputs)]
+
+        def forward(*operands: Any) -> Any:
+            # Once: what keeps the operation must not keep its values.
+            if not known:
+                again = self.run(operands[: len(self.moving)])[1]
+                known.append(tuple(y.value for y in again if type(y) is Variable))
+            found = known.pop()
+            return found if several else found[0]
+
+        def vjp(g: Any, needs: Any, ans: Any, *operands: Any) -> Any:
+            gs, before = (g, ans) if several else ((g,), (ans,))
+            inputs, outs = self.again(operands, before)
+            there = [k for k, y_bar in enumerate(gs) if y_bar is not None]
+            gs, outs = [gs[k] for k in there], [outs[k] for k in there]
+            recorded, lead = _any_variable(*gs, *operands), gs[0].ndim - outs[0].ndim
+            return sweep.reverse(Tape(outs, inputs, True), gs, recorded, lead, inner=True)
+
+        def jvp(tangents: Any, ans: Any, *operands: Any) -> Any:
+            inputs, outs = self.again(operands, ans if several else (ans,))
+            lead = next(
+                t.ndim - x.ndim for t, x in zip(tangents, inputs, strict=True) if t is not None
+            )
+            recorded = _any_variable(*tangents, *operands)
+            tape = Tape(outs, inputs, True)
+            found = sweep.forward(tape, list(tangents), recorded, lead, inner=True)
+            if several:
+                return found
+            return np.zeros(outs[0].shape, outs[0].dtype) if found[0] is None else found[0]
+
+        saves = tuple(range(len(self.moving)))
+        return Op(
+            "checkpoint",
+            forward,
+            nin=-1,
+            nout=-1,
+            vjp=vjp,
+            jvp=jvp,
+            saves=saves,
+            coefficients="values",
+            opaque=True,
+        )
+
+
+def _any_variable(*values: Any) -> bool:
+    return any(type(x) is Variable for x in values)

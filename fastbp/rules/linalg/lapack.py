@@ -1,0 +1,67 @@
+"""LAPACK on single matrices, whose factors are kept for the way back.
+
+SciPy's routines take Fortran order and copy; for one matrix that costs less than NumPy's checks.
+"""
+
+import functools
+
+import numpy as np
+from numpy.linalg import LinAlgError
+from scipy.linalg import lapack
+
+from fastbp._core import dtypes
+
+__all__ = ["determinant", "inverse", "inverse_of_lower", "lu", "lu_solve"]
+
+LETTERS = "sdcz"  # by the slots of dtypes
+BLOCK = 64  # columns: for more room getri works in blocks
+
+
+@functools.cache
+def _routine(name, dtype):
+    return getattr(lapack, LETTERS[dtypes.slot(dtype)] + name)
+
+
+def lu(a):
+    """Factorise a square matrix: return factors, their pivots, and whether one of them is zero."""
+    factors, pivots, info = _routine("getrf", a.dtype)(a)
+    return factors, pivots, info > 0
+
+
+def _check_regular(info):
+    if info > 0:
+        raise LinAlgError("Singular matrix")
+
+
+def lu_solve(factors, pivots, b, transposed):
+    """Solve for columns; transposed does not conjugate."""
+    return _routine("getrs", b.dtype)(factors, pivots, b, trans=transposed)[0]
+
+
+def inverse(factors, pivots):
+    """Return the inverse from factors; raise `LinAlgError` where a pivot is zero."""
+    n = len(pivots)
+    found, info = _routine("getri", factors.dtype)(factors, pivots, lwork=max(1, BLOCK * n))
+    _check_regular(info)
+    return found
+
+
+def inverse_of_lower(a):
+    """Return the inverse of a lower triangular matrix with zeros above its diagonal."""
+    found, info = _routine("trtri", a.dtype)(a, lower=1)
+    _check_regular(info)
+    return found
+
+
+def determinant(factors, pivots):
+    """Return sign and logarithm of the determinant, as `numpy.linalg.slogdet` does."""
+    diagonal = factors.diagonal()
+    magnitude = np.abs(diagonal)
+    swaps = np.count_nonzero(pivots != np.arange(len(pivots)))
+    if not magnitude.all():
+        return diagonal.dtype.type(0), magnitude.dtype.type(-np.inf)
+    if diagonal.dtype.kind == "c":
+        sign = np.prod(diagonal / magnitude)
+    else:
+        sign = diagonal.dtype.type(1 - 2 * (np.count_nonzero(diagonal < 0) % 2))
+    return -sign if swaps % 2 else sign, np.add.reduce(np.log(magnitude))

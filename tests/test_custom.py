@@ -1,0 +1,188 @@
+"""Rules of users: containers, constants, keywords, checks, both modes, twice."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+import fastbp as bp
+from fastbp.errors import DTypeError, ShapeError
+
+A = np.array([0.5, -1.0, 2.0])
+
+
+@dataclass
+class Line:
+    slope: np.ndarray
+    offset: float
+    name: str = "line"
+
+
+def plain(p, x):
+    return {"y": p.slope * x["t"] + p.offset, "n": np.arange(3), "name": [p.name]}
+
+
+def model(p, x):
+    found = plain(p, x)
+    return {"y": found["y"], "n": found["n"]}
+
+
+def model_vjp(g, ans, p, x):
+    assert set(g) == set(ans) == {"y", "n"}
+    assert g["n"] is None
+    assert p.name == "line"
+    return Line(g["y"] * x["t"], np.sum(g["y"])), {"t": g["y"] * p.slope, "k": None}
+
+
+def model_jvp(tangents, ans, p, x):
+    dp, dx = tangents
+    assert dp.name is None
+    assert dx["k"] is None
+    return {"y": dp.slope * x["t"] + p.slope * dx["t"] + dp.offset, "n": None}
+
+
+RULES = {
+    "both": {"vjp": model_vjp, "jvp": model_jvp},
+    "vjp": {"vjp": model_vjp},
+    "jvp": {"jvp": model_jvp},
+}
+
+
+@pytest.mark.parametrize("rules", RULES.values(), ids=RULES)
+def test_containers_in_and_out(rules):
+    rule = bp.custom_rule(model, **rules)
+
+    def loss(slope, offset, t, call=rule):
+        found = call(Line(slope, offset), {"t": np.sin(t), "k": 7})
+        assert found["n"].dtype.kind == "i"
+        return np.sum(found["y"] ** 3)
+
+    args = (A, 0.3, A[::-1].copy())
+    bp.testing.check_grads(loss, args, order=3)
+    for k in range(3):
+        expected = bp.grad(loss, argnums=k)(*args, call=model)
+        np.testing.assert_allclose(bp.grad(loss, argnums=k)(*args), expected, rtol=1e-13)
+    value = rule(Line(A, 0.3), {"t": A, "k": 7})
+    np.testing.assert_array_equal(value["y"], A * A + 0.3)
+
+
+def test_one_container_may_be_returned_alone():
+    def f(p):
+        return p[0] * np.sin(p[1])
+
+    def vjp(g, ans, p):
+        return (g * np.sin(p[1]), g * p[0] * np.cos(p[1]))
+
+    for rule in (
+        bp.custom_rule(f, vjp=vjp),
+        bp.custom_rule(f, vjp=lambda *args: (vjp(*args),)),
+        bp.custom_rule(f, vjp=lambda *args: [vjp(*args)]),
+    ):
+        bp.testing.check_grads(rule, ((A, A + 1.0),))
+
+
+@pytest.mark.parametrize("many", [1, 40])
+def test_as_many_leaves_as_there_are(many):
+    rule = bp.custom_rule(
+        lambda p: sum(k * x**2 for k, x in enumerate(p)),
+        vjp=lambda g, ans, p: [[2 * k * x * g for k, x in enumerate(p)]],
+    )
+    p = [A + k for k in range(many)]
+    for k, g in enumerate(bp.grad(lambda p: np.sum(rule(p)))(p)):
+        np.testing.assert_allclose(g, 2 * k * p[k])
+
+
+def scaled(kind, x, power, *, factor=1.0):
+    assert kind in {"a", "b"}
+    assert isinstance(power, int)
+    return factor * (x**power if kind == "a" else x)
+
+
+def scaled_vjp(g, ans, kind, x, power, *, factor=1.0):
+    return factor * g * (power * x ** (power - 1) if kind == "a" else 1.0)
+
+
+@pytest.mark.parametrize("constant", [("kind", "power"), [0, 2], (0, "power")])
+def test_constants_go_through_as_they_are(constant):
+    rule = bp.custom_rule(scaled, vjp=scaled_vjp, constant=constant, check=("a", A, 3))
+    bp.testing.check_grads(lambda x: rule("a", x, 3, factor=2.0), A, order=3)
+    np.testing.assert_array_equal(bp.grad(lambda x: np.sum(rule("b", x, 3)))(A), 1.0)
+    np.testing.assert_array_equal(bp.grad(lambda x: np.sum(rule("b", power=3, x=x)))(A), 1.0)
+    assert rule("a", 2.0, 3) == 8.0
+
+
+def test_a_recorded_constant_is_refused():
+    rule = bp.custom_rule(lambda x, n: x * n, vjp=lambda g, ans, x, n: g * n, constant="n")
+    with pytest.raises(DTypeError, match=r"argument 1 is one of constant=.*stop_gradient"):
+        bp.grad(lambda x: rule(x, x))(2.0)
+    assert bp.grad(lambda x: rule(x, bp.stop_gradient(x)))(2.0) == 2.0
+
+
+def test_arguments_by_keyword_have_derivatives():
+    rule = bp.custom_rule(lambda x, y: x * y, vjp=lambda g, ans, x, y: (g * y, g * x))
+    assert bp.grad(lambda y: rule(3.0, y=y))(2.0) == 3.0
+    assert bp.grad(lambda y: rule(y=y, x=4.0))(2.0) == 4.0
+    only = bp.custom_rule(lambda x, *, k: x * k, vjp=lambda g, ans, x, k: g * k)
+    with pytest.raises(DTypeError, match=r"k= has no derivative, but depends on .*by position"):
+        bp.grad(lambda y: only(3.0, k=y))(2.0)
+
+
+@pytest.mark.parametrize(
+    ("constant", "error", "match"),
+    [
+        ("m", ValueError, "constant='m' is no positional argument of the function, which has x, n"),
+        (-1, ValueError, "counted from 0"),
+        (1.5, TypeError, "not iterable|positions or names"),
+        ([True], TypeError, "positions or names"),
+    ],
+)
+def test_bad_constants_are_refused(constant, error, match):
+    with pytest.raises(error, match=match):
+        bp.custom_rule(lambda x, n: x, vjp=lambda g, ans, x, n: g, constant=constant)
+
+
+def test_a_wrong_rule_is_found_when_it_is_made():
+    def made(**rules):
+        return bp.custom_rule(lambda x, n: x**n, constant=1, check=(A, 3), **rules)
+
+    with pytest.raises(AssertionError, match="custom_rule: f, mode rev against differences"):
+        made(vjp=lambda g, ans, x, n: g * n * x**n)
+    with pytest.raises(AssertionError, match="custom_rule: f, mode fwd against differences"):
+        made(jvp=lambda ts, ans, x, n: -ts[0] * n * x ** (n - 1))
+    with pytest.raises(AssertionError, match="custom_rule: f, mode fwd"):
+        made(
+            vjp=lambda g, ans, x, n: g * n * x ** (n - 1),
+            jvp=lambda ts, ans, x, n: 1.001 * ts[0] * n * x ** (n - 1),
+        )
+    made(vjp=lambda g, ans, x, n: g * n * x ** (n - 1))
+
+
+def test_cotangents_of_another_structure_are_refused():
+    for found, match in [
+        ({"a": 1.0}, r"the cotangent of argument 0 has the keys \['a'\]"),
+        ((1.0, 2.0), "the cotangent of argument 0 is a tuple where the structure has a dict"),
+    ]:
+        rule = bp.custom_rule(
+            lambda p: p["a"] * p["b"], vjp=lambda g, ans, p, found=found: (found,)
+        )
+        with pytest.raises(ShapeError, match=match):
+            bp.grad(rule)({"a": 1.0, "b": 2.0})
+    rule = bp.custom_rule(lambda p, x: p["a"] * x, vjp=lambda g, ans, p, x: (g,))
+    with pytest.raises(ShapeError, match="vjp returned 1 cotangents for 2 arguments"):
+        bp.grad(rule)({"a": 1.0}, 2.0)
+
+
+def test_none_is_a_zero():
+    rule = bp.custom_rule(lambda p, x: p["a"] * 1.0, vjp=lambda g, ans, p, x: ({"a": g}, None))
+    assert bp.grad(lambda x: rule({"a": 2.0 * x}, x))(3.0) == 2.0
+    rule = bp.custom_rule(lambda p: p["a"] + p["b"], vjp=lambda g, ans, p: {"a": g, "b": None})
+    assert bp.grad(lambda x: rule({"a": x, "b": x}))(3.0) == 1.0
+
+
+def test_complex_results_of_containers():
+    rule = bp.custom_rule(
+        lambda p: {"z": p["z"] ** 2},
+        vjp=lambda g, ans, p: {"z": 2 * p["z"] * g["z"]},
+        jvp=lambda ts, ans, p: {"z": 2 * p["z"] * ts[0]["z"]},
+    )
+    bp.testing.check_grads(lambda z: np.abs(rule({"z": z})["z"]), np.array([1 + 2j, 0.5 - 1j]))
