@@ -6,6 +6,7 @@ import inspect
 import tracemalloc
 
 import numpy as np
+import scipy.fft
 import scipy.special
 
 import fastbp.numpy
@@ -121,8 +122,9 @@ def _is_differentiable(y):
 
 def numpy_function(name):
     """Return the function of NumPy or SciPy that a name in the table stands for, or None."""
-    name = name.removeprefix("scipy.special.")
-    for owner in (np, scipy.special):
+    owners = (scipy,) if name.startswith("scipy.fft.") else (np, scipy.special)
+    name = name.removeprefix("scipy.special.").removeprefix("scipy.")
+    for owner in owners:
         try:
             return functools.reduce(getattr, name.split("."), owner)
         except AttributeError:
@@ -177,9 +179,7 @@ def _takes(function, args, kwargs):
 def directions(structure, seed=1):
     """Return random numbers in the shapes and dtypes of a structure's arrays."""
     rng = np.random.default_rng(seed)
-    return tree.map(
-        lambda x: rng.standard_normal(np.shape(x)).astype(np.asarray(x).dtype), structure
-    )
+    return tree.map(lambda x: normal(rng, np.shape(x), np.asarray(x).dtype), structure)
 
 
 def largest(structure):

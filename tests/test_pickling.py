@@ -16,6 +16,7 @@ from scipy.optimize import least_squares, minimize, root
 
 import fastbp as bp
 import fastbp.numpy as bnp
+import fastbp.scipy.fft as bsfft
 import fastbp.scipy.special as bsp
 from fastbp.rules.table import OPS
 
@@ -170,8 +171,8 @@ def test_arguments_of_any_name():
 
 
 def test_the_names_of_the_table():
-    for module in (bnp, bnp.linalg, bsp):
-        for name in set(module.__all__) - {"linalg"}:
+    for module in (bnp, bnp.fft, bnp.linalg, bsp, bsfft):
+        for name in set(module.__all__) - {"fft", "linalg"}:
             function = getattr(module, name)
             assert all(same is function for same in copies(function)), name
     for op in OPS.values():

@@ -6,7 +6,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 def fold(
-    links: list[Any], left: bool, pair: Callable[[Any, Any], tuple[Any, ...]]
+    structures: list[Any], left: bool, pair: Callable[[Any, Any], tuple[Any, ...]]
 ) -> tuple[float, list[tuple[Any, ...]]]: ...
 def matrices(
     links: tuple[Any, ...], kind: type

@@ -14,7 +14,7 @@ from fastbp.chain.products import Multiply, cost_of, functions_of, step_of
 __all__ = [
     "Bracketing",
     "Builder",
-    "DenseLinks",
+    "DenseStructures",
     "Fold",
     "dense_model",
     "dense_seconds",
@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 
-class DenseLinks(Sequence[Structure]):
+class DenseStructures(Sequence[Structure]):
     """The structures of dense links, made when they are asked for."""
 
     def __init__(self, sizes: tuple[int, ...], itemsize: int) -> None:
@@ -53,7 +53,7 @@ class Bracketing:
         The number of links: values 0 to count - 1.
     products : tuple of (int, int)
         The two values of each product, which itself is the next value.
-    links : sequence of Structure
+    structures : sequence of Structure
         The structures of the links.
     root : int
         The value of the whole chain.
@@ -62,10 +62,10 @@ class Bracketing:
     def __init__(
         self,
         products: tuple[tuple[int, int], ...],
-        links: Sequence[Structure],
+        structures: Sequence[Structure],
         root: int | None = None,
     ) -> None:
-        self.count, self.links = len(links), links
+        self.count, self.structures = len(structures), structures
         self.root = max(0, 2 * self.count - 2) if root is None else root
         self._products = products
 
@@ -88,7 +88,7 @@ class Bracketing:
     @cached_property
     def functions(self) -> Sequence[Multiply]:
         """What makes each product."""
-        structures, found = list(self.links), []
+        structures, found = list(self.structures), []
         for a, b in self.products:
             step = step_of(structures[a], structures[b])
             structures.append(step[1])
@@ -98,7 +98,7 @@ class Bracketing:
     @property
     def costs(self) -> list[Cost]:
         """The cost of each product; its result has the structure that is named in it."""
-        structures = list(self.links)
+        structures = list(self.structures)
         found = []
         for a, b in self.products:
             found.append(cost_of(structures[a], structures[b]))
@@ -124,13 +124,13 @@ class Fold(Bracketing):
 
     Parameters
     ----------
-    links : sequence of Structure
+    structures : sequence of Structure
     left : bool
         Begin at the left end.
     """
 
-    def __init__(self, links: Sequence[Structure], left: bool) -> None:
-        super().__init__((), links)
+    def __init__(self, structures: Sequence[Structure], left: bool) -> None:
+        super().__init__((), structures)
         self.left = left
 
     @property
@@ -141,16 +141,16 @@ class Fold(Bracketing):
             if self.left:
                 self._products = tuple(zip((0, *results), range(1, k), strict=True))
             else:
-                links = range(k - 2, -1, -1)
-                self._products = tuple(zip(links, (k - 1, *results), strict=True))
+                others = range(k - 2, -1, -1)
+                self._products = tuple(zip(others, (k - 1, *results), strict=True))
         return self._products
 
     @cached_property
     def _found(self) -> tuple[float, list]:
-        links = self.links
-        if isinstance(links, DenseLinks):
-            links = [known(s) for s in links]
-        return fold(list(links), self.left, step_of)
+        structures = self.structures
+        if isinstance(structures, DenseStructures):
+            structures = [known(s) for s in structures]
+        return fold(list(structures), self.left, step_of)
 
     @cached_property
     def seconds(self) -> float:  # noqa: D102
@@ -160,7 +160,7 @@ class Fold(Bracketing):
     def result(self) -> Structure:
         """The structure of the whole product."""
         steps = self._found[1]
-        return steps[-1][1] if steps else self.links[0]
+        return steps[-1][1] if steps else self.structures[0]
 
     @property
     def pairs(self) -> int:

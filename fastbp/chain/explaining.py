@@ -46,7 +46,7 @@ class Way:
             sum(cost.flops for cost in costs),
             sum(cost.nbytes for cost in costs),
             brackets.seconds,
-            costs[-1].result if costs else brackets.links[0],
+            costs[-1].result if costs else brackets.structures[0],
         )
 
 

@@ -24,7 +24,7 @@ from fastbp.chain import costs
 from fastbp.chain.bracketing import (
     Bracketing,
     Builder,
-    DenseLinks,
+    DenseStructures,
     Fold,
     dense_model,
     dense_seconds,
@@ -78,7 +78,7 @@ def order_dense(
     found = _BRACKETINGS.get(key)
     if found is not None:
         return found[0]
-    return _remember(key, _order(DenseLinks(sizes, itemsize), names, how), None)
+    return _remember(key, _order(DenseStructures(sizes, itemsize), names, how), None)
 
 
 def _remember(key: Hashable, brackets: Bracketing, alive: Any) -> Bracketing:
@@ -103,7 +103,7 @@ def _order(structures: Sequence[Structure], names: Sequence[int], how: str) -> B
             brackets = _steady(structures)
             if brackets is not None:
                 return brackets
-    if isinstance(structures, DenseLinks):
+    if isinstance(structures, DenseStructures):
         structures = [known(s) for s in structures]
     left = Fold(structures, True)
     search = _search(left, len(set(names)))
@@ -140,7 +140,7 @@ def _order_dense(structures: Sequence[Structure], sizes: tuple[int, ...]) -> Bra
 
 def _dense_sizes(structures: Sequence[Structure]) -> tuple[int, ...] | None:
     """Return the sizes of a chain of dense links, None of another one."""
-    if isinstance(structures, DenseLinks):
+    if isinstance(structures, DenseStructures):
         return structures.sizes
     if any(s.kind != "dense" for s in structures):
         return None
@@ -242,7 +242,7 @@ def _search(left: Fold, different: int) -> float:
     # From right to left there are as many pairs of structures as from left to right. Where each
     # product has a structure of its own, so have most intervals of links.
     pairs = left.pairs * (1 + (left.pairs / 4 if 2 * left.pairs >= left.count else 1))
-    weight = max(_weight(left.links[0]), _weight(left.result))
+    weight = max(_weight(left.structures[0]), _weight(left.result))
     return pairs * weight * _OTHER.pair + different * _OTHER.link + _OTHER.piece
 
 

@@ -93,7 +93,7 @@ def runs(brackets: Bracketing) -> dict[int, tuple[int, bool]]:
 
 
 def _runs(brackets: Bracketing) -> dict[int, tuple[int, bool]]:
-    structures = list(brackets.links)
+    structures = list(brackets.structures)
     for a, b in brackets.products:
         structures.append(cost_of(structures[a], structures[b]).result)
     kinds = [s.kind for s in structures]

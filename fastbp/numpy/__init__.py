@@ -26,7 +26,7 @@ array([0., 1.])
 import numpy as _np
 
 from fastbp._core.graph import implementation_of as _implementation_of
-from fastbp.numpy import linalg
+from fastbp.numpy import fft, linalg
 from fastbp.rules.table import CREATORS as _CREATORS
 from fastbp.rules.table import FUNCTIONS as _FUNCTIONS
 from fastbp.rules.table import attribute as _attribute
@@ -39,7 +39,7 @@ for _name, _ufunc in vars(_np).items():
         _names.setdefault(_name, _names.get(_ufunc.__name__, _ufunc))
 globals().update(_names)
 
-__all__ = ["linalg", *sorted(_names)]
+__all__ = ["fft", "linalg", *sorted(_names)]
 
 
 def __getattr__(name):

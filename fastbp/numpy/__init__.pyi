@@ -5,6 +5,7 @@ from typing import Any
 
 from numpy import *  # noqa: F403
 
+from fastbp.numpy import fft as fft  # type: ignore[no-redef]
 from fastbp.numpy import linalg as linalg  # type: ignore[no-redef]
 
 def log_sigmoid(x: Any) -> Any: ...

@@ -1,6 +1,7 @@
 """The rules: one row an operation, grouped by family. Importing this package fills the table."""
 
 from fastbp.rules import contraction, engine, foreign, refusals  # noqa: F401
+from fastbp.rules.fft import functions  # noqa: F401
 from fastbp.rules.linalg import decompositions, determinants, norms  # noqa: F401
 from fastbp.rules.numpy import (  # noqa: F401
     accumulating,

@@ -69,8 +69,8 @@ them one ([tutorial.md](tutorial.md#functions-without-a-rule)); on constants the
 """
 
 SCIPY_MISSING = """* of SciPy: everything but the ufuncs of `scipy.special` listed in
-  [operations.md](operations.md), `logsumexp`, `softmax` and `log_softmax`, and sparse matrices as
-  operands ([sparse.md](sparse.md))
+  [operations.md](operations.md), `logsumexp`, `softmax` and `log_softmax`, `fastbp.scipy.fft`, and
+  sparse matrices as operands ([sparse.md](sparse.md))
 
 Some functions have rules without some of their arguments (`out=`, `initial=`, the nuclear norm):
 [operations.md](operations.md) says which.
@@ -145,6 +145,7 @@ def _counterparts():
     )
     return [
         f"| `scipy.linalg` | `numpy.linalg` | {linalg} |",
+        "| `scipy.fft` | `fastbp.scipy.fft` | `fft`, `rfftn`, `dct`, `dstn` ... |",
         "| `scipy.special` | `fastbp.scipy.special` | `log_softmax`, `logsumexp`, `softmax` |",
         "| `scipy.sparse` | `fastbp.sparse.csr(values, ...)` | matrices with recorded values |",
         "| `scipy.sparse.linalg` | `fastbp.sparse.solve(A, b)` | systems |",

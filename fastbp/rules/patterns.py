@@ -120,8 +120,8 @@ def writes(p, ids, link):
 
 
 def same(p, ids, link):
-    """Of the same element of the operand."""
-    return ids[0]
+    """Of the same element of every operand."""
+    return together(p, *ids)
 
 
 def scatters(p, ids, link):

@@ -13,7 +13,7 @@ import numpy as np
 from fastbp._core import graph
 from fastbp.errors import DTypeError, NoRuleError, ReturnedVariableError
 from fastbp.rules.calls import called, doing
-from fastbp.rules.table import FUNCTIONS
+from fastbp.rules.table import FUNCTIONS, load_all
 
 __all__ = ["INSTEAD", "name_of", "refusal", "write_instead"]
 
@@ -326,6 +326,10 @@ def write_instead(name):
     module = ".".join(modules)
     if module == "scipy.special" and (name in FUNCTIONS or last in FUNCTIONS):
         return f"write fastbp.scipy.special.{last}"
+    if module == "scipy.fft":
+        load_all()
+        if name in FUNCTIONS or f"fft.{last}" in FUNCTIONS:
+            return f"write fastbp.scipy.fft.{last}"
     if module == "scipy.linalg" and f"linalg.{last}" in FUNCTIONS:
         return f"write numpy.linalg.{last}"
     if module.startswith("numpy.testing"):

@@ -62,6 +62,7 @@ CONSTANTS = {}  # what sees the values of Variables -> why it has no derivative
 SAMPLES = {}  # name of a function or an operation -> calls for the tests; see `implements`
 # Families whose rows are added when they are imported: they need more of SciPy, or of fastbp.
 LATE = (
+    "fastbp.rules.fft.of_scipy",
     "fastbp.rules.special.ufuncs",
     "fastbp.sparse.products",
     "fastbp.sparse.solving",

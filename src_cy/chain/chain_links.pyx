@@ -25,12 +25,12 @@ cdef struct Model:
 
 # ---- from one end to the other
 
-def fold(list links not None, bint left, pair):
+def fold(list structures not None, bint left, pair):
     """Find the products of a chain from one end to the other.
 
     Parameters
     ----------
-    links : list of Structure
+    structures : list of Structure
         Equal ones are one object.
     left : bool
         Begin at the left end.
@@ -46,23 +46,23 @@ def fold(list links not None, bint left, pair):
     cdef PyObject *firsts[MEMO]
     cdef PyObject *seconds[MEMO]
     cdef Py_ssize_t places[MEMO]
-    cdef Py_ssize_t i, at, known = 0, k = len(links)
+    cdef Py_ssize_t i, at, known = 0, k = len(structures)
     cdef double total = 0
-    cdef object root = links[0 if left else k - 1], link
+    cdef object root = structures[0 if left else k - 1], other
     cdef tuple entry
     cdef list found = []
     for i in range(1, k):
-        link = links[i if left else k - 1 - i]
+        other = structures[i if left else k - 1 - i]
         at = 0
         while at < known and not (firsts[at] == <PyObject *> root and
-                                  seconds[at] == <PyObject *> link):
+                                  seconds[at] == <PyObject *> other):
             at += 1
         if at < known:
             entry = <tuple> found[places[at]]
         else:
-            entry = pair(root, link) if left else pair(link, root)
+            entry = pair(root, other) if left else pair(other, root)
             if known < MEMO:
-                firsts[known], seconds[known] = <PyObject *> root, <PyObject *> link
+                firsts[known], seconds[known] = <PyObject *> root, <PyObject *> other
                 places[known] = len(found)
                 known += 1
         found.append(entry)

@@ -21,6 +21,8 @@ CALLS += [pytest.param(name, call, id=name) for name, call in indexing_calls().i
 REFUSED = {
     "bincount", "divmod", "frexp", "ldexp", "log_softmax", "logsumexp", "modf", "recurrent.gru",
     "recurrent.lstm", "recurrent.rnn", "softmax", "sparse.solve",
+    *[f"{module}.{name}{suffix}" for module in ("fft", "scipy.fft") for name in ("ihfft", "rfft")
+      for suffix in ("", "2", "n")],
 }  # fmt: skip
 STEP = 2.0**-17  # cube root of the rounding of float64: where both errors of a difference are small
 

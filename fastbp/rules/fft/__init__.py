@@ -1,0 +1,1 @@
+"""Rows of NumPy's and SciPy's discrete Fourier, cosine and sine transforms."""
