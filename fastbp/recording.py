@@ -9,7 +9,7 @@ import numpy as np
 
 from fastbp import arguments, tree, unconnected
 from fastbp._core import constants, graph
-from fastbp._core.graph import Variable
+from fastbp._core.graph import Passive, Variable
 from fastbp._core.operands import as_numbers
 from fastbp._core.tape import Tape
 from fastbp.errors import DTypeError, FastbpError, NoRuleError, ShapeError
@@ -383,12 +383,12 @@ def cotangent_for(name: str, label: str, g: Any, y: Any, number: int = 0) -> Any
     return g
 
 
-def numbers(x: Any, what: str, real: bool = False) -> np.ndarray:
+def numbers(x: Any, what: str, real: bool = False) -> Any:
     """Return a cotangent, a tangent or another operand as an array; integers are fine here.
 
     With `real`, complex numbers are refused.
     """
-    if graph.is_passive(x):
+    if isinstance(x, Passive):
         return x if x.dtype.kind in "fc" else x.astype(float)
     array = as_numbers(x, what, real)
     return array if array.dtype.kind in "fc" else array.astype(float)

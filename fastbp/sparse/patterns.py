@@ -244,7 +244,7 @@ class _Propagation:
             own = len(operands) - len(op.info["which"])
             operands = operands[:own]
             if self.local:
-                link, pattern = _Unmoved(link, own), unmoved.pattern
+                link, pattern = _Unmoved(link, own), unmoved.pattern  # type: ignore[assignment]
             else:
                 pattern = unmoved.info.get("moving")
         if isinstance(pattern, tuple):

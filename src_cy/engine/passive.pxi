@@ -6,10 +6,10 @@
 # again from other inputs, and says which constants depend on none. Which of both it is follows from
 # the data: nodes that are computed from an input of such a record have the flag KEEPS.
 #
-# A Passive behaves as the ndarray that it stands for: functions, methods and operators give another
-# one. Beside Variables in an operation of the table it is an operand without derivative, and a
-# static argument that is one becomes such an operand (`_moving`). Whoever needs its numbers (`bool`,
-# `int`, an index of a list, code in C) gets them, and it is noted that they left the record.
+# A Passive behaves as the ndarray that it stands for: functions, methods and operators give
+# another one. Beside Variables in an operation of the table it is an operand without derivative,
+# and a static argument that is one becomes such an operand (`_moving`). Whoever needs its numbers
+# (`bool`, `int`, an index of a list, code in C) gets them; it is noted that they left the record.
 #
 # Nobody writes into its array: assignments give the handle a new one, and views know their root.
 
@@ -325,7 +325,7 @@ cdef tuple _with_entered(Op op, tuple operands):
 
 cdef bint _is_as_given(Op op, Py_ssize_t k, Passive x) except -1:
     """Whether an operand is no number to be differentiated, or has a dtype that can be."""
-    if k in op.objects or (isinstance(op.vjp, tuple) and op.vjp[k] is None):
+    if op.opaque or k in op.objects or (isinstance(op.vjp, tuple) and op.vjp[k] is None):
         return True
     return slot_of(x.node.typenum) >= 0
 

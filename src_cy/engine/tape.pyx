@@ -25,6 +25,9 @@ from fastbp.errors import NoRuleError
 
 cnp.import_array()
 
+cdef extern from "Python.h":
+    const Py_ssize_t PY_SSIZE_T_MAX
+
 cdef long long _last_stamp = 0
 
 
@@ -39,7 +42,8 @@ cdef class Tape:
     Parameters
     ----------
     outputs, inputs : list of Variable
-        With `keep` also of Passive. As they are now: what is written into them later does not move the ends.
+        As they are now: what is written into them later does not move the ends. With `keep` also
+        of Passive.
     independent : bool
         Take the inputs for leaves: what flows through one of them to another does not count.
     since : int, optional
@@ -379,15 +383,16 @@ cdef int walk(Tape tape, list outputs, list inputs, bint independent, long long 
                     stack = block
                 node.stamp = stamp
                 stack[depth].node = <PyObject *> node
+                # Nothing is behind an end that stands for itself, or a node without rules.
                 stack[depth].next = 0
+                if (independent and node.end_stamp == stamp
+                        or node.flags & PASSIVE and not tape.keeps):
+                    stack[depth].next = PY_SSIZE_T_MAX
                 depth += 1
                 # Leave every node whose parents are done; stop at the next parent to enter.
                 while depth > 0:
                     node = <Node> stack[depth - 1].node
                     n = parent_count(node)
-                    if independent and node.end_stamp == stamp or (
-                            node.flags & PASSIVE and not tape.keeps):
-                        n = 0
                     parent = None
                     for k in range(stack[depth - 1].next, n):
                         parent = parent_of(node, k)
