@@ -7,7 +7,7 @@ import numpy as np
 import fastbp as bp
 
 from .checking import check_projection, compare
-from .registry import Bench, at_most, bench, faster
+from .registry import Bench, Target, at_most, bench, faster
 
 STEPS = 100
 FORWARD = "NumPy forward"
@@ -101,6 +101,63 @@ class ChainGradient(Bench):
     @classmethod
     def targets(cls, n):
         return {FORWARD: at_most(1.5), "torch": faster(10), "autograd": faster(25)}
+
+
+# ---- complex numbers
+
+
+def energy(z, w, m=np):
+    """Sum of the squared absolute values of the chain, with the functions of module `m`."""
+    return m.sum(m.abs(chain(z, w)) ** 2)
+
+
+def energy_by_hand(z, w):
+    """Value and gradients of `energy`, dL/dx - i dL/dy of each z = x + i y."""
+    end = chain(z, w)
+    return np.sum(np.abs(end) ** 2), chain_by_hand(z, w, 2 * np.conj(end))
+
+
+def complex_inputs(n):
+    rng = np.random.default_rng(n)
+    turns, sizes = rng.uniform(0, 2 * np.pi, (2, n)), np.stack([np.ones(n), np.full(n, 0.9)])
+    return dict(zip("zw", sizes * np.exp(1j * turns), strict=True))
+
+
+def autograd_energy(inputs, n):
+    import autograd
+
+    gradient = autograd.value_and_grad(lambda z, w: energy(z, w, autograd.numpy), (0, 1))
+    return lambda: gradient(*inputs.values())
+
+
+@bench("elementwise")
+class ComplexChainGradient(Bench):
+    """Value and gradients of sum(abs(z)**2) after z * w + w on 16 complex numbers, an operation."""
+
+    params = {"n": (16,)}
+    per = 2 * STEPS
+    threaded = False
+    peers = {"autograd": autograd_energy}
+
+    def setup(self, n):
+        self.inputs = complex_inputs(n)
+        self.gradient = bp.value_and_grad(energy, argnums=(0, 1))
+
+    def run(self):
+        return self.gradient(*self.inputs.values())
+
+    def check(self):
+        return compare(self.run(), energy_by_hand(**self.inputs), 1e-12, "gradients")
+
+    def against(self):
+        return {FORWARD: lambda: energy(**self.inputs)}
+
+    @classmethod
+    def targets(cls, n) -> dict[str, Target]:
+        return {"autograd": faster(15)}
+
+
+# ---- long arrays
 
 
 def wave(x, m=np):

@@ -26,6 +26,7 @@ fastbp.recurrent  rnn, gru, lstm over whole sequences; Jacobians along trajector
 fastbp.chain      products of Jacobians in the cheapest order
 fastbp.tensor     explicit derivative tensors without their zeros
 fastbp.testing    check_grads: derivatives against differences
+fastbp.autograd   autograd's names, for programs that were written for it
 fastbp.tree       nested containers to flat lists and back
 fastbp.limits     the largest derivative that is made
 fastbp.errors     what is raised
@@ -69,6 +70,7 @@ from fastbp.transforms import (
 from fastbp.unmodified import unmodified
 
 if TYPE_CHECKING:  # loaded when they are asked for, see below
+    from fastbp import autograd as autograd
     from fastbp import chain as chain
     from fastbp import limits as limits
     from fastbp import numpy as numpy
@@ -105,6 +107,7 @@ __all__ = [
 ]
 
 _SUBMODULES = (
+    "autograd",
     "chain",
     "limits",
     "numpy",

@@ -19,6 +19,7 @@ from fastbp.testing import check_grads
 
 __all__ = ["custom_rule"]
 
+ARRAYS = {Variable, np.ndarray, float, int, np.float64}  # types of what is no container
 CALL = "<call>"  # no identifier, so no option of a user's
 
 
@@ -195,9 +196,11 @@ class _Rule:
         if options:
             args, options = self._by_position(args, options)
             options = tree.map(kept, options)
-        call = _Call(self.name, self.constant, args)
-        found = self.op(*call.operands, **options, **{CALL: call})
-        call.operands = ()
+        call = _Call()
+        if self.constant or not ARRAYS.issuperset(map(type, args)):
+            args = call.take_apart(self.name, self.constant, args)
+        options[CALL] = call
+        found = self.op(*args, **options)
         return found if call.results is None else call.results.unflatten(found)
 
     def _by_position(
@@ -262,46 +265,44 @@ class _Call:
 
     Attributes
     ----------
-    operands : sequence
-        What has a derivative, until it is recorded.
     results : TreeDef or None
         Of what `f` returned, once it did; None for one array.
     """
 
-    __slots__ = ("_moving", "_rest", "_trees", "name", "operands", "results")
+    results: tree.TreeDef | None = None
+    _name = ""
+    _trees: Sequence[tree.TreeDef | None] = ()  # of each argument; None: constant
+    _moving: Sequence[bool] | None = None  # which leaves are operands; None: all arguments are
+    _rest: Sequence[Any] = ()  # the leaves that are not, and arguments that are constant
 
-    def __init__(self, name: str, constant: frozenset[int], args: tuple[Any, ...]) -> None:
-        self.name = name
-        self.operands: Any = args
-        self.results: tree.TreeDef | None = None
-        self._trees: list[tree.TreeDef | None] = []  # of each argument; None: constant
-        self._moving: list[bool] | None = None  # which leaves are operands; None: all
-        self._rest: Sequence[Any] = ()  # the leaves that are not, and arguments that are constant
-        if constant or any(map(_is_container, args)):
-            self._take_apart(constant, args)
-
-    def _take_apart(self, constant: frozenset[int], args: tuple[Any, ...]) -> None:
+    def take_apart(self, name: str, constant: frozenset[int], args: tuple[Any, ...]) -> Any:
+        """Return the operands in the arguments, and remember the rest."""
+        self._name = name
+        if not constant and not any(map(_is_container, args)):
+            return args
+        trees: list[tree.TreeDef | None] = []
         moving: list[bool] = []
         operands: list[Any] = []
         rest: list[Any] = []
         for i, x in enumerate(args):
             if i in constant:
                 self._refuse_recorded(i, x)
-                self._trees.append(None)
+                trees.append(None)
                 rest.append(tree.map(kept, x))
                 continue
             leaves, structure = tree.flatten(x) if _is_container(x) else ([x], _LEAF)
-            self._trees.append(structure)
+            trees.append(structure)
             for leaf in leaves:
                 moves = structure is _LEAF or _has_derivative(leaf)
                 moving.append(moves)
                 (operands if moves else rest).append(leaf if moves else kept(leaf))
-        self.operands, self._moving, self._rest = operands, moving, rest
+        self._trees, self._moving, self._rest = trees, moving, rest
+        return operands
 
     def _refuse_recorded(self, i: int, x: Any) -> None:
         if graph.has_variable(tree.flatten(x)[0]):
             raise DTypeError(
-                f"{self.name}: argument {i} is one of constant=, but depends on what is "
+                f"{self._name}: argument {i} is one of constant=, but depends on what is "
                 "differentiated: leave it out of constant=, or give fastbp.stop_gradient of it"
             )
 
@@ -343,7 +344,7 @@ class _Call:
             found = (found,)
         if len(found) != len(trees):
             raise ShapeError(
-                f"{self.name}: vjp returned {len(found)} cotangents for {len(trees)} arguments "
+                f"{self._name}: vjp returned {len(found)} cotangents for {len(trees)} arguments "
                 "that are not constant"
             )
         leaves: list[Any] = []
@@ -351,7 +352,7 @@ class _Call:
             if g is None:
                 leaves.extend([None] * structure.num_leaves)
             else:
-                what = f"{self.name}: the cotangent of argument {i}"
+                what = f"{self._name}: the cotangent of argument {i}"
                 leaves.extend(structure.leaves_of(g, what, True))
         assert self._moving is not None
         return [g for g, moves in zip(leaves, self._moving, strict=True) if moves]
@@ -362,8 +363,6 @@ _LEAF = tree.flatten(0.0)[1]
 
 def _is_container(x: Any) -> bool:
     """Say whether an argument is taken apart; a list of numbers is an array."""
-    if type(x) is Variable or type(x) is np.ndarray or type(x) is float:
-        return False
     leaves = tree.flatten(x)[0]
     if leaves and leaves[0] is x:
         return False

@@ -641,10 +641,10 @@ def linearize(
     >>> pushforward(np.array([1.0, 0.0]))
     array([2., 0.])
     """
-    return _linearize("linearize", f, primals, True, unconnected)
+    return linearize_for("linearize", f, primals, True, unconnected)
 
 
-def _linearize(
+def linearize_for(
     name: str,
     f: Callable[..., Any],
     primals: Sequence[Any],
@@ -652,6 +652,10 @@ def _linearize(
     option: str,
     labels: tuple[str, str] | None = None,
 ) -> tuple[Any, Callable[..., Any]]:
+    """Evaluate `f` and return its pushforward, as a part of another transform, which errors name.
+
+    With `kept`, the value has memory of its own, which the pushforward does not read.
+    """
     loss.check_option(name, option, loss.WITHOUT_NONE)
     r = _record_all(name, f, primals)
     leaves, treedef = outputs_of(r)
@@ -748,7 +752,7 @@ def jvp(
     for what, value in (("primals", primals), ("tangents", tangents)):
         if not isinstance(value, (tuple, list)):
             raise TypeError(f"jvp: {what} must be a tuple or list, not a {type(value).__name__}")
-    out, pushforward = _linearize("jvp", f, primals, False, unconnected)
+    out, pushforward = linearize_for("jvp", f, primals, False, unconnected)
     return out, pushforward(*tangents)
 
 
@@ -780,7 +784,7 @@ def hvp(f: Callable[..., Any], x: Any, v: Any, *args: Any, unconnected: str = "w
     """
     loss.check_option("hvp", unconnected, loss.WITHOUT_NONE)
     inner = gradient_for("hvp", (lambda x: f(x, *args)) if args else f, 0, unconnected)
-    return _linearize("hvp", inner, (x,), False, "zero", ("x", "v"))[1](v)
+    return linearize_for("hvp", inner, (x,), False, "zero", ("x", "v"))[1](v)
 
 
 def stop_gradient(x: Any) -> Any:

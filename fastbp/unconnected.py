@@ -70,10 +70,15 @@ def report(
         "indices, rounding, .value, .item() and int() lead out of what is recorded: go on with x "
         "itself, and numpy.where for a choice"
     )
+    if name.startswith("autograd."):
+        # The sentence that programs which were written for it filter by.
+        if len(paths) == len(inputs):
+            text = f"Output seems independent of input. {text}"
+    elif option == "warn":
+        text += '; unconnected="zero" says that it is meant, "raise" makes it an error'
     if option == "raise":
         raise UnconnectedError(text)
     if _meant.node < inputs[0].node_id:
-        text = f'{text}; unconnected="zero" says that it is meant, "raise" makes it an error'
         warnings.warn(text, UnconnectedWarning, stacklevel=_level_of_user())
 
 

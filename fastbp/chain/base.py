@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastbp._core.dtypes import FLOATS
 from fastbp._core.graph import leaf_array
 from fastbp._core.operands import as_numbers
 from fastbp.chain.costs import Structure, Work, known
@@ -16,8 +17,6 @@ from fastbp.limits import check_memory
 from fastbp.recording import numbers
 
 __all__ = ["Factor", "as_factor"]
-
-FLOATS = (np.dtype("f8"), np.dtype("f4"))
 
 
 class Factor:

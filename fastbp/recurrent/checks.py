@@ -24,7 +24,6 @@ __all__ = [
 ]
 
 ORDER = ("xs", "h0", "c0", "W", "U", "b", "c")
-FLOATS = {np.dtype("f8"), np.dtype("f4")}
 
 
 def converted(cell: str, gates: int, given: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -39,7 +38,6 @@ def converted(cell: str, gates: int, given: tuple[Any, ...]) -> tuple[Any, ...]:
 def _one_dtype(cell: str, given: dict[str, Any]) -> dict[str, Any]:
     """Return the operands that are not None, as Variables or arrays of one float dtype."""
     operands = {}
-    dtypes = set()
     for name, x in given.items():
         if x is None:
             if name not in ("b", "c"):
@@ -47,13 +45,9 @@ def _one_dtype(cell: str, given: dict[str, Any]) -> dict[str, Any]:
             continue
         if type(x) is not Variable and type(x) is not np.ndarray:
             x = as_operand(x, f"{cell}: {name}")
-        operands[name] = x
-        dtypes.add(x.dtype)
-    if len(dtypes) == 1 and dtypes <= FLOATS:
-        return operands
-    for name, x in operands.items():
         if x.dtype.kind not in "fiub":
             raise DTypeError(f"{cell}: {name} has dtype {x.dtype}; real numbers are needed")
+        operands[name] = x
     return dict(zip(operands, promoted(cell, *operands.values()), strict=True))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbp._core.dtypes import FLOATS
 from fastbp._core.graph import leaf_array
 from fastbp.errors import DTypeError
 from fastbp.limits import check_memory, in_units
@@ -20,8 +21,6 @@ __all__ = [
     "float_type",
     "in_units",
 ]
-
-FLOATS = (np.dtype("f8"), np.dtype("f4"))
 
 
 def float_type(name: str, dtype: Any) -> np.dtype[Any]:

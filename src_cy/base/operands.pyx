@@ -17,6 +17,15 @@ cnp.import_array()
 
 # What a subclass of ndarray overrides if its operators mean something else.
 cdef tuple ARITHMETIC = ("__mul__", "__array_ufunc__", "__array_function__")
+cdef set _accepted = set()
+
+
+def accept(kind):
+    """Let arrays of a subclass of ndarray stand for their numbers, whatever its operators do.
+
+    Its author says so: they compute what ndarray's do, and only keep the class.
+    """
+    _accepted.add(kind)
 
 
 def as_array(x, str what="an operand"):
@@ -84,6 +93,8 @@ cdef int _check_arithmetic(x, str what) except -1:
     if not cnp.PyArray_Check(x) or cnp.PyArray_CheckExact(x):
         return 0
     kind = type(x)
+    if kind in _accepted:
+        return 0
     if isinstance(x, np.ma.MaskedArray):
         raise DTypeError(f"{what} is a masked array, whose mask would be lost: "
                          "pass x.filled(...), or choose with numpy.where(mask, ...)")

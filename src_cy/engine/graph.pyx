@@ -629,17 +629,24 @@ cdef int has_square(Variable x) except -1:
 
 cdef object _even_power(tuple operands):
     """A square, or another even power, as another function of what its base was made from."""
-    cdef object exponent = operands[1] if len(operands) == 2 else 2
-    if type(exponent) is Variable or np.iscomplexobj(exponent):
-        return None
-    if not np.all(np.greater(exponent, 0)):
-        return None
-    if np.any(np.remainder(exponent, 2)):
+    cdef object half = _half(operands[1]) if len(operands) == 2 else 1
+    if half is None:
         return None
     smooth = _square_of((<Variable> operands[0]).node)
-    if smooth is None or (np.ndim(exponent) == 0 and exponent == 2):
-        return smooth
-    return smooth ** (exponent / 2)
+    return smooth if smooth is None or half is 1 else smooth ** half
+
+
+cdef object _half(object exponent):
+    """Half of an exponent that is positive and even everywhere, 1 itself for 2; else None."""
+    if PyLong_CheckExact(exponent) or PyFloat_CheckExact(exponent):
+        if exponent == 2:
+            return 1
+        return exponent / 2 if exponent > 0 and exponent % 2 == 0 else None
+    if type(exponent) is Variable or np.iscomplexobj(exponent):
+        return None
+    if not np.all(np.greater(exponent, 0)) or np.any(np.remainder(exponent, 2)):
+        return None
+    return 1 if np.ndim(exponent) == 0 and exponent == 2 else exponent / 2
 
 
 cdef object _square_of(Node node):

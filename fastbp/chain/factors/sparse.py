@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.chain.base import FLOATS, Factor, squares
+from fastbp._core.dtypes import FLOATS
+from fastbp.chain.base import Factor, squares
 from fastbp.chain.costs import Cost, Structure, Work
 from fastbp.chain.products import KINDS, rule
 from fastbp.errors import DTypeError

@@ -209,7 +209,7 @@ absolute = elementwise(
     domain=(-3.0, -0.3),
     kinks="0 at 0",
     squared=lambda x: x * x,
-    complex=lambda x: hypot(np.real(x), np.imag(x)),
+    complex=lambda x: hypot(x.real, x.imag),
 )
 fabs = elementwise(
     "fabs",

@@ -1,0 +1,47 @@
+"""Differentiable fixed points: ``autograd.misc.fixed_points``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastbp.autograd.core import make_vjp
+from fastbp.autograd.primitives import defvjp, primitive
+from fastbp.autograd.vspaces import vspace
+
+__all__ = ["fixed_point"]
+
+
+@primitive
+def fixed_point(
+    f: Callable[[Any], Callable[[Any], Any]],
+    a: Any,
+    x0: Any,
+    distance: Callable[[Any, Any], Any],
+    tol: float,
+) -> Any:
+    """Iterate ``x = f(a)(x)`` from `x0` until steps are at most `tol`; differentiable by `a`.
+
+    The cotangent of the fixed point solves an equation of its own, by the same iteration.
+    """
+    step = f(a)
+    before, x = x0, step(x0)
+    while distance(x, before) > tol:
+        before, x = x, step(x)
+    return x
+
+
+def _vjp(ans: Any, f: Any, a: Any, x0: Any, distance: Any, tol: float) -> Callable[[Any], Any]:
+    def cotangents(params: Any) -> Callable[[Any], Any]:
+        a, x, x_bar = params
+        pull = make_vjp(f(a), x)[0]
+        return lambda w: vspace(x).add(pull(w), x_bar)
+
+    def vjp(g: Any) -> Any:
+        w = fixed_point(cotangents, (a, ans, g), vspace(ans).zeros(), distance, tol)
+        return make_vjp(lambda p: f(p)(ans), a)[0](w)
+
+    return vjp
+
+
+defvjp(fixed_point, None, _vjp, None, None, None)
