@@ -1,4 +1,4 @@
-"""New arrays, the large ones from a pool of blocks that sweeps use again and again."""
+"""New arrays, from blocks that sweeps use again and again."""
 
 from typing import Any
 

@@ -85,7 +85,7 @@ arrays and `numpy.matrix` raise `DTypeError`. An array of integers takes no reco
 # What has arguments that are no floats: dates, bits, files, places.
 _OF_OTHERS = (
     "busday_count busday_offset datetime_as_string einsum_path is_busday ix_ packbits "
-    "ravel_multi_index savez savez_compressed sort_complex unpackbits unravel_index"
+    "ravel_multi_index savez savez_compressed unpackbits unravel_index"
 ).split()
 
 

@@ -193,6 +193,16 @@ def mixes(p, ids, link):
     return _spread(np.expand_dims(_reduced(p, ids[0], axis), axis), link)
 
 
+def orders(p, ids, link):
+    """Of all elements of a row; at one point, and without equal ones, of one that is there."""
+    order = link.static.get("order") or link.ans[1]
+    if p.local and order.groups is None:
+        if "own" in link.static:
+            return link.op.forward(ids[0], **link.static)
+        return ids[0].reshape(-1)[order.places].reshape(link.shape)
+    return _spread(np.expand_dims(_reduced(p, ids[0], (-1,)), -1), link)
+
+
 def _running(p, x, axis):
     return np.swapaxes(p.sets.prefix(np.swapaxes(x, axis, -1)), axis, -1)
 

@@ -50,7 +50,6 @@ INSTEAD = {
     ),
     "numpy.linalg.lstsq": "numpy.linalg.pinv(a) @ b",
     "numpy.logaddexp.reduce": "fastbp.numpy.logsumexp(x, axis=axis)",
-    "numpy.median": "numpy.mean(x[numpy.argsort(x)][(x.size - 1) // 2 : x.size // 2 + 1])",
     "numpy.meshgrid": "numpy.broadcast_arrays(x[None, :], y[:, None])",
     "numpy.ndenumerate": "((i, x[i]) for i in numpy.ndindex(x.shape))",
     "numpy.piecewise": "numpy.select(conditions, [f(x) for f in functions])",
@@ -58,16 +57,8 @@ INSTEAD = {
     "numpy.polynomial.Polynomial": "sum(c * x**k for k, c in enumerate(p))",
     "numpy.polynomial.polynomial.polyval": "sum(c * x**k for k, c in enumerate(p))",
     "numpy.polyval": "sum(c * x**k for k, c in enumerate(reversed(p)))",
-    "numpy.quantile": (
-        "k = q * (x.size - 1); i = min(int(k), x.size - 2); s = x[numpy.argsort(x)]; "
-        "y = s[i] + (k - i) * (s[i + 1] - s[i])"
-    ),
     "numpy.save": "numpy.save(file, x.value)",
     "numpy.savetxt": "numpy.savetxt(file, x.value)",
-    "numpy.sort": (
-        "`x[numpy.argsort(x)]`; `numpy.take_along_axis(x, numpy.argsort(x), -1)` along an axis"
-    ),
-    "numpy.unique": "x[numpy.unique(fastbp.stop_gradient(x), return_index=True)[1]]",
     "numpy.vander": "x[:, None] ** numpy.arange(n)[::-1]",
     "numpy.vectorize": "NumPy functions on whole arrays, or `numpy.stack([f(v) for v in x])`",
     "numpy.c_": "fastbp.numpy.c_[...]",
@@ -111,7 +102,6 @@ INSTEAD = {
     "scipy.stats.norm.ppf": "loc + scale * fastbp.scipy.special.ndtri(q)",
     "scipy.stats.norm.sf": "fastbp.scipy.special.ndtr((loc - x) / scale)",
 }
-INSTEAD["numpy.percentile"] = f"q = q / 100; {INSTEAD['numpy.quantile']}"
 _VALUES = "where no derivative is wanted, pass fastbp.stop_gradient(x)"
 _ASSIGNED = (
     "an element of a plain array cannot keep the derivative of a Variable that is assigned to it: "

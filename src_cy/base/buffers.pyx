@@ -1,16 +1,18 @@
-"""New arrays, the large ones from a pool of blocks that sweeps use again and again.
+"""New arrays, from blocks that sweeps use again and again.
 
 A derivative makes large temporaries and drops them. The C library gives such memory back to the
 system at once, and the next array pays for it again, page by page: at 10^5 elements that takes
 longer than the arithmetic. So large arrays of the core get their memory from a small pool, through
 NumPy's own interface for memory handlers (NEP 49): they are ordinary arrays that own their data,
 and return their block when they die, wherever that is.
-"""
 
-import os
+NumPy keeps blocks below 1 KiB itself. Those between the two have a few blocks of every size here:
+two arrays of 2 KiB cost more in the C library than the product of 16 x 16 that they are for.
+"""
 
 from cpython.pycapsule cimport PyCapsule_New
 from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
 from libc.stdint cimport uint8_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset, strcpy
@@ -25,11 +27,7 @@ cnp.import_array()
 cdef extern from "Python.h":
     void Py_XDECREF(PyObject *o)
 
-cdef extern from "pythread.h":
-    ctypedef void *PyThread_type_lock
-    PyThread_type_lock PyThread_allocate_lock() nogil
-    int PyThread_acquire_lock(PyThread_type_lock lock, int wait) nogil
-    void PyThread_release_lock(PyThread_type_lock lock) nogil
+    int PyTraceMalloc_Track(unsigned int domain, size_t address, size_t size)
 
 cdef extern from "numpy/arrayobject.h":
     ctypedef struct PyDataMemAllocator:
@@ -42,12 +40,22 @@ cdef extern from "numpy/arrayobject.h":
         char name[127]
         uint8_t version
         PyDataMemAllocator allocator
+    ctypedef struct PyArrayObject_fields:
+        PyObject *mem_handler
     PyObject *PyDataMem_SetHandler(PyObject *handler)
+    object PyArray_NewFromDescr(type subtype, cnp.dtype descr, int nd, const cnp.npy_intp *dims,
+                                const cnp.npy_intp *strides, void *data, int flags, PyObject *owner)
 
 cdef enum:
     ALIGNMENT = 64
     SLOTS = 64
     POOL_BYTES = 67108864           # the pool keeps at most 64 MiB of unused blocks
+    # Up to LARGE, at most DEPTH blocks of every size, in steps of STEP, of 4 MiB together.
+    SMALL = 1024
+    STEP = 256
+    SIZES = LARGE // STEP
+    DEPTH = 8
+    MEDIUM_BYTES = 4194304
 
 cdef struct Block:
     char *start
@@ -61,22 +69,15 @@ cdef struct Header:
 cdef Block _pool[SLOTS]             # unused blocks, the oldest first
 cdef int _count = 0
 cdef size_t _bytes = 0
-# The holder of the lock never waits for the GIL.
-cdef PyThread_type_lock _lock = PyThread_allocate_lock()
-
-
-def _renew_lock():
-    """A forked child may have inherited a lock that a thread of its parent held."""
-    global _lock
-    _lock = PyThread_allocate_lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_lock)
+cdef void *_medium[SIZES * DEPTH]   # unused blocks of STEP, 2 STEP, ... bytes
+cdef int _depths[SIZES]
+cdef size_t _medium_bytes = 0
+# NumPy calls a handler with the GIL, and so does `new_array`: there is no lock, which would take as
+# long as all else.
 
 
 cdef Block _take(int i) noexcept nogil:
-    """Remove a block from the pool; the lock is held."""
+    """Remove a block from the pool."""
     global _count, _bytes
     cdef Block block = _pool[i]
     cdef int k
@@ -88,9 +89,10 @@ cdef Block _take(int i) noexcept nogil:
 
 
 cdef void *_allocate(void *ctx, size_t size) noexcept nogil:
+    if SMALL <= size <= LARGE:
+        return _allocate_medium(size)
     cdef char *start = NULL
     cdef int i, best = -1
-    PyThread_acquire_lock(_lock, 1)
     for i in range(_count):
         # A block may be a quarter larger than what it is used for, not more.
         if size <= _pool[i].capacity <= size + size // 4:
@@ -98,13 +100,34 @@ cdef void *_allocate(void *ctx, size_t size) noexcept nogil:
                 best = i
     if best >= 0:
         start = _take(best).start
-    PyThread_release_lock(_lock)
-    if start == NULL:
-        start = <char *> malloc(size + 2 * ALIGNMENT)
-        if start == NULL:
-            return NULL
-        start = _aligned(start, size)
-    return start
+    return start if start != NULL else _new_block(size)
+
+
+cdef inline void *_allocate_medium(size_t size) noexcept nogil:
+    global _medium_bytes
+    cdef size_t i = (size + STEP - 1) // STEP - 1
+    if _depths[i] == 0:
+        return _new_block((i + 1) * STEP)
+    _depths[i] -= 1
+    _medium_bytes -= (i + 1) * STEP
+    return _medium[i * DEPTH + _depths[i]]
+
+
+cdef inline bint _keep_medium(void *start, size_t capacity) noexcept nogil:
+    """Keep an unused block; False if there are enough."""
+    global _medium_bytes
+    cdef size_t i = capacity // STEP - 1
+    if _depths[i] == DEPTH or _medium_bytes + capacity > MEDIUM_BYTES:
+        return False
+    _medium[i * DEPTH + _depths[i]] = start
+    _depths[i] += 1
+    _medium_bytes += capacity
+    return True
+
+
+cdef char *_new_block(size_t capacity) noexcept nogil:
+    cdef char *raw = <char *> malloc(capacity + 2 * ALIGNMENT)
+    return NULL if raw == NULL else _aligned(raw, capacity)
 
 
 cdef char *_aligned(char *raw, size_t capacity) noexcept nogil:
@@ -126,10 +149,11 @@ cdef void _free(void *ctx, void *start, size_t size) noexcept nogil:
     if start == NULL:
         return
     capacity = _header(start).capacity
-    if capacity < LARGE or capacity > POOL_BYTES:
+    if SMALL <= capacity <= LARGE and _keep_medium(start, capacity):
+        return
+    if capacity <= LARGE or capacity > POOL_BYTES:
         free(_header(start).raw)
         return
-    PyThread_acquire_lock(_lock, 1)
     while _count == SLOTS or _bytes + capacity > POOL_BYTES:
         oldest = _take(0)
         free(_header(oldest.start).raw)
@@ -137,7 +161,6 @@ cdef void _free(void *ctx, void *start, size_t size) noexcept nogil:
     _pool[_count].capacity = capacity
     _count += 1
     _bytes += capacity
-    PyThread_release_lock(_lock)
 
 
 cdef void *_allocate_zeros(void *ctx, size_t count, size_t size) noexcept nogil:
@@ -169,19 +192,34 @@ _handler.allocator.free = _free
 cdef object _capsule = PyCapsule_New(&_handler, "mem_handler", NULL)
 
 
+cdef unsigned int _domain = np.lib.tracemalloc_domain
+
+
 cdef cnp.ndarray new_array(int nd, const cnp.npy_intp *dims, int typenum):
     cdef cnp.npy_intp size = itemsize_of(typenum) if slot_of(typenum) >= 0 else 8
-    cdef PyObject *before
     cdef int k
     for k in range(nd):
         size *= dims[k]
-    if size < LARGE:
+    if size < SMALL:
         return cnp.PyArray_EMPTY(nd, <cnp.npy_intp *> dims, typenum, 0)
-    before = enter_pool()
+    # Only this array gets the handler: `enter_pool`, for all of this thread, takes longer.
+    cdef cnp.ndarray out
+    cdef cnp.dtype descr = cnp.PyArray_DescrFromType(typenum)
+    cdef void *start = _allocate(NULL, size)
+    if start == NULL:
+        raise MemoryError
+    Py_INCREF(descr)  # the call takes a reference
     try:
-        return cnp.PyArray_EMPTY(nd, <cnp.npy_intp *> dims, typenum, 0)
-    finally:
-        leave_pool(before)
+        out = PyArray_NewFromDescr(
+            cnp.ndarray, descr, nd, dims, NULL, start, cnp.NPY_ARRAY_CARRAY, NULL)
+    except BaseException:
+        _free(NULL, start, size)
+        raise
+    Py_INCREF(_capsule)
+    (<PyArrayObject_fields *> out).mem_handler = <PyObject *> _capsule
+    cnp.PyArray_ENABLEFLAGS(out, cnp.NPY_ARRAY_OWNDATA)
+    PyTraceMalloc_Track(_domain, <size_t> start, size)
+    return out
 
 
 cdef PyObject *enter_pool() except NULL:
@@ -211,15 +249,20 @@ def empty(shape, dtype=np.float64):
 
 
 def cached_bytes():
-    """Return the size of the unused blocks that the pool keeps, in bytes; at most 64 MiB."""
-    return _bytes
+    """Return the size of the unused blocks that the pool keeps, in bytes; at most 68 MiB."""
+    return _bytes + _medium_bytes
 
 
 def release():
     """Give the unused blocks of the pool back to the system."""
+    global _medium_bytes
     cdef Block block
-    PyThread_acquire_lock(_lock, 1)
+    cdef int i
     while _count:
         block = _take(_count - 1)
         free(_header(block.start).raw)
-    PyThread_release_lock(_lock)
+    for i in range(SIZES):
+        while _depths[i]:
+            _depths[i] -= 1
+            free(_header(_medium[i * DEPTH + _depths[i]]).raw)
+    _medium_bytes = 0

@@ -19,8 +19,9 @@ CALLS = [
 CALLS += [pytest.param(name, call, id=name) for name, call in indexing_calls().items()]
 # Without a meaning, or of real numbers only.
 REFUSED = {
-    "bincount", "divmod", "frexp", "ldexp", "log_softmax", "logsumexp", "modf", "recurrent.gru",
-    "recurrent.lstm", "recurrent.rnn", "softmax", "sparse.solve",
+    "bincount", "divmod", "frexp", "ldexp", "log_softmax", "logsumexp", "modf", "nanpercentile",
+    "nanquantile", "percentile", "quantile", "recurrent.gru", "recurrent.lstm", "recurrent.rnn",
+    "softmax", "sparse.solve",
     *[f"{module}.{name}{suffix}" for module in ("fft", "scipy.fft") for name in ("ihfft", "rfft")
       for suffix in ("", "2", "n")],
 }  # fmt: skip

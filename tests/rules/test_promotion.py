@@ -32,7 +32,8 @@ WIDER = {"xlogy", "xlog1py"}
 # Functions of real numbers.
 REAL = {
     "arctan2", "copysign", "divmod", "fmod", "heaviside", "hypot", "logaddexp", "logaddexp2",
-    "logsumexp", "recurrent.gru", "recurrent.lstm", "recurrent.rnn", "remainder", "sparse.solve",
+    "logsumexp", "nanpercentile", "nanquantile", "percentile", "quantile", "recurrent.gru",
+    "recurrent.lstm", "recurrent.rnn", "remainder", "sparse.solve",
 }  # fmt: skip
 
 
@@ -80,7 +81,7 @@ def is_refused(name, call, arrays):
     """Say whether operands have no derivative, or their results would be put into real ones."""
     if "c" not in {x.dtype.kind for x in arrays}:
         return False
-    into_real = is_write(name) and arrays[0].dtype.kind != "c"
+    into_real = (is_write(name) or name in ("std", "var")) and arrays[0].dtype.kind != "c"
     return name in REAL or into_real or any(x is np.float64 for x in call.leaves)
 
 

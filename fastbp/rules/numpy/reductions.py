@@ -382,16 +382,48 @@ def _var_samples(rng):
         ((x,), {"axis": (0, 1), "keepdims": True, "ddof": 1}),
         ((x[0],), {"axis": 0, "correction": 0.5}),
         ((x[0],), {"dtype": np.float64, "mean": UNSET}),
+        ((x[0],), {"axis": 1, "where": np.array([[True], [False], [True]]) | (x[0] > 0.0)}),
+        ((x,), {"axis": (0, 2), "mean": rng.normal(size=(1, 3, 1)), "ddof": 1}),
     ]
 
 
+def spread_where(name, a, axis, ddof, keepdims, where, mean, is_root, real):
+    """Return the variance, or its root, of some elements or about a mean that is given."""
+    there = np.broadcast_to(
+        True if where is UNSET else as_array(values_of(where), "where="), a.shape
+    )
+    axes = axes_of(axis, a.ndim)
+    if mean is UNSET:
+        n = np.add.reduce(there, axes, keepdims=True).astype(a.real.dtype)
+        mean = sum(np.where(there, a, 0.0), axes, keepdims=True) / n
+    else:
+        mean = as_operand(mean, f"numpy.{name}: mean=", real=a.dtype.kind != "c")
+    x = np.where(there, a - mean, 0.0)
+    degrees = np.maximum(np.add.reduce(there, axes, keepdims=given(keepdims)) - ddof, 0)
+    degrees = degrees.astype(a.real.dtype)
+    if not is_root:
+        found = sum(squares(x), axes, keepdims=keepdims) / degrees
+    else:
+        kept = [k for k in ALL[a.ndim] if k not in axes]
+        rows = np.transpose(x, (*kept, *axes))
+        rows = np.reshape(rows, (*rows.shape[: len(kept)], count(a.shape, axes)))
+        found = np.linalg.norm(rows, axis=-1)  # its slope at 0 is 0
+        found = np.reshape(found, degrees.shape) / np.sqrt(degrees)
+    return found if real else np.astype(found, a.dtype)
+
+
 def _spread(function, op, a, axis, dtype, out, ddof, keepdims, where, mean, correction):
-    refuse(function, out=(out, None), where=(where, UNSET), mean=(mean, UNSET))
+    refuse(function, out=(out, None))
     if correction is not UNSET:
         if ddof != 0:
             raise ValueError("ddof and correction can't be provided simultaneously.")
         ddof = correction
     a = in_dtype(function, a, dtype)
+    if where is not UNSET or mean is not UNSET:
+        root = op is std_op
+        return spread_where(
+            function, a, axis, ddof, keepdims, where, mean, root, real=dtype is None
+        )
     y = op(a, axis=axes_of(axis, a.ndim), keepdims=given(keepdims), ddof=ddof)
     return in_dtype(function, y, dtype)  # of complex numbers y is real
 
@@ -409,7 +441,7 @@ def var(
     mean=UNSET,
     correction=UNSET,
 ):
-    """Arguments as in `numpy.var`; out=, where= and mean= are refused."""
+    """Arguments as in `numpy.var`; out= is refused."""
     return _spread("var", var_op, a, axis, dtype, out, ddof, keepdims, where, mean, correction)
 
 
@@ -426,7 +458,7 @@ def std(
     mean=UNSET,
     correction=UNSET,
 ):
-    """Arguments as in `numpy.std`; out=, where= and mean= are refused.
+    """Arguments as in `numpy.std`; out= is refused.
 
     Notes
     -----
@@ -481,6 +513,20 @@ min_op = general(
 )
 
 
+def _extreme_of(ufunc, op, neutral, a, axis, keepdims, initial, where):
+    """Return the extreme of some elements, and of a number that is one in any case."""
+    if initial is UNSET or initial is None:
+        if where is not UNSET and where is not True:
+            ufunc.reduce(np.zeros(1), where=np.False_)  # raises: there may be none
+        return op(a, axis=axes_of(axis, a.ndim), keepdims=given(keepdims))
+    a = selected(a, where, neutral)
+    axis = axes_of(axis, a.ndim)
+    if not count(a.shape, axis):
+        shape = [1 if k in axis else n for k, n in zip(ALL[a.ndim], a.shape, strict=True)]
+        a = np.broadcast_to(np.asarray(initial, a.dtype), shape)
+    return ufunc(op(a, axis=axis, keepdims=given(keepdims)), initial)
+
+
 EXTREMES = "equal extremes share equally"
 
 
@@ -490,6 +536,7 @@ def _extreme_samples(rng):
         ((x,), {}),
         ((x,), {"axis": -1}),
         ((x,), {"axis": (0, 2), "keepdims": True}),
+        ((x,), {"axis": 1, "initial": 1.15, "where": x[:, :1] > 0.4}),
         ((rng.normal(size=()),), {}),
     ]
 
@@ -498,13 +545,15 @@ def _extreme_samples(rng):
     np.max, np.amax, method="max", reduce=np.maximum, samples=_extreme_samples, kinks=EXTREMES
 )
 def max(a, axis=None, out=None, keepdims=UNSET, initial=UNSET, where=UNSET):
-    """Arguments as in `numpy.max`; out=, initial= and where= are refused.
+    """Arguments as in `numpy.max`; out= is refused.
 
     Notes
     -----
     The cotangent goes to the largest element; equal ones share it equally.
     """
-    refuse("max", out=(out, None), initial=(initial, UNSET), where=(where, UNSET))
+    refuse("max", out=(out, None))
+    if initial is not UNSET or where is not UNSET:
+        return _extreme_of(np.maximum, max_op, -math.inf, a, axis, keepdims, initial, where)
     return max_op(a, axis=axes_of(axis, a.ndim), keepdims=given(keepdims))
 
 
@@ -512,17 +561,19 @@ def max(a, axis=None, out=None, keepdims=UNSET, initial=UNSET, where=UNSET):
     np.min, np.amin, method="min", reduce=np.minimum, samples=_extreme_samples, kinks=EXTREMES
 )
 def min(a, axis=None, out=None, keepdims=UNSET, initial=UNSET, where=UNSET):
-    """Arguments as in `numpy.min`; out=, initial= and where= are refused.
+    """Arguments as in `numpy.min`; out= is refused.
 
     Notes
     -----
     The cotangent goes to the smallest element; equal ones share it equally.
     """
-    refuse("min", out=(out, None), initial=(initial, UNSET), where=(where, UNSET))
+    refuse("min", out=(out, None))
+    if initial is not UNSET or where is not UNSET:
+        return _extreme_of(np.minimum, min_op, math.inf, a, axis, keepdims, initial, where)
     return min_op(a, axis=axes_of(axis, a.ndim), keepdims=given(keepdims))
 
 
-@implements(np.ptp, samples=lambda rng: _extreme_samples(rng)[:-1], kinks=EXTREMES)
+@implements(np.ptp, samples=lambda rng: _extreme_samples(rng)[:3], kinks=EXTREMES)
 def ptp(a, axis=None, out=None, keepdims=UNSET):
     """Arguments as in `numpy.ptp`; out= is refused. Equal extremes share equally."""
     return max(a, axis, out, keepdims) - min(a, axis, out, keepdims)

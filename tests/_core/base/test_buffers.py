@@ -1,8 +1,9 @@
-"""The pool of large blocks: ordinary arrays, blocks that come back, a bounded pool."""
+"""The blocks of arrays: ordinary arrays, blocks that come back, a bounded pool."""
 
 import gc
 import os
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from fastbp._core import buffers
 
 LARGE = 1 << 14  # float64: 128 KiB
 LIMIT = 64 << 20
+SIZES = (127, 128, 129, 1000, 8191, 8192, LARGE)  # of float64: around 1 KiB, 64 KiB
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +23,9 @@ def _empty_pool():
     buffers.release()
 
 
-@pytest.mark.parametrize("shape", [(), (0,), 3, (2, 3), LARGE, (64, LARGE // 64), (LARGE, 0)])
+@pytest.mark.parametrize(
+    "shape", [(), (0,), 3, (2, 3), *SIZES, (16, 16), (64, LARGE // 64), (LARGE, 0)]
+)
 @pytest.mark.parametrize("dtype", ["f8", "f4"])
 def test_arrays_are_ordinary(shape, dtype):
     x = buffers.empty(shape, dtype)
@@ -29,6 +33,7 @@ def test_arrays_are_ordinary(shape, dtype):
     assert x.dtype == dtype
     assert x.flags.owndata
     assert x.flags.carray
+    assert x.flags.fnc == np.empty(shape).flags.fnc
     x[...] = 1.0
     assert x.sum() == x.size
 
@@ -46,6 +51,40 @@ def test_a_block_comes_back():
     y = buffers.empty(LARGE - LARGE // 8)
     assert y.ctypes.data == address
     assert buffers.cached_bytes() < kept
+
+
+@pytest.mark.parametrize("n", [128, 1000, 8192])
+def test_a_block_of_medium_size_comes_back(n):
+    x = buffers.empty(n)
+    address = x.ctypes.data
+    assert address % 64 == 0
+    del x
+    assert 8 * n <= buffers.cached_bytes() < 8 * n + 256
+    y = buffers.empty(n)
+    assert y.ctypes.data == address
+    assert buffers.cached_bytes() == 0
+
+
+def test_blocks_of_medium_size_are_bounded():
+    arrays = [buffers.empty(n) for n in range(128, 8193, 8) for _ in range(2)]
+    assert len({x.ctypes.data for x in arrays}) == len(arrays)
+    del arrays
+    assert 0 < buffers.cached_bytes() <= 4 << 20
+    buffers.release()
+    assert buffers.cached_bytes() == 0
+
+
+@pytest.mark.parametrize("n", SIZES)
+def test_tracemalloc_sees_them(n):
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        x = buffers.empty(n)
+        assert tracemalloc.get_traced_memory()[0] - before >= 8 * n
+        del x
+        assert tracemalloc.get_traced_memory()[0] - before < 8 * n
+    finally:
+        tracemalloc.stop()
 
 
 def test_small_arrays_are_not_kept():
@@ -68,12 +107,14 @@ def test_the_pool_is_bounded():
     assert buffers.cached_bytes() == 0
 
 
-def test_resizing_keeps_the_values():
-    x = buffers.empty(LARGE)
-    x[:] = np.arange(LARGE)
-    x.resize(4 * LARGE, refcheck=False)
-    np.testing.assert_array_equal(x[:LARGE], np.arange(LARGE))
-    assert not x[LARGE:].any()
+@pytest.mark.parametrize("n", SIZES)
+@pytest.mark.parametrize("times", [2, 4, 100])
+def test_resizing_keeps_the_values(n, times):
+    x = buffers.empty(n)
+    x[:] = np.arange(n)
+    x.resize(times * n, refcheck=False)
+    np.testing.assert_array_equal(x[:n], np.arange(n))
+    assert not x[n:].any()
     x.resize(10, refcheck=False)
     np.testing.assert_array_equal(x, np.arange(10))
 

@@ -1,0 +1,237 @@
+"""Medians and quantiles: elements that an order chooses, and straight lines between them.
+
+Which elements, and how far between them, NumPy's function itself says, of the ranks: so methods,
+weights and NaNs are as NumPy has them. The rest is a sort, and a choice from it.
+"""
+
+import math
+
+import numpy as np
+
+from fastbp._core.graph import Variable, values_of
+from fastbp._core.operands import as_array
+from fastbp.rules.numpy.indexing import gather_op
+from fastbp.rules.numpy.order import EQUALS, sort_op
+from fastbp.rules.numpy.reductions import UNSET, axes_of, count, given
+from fastbp.rules.numpy.structural import ALL, as_operand
+from fastbp.rules.table import implements, refuse
+
+# How the position in a row of n elements grows with q: n and these; by other methods it jumps.
+_SLOPES = {
+    "linear": -1.0,
+    "hazen": 0.0,
+    "interpolated_inverted_cdf": 0.0,
+    "median_unbiased": 1.0 / 3.0,
+    "normal_unbiased": 0.25,
+    "weibull": 1.0,
+}
+
+
+def _rows(a, axes):
+    """Return an array with the axes that are reduced merged into a last one."""
+    kept = tuple([k for k in ALL[a.ndim] if k not in axes])
+    moved = np.transpose(a, (*kept, *axes))
+    return np.reshape(moved, (*moved.shape[: len(kept)], count(a.shape, axes)))
+
+
+def _ranks(value, order, axes):
+    """Return the places of an array's elements in sorted rows; NaNs have none."""
+    rows = _rows(np.arange(value.size).reshape(value.shape), axes)
+    n = rows.shape[-1]
+    ranks = np.empty(value.size)
+    ranks[rows.reshape(-1)[order.places]] = np.tile(np.arange(float(n)), value.size // max(n, 1))
+    ranks = ranks.reshape(value.shape)
+    ranks[np.isnan(value)] = np.nan
+    return ranks
+
+
+def _chosen(a, axis, choose):
+    """Return the elements below and above the positions that ``choose(ranks)`` returns, and these.
+
+    Rows in which it returns NaN have one, or nothing else: it is the last element.
+    """
+    axes = tuple(sorted(axes_of(axis, a.ndim)))
+    rows = _rows(a, axes)
+    n = rows.shape[-1]
+    s, order = sort_op(rows, kth=None)
+    at = np.asarray(choose(_ranks(values_of(a), order, axes)))
+    at = np.where(np.isnan(at), n - 1.0, at)
+    low = np.floor(at).astype(np.intp)
+    starts = n * np.arange(math.prod(rows.shape[:-1]))
+    places = (low.reshape(-1, starts.size) + starts).reshape(-1)
+    s = np.reshape(s, (-1,))
+    below = np.reshape(gather_op(s, places=places, behind=0), at.shape)
+    if (at == low).all():
+        return below, None, at
+    places = places + (at > low).reshape(-1)
+    return below, np.reshape(gather_op(s, places=places, behind=0), at.shape), at
+
+
+# ---- medians
+
+
+def _median_samples(rng):
+    x = rng.permutation(24).reshape(2, 3, 4) / 10.0
+    return [
+        ((x,), {}),
+        ((x, 1), {"keepdims": True}),
+        ((x, (0, -1)), {"overwrite_input": True}),
+        ((rng.normal(size=()),), {}),
+        ((rng.normal(size=5),), {}),
+    ]
+
+
+def _median(function, a, axis, out, keepdims):
+    refuse(function.__name__, out=(out, None))
+    if not a.size:
+        return np.mean(a, axis, keepdims=given(keepdims))  # NaN, and a warning
+    below, above, _ = _chosen(a, axis, lambda r: function(r, axis, keepdims=given(keepdims)))
+    return below if above is None else (below + above) / 2.0
+
+
+@implements(np.median, kinks=EQUALS, samples=_median_samples)
+def median(a, axis=None, out=None, overwrite_input=False, keepdims=False):
+    """Arguments as in `numpy.median`; out= is refused.
+
+    Notes
+    -----
+    The cotangent goes to the element in the middle, half of it each to two of them.
+    """
+    return _median(np.median, a, axis, out, keepdims)
+
+
+@implements(np.nanmedian, kinks=EQUALS, samples=_median_samples)
+def nanmedian(a, axis=None, out=None, overwrite_input=False, keepdims=UNSET):
+    """Arguments as in `numpy.nanmedian`; out= is refused. NaNs get no cotangent."""
+    return _median(np.nanmedian, a, axis, out, keepdims)
+
+
+# ---- quantiles
+
+
+def _quantile(function, scale, a, q, axis, out, method, keepdims, weights):
+    name = f"numpy.{function.__name__}"
+    refuse(function.__name__, out=(out, None))
+    a, plain = as_operand(a, f"{name}: a", real=True), values_of(q)
+    if type(q) is Variable:
+        as_operand(q, f"{name}: q", real=True)
+    if weights is not None:
+        weights = as_array(values_of(weights), f"{name}: weights=")
+    options = {"method": method, "keepdims": given(keepdims), "weights": weights}
+    if not a.size or 0 in np.shape(plain):
+        return function(values_of(a), plain, axis, **options)
+    dtype = np.asarray(function(np.ones(1, a.dtype), plain, method=method)).dtype
+
+    def choose(ranks):
+        found = np.asarray(function(ranks, np.reshape(plain, -1), axis, **options))
+        return found.reshape(np.shape(plain) + found.shape[1:])
+
+    below, above, at = _chosen(a, axis, choose)
+    if above is None and not (type(q) is Variable and method in _SLOPES):
+        return below if below.dtype == dtype else np.astype(below, dtype)
+    above = below if above is None else above
+    part = (at - np.floor(at)).astype(dtype)
+    if type(q) is Variable:
+        there = np.sum(~np.isnan(values_of(a)), axis, keepdims=given(keepdims))
+        slope = there + _SLOPES[method] if method in _SLOPES else 0.0 * there
+        slope = np.where((at > 0.0) & (at < there - 1), slope / scale, 0.0)
+        moved = q - plain
+        moved = np.reshape(moved, (*moved.shape, *(1,) * (at.ndim - moved.ndim)))
+        part = part + np.astype(slope * moved, dtype)
+    step = above - below
+    upper = values_of(part) >= 0.5  # both as NumPy rounds them
+    return np.where(upper, above - step * (1.0 - part), below + step * part)
+
+
+def _quantile_samples(scale, weights=(1.0, 2.0, 3.0), axis=(0, -1)):
+    def samples(rng):
+        x = rng.permutation(24).reshape(2, 3, 4) / 10.0
+        as_q = np.array if scale > 1.0 else list  # tests move arrays, at most by one
+        q = as_q([[0.25 * scale, 0.84 * scale], [0.55 * scale, 0.45 * scale]])
+        calls = [
+            ((x, 0.3 * scale), {}),
+            ((x, [0.0, 0.4 * scale, scale]), {"axis": 1}),
+            ((x, q), {"axis": axis, "keepdims": True}),
+            ((x, as_q([0.37 * scale])), {"axis": -1}),
+            ((x, 0.3 * scale), {"axis": 1, "method": "inverted_cdf", "weights": [*weights]}),
+        ]
+        methods = [*_SLOPES, "lower", "midpoint", "nearest", "averaged_inverted_cdf"]
+        calls += [((x[0], 0.43 * scale), {"method": method}) for method in methods]
+        return calls
+
+    return samples
+
+
+@implements(np.quantile, kinks=EQUALS, samples=_quantile_samples(1.0))
+def quantile(
+    a,
+    q,
+    axis=None,
+    out=None,
+    overwrite_input=False,
+    method="linear",
+    keepdims=False,
+    *,
+    weights=None,
+):
+    """Arguments as in `numpy.quantile`; out= is refused, weights are constants.
+
+    Notes
+    -----
+    The cotangent goes to the elements that the quantile is between. By `q`, the slope is that of
+    the line between them, 0 of methods that jump.
+    """
+    return _quantile(np.quantile, 1.0, a, q, axis, out, method, keepdims, weights)
+
+
+@implements(np.percentile, kinks=EQUALS, samples=_quantile_samples(100.0))
+def percentile(
+    a,
+    q,
+    axis=None,
+    out=None,
+    overwrite_input=False,
+    method="linear",
+    keepdims=False,
+    *,
+    weights=None,
+):
+    """Arguments as in `numpy.percentile`; see `quantile`."""
+    return _quantile(np.percentile, 100.0, a, q, axis, out, method, keepdims, weights)
+
+
+# NumPy's own functions mix up the axes of the result for `q` of several axes, and need weights of
+# the array's shape.
+_NAN = np.arange(24).reshape(2, 3, 4).tolist(), None
+
+
+@implements(np.nanquantile, kinks=EQUALS, samples=_quantile_samples(1.0, *_NAN))
+def nanquantile(
+    a,
+    q,
+    axis=None,
+    out=None,
+    overwrite_input=False,
+    method="linear",
+    keepdims=UNSET,
+    *,
+    weights=None,
+):
+    """Arguments as in `numpy.nanquantile`; see `quantile`. NaNs get no cotangent."""
+    return _quantile(np.nanquantile, 1.0, a, q, axis, out, method, keepdims, weights)
+
+
+@implements(np.nanpercentile, kinks=EQUALS, samples=_quantile_samples(100.0, *_NAN))
+def nanpercentile(
+    a,
+    q,
+    axis=None,
+    out=None,
+    overwrite_input=False,
+    method="linear",
+    keepdims=UNSET,
+    *,
+    weights=None,
+):
+    """Arguments as in `numpy.nanpercentile`; see `quantile`. NaNs get no cotangent."""
+    return _quantile(np.nanpercentile, 100.0, a, q, axis, out, method, keepdims, weights)
