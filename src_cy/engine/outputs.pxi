@@ -58,6 +58,8 @@ cdef tuple _record_joint(Op op, tuple operands, list values, list parents, dict 
     cdef Node joint = None
     cdef Py_ssize_t k, size = 0
     cdef cnp.ndarray array
+    if _keeps(operands):
+        found = [np.asarray(x) if isinstance(x, np.generic) else x for x in found]
     for k in range(len(found)):
         output = Output.__new__(Output)
         output.index = k
@@ -92,8 +94,8 @@ cdef tuple _record_joint(Op op, tuple operands, list values, list parents, dict 
             results.append(_new_passive(
                 cnp.PyArray_NewCopy(found[k], cnp.NPY_CORDER), output_node(joint, k)))
         else:
-            if joint.flags & KEEPS:     # which one it is, for those who compute the record again
-                output.value = found[k]
+            if joint.flags & KEEPS:     # an object that no node stands for
+                _leave("value")
             results.append(found[k])
     return tuple(results)
 

@@ -389,9 +389,7 @@ def _var_samples(rng):
 
 def spread_where(name, a, axis, ddof, keepdims, where, mean, is_root, real):
     """Return the variance, or its root, of some elements or about a mean that is given."""
-    there = np.broadcast_to(
-        True if where is UNSET else as_array(values_of(where), "where="), a.shape
-    )
+    there = np.broadcast_to(True if where is UNSET else as_constant(where, "where="), a.shape)
     axes = axes_of(axis, a.ndim)
     if mean is UNSET:
         n = np.add.reduce(there, axes, keepdims=True).astype(a.real.dtype)

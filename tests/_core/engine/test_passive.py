@@ -250,11 +250,18 @@ CALLS = [
 ]
 
 
+# Orders are objects, and these are chosen from them by plain numbers; they say so.
+BY_VALUES = {"sort", "partition", "sort_complex", "unique", "real_if_close"}
+BY_VALUES |= {"median", "nanmedian", "quantile", "percentile", "nanquantile", "nanpercentile"}
+
+
 @pytest.mark.parametrize("call", CALLS)
 def test_samples(call, request):
     """The whole table: a record that keeps everything has what a function computes."""
-    if request.node.callspec.id.startswith("real_if_close"):
-        pytest.skip("its values say what dtype the result has")
+    if request.node.callspec.id.rpartition("-")[0] in BY_VALUES:
+        kept = Kept(call, call.arrays)
+        assert "value" in {what for what, *_ in kept.left}
+        return
     rng = np.random.default_rng(3)
     arrays = call.arrays
     others = [tuple(x * (1.0 + 0.01 * rng.random(x.shape)).astype(x.dtype) for x in arrays)]
