@@ -15,7 +15,6 @@ from fastbp._core.constants import constant as kept
 from fastbp._core.graph import Op, Variable
 from fastbp.derived import derived
 from fastbp.errors import DTypeError, ShapeError
-from fastbp.testing import check_grads
 
 __all__ = ["custom_rule"]
 
@@ -123,6 +122,8 @@ def custom_rule(
 
 
 def _check(rule: Callable[..., Any], args: Any, constant: frozenset[int], modes: Any) -> None:
+    from fastbp.testing import check_grads  # here, because it takes time to import
+
     args = args if isinstance(args, tuple) else (args,)
     moving = [k for k in range(len(args)) if k not in constant]
 

@@ -5,6 +5,7 @@ from fastbp.rules.fft import functions  # noqa: F401
 from fastbp.rules.linalg import decompositions, determinants, norms  # noqa: F401
 from fastbp.rules.numpy import (  # noqa: F401
     accumulating,
+    applying,
     assembly,
     composite,
     constant,
@@ -16,8 +17,10 @@ from fastbp.rules.numpy import (  # noqa: F401
     filling,
     indexing,
     missing,
+    numerical,
     order,
     parts,
+    polynomials,
     products,
     quantiles,
     reductions,

@@ -203,6 +203,19 @@ def orders(p, ids, link):
     return _spread(np.expand_dims(_reduced(p, ids[0], (-1,)), -1), link)
 
 
+def chosen(p, ids, link):
+    """Of elements that values choose, and at one point of those that they choose there."""
+    if not p.local:
+        return everything(p, ids, link)
+    return (scatters if "size" in link.static else moves)(p, ids, link)
+
+
+def mixes_last(p, ids, link):
+    """Of all elements along the last axis of every operand, which broadcast in front of it."""
+    found = [_reduced(p, x, (-1,))[..., None] for x in ids if x is not None]
+    return _spread(together(p, *found), link)
+
+
 def _running(p, x, axis):
     return np.swapaxes(p.sets.prefix(np.swapaxes(x, axis, -1)), axis, -1)
 

@@ -33,39 +33,18 @@ INSTEAD = {
             "subtract.at",
         )
     },
-    "numpy.apply_along_axis": "numpy functions with axis=, or `numpy.stack([f(v) for v in x])`",
-    "numpy.convolve": "sum(v[k] * numpy.pad(a, (k, len(v) - 1 - k)) for k in range(len(v)))",
-    "numpy.corrcoef": (
-        "u = x - numpy.mean(x, axis=-1, keepdims=True); "
-        "u = u / numpy.linalg.norm(u, axis=-1, keepdims=True); r = u @ u.T"
-    ),
-    "numpy.cov": ("u = x - numpy.mean(x, axis=-1, keepdims=True); c = u @ u.T / (x.shape[-1] - 1)"),
-    "numpy.gradient": (
-        "numpy.concatenate([x[1:2] - x[:1], (x[2:] - x[:-2]) / 2, x[-1:] - x[-2:-1]]) / h"
-    ),
-    "numpy.interp": (
-        "i = numpy.searchsorted(xp[1:-1], x); "
-        "w = (numpy.clip(x, xp[0], xp[-1]) - xp[i]) / (xp[i + 1] - xp[i]); "
-        "y = (1 - w) * fp[i] + w * fp[i + 1]"
-    ),
     "numpy.linalg.lstsq": "numpy.linalg.pinv(a) @ b",
     "numpy.logaddexp.reduce": "fastbp.numpy.logsumexp(x, axis=axis)",
-    "numpy.meshgrid": "numpy.broadcast_arrays(x[None, :], y[:, None])",
     "numpy.ndenumerate": "((i, x[i]) for i in numpy.ndindex(x.shape))",
-    "numpy.piecewise": "numpy.select(conditions, [f(x) for f in functions])",
     "numpy.poly1d": "sum(c * x**k for k, c in enumerate(reversed(p)))",
     "numpy.polynomial.Polynomial": "sum(c * x**k for k, c in enumerate(p))",
     "numpy.polynomial.polynomial.polyval": "sum(c * x**k for k, c in enumerate(p))",
-    "numpy.polyval": "sum(c * x**k for k, c in enumerate(reversed(p)))",
     "numpy.save": "numpy.save(file, x.value)",
     "numpy.savetxt": "numpy.savetxt(file, x.value)",
-    "numpy.vander": "x[:, None] ** numpy.arange(n)[::-1]",
     "numpy.vectorize": "NumPy functions on whole arrays, or `numpy.stack([f(v) for v in x])`",
     "numpy.c_": "fastbp.numpy.c_[...]",
     "numpy.full": "fastbp.numpy.full(shape, x)",
     "numpy.full_like": "fastbp.numpy.full_like(a, x)",
-    "numpy.geomspace": "numpy.exp(numpy.linspace(numpy.log(start), numpy.log(stop), n))",
-    "numpy.logspace": "10.0 ** numpy.linspace(start, stop, n)",
     "numpy.r_": "fastbp.numpy.r_[...]",
     "numpy.fromiter": "fastbp.numpy.array(list(...))",
     "scipy.integrate.odeint": "the steps of the solver with NumPy functions, in `fastbp.scan`",

@@ -25,7 +25,7 @@ def _numbers(where):
     """Return positive numbers where a mask holds, which do not cancel in sums and differences."""
     spread = _spread()
     spread = spread[:where.size] if where.size <= spread.size else np.resize(spread, where.size)
-    return where * spread.reshape(where.shape)
+    return np.asarray(where * spread.reshape(where.shape))      # a scalar where it has no axes
 
 
 cdef list probed_vjp(Node node, tuple needs, object g, int lead):

@@ -31,9 +31,9 @@ CALLS = [
 WIDER = {"xlogy", "xlog1py"}
 # Functions of real numbers.
 REAL = {
-    "arctan2", "copysign", "divmod", "fmod", "heaviside", "hypot", "logaddexp", "logaddexp2",
-    "logsumexp", "nanpercentile", "nanquantile", "percentile", "quantile", "recurrent.gru",
-    "recurrent.lstm", "recurrent.rnn", "remainder", "sparse.solve",
+    "arctan2", "copysign", "divmod", "fmod", "geomspace", "heaviside", "hypot", "logaddexp",
+    "logaddexp2", "logsumexp", "nanpercentile", "nanquantile", "percentile", "quantile",
+    "recurrent.gru", "recurrent.lstm", "recurrent.rnn", "remainder", "sparse.solve", "unwrap",
 }  # fmt: skip
 
 
@@ -81,12 +81,18 @@ def is_refused(name, call, arrays):
     """Say whether operands have no derivative, or their results would be put into real ones."""
     if "c" not in {x.dtype.kind for x in arrays}:
         return False
-    into_real = (is_write(name) or name in ("std", "var")) and arrays[0].dtype.kind != "c"
+    if name == "interp" and any(x.dtype.kind == "c" for x in arrays[:-1]):
+        return True
+    into_real = (is_write(name) or name in ("gradient", "std", "var")) and arrays[
+        0
+    ].dtype.kind != "c"
     return name in REAL or into_real or any(x is np.float64 for x in call.leaves)
 
 
 def is_write(name):
-    return name in ("insert", "ediff1d") or name.startswith(("add ", "put "))
+    return name in ("insert", "ediff1d", "gradient", "std", "var") or name.startswith(
+        ("add ", "put ")
+    )
 
 
 @pytest.mark.parametrize(("name", "call"), CALLS)

@@ -186,7 +186,11 @@ def test_the_namespace_mirrors_numpy(name, rng):
             assert_close(values(recorded), expected, magnitude=magnitude)
 
 
-@pytest.mark.parametrize("name", [name for name in SAMPLES if hasattr(np.ndarray, name)])
+# ``x.resize`` gives an array another shape in place, which is not recorded.
+METHODS = [name for name in SAMPLES if hasattr(np.ndarray, name) and name != "resize"]
+
+
+@pytest.mark.parametrize("name", METHODS)
 def test_methods_are_those_of_arrays(name):
     """A method of ndarray does the same on a Variable, and is recorded."""
     for call in calls_of(name):

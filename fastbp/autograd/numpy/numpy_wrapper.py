@@ -9,21 +9,65 @@ import numpy as np
 
 import fastbp.numpy as bnp
 from fastbp._core import graph
+from fastbp.autograd.boxes import getval
 from fastbp.autograd.primitives import notrace_primitive, primitive
 
 __all__ = [
     "array_from_args",
     "concatenate_args",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
     "make_diagonal",
     "metadata",
     "notrace_functions",
     "numpy_version",
+    "where",
     "wrap_if_boxes_inside",
     "wrap_namespace",
 ]
 
 numpy_version = np.__version__
 notrace_functions = [np.ndim, np.shape, np.iscomplexobj, np.result_type]
+
+
+class _Integers(type):
+    # NumPy's type in all but what it makes an integer of.
+    def __instancecheck__(cls, x: Any) -> bool:
+        return isinstance(x, cls.__mro__[1])
+
+    def __subclasscheck__(cls, other: Any) -> bool:
+        return issubclass(other, cls.__mro__[1])
+
+
+def _integers(kind: type) -> Any:
+    def new(cls: type, x: Any = 0, *args: Any) -> Any:
+        return kind(getval(x), *args)
+
+    return _Integers(kind.__name__, (kind,), {"__new__": new, "__doc__": kind.__doc__})
+
+
+# Integers of recorded values are constants, as everything that rounds.
+int8, int16, int32, int64 = map(_integers, (np.int8, np.int16, np.int32, np.int64))
+
+
+def where(condition: Any, *args: Any, **kwargs: Any) -> Any:
+    """Choose between `x` and `y`, also by keyword; what is of Python's own types stays so."""
+    if not args and not kwargs:
+        return bnp.where(condition)
+    given = {**dict(zip("xy", args, strict=False)), **kwargs}
+    if len(args) + len(kwargs) != 2 or set(given) != {"x", "y"}:
+        raise ValueError("where: either both or neither of x and y should be given")
+    found = bnp.where(condition, given["x"], given["y"])
+    plain = not _has_array([condition, given["x"], given["y"]])
+    return found.tolist() if plain and isinstance(found, np.ndarray) else found
+
+
+def _has_array(x: Any) -> bool:
+    if isinstance(x, (list, tuple)):
+        return any(map(_has_array, x))
+    return isinstance(x, (np.ndarray, np.generic, graph.Variable))
 
 
 def concatenate_args(axis: Any, *args: Any) -> Any:

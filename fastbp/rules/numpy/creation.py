@@ -26,13 +26,11 @@ creates(
     np.fromiter,
     np.fromstring,
     np.genfromtxt,
-    np.geomspace,
     np.hamming,
     np.hanning,
     np.identity,
     np.kaiser,
     np.loadtxt,
-    np.logspace,
     np.ones,
     np.tri,
     np.zeros,
@@ -352,3 +350,43 @@ def _publish(numpy_function, f):
 for _function, _f in ((np.array, array), (np.asarray, asarray), (np.asanyarray, asanyarray)):
     _publish(_function, _f)
 CREATORS.update({name: _Joining(name) for name in ("r_", "c_")})
+
+
+def _space_samples(rng):
+    return [
+        ((rng.uniform(0.5, 1.0, 2), rng.uniform(1.5, 2.0, 2), 4), {}),
+        ((np.array(0.5), 2.0, 3), {"endpoint": False}),
+        ((rng.uniform(0.5, 1.0, 2), np.array(2.0)), {"num": 3, "axis": -1}),
+    ]
+
+
+@implements(
+    np.logspace,
+    samples=lambda rng: [*_space_samples(rng), ((np.array(0.5), 2.0, 3), {"base": np.array(2.0)})],
+)
+def logspace(start, stop, num=50, endpoint=True, base=10.0, dtype=None, axis=0):
+    """Arguments as in `numpy.logspace`; the base may be a Variable, too."""
+    if np.ndim(array_of(base)):
+        base = as_operand(base, "numpy.logspace: base=")
+        ends = [as_operand(x, "numpy.logspace: an end") for x in (start, stop)]
+        start, stop, base = np.broadcast_arrays(*ends, base)
+        base = np.expand_dims(base, axis)
+    y = np.power(base, linspace(start, stop, num, endpoint, axis=axis))
+    return y if dtype is None else np.astype(y, float_dtype(dtype, "logspace", y.dtype))
+
+
+@implements(
+    np.geomspace,
+    samples=lambda rng: [*_space_samples(rng), ((np.array(-0.5), -2.0, 3), {})],
+)
+def geomspace(start, stop, num=50, endpoint=True, dtype=None, axis=0):
+    """Arguments as in `numpy.geomspace`, of real numbers."""
+    ends = [as_operand(x, "numpy.geomspace: an end", real=True) for x in (start, stop)]
+    value = np.geomspace(
+        *map(values_of, ends), num, endpoint, None, axis
+    )  # raises where NumPy does
+    start, stop = np.broadcast_arrays(*ends)
+    sign = np.sign(values_of(start)) * np.ones((), value.dtype)
+    logs = linspace(np.log10(start / sign), np.log10(stop / sign), num, endpoint, axis=axis)
+    y = np.expand_dims(sign, axis) * np.power(10.0, logs)
+    return y if dtype is None else np.astype(y, float_dtype(dtype, "geomspace", y.dtype))

@@ -461,11 +461,19 @@ tanh = elementwise(
     error=(3e-14, 3e-14),
     complex=(lambda z, x: _inverse_square(np.cosh(x)),),
 )
+
+
+def _arcsinh_slope(z, x):
+    # 1 + x * x is no number to work with close to i and -i. The value knows its side of a cut.
+    root = np.sqrt((1.0 - 1j * x) * (1.0 + 1j * x))
+    return 1.0 / np.where(root * np.conj(np.cosh(z)) < 0.0, -root, root)
+
+
 arcsinh = elementwise(
     "arcsinh",
     np.arcsinh,
     lambda z, x: 1.0 / np.hypot(1.0, x),
-    complex=(lambda z, x: 1.0 / np.cosh(z),),  # of the value, which knows its side of a cut
+    complex=(_arcsinh_slope,),
 )
 arccosh = elementwise(
     "arccosh",

@@ -10,19 +10,23 @@ import scipy.stats as _plain
 
 from fastbp.autograd.mirrors import fill as _fill
 from fastbp.autograd.mirrors import ours as _ours
-from fastbp.rules.table import attribute as _attribute
+from fastbp.autograd.scipy.stats import normal as _normal
 
 _fill(globals(), _plain, "scipy.stats")
 
 
+_WRITTEN = {"norm": _normal}  # in functions that have rules, where fastbp has no distribution
+
+
 def _distribution(name):
     module = _ModuleType(f"{__name__}.{name}", f"`scipy.stats.{name}`: its functions.")
-    mirrored = _ours(f"scipy.stats.{name}")
-    source = getattr(_plain, name) if mirrored is None else mirrored
-    vars(module).update(
-        __getattr__=lambda key: _attribute(source, key, module.__name__),
-        __dir__=lambda: dir(source),
-    )
+    plain = getattr(_plain, name)
+    source = _ours(f"scipy.stats.{name}") or _WRITTEN.get(name, plain)
+
+    def found(key):
+        return getattr(source, key) if hasattr(source, key) else getattr(plain, key)
+
+    vars(module).update(__getattr__=found, __dir__=lambda: dir(plain))
     return module
 
 

@@ -1,0 +1,191 @@
+"""Functions that call a user's function on parts of an array; and a few that choose by shape."""
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_index
+
+from fastbp._core.graph import Variable, array_of, values_of
+from fastbp._core.operands import as_array
+from fastbp.rules.numpy.indexing import getitem, setitem
+from fastbp.rules.numpy.structural import as_operand
+from fastbp.rules.table import implements, nondifferentiable
+
+nondifferentiable(np.nanargmax, np.nanargmin, why="places, order, counts")
+
+# ---- a function of parts
+
+
+def _piecewise_samples(rng):
+    x = rng.permutation(6).reshape(2, 3) - 2.5
+    return [
+        ((x, [x < 0, x >= 0], [np.sin, np.square]), {}),
+        ((x, [x < 0], [-1.0, np.sin]), {}),
+        ((x, [x > 1.0], [np.square]), {}),
+    ]
+
+
+@implements(
+    np.piecewise, kinks="the slope of the branch that was taken", samples=_piecewise_samples
+)
+def piecewise(x, condlist, funclist, *args, **kw):
+    """Arguments as in `numpy.piecewise`; numbers among the functions may be Variables.
+
+    Notes
+    -----
+    Only the function of the branch taken is called on an element.
+    """
+    if np.isscalar(condlist) or (
+        not isinstance(condlist[0], (list, np.ndarray)) and array_of(x).ndim != 0
+    ):
+        condlist = [condlist]
+    conditions = [
+        np.asarray(as_array(values_of(c), "numpy.piecewise: a condition"), bool) for c in condlist
+    ]
+    if len(conditions) == len(funclist) - 1:
+        conditions.append(~np.any(conditions, axis=0))
+    elif len(conditions) != len(funclist):
+        n = len(conditions)
+        raise ValueError(f"with {n} condition(s), either {n} or {n + 1} functions are expected")
+    x = as_operand(x, "numpy.piecewise: x")
+    y = np.zeros_like(array_of(x))
+    for condition, function in zip(conditions, funclist, strict=True):
+        condition = np.broadcast_to(condition, y.shape) if y.ndim else condition
+        if callable(function) and not isinstance(function, Variable):
+            part = x[condition]
+            if not part.size:
+                continue
+            function = function(part, *args, **kw)
+        y = setitem(y, condition, function)
+    return y
+
+
+def _of_rows(v):
+    return v / np.sum(v * v)
+
+
+def _table_of_rows(v, power):
+    return np.outer(v, v[:2]) ** power
+
+
+@implements(
+    np.apply_along_axis,
+    samples=lambda rng: [
+        ((np.sum, 0, rng.normal(size=(2, 3))), {}),
+        ((_of_rows, -1, rng.normal(size=(2, 3, 2))), {}),
+        ((_table_of_rows, 1, rng.normal(size=(2, 3, 2)), 2), {}),
+    ],
+)
+def apply_along_axis(func1d, axis, arr, *args, **kwargs):
+    """Arguments as in `numpy.apply_along_axis`: the function is called with Variables.
+
+    Notes
+    -----
+    What functions of whole arrays with ``axis=`` do is faster.
+    """
+    arr = as_operand(arr, "numpy.apply_along_axis: arr")
+    axis = normalize_axis_index(axis, arr.ndim)
+    rows = np.moveaxis(arr, axis, -1)
+    shape = rows.shape[:-1]
+    found = [func1d(getitem(rows, k), *args, **kwargs) for k in np.ndindex(shape)]
+    if not found:
+        raise ValueError("Cannot apply_along_axis when any iteration dimensions are 0")
+    found = np.stack([as_operand(y, "numpy.apply_along_axis: a result") for y in found])
+    inner = found.shape[1:]
+    found = np.reshape(found, (*shape, *inner))
+    n, m = len(shape), len(inner)
+    # The axes of a result are where the axis was.
+    return np.moveaxis(found, range(n, n + m), range(axis, axis + m))
+
+
+@implements(
+    np.apply_over_axes,
+    samples=lambda rng: [((np.sum, rng.normal(size=(2, 3, 2)), [0, -1]), {})],
+)
+def apply_over_axes(func, a, axes):
+    """Arguments as in `numpy.apply_over_axes`."""
+    a = as_operand(a, "numpy.apply_over_axes: a")
+    nd = a.ndim
+    for axis in np.atleast_1d(axes):
+        axis = int(axis) + nd if axis < 0 else int(axis)
+        found = func(a, axis)
+        if found.ndim != nd:
+            found = np.expand_dims(found, axis)
+            if found.ndim != nd:
+                raise ValueError("function is not returning an array of the correct shape")
+        a = found
+    return a
+
+
+# ---- by shape, or by zeros
+
+
+@implements(
+    np.meshgrid,
+    samples=lambda rng: [
+        ((rng.normal(size=3), rng.normal(size=2)), {}),
+        ((rng.normal(size=3), [1.0, 2.0], rng.normal(size=1)), {"indexing": "ij"}),
+        ((rng.normal(size=3), rng.normal(size=2)), {"sparse": True, "copy": False}),
+        ((rng.normal(size=3),), {}),
+    ],
+)
+def meshgrid(*xi, copy=True, sparse=False, indexing="xy"):
+    """Arguments as in `numpy.meshgrid`."""
+    if indexing not in ("xy", "ij"):
+        raise ValueError("Valid values for `indexing` are 'xy' and 'ij'.")
+    xi = [as_operand(x, "numpy.meshgrid: an operand") for x in xi]
+    n = len(xi)
+    order = [1, 0, *range(2, n)] if indexing == "xy" and n > 1 else range(n)
+    grids = [
+        np.reshape(x, [-1 if axis == own else 1 for axis in range(n)])
+        for own, x in zip(order, xi, strict=True)
+    ]
+    if not sparse:
+        grids = np.broadcast_arrays(*grids)
+    return tuple([np.copy(x) if copy else x for x in grids])
+
+
+@implements(
+    np.resize,
+    samples=lambda rng: [
+        ((rng.normal(size=(2, 3)), (2, 4)), {}),
+        ((rng.normal(size=3), 2), {}),
+        ((rng.normal(size=3), (0, 2)), {}),
+    ],
+)
+def resize(a, new_shape):
+    """Arguments as in `numpy.resize`: elements are repeated to fill the shape."""
+    shape = np.resize(np.zeros(1), new_shape).shape
+    a = np.ravel(a)
+    if not a.size:
+        return np.zeros(shape, a.dtype)
+    places = np.arange(np.prod(shape, dtype=int)) % a.size
+    return np.reshape(np.take(a, places), shape)
+
+
+@implements(
+    np.trim_zeros,
+    samples=lambda rng: [((rng.normal(size=4), trim), {}) for trim in ("fb", "b", "F")],
+)
+def trim_zeros(filt, *args, **kwargs):
+    """Arguments as in `numpy.trim_zeros`: which zeros are left out is a constant."""
+    value = values_of(filt)
+    numbers = np.where(value == 0.0, 0, np.arange(1, value.size + 1).reshape(value.shape))
+    kept = np.trim_zeros(numbers, *args, **kwargs)
+    if not kept.any():
+        return filt[tuple([slice(0, n) for n in kept.shape])]
+    # Where what is left begins: at the place of its first number that is not zero.
+    at = np.unravel_index(kept[kept != 0][0] - 1, value.shape)
+    inside = np.argwhere(kept)[0]
+    return filt[
+        tuple([slice(p - q, p - q + n) for p, q, n in zip(at, inside, kept.shape, strict=True)])
+    ]
+
+
+@implements(
+    np.union1d,
+    kinks="equal elements share equally",
+    samples=lambda rng: [((rng.normal(size=3), rng.normal(size=(1, 2))), {})],
+)
+def union1d(ar1, ar2):
+    """Arguments as in `numpy.union1d`."""
+    both = [np.ravel(as_operand(x, "numpy.union1d: an operand")) for x in (ar1, ar2)]
+    return np.unique(np.concatenate(both))
