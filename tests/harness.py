@@ -78,12 +78,15 @@ class Call:
         Whether the derivative is along symmetric matrices only: then they are made symmetric first.
     adds : bool
         Whether the function is one of `SUMS`.
+    keeps_single : bool
+        Whether float32 is kept where the function itself may return float64.
     """
 
-    def __init__(self, function, args, kwargs, symmetric=False, adds=False):
+    def __init__(self, function, args, kwargs, symmetric=False, adds=False, keeps_single=False):
         self.function = function
         self.symmetric = symmetric
         self.adds = adds
+        self.keeps_single = keeps_single
         self.leaves, self.treedef = tree.flatten((args, kwargs))
         self.moving = [
             k for k, x in enumerate(self.leaves) if type(x) is np.ndarray and x.dtype == np.float64
@@ -150,7 +153,10 @@ def function_of(name):
 
 def parameters_of(name):
     """Return the parameters of a function in `SAMPLES`; an operation without one has none."""
-    return inspect.signature(FUNCTIONS[name]).parameters if name in FUNCTIONS else {}
+    function = FUNCTIONS.get(name)
+    if function is None or isinstance(function, graph.Op):
+        return {}
+    return inspect.signature(function).parameters
 
 
 def calls_of(name):
@@ -161,7 +167,7 @@ def calls_of(name):
         function = function_of(name)
     symmetric = getattr(function_of(name), "symmetric", False)
     return [
-        Call(function, args, kwargs, symmetric, name in SUMS)
+        Call(function, args, kwargs, symmetric, name in SUMS, name.startswith("scipy.special."))
         for args, kwargs in SAMPLES[name](np.random.default_rng(0))
         if NEWEST or _takes(function, args, kwargs)
     ]

@@ -4,6 +4,8 @@ import functools
 
 import mpmath as mp
 
+from .oracle_special import SPECIAL
+
 # The powers with constant exponents that are operations of their own.
 CONSTANT_POWERS = {
     f"power_{'minus_' if n < 0 else ''}{abs(n)}": n for n in (*range(-8, -1), *range(3, 9))
@@ -97,12 +99,6 @@ ORACLE = {
     "ndtr": mp.ncdf,
     "log_ndtr": lambda x: mp.log(mp.ncdf(x)),
     "ndtri": lambda p: mp.sqrt(2) * mp.erfinv(2 * p - 1),
-    "gammaln": mp.loggamma,
-    "loggamma": mp.loggamma,
-    "gamma": mp.gamma,
-    "rgamma": mp.rgamma,
-    "digamma": mp.digamma,
-    "psi": mp.digamma,
     "expit": lambda x: 1 / (1 + mp.exp(-x)),
     "log_expit": lambda x: -mp.log(1 + mp.exp(-x)),
     "logit": lambda x: mp.log(x / (1 - x)),
@@ -111,18 +107,7 @@ ORACLE = {
     "entr": lambda x: -x * mp.log(x),
     "rel_entr": lambda x, y: x * mp.log(x / y),
     "kl_div": lambda x, y: x * mp.log(x / y) - x + y,
-    "exprel": lambda x: mp.expm1(x) / x,
-    "cosm1": lambda x: mp.cos(x) - 1,
-    "beta": mp.beta,
-    "betaln": lambda x, y: mp.log(mp.beta(x, y)),
-    "j0": lambda x: mp.besselj(0, x),
-    "j1": lambda x: mp.besselj(1, x),
-    "i0": lambda x: mp.besseli(0, x),
-    "i1": lambda x: mp.besseli(1, x),
-    "boxcox": lambda x, lam: (mp.power(x, lam) - 1) / lam,
-    "boxcox1p": lambda x, lam: (mp.power(1 + x, lam) - 1) / lam,
-    "huber": lambda d, r: r * r / 2 if abs(r) <= d else d * (abs(r) - d / 2),
-    "pseudo_huber": lambda d, r: d * d * (mp.sqrt(1 + (r / d) ** 2) - 1),
+    **SPECIAL,
 }
 
 

@@ -52,6 +52,14 @@ class _Boxes(type):
         return (cls is Box and other is Variable) or super().__subclasscheck__(other)
 
 
+class _Mappings(dict[type, Any]):
+    # Programs write into it, too: ``Box.type_mappings[tensor] = ...``.
+    def __setitem__(self, value_type: type, box: Any) -> None:
+        if issubclass(value_type, np.ndarray) and value_type is not np.ndarray:
+            accept(value_type)
+        super().__setitem__(value_type, box)
+
+
 class Box(metaclass=_Boxes):
     """The class that all recorded values are instances of, for ``isinstance``.
 
@@ -61,7 +69,7 @@ class Box(metaclass=_Boxes):
     """
 
     types: ClassVar[set[type]] = {Variable}
-    type_mappings: ClassVar[dict[type, type]] = {np.ndarray: Variable, Variable: Variable}
+    type_mappings: ClassVar[dict[type, Any]] = _Mappings({np.ndarray: Variable, Variable: Variable})
 
     @classmethod
     def register(cls, value_type: type) -> None:
@@ -76,9 +84,8 @@ class Box(metaclass=_Boxes):
 
 
 def _register(value_type: type) -> None:
-    if issubclass(value_type, np.ndarray):
-        accept(value_type)
-    elif value_type not in Box.type_mappings and not issubclass(value_type, _NUMBERS):
+    known = (np.ndarray, *_NUMBERS)
+    if value_type not in Box.type_mappings and not issubclass(value_type, known):
         raise TypeError(
             f"Box.register: {value_type.__qualname__} is no array: fastbp records arrays and "
             "numbers, and containers of them; make it a dataclass, whose fields are differentiated"

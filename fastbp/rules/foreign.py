@@ -95,7 +95,7 @@ def _left_to(name, a, b):
 
 def _late_rules():
     """Load the rows of SciPy's ufuncs, which takes time: the core met one that it does not know."""
-    importlib.import_module("fastbp.rules.special.ufuncs")
+    importlib.import_module("fastbp.rules.special.late")
 
 
 graph.bind("late_rules", _late_rules)

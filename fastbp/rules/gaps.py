@@ -68,9 +68,9 @@ These raise `NoRuleError`. With a formula for the derivative, `bp.custom_rule(f,
 them one ([tutorial.md](tutorial.md#functions-without-a-rule)); on constants they work as always.
 """
 
-SCIPY_MISSING = """* of SciPy: everything but the ufuncs of `scipy.special` listed in
-  [operations.md](operations.md), `logsumexp`, `softmax` and `log_softmax`, `fastbp.scipy.fft`, and
-  sparse matrices as operands ([sparse.md](sparse.md))
+SCIPY_MISSING = """* of SciPy: everything but the functions of `scipy.special` listed in
+  [operations.md](operations.md), `fastbp.scipy.fft`, and sparse matrices as operands
+  ([sparse.md](sparse.md))
 
 Some functions have rules without some of their arguments (`out=`, `initial=`, the nuclear norm):
 [operations.md](operations.md) says which.
@@ -146,7 +146,7 @@ def _counterparts():
     return [
         f"| `scipy.linalg` | `numpy.linalg` | {linalg} |",
         "| `scipy.fft` | `fastbp.scipy.fft` | `fft`, `rfftn`, `dct`, `dstn` ... |",
-        "| `scipy.special` | `fastbp.scipy.special` | `log_softmax`, `logsumexp`, `softmax` |",
+        "| `scipy.special` | `fastbp.scipy.special` | what is no ufunc: `logsumexp` ... |",
         "| `scipy.sparse` | `fastbp.sparse.csr(values, ...)` | matrices with recorded values |",
         "| `scipy.sparse.linalg` | `fastbp.sparse.solve(A, b)` | systems |",
         "| `math` | `numpy` | `sin`, `exp`, `sqrt` ... |",

@@ -34,12 +34,20 @@ SPECIAL = """
 ## Of `scipy.special`
 
 Ufuncs, recorded when they are applied from `scipy.special` itself or from `fastbp.scipy.special`.
-`logsumexp`, `softmax` and `log_softmax`, which are below, are no ufuncs and do not look at their
-arguments: take them from `fastbp.scipy.special` or `fastbp.numpy`.
+Those in the list below are no ufuncs of one real result, and many do not look at their arguments
+(`logsumexp`, `polygamma`, `lambertw`): take them from `fastbp.scipy.special`.
+
+*Where* is the range of the operands in which the bounds hold; without one it is the whole range.
+Against mpmath: `tests/rules/special/test_reach.py`. By operands in the last column there is no
+derivative: asking for it raises `NoRuleError`. float32 is kept, also where SciPy has a loop in
+double precision only.
 """
 
 TABLE = """| name | at singular points | error, order 1 | order 2 |
 |---|---|---|---|"""
+
+RANGED = """| name | at singular points | error, order 1 | order 2 | where | not by |
+|---|---|---|---|---|---|"""
 
 OTHERS = """## Other functions
 
@@ -68,7 +76,8 @@ def page():
     theirs = {name: implementation_of(getattr(special, name)) for name in special.__all__}
     theirs = {name: op for name, op in theirs.items() if isinstance(op, Op)}
     ours = {name: op for name, op in OPS.items() if op.info.get("namespace") == "numpy"}
-    lines = [HEAD, ELEMENTWISE, TABLE, *_rows(ours), SPECIAL, TABLE, *_rows(theirs)]
+    lines = [HEAD, ELEMENTWISE, TABLE, *_rows(ours), SPECIAL, RANGED]
+    lines += [f"{row} {_where(theirs[row.split('`')[1]])} |" for row in _rows(theirs)]
     lines += ["", OTHERS]
     for name, f in sorted(FUNCTIONS.items()):
         if not isinstance(f, Op):
@@ -92,6 +101,14 @@ def _rows(ops):
     return [
         f"| `{name}` | {op.info['kinks']} | {_errors(op)} |" for name, op in sorted(ops.items())
     ]
+
+
+def _where(op):
+    reach = op.info.get("reach") or ()
+    pairs = reach if reach and isinstance(reach[0], tuple) else (reach,) if reach else ()
+    where = " by ".join(f"[{low:g}, {high:g}]" for low, high in pairs)
+    refused = [op.partials[k].argument for k in op.info.get("orders", ())]
+    return f"{where} | {', '.join(f'`{name}`' for name in refused)}"
 
 
 def _errors(op):

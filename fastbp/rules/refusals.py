@@ -66,10 +66,6 @@ INSTEAD = {
         "`sum(b[k] * numpy.pad(x, (k, 0))[:len(x)] for k in range(len(b)))` for a filter without "
         "feedback, `fastbp.scan` for the others"
     ),
-    "scipy.special.gammaln": (
-        "fastbp.custom_rule(scipy.special.gammaln, vjp=lambda g, ans, x: g * "
-        "scipy.special.digamma(x), jvp=lambda t, ans, x: t[0] * scipy.special.digamma(x))"
-    ),
     "scipy.stats.norm.cdf": "fastbp.scipy.special.ndtr((x - loc) / scale)",
     "scipy.stats.norm.logcdf": "fastbp.scipy.special.log_ndtr((x - loc) / scale)",
     "scipy.stats.norm.logpdf": (

@@ -42,6 +42,7 @@ __all__ = [
     "LATE",
     "OPS",
     "SAMPLES",
+    "SPECIAL",
     "attribute",
     "creates",
     "elementwise",
@@ -61,9 +62,16 @@ KINKS = {}  # name of a function -> the convention where its derivative does not
 CONSTANTS = {}  # what sees the values of Variables -> why it has no derivative
 SAMPLES = {}  # name of a function or an operation -> calls for the tests; see `implements`
 # Families whose rows are added when they are imported: they need more of SciPy, or of fastbp.
+SPECIAL = tuple(
+    f"fastbp.rules.special.{family}"
+    for family in (
+        "ufuncs gamma elementary integrals bessel polynomials hypergeometric incomplete "
+        "distributions elliptic"
+    ).split()
+)
 LATE = (
     "fastbp.rules.fft.of_scipy",
-    "fastbp.rules.special.ufuncs",
+    *SPECIAL,
     "fastbp.sparse.products",
     "fastbp.sparse.solving",
     "fastbp.recurrent.fused",
@@ -84,6 +92,7 @@ def elementwise(
     error=(3e-15, 3e-15),
     complex=None,
     namespace="numpy",
+    **facts,
 ):
     """Add an elementwise operation.
 
@@ -117,6 +126,8 @@ def elementwise(
         operands instead; None: it is refused.
     namespace : str
         Where it is public: behind ``fastbp.``.
+    **facts
+        Others, kept in ``op.info``: those of `fastbp.rules.special.rows`.
 
     Returns
     -------
@@ -135,6 +146,7 @@ def elementwise(
         error=error,
         complex=complex,
         namespace=namespace,
+        **facts,
     )
     for u in _as_tuple(ufunc if ufunc is not None else forward):
         if isinstance(u, np.ufunc):
@@ -356,7 +368,7 @@ def _add(name, forward, *, samples=None, **facts):
     if name in OPS:
         raise ValueError(f"an operation named {name} is in the table already")
     frame = sys._getframe(1)
-    while frame.f_globals is globals():
+    while frame.f_globals is globals() or "WRITES_ROWS" in frame.f_globals:
         frame = frame.f_back
     OPS[name] = op = Op(name, forward, home=frame.f_globals["__name__"], **facts)
     if samples is not None:

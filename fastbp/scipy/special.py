@@ -1,9 +1,12 @@
 """`scipy.special`, differentiable.
 
-SciPy's ufuncs (`erf`, `expit`, `logit`, `xlogy` ...) are recorded when they are applied to
-Variables, from here or from `scipy.special` itself. `logsumexp`, `softmax` and `log_softmax` are
-not ufuncs and do not look at their arguments: take them from here. All other names are SciPy's own
-and see plain arrays only.
+SciPy's ufuncs (`erf`, `gammaln`, `jv`, `betainc` ...) are recorded when they are applied to
+Variables, from here or from `scipy.special` itself. Functions that are no ufuncs (`logsumexp`,
+`polygamma`, `lambertw` ...) do not look at their arguments: take them from here. All other names
+are SciPy's own and see plain arrays only.
+
+By orders and degrees, as that of a Bessel function, there is no derivative: asking for one raises
+`NoRuleError`. float32 is kept, also where SciPy's function has a double result only.
 
 Examples
 --------
@@ -15,16 +18,21 @@ Examples
 
 from scipy import special as _special
 
-import fastbp.rules.special.ufuncs as _rows  # noqa: F401  (fills the table of operations)
+import fastbp.rules.special.late as _rows  # noqa: F401  (fills the table of operations)
 from fastbp._core.graph import implementation_of as _implementation_of
 from fastbp.rules.special.activations import log_softmax, logsumexp, softmax
+from fastbp.rules.table import CONSTANTS as _CONSTANTS
+from fastbp.rules.table import FUNCTIONS as _FUNCTIONS
 from fastbp.rules.table import attribute as _attribute
 
 _OPS = {
     name: op
     for name, f in vars(_special).items()
     if isinstance(f, type(_special.erf)) and (op := _implementation_of(f)) is not None
+    if name not in _CONSTANTS
 }
+_PREFIX = "scipy.special."
+_OPS |= {k.removeprefix(_PREFIX): f for k, f in _FUNCTIONS.items() if k.startswith(_PREFIX)}
 globals().update(_OPS)
 
 __all__ = ["log_softmax", "logsumexp", "softmax", *sorted(_OPS)]

@@ -27,6 +27,11 @@ FUNCTIONS = {
     "row_stack": lambda x: np.vstack([x, 2 * x]),
     "hstack": lambda x: np.hstack([x, x[0]]),
     "column_stack": lambda x: np.column_stack((x, x)),
+    "stack of generator": lambda x: np.stack(x**k for k in range(1, 4)),
+    "concatenate of map": lambda x: np.concatenate(map(np.atleast_1d, x)),
+    "vstack of generator": lambda x: (
+        np.vstack(x * k for k in range(2)) + np.row_stack(iter([x, x]))
+    ),
     "append": lambda x: np.append(x, x[0]),
     "select": lambda x: np.select([X > 1, X < 0], [x, x**2]),
     "r_": lambda x: np.r_[x, 1.0, x[0]],

@@ -110,7 +110,6 @@ CASES = {
         }.items()
     },
     "scipy.linalg.expm": {"x": M, "expected": scipy.linalg.expm, "applied": True},
-    "scipy.special.gammaln": {"expected": scipy.special.gammaln, "applied": True},
     "scipy.signal.lfilter": {"b": B, "expected": lambda x: scipy.signal.lfilter(B, [1.0], x)},
     **{
         f"scipy.stats.norm.{name}": {

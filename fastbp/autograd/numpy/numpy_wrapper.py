@@ -11,10 +11,14 @@ import fastbp.numpy as bnp
 from fastbp._core import graph
 from fastbp.autograd.boxes import getval
 from fastbp.autograd.primitives import notrace_primitive, primitive
+from fastbp.autograd.wrap_util import wraps
 
 __all__ = [
     "array_from_args",
+    "column_stack",
+    "concatenate",
     "concatenate_args",
+    "hstack",
     "int8",
     "int16",
     "int32",
@@ -23,6 +27,9 @@ __all__ = [
     "metadata",
     "notrace_functions",
     "numpy_version",
+    "row_stack",
+    "stack",
+    "vstack",
     "where",
     "wrap_if_boxes_inside",
     "wrap_namespace",
@@ -68,6 +75,25 @@ def _has_array(x: Any) -> bool:
     if isinstance(x, (list, tuple)):
         return any(map(_has_array, x))
     return isinstance(x, (np.ndarray, np.generic, graph.Variable))
+
+
+def _of_iterables(join: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that joins arrays, also those of a generator."""
+
+    @wraps(join)
+    def joined(arrays: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(arrays, (list, tuple, np.ndarray, graph.Variable)):
+            arrays = list(arrays)
+        return join(arrays, *args, **kwargs)
+
+    return joined
+
+
+concatenate = _of_iterables(bnp.concatenate)
+stack = _of_iterables(bnp.stack)
+hstack = _of_iterables(bnp.hstack)
+column_stack = _of_iterables(bnp.column_stack)
+vstack = row_stack = _of_iterables(bnp.vstack)
 
 
 def concatenate_args(axis: Any, *args: Any) -> Any:

@@ -1,0 +1,110 @@
+"""Hypergeometric functions, by their argument: the derivative has raised parameters.
+
+By the parameters there is no rule.
+"""
+
+import numpy as np
+from scipy import special
+
+from fastbp._core import graph
+from fastbp._core.graph import Variable
+from fastbp.rules.special.rows import Numeric, elementwise, function, order, real, wide
+
+
+@Numeric
+def hyp0f1(b, x):
+    """Return the confluent limit function."""
+    return special.hyp0f1(real(b, "hyp0f1"), x)
+
+
+@Numeric
+def hyp1f1(a, b, x):
+    """Return Kummer's function."""
+    return special.hyp1f1(real(a, "hyp1f1"), real(b, "hyp1f1"), x)
+
+
+@Numeric
+def hyperu(a, b, x):
+    """Return Tricomi's function."""
+    return special.hyperu(a, b, x)
+
+
+elementwise(
+    "hyp0f1",
+    hyp0f1,
+    order("v"),
+    lambda z, b, x: hyp0f1(b + 1.0, x) / b,
+    samples=lambda rng: [
+        ((1.5, rng.uniform(-2.0, 2.0, 3)), {}),
+        ((np.array([0.5, 2.0, 3.0], np.float32), rng.uniform(0.3, 3.0, (2, 3))), {}),
+    ],
+    reach=((0.5, 4.0), (-10.0, 10.0)),
+    error=(1e-11, 1e-11),
+    complex=True,
+)
+elementwise(
+    "hyp1f1",
+    hyp1f1,
+    order("a"),
+    order("b"),
+    lambda z, a, b, x: a / b * hyp1f1(a + 1.0, b + 1.0, x),
+    samples=lambda rng: [
+        ((0.5, 1.5, rng.uniform(-2.0, 2.0, 3)), {}),
+        ((np.array([0.5, 2.0], np.float32), 2.5, rng.uniform(0.3, 3.0, 2)), {}),
+    ],
+    reach=((0.5, 4.0), (0.5, 4.0), (-5.0, 10.0)),
+    error=(1e-11, 1e-11),
+    complex=True,
+    source="DLMF 13.3.15",
+)
+elementwise(
+    "hyperu",
+    hyperu,
+    order("a"),
+    order("b"),
+    lambda z, a, b, x: -a * hyperu(a + 1.0, b + 1.0, x),
+    samples=lambda rng: [((0.7, 1.3, rng.uniform(0.5, 3.0, 3)), {})],
+    reach=((0.5, 3.0), (0.6, 2.6), (0.5, 10.0)),
+    error=(1e-8, 1e-7),
+    source="DLMF 13.3.22",
+)
+
+
+def _hyp2f1(a, b, c, z):
+    return special.hyp2f1(*[real(p, "hyp2f1") for p in (a, b, c)], z)
+
+
+gauss = wide(
+    "hyp2f1",
+    _hyp2f1,
+    (
+        order("a"),
+        order("b"),
+        order("c"),
+        lambda w, a, b, c, z: a * b / c * gauss(a + 1.0, b + 1.0, c + 1.0, z),
+    ),
+    complex=True,
+    source="DLMF 15.5.1",
+)
+
+
+@function(
+    "hyp2f1",
+    samples=lambda rng: [
+        ((0.5, 1.2, 1.7, rng.uniform(-0.7, 0.7, 3)), {}),
+        ((np.array([0.5, 2.0], np.float32), 1.5, 2.2, rng.uniform(-0.7, 0.7, 2)), {}),
+    ],
+)
+def hyp2f1(a, b, c, z, **kwargs):
+    """Return Gauss' hypergeometric function; arguments as in `scipy.special.hyp2f1`.
+
+    Notes
+    -----
+    There is no derivative by the parameters `a`, `b` and `c`.
+    """
+    if kwargs or not any(type(u) is Variable for u in (a, b, c, z)):
+        return special.hyp2f1(a, b, c, z, **kwargs)
+    return gauss(a, b, c, z)
+
+
+graph.bind_function(special.hyp2f1, hyp2f1)
