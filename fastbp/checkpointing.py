@@ -50,6 +50,8 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _checkpointed(f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    if graph.keeps(args, kwargs):  # it has all that is computed, or it could not be replayed
+        return f(*args, **kwargs)
     leaves, treedef = tree.flatten((args, kwargs))
     moving = [k for k, x in enumerate(leaves) if type(x) is Variable]
     call = _Rerun(f, leaves, treedef, moving)
@@ -57,6 +59,8 @@ def _checkpointed(f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     fresh, outputs, out_def = call.run([leaves[k].value for k in moving])
     recorded = [y for y in outputs if type(y) is Variable]
     call.closed_over = Tape(recorded, fresh, since=since).outer_inputs()
+    if graph.keeps(call.closed_over):
+        return f(*args, **kwargs)
     if not recorded or not (moving or call.closed_over):
         return out_def.unflatten(outputs)
     made = call.op(recorded)(*[leaves[k] for k in moving], *call.closed_over)

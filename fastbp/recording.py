@@ -9,7 +9,7 @@ import numpy as np
 
 from fastbp import arguments, tree, unconnected
 from fastbp._core import constants, graph
-from fastbp._core.graph import Variable
+from fastbp._core.graph import Passive, Variable
 from fastbp._core.operands import as_numbers
 from fastbp._core.tape import Tape
 from fastbp.errors import DTypeError, FastbpError, NoRuleError, ShapeError
@@ -24,6 +24,7 @@ __all__ = [
     "only_real",
     "outputs_of",
     "plain",
+    "prototype",
     "record_one",
     "released",
 ]
@@ -54,6 +55,7 @@ class Recorded:
         kwargs: dict[str, Any],
         argnums: Any,
         left: list[Any] | None = None,
+        keep: bool = False,
     ) -> None:
         self.name = name
         if type(argnums) is int and 0 <= argnums < len(args):
@@ -70,14 +72,17 @@ class Recorded:
         # Handles of its own: a function that writes into its arguments must not move our ends.
         self.settings: dict[int, Any] | None = None
         try:
-            self.inputs, handles = graph.leaves(self.primals)
+            self.inputs, handles = graph.leaves(self.primals, keep)
         except FastbpError:
             self.primals, self.settings = arguments.numbers_among(
                 name, f, self.positions, self.primals, self.treedefs
             )
-            self.inputs, handles = graph.leaves(self.primals)
+            self.inputs, handles = graph.leaves(self.primals, keep)
         for i, part in zip(self.positions, self.split(handles, True), strict=True):
             call[i] = part
+        if keep:
+            call = [_passive_inputs(x) for x in call]
+            kwargs = {name: _passive_inputs(x) for name, x in kwargs.items()}
         since = constants.mark()
         try:
             self.result = graph.recorded_call(f, call, kwargs, left)
@@ -146,6 +151,24 @@ class Recorded:
         return parts[0] if single else tuple(parts)
 
 
+def _passive_inputs(x: Any) -> Any:
+    """Return an argument with its arrays of numbers on the record, without derivative.
+
+    Integers and masks are taken for structure, as shapes are.
+    """
+    if not any(map(_is_passive_input, tree.flatten(x)[0])):
+        return x
+    return tree.map(lambda leaf: graph.passive_input(leaf) if _is_passive_input(leaf) else leaf, x)
+
+
+def _is_passive_input(x: Any) -> bool:
+    return (
+        isinstance(x, np.ndarray | np.inexact)
+        and type(x).__module__ == "numpy"
+        and (x.dtype.kind in "fc")
+    )
+
+
 def failed(error: BaseException, positions: list[int], args: Sequence[Any], since: int) -> None:
     """Clear up after a call that raised, and add to its error what the traceback does not say."""
     locked = constants.mark() > since
@@ -178,12 +201,14 @@ def record_one(
     argnums: Any,
     outer: bool = False,
     option: str = "zero",
+    keep: bool = False,
 ) -> tuple[Variable, Any, Tape]:
     """Record a function of one array (of several arguments) that returns one array.
 
     Returns the argument, the output, a Variable, or an array if it is constant, and the tape
-    between them, which knows what left the record. Only with `outer` may the output depend on
-    Variables from outside. `option` says what happens where it does not depend on the argument.
+    between them. Only with `outer` may the output depend on Variables from outside. `option` says
+    what happens where it does not depend on the argument. With `keep` the record has everything
+    that is computed from arguments, and the tape knows what left it.
 
     Raises
     ------
@@ -201,9 +226,9 @@ def record_one(
     given = graph.unfilled(args[position])
     if len(tree.flatten(given)[0]) != 1 or isinstance(given, (list, tuple, dict)):
         raise TypeError(f"{name}: argument {argnums} must be one array, not {type(given).__name__}")
-    left: list[Any] = []
-    r = Recorded(name, f, args, {}, argnums, left)
-    y = r.result
+    left: list[Any] | None = [] if keep else None
+    r = Recorded(name, f, args, {}, argnums, left, keep)
+    y = graph.array_of(r.result) if graph.is_passive(r.result) else r.result
     if isinstance(y, (list, tuple, dict)) or y is None:
         raise TypeError(f"{name}: the function must return one array, not a {type(y).__name__}")
     if type(y) is not Variable:
@@ -283,6 +308,12 @@ def like(g: Any, primal: Any) -> Any:
     return g
 
 
+def prototype(y: Any) -> Any:
+    """Return the array of an output, 0-d ones as scalars: what a tangent of it is like."""
+    array = graph.array_of(y)
+    return array if array is y or array.ndim else array[()]
+
+
 def _dtype(primal: Any) -> Any:
     if isinstance(primal, (Variable, np.ndarray, np.generic)):
         return primal.dtype
@@ -358,10 +389,12 @@ def cotangent_for(name: str, label: str, g: Any, y: Any, number: int = 0) -> Any
     return g
 
 
-def numbers(x: Any, what: str, real: bool = False) -> np.ndarray:
+def numbers(x: Any, what: str, real: bool = False) -> Any:
     """Return a cotangent, a tangent or another operand as an array; integers are fine here.
 
     With `real`, complex numbers are refused.
     """
+    if isinstance(x, Passive):
+        return x if x.dtype.kind in "fc" else x.astype(float)
     array = as_numbers(x, what, real)
     return array if array.dtype.kind in "fc" else array.astype(float)

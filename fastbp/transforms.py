@@ -16,7 +16,7 @@ import numpy as np
 from fastbp import arguments, tree
 from fastbp import unconnected as loss
 from fastbp._core import calls, graph, sweep
-from fastbp._core.graph import Variable
+from fastbp._core.graph import Variable, is_passive
 from fastbp._core.tape import ConsumedError, Tape
 from fastbp.derived import derived, named, of_record
 from fastbp.errors import DTypeError, ShapeError
@@ -29,6 +29,7 @@ from fastbp.recording import (
     numbers,
     outputs_of,
     plain,
+    prototype,
     released,
 )
 from fastbp.rules.numpy.parts import from_parts
@@ -665,10 +666,10 @@ def linearize_for(
         if len(tangents) != len(r.treedefs):
             raise ShapeError(f"{name}: {len(tangents)} tangents for {len(r.treedefs)} primals")
         checked = _tangents(r, tangents, labels)
-        recorded = tape.outer or any(type(t) is Variable for t in checked)
+        recorded = tape.outer or any(type(t) is Variable or is_passive(t) for t in checked)
         found = iter(sweep.forward(tape, checked, recorded))
         return treedef.unflatten(
-            [like(next(found) if type(y) is Variable else None, plain(y)) for y in leaves]
+            [like(next(found) if type(y) is Variable else None, prototype(y)) for y in leaves]
         )
 
     out = treedef.unflatten([released(y, r.inputs, tape.outer, kept) for y in leaves])
@@ -811,6 +812,8 @@ def _constant(x: Any) -> Any:
     if type(x) is not Variable:
         return x
     loss.meant()
+    if graph.keeps(x):
+        return graph.passive(x)
     view = x.value.view()
     view.flags.writeable = False
     return view

@@ -84,6 +84,8 @@ def report(
 
 def described(y: Any) -> str:
     """Name a result: with what it is if it is not recorded."""
+    if graph.is_passive(y):
+        y = graph.array_of(y)[()]  # what it is outside of this record
     if type(y) is Variable or y is None:
         return "the result"
     if isinstance(y, np.ndarray) and y.ndim:

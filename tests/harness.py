@@ -120,7 +120,7 @@ class Call:
 
 
 def _is_differentiable(y):
-    return type(y) is graph.Variable or np.asarray(y).dtype.kind in "fc"
+    return type(y) is graph.Variable or np.asarray(graph.array_of(y)).dtype.kind in "fc"
 
 
 def numpy_function(name):

@@ -8,7 +8,15 @@ from fastbp._core.program cimport Program
 cdef enum Kind:
     ELEMENTWISE         # a partial derivative for every operand
     GENERAL             # rules in Python, and often compiled ones for sweeps that record nothing
+    CALL                # without rules: any function, of what it is given as it was given
     OUTPUT              # one of the several outputs of the node that is its parent
+
+# Facts of a node; what is computed from it has the first two as well.
+cdef enum Flags:
+    COLLECTABLE = 1         # it may be part of a reference cycle
+    KEEPS = 2               # computed from an input of a record that keeps everything: passive.pxi
+    PASSIVE = 4             # without rules: no (co)tangent passes it
+    INHERITED = 3
 
 # What an operation's compiled rules are for: those of sweeps that record nothing. Each may be
 # missing; then the rules of its row are applied.
@@ -76,7 +84,7 @@ cdef class Node:
     cdef long long stamp                # scratch of a sweep's collection: which, and the position
     cdef Py_ssize_t position
     cdef long long end_stamp
-    cdef bint collectable               # may be part of a reference cycle
+    cdef int flags                      # of the enum below
     cdef bint fillable                  # no history yet: see fillable.pxi
 
 cdef class Output:
@@ -96,6 +104,19 @@ cdef class Variable:
     cdef readonly str name
     cdef object __weakref__
     cdef object _become(self, object other, str name)
+
+# A recorded value without derivative, of any dtype: see passive.pxi.
+cdef class Passive:
+    cdef cnp.ndarray array              # may be out of date in a view: see `current`
+    cdef Node node
+    cdef Passive root                   # what it is a view of; None: of nothing
+    cdef cnp.ndarray origin             # the root's array when this was taken
+    cdef dict place                     # which elements of it
+    cdef object __weakref__
+    cdef object seen(self)
+    cdef object left(self, str what)
+    cdef object _become(self, object other)
+    cdef object _in_place(self, object ufunc, object other)
 
 cdef class View:
     cdef Variable root                  # the handle that is seen; itself no view
@@ -124,6 +145,8 @@ cdef object saved_of(Node node, Py_ssize_t i)
 cdef Node output_node(Node joint, Py_ssize_t k)
 cdef Spec new_spec(tuple shape, int typenum)
 cdef Variable make_variable(cnp.ndarray value, Node node)
+cdef Variable entered(Passive x, object dtype)     # as an operand of an operation with rules
+cdef object handle_on(object value, Node node)     # a Passive, if the node is one
 cdef int take_again(Variable x) except -1
 cdef int settle(Variable x) except -1
 

@@ -1,15 +1,14 @@
 """The record as data, for analyses written in Python."""
 
-from fastbp._core.graph cimport Node, Op, Variable
+from fastbp._core.graph cimport Node, Op
 
 cdef class Link:
     cdef readonly Op op
-    cdef readonly Variable variable
-    cdef readonly tuple parents, operands, shape
-    cdef readonly object ans, dtype, output
+    cdef readonly tuple parents, operands, fixed, shape
+    cdef readonly object ans, dtype, output, variable
     cdef readonly dict static
 
 # A handle on a node; the link of a node whose operands are at these positions. One that is not
 # `applied` is a leaf of the tape.
-cdef Variable variable_of(Node node)
+cdef object variable_of(Node node)
 cdef Link link_of(Node node, tuple parents, bint applied)

@@ -8,6 +8,8 @@ cdef enum:
 
 cdef class Tape:
     cdef list nodes             # topological order; None once a consuming sweep is done with it
+    cdef list passive_nodes     # without rules: not walked through; or None
+    cdef readonly bint keeps    # they are walked through: for those who compute the record again
     cdef list outer_nodes       # older than all inputs, read by what was recorded since; or None
     cdef Py_ssize_t count
     cdef Py_ssize_t *first      # first[i]: where the parents of node i begin in `parents`

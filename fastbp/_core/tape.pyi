@@ -12,13 +12,15 @@ class Tape:
     output_positions: list[int]
     input_positions: list[int]
     outer: bool
+    keeps: bool
     left: list[tuple[str, str, int]] | None
     def __init__(
         self,
-        outputs: list[Variable],
-        inputs: list[Variable],
+        outputs: list[Any],
+        inputs: list[Any],
         independent: bool = False,
         since: int | None = None,
+        keep: bool = False,
     ) -> None: ...
     def __len__(self) -> int: ...
     @property

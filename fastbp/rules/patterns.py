@@ -103,6 +103,22 @@ def moves(p, ids, link, **changed):
     return np.asarray(link.op.forward(*operands, **{**link.static, **changed}))
 
 
+def gathers(p, ids, link):
+    """Each element is any one along an axis: places are computed from values."""
+    x, behind = ids[0], link.static["behind"]
+    found = _reduced(p, x, (x.ndim - 1 - behind,))
+    lead = x.ndim - 1 - behind
+    inner = len(link.shape) - found.ndim
+    return _spread(found.reshape(found.shape[:lead] + (1,) * inner + found.shape[lead:]), link)
+
+
+def writes(p, ids, link):
+    """Of the same element of the array, or of any one of what is written into it."""
+    x, value = ids
+    value = None if value is None else p.sets.rows(value.reshape(-1))
+    return _spread(together(p, x, value), link)
+
+
 def same(p, ids, link):
     """Of the same element of every operand."""
     return together(p, *ids)
@@ -142,9 +158,10 @@ def _weighted(p, x, link):
     g = np.ones(link.shape, link.dtype)
     if link.output is not None:
         g = tuple(g if k == link.output else None for k in range(len(link.ans)))
+    static = {**link.static, "residuals": None} if link.op.residuals else link.static
     try:
         with np.errstate(all="ignore"):
-            weights = link.op.vjp[0](g, link.ans, *link.operands, **link.static)
+            weights = link.op.vjp[0](g, link.ans, *link.operands, **static)
     except LinAlgError:
         return x
     return np.where(np.broadcast_to(weights, x.shape) != 0.0, x, EMPTY)

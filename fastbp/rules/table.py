@@ -201,6 +201,7 @@ def linear(
     saves=(),
     compiled=None,
     pattern=None,
+    moving=None,
     local=None,
     direct=(),
     samples=None,
@@ -225,6 +226,8 @@ def linear(
         Rules for sweeps that record nothing; see `fastbp._core.compiled`.
     pattern : callable
         Which elements depend on which: one of `fastbp.rules.patterns`.
+    moving : callable
+        The same where static arguments are computed from values; by default all on all.
     local, direct, samples
         As in `general`.
 
@@ -246,6 +249,7 @@ def linear(
         jvp=(jvp,),
         compiled=compiled,
         pattern=pattern,
+        moving=moving,
         saves=saves,
         local=local,
         direct=direct,
@@ -274,6 +278,7 @@ def general(
     coefficients=None,
     squared=None,
     pattern=None,
+    moving=None,
     local=None,
     direct=(),
     samples=None,
@@ -313,6 +318,8 @@ def general(
         The square of the value as another function; see there, too.
     pattern : callable or tuple of callable
         Which elements depend on which: one of `fastbp.rules.patterns`, or one for each output.
+    moving : callable
+        As in `linear`.
     local : callable, optional
         The derivative by one operand as labels and few small factors, where it has that form: one
         of `fastbp.rules.local`.
@@ -347,6 +354,7 @@ def general(
         coefficients=coefficients,
         squared=squared,
         pattern=pattern,
+        moving=moving,
         saves=saves,
         local=local,
         direct=direct,
@@ -512,12 +520,15 @@ def nondifferentiable(*functions, why, methods=(), reads=True):
 
         @functools.wraps(function)
         def on_values(*args, _function=function, **kwargs):
-            values = {k: of(v) for k, v in kwargs.items()}
-            if "out" in kwargs and not _same(values["out"], kwargs["out"]):
+            if "out" in kwargs and has_variable(kwargs["out"]):
                 raise NoRuleError(f"numpy.{_function.__name__}: out= cannot be a Variable")
-            return _function(*map(of, args), **values)
+            if reads and graph.keeps(args, kwargs):
+                return graph.called(_function, args, kwargs)
+            return _function(*map(of, args), **{k: of(v) for k, v in kwargs.items()})
 
         graph.bind_function(function, on_values)
+        if not reads:
+            graph.of_shapes(function)
         if function.__name__ in methods:
             graph.bind_method(function.__name__, on_values)
 
@@ -533,21 +544,23 @@ def creates(*functions, like=()):
 
         @functools.wraps(function)
         def on_values(*args, _function=function, **kwargs):
+            given = args
             if _function in like:
                 args = (graph.array_of(args[0]), *args[1:])
             args = tuple(map(graph.unfilled, args))
             if has_variable((args, tuple(kwargs.values()))):
                 raise graph.refusal("rule", _function)
-            return graph.fillable(_function(*args, **kwargs))
+            made = graph.fillable(_function(*args, **kwargs))
+            if type(made) is np.ndarray and given and graph.is_passive(given[0]):
+                return graph.called(_function, given, kwargs)  # can be written into as that can
+            return made
 
         graph.bind_function(function, on_values)
+        if function in like:
+            graph.of_shapes(function)
         for name in _numpy_names()[function]:
             CREATORS[name] = made = graph.Maker(function)
             made.__module__, made.__qualname__ = "fastbp.numpy", name
-
-
-def _same(x, y):
-    return x is y or (isinstance(x, tuple) and all(map(_same, x, y)))
 
 
 def attribute(module, name, public):

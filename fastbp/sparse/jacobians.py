@@ -58,11 +58,11 @@ class Prepared:
         self._lock = threading.RLock()
         loss.check_option(name, unconnected, loss.WITHOUT_NONE)
         option = "zero" if symmetric else unconnected  # of the gradient: it may be constant
-        x, y, tape = record_one(name, f, args, argnums, option=option)
+        given = pattern is not None
+        x, y, tape = record_one(name, f, args, argnums, option=option, keep=not given)
         self._in = (x.shape, x.dtype)
         self._out_shape: tuple[int, ...] = np.shape(array_of(y))
         shape = (int(np.prod(self._out_shape)), x.size)
-        given = pattern is not None
         self._relied: list[Zeros] = []
         if not given:
             pattern = pattern_of(tape, [y], [x], arguments=args, relied=self._relied)
@@ -169,7 +169,8 @@ class Prepared:
                 given.dtype.kind not in "iu" and given.dtype.type is not dtype.type
             ):  # any byte order
                 raise DTypeError(f"{what} dtype {given.dtype}, prepared was {dtype}")
-        x, y, tape = record_one(self._name, self._f, args, self._argnums)
+        keep = bool(self._relied)  # as where they were found
+        x, y, tape = record_one(self._name, self._f, args, self._argnums, keep=keep)
         if x.shape != shape or x.dtype != dtype:
             raise ShapeError(f"{what} shape {x.shape} and dtype {x.dtype}, prepared was {self._in}")
         if np.shape(array_of(y)) != self._out_shape:

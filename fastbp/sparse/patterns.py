@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -53,11 +54,13 @@ def sparsity(f: Callable[..., Any], *args: Any, argnums: int = 0, local: bool = 
     Notes
     -----
     Unless `local`, the pattern holds for all values of all arguments for which `f` runs through the
-    same operations: indices, shapes and branches of Python code are taken as they were in this
-    call. So are zeros of constant arrays, where none can come from an argument: `f` has one only,
-    and reads no value of it (a comparison, ``x.value``, `numpy.sign`). Elsewhere they count in
-    read-only arrays: ``D.flags.writeable = False`` is the promise that they are not computed from
-    the argument. The places that a constant SciPy sparse matrix stores are taken as they are.
+    same operations: shapes, arguments of integers, and branches of Python code are taken as they
+    were in this call. So are zeros of constant arrays: of all that no argument is computed into,
+    whatever `f` compares, rounds or sorts. A mask or an index that is computed from an argument may
+    select anything. What leaves the record (``x.value``, ``float(...)``, a compiled function of
+    another library) may come back as an array: then no zeros of arrays count. Nor do they beside
+    arguments that are Python floats, or objects whose arrays nobody sees. The places that a
+    constant SciPy sparse matrix stores are taken as they are.
 
     Examples
     --------
@@ -67,7 +70,7 @@ def sparsity(f: Callable[..., Any], *args: Any, argnums: int = 0, local: bool = 
     array([[1, 1, 0],
            [0, 1, 1]])
     """
-    x, y, tape = record_one("sparsity", f, args, argnums, outer=True)
+    x, y, tape = record_one("sparsity", f, args, argnums, outer=True, keep=True)
     return pattern_of(tape, [y], [x], local=local, arguments=args)
 
 
@@ -93,16 +96,16 @@ def pattern_of(
     local : bool
         As for `sparsity`.
     arguments : container of arrays, optional
-        What may be another value when the pattern is used.
+        Those of the recorded function: what may be another value when the pattern is used.
     relied : list, optional
-        Gets the zeros of constants, not promised to stay, that the pattern relies on.
+        Gets the zeros of constants that the pattern relies on.
 
     Returns
     -------
     scipy.sparse.csr_array of bool
     """
     outputs, inputs = list(outputs), list(inputs)
-    sweep = _Propagation(sum(x.size for x in inputs), local, arguments, _is_closed(tape, arguments))
+    sweep = _Propagation(sum(x.size for x in inputs), local, _is_closed(tape, arguments))
     if relied is not None:
         sweep.relied = relied
     found = sweep.run(tape, outputs, inputs)
@@ -115,22 +118,20 @@ def pattern_of(
 
 
 def _is_closed(tape: Tape, arguments: Any) -> bool:
-    """Say whether no constant of a record can come from its inputs, nor from other arguments."""
-    return tape.left == [] and not tape.outer and len(tree.flatten(arguments)[0]) <= 1
+    """Say whether all that is computed from an argument is on the record.
 
-
-def _is_promised(value: np.ndarray) -> bool:
-    """Say whether nobody can write into a constant.
-
-    Any other one may hold what was computed from an argument, if something left the record.
+    What decided a branch may have left it: the pattern is for this course of the function.
     """
-    owner: Any = None
-    x: Any = value
-    while isinstance(x, np.ndarray):
-        if x.flags.writeable:
-            return False
-        owner, x = x, x.base
-    return owner is not None and x is None
+    if tape.left is None or tape.outer or any(what != "bool" for what, *_ in tape.left):
+        return False
+    return all(map(_is_recorded, tree.flatten(arguments)[0]))
+
+
+def _is_recorded(x: Any) -> bool:
+    """Say whether an argument is on the record, or nothing but structure."""
+    if isinstance(x, np.ndarray | np.generic):
+        return x.dtype.kind in "fcbiu"
+    return isinstance(x, int | str | bytes | Variable) or x is None or inspect.isroutine(x)
 
 
 class Zeros:
@@ -176,33 +177,39 @@ class Zeros:
         return np.packbits(bits).tobytes()
 
 
+class _Unmoved:
+    """A link whose static arguments are operands, with their values among the static ones again."""
+
+    def __init__(self, link: Any, own: int) -> None:
+        self.op = link.op.info["unmoved"]
+        self.shape, self.dtype = link.shape, link.dtype
+        self.ans, self.output = link.ans, link.output
+        self.parents, self.fixed = link.parents[:own], link.fixed[:own]
+        self.operands, self.static = link.op.info["apart"](link.operands, link.static)
+
+
 class _Propagation:
     """One walk along the record; what patterns see as ``p``."""
 
-    def __init__(self, size: int, local: bool, arguments: Any, closed: bool) -> None:
+    def __init__(self, size: int, local: bool, closed: bool) -> None:
         self.sets = Sets(size)
         self.local = local
         self.closed = closed
         self.relied: list[Zeros] = []
-        self.arguments = [x for x in tree.flatten(arguments)[0] if isinstance(x, np.ndarray)]
 
     def known(self, link: Link, k: int) -> Any:
         """Return the value of operand k if its zeros are zeros wherever the pattern holds."""
         value = link.operands[k]
         if self.local:
             return value if isinstance(value, (np.ndarray, float, int)) else None
-        if link.parents[k] >= 0 or not isinstance(value, np.ndarray) or self._is_argument(value):
-            return None
-        return value if self.closed or _is_promised(value) else None
+        fixed = self.closed and link.fixed[k] and isinstance(value, np.ndarray)
+        return value if fixed else None
 
     def rely(self, link: Link, k: int, partial: bool = False) -> None:
         """Note that zeros of what is known made the pattern sparser."""
-        if self.closed and not self.local:
+        if not self.local:
             op = link.op if partial else None
             self.relied.append(Zeros(self.tape, self.position, k, op))
-
-    def _is_argument(self, value: np.ndarray) -> bool:
-        return any(np.may_share_memory(value, array) for array in self.arguments)
 
     def run(self, tape: Tape, outputs: list[Any], inputs: list[Variable]) -> list[Any]:
         """Return for each output the numbers of the sets of its elements."""
@@ -232,6 +239,14 @@ class _Propagation:
         if op.partials is not None:
             return patterns.elementwise(self, operands, link)
         pattern = op.pattern
+        if "unmoved" in op.info:  # static arguments are on the record
+            unmoved = op.info["unmoved"]
+            own = len(operands) - len(op.info["which"])
+            operands = operands[:own]
+            if self.local:
+                link, pattern = _Unmoved(link, own), unmoved.pattern  # type: ignore[assignment]
+            else:
+                pattern = unmoved.info.get("moving")
         if isinstance(pattern, tuple):
             pattern = pattern[link.output or 0]
         result = (pattern or patterns.everything)(self, operands, link)

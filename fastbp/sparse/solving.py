@@ -145,6 +145,8 @@ class Factorized:
         return self.__dict__ | {"_kept": (None, None, None)}  # SuperLU's object cannot be copied
 
     def _factors(self, dtype: Any) -> Any:
+        if graph.keeps(self._data):  # an object is nothing to record: each solution has its own
+            return None
         values, (own, own_dtype, lu) = graph.values_of(self._data), self._kept
         if own is not values or own_dtype != dtype:
             (lu,) = factor_op(self._data, structure=self._structure, dtype=dtype)

@@ -84,7 +84,7 @@ def derivative(
            [1., 1., 0.],
            [1., 1., 1.]])
     """
-    x, y, tape = record_one("derivative", f, args, argnums, option=unconnected)
+    x, y, tape = record_one("derivative", f, args, argnums, option=unconnected, keep=True)
     only_real("derivative", tape)
     if not isinstance(y, Variable):
         return BlockSparse.empty(np.shape(y), x.shape, x.dtype)

@@ -203,7 +203,7 @@ def explain(
     >>> found.max_difference < 1e-12
     True
     """
-    x, y, tape = record_one("explain", f, args, argnums)
+    x, y, tape = record_one("explain", f, args, argnums, keep=True)
     only_real("explain", tape)
     shape = np.shape(y)
     g = (

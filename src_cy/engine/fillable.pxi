@@ -28,8 +28,9 @@ def recorded_call(f, args, dict kwargs, list left=None):
     ----------
     left : list, optional
         Gets what leaves the record meanwhile: values that are read as plain arrays or numbers, and
-        may decide what constants are. An entry is (what, file, line), the line that of the user;
-        only the first one is sure to be there. Nothing leaves where it stays empty.
+        may decide what constants are. An entry is (what, file, line), the line that of the user:
+        the first of each kind, "bool" for what decides a branch and "value" for all else. Nothing
+        leaves where it stays empty.
     """
     global fastbp_left
     cdef PyObject *before = fastbp_left
@@ -40,8 +41,8 @@ def recorded_call(f, args, dict kwargs, list left=None):
         return call_recorded(f, tuple(args), kwargs)
     finally:
         fastbp_left = before
-        if before != NULL and left:
-            (<list> before).extend(left)    # it leaves the outer record, too
+        if before != NULL:      # it leaves the outer record, too
+            (<list> before).extend([item for item in left if item not in <list> before])
 
 
 cdef object call_recorded(f, tuple args, dict kwargs):
@@ -55,7 +56,10 @@ cdef object call_recorded(f, tuple args, dict kwargs):
 
 cdef int _leave(str what) except -1:
     """Note that a value leaves the record, if somebody watches."""
-    if fastbp_left != NULL and not <list> fastbp_left:
+    if fastbp_left != NULL:
+        for item in <list> fastbp_left:
+            if item[0] == what:
+                return 0
         (<list> fastbp_left).append((what, *_line_of_user()))
     return 0
 
@@ -79,6 +83,8 @@ def array_of(x):
 
     Its numbers must not be read: `values_of` is for those, and what it gives leaves the record.
     """
+    if type(x) is Passive:
+        return (<Passive> x).seen()
     if type(x) is not Variable:
         return x
     fresh(<Variable> x)
@@ -251,7 +257,8 @@ cdef class Maker:
 
     def __call__(self, *args, **kwargs):
         if self.joined is not None and (
-                not args or _has_variable(args[0]) or kwargs.get("like") is not None):
+                not args or _has_variable(args[0]) or kwargs.get("like") is not None
+                or fastbp_recorded_calls and _keeps(args[0])):
             return self.joined(*args, **kwargs)
         made = self.__wrapped__(*args, **kwargs)
         return fillable_if_new(made) if fastbp_recorded_calls else made

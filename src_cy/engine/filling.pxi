@@ -72,7 +72,7 @@ cdef bint _wait(Variable root, dict place, object value) except -1:
         return False
     value = unfilled(value)
     if type(value) is Variable:
-        if (<Variable> value).node.collectable:
+        if (<Variable> value).node.flags & COLLECTABLE:
             return False
         value = make_variable((<Variable> value).array, (<Variable> value).node)
         if not cnp.PyArray_IS_C_CONTIGUOUS((<Variable> value).array):
@@ -90,7 +90,7 @@ cdef bint _wait(Variable root, dict place, object value) except -1:
             settle(root)
             f = None
     if f is None:
-        if root.node.collectable:
+        if root.node.flags & COLLECTABLE:
             return False
         if not is_ours(<PyObject *> root.array):
             root.array = cnp.PyArray_NewCopy(root.array, cnp.NPY_KEEPORDER)
@@ -250,18 +250,30 @@ cdef int settle(Variable root) except -1:
     cdef dict place = f.places[0]
     cdef list parents = [None if f.base.fillable else f.base], saved = []
     cdef Node node = new_node(<Op> hook("write_view"), root.array, root.node.shape)
-    saved.append(spec_of(root.array) if f.base.fillable else None)
+    cdef int flags = f.base.flags
     for piece in f.pieces:
         moves = type(piece) is Variable and not (<Variable> piece).node.fillable
         parents.append((<Variable> piece).node if moves else None)
-        saved.append(None if moves else spec_of(piece))
+        if moves:
+            flags |= (<Variable> piece).node.flags
+    flags &= KEEPS
+    # What is written over does not matter, so the array as it is serves as the one before.
+    if flags and not f.base.flags & KEEPS:
+        saved.append(np.array(root.array))
+    else:
+        saved.append(spec_of(root.array) if f.base.fillable else None)
+    for piece, parent in zip(f.pieces, parents[1:]):
+        if flags and not _is_kept(piece):
+            saved.append(array_of(piece))
+        else:
+            saved.append(None if parent is not None else spec_of(array_of(piece)))
     node.parents, node.saved = tuple(parents), tuple(saved)
     node.static = {
         "own": place["own"],
         "fortran": place["fortran"],
         "places": tuple([(p["offset"], p["shape"], p["strides"]) for p in f.places]),
     }
-    hide_from_gc(node, False)
+    finish(node, flags)
     root.filling, root.node = None, node
     return 0
 

@@ -459,20 +459,21 @@ cdef Variable make_variable(cnp.ndarray value, Node node):
     cdef Variable v = Variable.__new__(Variable)
     v.array = value
     v.node = node
-    if not node.collectable:
+    if not node.flags & COLLECTABLE:
         PyObject_GC_UnTrack(<PyObject *> v)
     return v
 
 
-cdef void hide_from_gc(Node node, bint collectable) noexcept:
-    node.collectable = collectable
-    if not collectable:
+cdef void finish(Node node, int flags) noexcept:
+    """Give a node its flags; hide it from the garbage collector if it can be in no cycle."""
+    node.flags = flags
+    if not flags & COLLECTABLE:
         PyObject_GC_UnTrack(<PyObject *> node)
 
 
 cdef Node leaf_node(cnp.ndarray value):
     cdef Node node = new_node(None, value, (<object> value).shape)
-    hide_from_gc(node, False)
+    finish(node, 0)
     return node
 
 
@@ -483,6 +484,10 @@ include "outputs.pxi"
 # ---- fillables ---------------------------------------------------------------------------------
 
 include "fillable.pxi"
+
+# ---- passive values ----------------------------------------------------------------------------
+
+include "passive.pxi"
 
 # ---- operands ----------------------------------------------------------------------------------
 
@@ -611,6 +616,8 @@ cdef object call_elementwise(Op op, tuple operands):
     if (op is SQUARE or op is POWER) and type(operands[0]) is Variable and has_square(operands[0]):
         smooth = _even_power(operands)
         if smooth is not None:
+            if (<Variable> operands[0]).node.flags & KEEPS:
+                return hook("carry")(_passive_call(op, tuple(map(passive, operands)), {}), smooth)
             return hook("carry")(out, smooth)
     return _elementwise_variable(op, operands, arrays, out, same_shape)
 
@@ -685,19 +692,39 @@ cdef inline cnp.ndarray _of_variable(Variable x):
     return x.array
 
 
+cdef int _keep_constants(Node node, tuple operands, PyObject **arrays) except -1:
+    """Let a node of a record that keeps everything have all constant operands."""
+    cdef Py_ssize_t k
+    cdef list values = [
+        saved_of(node, k) if _is_kept(operands[k]) else _residual(operands[k], arrays[k])
+        for k in range(node.op.nin)]
+    if node.parents is not None:
+        node.saved = tuple(values)
+    else:
+        node.saved_a = values[0]
+        if len(values) == 2:
+            node.saved_b = values[1]
+    return 0
+
+
+cdef bint _is_kept(object x) noexcept:
+    """Whether an operand is a Variable that the record can compute again."""
+    return type(x) is Variable and (<Variable> x).node.flags & KEEPS
+
+
 cdef Variable _elementwise_variable(
     Op op, tuple operands, PyObject **arrays, cnp.ndarray out, bint same_shape
 ):
     cdef Node node, parent
     cdef tuple shape = None
-    cdef bint collectable = False
+    cdef int flags = 0
     cdef unsigned int mask = 0
     cdef int k, nin = op.nin
     for k in range(nin):
         if type(operands[k]) is Variable:
             mask |= op.saves_for[k]
             parent = (<Variable> operands[k]).node
-            collectable = collectable or parent.collectable
+            flags |= parent.flags
             if same_shape and shape is None:
                 shape = parent.shape
     node = new_node(op, out, (<object> out).shape if shape is None else shape)
@@ -720,7 +747,11 @@ cdef Variable _elementwise_variable(
         ])
     if mask & SAVES_ANS:
         node.ans = out
-    hide_from_gc(node, collectable)
+    if flags:
+        flags &= INHERITED
+        if flags & KEEPS:
+            _keep_constants(node, operands, arrays)
+    finish(node, flags)
     return make_variable(out, node)
 
 
@@ -741,7 +772,7 @@ cdef cnp.ndarray _float_array(Op op, object out):
 cdef object record(Op op, tuple operands, dict static):
     """Compute an operation that is not elementwise; record it if an operand is a Variable."""
     cdef list values = [], parents = []
-    cdef bint tracked = False
+    cdef bint tracked = False, passives = False
     cdef Py_ssize_t k
     cdef object x, found, outputs, residuals = None
     cdef Node node
@@ -756,6 +787,16 @@ cdef object record(Op op, tuple operands, dict static):
         elif type(x) is list or type(x) is tuple:
             if has_variable(x):
                 return record(op, _joined(operands), static)
+        elif type(x) is Passive:
+            passives = True
+    if passives:
+        if not _has_variable(operands):
+            return _passive_call(op, operands, static)
+        operands = _with_entered(op, operands)
+    if static:
+        found = _passive_statics(static)
+        if found is not None:
+            return _moving(op, operands, static, found)
     if (op.promotes and not _in_one_dtype(operands, op.promotes)
             and _has_variable(operands)):
         operands = _promoted(op.name, operands, op.promotes)
@@ -805,16 +846,23 @@ cdef int _complete(Node node, tuple operands, list values, list parents, dict st
     """Give a node its parents, and what the rules read."""
     cdef Op op = node.op
     cdef list saved = []
-    cdef bint collectable = op.opaque
+    cdef int flags = COLLECTABLE if op.opaque else 0
     cdef Py_ssize_t k
     cdef object value
     for k in range(len(values)):
-        value = values[k]
         if parents[k] is not None:
-            collectable = collectable or (<Node> parents[k]).collectable
+            flags |= (<Node> parents[k]).flags
+    flags &= INHERITED
+    for k in range(len(values)):
+        value = values[k]
         if not op.saves >> <unsigned int> min(k, 29) & 1:
             # The shape and dtype of a Variable are its node's.
-            value = None if parents[k] is not None or k in op.objects else spec_of(value)
+            if flags & KEEPS and parents[k] is None:
+                value = kept(value) if cnp.PyArray_CheckExact(value) else value
+            elif flags & KEEPS and not (<Node> parents[k]).flags & KEEPS:
+                value = _of_variable(<Variable> operands[k])
+            else:
+                value = None if parents[k] is not None or k in op.objects else spec_of(value)
         elif parents[k] is not None:
             value = _of_variable(<Variable> operands[k])
         elif op.opaque:
@@ -824,7 +872,7 @@ cdef int _complete(Node node, tuple operands, list values, list parents, dict st
     node.saved = tuple(saved)
     node.saved_b = residuals
     node.static = static
-    hide_from_gc(node, collectable)
+    finish(node, flags)
     return 0
 
 
@@ -887,7 +935,7 @@ cdef Variable _record_unary(Op op, Variable x, dict static):
         node.saved_a = _of_variable(x)
     if op.saves & SAVES_ANS:
         node.ans = out
-    hide_from_gc(node, op.opaque or x.node.collectable)
+    finish(node, x.node.flags & INHERITED | (COLLECTABLE if op.opaque else 0))
     result = make_variable(out, node)
     if view:
         _see(result, x, op.name)
@@ -922,7 +970,7 @@ cdef Variable record_product(Op op, tuple operands):
     cdef cnp.ndarray b = (<Variable> y).array if y_moves else y
     cdef cnp.ndarray out = c_matmul(a, b)
     cdef Node node = new_node(op, out, (<object> out).shape)
-    cdef bint collectable = False
+    cdef int flags = 0
     # Each cotangent reads the other operand.
     if y_moves:
         node.saved_a = _of_variable(<Variable> x) if x_moves else kept(a)
@@ -931,11 +979,11 @@ cdef Variable record_product(Op op, tuple operands):
     node.static = NO_STATIC
     if x_moves:
         node.a = (<Variable> x).node
-        collectable = node.a.collectable
+        flags = node.a.flags
     if y_moves:
         node.b = (<Variable> y).node
-        collectable = collectable or node.b.collectable
-    hide_from_gc(node, collectable)
+        flags |= node.b.flags
+    finish(node, flags & INHERITED)
     return make_variable(out, node)
 
 

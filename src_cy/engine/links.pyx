@@ -8,7 +8,7 @@ cimport cython
 cimport numpy as cnp
 from fastbp._core.dtypes cimport dtype_of
 from fastbp._core.graph cimport (
-    OUTPUT, Node, Output, Variable, is_joint, make_variable, new_spec, parent_of, saved_of,
+    OUTPUT, Node, Output, handle_on, is_joint, new_spec, parent_of, saved_of,
 )
 
 import numpy as np
@@ -29,6 +29,9 @@ cdef class Link:
     operands : tuple
         As rules get them: the value where a rule reads it, else a `Spec`; None for a constant that
         no rule reads.
+    fixed : tuple of bool
+        For each operand whether it is a constant, no recorded value. A record that keeps everything
+        has its value, and that of Variables from outside.
     ans : numpy.ndarray or Spec
         Of an operation with several outputs a tuple with all of them.
     output : int or None
@@ -57,14 +60,14 @@ cdef object _operand(Node node, Py_ssize_t k):
     return value
 
 
-cdef Variable variable_of(Node node):
+cdef object variable_of(Node node):
     # A zero broadcast to the shape takes no memory; sweeps read only the node.
     value = node.ans
     if node.op is not None and node.op.kind == OUTPUT:
         value = (<Output> node.saved_b).value
     if value is None:
         value = np.broadcast_to(np.zeros((), dtype_of(node.typenum)), node.shape)
-    return make_variable(value, node)
+    return handle_on(value, node)
 
 
 cdef object _answer(Node node):
@@ -83,7 +86,7 @@ cdef Link link_of(Node node, tuple parents, bint applied):
     link.dtype = dtype_of(node.typenum)
     link.ans = _answer(node)
     link.static = {}
-    link.parents = link.operands = ()
+    link.parents = link.operands = link.fixed = ()
     if is_joint(node):
         return link
     link.variable = variable_of(node)
@@ -96,4 +99,5 @@ cdef Link link_of(Node node, tuple parents, bint applied):
         link.static = node.static or {}
         link.parents = parents
         link.operands = tuple([_operand(node, k) for k in range(len(parents))])
+        link.fixed = tuple([parent_of(node, k) is None for k in range(len(parents))])
     return link

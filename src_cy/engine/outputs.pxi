@@ -58,6 +58,8 @@ cdef tuple _record_joint(Op op, tuple operands, list values, list parents, dict 
     cdef Node joint = None
     cdef Py_ssize_t k, size = 0
     cdef cnp.ndarray array
+    if _keeps(operands):
+        found = [np.asarray(x) if isinstance(x, np.generic) else x for x in found]
     for k in range(len(found)):
         output = Output.__new__(Output)
         output.index = k
@@ -76,16 +78,25 @@ cdef tuple _record_joint(Op op, tuple operands, list values, list parents, dict 
                 output.value = cnp.PyArray_NewCopy(found[k], cnp.NPY_KEEPORDER)
         outputs.append(output)
     if joint is None:
+        if _keeps(operands):
+            return _passive_call(op, operands, static)
         return tuple(found)
     joint.shape = (size,)       # of all cotangents that a sweep may have for it
     joint.ans = tuple(outputs)
     _complete(joint, operands, values, parents, static, residuals)
-    if not joint.collectable:
+    if not joint.flags & COLLECTABLE:
         PyObject_GC_UnTrack(<PyObject *> joint.ans)
     for k in range(len(found)):
         output = <Output> outputs[k]
-        results.append(found[k] if output.constant else _handle_on(
-            output_node(joint, k), found[k], operands, values, parents))
+        if not output.constant:
+            results.append(_handle_on(output_node(joint, k), found[k], operands, values, parents))
+        elif joint.flags & KEEPS and output.shape is not None:
+            results.append(_new_passive(
+                cnp.PyArray_NewCopy(found[k], cnp.NPY_CORDER), output_node(joint, k)))
+        else:
+            if joint.flags & KEEPS:     # an object that no node stands for
+                _leave("value")
+            results.append(found[k])
     return tuple(results)
 
 
@@ -103,7 +114,7 @@ cdef Node output_node(Node joint, Py_ssize_t k):
     node.shape, node.typenum = output.shape, output.typenum
     output.token = node.saved_a = object()
     output.node = <PyObject *> node
-    hide_from_gc(node, joint.collectable)
+    finish(node, joint.flags | (PASSIVE if joint.flags & KEEPS and output.constant else 0))
     return node
 
 

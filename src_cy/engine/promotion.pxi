@@ -51,6 +51,9 @@ cdef object _value_of(str name, Py_ssize_t i, object x):
     if type(x) is Variable:
         fresh(<Variable> x)
         return (<Variable> x).array
+    if type(x) is Passive:
+        current(<Passive> x)
+        return (<Passive> x).array
     return x if _is_number(x) else _constant(name, i, x)
 
 
@@ -82,6 +85,8 @@ cdef object _in_dtype(object x, object value, cnp.dtype dtype):
         if cnp.PyArray_TYPE((<Variable> x).array) == dtype.type_num:
             return x
         return hook("astype")(x, dtype)
+    if type(x) is Passive:
+        return entered(<Passive> x, dtype)
     return cnp.PyArray_FROM_OTF(
         value, dtype.type_num,
         cnp.NPY_ARRAY_ALIGNED | cnp.NPY_ARRAY_NOTSWAPPED | cnp.NPY_ARRAY_FORCECAST)
@@ -140,7 +145,7 @@ def promoted(str name, *operands):
 cdef object _call_converted(Op op, tuple operands):
     """Call an elementwise operation again, with operands of one dtype."""
     cdef list values = []
-    cdef bint tracked = False
+    cdef bint tracked = False, passives = False
     cdef object x, dtype
     for i, x in enumerate(operands):
         if type(x) is Expr:
@@ -151,8 +156,11 @@ cdef object _call_converted(Op op, tuple operands):
         if (type(x) is list or type(x) is tuple) and has_variable(x):
             return call_elementwise(op, _joined(operands))
         tracked = tracked or type(x) is Variable
+        passives = passives or type(x) is Passive
         values.append(_value_of(op.name, i, x))
     dtype = _common_dtype(values)
+    if passives and not tracked:
+        return _passive_call(op, operands, {})
     if not tracked:
         if dtype.kind == "c" and op.on_complex is not True:
             return _call_on_complex(op, operands)

@@ -67,7 +67,7 @@ cdef Variable record_total(Op op, Variable x, dict static):
     node = new_node(op, out, ())
     node.a = x.node
     node.static = static
-    hide_from_gc(node, x.node.collectable)
+    finish(node, x.node.flags & INHERITED)
     return make_variable(out, node)
 
 
@@ -84,7 +84,7 @@ cdef Variable _element(Variable x, Py_ssize_t i):
     node = new_node(<Op> _hooks["getitem_op"], out, ())
     node.a = x.node
     node.static = <dict> _element_static[at] if at < 64 else {"index": (Ellipsis, at)}
-    hide_from_gc(node, x.node.collectable)
+    finish(node, x.node.flags & INHERITED)
     return make_variable(out, node)
 
 

@@ -94,7 +94,7 @@ def reverse(Tape tape not None, list cotangents, create_graph=False, int lead=0,
         One ndarray (a Variable if recorded) for each input; None where no output depends on it.
     """
     cdef list found
-    tape.usable()
+    _check(tape)
     tape.consumed = consume
     before = _silenced()
     try:
@@ -156,12 +156,18 @@ def forward(Tape tape not None, list tangents, create_graph=False, int lead=0, i
     list
         The tangent of each output; None where it is zero because the output depends on no input.
     """
-    tape.usable()
+    _check(tape)
     before = _silenced()
     try:
         return run_forward(tape, tangents, _is_recorded(tape, create_graph), lead, inner)
     finally:
         _restore(before)
+
+
+cdef int _check(Tape tape) except -1:
+    if tape.keeps:
+        raise TypeError("no sweep goes along a tape with nodes that have no rules")
+    return tape.usable()
 
 
 cdef bint _is_recorded(Tape tape, object create_graph) except -1:

@@ -19,7 +19,7 @@ from fastbp._core.dtypes cimport dtype_of, is_complex
 from fastbp._core.elementwise cimport is_ours, is_plain, run_program, sum_to_shape
 from fastbp._core.graph cimport (
     ADD, Node, Op, Output, Variable, hook, is_joint, make_variable, new_spec, output_node,
-    parent_count, parent_of, saved_of,
+    KEEPS, Passive, entered, handle_on, parent_count, parent_of, saved_of,
 )
 from fastbp._core.partials cimport SAVES_ANS
 from fastbp._core.program cimport Program
@@ -73,7 +73,7 @@ cdef class Sweep:
         return 0
 
     cdef object start(self, Node node, object value, str what, bint inner):
-        if self.recorded and type(value) is not Variable:
+        if self.recorded and type(value) is not Variable and type(value) is not Passive:
             value = np.array(value)     # the caller may write into his
         value = self.conform(node, value, what)
         if self.signs and not inner and type(value) is not Variable:
@@ -206,6 +206,8 @@ cdef object _as_variable(Node node, object value):
     Where the node is real, the real part of what is complex: the imaginary one says how the result
     would change if the node had one, too.
     """
+    if type(value) is Passive:
+        value = entered(value, node_dtype(node))
     if type(value) is not Variable:
         value = _real_if(node, as_array(value, "what a rule returned"))
         return np.asarray(value, node_dtype(node))
@@ -333,7 +335,7 @@ cdef object _operand(Node node, Py_ssize_t k, bint recorded):
     if value is None:
         return None if parent is None else new_spec(parent.shape, parent.typenum)
     if recorded and parent is not None:
-        return make_variable(value, parent)
+        return handle_on(value, parent)
     return value
 
 
@@ -350,8 +352,8 @@ cdef object _output_of(Node joint, Py_ssize_t k, bint recorded):
     cdef Output output = <Output> joint.ans[k]
     if output.value is None:
         return None if output.shape is None else new_spec(output.shape, output.typenum)
-    if recorded and not output.constant:
-        return make_variable(output.value, output_node(joint, k))
+    if recorded and (not output.constant or joint.flags & KEEPS and output.shape is not None):
+        return handle_on(output.value, output_node(joint, k))
     return output.value
 
 

@@ -14,7 +14,8 @@ cimport cython
 cimport numpy as cnp
 from fastbp._core.dtypes cimport dtype_of, is_complex
 from fastbp._core.graph cimport (
-    ELEMENTWISE, OUTPUT, Node, Output, Variable, fresh, is_joint, parent_count, parent_of, saved_of,
+    ELEMENTWISE, OUTPUT, PASSIVE, Node, Output, Passive, Variable, entered, fresh, is_joint,
+    parent_count, parent_of, saved_of,
 )
 from fastbp._core.links cimport link_of, variable_of
 
@@ -23,6 +24,9 @@ import numpy as np
 from fastbp.errors import NoRuleError
 
 cnp.import_array()
+
+cdef extern from "Python.h":
+    const Py_ssize_t PY_SSIZE_T_MAX
 
 cdef long long _last_stamp = 0
 
@@ -38,11 +42,14 @@ cdef class Tape:
     Parameters
     ----------
     outputs, inputs : list of Variable
-        As they are now: what is written into them later does not move the ends.
+        As they are now: what is written into them later does not move the ends. With `keep` also
+        of Passive.
     independent : bool
         Take the inputs for leaves: what flows through one of them to another does not count.
     since : int, optional
         What was recorded up to this node is outside; by default all that is older than the inputs.
+    keep : bool
+        Have the nodes without rules too, and what they were computed from: no tape for sweeps.
 
     Attributes
     ----------
@@ -58,9 +65,12 @@ cdef class Tape:
         self.nodes = []
 
     def __init__(self, list outputs not None, list inputs not None, bint independent=False,
-                 since=None):
+                 since=None, bint keep=False):
         if self.output_positions is not None:
             raise TypeError("a tape is walked once: make another one")
+        self.keeps = keep
+        if keep:
+            outputs, inputs = list(map(_active, outputs)), list(map(_active, inputs))
         walk(self, outputs, inputs, independent, -1 if since is None else since)
 
     def __dealloc__(self):
@@ -255,6 +265,11 @@ cdef class Tape:
         cdef bint end = node.end_stamp == stamp
         cdef Py_ssize_t k, n = 0 if end and independent else parent_count(node), position
         cdef char role = IS_END if end else 0
+        if node.flags & PASSIVE and not self.keeps:
+            n = 0
+            if self.passive_nodes is None:
+                self.passive_nodes = []
+            self.passive_nodes.append(node)
         cdef Node parent
         cdef void *block
         if self.count == self.room:
@@ -300,6 +315,10 @@ cdef class Tape:
             self.outer_nodes = []
         self.outer_nodes.append(node)
         return 0
+
+
+def _active(end):
+    return entered(<Passive> end, None) if type(end) is Passive else end
 
 
 cdef struct Frame:
@@ -364,14 +383,16 @@ cdef int walk(Tape tape, list outputs, list inputs, bint independent, long long 
                     stack = block
                 node.stamp = stamp
                 stack[depth].node = <PyObject *> node
+                # Nothing is behind an end that stands for itself, or a node without rules.
                 stack[depth].next = 0
+                if (independent and node.end_stamp == stamp
+                        or node.flags & PASSIVE and not tape.keeps):
+                    stack[depth].next = PY_SSIZE_T_MAX
                 depth += 1
                 # Leave every node whose parents are done; stop at the next parent to enter.
                 while depth > 0:
                     node = <Node> stack[depth - 1].node
                     n = parent_count(node)
-                    if independent and node.end_stamp == stamp:
-                        n = 0
                     parent = None
                     for k in range(stack[depth - 1].next, n):
                         parent = parent_of(node, k)
@@ -393,6 +414,34 @@ cdef int walk(Tape tape, list outputs, list inputs, bint independent, long long 
             free(stack)
     _store_positions(tape.output_positions, outputs, stamp)
     _store_positions(tape.input_positions, inputs, stamp)
+    if tape.passive_nodes is not None:
+        _look_outside(tape, stamp, oldest, independent)
+        tape.passive_nodes = None
+    return 0
+
+
+cdef int _look_outside(Tape tape, long long ends, long long oldest, bint independent) except -1:
+    """Find what from outside nodes without rules depend on: then so do results."""
+    global _last_stamp
+    cdef list pending = tape.passive_nodes
+    cdef Py_ssize_t k
+    cdef long long stamp
+    cdef Node node, parent
+    _last_stamp += 1
+    stamp = _last_stamp
+    while pending:
+        node = <Node> pending.pop()
+        if node.stamp == stamp or (independent and node.end_stamp == ends):
+            continue
+        node.stamp = stamp
+        for k in range(parent_count(node)):
+            parent = parent_of(node, k)
+            if parent is None or parent.stamp == stamp:
+                continue
+            if parent.id < oldest:
+                tape.add_outer(parent, stamp)
+            else:
+                pending.append(parent)
     return 0
 
 

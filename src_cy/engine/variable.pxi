@@ -9,7 +9,8 @@ cdef dict _modules = sys.modules
 cdef bint _operand_ok(object x) noexcept:
     """Whether an operator can take `x`; otherwise its own reflected method has a say."""
     return (type(x) is Variable or cnp.PyArray_Check(x)
-            or isinstance(x, (int, float, complex, np.generic, list, tuple)))
+            or isinstance(x, (int, float, complex, np.generic, list, tuple))
+            or type(x) is Passive)
 
 
 # Operands of other libraries are known in Python. Their classes are told about Variables when they
@@ -280,6 +281,8 @@ cdef class Variable:
     cdef object _become(self, object other, str name):
         if other is NotImplemented:
             return other
+        if type(other) is Passive:
+            other = entered(other, self.dtype)
         if type(other) is not Variable and self.node.fillable and np.ndim(other) == 0:
             other = _fillable(np.asarray(other, self.dtype))
         if type(other) is not Variable:
@@ -299,7 +302,7 @@ cdef class Variable:
             _write_through(self, result, name)
             return self
         fresh(result)
-        if result.node.collectable and not PyObject_GC_IsTracked(<PyObject *> self):
+        if result.node.flags & COLLECTABLE and not PyObject_GC_IsTracked(<PyObject *> self):
             PyObject_GC_Track(<PyObject *> self)
         self.array = _laid_out(result.array, self.array)
         self.node = result.node
@@ -329,7 +332,9 @@ cdef class Variable:
     def __setitem__(self, index, value):
         if type(value) is Variable and _is_own_place(self, index, <Variable> value):
             return
-        if self.node.fillable and self.view is None:
+        if type(value) is Passive:
+            value = entered(value, self.dtype)
+        if self.node.fillable and self.view is None and not _keeps(index):
             value = unfilled(value)
             if self.filling is None and is_ours(<PyObject *> self.array) and isinstance(
                     value, (int, float, complex, np.generic, np.ndarray)):
@@ -348,6 +353,9 @@ cdef class Variable:
         return _hooks["getitem"](self, index) if found is None else found
 
     def __richcmp__(self, other, int op):
+        if self.node.flags & KEEPS or type(other) is Passive or _keeps(other):
+            fresh(self)
+            return _passive_call(_COMPARISONS[op], (self, other), {})
         x = self.value
         y = values_of(other)
         if op == 0:
@@ -366,7 +374,9 @@ cdef class Variable:
         return <Py_ssize_t> <void *> self >> 4
 
     def __bool__(self):
-        return bool(self.value)
+        if not is_fillable(self):
+            _leave("bool")
+        return bool(self.array)
 
     def __len__(self):
         return len(self.array)
@@ -550,9 +560,12 @@ cdef class _Flat:
 
 
 def values_of(x):
-    """Replace Variables by their arrays, in lists and tuples too."""
-    if type(x) is Variable:
-        return (<Variable> x).value
+    """Replace Variables by their arrays, in lists and tuples too: they leave the record.
+
+    What goes on into other values is `passive`.
+    """
+    if type(x) is Variable or type(x) is Passive:
+        return x.value
     if type(x) is list or type(x) is tuple:
         return type(x)([values_of(item) for item in x])
     return x
@@ -643,6 +656,8 @@ def variable(array, name=None):
     cdef cnp.ndarray data
     cdef Variable v
     array = unfilled(array)
+    if type(array) is Passive and _is_differentiable(array.dtype):
+        array = entered(array, None)
     if type(array) is Variable:
         v = call_elementwise(<Op> _hooks["identity"], (array,))
     else:
@@ -658,10 +673,11 @@ cdef Variable new_leaf(cnp.ndarray value):
     return make_variable(value, leaf_node(value))
 
 
-def leaves(list arrays):
+def leaves(list arrays, bint keep=False):
     """Make a `variable` of each array; return them, and other handles on the same values.
 
-    Fillables among the arrays become what they are for a transform, arrays.
+    Fillables among the arrays become what they are for a transform, arrays. With `keep` the record
+    of what is computed from them keeps everything: see passive.pxi.
     """
     cdef list made = [], handles = []
     cdef Variable v
@@ -673,6 +689,8 @@ def leaves(list arrays):
         else:
             arrays[k] = x = unfilled(x)
             v = variable(x)
+        if keep:
+            v.node.flags |= KEEPS
         made.append(v)
         handles.append(make_variable(v.array, v.node))
     return made, handles

@@ -70,7 +70,7 @@ cdef int _see(Variable made, Variable x, str maker) except -1:
             cnp.PyArray_ISWRITEABLE(root.array) or _repeats(made.array)):
         view.refusal = maker
     made.view = view
-    if not made.node.collectable and not root.node.collectable:
+    if not (made.node.flags | root.node.flags) & COLLECTABLE:
         PyObject_GC_UnTrack(<PyObject *> view)
     return 0
 
@@ -121,7 +121,7 @@ cdef int take_again(Variable x) except -1:
     taken = hook("view_taken")(root, _place(x))
     if view.part is not None:
         taken = record(view.part, (taken,), {})
-    if taken.node.collectable and not PyObject_GC_IsTracked(<PyObject *> x):
+    if taken.node.flags & COLLECTABLE and not PyObject_GC_IsTracked(<PyObject *> x):
         PyObject_GC_Track(<PyObject *> x)
     if view.filling is not None:    # it stays apart: views of it know places in its own memory
         return _stand_apart(x, cnp.PyArray_NewCopy(taken.array, cnp.NPY_CORDER), taken.node, root,

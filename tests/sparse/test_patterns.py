@@ -1,5 +1,6 @@
 """Sparsity patterns against nonzeros of Jacobians: never less, and exact where that is provable."""
 
+import math
 import pickle
 
 import numpy as np
@@ -65,9 +66,13 @@ def between(ys, xs, **options):
 
 def patterns(f, arrays, local=False):
     """Return the pattern of the same."""
-    xs = [bp.variable(x) for x in arrays]
+    left = []
+    xs, handles = graph.leaves(list(arrays), True)
     with np.errstate(all="ignore"):
-        return between([flat(f(*xs))], xs, local=local).toarray()
+        y = graph.recorded_call(lambda *ys: flat(f(*ys)), handles, {}, left)
+        tape = Tape([y] if isinstance(y, bp.Variable) else [], xs, True)
+        tape.left = left
+        return pattern_of(tape, [y], xs, local=local).toarray()
 
 
 def contains(pattern, f, arrays):
@@ -320,11 +325,28 @@ def test_the_other_arguments_do_not_count():
     np.testing.assert_array_equal(dense(lambda x, t: t @ x, X, matrix), np.ones((4, 4)))
     np.testing.assert_array_equal(dense(lambda t, x: x * t, t, X, argnums=1), np.eye(4))
     np.testing.assert_array_equal(dense(lambda t, x: x * t, t, X, argnums=-1), np.eye(4))
-    t.flags.writeable = matrix.flags.writeable = False
+    t.flags.writeable = False  # says nothing: an argument has other values at another call
     np.testing.assert_array_equal(dense(lambda x, t: x * t, X, t), np.eye(4))
-    np.testing.assert_array_equal(dense(lambda x, m: m[0] * x, X, matrix), np.eye(4))
-    part = matrix[0]
-    np.testing.assert_array_equal(dense(lambda x, m: part * x, X, matrix), np.eye(4))
+    np.testing.assert_array_equal(dense(lambda x, p: x * p["t"], X, {"t": t}), np.eye(4))
+    np.testing.assert_array_equal(dense(lambda x, t: x * t, X, np.float64(0.0)), np.eye(4))
+    np.testing.assert_array_equal(dense(lambda x, t: x * np.full(4, t), X, 0.0), np.eye(4))
+
+
+def test_constants_count_beside_other_arguments():
+    t, w, matrix = np.zeros(4), np.ones((4, 4)), np.eye(4, k=1) - np.eye(4)
+    both = band(4, 0, 1)
+    for f in (
+        lambda x, t: matrix @ x + t,
+        lambda x, t: t * (matrix @ x),
+        lambda x, t: matrix @ (np.where(t > 0, x, 2.0 * x)),
+        lambda x, t: (matrix @ x) * np.sign(x - t),
+        lambda x, t, w=w: (matrix * w) @ x + np.sort(t),
+    ):
+        np.testing.assert_array_equal(dense(f, X, t), both)
+    np.testing.assert_array_equal(dense(lambda x, w: (matrix * w) @ x, X, w), np.ones((4, 4)))
+    np.testing.assert_array_equal(dense(lambda x, n: matrix @ x + np.ones(n), X, 4), both)
+    rows = np.array([3, 0])  # integers are structure, as shapes are
+    np.testing.assert_array_equal(dense(lambda x, i: x[i], X, rows), np.eye(4)[rows])
 
 
 def test_both_branches():
@@ -348,21 +370,33 @@ def test_scratch_arrays_are_not_constants():
 
     for _ in range(2):
         np.testing.assert_array_equal(dense(f, X), np.eye(4))
-    view = scratch[:]
-    view.flags.writeable = False
-
-    def g(x):
-        np.greater(x, 0.0, out=scratch)
-        return view * x
-
-    np.testing.assert_array_equal(dense(g, X), np.eye(4))
 
 
-def test_a_read_only_input_is_an_input():
-    x = X.copy()
-    x.flags.writeable = False
-    np.testing.assert_array_equal(dense(lambda y: y.value * y, x), np.eye(4))
-    np.testing.assert_array_equal(dense(lambda y: x * y, x), np.eye(4))
+def test_a_mask_or_an_index_computed_from_the_argument_may_select_anything():
+    full = np.ones((4, 4))
+    np.testing.assert_array_equal(dense(lambda x: x[np.argsort(x)], X), full)
+    np.testing.assert_array_equal(dense(lambda x: np.take_along_axis(x, np.argsort(x), 0), X), full)
+    np.testing.assert_array_equal(dense(lambda x: x[x > 0], X), full[:2])
+    np.testing.assert_array_equal(dense(lambda x: x[np.argmax(x)], X), full[:1])
+    rows = np.ones((2, 2)) + np.zeros((2, 2, 2))
+    taken = dense(lambda x: np.take(x, np.argsort(x.sum((1, 2)))[:1], 0), rows)
+    np.testing.assert_array_equal(taken, np.hstack([np.eye(4)] * 2))
+    here = dense(lambda x: x[np.argsort(x)], X, local=True)
+    np.testing.assert_array_equal(here, np.eye(4)[np.argsort(X)])
+
+    def written(x):
+        y = 1.0 * x
+        y[np.argmax(x)] = x[0] * x[1]
+        return y
+
+    expected = np.eye(4, dtype=int)
+    expected[:, :2] = 1
+    np.testing.assert_array_equal(dense(written, X), expected)
+    expected = np.eye(4, dtype=int)
+    expected[3] = [1, 1, 0, 0]
+    np.testing.assert_array_equal(dense(written, X, local=True), expected)
+    # The mask itself has no derivative.
+    np.testing.assert_array_equal(dense(lambda x: x[::-1] * (x > 0), X), np.eye(4)[::-1])
 
 
 def test_what_was_computed_from_a_value_is_not_fixed():
@@ -373,6 +407,17 @@ def test_what_was_computed_from_a_value_is_not_fixed():
         return (kept[-1] * 1.0) * x + np.eye(4, k=1) @ x
 
     np.testing.assert_array_equal(dense(f, X), np.ones((4, 4)))
+
+
+def test_a_branch_is_the_course_of_the_function():
+    matrix = np.eye(4, k=1)
+
+    def f(x):
+        while np.max(x) < 10.0:
+            x = 2.0 * x
+        return matrix @ x if x[0] > 0 else x
+
+    np.testing.assert_array_equal(dense(f, X), band(4, 1))
 
 
 # ---- zeros that are there for good
@@ -398,11 +443,21 @@ def test_constants_are_fixed_where_nothing_left_the_record():
         dense(lambda x: np.where(mask > 0, x, x[::-1]), X),
         [[1, 0, 0, 0], [0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1]],
     )
-    # Not what is, or may be made from, another argument; nor the memory of an argument.
+    # Not what is, or may be made from, another argument.
     np.testing.assert_array_equal(dense(lambda x, t: (t * 2.0) * x, X, np.zeros(4)), np.eye(4))
     np.testing.assert_array_equal(dense(lambda x, t: np.full(4, t) * x, X, 0.0), np.eye(4))
     outer = bp.variable(mask)
     np.testing.assert_array_equal(dense(lambda x: outer * x, X), np.eye(4))
+    # Whatever is compared, rounded, sorted beside them.
+    for g in (
+        lambda x: (matrix @ x) * (x > 0),
+        lambda x: matrix @ x + np.sign(x) * np.floor(x),
+        lambda x: np.where(x > np.median(X), matrix @ x, 0.0),
+        lambda x: matrix @ x if np.isfinite(x).all() else x,
+        lambda x: bp.stop_gradient(x) * (matrix @ x),
+        lambda x: matrix @ x + np.argsort(x),
+    ):
+        np.testing.assert_array_equal(dense(g, X), both)
 
 
 @pytest.mark.parametrize("n", [4, 40])  # a constant that is copied, and one that is locked
@@ -467,34 +522,31 @@ def test_a_prepared_jacobian_of_a_stencil_matrix(rng):
 
 def left_by(f, x=X):
     left = []
-    graph.recorded_call(f, [bp.variable(x)], {}, left)
+    _, (handle,) = graph.leaves([x], True)
+    graph.recorded_call(f, [handle], {}, left)
     return left
 
 
 @pytest.mark.parametrize(
     "f",
     [
-        lambda x: x > 0,
-        lambda x: 1.0 == x,
-        lambda x: bool(x[0]),
         lambda x: 1.0 in x,
         lambda x: x[0].item(),
         lambda x: x.value,
-        lambda x: np.sign(x),
-        lambda x: np.argsort(x),
-        lambda x: x.argmax(),
-        lambda x: x.any(),
         lambda x: round(x[0]),
         lambda x: f"{x[0]:.3f}",
         lambda x: repr(x),
-        lambda x: np.floor_divide(x, 2.0),
-        lambda x: np.isnan(x),
-        lambda x: np.array_equal(x, [x, x]),
-        lambda x: bp.stop_gradient(x),
-        lambda x: bp.grad(lambda y: np.sum(y * (y > 0)))(x),
-        lambda x: np.where(np.greater(x, 0), x, 0.0),
-        lambda x: np.nansum(x),
         lambda x: x[:2].value,
+        lambda x: np.asarray(x > 0),
+        lambda x: int(np.argmax(x)),
+        lambda x: float(np.sign(x[0])),
+        lambda x: np.argsort(x).tolist(),
+        lambda x: [1.0, 2.0, 3.0, 4.0][np.argmax(x)],
+        lambda x: X[np.argsort(x)],
+        lambda x: np.greater(x, 0.0, out=np.empty(4)),
+        lambda x: hash(np.argmax(x)),
+        lambda x: f"{np.argmax(x)}",
+        lambda x: math.floor(np.sign(x[0])),
     ],
 )
 def test_what_leaves(f):
@@ -507,6 +559,34 @@ def test_what_leaves(f):
 @pytest.mark.parametrize(
     "f",
     [
+        lambda x: bool(x[0]),
+        lambda x: bool(np.any(x > 0)),
+        lambda x: 1.0 if x[0] > 0 else 2.0,
+        lambda x: x[0] > 0 and x,
+        lambda x: max(x[0], x[1]),
+    ],
+)
+def test_what_decides_a_branch(f):
+    ((what, file, line),) = left_by(f)
+    assert (what, file, line) == ("bool", __file__, f.__code__.co_firstlineno)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x > 0,
+        lambda x: 1.0 == x,
+        lambda x: np.sign(x),
+        lambda x: np.argsort(x),
+        lambda x: x.argmax(),
+        lambda x: x.any(),
+        lambda x: np.floor_divide(x, 2.0),
+        lambda x: np.isnan(x),
+        lambda x: np.array_equal(x, [x, x]),
+        lambda x: bp.stop_gradient(x),
+        lambda x: bp.grad(lambda y: np.sum(y * (y > 0)))(x),
+        lambda x: np.where(np.greater(x, 0), x, 0.0),
+        lambda x: np.nansum(x),
         lambda x: x.shape[0] * x.size * x.ndim * x.sum(),
         lambda x: np.reshape(x, (2, 2)).T.ravel()[::-1],
         lambda x: np.zeros_like(x) + np.ones(np.shape(x)) * x,
@@ -546,20 +626,14 @@ def test_what_leaves_an_inner_record_leaves_the_outer_one():
     assert len(left) == 1
 
 
-# ---- zeros of read-only arrays: a promise, whatever leaves the record
+# ---- zeros of constants in all kinds of products
 
 
-def locked(x):
-    x = np.array(x, float)
-    x.flags.writeable = False
-    return x
+DIFFERENCES = np.eye(4, k=1) - np.eye(4)
 
 
-DIFFERENCES = locked(np.eye(4, k=1) - np.eye(4))
-
-
-def test_read_only_constants():
-    matrix, mask = locked(np.eye(4, k=1) - np.eye(4)), locked([1, 0, 0, 2])
+def test_zeros_of_constants():
+    matrix, mask = np.eye(4, k=1) - np.eye(4), np.array([1.0, 0.0, 0.0, 2.0])
     both = band(4, 0, 1)
     for f in (
         lambda x: matrix @ x,
@@ -575,7 +649,6 @@ def test_read_only_constants():
     np.testing.assert_array_equal(dense(lambda x: x * x * mask, X), np.diag([1, 0, 0, 1]))
     np.testing.assert_array_equal(dense(lambda x: x / mask, X), np.eye(4))
     there = mask != 0
-    there.flags.writeable = False
     np.testing.assert_array_equal(
         dense(lambda x: np.where(there, x, x[::-1]), X),
         [[1, 0, 0, 0], [0, 0, 1, 0], [0, 1, 0, 0], [0, 0, 0, 1]],
@@ -587,7 +660,7 @@ def test_read_only_constants():
     np.testing.assert_array_equal(dense(bp.grad(energy), X), band(4, -1, 0, 1))
     several = np.ones((4, 3))
     np.testing.assert_array_equal(dense(lambda x: matrix @ x, several), np.kron(both, np.eye(3)))
-    stack = locked(np.stack([np.eye(2), np.ones((2, 2))]))
+    stack = np.stack([np.eye(2), np.ones((2, 2))])
     np.testing.assert_array_equal(
         dense(lambda x: stack @ x, np.ones((2, 1))), [[1, 0], [0, 1], [1, 1], [1, 1]]
     )
@@ -611,9 +684,7 @@ PRODUCTS = ("matmul", "dot", "einsum", "tensordot", "kron", "outer", "vecdot", "
 )
 def test_zeros_of_factors(call, rng):
     for k, x in enumerate(call.arrays):
-        factors = [
-            locked(rng.uniform(1, 2, y.shape) * (rng.random(y.shape) < 0.5)) for y in call.arrays
-        ]
+        factors = [rng.uniform(1, 2, y.shape) * (rng.random(y.shape) < 0.5) for y in call.arrays]
 
         def f(x, k=k, factors=factors):
             return np.ravel(call(*factors[:k], x, *factors[k + 1 :]))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastbp._core.graph import values_of
+from fastbp._core.graph import is_passive, passive
 from fastbp.errors import NoRuleError, ShapeError
 from fastbp.rules import patterns
 from fastbp.rules.numpy import products
@@ -58,7 +58,7 @@ def _vector_norm(x, ord, axis, keepdims):
     if ord is None or ord == 2:
         return norm_op(x, axis=axis, keepdims=keepdims)
     if ord == 0:  # counts, so it is constant almost everywhere
-        return np.sum(x.value != 0, axis=axis, keepdims=keepdims).astype(x.real.dtype)
+        return np.sum(passive(x) != 0, axis=axis, keepdims=keepdims).astype(x.real.dtype)
     size = np.abs(x)
     if ord == np.inf:
         return _largest(size, axis, keepdims)
@@ -67,16 +67,16 @@ def _vector_norm(x, ord, axis, keepdims):
     if ord == 1:
         return np.sum(size, axis=axis, keepdims=keepdims)
     total = np.sum(size**ord, axis=axis, keepdims=keepdims)
-    known = values_of(total)
+    known = passive(total)
     low = np.finfo(x.dtype).tiny ** 0.3  # higher orders have powers of it, too
-    if ((known > low) & (known < 1.0 / low)).all():
+    if not is_passive(known) and ((known > low) & (known < 1.0 / low)).all():
         return total ** (1 / ord)
     return _scaled_norm(x, ord, axis, keepdims)
 
 
 def _scaled_norm(x, ord, axis, keepdims):
     """Return a norm whose powers leave the range, or that of a vector 0."""
-    top = np.max(np.abs(x.value), axis=axis, keepdims=True, initial=0.0)
+    top = np.max(np.abs(passive(x)), axis=axis, keepdims=True, initial=0.0)
     zero, scale = top == 0.0, scale_of(top)
     total = np.sum(np.abs(x / scale) ** ord, axis=axis, keepdims=True)
     norm = scale * np.where(zero, 1.0, total) ** (1 / ord)

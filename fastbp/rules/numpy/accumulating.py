@@ -4,11 +4,10 @@ import numpy as np
 
 from fastbp._core import graph
 from fastbp._core.graph import Variable, array_of
-from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError
-from fastbp.rules.numpy.indexing import fitted, merged, put_op, scatter_add_op
+from fastbp.rules.numpy.indexing import added_at, fitted, merged, put_op, scatter_add_op
 from fastbp.rules.numpy.indices import Apart, apart, whole
-from fastbp.rules.numpy.structural import as_operand, reshaped
+from fastbp.rules.numpy.structural import as_constant, as_operand, reshaped
 from fastbp.rules.refusals import refusal
 from fastbp.rules.table import implements
 
@@ -32,8 +31,8 @@ def bincount(x, /, weights=None, minlength=0):
             f"numpy.bincount: the bins are a Variable of dtype {x.dtype}, not integers"
         )
     weights = as_operand(weights, "numpy.bincount: weights=", real=True).astype(np.float64)
-    size = np.bincount(x, array_of(weights), minlength).size  # raises where NumPy does
-    x = as_array(x, "numpy.bincount: x")
+    size = np.bincount(array_of(x), array_of(weights), minlength).size  # raises where NumPy does
+    x = as_constant(x, "numpy.bincount: x")
     return scatter_add_op(weights, size=size, places=x.astype(np.intp), behind=0)
 
 
@@ -42,6 +41,9 @@ def _add_at(a, indices, b):
     if not isinstance(a, Variable):
         raise refusal("rule", np.add, "at")
     given = indices if type(indices) is tuple else (indices,)
+    if graph.keeps(given):
+        a += added_at(a.shape, given, b)
+        return
     index = whole(a.shape, given)
     if index is None:
         index = apart(a.shape, given, elements=True)

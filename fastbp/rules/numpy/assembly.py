@@ -10,7 +10,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from fastbp._core import graph
 from fastbp._core.compiled import Joins
-from fastbp._core.graph import Variable, arrays_of, values_of
+from fastbp._core.graph import Variable, arrays_of, passive, passive_call, values_of
 from fastbp.errors import NoRuleError
 from fastbp.rules import patterns
 from fastbp.rules.numpy.indexing import getitem_op, setitem, take
@@ -202,7 +202,7 @@ def insert(arr, obj, values, axis=None):
         float_dtype(arr.dtype, "insert", values.dtype)  # raises
     # NumPy, inserting negative numbers among the numbers of the elements, shows what goes where.
     old, new = np.arange(arr.size).reshape(arr.shape), -1 - np.arange(values.size)
-    numbers = np.insert(old, values_of(obj), new.reshape(values.shape), axis)
+    numbers = np.insert(old, passive(obj), new.reshape(values.shape), axis)
     source = np.concatenate([np.ravel(arr), np.zeros(1, arr.dtype)])
     new = numbers < 0
     return setitem(take(source, np.maximum(numbers, -1)), new, np.ravel(values)[-1 - numbers[new]])
@@ -357,7 +357,11 @@ def repeat(a, repeats, axis=None):
     if axis is None or a.ndim == 0:
         a, axis = np.ravel(a), 0 if axis is None else axis
     axis = normalize_axis_index(axis, a.ndim)
-    which = np.repeat(np.arange(a.shape[axis]), values_of(repeats))  # raises where NumPy does
+    repeats = passive(repeats)
+    numbers = np.arange(a.shape[axis])
+    if graph.is_passive(repeats):  # NumPy would read it
+        return take(a, passive_call(np.repeat, numbers, repeats), axis)
+    which = np.repeat(numbers, repeats)  # raises where NumPy does
     if np.size(repeats) != 1:
         return take(a, which, axis)
     before, (n, *after) = a.shape[:axis], a.shape[axis:]

@@ -146,7 +146,7 @@ def nan_to_num(x, copy=True, nan=0.0, posinf=None, neginf=None):
     if x.dtype.kind == "c":
         instead = {"nan": nan, "posinf": posinf, "neginf": neginf}
         return from_parts(nan_to_num(x.real, **instead), nan_to_num(x.imag, **instead))
-    value = graph.values_of(x)
+    value = graph.passive(x)
     fixed = np.nan_to_num(value, nan=nan, posinf=posinf, neginf=neginf)
     return np.where(np.isfinite(value), x, fixed)
 
@@ -175,7 +175,9 @@ ldexp_op = linear(
 def ldexp(x1, x2, /, **kwargs):
     """Return ``x1 * 2**x2`` for integers `x2`, which are constants."""
     refuse("ldexp", **{k: (v, None) for k, v in kwargs.items()})
-    exponent = constant(as_numbers(graph.values_of(x2), "numpy.ldexp: the exponent"))
+    exponent = graph.passive(x2)
+    if not graph.is_passive(exponent):
+        exponent = constant(as_numbers(exponent, "numpy.ldexp: the exponent"))
     x1 = as_operand(x1, "numpy.ldexp: x1", real=True)
     shape = np.broadcast_shapes(x1.shape, exponent.shape)
     return ldexp_op(np.broadcast_to(x1, shape), exponent=exponent)
@@ -202,7 +204,7 @@ def frexp(x, /, **kwargs):
 
 
 def _where_finite(t, x):
-    return np.where(np.isinf(graph.values_of(x)), 0.0, t)
+    return np.where(np.isinf(graph.passive(x)), 0.0, t)
 
 
 modf_op = general(

@@ -102,6 +102,8 @@ def _from_nested(function, x, dtype, like):
     x = _join(x)
     if dtype is None or x.dtype == dtype:
         return x
+    if graph.is_passive(x):
+        return x.astype(dtype)
     return np.astype(x, float_dtype(dtype, function, x.dtype))
 
 
@@ -136,7 +138,7 @@ def array(object, dtype=None, *, copy=True, order="K", subok=False, ndmin=0, lik
     Variable([[2., 1.],
               [0., 4.]])
     """
-    if not has_variable(object):
+    if not has_variable(object) and not graph.keeps(object):
         return _plain_array(
             object, dtype, copy=copy, order=order, subok=subok, ndmin=ndmin, like=like
         )
@@ -161,7 +163,7 @@ def asarray(a, dtype=None, order=None, *, device=None, copy=None, like=None):
 
     Arguments as in `numpy.asarray`.
     """
-    if not has_variable(a):
+    if not has_variable(a) and not graph.keeps(a):
         return _plain_asarray(a, dtype, order, device=device, copy=copy, like=like)
     np.asarray(0.0, None, order, device=device)  # raises where NumPy does
     x = _from_nested("asarray", a, dtype, like)
@@ -259,7 +261,7 @@ def linspace(start, stop, num=50, endpoint=True, retstep=False, dtype=None, axis
     np.linspace(0.0, 1.0, num, endpoint, device=device)  # raises where NumPy does
     ends = [as_operand(x, "numpy.linspace: an end") for x in (start, stop)]
     given = [
-        x if isinstance(x, (int, float)) else values_of(end)  # numbers do not promote float32
+        x if isinstance(x, (int, float)) else array_of(end)  # numbers do not promote float32
         for x, end in zip((start, stop), ends, strict=True)
     ]
     work = np.result_type(*given, 1.0)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from fastbp._core.graph import Variable, array_of, values_of
+from fastbp._core.graph import Variable, array_of, is_passive, passive
 from fastbp._core.recurrence import recur
 from fastbp.rules import patterns
 from fastbp.rules.engine import mulz
@@ -84,7 +84,7 @@ def cumsum(a, axis=None, dtype=None, out=None):
 @implements(np.nancumsum, samples=lambda rng: [((rng.normal(size=(2, 3)),), {"axis": 1})])
 def nancumsum(a, axis=None, dtype=None, out=None):
     """Arguments as in `numpy.nancumsum`; out= is refused. NaNs get no cotangent."""
-    return cumsum(np.where(np.isnan(a.value), 0.0, a), axis, dtype, out)
+    return cumsum(np.where(np.isnan(a), 0.0, a), axis, dtype, out)
 
 
 def _cumulative(function, cumulate, first, x, axis, dtype, out, include_initial):
@@ -132,12 +132,14 @@ def _before(x, first):
 
 def _in_range(x):
     """Return whether all products of elements along the last axis are normal numbers."""
-    size = np.abs(values_of(x))
+    size = np.abs(passive(x))
     if not size.size:
         return True
     limit, low, high = LOG_RANGE[size.dtype], size.min(), size.max()
-    if low > 0.0 and size.shape[-1] * max(-math.log2(low), math.log2(high)) < limit:
-        return True
+    # In a record that keeps everything not by numbers, which would leave it.
+    if not is_passive(size) and low > 0.0:
+        if size.shape[-1] * max(-math.log2(low), math.log2(high)) < limit:
+            return True
     with np.errstate(all="ignore"):
         octaves = np.add.reduce(np.abs(np.log2(size)), -1)
     return bool(np.all(octaves < limit))
@@ -145,7 +147,7 @@ def _in_range(x):
 
 def _normal(x, exponent):
     """Return fractions, in [1/2, 1) but for zeros, and the exponents they have more than before."""
-    value = values_of(x)
+    value = passive(x)
     if value.dtype.kind == "c":  # the larger part is in that range
         value = np.maximum(np.abs(value.real), np.abs(value.imag))
     more = np.frexp(value)[1]
@@ -183,7 +185,7 @@ def _products_before(x, scaled=True):
 
 def _products_of_others(x):
     """Return, for each element along the last axis, the product of all others."""
-    if type(x) is Variable and not _spills(x.value):
+    if type(x) is Variable and not _spills(passive(x)):
         # Powers of 2 would multiply in derivatives, and leave the range there.
         before, after = (_products_before(y, False)[0] for y in (x, np.flip(x, -1)))
         return before * np.flip(after, -1)
@@ -212,7 +214,7 @@ def _spills(x):
 
 def _can_divide(ans):
     """Return whether no running product is zero, infinite, or so small that digits are lost."""
-    size = np.abs(values_of(ans))
+    size = np.abs(passive(ans))
     return bool(np.all((size >= np.finfo(size.dtype).tiny) & (size < np.inf)))
 
 

@@ -21,7 +21,7 @@ import math
 import numpy as np
 
 from fastbp._core import graph
-from fastbp._core.graph import values_of
+from fastbp._core.graph import passive
 from fastbp._core.loops import count_strong_zero
 from fastbp.rules.numpy.structural import as_operand
 from fastbp.rules.special.activations import sigmoid
@@ -83,7 +83,7 @@ def _power_log(z, x, y):
 
 def _power_mixed(x, y):
     p = np.power(x, y - 1.0)
-    return p + y * power_log(values_of(p), x, y - 1.0)
+    return p + y * power_log(passive(p), x, y - 1.0)
 
 
 # The same for k = 1, with the power z at hand.
@@ -131,7 +131,7 @@ power = elementwise(
     "power",
     np.power,
     lambda z, x, y: power_slope(x, y),
-    lambda z, x, y: power_y(values_of(z), x, y),
+    lambda z, x, y: power_y(passive(z), x, y),
     domain=(POSITIVE, (-2, 2)),
     kinks="x**y by y: 0 at x = 0, y >= 0; NaN for negative x",
     error=(2e-13, 1e-12),
@@ -387,7 +387,7 @@ def _cosine(r, x, y):
 
 def _radius(x, y, r=None):
     """Return ``hypot(x, y)`` as a constant; `r`, if that is known."""
-    r = values_of(np.hypot(x, y) if r is None else r)
+    r = passive(np.hypot(x, y) if r is None else r)
     # At the origin slopes jump: what a zero (co)tangent means there depends on where it is from.
     if isinstance(x, graph.Variable) or isinstance(y, graph.Variable):
         if not np.all(r):
@@ -475,7 +475,7 @@ tanh_slope = helper(
 tanh = elementwise(
     "tanh",
     np.tanh,
-    lambda z, x: tanh_slope(values_of(z), x),
+    lambda z, x: tanh_slope(passive(z), x),
     error=(3e-14, 3e-14),
     complex=(lambda z, x: _inverse_square(np.cosh(x)),),
 )

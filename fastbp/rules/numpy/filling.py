@@ -6,9 +6,8 @@ Where it is a plain array, it cannot keep the derivative: they raise, before any
 import numpy as np
 
 from fastbp._core import graph
-from fastbp._core.graph import Variable, array_of, values_of
-from fastbp._core.operands import as_array
-from fastbp.rules.numpy.structural import as_operand, float_dtype
+from fastbp._core.graph import Variable, array_of
+from fastbp.rules.numpy.structural import as_constant, as_operand, float_dtype
 
 
 def _fills(*functions):
@@ -44,25 +43,25 @@ def copyto(dst, src, casting="same_kind", where=True):
     """Arguments as in `numpy.copyto`."""
     if np.isrealobj(array_of(dst)) and np.iscomplexobj(array_of(src)):
         float_dtype(dst.dtype, "copyto", array_of(src).dtype)  # raises
-    np.copyto(np.empty_like(array_of(dst)), array_of(src), casting, values_of(where))
+    np.copyto(np.empty_like(array_of(dst)), array_of(src), casting, array_of(where))
     dst[...] = src if where is True else np.where(where, src, dst)
 
 
 @_fills(np.putmask)
 def putmask(a, mask, values):
     """Arguments as in `numpy.putmask`."""
-    values, mask = _flattened(values), np.ravel(as_array(values_of(mask), "numpy.putmask: mask"))
-    np.putmask(np.empty(a.shape), mask, 0.0)  # raises where NumPy does
+    values, mask = _flattened(values), np.ravel(as_constant(mask, "numpy.putmask: mask"))
+    np.putmask(np.empty(a.shape), array_of(mask), 0.0)  # raises where NumPy does
     (where,) = np.nonzero(mask)
     if values.size:
-        a.flat[where] = values[where % values.size]
+        a.flat[where] = np.take(values, where % values.size)
 
 
 @_fills(np.place)
 def place(arr, mask, vals):
     """Arguments as in `numpy.place`."""
-    vals, mask = _flattened(vals), np.ravel(as_array(values_of(mask), "numpy.place: mask"))
-    np.place(np.empty(arr.shape), mask, vals.value if isinstance(vals, Variable) else vals)
+    vals, mask = _flattened(vals), np.ravel(as_constant(mask, "numpy.place: mask"))
+    np.place(np.empty(arr.shape), array_of(mask), array_of(vals))
     (where,) = np.nonzero(mask)
     if where.size:
         arr.flat[where] = vals[np.arange(where.size) % vals.size]
@@ -72,7 +71,7 @@ def place(arr, mask, vals):
 def put(a, ind, v, mode="raise"):
     """Arguments as in `numpy.put`."""
     where, v = np.arange(a.size), _flattened(v)
-    where = np.take(where, np.ravel(as_array(values_of(ind), "numpy.put: ind")), mode=mode)
+    where = np.take(where, np.ravel(as_constant(ind, "numpy.put: ind")), mode=mode)
     if where.size and v.size:
         a.flat[where] = v[np.arange(where.size) % v.size]
 
@@ -85,7 +84,8 @@ graph.bind_method("fill", lambda a, value: a.__setitem__(..., value))
 def put_along_axis(arr, indices, values, axis):
     """Arguments as in `numpy.put_along_axis`."""
     numbers = np.arange(arr.size).reshape(arr.shape)
-    where = np.take_along_axis(numbers, as_array(indices, "numpy.put_along_axis: indices"), axis)
+    indices = as_constant(indices, "numpy.put_along_axis: indices")
+    where = np.take_along_axis(numbers, indices, axis)
     values = np.broadcast_to(as_operand(values, "numpy.put_along_axis: values"), where.shape)
     arr.flat[where.reshape(-1)] = np.ravel(values)
 

@@ -13,12 +13,11 @@ from numpy.lib.array_utils import normalize_axis_index
 from fastbp._core import graph
 from fastbp._core import places as along
 from fastbp._core.compiled import Adds, Elements
-from fastbp._core.graph import Variable, values_of
-from fastbp._core.operands import as_array
+from fastbp._core.graph import Variable, array_of, arrays_of, passive, passive_call
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.rules import patterns
 from fastbp.rules.numpy.indices import FULL, Apart, apart, is_mask, plain, whole
-from fastbp.rules.numpy.structural import as_operand, reshaped
+from fastbp.rules.numpy.structural import as_constant, as_operand, reshaped
 from fastbp.rules.table import general, implements, linear, refuse
 
 # ---- the primitives: indices without arrays
@@ -104,6 +103,7 @@ gather_op = linear(
     ),
     compiled=Adds(lambda into, g, i, ans, x, places, behind: add_at(into, g, places, behind)),
     pattern=patterns.moves,
+    moving=patterns.gathers,
     direct=("g added into zeros",),
 )
 scatter_add_op = linear(
@@ -134,7 +134,7 @@ def _set_jvp(tangents, ans, x, value, index):
 def _written(g, index):
     """Return the part of a cotangent that goes to what was written."""
     for k, item in enumerate(index):
-        if type(item) is np.ndarray:
+        if type(item) is np.ndarray or graph.is_passive(item):
             return gather_op(g, places=item, behind=len(index) - 1 - k)
     return getitem_op(g, index=index)
 
@@ -151,6 +151,7 @@ set_op = general(
     ),
     writes=True,
     pattern=patterns.moves,
+    moving=patterns.writes,
 )
 
 # ---- x[index]
@@ -167,6 +168,8 @@ def getitem(x, index):
     given = index if kind is tuple else (index,)
     index = whole(x.shape, given)
     if index is None:
+        if graph.keeps(given):
+            return _at_moving(x, given)
         axis = _only_array(given)
         if axis is not None and axis < x.ndim and len(given) <= x.ndim:
             return _taken_along(x, given[axis], axis)
@@ -213,6 +216,57 @@ def merged(x, a):
     return reshaped(x, (*x.shape[: a.at], size, *x.shape[a.at + a.merged :]))
 
 
+# An index that is computed from values is on the record, where that keeps everything: so its places
+# are an operand.
+
+
+def _at_moving(x, given):
+    """Return ``x[given]``, where an item of the index is on the record."""
+    item = given[0]
+    if len(given) > 1 or not graph.is_passive(item) or not (x.ndim and item.ndim <= x.ndim):
+        return _at_numbers(x, passive_call(_numbers_at, x.shape, given))
+    if item.dtype.kind != "b":
+        return _along_moving(x, item, 0)
+    if not item.ndim or item.shape != x.shape[: item.ndim]:
+        return _at_numbers(x, passive_call(_numbers_at, x.shape, given))
+    behind = x.shape[item.ndim :]
+    flat = reshaped(x, (item.size, *behind))
+    return gather_op(flat, places=np.flatnonzero(item), behind=len(behind))
+
+
+def _numbers_at(shape, index):
+    """Return the numbers of the elements that an index names."""
+    return np.asarray(np.arange(math.prod(shape)).reshape(shape)[index])
+
+
+def added_at(shape, given, value):
+    """Return a value added to zeros where an index names them that is on the record."""
+    numbers = passive_call(_numbers_at, shape, given)
+    value = np.ravel(fitted(value, numbers.shape, "numpy.add.at"))
+    size = math.prod(shape)
+    return reshaped(scatter_add_op(value, size=size, places=np.ravel(numbers), behind=0), shape)
+
+
+def _at_numbers(x, numbers):
+    found = gather_op(reshaped(x, (x.size,)), places=np.ravel(numbers), behind=0)
+    return graph.owned(reshaped(found, numbers.shape))
+
+
+def _along_moving(x, index, axis, mode="raise"):
+    """Return what an array of integers on the record names along an axis."""
+    places = passive_call(_counted, index, x.shape[axis], axis, mode)
+    found = gather_op(x, places=places, behind=x.ndim - axis - 1)
+    return graph.owned(reshaped(found, (*x.shape[:axis], *index.shape, *x.shape[axis + 1 :])))
+
+
+def _counted(index, size, axis, mode):
+    if mode == "wrap":
+        index = index % size
+    elif mode == "clip":
+        index = np.clip(index, 0, size - 1)
+    return along.counted_from_front(np.array(np.ravel(index)), size, axis)
+
+
 graph.bind("getitem", getitem)
 
 # ---- x[index] = value
@@ -228,6 +282,8 @@ def setitem(x, index, value):
     given = index if type(index) is tuple else (index,)
     index = whole(x.shape, given)
     if index is None:
+        if graph.keeps(given):
+            return _set_moving(x, given, value)
         index = apart(x.shape, given, elements=True)
         if isinstance(index, Apart):
             return _set_at(x, index, value)
@@ -245,6 +301,24 @@ def _set_at(x, a, value):
         places = places.reshape(-1)[last]
     found = set_op(into, value, index=(..., *FULL[a.at], places, *FULL[behind]))
     return found if a.merged == 1 else reshaped(found, x.shape)
+
+
+def _set_moving(x, given, value):
+    numbers = passive_call(_numbers_at, x.shape, given)
+    value = np.ravel(fitted(value, numbers.shape, dtype=x.dtype))
+    which, places = passive_call(_last_writes, numbers, x.size)
+    value = (
+        np.take(value, which) if type(value) is Variable else passive_call(np.take, value, which)
+    )
+    return reshaped(set_op(reshaped(x, (x.size,)), value, index=(..., places)), x.shape)
+
+
+def _last_writes(numbers, size):
+    """Return which of the elements written remain, and their places."""
+    places = np.ravel(numbers)
+    last = along.last_writers(places, size)
+    which = np.arange(places.size) if last is None else np.asarray(last)
+    return which, places[which]
 
 
 def fitted(value, shape, name="setitem", dtype=None):
@@ -274,7 +348,8 @@ def fitted(value, shape, name="setitem", dtype=None):
 
 def _set_flat(x, index, value):
     """Return a copy of `x` with ``copy.flat[index] = value``; as in NumPy, values repeat."""
-    where = np.arange(x.size)[index]
+    numbers = np.arange(x.size)
+    where = passive_call(_numbers_at, (x.size,), index) if graph.keeps(index) else numbers[index]
     value = np.ravel(as_operand(value, "flat: the value"))
     if value.size > 1:
         value = take(value, np.arange(where.size) % value.size).reshape(where.shape)
@@ -309,6 +384,10 @@ def take(a, indices, axis=None, out=None, mode="raise"):
     """
     refuse("take", out=(out, None))
     a, axis = _along(a, axis)
+    if graph.is_passive(indices):
+        if mode not in ("raise", "wrap", "clip"):
+            np.take(0, 0, mode=mode)  # raises
+        return _along_moving(a, np.astype(indices, np.intp, copy=False), axis, mode)
     indices = plain(indices)
     if is_mask(indices):
         indices = indices.astype(np.intp)
@@ -339,9 +418,10 @@ def _along(a, axis):
 )
 def take_along_axis(arr, indices, axis=-1):
     """Arguments as in `numpy.take_along_axis`."""
-    indices = plain(indices)
+    moving = graph.is_passive(indices)
+    indices = indices if moving else plain(indices)
     arr, axis = _along(arr, axis)
-    if not isinstance(indices, np.ndarray) or is_mask(indices):
+    if not moving and (not isinstance(indices, np.ndarray) or is_mask(indices)):
         raise IndexError("take_along_axis: the indices must be an array of integers")
     if indices.ndim != arr.ndim:
         raise ValueError(
@@ -363,7 +443,7 @@ def take_along_axis(arr, indices, axis=-1):
 def compress(condition, a, axis=None, out=None):
     """Arguments as in `numpy.compress`; out= is refused."""
     refuse("compress", out=(out, None))
-    condition = as_array(values_of(condition), "numpy.compress: the condition")
+    condition = as_constant(condition, "numpy.compress: the condition")
     if condition.ndim != 1:
         raise ValueError("condition must be a 1-d array")
     return np.take(a, np.flatnonzero(condition), axis)
@@ -380,7 +460,7 @@ graph.bind_method(
 )
 def extract(condition, arr):
     """Arguments as in `numpy.extract`."""
-    return np.take(np.ravel(arr), np.flatnonzero(values_of(condition)))
+    return np.take(np.ravel(arr), np.flatnonzero(passive(condition)))
 
 
 @implements(
@@ -454,13 +534,13 @@ def where(condition, x=None, y=None, /):
     The cotangent goes to the branch taken and nothing to the other one: a NaN there stays there.
     With one argument, the indices of the nonzero values.
     """
-    condition = as_array(values_of(condition), "numpy.where: the condition")
+    condition = as_constant(condition, "numpy.where: the condition")
     if x is None and y is None:
         return np.where(condition)
     if x is None or y is None:
         raise ValueError("either both or neither of x and y should be given")
     if isinstance(x, Variable) or isinstance(y, Variable):
-        return where_op(np.asarray(condition, bool), x, y)
+        return where_op(np.astype(condition, bool, copy=False), x, y)
     return np.where(condition, x, y)
 
 
@@ -481,10 +561,10 @@ def where(condition, x=None, y=None, /):
 )
 def select(condlist, choicelist, default=0):
     """Arguments as in `numpy.select`."""
-    conditions = [as_array(values_of(c), "numpy.select: a condition") for c in condlist]
+    conditions = [as_constant(c, "numpy.select: a condition") for c in condlist]
     choicelist = [as_operand(x, "numpy.select: a choice") for x in choicelist]
     # NumPy tells the dtype, and raises.
-    dtype = np.select(conditions, values_of(list(choicelist)), values_of(default)).dtype
+    dtype = np.select(*map(arrays_of, (conditions, choicelist)), array_of(default)).dtype
     if not isinstance(default, Variable):
         default = np.asarray(default, dtype)
     for condition, choice in zip(reversed(conditions), reversed(choicelist), strict=True):
@@ -506,5 +586,6 @@ def choose(a, choices, out=None, mode="raise"):
         raise DTypeError(f"numpy.choose: the index is a Variable of dtype {a.dtype}")
     which = np.choose(a, np.arange(len(choices)), mode=mode)
     choices = [as_operand(x, "numpy.choose: a choice") for x in choices]
-    choices = np.broadcast_arrays(*choices, which)[:-1]
-    return take_along_axis(np.stack(choices), np.broadcast_to(which, choices[0].shape)[None], 0)[0]
+    shape = np.broadcast_shapes(*[x.shape for x in choices], np.shape(which))
+    choices = [np.broadcast_to(x, shape) for x in choices]
+    return take_along_axis(np.stack(choices), np.broadcast_to(which, shape)[None], 0)[0]

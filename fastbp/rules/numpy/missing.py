@@ -5,8 +5,6 @@ Sums and means of that kind are in `reductions`, medians and quantiles in `quant
 
 import numpy as np
 
-from fastbp._core.graph import values_of
-from fastbp._core.operands import as_array
 from fastbp.rules.numpy.cumulative import cumprod, prod
 from fastbp.rules.numpy.reductions import (
     EXTREMES,
@@ -17,7 +15,7 @@ from fastbp.rules.numpy.reductions import (
     min,
     spread_where,
 )
-from fastbp.rules.numpy.structural import in_dtype
+from fastbp.rules.numpy.structural import as_constant, in_dtype
 from fastbp.rules.table import implements, refuse
 
 
@@ -33,10 +31,10 @@ def _samples(rng):
 
 def _extreme(function, extreme, neutral, a, axis, out, keepdims, initial, where):
     refuse(function.__name__, out=(out, None))
-    missing = np.isnan(a.value)
+    missing = np.isnan(a)
     found = extreme(np.where(missing, neutral, a), axis, None, keepdims, initial, where)
     if where is not UNSET:
-        missing = missing | ~np.broadcast_to(as_array(values_of(where), "where="), a.shape)
+        missing = missing | ~np.broadcast_to(as_constant(where, "where="), a.shape)
     empty = np.all(missing, axis, keepdims=given(keepdims))
     if initial is not UNSET or not np.any(empty):
         return found
@@ -76,9 +74,9 @@ def _spread(function, a, axis, dtype, out, ddof, keepdims, where, mean, correcti
         if ddof != 0:
             raise ValueError("ddof and correction can't be provided simultaneously.")
         ddof = correction
-    there = ~np.isnan(a.value)
+    there = ~np.isnan(a)
     if where is not UNSET:
-        there = there & as_array(values_of(where), "where=")
+        there = there & as_constant(where, "where=")
     a = in_dtype(function.__name__, a, dtype)
     count = np.sum(there, axis, keepdims=given(keepdims))
     root, name = function is np.nanstd, function.__name__
@@ -127,7 +125,7 @@ def nanstd(
 
 
 def _without(a):
-    return np.where(np.isnan(a.value), 1.0, a)
+    return np.where(np.isnan(a), 1.0, a)
 
 
 @implements(np.nanprod, samples=_samples)

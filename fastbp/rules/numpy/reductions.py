@@ -7,16 +7,17 @@ import math
 
 import numpy as np
 
+from fastbp._core import graph
 from fastbp._core.compiled import Sums
 from fastbp._core.elementwise import total
-from fastbp._core.graph import Total, Variable, values_of
+from fastbp._core.graph import Total, Variable, array_of, passive
 from fastbp._core.loops import count_strong_zero
-from fastbp._core.operands import as_array
 from fastbp.rules import local, patterns
 from fastbp.rules.engine import mulx
 from fastbp.rules.numpy.structural import (
     ALL,
     add_up,
+    as_constant,
     as_operand,
     conjugated,
     from_end,
@@ -63,7 +64,7 @@ def selected(a, where, neutral):
     """Honour a where= argument: elements left out become neutral."""
     if where is UNSET or where is True:
         return a
-    there = as_array(values_of(where), "where=")
+    there = as_constant(where, "where=")
     return np.where(np.broadcast_to(there, a.shape), a, neutral)
 
 
@@ -159,7 +160,7 @@ def mean(a, axis=None, dtype=None, out=None, keepdims=UNSET, *, where=UNSET):
         refuse("mean", out=(out, None))
         a = in_dtype("mean", a, dtype)
         if where is not UNSET and where is not True:
-            there = np.broadcast_to(as_array(values_of(where), "where="), a.shape)
+            there = np.broadcast_to(as_constant(where, "where="), a.shape)
             n = there.sum(axes_of(axis, a.ndim), keepdims=given(keepdims))
             return sum(a, axis, keepdims=keepdims, where=where) / n.astype(a.dtype)
     if axis is None:
@@ -186,7 +187,7 @@ def average(a, axis=None, weights=None, returned=False, *, keepdims=UNSET):
     a = as_operand(a, "numpy.average: a")
     if weights is not None:
         weights = as_operand(weights, "numpy.average: weights")
-    _, scale = np.average(values_of(a), axis, values_of(weights), True)  # raises where NumPy does
+    _, scale = np.average(array_of(a), axis, array_of(weights), True)  # raises where NumPy does
     axis = axes_of(axis, a.ndim)
     if weights is None:
         result, total = mean(a, axis, keepdims=keepdims), scale
@@ -209,7 +210,7 @@ def average(a, axis=None, weights=None, returned=False, *, keepdims=UNSET):
 )
 def nansum(a, axis=None, dtype=None, out=None, keepdims=UNSET, initial=UNSET, where=UNSET):
     """Arguments as in `numpy.nansum`; out= is refused. NaNs get no cotangent."""
-    return sum(np.where(np.isnan(a.value), 0.0, a), axis, dtype, out, keepdims, initial, where)
+    return sum(np.where(np.isnan(a), 0.0, a), axis, dtype, out, keepdims, initial, where)
 
 
 @implements(
@@ -221,8 +222,8 @@ def nansum(a, axis=None, dtype=None, out=None, keepdims=UNSET, initial=UNSET, wh
 )
 def nanmean(a, axis=None, dtype=None, out=None, keepdims=UNSET, *, where=UNSET):
     """Arguments as in `numpy.nanmean`; out= is refused. NaNs get no cotangent."""
-    there = ~np.isnan(a.value)
-    there = there if where is UNSET else there & as_array(values_of(where), "where=")
+    there = ~np.isnan(a)
+    there = there if where is UNSET else there & as_constant(where, "where=")
     return mean(a, axis, dtype, out, keepdims, where=there)
 
 
@@ -272,21 +273,23 @@ def unit(x, length, axis, per=1.0):
     square leaves the range y is `x` itself, elsewhere a multiple of it. A vector 0 stays that.
     """
     low, high = SAFE[length.dtype]
-    known = values_of(length)
-    if known.size == 1:
+    known = passive(length)
+    if graph.is_passive(known):
+        inside = False  # no branch by values in a record that keeps everything
+    elif known.size == 1:
         inside = low < known.item() < high
     else:
         inside = ((known > low) & (known < high)).all()
     if inside:
         return x, length
-    top = np.max(np.abs(values_of(x)), axis=axis, keepdims=True, initial=0.0)
+    top = np.max(np.abs(passive(x)), axis=axis, keepdims=True, initial=0.0)
     x = x / scale_of(top)
     length = np.sqrt(np.sum(squares(x), axis=axis, keepdims=True) * per)
-    return x, np.where(values_of(length) == 0.0, 1.0, length)
+    return x, np.where(passive(length) == 0.0, 1.0, length)
 
 
 def _nowhere(t, ans, x, axis, zero):
-    t = values_of(t)
+    t = passive(t)
     count_strong_zero()  # the signs of zeros are asked for
     moved = (t != 0.0) | ~np.signbit(t.real)
     if t.dtype.kind == "c":
@@ -315,7 +318,7 @@ def smooth_but_at_zero(result, t, x, axis):
     """
     if type(x) is not Variable:
         return result
-    zero = np.max(np.abs(x.value), axis=axis, keepdims=True, initial=0.0) == 0.0
+    zero = np.max(np.abs(passive(x)), axis=axis, keepdims=True, initial=0.0) == 0.0
     if not zero.any():
         return result
     count_strong_zero()
@@ -324,9 +327,9 @@ def smooth_but_at_zero(result, t, x, axis):
 
 def _centred(x, ans, axis):
     """Return deviations from the mean that are exactly 0 where all numbers are equal."""
-    value = values_of(x)
+    value = passive(x)
     first = value[tuple([slice(0, 1) if k in axis else slice(None) for k in ALL[value.ndim]])]
-    if (values_of(ans) < 1e-6 * np.abs(first)).any():
+    if (passive(ans) < 1e-6 * np.abs(first)).any():
         x = x - first
     return _deviation(x, axis)
 
@@ -386,9 +389,7 @@ def _var_samples(rng):
 
 def spread_where(name, a, axis, ddof, keepdims, where, mean, is_root, real):
     """Return the variance, or its root, of some elements or about a mean that is given."""
-    there = np.broadcast_to(
-        True if where is UNSET else as_array(values_of(where), "where="), a.shape
-    )
+    there = np.broadcast_to(True if where is UNSET else as_constant(where, "where="), a.shape)
     axes = axes_of(axis, a.ndim)
     if mean is UNSET:
         n = np.add.reduce(there, axes, keepdims=True).astype(a.real.dtype)
@@ -469,7 +470,7 @@ def std(
 
 def _shares(x, ans, axis, keepdims):
     """Return each element's part of a cotangent: extremes share equally, the others get nothing."""
-    x, ans = values_of(x), values_of(ans)
+    x, ans = passive(x), passive(ans)
     # Where there are NaNs, they are what is returned.
     extreme = (x == unreduced(ans, ans, axis, keepdims)) | np.isnan(x)
     return np.where(extreme, 1.0 / np.add.reduce(extreme, axis, x.dtype, None, True), 0.0)

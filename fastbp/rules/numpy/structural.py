@@ -14,7 +14,7 @@ from fastbp._core.compiled import Reshapes
 from fastbp._core.elementwise import sum_axes, total
 from fastbp._core.elementwise import sum_to as _sum_to
 from fastbp._core.graph import Variable, array_of
-from fastbp._core.operands import as_numbers
+from fastbp._core.operands import as_array, as_numbers
 from fastbp.errors import DTypeError
 from fastbp.rules import local, patterns
 from fastbp.rules.table import FUNCTIONS, implements, linear, refuse
@@ -39,13 +39,19 @@ def as_operand(x, what="an operand", real=False):
     What a function of the table is given beside a Variable comes in here. With `real` complex
     numbers are refused.
     """
-    if isinstance(x, (list, tuple)) and graph.has_variable(x):
+    if isinstance(x, (list, tuple)) and (graph.has_variable(x) or graph.keeps(x)):
         x = FUNCTIONS["array"](x)
-    if not isinstance(x, Variable):
+    if not isinstance(x, Variable) and not graph.is_passive(x):
         return as_numbers(x, what, real)
     if real:
         as_numbers(np.empty(0, x.dtype), what, real)  # raises
     return x
+
+
+def as_constant(x, what):
+    """Return an operand without derivative (a mask, places) as an array, or on the record."""
+    x = graph.passive(x)
+    return x if graph.is_passive(x) else as_array(x, what)
 
 
 def spread(g, shape):

@@ -39,7 +39,7 @@ sigmoid_slope = helper(
 sigmoid = elementwise(
     "sigmoid",
     _sigmoid,
-    lambda z, x: sigmoid_slope(graph.values_of(z), x),
+    lambda z, x: sigmoid_slope(graph.passive(z), x),
     kernel="sigmoid",
     error=(1e-14, 1e-14),
 )
@@ -113,10 +113,10 @@ def _logsumexp(x, axis, keepdims):
 def _weights(ans, x, axis):
     """Return the softmax of `x`; where `ans` is infinite, elements of inf share equally."""
     # Not exp(x - ans): for large x the rounding of `ans` would be an error of the weights.
-    infinite = np.isinf(graph.values_of(ans))
+    infinite = np.isinf(graph.passive(ans))
     if not infinite.any():
         return softmax_op(x, axis=axis)
-    ends = np.equal(graph.values_of(x), np.inf).astype(x.dtype)
+    ends = np.equal(graph.passive(x), np.inf).astype(x.dtype)
     share = ends / np.maximum(np.sum(ends, axis=axis, keepdims=True), 1.0)
     return np.where(infinite, share, softmax_op(np.where(infinite, 0.0, x), axis=axis))
 
@@ -218,7 +218,7 @@ def logsumexp(a, axis=None, b=None, keepdims=False, return_sign=False):
 
 def _scaled_logsumexp(a, axis, b, keepdims, return_sign):
     a, b = _operand(a, "logsumexp: a"), _operand(b, "logsumexp: b")
-    value, scale = np.broadcast_arrays(graph.values_of(a), graph.values_of(b))
+    value, scale = np.broadcast_arrays(graph.passive(a), graph.passive(b))
     axis = _axes(value, axis)
     top = np.max(value, axis=axis, keepdims=True, initial=-np.inf, where=scale != 0.0)
     infinite = np.isinf(top)
@@ -227,7 +227,7 @@ def _scaled_logsumexp(a, axis, b, keepdims, return_sign):
     terms = np.where(scale == 0.0, np.minimum(value, shift), a)
     terms = np.where(infinite, 0.0, terms) if infinite.any() else terms
     total = np.sum(b * np.exp(terms - shift), axis=axis, keepdims=keepdims)
-    sign = np.sign(graph.values_of(total))
+    sign = np.sign(graph.passive(total))
     out = np.log(total * sign if return_sign else total)
     out = out + (shift if keepdims else np.squeeze(shift, axis))
     if infinite.any():
@@ -240,7 +240,7 @@ def _scaled_logsumexp(a, axis, b, keepdims, return_sign):
         if not keepdims:
             infinite, found = np.squeeze(infinite, axis), np.squeeze(found, axis)
         if not return_sign:
-            plain = np.where((graph.values_of(plain) > 0.0) & ~(found > 0.0), np.nan, plain)
+            plain = np.where((graph.passive(plain) > 0.0) & ~(found > 0.0), np.nan, plain)
         out, sign = np.where(infinite, plain, out), np.where(infinite, found, sign)
     return (out, sign) if return_sign else out
 

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import special
 
 from fastbp._core import graph
-from fastbp._core.graph import values_of
+from fastbp._core.graph import passive
 from fastbp.rules.special.activations import log_sigmoid, sigmoid
 from fastbp.rules.table import elementwise as _elementwise
 from fastbp.rules.table import helper
@@ -117,7 +117,7 @@ tail_fraction = helper(
     "tail_fraction",
     _tail_fraction,
     lambda q, u, t, n: 0.0,
-    lambda q, u, t, n: q * (q - tail_fraction(values_of(n / q), t, n + 1.0)),
+    lambda q, u, t, n: q * (q - tail_fraction(passive(n / q), t, n + 1.0)),
     lambda q, u, t, n: 0.0,
 )
 
@@ -133,15 +133,15 @@ def _hazard_slope(h, t):
 def _hazard_curvature(w, h, t):
     # h' = h q_1 is 1 + q_1' too: to the right its changes are those of the small q_1'.
     q1 = tail_fraction(h, t, 1.0)
-    q2 = tail_fraction(values_of(1.0 / q1), t, 2.0)
-    q3 = tail_fraction(values_of(2.0 / q2), t, 3.0)
+    q2 = tail_fraction(passive(1.0 / q1), t, 2.0)
+    q3 = tail_fraction(passive(2.0 / q2), t, 3.0)
     right = q1 * (q1 - q2) * (q1 - q2) + q1 * (q1 * (q1 - q2) - q2 * (q2 - q3))
     return np.where(t > 0.0, right, hazard(t) * q1 * (2.0 * q1 - q2))
 
 
 hazard = _hazard
 hazard_slope = helper("hazard_slope", _hazard_slope, lambda w, h, t: 0.0, _hazard_curvature)
-hazard = helper("hazard", _hazard, lambda h, t: hazard_slope(values_of(h), t))
+hazard = helper("hazard", _hazard, lambda h, t: hazard_slope(passive(h), t))
 # exp(-a x^2), whose slope at infinity is 0, not 0 * inf.
 bell = helper(
     "bell",
@@ -168,9 +168,7 @@ erfcx = elementwise(
     "erfcx",
     special.erfcx,
     lambda z, x: (
-        -math.sqrt(2.0)
-        * z
-        * tail_fraction(values_of(ROOT_TWO_OVER_PI / z), math.sqrt(2.0) * x, 1.0)
+        -math.sqrt(2.0) * z * tail_fraction(passive(ROOT_TWO_OVER_PI / z), math.sqrt(2.0) * x, 1.0)
     ),
     source="DLMF 7.9, 7.18",
     error=(1e-13, 1e-13),
