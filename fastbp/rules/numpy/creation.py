@@ -366,8 +366,9 @@ def _space_samples(rng):
 )
 def logspace(start, stop, num=50, endpoint=True, base=10.0, dtype=None, axis=0):
     """Arguments as in `numpy.logspace`; the base may be a Variable, too."""
-    if np.ndim(array_of(base)):
+    if not isinstance(base, (int, float, complex)):
         base = as_operand(base, "numpy.logspace: base=")
+    if np.ndim(array_of(base)):
         ends = [as_operand(x, "numpy.logspace: an end") for x in (start, stop)]
         start, stop, base = np.broadcast_arrays(*ends, base)
         base = np.expand_dims(base, axis)

@@ -112,9 +112,10 @@ def nanmedian(a, axis=None, out=None, overwrite_input=False, keepdims=UNSET):
 def _quantile(function, scale, a, q, axis, out, method, keepdims, weights):
     name = f"numpy.{function.__name__}"
     refuse(function.__name__, out=(out, None))
-    a, plain = as_operand(a, f"{name}: a", real=True), values_of(q)
-    if type(q) is Variable:
-        as_operand(q, f"{name}: q", real=True)
+    a = as_operand(a, f"{name}: a", real=True)
+    if not isinstance(q, (int, float)):  # these do not promote
+        q = as_operand(q, f"{name}: q", real=True)
+    plain = values_of(q)
     if weights is not None:
         weights = as_array(values_of(weights), f"{name}: weights=")
     options = {"method": method, "keepdims": given(keepdims), "weights": weights}

@@ -478,5 +478,5 @@ def zeta(x, q=None, out=None):
         return special.zeta(x, q, out)
     if out is not None:
         raise NoRuleError("scipy.special.zeta: out= is not supported for Variables")
-    refuse_complex("zeta", x, q)
+    refuse_complex("zeta", x, 1.0 if q is None else q)
     return zetac(x) + 1.0 if q is None else hurwitz_zeta.op(x, q)

@@ -14,6 +14,7 @@ from fastbp._core.graph import Variable, values_of
 from fastbp._core.program import Expr
 from fastbp.errors import DTypeError, NoRuleError
 from fastbp.rules import table
+from fastbp.rules.numpy.structural import as_operand
 from fastbp.rules.patterns import together
 from fastbp.rules.table import SAMPLES, general, implements
 
@@ -174,8 +175,12 @@ def whole(function, n, *xs):
 def refuse_complex(name, *xs):
     """Raise for operands that SciPy's function does not take either."""
     for x in xs:
-        if np.iscomplexobj(values_of(x)):
+        if _operand(name, x).dtype.kind == "c":
             raise DTypeError(f"scipy.special.{name}: it is a function of real numbers")
+
+
+def _operand(name, x):
+    return as_operand(x, f"scipy.special.{name}: an operand")
 
 
 def in_pieces(f, operands, size):
@@ -234,6 +239,7 @@ def wide(name, forward, partials, complex=False, **facts):
     def call(*operands, **static):
         if not any(type(x) is Variable for x in operands):
             return forward(*operands, **static)
+        operands = [_operand(name, x) for x in operands]
         if not complex:
             refuse_complex(name, *operands)
         shape = np.broadcast_shapes(*map(np.shape, operands))
