@@ -119,7 +119,7 @@ def test_every_operation_is_reached_by_a_sample(rng):
         reached |= operations_in(Call(op, operands_of(op, ((3,),) * op.nin, rng), {}))
     x = np.array([0.0, 1.0])
     square_of_a_kink = Call(lambda x: np.square(np.abs(x)), (x,), {})
-    parts = (np.real, np.imag, np.conj, np.sign)
+    parts = (np.real, np.imag, np.conj, np.sign, np.arctan)
     of_parts = Call(lambda x: [f((1 + 2j) * x) for f in parts], (x + 1.0,), {})
     for call in (square_of_a_kink, of_parts, *[parameters.values[0] for parameters in CALLS]):
         reached |= operations_in(call)

@@ -14,6 +14,7 @@ from fastbp._core.graph import Variable, values_of
 from fastbp._core.program import Expr
 from fastbp.errors import DTypeError, NoRuleError
 from fastbp.rules import table
+from fastbp.rules.engine import mulz
 from fastbp.rules.numpy.structural import as_operand
 from fastbp.rules.patterns import together
 from fastbp.rules.table import SAMPLES, general, implements
@@ -257,4 +258,4 @@ def _shaped(x, shape, dtype):
 
 
 def _times(partial, t, ans, *operands, **static):
-    return t * partial(ans, *operands, **static)
+    return mulz(t, partial(ans, *operands, **static))
