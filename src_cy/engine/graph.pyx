@@ -28,7 +28,7 @@ from fastbp._core.program cimport Program
 
 import numpy as np
 
-from fastbp._core.dtypes import NAMES
+from fastbp._core.dtypes import NAMES as _NAMES
 from fastbp._core.operands import as_array, as_numbers
 from fastbp._core.program import Expr
 from fastbp._core.partials import analyse, compile_forward, compile_pull, compile_push
@@ -763,7 +763,7 @@ cdef cnp.ndarray _float_array(Op op, object out):
     array = as_array(out, f"{op.name}: the result")
     if not is_plain(array):
         if not _is_differentiable(array.dtype):
-            raise DTypeError(f"{op.name}: the result has dtype {array.dtype}; {NAMES} can be "
+            raise DTypeError(f"{op.name}: the result has dtype {array.dtype}; {_NAMES} can be "
                              "differentiated")
         array = np.require(array, array.dtype.newbyteorder("="), "A")
     return array

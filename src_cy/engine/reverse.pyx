@@ -27,7 +27,7 @@ from fastbp._core.zeros cimport probe_to, probed_vjp
 
 import numpy as np
 
-from fastbp._core.dtypes import DIFFERENTIABLE
+from fastbp._core.dtypes import DIFFERENTIABLE as _DIFFERENTIABLE
 from fastbp._core.tape import ConsumedError
 from fastbp.errors import NoRuleError
 
@@ -38,7 +38,7 @@ cdef enum:
 
 
 # The usual seed, made once. Nobody writes into it: it has more than one reference.
-cdef tuple ONES = tuple([np.ones((), dtype) for dtype in DIFFERENTIABLE])
+cdef tuple ONES = tuple([np.ones((), dtype) for dtype in _DIFFERENTIABLE])
 for _one in ONES:
     _one.flags.writeable = False
 

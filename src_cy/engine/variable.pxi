@@ -727,7 +727,7 @@ def leaf_array(x, str what="variable"):
         if array.dtype.kind in "iub":
             hint = "; convert it, for instance with numpy.asarray(x, float)"
         raise DTypeError(f"{what}: shape {(<object> array).shape} and dtype {array.dtype}: "
-                         f"{NAMES} can be differentiated{hint}")
+                         f"{_NAMES} can be differentiated{hint}")
     if not is_plain(array):
         array = np.require(array, array.dtype.newbyteorder("="), "A")
     return array

@@ -11,7 +11,7 @@ from libc.stdint cimport uint8_t
 
 import numpy as np
 
-from fastbp._core.dtypes import NAMES
+from fastbp._core.dtypes import NAMES as _NAMES
 from fastbp.errors import DTypeError, ShapeError
 
 cnp.import_array()
@@ -278,7 +278,7 @@ def add_at(
     for x in (into, g):
         if (slot_of(cnp.PyArray_TYPE(x)) < 0
                 or cnp.PyArray_ISCOMPLEX(x) != cnp.PyArray_ISCOMPLEX(into)):
-            raise DTypeError(f"add_at: {g.dtype} into {into.dtype}; {NAMES} are needed, both real "
+            raise DTypeError(f"add_at: {g.dtype} into {into.dtype}; {_NAMES} are needed, both real "
                              "or both complex")
     if not cnp.PyArray_ISCARRAY(into):
         raise ValueError("add_at: an array is needed that is C-contiguous and writable")
