@@ -53,7 +53,7 @@ cdef enum:
     # Up to LARGE, at most DEPTH blocks of every size, in steps of STEP, of 4 MiB together.
     SMALL = 1024
     STEP = 256
-    SIZES = LARGE // STEP
+    SIZES = 256                     # LARGE // STEP, which Cython cannot divide with its checks
     DEPTH = 8
     MEDIUM_BYTES = 4194304
 
