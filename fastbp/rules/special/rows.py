@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 POSITIVE = (0.3, 3.0)
+WEAK = (int, float, complex)  # Python's numbers, which do not promote
 WRITES_ROWS = True  # the home of a row is the module that calls this one
 
 
@@ -240,7 +241,7 @@ def wide(name, forward, partials, complex=False, **facts):
     def call(*operands, **static):
         if not any(type(x) is Variable for x in operands):
             return forward(*operands, **static)
-        operands = [_operand(name, x) for x in operands]
+        operands = [x if isinstance(x, WEAK) else _operand(name, x) for x in operands]
         if not complex:
             refuse_complex(name, *operands)
         shape = np.broadcast_shapes(*map(np.shape, operands))
