@@ -69,9 +69,15 @@ SPECIAL = tuple(
         "distributions elliptic"
     ).split()
 )
+_OF_SCIPY = {"signal": "convolution filtering"}
 LATE = (
     "fastbp.rules.fft.of_scipy",
     *SPECIAL,
+    *[
+        f"fastbp.rules.{room}.{module}"
+        for room, modules in _OF_SCIPY.items()
+        for module in modules.split()
+    ],
     "fastbp.sparse.products",
     "fastbp.sparse.solving",
     "fastbp.recurrent.fused",
