@@ -69,7 +69,7 @@ SPECIAL = tuple(
         "distributions elliptic"
     ).split()
 )
-_OF_SCIPY = {"signal": "convolution filtering"}
+_OF_SCIPY = {"signal": "convolution filtering detrending spectral resampling responses"}
 LATE = (
     "fastbp.rules.fft.of_scipy",
     *SPECIAL,

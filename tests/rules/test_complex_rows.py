@@ -22,6 +22,8 @@ REFUSED = {
     "bincount", "divmod", "frexp", "geomspace", "interp", "ldexp", "log_softmax", "logsumexp",
     "modf", "nanpercentile", "nanquantile", "percentile", "quantile", "recurrent.gru",
     "recurrent.lstm", "recurrent.rnn", "softmax", "sparse.solve", "unwrap",
+    "scipy.signal.find_peaks", "scipy.signal.freqs", "scipy.signal.freqz", "scipy.signal.hilbert",
+    "scipy.signal.welch",
     *[f"{module}.{name}{suffix}" for module in ("fft", "scipy.fft") for name in ("ihfft", "rfft")
       for suffix in ("", "2", "n")],
     *[
@@ -112,6 +114,7 @@ def refusal_of(f):
     return None
 
 
+@pytest.mark.filterwarnings("ignore:Input data is complex")  # of SciPy's spectra
 @pytest.mark.parametrize(("name", "call"), CALLS)
 def test_a_complex_row_is_right_or_refused_by_name(name, call, rng):
     for which in mixtures(len(call.arrays)):
@@ -265,6 +268,7 @@ def test_squares_of_lengths_have_derivatives_at_0():
         np.testing.assert_allclose(found, expected, rtol=1e-15, atol=1e-15)
 
 
+@pytest.mark.filterwarnings("ignore:Input data is complex")
 @pytest.mark.parametrize(("name", "call"), CALLS)
 def test_single_precision_stays_single(name, call, rng):
     f = Complex(call, (True,) * len(call.arrays), rng)

@@ -18,7 +18,7 @@ from fastbp.rules.numpy.structural import as_operand
 from fastbp.rules.signal.convolution import convolve_op
 from fastbp.rules.table import general
 
-__all__ = ["filtered"]
+__all__ = ["extended", "filtered"]
 
 ONE = np.ones(1)
 
@@ -298,7 +298,7 @@ def sosfilt(sos, x, axis, zi):
 # ---- forward and backward
 
 
-def _extended(x, edge, padtype):
+def extended(x, edge, padtype):
     """Extend at both ends of the last axis: SciPy's odd, even and constant extensions."""
     if not edge or padtype is None:
         return x
@@ -327,7 +327,7 @@ def _edge(padtype, padlen, x, taps):
 
 
 def _both_ways(sections, rest, x, edge, padtype):
-    x = _extended(x, edge, padtype)
+    x = extended(x, edge, padtype)
     for _ in range(2):
         first = x[..., :1]
         y, _ = _cascaded(sections, x, [z * first for z in rest])
