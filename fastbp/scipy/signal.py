@@ -1,4 +1,18 @@
-"""TODO"""
+"""`scipy.signal`, differentiable: names without a rule are SciPy's own.
+
+SciPy's functions do not look at their arguments: take them from here. Values are SciPy's. Both
+operands of a convolution are differentiated, and of a filter its coefficients, the signal and the
+initial state; the filter's cotangent is filtered backward, once.
+
+Examples
+--------
+>>> import numpy as np
+>>> import fastbp as bp
+>>> import fastbp.scipy.signal as bsig
+>>> x = np.array([1.0, 2.0, 3.0])
+>>> bp.grad(lambda a: np.sum(bsig.lfilter([1.0], np.stack([1.0, a]), x)))(0.5)
+np.float64(-3.0)
+"""
 
 from scipy import signal as _signal
 

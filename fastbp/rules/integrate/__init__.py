@@ -1,1 +1,0 @@
-"""Rows of `scipy.integrate`, imported late: SciPy takes its time."""

@@ -1,1 +1,0 @@
-"""Rows of `scipy.interpolate`, imported late: SciPy takes its time."""

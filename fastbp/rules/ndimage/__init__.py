@@ -1,1 +1,0 @@
-"""Rows of `scipy.ndimage`, imported late: SciPy takes its time."""

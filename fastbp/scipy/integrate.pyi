@@ -1,1 +1,0 @@
-from scipy.integrate import *  # noqa: F403

@@ -1,1 +1,0 @@
-from scipy.interpolate import *  # noqa: F403
