@@ -195,11 +195,12 @@ def mixes(p, ids, link):
 
 def orders(p, ids, link):
     """Of all elements of a row; at one point, and without equal ones, of one that is there."""
-    order = link.static.get("order") or link.ans[1]
-    if p.local and order.groups is None:
-        if "own" in link.static:
+    own = link.static.get("own")
+    places, ties = link.ans[1:] if own is None else map(link.static.get, ("places", "ties"))
+    if p.local and ties is not None and not ties.size:
+        if own is not None:
             return link.op.forward(ids[0], **link.static)
-        return ids[0].reshape(-1)[order.places].reshape(link.shape)
+        return ids[0].reshape(-1)[places].reshape(link.shape)
     return _spread(np.expand_dims(_reduced(p, ids[0], (-1,)), -1), link)
 
 

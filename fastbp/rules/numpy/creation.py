@@ -7,12 +7,18 @@ history that recorded values can be written into (`src_cy/engine/fillable.pxi`).
 import numpy as np
 
 from fastbp._core import graph
-from fastbp._core.graph import Variable, array_of, has_variable, values_of
+from fastbp._core.graph import Variable, array_of, has_variable, passive, values_of
 from fastbp.errors import NoRuleError
 from fastbp.rules import patterns
 from fastbp.rules.numpy.indexing import take
 from fastbp.rules.numpy.indices import FULL
-from fastbp.rules.numpy.structural import as_operand, float_dtype, lead_of, reshaped
+from fastbp.rules.numpy.structural import (
+    as_operand,
+    constant_call,
+    float_dtype,
+    lead_of,
+    reshaped,
+)
 from fastbp.rules.table import CREATORS, FUNCTIONS, creates, general, implements, refuse
 
 # ---- from shapes and numbers alone
@@ -383,11 +389,10 @@ def logspace(start, stop, num=50, endpoint=True, base=10.0, dtype=None, axis=0):
 def geomspace(start, stop, num=50, endpoint=True, dtype=None, axis=0):
     """Arguments as in `numpy.geomspace`, of real numbers."""
     ends = [as_operand(x, "numpy.geomspace: an end", real=True) for x in (start, stop)]
-    value = np.geomspace(
-        *map(values_of, ends), num, endpoint, None, axis
-    )  # raises where NumPy does
+    # Raises where NumPy does.
+    value = constant_call(np.geomspace, *ends, num, endpoint, None, axis)
     start, stop = np.broadcast_arrays(*ends)
-    sign = np.sign(values_of(start)) * np.ones((), value.dtype)
+    sign = np.sign(passive(start)) * np.ones((), value.dtype)
     logs = linspace(np.log10(start / sign), np.log10(stop / sign), num, endpoint, axis=axis)
     y = np.expand_dims(sign, axis) * np.power(10.0, logs)
     return y if dtype is None else np.astype(y, float_dtype(dtype, "geomspace", y.dtype))

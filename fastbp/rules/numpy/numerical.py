@@ -6,11 +6,10 @@ import warnings
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from fastbp._core.graph import Variable, values_of
-from fastbp._core.operands import as_array
+from fastbp._core.graph import Variable, passive, values_of
 from fastbp.rules import patterns
 from fastbp.rules.numpy.indexing import scatter_add_op
-from fastbp.rules.numpy.structural import as_operand, conjugated
+from fastbp.rules.numpy.structural import as_constant, as_operand, conjugated, constant_call
 from fastbp.rules.table import implements, linear
 
 # ---- interpolation
@@ -57,24 +56,22 @@ def interp(x, xp, fp, left=None, right=None, period=None):
     )
     fp = as_operand(fp, "numpy.interp: fp")
     fp = np.astype(fp, np.complex128 if fp.dtype.kind == "c" else np.float64)
-    np.interp(
-        0.0, values_of(xp), values_of(fp), period=values_of(period)
-    )  # raises where NumPy does
+    constant_call(np.interp, 0.0, xp, fp, period=period)  # raises where NumPy does
     if period is not None:
-        period = abs(as_array(values_of(period), "numpy.interp: period="))
+        period = abs(as_constant(period, "numpy.interp: period="))
         left = right = None
         x, xp = x % period, xp % period
-        order = np.argsort(values_of(xp))
+        order = np.argsort(passive(xp))
         xp, fp = xp[order], fp[order]
         xp = np.concatenate([xp[-1:] - period, xp, xp[:1] + period])
         fp = np.concatenate([fp[-1:], fp, fp[:1]])
-    at, knots = values_of(x), values_of(xp)
+    at, knots = passive(x), passive(xp)
     last = knots.size - 1
     y = np.broadcast_to(fp[last], x.shape)
     if last:
         k = np.clip(np.searchsorted(knots, at, side="right") - 1, 0, last - 1)
         (below, above), (here, next) = (
-            [chosen_op(v, places=k.reshape(-1) + j) for j in (0, 1)] for v in (fp, xp)
+            [chosen_op(v, places=np.reshape(k, -1) + j) for j in (0, 1)] for v in (fp, xp)
         )
         y = (above - below) / (next - here) * (np.reshape(x, -1) - here) + below
         y = np.reshape(y, x.shape)
@@ -137,9 +134,8 @@ def gradient(f, *varargs, axis=None, edge_order=1):
     f = f.astype(np.float64) if f.dtype.kind in "iub" else f
     real = f.dtype.kind != "c"
     given = [as_operand(h, "numpy.gradient: a distance", real=real) for h in varargs]
-    plain = [values_of(h) for h in given]
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        np.gradient(values_of(f), *plain, axis=axis, edge_order=edge_order)  # raises
+        constant_call(np.gradient, f, *given, axis=axis, edge_order=edge_order)  # raises
     axes = range(f.ndim) if axis is None else normalize_axis_tuple(axis, f.ndim)
     steps = given or [np.array(1.0, f.real.dtype)]
     steps = list(steps) * len(axes) if len(steps) == 1 and steps[0].ndim == 0 else steps
@@ -167,9 +163,8 @@ def unwrap(p, discont=None, axis=-1, *, period=2.0 * math.pi):
     The derivative by `p` is 1; by the period, how many of them were added.
     """
     p = as_operand(p, "numpy.unwrap: p", real=True)
-    plain = values_of(period)
-    whole = np.unwrap(values_of(p), values_of(discont), axis, period=plain)
-    return p + np.rint((whole - values_of(p)) / plain) * period
+    whole = constant_call(np.unwrap, p, discont, axis, period=period)
+    return p + np.rint((whole - passive(p)) / passive(period)) * period
 
 
 # ---- covariances

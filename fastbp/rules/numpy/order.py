@@ -6,7 +6,6 @@ of them a sort has put first, and that of ``sort(x)[-1]`` is that of ``max(x)``.
 """
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
@@ -21,47 +20,43 @@ from fastbp.rules.table import general, implements, linear, refuse
 EQUALS = "equal elements share equally"
 
 
-class Order(NamedTuple):
-    """Where the elements of a result come from.
+def _ties(x, always):
+    """Return groups of equal neighbours along rows: the number of each element's, and their sizes.
 
-    `places` are those in the flattened operand; `groups` the number of its group of equal elements
-    for each, and `sizes` how many these have: None where all are different.
+    There are as many sizes as elements, 1 for numbers that no group has. Without equal elements
+    both are empty, unless they are wanted `always`.
     """
-
-    places: np.ndarray
-    groups: np.ndarray | None
-    sizes: np.ndarray | None
-
-
-def _groups(x):
-    """Return the numbers and the sizes of groups of equal neighbours along rows, or None twice."""
     same = x[..., 1:] == x[..., :-1]
     if x.size and x.dtype.kind == "f" and np.isnan(x[..., -1]).any():
         same |= np.isnan(x[..., 1:]) & np.isnan(x[..., :-1])
-    if not same.any():
-        return None, None
+    if not always and not same.any():
+        return np.empty((2, 0), np.intp)
     first = np.ones(x.shape, bool)
     np.logical_not(same, out=first[..., 1:])
-    groups = np.cumsum(first.reshape(-1)) - 1
-    return groups, np.bincount(groups).astype(x.real.dtype)
+    ties = np.ones((2, x.size), np.intp)
+    np.cumsum(first.reshape(-1), out=ties[0])
+    ties[0] -= 1
+    sizes = np.bincount(ties[0])
+    ties[1, : sizes.size] = sizes
+    return ties
 
 
-def _in_order(x, kth):
-    """Sort rows, or part them at positions."""
+def _in_order(x, kth, always):
+    """Sort rows, or part them at positions; return also the places in `x` flattened, and ties."""
     order = argsort(x)
     rows = x.shape[-1] * np.arange(math.prod(x.shape[:-1])).reshape((*x.shape[:-1], 1))
     flat = (order + rows if x.ndim > 1 else order).reshape(-1)
     found = x.reshape(-1)[flat].reshape(x.shape)
-    groups, sizes = _groups(found)
+    ties = _ties(found, always)
     if kth is not None:
         parted = (np.argpartition(x, kth, -1) + rows).reshape(-1)
-        if groups is not None:
-            of = np.empty_like(groups)
-            of[flat] = groups
-            groups = of[parted]
+        if ties.size:
+            of = np.empty_like(ties[0])
+            of[flat] = ties[0]
+            ties[0] = of[parted]
         flat = parted
         found = x.reshape(-1)[flat].reshape(x.shape)
-    return found, Order(flat, groups, sizes)
+    return found, flat, ties
 
 
 def _flat(x, own):
@@ -70,20 +65,21 @@ def _flat(x, own):
     return x.reshape((*lead, math.prod(x.shape[x.ndim - own :])))
 
 
-def _share(g, order):
-    if order.groups is None:
+def _share(g, ties):
+    if not ties.size:
         return g
-    total = scatter_add_op(g, size=order.sizes.size, places=order.groups, behind=0)
-    return gather_op(total / order.sizes, places=order.groups, behind=0)
+    groups, sizes = ties
+    total = scatter_add_op(g, size=groups.size, places=groups, behind=0)
+    return gather_op(total / sizes.astype(g.real.dtype), places=groups, behind=0)
 
 
-def _to_order(x, order, own):
-    return _share(_flat(x, own).take(order.places, -1), order).reshape(x.shape)
+def _to_order(x, places, ties, own):
+    return _share(_flat(x, own).take(places, -1), ties).reshape(x.shape)
 
 
-def _from_order(g, order, own):
+def _from_order(g, places, ties, own):
     back = np.empty_like(g, order="C")
-    _flat(back, own)[..., order.places] = _share(_flat(g, own), order)
+    _flat(back, own)[..., places] = _share(_flat(g, own), ties)
     return back
 
 
@@ -91,24 +87,24 @@ def _from_order(g, order, own):
 to_order = linear(
     "to_order",
     _to_order,
-    lambda g, ans, x, order, own: from_order(g, order=order, own=own),
+    lambda g, ans, x, **order: from_order(g, **order),
     pattern=patterns.orders,
 )
 from_order = linear(
     "from_order",
     _from_order,
-    lambda g, ans, x, order, own: to_order(g, order=order, own=own),
+    lambda g, ans, x, **order: to_order(g, **order),
     pattern=patterns.orders,
 )
 sort_op = general(
     "sort",
     _in_order,
     nin=1,
-    nout=2,
-    constants=(1,),
-    saves=(("ans", 1),),
-    vjp=(lambda g, ans, x, kth: from_order(g[0], order=ans[1], own=x.ndim),),
-    jvp=(lambda t, ans, x, kth: (to_order(t, order=ans[1], own=x.ndim), None),),
+    nout=3,
+    constants=(1, 2),
+    saves=(("ans", 1), ("ans", 2)),
+    vjp=(lambda g, ans, x, **_: from_order(g[0], places=ans[1], ties=ans[2], own=x.ndim),),
+    jvp=(lambda t, ans, x, **_: (to_order(t, places=ans[1], ties=ans[2], own=x.ndim), None, None),),
     coefficients="fixed",
     pattern=patterns.orders,
     direct=("g put back into the order of x",),
@@ -116,8 +112,11 @@ sort_op = general(
 
 
 def in_order(x, kth=None):
-    """Return `x` with the elements of its rows sorted, or parted at positions `kth`."""
-    return sort_op(x, kth=kth)[0]
+    """Return `x` with the elements of its rows sorted, or parted at positions `kth`; and places.
+
+    Places are in the flattened `x`, without derivative.
+    """
+    return sort_op(x, kth=kth, always=graph.keeps(x))[:2]
 
 
 def _along(a, axis):
@@ -152,7 +151,7 @@ def sort(a, axis=-1, kind=None, order=None, *, stable=None):
     """
     np.sort(np.zeros(1), 0, kind, order, stable=stable)  # raises where NumPy does
     a, axis = _along(a, axis)
-    return _moved_back(in_order(a), axis)
+    return _moved_back(in_order(a)[0], axis)
 
 
 @implements(
@@ -169,7 +168,7 @@ def partition(a, kth, axis=-1, kind="introselect", order=None):
     kth = values_of(kth)
     a, axis = _along(a, axis)
     np.partition(np.zeros(a.shape[-1]), kth, -1, kind, order)  # raises where NumPy does
-    return _moved_back(in_order(a, kth), axis)
+    return _moved_back(in_order(a, kth)[0], axis)
 
 
 @implements(np.sort_complex, kinks=EQUALS, samples=lambda rng: [((rng.normal(size=(2, 3)),), {})])
@@ -219,7 +218,7 @@ def unique(
     """
     refuse("unique", axis=(axis, None))
     found = np.unique(ar.value, True, return_inverse, return_counts, equal_nan=equal_nan)
-    x = in_order(ar if ar.ndim == 1 else np.ravel(ar))
+    x = in_order(ar if ar.ndim == 1 else np.ravel(ar))[0]
     first = np.searchsorted(x.value, found[0], side="left")
     if not equal_nan:
         first[np.isnan(found[0])] += np.arange(np.isnan(found[0]).sum())

@@ -8,12 +8,11 @@ import math
 
 import numpy as np
 
-from fastbp._core.graph import Variable, values_of
-from fastbp._core.operands import as_array
+from fastbp._core.graph import Variable, is_passive, passive
 from fastbp.rules.numpy.indexing import gather_op
-from fastbp.rules.numpy.order import EQUALS, sort_op
+from fastbp.rules.numpy.order import EQUALS, in_order
 from fastbp.rules.numpy.reductions import UNSET, axes_of, count, given
-from fastbp.rules.numpy.structural import ALL, as_operand
+from fastbp.rules.numpy.structural import ALL, as_constant, as_operand, constant_call
 from fastbp.rules.table import implements, refuse
 
 # How the position in a row of n elements grows with q: n and these; by other methods it jumps.
@@ -34,12 +33,12 @@ def _rows(a, axes):
     return np.reshape(moved, (*moved.shape[: len(kept)], count(a.shape, axes)))
 
 
-def _ranks(value, order, axes):
-    """Return the places of an array's elements in sorted rows; NaNs have none."""
+def _ranks(value, places, axes):
+    """Return where an array's elements are in sorted rows; NaNs are nowhere."""
     rows = _rows(np.arange(value.size).reshape(value.shape), axes)
     n = rows.shape[-1]
     ranks = np.empty(value.size)
-    ranks[rows.reshape(-1)[order.places]] = np.tile(np.arange(float(n)), value.size // max(n, 1))
+    ranks[rows.reshape(-1)[places]] = np.tile(np.arange(float(n)), value.size // max(n, 1))
     ranks = ranks.reshape(value.shape)
     ranks[np.isnan(value)] = np.nan
     return ranks
@@ -53,17 +52,17 @@ def _chosen(a, axis, choose):
     axes = tuple(sorted(axes_of(axis, a.ndim)))
     rows = _rows(a, axes)
     n = rows.shape[-1]
-    s, order = sort_op(rows, kth=None)
-    at = np.asarray(choose(_ranks(values_of(a), order, axes)))
+    s, places = in_order(rows)
+    at = as_constant(choose(constant_call(_ranks, passive(a), places, axes)), "ranks")
     at = np.where(np.isnan(at), n - 1.0, at)
     low = np.floor(at).astype(np.intp)
     starts = n * np.arange(math.prod(rows.shape[:-1]))
-    places = (low.reshape(-1, starts.size) + starts).reshape(-1)
+    places = np.reshape(np.reshape(low, (-1, starts.size)) + starts, -1)
     s = np.reshape(s, (-1,))
     below = np.reshape(gather_op(s, places=places, behind=0), at.shape)
-    if (at == low).all():
+    if not is_passive(at) and (at == low).all():
         return below, None, at
-    places = places + (at > low).reshape(-1)
+    places = places + np.reshape(at > low, -1)
     return below, np.reshape(gather_op(s, places=places, behind=0), at.shape), at
 
 
@@ -115,17 +114,17 @@ def _quantile(function, scale, a, q, axis, out, method, keepdims, weights):
     a = as_operand(a, f"{name}: a", real=True)
     if not isinstance(q, (int, float)):  # these do not promote
         q = as_operand(q, f"{name}: q", real=True)
-    plain = values_of(q)
+    plain = passive(q)
     if weights is not None:
-        weights = as_array(values_of(weights), f"{name}: weights=")
+        weights = as_constant(weights, f"{name}: weights=")
     options = {"method": method, "keepdims": given(keepdims), "weights": weights}
     if not a.size or 0 in np.shape(plain):
-        return function(values_of(a), plain, axis, **options)
-    dtype = np.asarray(function(np.ones(1, a.dtype), plain, method=method)).dtype
+        return function(passive(a), plain, axis, **options)
+    dtype = np.result_type(function(np.ones(1, a.dtype), plain, method=method))
 
     def choose(ranks):
-        found = np.asarray(function(ranks, np.reshape(plain, -1), axis, **options))
-        return found.reshape(np.shape(plain) + found.shape[1:])
+        found = function(ranks, np.reshape(plain, -1), axis, **options)
+        return np.reshape(found, np.shape(plain) + np.shape(found)[1:])
 
     below, above, at = _chosen(a, axis, choose)
     if above is None and not (type(q) is Variable and method in _SLOPES):
@@ -133,14 +132,14 @@ def _quantile(function, scale, a, q, axis, out, method, keepdims, weights):
     above = below if above is None else above
     part = (at - np.floor(at)).astype(dtype)
     if type(q) is Variable:
-        there = np.sum(~np.isnan(values_of(a)), axis, keepdims=given(keepdims))
+        there = np.sum(~np.isnan(passive(a)), axis, keepdims=given(keepdims))
         slope = there + _SLOPES[method] if method in _SLOPES else 0.0 * there
         slope = np.where((at > 0.0) & (at < there - 1), slope / scale, 0.0)
         moved = q - plain
         moved = np.reshape(moved, (*moved.shape, *(1,) * (at.ndim - moved.ndim)))
         part = part + np.astype(slope * moved, dtype)
     step = above - below
-    upper = values_of(part) >= 0.5  # both as NumPy rounds them
+    upper = passive(part) >= 0.5  # both as NumPy rounds them
     return np.where(upper, above - step * (1.0 - part), below + step * part)
 
 

@@ -54,6 +54,14 @@ def as_constant(x, what):
     return x if graph.is_passive(x) else as_array(x, what)
 
 
+def constant_call(function, *args, **kwargs):
+    """Call a function without derivative; where the record keeps everything, its value is there."""
+    if graph.keeps(*args, kwargs):
+        return graph.passive_call(function, *args, **kwargs)
+    values = {name: graph.values_of(x) for name, x in kwargs.items()}
+    return function(*map(graph.values_of, args), **values)
+
+
 def spread(g, shape):
     """Broadcast `g`; a small array is filled instead: faster, and it may be added to in place."""
     if type(g) is not Variable and math.prod(shape) <= SMALL:

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import special
 
 from fastbp._core import graph
-from fastbp._core.graph import Variable, values_of
+from fastbp._core.graph import Variable, passive
 from fastbp.rules.special.rows import (
     Numeric,
     elementwise,
@@ -162,10 +162,10 @@ def _of_amplitude(slope, complete, order_of):
 
     @Numeric
     def by_m(phi, m):
-        turns = np.rint(values_of(phi) / math.pi)
+        turns = np.rint(passive(phi) / math.pi)
         s, c = np.sin(phi - turns * math.pi), np.cos(phi - turns * math.pi)
         inner = 1.0 - m * s * s
-        one = np.ones_like(values_of(inner))
+        one = np.ones_like(passive(inner))
         xs = (c * c, one, inner) if order_of == "F" else (c * c, inner, one)
         found = s * s * s * slope(*xs)
         if np.any(turns != 0.0):

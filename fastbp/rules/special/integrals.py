@@ -11,7 +11,7 @@ import numpy as np
 from scipy import special
 
 from fastbp._core import graph
-from fastbp._core.graph import Variable
+from fastbp._core.graph import Variable, is_passive, passive
 from fastbp.rules.special.rows import (
     Numeric,
     elementwise,
@@ -298,14 +298,12 @@ def voigt_profile(x, sigma, gamma, **kwargs):
     if kwargs or not any(type(v) is Variable for v in (x, sigma, gamma)):
         return special.voigt_profile(x, sigma, gamma, **kwargs)
     refuse_complex("voigt_profile", x, sigma, gamma)
-    width = graph.values_of(sigma)
-    flat = np.equal(width, 0.0)
-    if np.any(flat):
-        cauchy = gamma / math.pi / (x * x + gamma * gamma)
-        return np.where(flat, cauchy, voigt_profile(x, np.where(flat, 1.0, sigma), gamma))
-    scale = math.sqrt(0.5) / sigma
+    flat = np.equal(passive(sigma), 0.0)
+    some = is_passive(flat) or np.any(flat)
+    scale = math.sqrt(0.5) / (np.where(flat, 1.0, sigma) if some else sigma)
     at = x * scale + 1j * (gamma * scale)
-    return np.real(faddeeva(at)) * (scale / ROOT_PI)
+    found = np.real(faddeeva(at)) * (scale / ROOT_PI)
+    return np.where(flat, gamma / math.pi / (x * x + gamma * gamma), found) if some else found
 
 
 graph.bind_function(special.voigt_profile, voigt_profile)

@@ -10,7 +10,7 @@ import functools
 import numpy as np
 from scipy import special
 
-from fastbp._core.graph import Variable, values_of
+from fastbp._core.graph import Variable
 from fastbp._core.program import Expr
 from fastbp.errors import DTypeError, NoRuleError
 from fastbp.rules import table
@@ -245,7 +245,7 @@ def wide(name, forward, partials, complex=False, **facts):
         if not complex:
             refuse_complex(name, *operands)
         shape = np.broadcast_shapes(*map(np.shape, operands))
-        dtype = np.result_type(*[values_of(x) for x in operands])
+        dtype = np.result_type(*[getattr(x, "dtype", x) for x in operands])
         return op(*[_shaped(x, shape, dtype) for x in operands], **static)
 
     return call
