@@ -44,9 +44,7 @@ def stands_for(path, samples, kinks=""):
             for key in given.arguments.keys() - own.keys():
                 value, default = given.arguments[key], signature.parameters[key].default
                 if value is not default:
-                    raise NoRuleError(
-                        f"{path}: the argument {key}= is not supported for Variables"
-                    )
+                    raise NoRuleError(f"{path}: the argument {key}= is not supported for Variables")
                 del given.arguments[key]
             return f(**given.arguments)
 

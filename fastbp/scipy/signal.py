@@ -11,7 +11,7 @@ Examples
 >>> import fastbp.scipy.signal as bsig
 >>> x = np.array([1.0, 2.0, 3.0])
 >>> bp.grad(lambda a: np.sum(bsig.lfilter([1.0], np.stack([1.0, a]), x)))(0.5)
-np.float64(-3.0)
+np.float64(-2.0)
 """
 
 from scipy import signal as _signal

@@ -89,7 +89,7 @@ def is_refused(name, call, arrays):
     if name == "interp" and any(x.dtype.kind == "c" for x in arrays[:-1]):
         return True
     complex_ones = [x.dtype.kind == "c" for x in arrays]
-    if name in LAST_REAL and complex_ones[-1] or name in OF_ONE_KIND and not all(complex_ones):
+    if (name in LAST_REAL and complex_ones[-1]) or (name in OF_ONE_KIND and not all(complex_ones)):
         return True
     into_real = (is_write(name) or name in ("gradient", "std", "var")) and arrays[
         0

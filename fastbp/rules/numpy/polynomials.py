@@ -41,6 +41,7 @@ _FEW, _WORK = 256, 2**22
 
 
 def swept(a, v, mode):
+    """Convolve vectors; long ones by Fourier transforms of blocks."""
     if type(a) is np.ndarray and type(v) is np.ndarray and a.ndim == v.ndim == 1:
         n, m = a.size, v.size
         short = min(m, n - m + 1) if mode == "valid" else min(n, m)

@@ -42,5 +42,7 @@ def detrended(x, type, bp=0):
 def detrend(data, axis, type, bp, overwrite_data):
     """Arguments as in `scipy.signal.detrend`; what is given is never overwritten."""
     data = as_operand(data, "scipy.signal.detrend: data")
+    if type in ("constant", "c"):
+        return data - np.mean(data, axis, keepdims=True)
     axis = normalize_axis_index(axis, data.ndim)
     return np.moveaxis(detrended(np.moveaxis(data, axis, -1), type, bp), -1, axis)

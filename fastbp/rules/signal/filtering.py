@@ -1,8 +1,8 @@
 """Linear filters: one row, along the last axis, whose transpose is the filter run backward.
 
-With ``a[0] == 1``, y is the solution of ``sum(a[k] y[n-k]) = sum(b[k] x[n-k]) + z[n]``, where z, the
-initial state, adds to the first samples. So a tangent of any operand makes a right-hand side, and
-the cotangent is filtered by ``1 / a`` once, from the end.
+With ``a[0] == 1``, y is the solution of ``sum(a[k] y[n-k]) = sum(b[k] x[n-k]) + z[n]``, where z,
+the initial state, adds to the first samples. So a tangent of any operand makes a right-hand side,
+and the cotangent is filtered by ``1 / a`` once, from the end.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from fastbp._core.graph import array_of, has_variable, values_of
 from fastbp.errors import NoRuleError
 from fastbp.rules import patterns
 from fastbp.rules.counterparts import stands_for
-from fastbp.rules.numpy.indexing import getitem, in_front
+from fastbp.rules.numpy.indexing import in_front
 from fastbp.rules.numpy.structural import as_operand
 from fastbp.rules.signal.convolution import convolve_op
 from fastbp.rules.table import general
@@ -372,7 +372,10 @@ def sosfiltfilt(sos, x, axis, padtype, padlen):
     """Arguments as in `scipy.signal.sosfiltfilt`; by ``sos[:, 3]`` as in `sosfilt`."""
     x = as_operand(x, "scipy.signal.sosfiltfilt: x")
     sections = _sections("sosfiltfilt", sos)
-    zeros = [np.count_nonzero([array_of(c)[2] == 0 for c in column]) for column in zip(*sections, strict=True)]
+    zeros = [
+        np.count_nonzero([array_of(c)[2] == 0 for c in column])
+        for column in zip(*sections, strict=True)
+    ]
     axis = normalize_axis_index(axis, x.ndim)
     x = np.moveaxis(x, axis, -1)
     edge = _edge(padtype, padlen, x, 2 * len(sections) + 1 - min(zeros))

@@ -33,6 +33,7 @@ from fastbp.rules.table import general
 def hilbert(x, N, axis):
     """Arguments as in `scipy.signal.hilbert`."""
     x = as_operand(x, "scipy.signal.hilbert: x", real=True)
+    axis = normalize_axis_index(axis, x.ndim)
     N = x.shape[axis] if N is None else operator.index(N)
     if N <= 0:
         raise ValueError("N must be positive.")
@@ -91,7 +92,9 @@ def resample(x, num, t, axis, window, domain):
     """Arguments as in `scipy.signal.resample`."""
     if domain not in ("time", "freq"):
         raise ValueError(f"Parameter domain={domain!r} not in ('time', 'freq')!")
-    x = np.moveaxis(as_operand(x, "scipy.signal.resample: x"), axis, -1)
+    x = as_operand(x, "scipy.signal.resample: x")
+    moved = x.ndim > 1  # SciPy does not look at the axis of a vector
+    x = np.moveaxis(x, axis, -1) if moved else x
     n = x.shape[-1]
     factor = n / num
     win = _spectral_window(window, n)
@@ -119,7 +122,7 @@ def resample(x, num, t, axis, window, domain):
             chosen_op(found, places=p) * w for p, w in zip(places, weights, strict=True) if w.any()
         ]
         found = transform("ifft", moved[0] if len(moved) == 1 else moved[0] + moved[1])
-    found = np.moveaxis(found, -1, axis)
+    found = np.moveaxis(found, -1, axis) if moved else found
     if t is None:
         return found
     return found, t[0] + (t[1] - t[0]) * factor * np.arange(num)

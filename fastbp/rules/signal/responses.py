@@ -119,9 +119,7 @@ def _peaks_samples(rng):
 @stands_for(
     "scipy.signal.find_peaks", kinks="which peaks there are is a constant", samples=_peaks_samples
 )
-def find_peaks(
-    x, height, threshold, distance, prominence, width, wlen, rel_height, plateau_size
-):
+def find_peaks(x, height, threshold, distance, prominence, width, wlen, rel_height, plateau_size):
     """Arguments as in `scipy.signal.find_peaks`; ``width=`` is refused.
 
     Notes

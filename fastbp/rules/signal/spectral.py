@@ -1,4 +1,6 @@
-"""Spectra of segments: SciPy's algorithms on rows of `scipy.fft`; frequencies and times are constants.
+"""Spectra of segments: SciPy's algorithms on rows of `scipy.fft`.
+
+Frequencies and times are constants.
 """
 
 import warnings
@@ -187,14 +189,12 @@ def _welch_samples(rng):
 
 
 @stands_for("scipy.signal.welch", samples=_welch_samples)
-def welch(
-    x, fs, window, nperseg, noverlap, nfft, detrend, return_onesided, scaling, axis, average
-):
+def welch(x, fs, window, nperseg, noverlap, nfft, detrend, return_onesided, scaling, axis, average):
     """Arguments as in `scipy.signal.welch`; a window given as an array may be a Variable."""
     axis, x = _signals("welch", axis, x=x)
     return _averaged(
-        "welch", x, x, axis, average, fs=fs, window=window, nperseg=nperseg, noverlap=noverlap, nfft=nfft,
-        detrend=detrend, return_onesided=return_onesided, scaling=scaling,
+        "welch", x, x, axis, average, fs=fs, window=window, nperseg=nperseg, noverlap=noverlap,
+        nfft=nfft, detrend=detrend, return_onesided=return_onesided, scaling=scaling,
     )  # fmt: skip
 
 
@@ -251,8 +251,10 @@ def periodogram(x, fs, window, nfft, detrend, return_onesided, scaling, axis):
         x = x[(*(slice(None),) * axis, slice(nfft))]
         size = nfft
     return _averaged(
-        "periodogram", x, x, axis, "mean", fs=fs, window="boxcar" if window is None else window, nperseg=size,
-        noverlap=0, nfft=nfft, detrend=detrend, return_onesided=return_onesided, scaling=scaling,
+        "periodogram", x, x, axis, "mean", fs=fs,
+        "periodogram", x, x, axis, "mean", fs=fs,
+        window="boxcar" if window is None else window, nperseg=size, noverlap=0, nfft=nfft,
+        detrend=detrend, return_onesided=return_onesided, scaling=scaling,
     )  # fmt: skip
 
 
@@ -273,7 +275,8 @@ def spectrogram(
     axis, x = _signals("spectrogram", axis, x=x)
     window, nperseg = _window("spectrogram", window, nperseg, x.shape[axis])
     freqs, time, found = _spectra(
-        "spectrogram", x, x, fs, window, nperseg, nperseg // 8 if noverlap is None else noverlap, nfft, detrend,
+        "spectrogram", x, x, fs, window, nperseg,
+        nperseg // 8 if noverlap is None else noverlap, nfft, detrend,
         return_onesided, scaling, axis, mode == "psd",
     )  # fmt: skip
     if mode == "magnitude":
