@@ -252,7 +252,6 @@ def periodogram(x, fs, window, nfft, detrend, return_onesided, scaling, axis):
         size = nfft
     return _averaged(
         "periodogram", x, x, axis, "mean", fs=fs,
-        "periodogram", x, x, axis, "mean", fs=fs,
         window="boxcar" if window is None else window, nperseg=size, noverlap=0, nfft=nfft,
         detrend=detrend, return_onesided=return_onesided, scaling=scaling,
     )  # fmt: skip
