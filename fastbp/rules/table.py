@@ -69,7 +69,10 @@ SPECIAL = tuple(
         "distributions elliptic"
     ).split()
 )
-_OF_SCIPY = {"signal": "convolution filtering detrending spectral resampling responses"}
+_OF_SCIPY = {
+    "signal": "convolution filtering detrending spectral resampling responses",
+    "integrate": "samples",
+}
 LATE = (
     "fastbp.rules.fft.of_scipy",
     *SPECIAL,

@@ -22,6 +22,8 @@ REFUSED = {
     "bincount", "divmod", "frexp", "geomspace", "interp", "ldexp", "log_softmax", "logsumexp",
     "modf", "nanpercentile", "nanquantile", "percentile", "quantile", "recurrent.gru",
     "recurrent.lstm", "recurrent.rnn", "softmax", "sparse.solve", "unwrap",
+    "scipy.integrate.cumulative_simpson", "scipy.integrate.cumulative_trapezoid",
+    "scipy.integrate.romb", "scipy.integrate.simpson", "scipy.integrate.trapezoid",
     "scipy.signal.find_peaks", "scipy.signal.freqs", "scipy.signal.freqz", "scipy.signal.hilbert",
     "scipy.signal.welch",
     *[f"{module}.{name}{suffix}" for module in ("fft", "scipy.fft") for name in ("ihfft", "rfft")

@@ -39,6 +39,10 @@ REAL = {
 }  # fmt: skip
 # Those whose last operand is real, and whose operands are of one kind.
 LAST_REAL = {f"scipy.signal.{name}" for name in ("freqs", "freqz", "welch")}
+LAST_REAL |= {
+    f"scipy.integrate.{name}"
+    for name in ("cumulative_simpson", "cumulative_trapezoid", "romb", "simpson", "trapezoid")
+}
 OF_ONE_KIND = {"scipy.signal.coherence", "scipy.signal.csd"}
 
 
