@@ -70,9 +70,10 @@ SPECIAL = tuple(
     ).split()
 )
 _OF_SCIPY = {
-    "signal": "convolution filtering detrending spectral resampling responses",
+    "signal": "convolution filtering detrending spectral resampling responses smoothing",
     "integrate": "samples",
     "interpolate": "solving",
+    "ndimage": "filters interpolation order",
 }
 LATE = (
     "fastbp.rules.fft.of_scipy",

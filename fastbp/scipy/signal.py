@@ -18,6 +18,7 @@ from scipy import signal as _signal
 
 import fastbp.rules.signal.resampling
 import fastbp.rules.signal.responses
+import fastbp.rules.signal.smoothing
 import fastbp.rules.signal.spectral  # noqa: F401  (they fill the table of operations)
 from fastbp.rules.table import FUNCTIONS as _FUNCTIONS
 from fastbp.rules.table import attribute as _attribute

@@ -24,8 +24,18 @@ REFUSED = {
     "recurrent.lstm", "recurrent.rnn", "softmax", "sparse.solve", "unwrap",
     "scipy.integrate.cumulative_simpson", "scipy.integrate.cumulative_trapezoid",
     "scipy.integrate.romb", "scipy.integrate.simpson", "scipy.integrate.trapezoid",
+    *[f"scipy.ndimage.{name}" for name in (
+        "affine_transform", "center_of_mass", "convolve", "convolve1d", "correlate",
+        "correlate1d", "map_coordinates", "maximum", "maximum_filter", "maximum_filter1d",
+        "median", "median_filter", "minimum", "minimum_filter", "minimum_filter1d",
+        "percentile_filter", "rank_filter", "rotate", "shift", "standard_deviation", "variance",
+        "gaussian_gradient_magnitude", "spline_filter", "spline_filter1d", "sum", "sum_labels",
+        "mean", "zoom",
+    )],
     "scipy.signal.find_peaks", "scipy.signal.freqs", "scipy.signal.freqz", "scipy.signal.hilbert",
-    "scipy.signal.welch",
+    "scipy.signal.medfilt", "scipy.signal.medfilt2d", "scipy.signal.order_filter",
+    "scipy.signal.savgol_filter",
+    "scipy.signal.welch", "scipy.signal.wiener",
     *[f"{module}.{name}{suffix}" for module in ("fft", "scipy.fft") for name in ("ihfft", "rfft")
       for suffix in ("", "2", "n")],
     *[

@@ -35,7 +35,7 @@ REAL = {
     "logaddexp2", "logsumexp", "nanpercentile", "nanquantile", "percentile", "quantile",
     "recurrent.gru", "recurrent.lstm", "recurrent.rnn", "remainder", "scipy.special.comb",
     "scipy.special.elliprj", "scipy.special.sph_harm_y", "scipy.special.voigt_profile",
-    "scipy.special.zeta", "sparse.solve", "unwrap",
+    "scipy.signal.wiener", "scipy.special.zeta", "sparse.solve", "unwrap",
 }  # fmt: skip
 # Those whose last operand is real, and whose operands are of one kind.
 LAST_REAL = {f"scipy.signal.{name}" for name in ("freqs", "freqz", "welch")}
@@ -88,6 +88,9 @@ def named(name):
 
 def is_refused(name, call, arrays):
     """Say whether operands have no derivative, or their results would be put into real ones."""
+    of_image = name.startswith("scipy.ndimage.")
+    if of_image and (arrays[0].dtype.kind == "i" or any(x.dtype.kind == "c" for x in arrays[1:])):
+        return True
     if "c" not in {x.dtype.kind for x in arrays}:
         return False
     if name == "interp" and any(x.dtype.kind == "c" for x in arrays[:-1]):
