@@ -74,6 +74,7 @@ SPECIAL = tuple(
 _OF_SCIPY = {
     "signal": "convolution filtering detrending spectral resampling responses",
     "integrate": "samples",
+    "interpolate": "solving",
 }
 LATE = (
     "fastbp.rules.fft.of_scipy",
