@@ -94,7 +94,7 @@ INSTEAD = {
     "scipy.integrate.trapezoid": "write fastbp.scipy.integrate.trapezoid",
     "scipy.integrate.quad": "write fastbp.scipy.integrate.quad",
     "scipy.integrate.dblquad": "fastbp.scipy has none, give it a rule by",
-    "scipy.interpolate.CubicSpline": "fastbp.custom_rule(scipy.interpolate.CubicSpline",
+    "scipy.interpolate.CubicSpline": "write fastbp.scipy.interpolate.CubicSpline",
     "scipy.optimize.minimize": "derivatives by fastbp.grad",
     "numpy.full": "write fastbp.numpy.full(shape, x)",
     "numpy.full_like": "write fastbp.numpy.full_like(a, x)",
