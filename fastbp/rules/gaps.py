@@ -70,8 +70,8 @@ These raise `NoRuleError`. With a formula for the derivative, `bp.custom_rule(f,
 them one ([tutorial.md](tutorial.md#functions-without-a-rule)); on constants they work as always.
 """
 
-SCIPY_MISSING = """* of SciPy: everything but what `fastbp.scipy` has, the functions of `scipy.special` in
-  [operations.md](operations.md), and sparse matrices as operands
+SCIPY_MISSING = """* of SciPy: everything but what `fastbp.scipy` has, functions of `scipy.special`
+  in [operations.md](operations.md), and sparse matrices as operands
   ([sparse.md](sparse.md))
 
 Some functions have rules without some of their arguments (`out=`, `initial=`, the nuclear norm):
