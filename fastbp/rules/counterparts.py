@@ -8,11 +8,11 @@ import functools
 import importlib
 import inspect
 
-from fastbp._core.graph import has_variable
+from fastbp._core.graph import has_variable, values_of
 from fastbp.errors import NoRuleError
-from fastbp.rules.table import implements
+from fastbp.rules.table import CONSTANTS, REFUSED, implements
 
-__all__ = ["stands_for"]
+__all__ = ["constant", "refused", "stands_for"]
 
 
 def stands_for(path, samples, kinks=""):
@@ -54,3 +54,36 @@ def stands_for(path, samples, kinks=""):
         return function
 
     return register
+
+
+def constant(path, why):
+    """Return SciPy's function as one that sees the values of Variables: no derivative flows.
+
+    `why` is as in `fastbp.rules.table.nondifferentiable`.
+    """
+    module, _, name = path.rpartition(".")
+    theirs = getattr(importlib.import_module(module), name)
+    CONSTANTS[path] = why
+
+    @functools.wraps(theirs)
+    def function(*args, **kwargs):
+        return theirs(*map(values_of, args), **{k: values_of(x) for k, x in kwargs.items()})
+
+    function.__module__ = f"fastbp.{module}"
+    return function
+
+
+def refused(path, why):
+    """Return SciPy's function as one that refuses Variables, and says why."""
+    module, _, name = path.rpartition(".")
+    theirs = getattr(importlib.import_module(module), name)
+    REFUSED[path] = why
+
+    @functools.wraps(theirs)
+    def function(*args, **kwargs):
+        if has_variable((args, tuple(kwargs.values()))):
+            raise NoRuleError(f"{path} takes no Variable: {why}")
+        return theirs(*args, **kwargs)
+
+    function.__module__ = f"fastbp.{module}"
+    return function
