@@ -76,6 +76,8 @@ def test_sections_by_their_coefficients(rng):
     c = np.delete(np.array(sections), 3, 1)
     check_grads(lambda c, x: bsig.sosfilt(made(c), x), (c, x))
     check_grads(lambda c, x: bsig.sosfiltfilt(made(c), x), (c, x))
+    if hasattr(scipy.signal, "freqz_sos"):  # SciPy 1.15
+        check_grads(lambda c: np.abs(bsig.freqz_sos(made(c), [0.5, 0.8])[1]), (c,))
 
 
 @pytest.mark.parametrize("mode", ["full", "same", "valid"])
