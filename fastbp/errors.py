@@ -31,7 +31,10 @@ class DTypeError(FastbpError, TypeError):
 
 
 class DegenerateError(FastbpError, ValueError):
-    """A derivative that does not exist at a point: of eigenvectors whose eigenvalues are equal."""
+    """A derivative that does not exist at a point.
+
+    Of eigenvectors whose eigenvalues are equal, or of the phase of complex ones.
+    """
 
 
 class NoRuleError(FastbpError, TypeError, NotImplementedError):

@@ -34,7 +34,6 @@ INSTEAD = {
         )
     },
     "numpy.intersect1d": "numpy.unique(x[numpy.isin(x, y)])",
-    "numpy.linalg.lstsq": "numpy.linalg.pinv(a) @ b",
     "numpy.logaddexp.reduce": "fastbp.numpy.logsumexp(x, axis=axis)",
     "numpy.ndenumerate": "((i, x[i]) for i in numpy.ndindex(x.shape))",
     "numpy.poly1d": "sum(c * x**k for k, c in enumerate(reversed(p)))",

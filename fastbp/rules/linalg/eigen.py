@@ -11,7 +11,14 @@ import numpy as np
 from fastbp._core.graph import passive
 from fastbp.rules import patterns
 from fastbp.rules.linalg.decompositions import GILES, check_square, of_symmetric
-from fastbp.rules.linalg.gaps import check_apart, diagonal_of, from_gaps, ties, with_diagonal
+from fastbp.rules.linalg.gaps import (
+    check_apart,
+    check_phases,
+    diagonal_of,
+    from_gaps,
+    ties,
+    with_diagonal,
+)
 from fastbp.rules.numpy.products import mh, mt
 from fastbp.rules.numpy.structural import conjugated
 from fastbp.rules.table import general, implements
@@ -41,7 +48,9 @@ def _eigh_vjp(g, ans, a, uplo):
     else:
         tied = ties(w)
         check_apart("eigh", "eigenvalues", tied, of_v)
-        inner = (mt(v) @ of_v) * from_gaps(_differences(w), tied).astype(v.dtype)
+        turn = mt(v) @ of_v
+        check_phases("eigh", "eigenvectors", diagonal_of(turn), of_v)
+        inner = turn * from_gaps(_differences(w), tied).astype(v.dtype)
         if of_w is not None:
             inner = inner + with_diagonal(of_w)
         found = left @ inner @ mt(v)
@@ -100,8 +109,8 @@ def eigh(a, UPLO="L"):
     The derivative is along symmetric (Hermitian) directions, as that of `cholesky`. Where
     eigenvalues are equal their vectors have none: asking for it raises `DegenerateError` in reverse
     mode and gives NaN in forward mode; functions of the eigenvalues alone that treat them alike are
-    differentiated. Complex eigenvectors move orthogonally to themselves: what depends on their
-    phase is not differentiated as LAPACK chooses it.
+    differentiated. Complex eigenvectors move orthogonally to themselves, whatever phase
+    LAPACK chooses: what depends on it raises `DegenerateError` in reverse mode.
     """
     return EighResult(*eigh_op(check_square(a), uplo=UPLO))
 

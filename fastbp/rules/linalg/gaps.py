@@ -5,7 +5,7 @@ import numpy as np
 from fastbp._core.graph import is_passive, passive
 from fastbp.errors import DegenerateError
 
-__all__ = ["check_apart", "diagonal_of", "from_gaps", "ties", "with_diagonal"]
+__all__ = ["check_apart", "check_phases", "diagonal_of", "from_gaps", "ties", "with_diagonal"]
 
 
 def ties(w, scale=None):
@@ -48,6 +48,23 @@ def check_apart(name, what, tied, *cotangents):
                 "a function of the matrix may have a rule of its own (numpy.linalg.matrix_power, "
                 "fastbp.scipy.linalg.expm, sqrtm, logm)"
             )
+
+
+def check_phases(name, what, turns, *cotangents):
+    """Raise where a cotangent asks how complex vectors turn by a phase, which nothing fixes.
+
+    `turns` are the products of each vector and its cotangent, whose imaginary part is that.
+    """
+    if type(turns) is not np.ndarray or turns.dtype.kind != "c" or not turns.size:
+        return
+    size = max([np.max(np.abs(g), initial=0.0) for g in map(passive, cotangents)])
+    bound = np.finfo(turns.dtype).eps ** 0.5 * turns.shape[-1]
+    if np.max(np.abs(np.imag(turns))) > bound * size:
+        raise DegenerateError(
+            f"numpy.linalg.{name}: the result depends on the phases of {what}, which nothing "
+            "fixes: only what does not, as abs(v) ** 2 or v[:, :1] @ v[:, :1].conj().T, has a "
+            "derivative"
+        )
 
 
 def diagonal_of(x):

@@ -110,27 +110,24 @@ def lstsq(a, b, rcond=None):
 # ---- equations whose unknowns have more axes
 
 
-@implements(
-    np.linalg.tensorsolve,
-    name="linalg.tensorsolve",
-    samples=lambda rng: [
-        ((regular(rng, 6, 6).reshape(2, 3, 3, 2), rng.normal(size=(2, 3))), {}),
+def _tensorsolve_samples(rng):
+    six = regular(rng, 6, 6) + 5.0 * np.eye(6)
+    return [
+        ((six.reshape(2, 3, 3, 2), rng.normal(size=(2, 3))), {}),
         ((regular(rng, 4, 4).reshape(2, 2, 4), rng.normal(size=(2, 2))), {}),
-        (
-            (
-                np.moveaxis((regular(rng, 6, 6) + 5.0 * np.eye(6)).reshape(6, 3, 2), 1, 0),
-                rng.normal(size=6),
-            ),
-            {"axes": (0,)},
-        ),
-    ],
-)
+        ((np.moveaxis(six.reshape(6, 3, 2), 1, 0), rng.normal(size=6)), {"axes": (0,)}),
+    ]
+
+
+@implements(np.linalg.tensorsolve, name="linalg.tensorsolve", samples=_tensorsolve_samples)
 def tensorsolve(a, b, axes=None):
     """Arguments as in `numpy.linalg.tensorsolve`."""
     a, b = promoted("tensorsolve", a, b)
     if axes is not None:
-        last = [k % a.ndim for k in axes]
-        a = np.transpose(a, [k for k in range(a.ndim) if k not in last] + last)
+        order = list(range(a.ndim))
+        for k in axes:
+            order.append(order.pop(order.index(k)))
+        a = np.transpose(a, order)
     shape = a.shape[b.ndim :]
     size = int(np.prod(shape))
     if a.size != size**2:

@@ -7,6 +7,7 @@ experimental design", 2010. For complex numbers the diagonal of R stays real, as
 
 import numpy as np
 
+from fastbp._core.graph import is_passive, passive
 from fastbp.errors import DegenerateError, NoRuleError
 from fastbp.rules import patterns
 from fastbp.rules.linalg.gaps import diagonal_of, with_diagonal
@@ -18,18 +19,20 @@ QRResult = type(np.linalg.qr(np.eye(1)))
 
 
 def _over(x, r):
-    """Return ``x @ inv(r)`` with an upper triangular `r`."""
-    try:
-        return mt(np.linalg.solve(mt(r), mt(x)))
-    except np.linalg.LinAlgError:
+    """Return ``x @ inv(r)``."""
+    return mt(np.linalg.solve(mt(r), mt(x)))
+
+
+def _check_independent(r):
+    """Raise where the diagonal of `r` has a zero, to rounding."""
+    size = np.abs(diagonal_of(passive(r)))
+    if is_passive(size) or not size.size:
+        return
+    rounding = size.shape[-1] * np.finfo(size.dtype).eps
+    if np.any(np.min(size, -1) <= rounding * np.max(size, -1)):
         raise DegenerateError(
-            "numpy.linalg.qr: the columns are linearly dependent, so the basis has no derivative"
-        ) from None
-
-
-def _over_transposed(x, r):
-    """Return ``x @ inv(r).T``."""
-    return _over(x, mt(r))
+            "numpy.linalg.qr: columns are linearly dependent, so their basis has no derivative"
+        )
 
 
 def _lower(x):
@@ -41,6 +44,7 @@ def _qr_vjp(g, ans, a, complete):
     q, r = ans
     n = a.shape[-1]
     r = r[..., :n, :]
+    _check_independent(r)
     basis = conjugated(q[..., :, :n])
     turn = 0.0
     if g_r is not None:
@@ -56,13 +60,14 @@ def _qr_vjp(g, ans, a, complete):
         if complete:
             beyond = mh(basis) @ g_q[..., :, n:]
             found = found - conjugated(q[..., :, n:]) @ mh(beyond)
-    return _over_transposed(found, r)
+    return _over(found, mt(r))
 
 
 def _qr_jvp(t, ans, a, complete):
     q, r = ans
     n = a.shape[-1]
     top, basis = r[..., :n, :], q[..., :, :n]
+    _check_independent(top)
     ours = _over(t, top)
     inner = mh(basis) @ ours
     below = _lower(inner)

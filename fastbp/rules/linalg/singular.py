@@ -10,7 +10,14 @@ import numpy as np
 
 from fastbp.rules import patterns
 from fastbp.rules.linalg.eigen import eigh
-from fastbp.rules.linalg.gaps import check_apart, diagonal_of, from_gaps, ties, with_diagonal
+from fastbp.rules.linalg.gaps import (
+    check_apart,
+    check_phases,
+    diagonal_of,
+    from_gaps,
+    ties,
+    with_diagonal,
+)
 from fastbp.rules.numpy.products import mh, mt
 from fastbp.rules.numpy.structural import conjugated
 from fastbp.rules.table import general, implements
@@ -70,8 +77,20 @@ def _svd_vjp(g, ans, a, full):
                     q = g_vh[..., k:, :] @ mt(vh1)
                     outside = outside - mh(q) @ conjugated(vh[..., k:, :])
                 outer.append(conjugated(u1) @ _rows(over, outside))
+        _check_phases(of_u, of_v, u1, vh1)
     found = conjugated(u1) @ inner @ conjugated(vh1)
     return sum(outer, found)
+
+
+def _check_phases(of_u, of_v, u, vh):
+    if type(u) is not np.ndarray or u.dtype.kind != "c":
+        return
+    turns, given = 0.0, []
+    if of_u is not None:
+        turns, given = np.sum(of_u * u, -2), [of_u]
+    if of_v is not None:  # both turn by the same phase
+        turns, given = turns - np.sum(of_v * vh, -1), [*given, of_v]
+    check_phases("svd", "singular vectors", turns, *given)
 
 
 def _needs_reciprocals(g_u, g_vh, m, n, u):
@@ -157,9 +176,9 @@ def svd(a, full_matrices=True, compute_uv=True, hermitian=False):
     -----
     Where singular values are equal, or zero beside vectors that need their reciprocals, vectors
     have no derivative: asking for it raises `DegenerateError` in reverse mode and gives NaN in
-    forward mode; the values alone are differentiated. Vectors beyond the values do not turn among
-    themselves, and complex ones not by a phase: only what does not depend on that has the
-    derivative of LAPACK's choice.
+    forward mode; the values alone are differentiated. What depends on the common phase of a pair of
+    complex vectors raises in reverse mode, too. Vectors beyond the values do not turn among
+    themselves: only what does not depend on that has the derivative of LAPACK's choice.
     """
     if hermitian:
         return _hermitian(a, compute_uv)

@@ -9,7 +9,7 @@ from fastbp._core.graph import Variable, array_of, has_variable, values_of
 from fastbp._core.operands import as_array
 from fastbp.rules.numpy.indexing import getitem, setitem
 from fastbp.rules.numpy.structural import as_operand
-from fastbp.rules.table import FUNCTIONS, implements, nondifferentiable
+from fastbp.rules.table import implements, nondifferentiable
 
 nondifferentiable(np.nanargmax, np.nanargmin, why="places, order, counts")
 
@@ -180,7 +180,6 @@ class vectorize(np.vectorize):  # noqa: N801 (NumPy's name)
         return found if self.otypes is None else np.astype(found, np.dtype(self.otypes[k]))
 
 
-FUNCTIONS["vectorize"] = vectorize
 vectorize.__module__ = "fastbp.numpy"
 
 # ---- by shape, or by zeros

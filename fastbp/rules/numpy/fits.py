@@ -93,22 +93,29 @@ def poly(seq_of_zeros):
 
 def _polydiv_samples(rng):
     return [
-        ((rng.normal(size=5), np.array([1.5, 0.5, -1.0])), {}),
-        ((rng.normal(size=2), np.array([1.5, 0.5, -1.0])), {}),
+        ((rng.normal(size=5), np.array([2.0, 0.5, -1.0])), {}),
+        ((rng.normal(size=2), [2.0, 0.5, -1.0]), {}),
         (([3.0, 5.0, 2.0], np.array([2.0, 1.0])), {}),
     ]
 
 
 @implements(np.polydiv, samples=_polydiv_samples)
 def polydiv(u, v):
-    """Arguments as in `numpy.polydiv`; how many leading zeros a remainder loses is a constant."""
+    """Arguments as in `numpy.polydiv`; how many leading zeros a remainder loses is a constant.
+
+    Notes
+    -----
+    Elements of the remainder that the division makes zero are left out, also where NumPy keeps
+    what rounding has left of them (more than 1e-8).
+    """
     r, v = (
         np.atleast_1d(as_operand(x, f"numpy.polydiv: {name}")) for x, name in ((u, "u"), (v, "v"))
     )
-    n = v.shape[0] - 1
+    r = np.astype(r, np.result_type(r, v))
+    n, scale = v.shape[0] - 1, 1.0 / v[0]
     quotient = []
     while r.shape[0] > n:
-        quotient.append(r[0] / v[0])
+        quotient.append(scale * r[0])
         r = np.concatenate([r[1 : n + 1] - quotient[-1] * v[1:], r[n + 1 :]])
     r = r if n else np.zeros(1, r.dtype)
     value, zeros = values_of(r), 0
@@ -124,7 +131,7 @@ def _polyfit_samples(rng):
     x, y = np.array([0.1, 0.4, 1.0, 1.7, 2.3]), rng.normal(size=5)
     return [
         ((x, y, 2), {}),
-        ((x, rng.normal(size=(5, 2)), 1), {"w": np.array([1.0, 0.5, 2.0, 1.0, 0.8])}),
+        ((x, rng.normal(size=(5, 2)), 1), {"w": [1.0, 0.5, 2.0, 1.0, 0.8]}),
         ((x, y, 1), {"full": True}),
         ((x, y, 1), {"cov": True}),
         ((x, rng.normal(size=(5, 2)), 1), {"cov": "unscaled", "rcond": 1e-12}),
@@ -141,15 +148,15 @@ def polyfit(x, y, deg, rcond=None, full=False, w=None, cov=False):
     """
     order = int(deg) + 1
     x, y = (as_operand(v, f"numpy.polyfit: {name}") for v, name in ((x, "x"), (y, "y")))
-    w = None if w is None else as_operand(w, "numpy.polyfit: w=")
+    w = None if w is None else as_operand(w, "numpy.polyfit: w=", real=True)
     shapes = [np.zeros(x.shape), np.zeros(y.shape), min(order - 1, 0)]
     np.polyfit(*shapes, full=True, w=None if w is None else np.ones(w.shape))  # raises
     if rcond is None:
         rcond = x.shape[0] * np.finfo(x.dtype if x.dtype.kind in "fc" else np.float64).eps
     left, right = np.vander(x, order), y
     if w is not None:
-        left = left * w[:, None]
-        right = right * (w[:, None] if y.ndim == 2 else w)
+        left = np.astype(left * w[:, None], left.dtype)
+        right = np.astype(right * (w[:, None] if y.ndim == 2 else w), right.dtype)
     scale = np.sqrt(np.sum(left * left, 0))
     left = left / scale
     c, residuals, rank, s = np.linalg.lstsq(left, right, rcond)

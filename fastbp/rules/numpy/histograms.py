@@ -42,19 +42,20 @@ def _counted(places, weights, size):
     inside = np.flatnonzero(places >= 0)
     if weights is None:
         return np.bincount(places[inside], minlength=size)
-    return scatter_add_op(weights[inside], size=size, places=places[inside], behind=0)
+    wide = np.astype(weights, np.complex128 if weights.dtype.kind == "c" else np.float64)
+    return scatter_add_op(wide[inside], size=size, places=places[inside], behind=0)
 
 
 def _histogram_samples(rng):
-    a = rng.normal(size=(3, 4)) * 2.0 + 4.0
+    a = rng.permutation(12).reshape(3, 4) + 0.25
     w = rng.uniform(0.5, 2.0, (3, 4))
     return [
         ((a, 4), {"density": True}),
         ((a, 3), {"weights": w}),
-        ((a.tolist(), [0.0, 2.0, 3.5, 9.0]), {"weights": w, "density": True}),
+        ((a, "sturges"), {}),
         ((a.tolist(), 3, (1.0, 6.0)), {"weights": w}),
         ((a.tolist(), np.array([0.5, 2.5, 9.0])), {"density": True}),
-        ((a, "sturges"), {}),
+        ((a.tolist(), [0.0, 2.0, 3.5, 9.0]), {"weights": w}),
     ]
 
 
@@ -72,6 +73,7 @@ def histogram(a, bins=10, range=None, density=None, weights=None):
     edges, value = _edges(a, bins, range, weights, "histogram")
     weights = None if weights is None else np.ravel(weights)
     counts = _counted(_places(values_of(a).reshape(-1), value), weights, value.size - 1)
+    counts = counts if weights is None else np.astype(counts, weights.dtype)
     if density:
         counts = counts / np.diff(edges) / np.sum(counts)
     return counts, edges
@@ -100,6 +102,8 @@ def _several(name, columns, bins, range, density, weights):
         raise ValueError(f"numpy.{name}: bins= names {len(bins)} axes, the sample has {d}")
     bins = [bins] * d if isinstance(bins, (int, np.integer)) else bins
     ranges = [None] * d if range is None else range
+    dtype = np.result_type(*columns, np.float32)
+    columns = [np.astype(x, dtype) for x in columns]
     edges, places, sizes = [], 0, []
     for x, own, between in zip(columns, bins, ranges, strict=True):
         given, value = _edges(x, own, between, None, name)
@@ -119,11 +123,12 @@ def _several(name, columns, bins, range, density, weights):
 
 
 def _histogram2d_samples(rng):
-    x, y = rng.uniform(0.0, 3.0, 7), rng.uniform(0.0, 1.0, 7)
-    w = rng.uniform(0.5, 2.0, 7)
+    x, y = 1.0 * rng.permutation(6), 1.0 * rng.permutation(6)
+    w = rng.uniform(0.5, 2.0, 6)
     return [
         ((x, y, 2), {"weights": w}),
         ((x, y, [2, 3]), {"density": True}),
+        ((x, y, 3), {}),
         ((x.tolist(), y.tolist(), [0.0, 1.5, 5.0]), {"weights": w, "density": True}),
         ((x.tolist(), y.tolist(), 2, [[0.0, 3.0], [0.2, 1.0]]), {"weights": w}),
     ]
@@ -147,9 +152,12 @@ def histogram2d(x, y, bins=10, range=None, density=None, weights=None):
     np.histogramdd,
     joins=True,
     samples=lambda rng: [
-        ((rng.normal(size=(4, 3)), 2), {"weights": rng.uniform(0.5, 2.0, 4)}),
         (
-            ([rng.permutation(4) * 0.7, rng.permutation(4) * 0.5], (2, [0.0, 1.0, 2.0])),
+            (np.stack([1.0 * rng.permutation(4) for _ in range(3)], 1), 2),
+            {"weights": rng.uniform(0.5, 2.0, 4)},
+        ),
+        (
+            ([1.0 * rng.permutation(4), [0.0, 0.5, 1.5, 1.0]], (2, [0.0, 0.9, 2.0])),
             {"density": True},
         ),
     ],
