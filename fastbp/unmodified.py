@@ -342,12 +342,13 @@ def _builtins_of(space: _Space) -> dict[str, Any]:
 
 # ---- what stands for NumPy, SciPy and math
 
-_PAIRS = {
-    "numpy": "fastbp.numpy",
-    "numpy.linalg": "fastbp.numpy.linalg",
-    "scipy": "fastbp.scipy",
-    "scipy.special": "fastbp.scipy.special",
-}
+
+@functools.cache
+def _pairs() -> dict[str, str]:
+    """Return our namespaces by the names of the modules that they stand for."""
+    ours = importlib.import_module("fastbp.scipy").__all__
+    modules = ("numpy", "numpy.linalg", "numpy.fft", "scipy", *[f"scipy.{name}" for name in ours])
+    return {name: f"fastbp.{name}" for name in modules}
 
 
 _MATH_NAMES = {
@@ -399,21 +400,28 @@ def _on_recorded(plain: Any, ours: Any) -> Any:
 def _namespace(module: types.ModuleType) -> Any:
     if module is math:
         return _math()
-    pair = _PAIRS.get(module.__name__)
+    pair = _pairs().get(module.__name__)
     if pair is None or sys.modules.get(module.__name__) is not module:
         return module
     return importlib.import_module(pair)
 
 
-@functools.cache
 def _counterparts() -> dict[int, Any]:
     """Return, by id, what stands for the functions of NumPy, SciPy and math."""
-    pairs = [(importlib.import_module(k), importlib.import_module(v)) for k, v in _PAIRS.items()]
+    # What is not imported has no functions that anyone could hold: nor are our namespaces loaded.
+    loaded = [name for name in _pairs() if name != "scipy" and name in sys.modules]
+    return _found_in(tuple(loaded))
+
+
+@functools.cache
+def _found_in(modules: tuple[str, ...]) -> dict[int, Any]:
+    pairs = [(sys.modules[name], importlib.import_module(_pairs()[name])) for name in modules]
     found = {}
     for source, target in [*pairs, (math, _math())]:
         for name in getattr(target, "__all__", None) or dir(target):
             x = getattr(source, name, None)
-            if callable(x) or hasattr(x, "__getitem__"):
-                if not isinstance(x, (type, str)):
-                    found[id(x)] = getattr(target, name)
+            if (callable(x) or hasattr(x, "__getitem__")) and not isinstance(x, str):
+                ours = getattr(target, name)
+                if not isinstance(ours, types.ModuleType):
+                    found[id(x)] = ours
     return found

@@ -123,9 +123,16 @@ def _is_differentiable(y):
     return type(y) is graph.Variable or np.asarray(graph.array_of(y)).dtype.kind in "fc"
 
 
+ONLY_IN_SCIPY = tuple(
+    f"scipy.{module}." for module in ("fft", "integrate", "interpolate", "ndimage", "signal")
+)
+
+
 def numpy_function(name):
     """Return the function of NumPy or SciPy that a name in the table stands for, or None."""
-    owners = (scipy,) if name.startswith("scipy.fft.") else (np, scipy.special)
+    if name.startswith(ONLY_IN_SCIPY):
+        return functools.reduce(getattr, name.split(".")[1:], scipy)
+    owners = (np, scipy.special)
     name = name.removeprefix("scipy.special.").removeprefix("scipy.")
     for owner in owners:
         try:

@@ -10,8 +10,10 @@ import numpy
 import numpy as np
 import numpy.linalg as la
 import pytest
+import scipy.signal
 import scipy.special
 from numpy import cos, zeros
+from scipy.integrate import trapezoid
 from scipy.special import logsumexp
 
 import fastbp as bp
@@ -45,6 +47,13 @@ def by_imports(x):
     from scipy.special import softmax
 
     return xp.sum(full(3, x[0]) * xp.r_[x, 1.0] ** 2) + softmax(x)[0]
+
+
+def by_namespaces_of_scipy(x):
+    import scipy.fft as sf
+
+    waves = numpy.fft.fft(np.array([x[0], x[1], 1.0])).real + sf.dct(np.array([x[0], 0.0, x[1]]))
+    return trapezoid(scipy.signal.lfilter([x[0]], [1.0, 0.5], waves))
 
 
 def by_math(x):
@@ -87,6 +96,7 @@ FUNCTIONS = [
     by_a_helper,
     by_names_of_functions,
     by_imports,
+    by_namespaces_of_scipy,
     by_math,
     by_comprehensions,
     by_a_nested_function,

@@ -4,13 +4,15 @@ Made from the tables that decide it: constants, kinks, refusals, and NumPy's own
 """
 
 import ast
+import importlib
 import re
 
 import numpy as np
+import scipy
 
 from fastbp._core.graph import implementation_of
 from fastbp.rules import refusals, table
-from fastbp.rules.table import CONSTANTS, CREATORS, FUNCTIONS, OPS, load_all
+from fastbp.rules.table import CONSTANTS, CREATORS, OPS, REFUSED, load_all
 
 __all__ = ["NUMPY", "code_in", "instead", "page", "without_rule"]
 
@@ -68,8 +70,8 @@ These raise `NoRuleError`. With a formula for the derivative, `bp.custom_rule(f,
 them one ([tutorial.md](tutorial.md#functions-without-a-rule)); on constants they work as always.
 """
 
-SCIPY_MISSING = """* of SciPy: everything but the functions of `scipy.special` listed in
-  [operations.md](operations.md), `fastbp.scipy.fft`, and sparse matrices as operands
+SCIPY_MISSING = """* of SciPy: everything but what `fastbp.scipy` has, functions of `scipy.special`
+  in [operations.md](operations.md), and sparse matrices as operands
   ([sparse.md](sparse.md))
 
 Some functions have rules without some of their arguments (`out=`, `initial=`, the nuclear norm):
@@ -107,6 +109,7 @@ def page():
     lines += [COUNTERPARTS, *_counterparts(), "", MISSING]
     for name, names in without_rule().items():
         lines.append(f"* of `{name}` {NUMPY}: {', '.join(f'`{n}`' for n in names)}")
+    lines += [f"* `{name}`: {why}" for name, why in sorted(REFUSED.items())]
     lines.append(SCIPY_MISSING)
     return "\n".join(lines)
 
@@ -138,19 +141,30 @@ def _is_python(text):
 
 
 def _counterparts():
-    linalg = ", ".join(
-        f"`{name}`"
-        for name in ("cholesky", "det", "inv", "norm", "pinv", "solve")
-        if f"linalg.{name}" in FUNCTIONS
-    )
+    rows = [
+        f"| `scipy.{module}` | `fastbp.scipy.{module}` | {', '.join(f'`{n}`' for n in names)} |"
+        for module, names in _namespaces().items()
+    ]
     return [
-        f"| `scipy.linalg` | `numpy.linalg` | {linalg} |",
-        "| `scipy.fft` | `fastbp.scipy.fft` | `fft`, `rfftn`, `dct`, `dstn` ... |",
-        "| `scipy.special` | `fastbp.scipy.special` | what is no ufunc: `logsumexp` ... |",
+        *rows,
         "| `scipy.sparse` | `fastbp.sparse.csr(values, ...)` | matrices with recorded values |",
         "| `scipy.sparse.linalg` | `fastbp.sparse.solve(A, b)` | systems |",
         "| `math` | `numpy` | `sin`, `exp`, `sqrt` ... |",
     ]
+
+
+def _namespaces():
+    """Return what is public in each module of `fastbp.scipy`, and no ufunc."""
+    ours = importlib.import_module("fastbp.scipy")
+    return {
+        module: [
+            name
+            for name in sorted(getattr(ours, module).__all__)
+            if not isinstance(getattr(getattr(scipy, module), name), np.ufunc)
+            and f"scipy.{module}.{name}" not in {**CONSTANTS, **REFUSED}
+        ]
+        for module in ours.__all__
+    }
 
 
 def without_rule():

@@ -3,6 +3,7 @@
 Nothing here runs before an error is certain: the frames of the callers tell who asked.
 """
 
+import importlib
 import inspect
 import math
 import sys
@@ -13,9 +14,9 @@ import numpy as np
 from fastbp._core import graph
 from fastbp.errors import DTypeError, NoRuleError, ReturnedVariableError
 from fastbp.rules.calls import called, doing
-from fastbp.rules.table import FUNCTIONS, load_all
+from fastbp.rules.table import FUNCTIONS, REFUSED
 
-__all__ = ["INSTEAD", "name_of", "refusal", "write_instead"]
+__all__ = ["INSTEAD", "counterpart", "name_of", "refusal", "write_instead"]
 
 #: What to write in place of functions that have no counterpart of the same name: Python, or words
 #: with Python between backticks.
@@ -47,9 +48,6 @@ INSTEAD = {
     "numpy.full_like": "fastbp.numpy.full_like(a, x)",
     "numpy.r_": "fastbp.numpy.r_[...]",
     "numpy.fromiter": "fastbp.numpy.array(list(...))",
-    "scipy.integrate.odeint": "the steps of the solver with NumPy functions, in `fastbp.scan`",
-    "scipy.integrate.quad": "a rule with fixed nodes, `numpy.sum(weights * f(nodes))`",
-    "scipy.integrate.solve_ivp": "the steps of the solver with NumPy functions, in `fastbp.scan`",
     "scipy.linalg.cho_factor": "`numpy.linalg.solve(A, b)` with the matrix itself",
     "scipy.linalg.cho_solve": "`numpy.linalg.solve(A, b)` with the matrix itself",
     "scipy.linalg.expm": (
@@ -61,10 +59,6 @@ INSTEAD = {
     "scipy.linalg.lu_solve": "`numpy.linalg.solve(A, b)` with the matrix itself",
     "scipy.linalg.solve_triangular": (
         "`numpy.linalg.solve(numpy.tril(A), b)`, `numpy.triu` if upper"
-    ),
-    "scipy.signal.lfilter": (
-        "`sum(b[k] * numpy.pad(x, (k, 0))[:len(x)] for k in range(len(b)))` for a filter without "
-        "feedback, `fastbp.scan` for the others"
     ),
     "scipy.stats.norm.cdf": "fastbp.scipy.special.ndtr((x - loc) / scale)",
     "scipy.stats.norm.logcdf": "fastbp.scipy.special.log_ndtr((x - loc) / scale)",
@@ -226,7 +220,8 @@ def _by_compiled(function):
 
 def _calls_back(name):
     """Say whether a function of SciPy's is given one of the user's to call."""
-    return name.startswith(("scipy.optimize.", "scipy.integrate.")) and name not in INSTEAD
+    called = name.startswith(("scipy.optimize.", "scipy.integrate."))
+    return called and counterpart(name) is None
 
 
 def _was_given(frame, x):
@@ -285,16 +280,14 @@ _SIGNS = {
 
 def write_instead(name):
     """Return what to write in place of a function of NumPy's or SciPy's that takes no Variable."""
+    ours = counterpart(name)
+    if ours is not None:
+        return f"write {ours}"
     if name in INSTEAD:
         return f"write {INSTEAD[name].replace('`', '')}"
-    *modules, last = name.split(".")
-    module = ".".join(modules)
-    if module == "scipy.special" and (name in FUNCTIONS or last in FUNCTIONS):
-        return f"write fastbp.scipy.special.{last}"
-    if module == "scipy.fft":
-        load_all()
-        if name in FUNCTIONS or f"fft.{last}" in FUNCTIONS:
-            return f"write fastbp.scipy.fft.{last}"
+    if name in REFUSED:
+        return REFUSED[name]
+    module, _, last = name.rpartition(".")
     if module == "scipy.linalg" and f"linalg.{last}" in FUNCTIONS:
         return f"write numpy.linalg.{last}"
     if module.startswith("numpy.testing"):
@@ -307,12 +300,26 @@ def write_instead(name):
         return "write x.value for a table to look at, and go on with x itself, an array"
     if module.startswith("scipy.optimize"):
         return "give it plain numbers, and derivatives by fastbp.grad or fastbp.sparse.for_minimize"
-    if module.startswith("scipy") and last in FUNCTIONS and hasattr(np, last):
-        return f"write numpy.{last}"
     if _has_rule(name):
         return f"write {name}(fastbp.numpy.array([x, y]))"
     function = name if name.replace(".", "_").isidentifier() else "f"
-    return f"give it a rule by fastbp.custom_rule({function}, vjp=...)"
+    missing = "fastbp.scipy has none, " if module.startswith("scipy.") else ""
+    return f"{missing}give it a rule by fastbp.custom_rule({function}, vjp=...)"
+
+
+def counterpart(name):
+    """Return the name of what `fastbp.scipy` has in place of a function of SciPy's, or None."""
+    library, *path = name.split(".")
+    if library != "scipy":
+        return None
+    found = importlib.import_module("fastbp.scipy")
+    for part in path:
+        if isinstance(found, types.ModuleType) and part not in found.__all__:
+            return None
+        found = getattr(found, part, None)
+        if found is None or str(getattr(found, "__module__", "")).startswith("scipy"):
+            return None
+    return f"fastbp.{name}"
 
 
 def _has_rule(name):

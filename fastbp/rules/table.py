@@ -41,6 +41,7 @@ __all__ = [
     "KINKS",
     "LATE",
     "OPS",
+    "REFUSED",
     "SAMPLES",
     "SPECIAL",
     "attribute",
@@ -60,6 +61,7 @@ FUNCTIONS = {}  # name in fastbp.numpy, or behind "fastbp." -> function
 CREATORS = {}  # the same for what makes arrays and has no derivative
 KINKS = {}  # name of a function -> the convention where its derivative does not exist
 CONSTANTS = {}  # what sees the values of Variables -> why it has no derivative
+REFUSED = {}  # name of a function of SciPy's that takes no Variable -> why, or what to write
 SAMPLES = {}  # name of a function or an operation -> calls for the tests; see `implements`
 # Families whose rows are added when they are imported: they need more of SciPy, or of fastbp.
 SPECIAL = tuple(
@@ -69,9 +71,20 @@ SPECIAL = tuple(
         "distributions elliptic"
     ).split()
 )
+_OF_SCIPY = {
+    "signal": "convolution filtering detrending spectral resampling responses smoothing",
+    "integrate": "samples",
+    "interpolate": "solving",
+    "ndimage": "filters interpolation order",
+}
 LATE = (
     "fastbp.rules.fft.of_scipy",
     *SPECIAL,
+    *[
+        f"fastbp.rules.{room}.{module}"
+        for room, modules in _OF_SCIPY.items()
+        for module in modules.split()
+    ],
     "fastbp.sparse.products",
     "fastbp.sparse.solving",
     "fastbp.recurrent.fused",

@@ -1,10 +1,10 @@
-"""SciPy, differentiable: `special` and `fft`; every other name is SciPy's own."""
+"""SciPy, differentiable: its modules that have rules; every other name is SciPy's own."""
 
 from importlib import import_module as _import_module
 
 from fastbp.rules.table import attribute as _attribute
 
-__all__ = ["fft", "special"]
+__all__ = ["fft", "integrate", "interpolate", "ndimage", "signal", "special"]
 
 
 def __getattr__(name):

@@ -264,11 +264,6 @@ REFUSED = [
         {"p": "[1.0, 2.0]"},
     ),
     ("A.dot(x)", "numpy.dot(a, x)", {"a": "A"}),
-    (
-        "signal.lfilter([1.0, 2.0, -1.0], 1.0, x)",
-        "sum(b[k] * numpy.pad(x, (k, 0))[:len(x)] for k in range(len(b)))",
-        {"b": "[1.0, 2.0, -1.0]"},
-    ),
     ("np.logaddexp.reduce(x)", "fastbp.numpy.logsumexp(x, axis=axis)", {"axis": "0"}),
     (
         "sum(v**2 for _, v in np.ndenumerate(x))",

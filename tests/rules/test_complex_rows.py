@@ -26,6 +26,20 @@ REFUSED = {
     "histogramdd", "i0", "interp", "ldexp", "log_softmax", "logsumexp",
     "modf", "nanpercentile", "nanquantile", "percentile", "quantile", "recurrent.gru",
     "recurrent.lstm", "recurrent.rnn", "softmax", "sparse.solve", "unwrap",
+    "scipy.integrate.cumulative_simpson", "scipy.integrate.cumulative_trapezoid",
+    "scipy.integrate.romb", "scipy.integrate.simpson", "scipy.integrate.trapezoid",
+    *[f"scipy.ndimage.{name}" for name in (
+        "affine_transform", "center_of_mass", "convolve", "convolve1d", "correlate",
+        "correlate1d", "map_coordinates", "maximum", "maximum_filter", "maximum_filter1d",
+        "median", "median_filter", "minimum", "minimum_filter", "minimum_filter1d",
+        "percentile_filter", "rank_filter", "rotate", "shift", "standard_deviation", "variance",
+        "gaussian_gradient_magnitude", "spline_filter", "spline_filter1d", "sum", "sum_labels",
+        "mean", "zoom",
+    )],
+    "scipy.signal.find_peaks", "scipy.signal.freqs", "scipy.signal.freqz", "scipy.signal.hilbert",
+    "scipy.signal.medfilt", "scipy.signal.medfilt2d", "scipy.signal.order_filter",
+    "scipy.signal.savgol_filter",
+    "scipy.signal.welch", "scipy.signal.wiener",
     *[f"{module}.{name}{suffix}" for module in ("fft", "scipy.fft") for name in ("ihfft", "rfft")
       for suffix in ("", "2", "n")],
     *[
@@ -116,6 +130,7 @@ def refusal_of(f):
     return None
 
 
+@pytest.mark.filterwarnings("ignore:Input data is complex")  # of SciPy's spectra
 @pytest.mark.parametrize(("name", "call"), CALLS)
 def test_a_complex_row_is_right_or_refused_by_name(name, call, rng):
     for which in mixtures(len(call.arrays)):
@@ -269,6 +284,7 @@ def test_squares_of_lengths_have_derivatives_at_0():
         np.testing.assert_allclose(found, expected, rtol=1e-15, atol=1e-15)
 
 
+@pytest.mark.filterwarnings("ignore:Input data is complex")
 @pytest.mark.parametrize(("name", "call"), CALLS)
 def test_single_precision_stays_single(name, call, rng):
     f = Complex(call, (True,) * len(call.arrays), rng)

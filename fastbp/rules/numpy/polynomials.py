@@ -25,13 +25,13 @@ def _convolve(a, v, mode):
 
 def _back(g, other, mode):
     """Return the cotangent of the longer operand; in mode full, of either."""
-    return _swept(g, np.flip(other, -1), "full" if mode == "valid" else "valid")
+    return swept(g, np.flip(other, -1), "full" if mode == "valid" else "valid")
 
 
 def _back_to_shorter(g, a, mode):
     if mode == "full":
         return _back(g, a, mode)
-    return np.flip(_swept(a, np.flip(g, -1), "valid"), -1)
+    return np.flip(swept(a, np.flip(g, -1), "valid"), -1)
 
 
 # Long cotangents are convolved by Fourier transforms of blocks, in double precision: each result is
@@ -40,7 +40,8 @@ def _back_to_shorter(g, a, mode):
 _FEW, _WORK = 256, 2**22
 
 
-def _swept(a, v, mode):
+def swept(a, v, mode):
+    """Convolve vectors; long ones by Fourier transforms of blocks."""
     if type(a) is np.ndarray and type(v) is np.ndarray and a.ndim == v.ndim == 1:
         n, m = a.size, v.size
         short = min(m, n - m + 1) if mode == "valid" else min(n, m)

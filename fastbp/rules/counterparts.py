@@ -1,0 +1,89 @@
+"""Functions that stand for SciPy's of the same name, in `fastbp.scipy` only.
+
+SciPy's functions do not look at their arguments, so Variables reach a rule through our namespaces.
+What is no Variable is left to SciPy; signatures and defaults are those of the SciPy installed.
+"""
+
+import functools
+import importlib
+import inspect
+
+from fastbp._core.graph import has_variable, values_of
+from fastbp.errors import NoRuleError
+from fastbp.rules.table import CONSTANTS, REFUSED, implements
+
+__all__ = ["constant", "refused", "stands_for"]
+
+
+def stands_for(path, samples, kinks=""):
+    """Let a function stand for SciPy's when Variables are among the arguments.
+
+    It is called with all arguments by name; SciPy's defaults are filled in. Those that it does not
+    take are refused by name unless they are at SciPy's default.
+
+    Parameters
+    ----------
+    path : str
+        Of SciPy's function: ``"scipy.signal.lfilter"``.
+    samples, kinks
+        As in `fastbp.rules.table.implements`.
+    """
+    module, _, name = path.rpartition(".")
+    theirs = getattr(importlib.import_module(module), name)
+    signature = inspect.signature(theirs)
+
+    def register(f):
+        own = inspect.signature(f).parameters
+
+        @functools.wraps(f)
+        def function(*args, **kwargs):
+            if not has_variable((args, tuple(kwargs.values()))):
+                return theirs(*args, **kwargs)
+            given = signature.bind(*args, **kwargs)
+            given.apply_defaults()
+            for key in given.arguments.keys() - own.keys():
+                value, default = given.arguments[key], signature.parameters[key].default
+                if value is not default:
+                    raise NoRuleError(f"{path}: the argument {key}= is not supported for Variables")
+                del given.arguments[key]
+            return f(**given.arguments)
+
+        function.__signature__ = signature
+        function.__module__, function.__qualname__ = f"fastbp.{module}", name
+        implements(name=path, samples=samples, kinks=kinks)(function)
+        return function
+
+    return register
+
+
+def constant(path, why):
+    """Return SciPy's function as one that sees the values of Variables: no derivative flows.
+
+    `why` is as in `fastbp.rules.table.nondifferentiable`.
+    """
+    module, _, name = path.rpartition(".")
+    theirs = getattr(importlib.import_module(module), name)
+    CONSTANTS[path] = why
+
+    @functools.wraps(theirs)
+    def function(*args, **kwargs):
+        return theirs(*map(values_of, args), **{k: values_of(x) for k, x in kwargs.items()})
+
+    function.__module__ = f"fastbp.{module}"
+    return function
+
+
+def refused(path, why):
+    """Return SciPy's function as one that refuses Variables, and says why."""
+    module, _, name = path.rpartition(".")
+    theirs = getattr(importlib.import_module(module), name)
+    REFUSED[path] = why
+
+    @functools.wraps(theirs)
+    def function(*args, **kwargs):
+        if has_variable((args, tuple(kwargs.values()))):
+            raise NoRuleError(f"{path} takes no Variable: {why}")
+        return theirs(*args, **kwargs)
+
+    function.__module__ = f"fastbp.{module}"
+    return function

@@ -1,0 +1,1 @@
+"""Rows of `scipy.integrate`, imported late: SciPy takes its time."""

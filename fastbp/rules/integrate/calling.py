@@ -1,0 +1,98 @@
+"""A user's function inside of a rule: its values, tangents and cotangents, by the core's sweeps.
+
+What it is given may be recorded, by a sweep whose result is differentiated again: then so is what
+comes out.
+"""
+
+import numpy as np
+
+from fastbp import tree
+from fastbp._core import graph, sweep
+from fastbp._core.graph import Variable, has_variable
+from fastbp._core.tape import Tape
+from fastbp.errors import NoRuleError
+from fastbp.rules.numpy.structural import as_operand
+
+__all__ = ["Function", "float_of", "pulled", "pushed"]
+
+
+class Function:
+    """A function of a few arrays, then of the leaves of its further arguments.
+
+    Parameters
+    ----------
+    function : callable
+    name : str
+        For messages: what the user called.
+    structure : tree.TreeDef
+        Of its further arguments.
+    moving, rest : list
+        Which leaves of these are operands; those that are not.
+    """
+
+    def __init__(self, function, name, args):
+        self.function, self.name = function, name
+        leaves, self.structure = tree.flatten(tuple(args))
+        self.moving = [_moves(leaf) for leaf in leaves]
+        self.rest = [leaf for leaf, on in zip(leaves, self.moving, strict=True) if not on]
+        self.leaves = [leaf for leaf, on in zip(leaves, self.moving, strict=True) if on]
+
+    def __call__(self, own, leaves):
+        """Return the value: an array, recorded if anything that it is given is."""
+        moving, rest = iter(leaves), iter(self.rest)
+        args = self.structure.unflatten([next(moving if on else rest) for on in self.moving])
+        recorded = has_variable([*own, *leaves])
+        call = graph.recorded_call if recorded else graph.unrecorded_call
+        found = as_operand(call(self.function, (*own, *args), {}), f"{self.name}: a value")
+        if not recorded and type(found) is Variable:
+            raise NoRuleError(
+                f"{self.name}: the function depends on a Variable that it is not given: hand it "
+                "over in args="
+            )
+        return found
+
+
+def _moves(leaf):
+    if isinstance(leaf, (Variable, float, complex)):
+        return True
+    return isinstance(leaf, (np.ndarray, np.generic)) and leaf.dtype.kind in "fc"
+
+
+def _inputs(arrays):
+    """Return fresh ends of a record for arrays, which may be recorded themselves."""
+    return [
+        np.positive(x) if type(x) is Variable else graph.variable(np.array(x, float_of(x)))
+        for x in arrays
+    ]
+
+
+def float_of(x):
+    """Return the dtype of an array, float64 for integers."""
+    return np.result_type(np.asarray(x).dtype, np.float32 if np.asarray(x).dtype == "f4" else float)
+
+
+def pushed(f, own, leaves, tangents, lead=0):
+    """Return the value of f and its tangent; `tangents` has None for zero."""
+    xs = _inputs([*own, *leaves])
+    n = len(own)
+    y = f(xs[:n], xs[n:])
+    if type(y) is not Variable:
+        return y, None
+    moving = [k for k, t in enumerate(tangents) if t is not None]
+    if not moving:
+        return y, None
+    ends = [xs[k] for k in moving]
+    recorded = has_variable([*own, *leaves, *tangents])
+    (found,) = sweep.forward(Tape([y], ends), [tangents[k] for k in moving], recorded, lead)
+    return (y if has_variable([*own, *leaves]) else y.value), found
+
+
+def pulled(f, own, leaves, g):
+    """Return the cotangents of everything that f is given, for a cotangent of its value."""
+    xs = _inputs([*own, *leaves])
+    n = len(own)
+    y = f(xs[:n], xs[n:])
+    if type(y) is not Variable:
+        return [None] * len(xs)
+    recorded = has_variable([*own, *leaves, g])
+    return sweep.reverse(Tape([y], xs), [np.reshape(g, y.shape)], recorded)

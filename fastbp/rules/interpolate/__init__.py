@@ -1,0 +1,1 @@
+"""Rows of `scipy.interpolate`, imported late: SciPy takes its time."""

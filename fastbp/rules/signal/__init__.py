@@ -1,0 +1,1 @@
+"""Rows of `scipy.signal`, imported late: SciPy takes its time."""
