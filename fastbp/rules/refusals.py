@@ -281,7 +281,7 @@ _SIGNS = {
 def write_instead(name):
     """Return what to write in place of a function of NumPy's or SciPy's that takes no Variable."""
     ours = counterpart(name)
-    if ours is not None:
+    if ours is not None and name not in REFUSED:
         return f"write {ours}"
     if name in INSTEAD:
         return f"write {INSTEAD[name].replace('`', '')}"

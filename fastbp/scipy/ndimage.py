@@ -21,11 +21,13 @@ from scipy import ndimage as _ndimage
 import fastbp.rules.ndimage.filters
 import fastbp.rules.ndimage.interpolation
 import fastbp.rules.ndimage.order  # noqa: F401  (they fill the table of operations)
+from fastbp.rules.ndimage.order import OTHERS as _OTHERS
 from fastbp.rules.table import FUNCTIONS as _FUNCTIONS
 from fastbp.rules.table import attribute as _attribute
 
 _PREFIX = "scipy.ndimage."
 _names = {k.removeprefix(_PREFIX): f for k, f in _FUNCTIONS.items() if k.startswith(_PREFIX)}
+_names |= _OTHERS
 globals().update(_names)
 
 __all__ = sorted(_names)

@@ -66,6 +66,7 @@ CALLS = {
     "scipy.integrate.dblquad": lambda x, m: scipy.integrate.dblquad(
         lambda s, t: t, 0.0, 1.0, x[0], 3.0
     ),
+    "scipy.signal.cspline1d": lambda x, m: scipy.signal.cspline1d(x),
     "scipy.interpolate.CubicSpline": lambda x, m: scipy.interpolate.CubicSpline([0.0, 1.0], x),
     "scipy.optimize.minimize": lambda x, m: scipy.optimize.minimize(np.sum, x),
     "numpy.full": lambda x, m: np.full(3, x[0]),
@@ -93,7 +94,8 @@ INSTEAD = {
     "scipy.fft.fft": "write fastbp.scipy.fft.fft",
     "scipy.integrate.trapezoid": "write fastbp.scipy.integrate.trapezoid",
     "scipy.integrate.quad": "write fastbp.scipy.integrate.quad",
-    "scipy.integrate.dblquad": "fastbp.scipy has none, give it a rule by",
+    "scipy.integrate.dblquad": "fastbp.scipy.integrate.quad with another one as its integrand",
+    "scipy.signal.cspline1d": "fastbp.scipy has none, give it a rule by",
     "scipy.interpolate.CubicSpline": "write fastbp.scipy.interpolate.CubicSpline",
     "scipy.optimize.minimize": "derivatives by fastbp.grad",
     "numpy.full": "write fastbp.numpy.full(shape, x)",

@@ -10,7 +10,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from fastbp._core.graph import has_variable, values_of
 from fastbp.errors import DTypeError, NoRuleError
-from fastbp.rules.counterparts import stands_for
+from fastbp.rules.counterparts import constant, refused, stands_for
 from fastbp.rules.ndimage.filters import (
     checked_mode,
     image,
@@ -290,3 +290,55 @@ def center_of_mass(input, labels, index):
     if not found[0].ndim:
         return tuple(found)
     return [tuple([c[k] for c in found]) for k in range(found[0].shape[0])]
+
+
+def _of_part(name, rank, input, labels, index):
+    """Return the element of a rank of each part; the mean of the two in the middle for None."""
+    x = _real_image(name, input)
+    values, places, shape = _parts(name, x, labels, index)
+    order = np.lexsort((values_of(values), places))
+    counts = np.bincount(places, minlength=math.prod(shape))
+    if not counts.all():
+        raise ValueError(f"scipy.ndimage.{name}: of a part without elements there is none")
+    first = np.cumsum(counts) - counts
+    if rank is None:
+        low, high = first + (counts - 1) // 2, first + counts // 2
+        found = (np.take(values, order[low]) + np.take(values, order[high])) / 2.0
+    else:
+        found = np.take(values, order[first if rank == 0 else first + counts - 1])
+    return np.reshape(found, shape)
+
+
+@stands_for("scipy.ndimage.maximum", samples=_labelled_samples, kinks=CHOSEN)
+def maximum(input, labels, index):
+    """Arguments as in `scipy.ndimage.maximum`; parts have elements."""
+    return _of_part("maximum", -1, input, labels, index)
+
+
+@stands_for("scipy.ndimage.minimum", samples=_labelled_samples, kinks=CHOSEN)
+def minimum(input, labels, index):
+    """Arguments as in `scipy.ndimage.minimum`; parts have elements."""
+    return _of_part("minimum", 0, input, labels, index)
+
+
+@stands_for("scipy.ndimage.median", samples=_labelled_samples, kinks=CHOSEN)
+def median(input, labels, index):
+    """Arguments as in `scipy.ndimage.median`; parts have elements."""
+    return _of_part("median", None, input, labels, index)
+
+
+PLACES = "places, order, counts"
+OTHERS = {
+    name: constant(f"scipy.ndimage.{name}", PLACES)
+    for name in (
+        "distance_transform_bf", "distance_transform_cdt", "distance_transform_edt", "label",
+        "find_objects", "maximum_position", "minimum_position",
+    )
+}  # fmt: skip
+_CALLS = "it calls a function for each element: write that with NumPy functions of windows"
+OTHERS |= {
+    name: refused(f"scipy.ndimage.{name}", _CALLS)
+    for name in ("generic_filter", "generic_filter1d", "labeled_comprehension")
+}
+_PLACES = "write fastbp.scipy.ndimage.map_coordinates of the coordinates themselves"
+OTHERS["geometric_transform"] = refused("scipy.ndimage.geometric_transform", _PLACES)
