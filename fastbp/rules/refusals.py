@@ -34,7 +34,7 @@ INSTEAD = {
             "subtract.at",
         )
     },
-    "numpy.linalg.lstsq": "numpy.linalg.pinv(a) @ b",
+    "numpy.intersect1d": "numpy.unique(x[numpy.isin(x, y)])",
     "numpy.logaddexp.reduce": "fastbp.numpy.logsumexp(x, axis=axis)",
     "numpy.ndenumerate": "((i, x[i]) for i in numpy.ndindex(x.shape))",
     "numpy.poly1d": "sum(c * x**k for k, c in enumerate(reversed(p)))",
@@ -42,7 +42,7 @@ INSTEAD = {
     "numpy.polynomial.polynomial.polyval": "sum(c * x**k for k, c in enumerate(p))",
     "numpy.save": "numpy.save(file, x.value)",
     "numpy.savetxt": "numpy.savetxt(file, x.value)",
-    "numpy.vectorize": "NumPy functions on whole arrays, or `numpy.stack([f(v) for v in x])`",
+    "numpy.vectorize": "NumPy functions on whole arrays, or `fastbp.numpy.vectorize(f)(x)`",
     "numpy.c_": "fastbp.numpy.c_[...]",
     "numpy.full": "fastbp.numpy.full(shape, x)",
     "numpy.full_like": "fastbp.numpy.full_like(a, x)",

@@ -10,16 +10,20 @@ from fastbp.rules.table import SAMPLES
 
 from ..harness import Call, calls_of, indexing_calls, normal
 
+# Vectors with phases that nothing fixes (linalg/test_decompositions.py), an order that depends on
+# the dtype.
+FREE = {"linalg.eigh", "linalg.qr-2", "linalg.svd", "unique_values"}
 CALLS = [
     pytest.param(name, call, id=f"{name}-{k}")
     for name in SAMPLES
     for k, call in enumerate(calls_of(name))
-    if call.arrays
+    if call.arrays and not {name, f"{name}-{k}"} & FREE
 ]
 CALLS += [pytest.param(name, call, id=name) for name, call in indexing_calls().items()]
 # Without a meaning, or of real numbers only.
 REFUSED = {
-    "bincount", "divmod", "frexp", "geomspace", "interp", "ldexp", "log_softmax", "logsumexp",
+    "bincount", "divmod", "frexp", "geomspace", "histogram", "histogram2d", "histogram_bin_edges",
+    "histogramdd", "i0", "interp", "ldexp", "log_softmax", "logsumexp",
     "modf", "nanpercentile", "nanquantile", "percentile", "quantile", "recurrent.gru",
     "recurrent.lstm", "recurrent.rnn", "softmax", "sparse.solve", "unwrap",
     "scipy.integrate.cumulative_simpson", "scipy.integrate.cumulative_trapezoid",

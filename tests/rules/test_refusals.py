@@ -103,7 +103,7 @@ INSTEAD = {
     "numpy.sum": " in a list: write numpy.sum(fastbp.numpy.array([x, y]))",
     "numpy.linalg.norm": "numpy.linalg.norm(fastbp.numpy.array([x, y]))",
     "numpy.fill_diagonal": "b = fastbp.variable(b), and numpy.fill_diagonal(b, ...)",
-    "numpy.vectorize": "numpy.stack([f(v) for v in x])",
+    "numpy.vectorize": "fastbp.numpy.vectorize(f)(x)",
 }
 
 
@@ -123,8 +123,7 @@ def test_functions_are_named_with_what_to_write_instead(name, x, m):
         (scipy.special.itstruve0, "scipy.special.itstruve0"),
         (lambda x: scipy.special.struve(1.0, x), "scipy.special.struve"),
         (np.spacing, "numpy.spacing"),
-        (lambda x: np.histogram(x), "numpy.histogram"),
-        (np.linalg.cond, "numpy.linalg.cond"),
+        (lambda x: np.nextafter(x, 1.0), "numpy.nextafter"),
         (lambda x: np.logaddexp.accumulate(x), "numpy.logaddexp.accumulate"),
         (lambda x: scipy.special.jv.outer(x, x), "scipy.special.jv.outer"),
     ],

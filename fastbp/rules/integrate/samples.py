@@ -1,11 +1,13 @@
 """Integrals of samples: sums with weights, which depend on where the samples were taken."""
 
+import warnings
+
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 from scipy import integrate
 
 from fastbp._core.graph import Variable, array_of, values_of
-from fastbp.errors import NoRuleError
+from fastbp.errors import DTypeError, NoRuleError
 from fastbp.rules.counterparts import stands_for
 from fastbp.rules.numpy.structural import as_operand
 
@@ -55,11 +57,7 @@ def trapezoid(y, x, dx, axis):
     values, x, _ = _along("trapezoid", y, x, axis, dx)
     terms = _steps(x, dx) * (values[..., 1:] + values[..., :-1]) / 2.0
     if terms.dtype != values.dtype:  # SciPy's choice, which has changed with its versions
-        given = (
-            None if x is None else np.moveaxis(np.broadcast_to(values_of(x), values.shape), -1, 0)
-        )
-        plain = np.moveaxis(values_of(values), -1, 0)
-        terms = np.astype(terms, integrate.trapezoid(plain, given, axis=0).dtype)
+        terms = np.astype(terms, integrate.trapezoid(values_of(values), values_of(x), dx).dtype)
     return np.sum(terms, -1)
 
 
@@ -151,6 +149,14 @@ def _first_halves(y, h):
 def cumulative_simpson(y, x, dx, axis, initial):
     """Arguments as in `scipy.integrate.cumulative_simpson`."""
     y, x, axis = _along("cumulative_simpson", y, x, axis, dx)
+    if y.dtype.kind == "c":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if not np.iscomplexobj(integrate.cumulative_simpson(np.ones(3, complex))):
+                raise DTypeError(
+                    "scipy.integrate.cumulative_simpson: this SciPy takes real numbers only, y has "
+                    f"dtype {y.dtype}"
+                )
     n = y.shape[-1]
     if n < 3:
         found = np.cumsum(_steps(x, dx) * (y[..., 1:] + y[..., :-1]) / 2.0, -1)
