@@ -51,6 +51,7 @@ __all__ = [
     "helper",
     "implements",
     "linear",
+    "load",
     "load_all",
     "nondifferentiable",
     "refuse",
@@ -75,6 +76,7 @@ _OF_SCIPY = {
     "signal": "convolution filtering detrending spectral resampling responses",
     "integrate": "samples",
     "interpolate": "solving",
+    "linalg": "triangular solving lu functions equations",
 }
 LATE = (
     "fastbp.rules.fft.of_scipy",
@@ -392,6 +394,12 @@ def load_all():
     """Import the families that are imported late: the table is complete then."""
     for module in LATE:
         importlib.import_module(module)
+
+
+def load(room):
+    """Import the rows of a module of SciPy's."""
+    for module in _OF_SCIPY[room].split():
+        importlib.import_module(f"fastbp.rules.{room}.{module}")
 
 
 def _as_tuple(x):

@@ -22,13 +22,14 @@ NAMED += [
     if op.name in FUNCTIONS
 ]
 NAMED += indexing_calls().items()
+pytestmark = pytest.mark.filterwarnings("ignore:logm result")  # of SciPy, of float32
 CALLS = [
     pytest.param(name, call, id=f"{name}-{k}")
     for k, (name, call) in enumerate(NAMED)
     if len(call.arrays) > 1
 ]
 # SciPy takes the first loop that its operands fit, and has that of complex128 in front.
-WIDER = {"xlogy", "xlog1py"}
+WIDER = {"xlogy", "xlog1py", "scipy.linalg.expm_frechet", "scipy.linalg.fractional_matrix_power"}
 # Functions of real numbers.
 REAL = {
     "arctan2", "copysign", "divmod", "fmod", "geomspace", "heaviside", "hypot", "logaddexp",
@@ -43,6 +44,7 @@ LAST_REAL |= {
     f"scipy.integrate.{name}"
     for name in ("cumulative_simpson", "cumulative_trapezoid", "romb", "simpson", "trapezoid")
 }
+LAST_REAL |= {"scipy.linalg.fractional_matrix_power"}
 OF_ONE_KIND = {"scipy.signal.coherence", "scipy.signal.csd"}
 
 
