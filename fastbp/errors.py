@@ -2,6 +2,7 @@
 
 __all__ = [
     "DTypeError",
+    "DegenerateError",
     "FastbpError",
     "NoRuleError",
     "NotBuiltError",
@@ -27,6 +28,13 @@ class ShapeError(FastbpError, ValueError):
 
 class DTypeError(FastbpError, TypeError):
     """A dtype that cannot be differentiated or has no kernel: integers, objects, strings."""
+
+
+class DegenerateError(FastbpError, ValueError):
+    """A derivative that does not exist at a point.
+
+    Of eigenvectors whose eigenvalues are equal, or of the phase of complex ones.
+    """
 
 
 class NoRuleError(FastbpError, TypeError, NotImplementedError):

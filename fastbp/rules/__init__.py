@@ -2,7 +2,15 @@
 
 from fastbp.rules import contraction, engine, foreign, refusals  # noqa: F401
 from fastbp.rules.fft import functions  # noqa: F401
-from fastbp.rules.linalg import decompositions, determinants, norms  # noqa: F401
+from fastbp.rules.linalg import (  # noqa: F401
+    decompositions,
+    determinants,
+    eigen,
+    least_squares,
+    norms,
+    orthogonal,
+    singular,
+)
 from fastbp.rules.numpy import (  # noqa: F401
     accumulating,
     applying,
@@ -15,6 +23,8 @@ from fastbp.rules.numpy import (  # noqa: F401
     einsum,
     elementwise,
     filling,
+    fits,
+    histograms,
     indexing,
     missing,
     numerical,
@@ -24,6 +34,7 @@ from fastbp.rules.numpy import (  # noqa: F401
     products,
     quantiles,
     reductions,
+    sets,
     structural,
     views,
 )

@@ -74,6 +74,7 @@ def constant(path, why):
         return theirs(*map(values_of, args), **{k: values_of(x) for k, x in kwargs.items()})
 
     function.__module__ = f"fastbp.{module}"
+    function.__doc__ = f"`{path}`, which sees the values of Variables: {why}."
     return function
 
 
@@ -90,4 +91,5 @@ def refused(path, why):
         return theirs(*args, **kwargs)
 
     function.__module__ = f"fastbp.{module}"
+    function.__doc__ = f"`{path}`, which takes no Variable: {why}."
     return function

@@ -244,6 +244,12 @@ def couples(p, ids, link):
     return _spread(together(p, *found), link)
 
 
+def couples_into_vectors(p, ids, link):
+    """Do the same for a vector of each matrix."""
+    found = [_reduced(p, x, (-2, -1))[..., None] for x in ids if x is not None]
+    return _spread(together(p, *found), link)
+
+
 def couples_lower(p, ids, link):
     """Do the same for a lower triangular result."""
     return np.tril(couples(p, ids, link))

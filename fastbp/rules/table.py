@@ -73,10 +73,11 @@ SPECIAL = tuple(
     ).split()
 )
 _OF_SCIPY = {
-    "signal": "convolution filtering detrending spectral resampling responses",
+    "signal": "convolution filtering detrending spectral resampling responses smoothing",
     "integrate": "samples",
     "interpolate": "solving",
-    "linalg": "triangular solving lu functions equations",
+    "linalg": "triangular solving lu functions equations assembly toeplitz",
+    "ndimage": "filters interpolation order",
 }
 LATE = (
     "fastbp.rules.fft.of_scipy",

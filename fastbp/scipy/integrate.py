@@ -21,12 +21,14 @@ from scipy import integrate as _integrate
 
 import fastbp.rules.integrate.samples as _samples  # noqa: F401  (fills the table of operations)
 from fastbp.rules.integrate.odes import odeint, solve_ivp
+from fastbp.rules.integrate.quadrature import OTHERS as _OTHERS
 from fastbp.rules.integrate.quadrature import fixed_quad, quad, quad_vec
 from fastbp.rules.table import FUNCTIONS as _FUNCTIONS
 from fastbp.rules.table import attribute as _attribute
 
 _PREFIX = "scipy.integrate."
 _names = {k.removeprefix(_PREFIX): f for k, f in _FUNCTIONS.items() if k.startswith(_PREFIX)}
+_names |= _OTHERS
 globals().update(_names)
 
 __all__ = ["fixed_quad", "odeint", "quad", "quad_vec", "solve_ivp", *sorted(_names)]

@@ -23,7 +23,12 @@ from fastbp.rules.interpolate.piecewise import (
     PchipInterpolator,
     PPoly,
 )
-from fastbp.rules.interpolate.scattered import RBFInterpolator, RegularGridInterpolator
+from fastbp.rules.interpolate.scattered import OTHERS as _OTHERS
+from fastbp.rules.interpolate.scattered import (
+    RBFInterpolator,
+    RegularGridInterpolator,
+    interpn,
+)
 from fastbp.rules.interpolate.splines import BSpline, interp1d, make_interp_spline
 from fastbp.rules.table import attribute as _attribute
 
@@ -37,8 +42,11 @@ __all__ = [
     "RBFInterpolator",
     "RegularGridInterpolator",
     "interp1d",
+    "interpn",
     "make_interp_spline",
+    *sorted(_OTHERS),
 ]
+globals().update(_OTHERS)
 
 
 def __getattr__(name):

@@ -18,12 +18,15 @@ from scipy import signal as _signal
 
 import fastbp.rules.signal.resampling
 import fastbp.rules.signal.responses
+import fastbp.rules.signal.smoothing
 import fastbp.rules.signal.spectral  # noqa: F401  (they fill the table of operations)
+from fastbp.rules.signal.responses import OTHERS as _OTHERS
 from fastbp.rules.table import FUNCTIONS as _FUNCTIONS
 from fastbp.rules.table import attribute as _attribute
 
 _PREFIX = "scipy.signal."
 _names = {k.removeprefix(_PREFIX): f for k, f in _FUNCTIONS.items() if k.startswith(_PREFIX)}
+_names |= _OTHERS
 globals().update(_names)
 
 __all__ = sorted(_names)

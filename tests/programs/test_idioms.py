@@ -24,7 +24,7 @@ import fastbp
 import fastbp.numpy
 import fastbp.scipy.special
 
-from .idioms import LIKE, MADE, MATH, NUMBERS, PANDAS, PLAIN, REFUSED, WORKS
+from .idioms import LIKE, MADE, MATH, NUMBERS, PANDAS, PLAIN, REFUSED, SCIPY, WORKS
 
 try:
     import pandas
@@ -143,6 +143,14 @@ def test_plain_numpy_says_what_to_write(line, instead):
 def test_functions_of_math(line, instead):
     f = function_of(line, numpy)
     assert "write " + re.search(r"numpy\.\w+", instead)[0] in refusal_of(f)
+    check(fastbp.unmodified(f), line)
+    check(function_of(instead, numpy), line)
+
+
+@pytest.mark.parametrize(("line", "instead"), instead_of(SCIPY))
+def test_scipy_says_what_to_write(line, instead):
+    f = function_of(line, numpy)
+    assert "write " + re.search(r"fastbp\.scipy\.\w+\.\w+", instead)[0] in refusal_of(f)
     check(fastbp.unmodified(f), line)
     check(function_of(instead, numpy), line)
 

@@ -448,9 +448,8 @@ def test_functions_without_a_rule_are_named():
     for call, name in (
         (lambda: np.nextafter(x, 1.0), "nextafter"),
         (lambda: np.spacing(x), "spacing"),
-        (lambda: np.i0(x), "i0"),
         (lambda: np.gcd(x, 2), "gcd"),
-        (lambda: np.histogram(x), "histogram"),
+        (lambda: np.intersect1d(x, x), "intersect1d"),
     ):
         with pytest.raises(bp.errors.NoRuleError, match=name):
             call()

@@ -16,6 +16,8 @@ from fastbp._core.graph import Variable
 from fastbp.rules import gaps, refusals
 
 PAGE = Path(__file__).parents[2] / "docs" / "not_differentiable.md"
+# Its elements are equal numbers, which differences part.
+WORDS_ALONE = {"numpy.intersect1d"}
 
 X = numpy.array([0.7, 1.3, 0.4, 2.1])
 M = numpy.array([[2.0, 0.5, 0.1], [0.3, 1.0, 0.2], [0.4, -0.2, 3.0]])
@@ -61,12 +63,6 @@ CASES = {
         "f": lambda v: numpy.sin(v) * v,
         "expected": numpy.vectorize(lambda v: numpy.sin(v) * v),
     },
-    "numpy.linalg.lstsq": {
-        "of": "a",
-        "x": numpy.vstack([M, [1.0, 2.0, 0.5]]),
-        "b": B,
-        "expected": lambda a: numpy.linalg.lstsq(a, B, rcond=None)[0],
-    },
     "numpy.logaddexp.reduce": {"axis": 0, "expected": numpy.logaddexp.reduce},
     "numpy.ndenumerate": {
         "expected": lambda x: [v for _, v in numpy.ndenumerate(x)],
@@ -89,17 +85,6 @@ CASES = {
         "dots": "v * v for v in x",
         "expected": lambda x: numpy.fromiter((v * v for v in x), float),
     },
-    **{
-        f"scipy.linalg.{name}": {"of": "A", "x": M, "b": B[:3], "expected": expected}
-        for name, expected in {
-            "cho_factor": lambda a: numpy.linalg.solve(a, B[:3]),
-            "cho_solve": lambda a: numpy.linalg.solve(a, B[:3]),
-            "lu_factor": lambda a: scipy.linalg.lu_solve(scipy.linalg.lu_factor(a), B[:3]),
-            "lu_solve": lambda a: scipy.linalg.lu_solve(scipy.linalg.lu_factor(a), B[:3]),
-            "solve_triangular": lambda a: scipy.linalg.solve_triangular(a, B[:3], lower=True),
-        }.items()
-    },
-    "scipy.linalg.expm": {"x": M, "expected": scipy.linalg.expm, "applied": True},
     **{
         f"scipy.stats.norm.{name}": {
             **NORM,
@@ -156,7 +141,7 @@ def functions_of(name):
 
 
 def test_every_entry_has_a_case():
-    assert set(refusals.INSTEAD) == {*CASES, *SAVED}
+    assert set(refusals.INSTEAD) == {*CASES, *SAVED, *WORDS_ALONE}
 
 
 def test_an_entry_that_became_a_function_is_gone():
@@ -211,11 +196,8 @@ def test_what_is_said_to_have_no_rule_is_refused():
                 with pytest.raises((fastbp.errors.NoRuleError, TypeError)) as caught:
                     f(*[fastbp.variable(M)] * count)
                 refused += caught.type is fastbp.errors.NoRuleError
-    assert refused > 30
+    assert refused > 2
 
 
-@pytest.mark.parametrize("name", ["svd", "eigh", "qr"])
-def test_decompositions_are_listed_and_refused(name):
-    assert name in gaps.without_rule()["numpy.linalg"]
-    with pytest.raises(fastbp.errors.NoRuleError, match=f"numpy.linalg.{name} has no"):
-        getattr(numpy.linalg, name)(fastbp.variable(M))
+def test_numpy_linalg_is_whole():
+    assert gaps.without_rule()["numpy.linalg"] == []

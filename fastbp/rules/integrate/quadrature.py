@@ -9,10 +9,11 @@ from scipy import integrate
 
 from fastbp._core.graph import Op, array_of, has_variable, values_of
 from fastbp.errors import NoRuleError
+from fastbp.rules.counterparts import refused
 from fastbp.rules.integrate.calling import Function, pulled, pushed
 from fastbp.rules.numpy.structural import as_operand
 
-__all__ = ["fixed_quad", "quad", "quad_vec"]
+__all__ = ["OTHERS", "fixed_quad", "quad", "quad_vec"]
 
 
 class Integral:
@@ -267,3 +268,22 @@ def fixed_quad(func, a, b, args=(), n=5):
     half = (b - a) / 2.0
     y = func(half * (nodes + 1) + a, *args)
     return half * np.sum(weights * y, -1), None
+
+
+_NESTED = "write fastbp.scipy.integrate.quad with another one as its integrand"
+_ONE = "write fastbp.scipy.integrate.quad or quad_vec"
+_SHOOTING = "write the solution from one end by fastbp.scipy.integrate.solve_ivp"
+OTHERS = {
+    name: refused(f"scipy.integrate.{name}", why)
+    for name, why in {
+        "cubature": _NESTED,
+        "dblquad": _NESTED,
+        "nquad": _NESTED,
+        "nsum": "write the sum of its terms by numpy.sum",
+        "qmc_quad": "write the mean of the integrand at fixed points",
+        "solve_bvp": _SHOOTING,
+        "tanhsinh": _ONE,
+        "tplquad": _NESTED,
+    }.items()
+    if hasattr(integrate, name)  # some are new in SciPy 1.15
+}

@@ -7,11 +7,12 @@ from scipy import interpolate
 
 from fastbp._core.graph import has_variable, values_of
 from fastbp.errors import NoRuleError
+from fastbp.rules.counterparts import refused
 from fastbp.rules.interpolate.piecewise import Delegating
 from fastbp.rules.interpolate.solving import Factors, solved
 from fastbp.rules.numpy.structural import as_operand
 
-__all__ = ["RBFInterpolator", "RegularGridInterpolator"]
+__all__ = ["OTHERS", "RBFInterpolator", "RegularGridInterpolator", "interpn"]
 
 
 class RegularGridInterpolator(Delegating):
@@ -128,6 +129,34 @@ class RegularGridInterpolator(Delegating):
             index = tuple(at + on for at, on in zip(first, corner, strict=True))
             total = total + self._values[index] * np.reshape(weight, shape)
         return total
+
+
+def interpn(points, values, xi, method="linear", bounds_error=True, fill_value=np.nan):
+    """Interpolate on a grid; arguments as in `scipy.interpolate.interpn`.
+
+    Parameters
+    ----------
+    points, values, method, bounds_error, fill_value
+        As of `RegularGridInterpolator`.
+    xi : array, shape (..., d)
+        May be a Variable.
+
+    Returns
+    -------
+    array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> from fastbp.scipy.interpolate import interpn
+    >>> values = np.array([0.0, 2.0])
+    >>> bp.grad(lambda v: interpn(([0.0, 1.0],), v, [0.25])[0])(values)
+    array([0.75, 0.25])
+    """
+    if not has_variable((values, xi)):
+        return interpolate.interpn(points, values, xi, method, bounds_error, fill_value)
+    return RegularGridInterpolator(points, values, method, bounds_error, fill_value)(xi)
 
 
 # ---- radial functions, of squared distances
@@ -262,3 +291,17 @@ class RBFInterpolator(Delegating):
             )
         basis = np.concatenate([self._radial(x), self._polynomial(x)], 1)
         return np.reshape(basis @ self._coefficients, (x.shape[0], *self._shape))
+
+
+_SPLINES = "write fastbp.scipy.interpolate.make_interp_spline or CubicSpline"
+_GRIDS = "write fastbp.scipy.interpolate.RegularGridInterpolator"
+_SCATTERED = "write fastbp.scipy.interpolate.RBFInterpolator"
+OTHERS = {
+    name: refused(f"scipy.interpolate.{name}", why)
+    for why, names in {
+        _SPLINES: "splev splint splrep make_lsq_spline make_smoothing_spline",
+        _GRIDS: "bisplev bisplrep",
+        _SCATTERED: "griddata",
+    }.items()
+    for name in names.split()
+}

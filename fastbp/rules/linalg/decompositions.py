@@ -16,7 +16,7 @@ from fastbp.rules import patterns
 from fastbp.rules.linalg import lapack
 from fastbp.rules.numpy.products import aligned, mh, mt, stored
 from fastbp.rules.numpy.structural import conjugated
-from fastbp.rules.table import general, implements, refuse
+from fastbp.rules.table import general, implements
 
 GILES = "Giles 2008"
 
@@ -122,13 +122,13 @@ pinv_op = general(
     ],
 )
 def pinv(a, rcond=None, hermitian=False, *, rtol=np._NoValue):
-    """Arguments as in `numpy.linalg.pinv`; hermitian= is refused.
+    """Arguments as in `numpy.linalg.pinv`; hermitian=True means the mean of `a` and its transpose.
 
     Notes
     -----
     The derivative is that at constant rank; where the rank changes the pseudo-inverse jumps.
     """
-    refuse("linalg.pinv", hermitian=(hermitian, False))
+    a = 0.5 * (a + mh(a)) if hermitian else a
     options = {} if rtol is np._NoValue else {"rtol": rtol}
     return pinv_op(a, rcond=rcond, **options)
 

@@ -283,12 +283,12 @@ def fractional_matrix_power(A, t):
     """
     A = as_operand(A, "scipy.linalg.fractional_matrix_power: A")
     (A,) = square("fractional_matrix_power", A=A if A.dtype.kind in "fc" else A.astype(float))
+    t = as_operand(t, "scipy.linalg.fractional_matrix_power: t", real=True)
+    if t.ndim:
+        raise ShapeError(
+            f"scipy.linalg.fractional_matrix_power: t must be a number, not of shape {t.shape}"
+        )
     if has_variable(t):
-        t = as_operand(t, "scipy.linalg.fractional_matrix_power: t", real=True)
-        if t.ndim:
-            raise ShapeError(
-                f"scipy.linalg.fractional_matrix_power: t must be a number, not of shape {t.shape}"
-            )
         return expm_op(t * logm_op(A))
     t = float(t)
     if t.is_integer() and abs(t) < 2**15:

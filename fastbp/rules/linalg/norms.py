@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastbp._core.graph import is_passive, passive
-from fastbp.errors import NoRuleError, ShapeError
+from fastbp.errors import ShapeError
 from fastbp.rules import patterns
 from fastbp.rules.numpy import products
 from fastbp.rules.numpy.reductions import (
@@ -97,9 +97,7 @@ def _matrix_norm(x, ord, axis, keepdims):
     if ord in (None, "fro", "f"):
         return norm_op(x, axis=axis, keepdims=keepdims)
     if ord in (2, -2, "nuc"):
-        raise NoRuleError(
-            f"numpy.linalg.norm: ord={ord!r} of matrices, from singular values, has no rule"
-        )
+        return _spectral_norm(x, ord, axis, keepdims)
     if ord not in (1, -1, np.inf, -np.inf):
         raise ValueError("Invalid norm order for matrices.")
     sums = np.sum(np.abs(x), axis=axis[0] if abs(ord) == 1 else axis[1], keepdims=True)
@@ -108,10 +106,19 @@ def _matrix_norm(x, ord, axis, keepdims):
     return np.min(sums, axis=axis, keepdims=keepdims)
 
 
+def _spectral_norm(x, ord, axis, keepdims):
+    s = np.linalg.svdvals(np.moveaxis(x, axis, (-2, -1)))
+    found = np.sum(s, -1) if ord == "nuc" else np.max(s, -1) if ord == 2 else np.min(s, -1)
+    return np.expand_dims(found, axis) if keepdims else found
+
+
 def _norm_samples(rng):
     vector, matrix, cube = (rng.normal(size=shape) + 0.3 for shape in ((5,), (3, 4), (2, 3, 4)))
     calls = [(vector, {"ord": order}) for order in (None, 1, 2, np.inf, -np.inf, 3, 2.5, -1.5)]
     calls += [(matrix, {"ord": order}) for order in (None, "fro", 1, -1, np.inf, -np.inf)]
+    calls += [
+        (matrix + np.eye(3, 4) * [2.0, 5.0, 9.0, 0.0], {"ord": order}) for order in (2, -2, "nuc")
+    ]
     calls += [
         (cube, {}),
         (cube, {"keepdims": True}),
@@ -120,13 +127,14 @@ def _norm_samples(rng):
         (cube, {"axis": (0, 2)}),
         (cube, {"axis": (-1, 0), "ord": 1, "keepdims": True}),
         (cube, {"axis": (2, 1), "ord": np.inf}),
+        (cube, {"axis": (2, 0), "ord": "nuc", "keepdims": True}),
     ]
     return [((x,), kwargs) for x, kwargs in calls]
 
 
 @implements(np.linalg.norm, name="linalg.norm", samples=_norm_samples, kinks=ROOT_OF_ZERO)
 def norm(x, ord=None, axis=None, keepdims=False):
-    """Arguments as in `numpy.linalg.norm`; of matrices, the orders 2, -2 and "nuc" are refused.
+    """Arguments as in `numpy.linalg.norm`.
 
     Notes
     -----
@@ -170,11 +178,11 @@ def vector_norm(x, /, *, axis=None, keepdims=False, ord=2):
     name="linalg.matrix_norm",
     samples=lambda rng: [
         ((rng.normal(size=(2, 3, 4)),), kwargs)
-        for kwargs in ({}, {"ord": 1}, {"ord": -np.inf, "keepdims": True})
+        for kwargs in ({}, {"ord": 1}, {"ord": -np.inf, "keepdims": True}, {"ord": 2})
     ],
 )
 def matrix_norm(x, /, *, keepdims=False, ord="fro"):
-    """Arguments as in `numpy.linalg.matrix_norm`; derivatives and refused orders as in `norm`."""
+    """Arguments as in `numpy.linalg.matrix_norm`; derivatives as in `norm`."""
     return _matrix_norm(x, ord, from_end((-2, -1), x.ndim), bool(keepdims))
 
 

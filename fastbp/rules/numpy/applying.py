@@ -1,9 +1,11 @@
 """Functions that call a user's function on parts of an array; and a few that choose by shape."""
 
+import re
+
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from fastbp._core.graph import Variable, array_of, values_of
+from fastbp._core.graph import Variable, array_of, has_variable, values_of
 from fastbp._core.operands import as_array
 from fastbp.rules.numpy.indexing import getitem, setitem
 from fastbp.rules.numpy.structural import as_operand
@@ -115,6 +117,71 @@ def apply_over_axes(func, a, axes):
     return a
 
 
+# ---- a function of elements
+
+
+class vectorize(np.vectorize):  # noqa: N801 (NumPy's name)
+    """Arguments as in `numpy.vectorize`; where Variables are given, the function gets Variables.
+
+    Notes
+    -----
+    It is called once for each element, as NumPy does: functions of whole arrays are faster.
+
+    Examples
+    --------
+    >>> import fastbp as bp
+    >>> import fastbp.numpy as bnp
+    >>> positive = bnp.vectorize(lambda x: x**2 if x > 0 else 0.0 * x)
+    >>> bp.elementwise_grad(positive)(bnp.array([3.0, -1.0]))
+    array([6., 0.])
+    """
+
+    def __call__(self, *args, **kwargs):
+        """Call the function of each element, and stack what it returns."""
+        if not has_variable((args, tuple(kwargs.values()))):
+            return super().__call__(*args, **kwargs)
+        given = {**dict(enumerate(args)), **kwargs}
+        moved = {
+            name: as_operand(x, f"numpy.vectorize: argument {name}")
+            for name, x in given.items()
+            if name not in self.excluded
+        }
+        cores = {} if self.signature is None else self._core_dimensions(moved)
+        outer = {name: x.shape[: x.ndim - cores.get(name, 0)] for name, x in moved.items()}
+        shape = np.broadcast_shapes(*outer.values())
+        moved = {
+            name: np.broadcast_to(x, shape + x.shape[len(outer[name]) :])
+            for name, x in moved.items()
+        }
+        found = []
+        for place in np.ndindex(shape):
+            at = {**given, **{name: getitem(x, place) for name, x in moved.items()}}
+            found.append(self.pyfunc(*map(at.get, range(len(args))), **{k: at[k] for k in kwargs}))
+        if not found:
+            raise ValueError("cannot call `vectorize` on size 0 inputs with Variables")
+        if not isinstance(found[0], tuple):
+            return self._stacked(found, shape, 0)
+        return tuple(
+            [self._stacked(part, shape, k) for k, part in enumerate(zip(*found, strict=True))]
+        )
+
+    def _core_dimensions(self, given):
+        """Return how many axes behind are the function's own, by the signature."""
+        inputs = self.signature.replace(" ", "").partition("->")[0]
+        groups = re.findall(r"\(([^)]*)\)", inputs)
+        if len(groups) != len(given):
+            raise TypeError(f"wrong number of positional arguments: {len(groups)} are in signature")
+        counts = [len([label for label in group.split(",") if label]) for group in groups]
+        return dict(zip(given, counts, strict=True))
+
+    def _stacked(self, parts, shape, k):
+        found = np.stack([as_operand(y, "numpy.vectorize: a result") for y in parts])
+        found = np.reshape(found, shape + found.shape[1:])
+        return found if self.otypes is None else np.astype(found, np.dtype(self.otypes[k]))
+
+
+vectorize.__module__ = "fastbp.numpy"
+
 # ---- by shape, or by zeros
 
 
@@ -178,14 +245,3 @@ def trim_zeros(filt, *args, **kwargs):
     return filt[
         tuple([slice(p - q, p - q + n) for p, q, n in zip(at, inside, kept.shape, strict=True)])
     ]
-
-
-@implements(
-    np.union1d,
-    kinks="equal elements share equally",
-    samples=lambda rng: [((rng.normal(size=3), rng.normal(size=(1, 2))), {})],
-)
-def union1d(ar1, ar2):
-    """Arguments as in `numpy.union1d`."""
-    both = [np.ravel(as_operand(x, "numpy.union1d: an operand")) for x in (ar1, ar2)]
-    return np.unique(np.concatenate(both))

@@ -248,3 +248,14 @@ def corrcoef(x, y=None, rowvar=True, *, dtype=None):
     c = c / deviation[:, None] / deviation[None, :]
     # NumPy clips to [-1, 1], by a rounding error; the slope there is that of the value.
     return c
+
+
+# ---- Bessel's function
+
+
+@implements(np.i0, samples=lambda rng: [((rng.uniform(-3.0, 3.0, (2, 3)),), {})])
+def i0(x):
+    """Arguments as in `numpy.i0`; it is that of `scipy.special`."""
+    from scipy import special
+
+    return special.i0(as_operand(x, "numpy.i0: x", real=True))

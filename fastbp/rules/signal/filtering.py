@@ -20,7 +20,7 @@ from fastbp.rules.table import general
 
 __all__ = ["extended", "filtered"]
 
-ONE = np.ones(1)
+FEW = 64  # lags that are computed one by one
 
 
 def _filter(b, a, x, zi):
@@ -56,8 +56,21 @@ def _lagged(u, x, count):
     n = x.shape[-1]
     if not n:
         return np.zeros((*np.broadcast_shapes(u.shape[:-1], x.shape[:-1]), count), x.dtype)
+    if type(u) is np.ndarray and type(x) is np.ndarray and count <= FEW:
+        return _few_lags(u, x, count)
     padded = np.concatenate([u, np.zeros((*u.shape[:-1], count - 1), u.dtype)], -1)
     return convolve_op(padded, np.flip(x, -1), mode="valid", nd=1, method="derivative")
+
+
+def _few_lags(u, x, count):
+    """Do so one by one, in double precision: not by NumPy's BLAS, beside SciPy's."""
+    dtype = np.result_type(u, x)
+    wide, n = np.result_type(dtype, np.float64), x.shape[-1]
+    found = np.zeros((*np.broadcast_shapes(u.shape[:-1], x.shape[:-1]), count), dtype)
+    u, x = u.astype(wide, copy=False), x.astype(wide, copy=False)
+    for k in range(min(count, n)):
+        found[..., k] = np.einsum("...n,...n->...", u[..., k:], x[..., : n - k])
+    return found
 
 
 def _vjp(g, needs, ans, b, a, x, zi):

@@ -5,8 +5,9 @@ from scipy import signal
 
 from fastbp._core.graph import has_variable, values_of
 from fastbp.errors import NoRuleError
-from fastbp.rules.counterparts import stands_for
+from fastbp.rules.counterparts import constant, refused, stands_for
 from fastbp.rules.numpy.structural import as_operand
+from fastbp.rules.signal.filtering import SOS
 
 # ---- frequency responses
 
@@ -50,6 +51,34 @@ def freqz(b, a, worN, whole, plot, fs, include_nyquist):
 
     found = at(b) / at(a)
     return w, found if found.dtype == h.dtype else np.astype(found, h.dtype)
+
+
+if hasattr(signal, "freqz_sos"):  # SciPy 1.15
+
+    @stands_for(
+        "scipy.signal.freqz_sos",
+        samples=lambda rng: [((SOS, rng.uniform(0.5, 0.8, 2)), {"fs": 2.0})],
+    )
+    def freqz_sos(sos, worN, whole, fs):
+        """Arguments as in `scipy.signal.freqz_sos`."""
+        sos = as_operand(sos, "scipy.signal.freqz_sos: sos")
+        if has_variable(worN):
+            worN = as_operand(worN, "scipy.signal.freqz_sos: worN", real=True)
+        found = 1.0
+        for k in range(sos.shape[0]):
+            w, h = freqz(sos[k, :3], sos[k, 3:], worN, whole=whole, fs=fs)
+            found = found * h
+        return w, found
+
+
+@stands_for("scipy.signal.sos2tf", samples=lambda rng: [((rng.normal(size=(3, 6)),), {})])
+def sos2tf(sos):
+    """Arguments as in `scipy.signal.sos2tf`."""
+    sos = as_operand(sos, "scipy.signal.sos2tf: sos")
+    b, a = np.ones(1, sos.dtype), np.ones(1, sos.dtype)
+    for k in range(sos.shape[0]):
+        b, a = np.polymul(b, sos[k, :3]), np.polymul(a, sos[k, 3:])
+    return b, a
 
 
 @stands_for(
@@ -142,3 +171,15 @@ def find_peaks(x, height, threshold, distance, prominence, width, wlen, rel_heig
         bases = np.maximum(x[found["left_bases"]], x[found["right_bases"]])
         found["prominences"] = x[peaks] - bases
     return peaks, found
+
+
+PLACES = "places, order, counts"
+OTHERS = {
+    name: constant(f"scipy.signal.{name}", PLACES)
+    for name in ("argrelextrema", "argrelmax", "argrelmin", "find_peaks_cwt")
+}
+_ROOTS = "zeros and poles are roots, whose order and multiplicity jump: filter by coefficients"
+OTHERS |= {
+    name: refused(f"scipy.signal.{name}", _ROOTS)
+    for name in ("sos2zpk", "tf2sos", "tf2zpk", "unique_roots", "zpk2sos")
+}

@@ -199,16 +199,14 @@ def test_unmodified_numpy_code_is_recorded(rng):
 
 
 def test_functions_without_a_rule_say_so(x):
-    with pytest.raises(errors.NoRuleError, match=r"numpy.*polyfit"):
-        np.polyfit(x, x, 1)
+    with pytest.raises(errors.NoRuleError, match=r"numpy.*nextafter"):
+        np.nextafter(x, 1.0)
     with pytest.raises(errors.NoRuleError, match="spacing"):
         np.spacing(x)
     with pytest.raises(errors.NoRuleError, match=r"add\.at"):
         np.add.at(np.zeros(3), [0], x[0])
     with pytest.raises(errors.NoRuleError, match=r"multiply\.at"):
         np.multiply.at(x, [0], 1.0)
-    with pytest.raises(errors.NoRuleError, match=r"linalg\.qr"):
-        np.linalg.qr(x)
 
 
 def test_a_variable_is_no_axis_and_no_count(x):

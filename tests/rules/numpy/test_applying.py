@@ -4,6 +4,12 @@ import numpy as np
 import pytest
 
 import fastbp as bp
+import fastbp.numpy as bnp
+from fastbp import tree
+from fastbp.errors import NoRuleError
+from fastbp.testing import check_grads
+
+from ...harness import assert_close
 
 
 @pytest.mark.parametrize("trim", ["fb", "f", "b", "FB"])
@@ -52,3 +58,40 @@ def test_unions_share():
     by_a, by_b = pull(np.array([1.0, 10.0, 100.0]))
     np.testing.assert_array_equal(by_a, [10.0, 50.0])
     np.testing.assert_array_equal(by_b, [50.0, 1.0])
+
+
+# ---- vectorize
+
+M = np.arange(6.0).reshape(2, 3) + 0.5
+VECTORIZED = {
+    "branches": (
+        lambda a, b: a * a * b if a > 0 else a - b,
+        {},
+        (M - 2.0, np.array([[1.0], [2.0]])),
+    ),
+    "inner products": (np.dot, {"signature": "(n),(n)->()"}, (M, M[0])),
+    "several": (lambda a, k: (a * k, a.sum()), {"signature": "(n),()->(n),()"}, (M, M[0, :2])),
+    "a dtype": (lambda a: a * 2, {"otypes": [float]}, (M,)),
+}
+
+
+@pytest.mark.parametrize("name", VECTORIZED)
+def test_vectorize(name):
+    function, options, arrays = VECTORIZED[name]
+    f = bnp.vectorize(function, **options)
+    expected = np.vectorize(function, **options)(*arrays)
+    for g in (f, bp.unmodified(lambda *xs: np.vectorize(function, **options)(*xs))):
+        found = g(*map(bp.variable, arrays))
+        assert_close(tree.map(lambda y: y.value, found), expected)
+        check_grads(g, arrays, order=2)
+    assert_close(f(*arrays), expected)
+
+
+def test_vectorize_with_names_and_constants():
+    f = bnp.vectorize(lambda x, y=2.0, *, k: x * y + k, excluded=["k"])
+    g = bp.grad(lambda x: np.sum(f(x, y=x, k=1.0)))(M)
+    np.testing.assert_array_equal(g, 2.0 * M)
+    with pytest.raises(NoRuleError, match=r"fastbp.numpy.vectorize\(f\)\(x\)"):
+        np.vectorize(np.sin)(bp.variable(M))
+    with pytest.raises(ValueError, match="size 0"):
+        f(bp.variable(np.zeros(0)), k=1.0)

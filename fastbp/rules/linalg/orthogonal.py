@@ -1,0 +1,137 @@
+"""QR: an orthonormal basis of the columns, and their coefficients.
+
+With ``B = Q.H @ dA @ inv(R)`` the basis turns by what is below the diagonal of B: S. F. Walter and
+L. Lehmann, "Algorithmic differentiation of linear algebra functions with application in optimum
+experimental design", 2010. For complex numbers the diagonal of R stays real, as LAPACK has it.
+"""
+
+import numpy as np
+
+from fastbp._core.graph import is_passive, passive
+from fastbp.errors import DegenerateError, NoRuleError
+from fastbp.rules import patterns
+from fastbp.rules.linalg.gaps import diagonal_of, with_diagonal
+from fastbp.rules.numpy.products import mh, mt
+from fastbp.rules.numpy.structural import conjugated
+from fastbp.rules.table import general, implements
+
+QRResult = type(np.linalg.qr(np.eye(1)))
+
+
+def _over(x, r):
+    """Return ``x @ inv(r)``."""
+    return mt(np.linalg.solve(mt(r), mt(x)))
+
+
+def _check_independent(r):
+    """Raise where the diagonal of `r` has a zero, to rounding."""
+    size = np.abs(diagonal_of(passive(r)))
+    if is_passive(size) or not size.size:
+        return
+    rounding = size.shape[-1] * np.finfo(size.dtype).eps
+    if np.any(np.min(size, -1) <= rounding * np.max(size, -1)):
+        raise DegenerateError(
+            "numpy.linalg.qr: columns are linearly dependent, so their basis has no derivative"
+        )
+
+
+def _lower(x):
+    return np.tril(x, -1)
+
+
+def _qr_vjp(g, ans, a, complete):
+    g_q, g_r = g
+    q, r = ans
+    n = a.shape[-1]
+    r = r[..., :n, :]
+    _check_independent(r)
+    basis = conjugated(q[..., :, :n])
+    turn = 0.0
+    if g_r is not None:
+        turn = -(g_r[..., :n, :] @ mt(r))
+    if g_q is not None:
+        turn = turn + mh(basis) @ g_q[..., :, :n]
+    inner = _lower(turn - mh(turn)) - turn
+    if turn.dtype.kind == "c":
+        inner = inner + with_diagonal(1j * np.imag(diagonal_of(turn)))
+    found = basis @ inner
+    if g_q is not None:
+        found = found + g_q[..., :, :n]
+        if complete:
+            beyond = mh(basis) @ g_q[..., :, n:]
+            found = found - conjugated(q[..., :, n:]) @ mh(beyond)
+    return _over(found, mt(r))
+
+
+def _qr_jvp(t, ans, a, complete):
+    q, r = ans
+    n = a.shape[-1]
+    top, basis = r[..., :n, :], q[..., :, :n]
+    _check_independent(top)
+    ours = _over(t, top)
+    inner = mh(basis) @ ours
+    below = _lower(inner)
+    turn = below - mh(below)
+    if q.dtype.kind == "c":
+        turn = turn + with_diagonal(1j * np.imag(diagonal_of(inner)))
+    dq = basis @ (turn - inner) + ours
+    dr = (inner - turn) @ top
+    # What rounding has left below the diagonal is zero.
+    dr = np.triu(dr)
+    if complete:
+        beyond = -basis @ mh(mh(q[..., :, n:]) @ ours)
+        dq = np.concatenate([dq, beyond], -1)
+        rest = np.zeros((*dr.shape[:-2], r.shape[-2] - n, n), r.dtype)
+        dr = np.concatenate([dr, rest], -2)
+    return dq, dr
+
+
+qr_op = general(
+    "linalg.qr",
+    lambda a, complete: tuple(np.linalg.qr(a, "complete" if complete else "reduced")),
+    nin=1,
+    nout=2,
+    saves=(("ans", 0), ("ans", 1)),
+    vjp=(_qr_vjp,),
+    jvp=(_qr_jvp,),
+    pattern=(patterns.couples, patterns.couples),
+    source="Walter and Lehmann 2010",
+)
+
+
+def _qr_samples(rng):
+    return [
+        ((rng.normal(size=(4, 3)),), {}),
+        ((rng.normal(size=(2, 3, 3)), "r"), {}),
+        ((rng.normal(size=(3, 2)), "complete"), {}),
+        ((rng.normal(size=(2, 4)),), {}),
+        ((rng.normal(size=(2, 3)), "complete"), {}),
+    ]
+
+
+@implements(np.linalg.qr, name="linalg.qr", samples=_qr_samples)
+def qr(a, mode="reduced"):
+    """Arguments as in `numpy.linalg.qr`; the modes "raw" and "economic" are refused.
+
+    Notes
+    -----
+    The first columns, as many as there are rows, must be linearly independent: else the derivative
+    does not exist, and `DegenerateError` is raised. With ``mode="complete"`` vectors beyond the
+    columns do not turn among themselves: only what does not depend on that has the derivative of
+    LAPACK's choice.
+    """
+    if mode not in ("reduced", "complete", "r"):
+        np.linalg.qr(np.eye(1), mode)  # raises
+        raise NoRuleError(
+            f"numpy.linalg.qr: mode={mode!r} returns LAPACK's own form, which has no rule: write "
+            "mode='reduced'"
+        )
+    if a.ndim < 2:
+        np.linalg.qr(np.empty(a.shape))  # raises
+    m, n = a.shape[-2:]
+    if m >= n:
+        q, r = qr_op(a, complete=mode == "complete" and m > n)
+    else:
+        q, r = qr_op(a[..., :, :m], complete=False)
+        r = np.concatenate([r, mh(q) @ a[..., :, m:]], -1)
+    return r if mode == "r" else QRResult(q, r)

@@ -1,0 +1,218 @@
+"""Singular values and vectors, and what is computed from the values: norms, condition numbers.
+
+With ``dP = U.H @ dA @ V`` the values move by its diagonal, and the vectors by what is beside it
+over the differences of squares; see J. Townsend, "Differentiating the singular value
+decomposition", 2016, for real numbers. The phase of complex vectors, which nothing fixes, is left
+to those of U; vectors beyond the values (``full_matrices=True``) do not turn among themselves.
+"""
+
+import numpy as np
+
+from fastbp.rules import patterns
+from fastbp.rules.linalg.eigen import eigh
+from fastbp.rules.linalg.gaps import (
+    check_apart,
+    check_phases,
+    diagonal_of,
+    from_gaps,
+    ties,
+    with_diagonal,
+)
+from fastbp.rules.numpy.products import mh, mt
+from fastbp.rules.numpy.structural import conjugated
+from fastbp.rules.table import general, implements
+
+SVDResult = type(np.linalg.svd(np.eye(1)))
+DEGENERATE = "singular vectors have none at equal singular values"
+
+
+def _gaps(s):
+    """Return ties among singular values, and reciprocals of the differences of their squares."""
+    row, column = s[..., None, :], s[..., :, None]
+    tied = ties(s)
+    return tied, from_gaps((row - column) * (row + column), tied)
+
+
+def _columns(x, d):
+    return x * d[..., None, :]
+
+
+def _rows(d, x):
+    return d[..., :, None] * x
+
+
+def _svd_vjp(g, ans, a, full):
+    g_u, g_s, g_vh = g
+    u, s, vh = ans
+    k = s.shape[-1]
+    m, n = a.shape[-2:]
+    u1, vh1 = u[..., :, :k], vh[..., :k, :]
+    outer = []
+    inner = 0.0 if g_s is None else with_diagonal(g_s.astype(u.dtype))
+    if g_u is not None or g_vh is not None:
+        tied, gaps = _gaps(s)
+        gaps = gaps.astype(u.dtype)
+        over = 1.0 / s.astype(u.dtype) if _needs_reciprocals(g_u, g_vh, m, n, u) else None
+        of_u = None if g_u is None else g_u[..., :, :k]
+        of_v = None if g_vh is None else g_vh[..., :k, :]
+        check_apart("svd", "singular values", tied, of_u, None if of_v is None else mt(of_v))
+        if g_u is not None:
+            turn = mt(u1) @ of_u
+            x = turn * gaps
+            inner = inner + _columns(x + mh(x), s)
+            if u.dtype.kind == "c":
+                inner = inner + with_diagonal(1j * np.imag(diagonal_of(turn)) * over)
+            if m > k:
+                outside = of_u - conjugated(u1) @ turn
+                if full:
+                    outside = outside - conjugated(u[..., :, k:]) @ mh(mt(u1) @ g_u[..., :, k:])
+                outer.append(_columns(outside, over) @ conjugated(vh1))
+        if g_vh is not None:
+            turn = of_v @ mt(vh1)
+            z = -turn * gaps
+            inner = inner + _rows(s, z + mh(z))
+            if n > k:
+                outside = of_v - turn @ conjugated(vh1)
+                if full:
+                    q = g_vh[..., k:, :] @ mt(vh1)
+                    outside = outside - mh(q) @ conjugated(vh[..., k:, :])
+                outer.append(conjugated(u1) @ _rows(over, outside))
+        _check_phases(of_u, of_v, u1, vh1)
+    found = conjugated(u1) @ inner @ conjugated(vh1)
+    return sum(outer, found)
+
+
+def _check_phases(of_u, of_v, u, vh):
+    if type(u) is not np.ndarray or u.dtype.kind != "c":
+        return
+    turns, given = 0.0, []
+    if of_u is not None:
+        turns, given = np.sum(of_u * u, -2), [of_u]
+    if of_v is not None:  # both turn by the same phase
+        turns, given = turns - np.sum(of_v * vh, -1), [*given, of_v]
+    check_phases("svd", "singular vectors", turns, *given)
+
+
+def _needs_reciprocals(g_u, g_vh, m, n, u):
+    return (g_u is not None and (m > n or u.dtype.kind == "c")) or (g_vh is not None and n > m)
+
+
+def _svd_jvp(t, ans, a, full):
+    u, s, vh = ans
+    k = s.shape[-1]
+    m, n = a.shape[-2:]
+    u1, vh1 = u[..., :, :k], vh[..., :k, :]
+    tied, gaps = _gaps(s)
+    lost = np.sum(tied, -2) > 1
+    gaps = np.where(lost[..., None, :], np.nan, gaps) if np.any(lost) else gaps
+    gaps = gaps.astype(u.dtype)
+    inner = mh(u1) @ t @ mh(vh1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        over = 1.0 / s.astype(u.dtype) if m != n or u.dtype.kind == "c" else None
+    left, right = _columns(inner, s), _rows(s, inner)
+    turn_u = gaps * (left + mh(left))
+    turn_v = gaps * (right + mh(right))
+    if u.dtype.kind == "c":
+        turn_u = turn_u + with_diagonal(1j * np.imag(diagonal_of(inner)) * over)
+    du, dvh = u1 @ turn_u, -(turn_v @ vh1)
+    if m > k:
+        ours = _columns(t @ mh(vh1), over)
+        du = du + ours - u1 @ (mh(u1) @ ours)
+        if full:
+            beyond = -u1 @ mh(mh(u[..., :, k:]) @ ours)
+            du = np.concatenate([du, beyond], -1)
+    if n > k:
+        ours = _rows(over, mh(u1) @ t)
+        dvh = dvh + ours - (ours @ mh(vh1)) @ vh1
+        if full:
+            beyond = -mh(ours @ mh(vh[..., k:, :])) @ vh1
+            dvh = np.concatenate([dvh, beyond], -2)
+    return du, np.real(diagonal_of(inner)), dvh
+
+
+svd_op = general(
+    "linalg.svd",
+    lambda a, full: tuple(np.linalg.svd(a, full)),
+    nin=1,
+    nout=3,
+    saves=(("ans", 0), ("ans", 1), ("ans", 2)),
+    vjp=(_svd_vjp,),
+    jvp=(_svd_jvp,),
+    pattern=(patterns.couples, patterns.couples_into_vectors, patterns.couples),
+    source="Townsend 2016",
+)
+
+
+def _hermitian(a, vectors):
+    """Decompose by eigenvalues, as NumPy does: their absolute values, the largest first."""
+    w, v = eigh(a)
+    size = np.abs(w)
+    order = np.argsort(size, -1)[..., ::-1]
+    s = np.take_along_axis(size, order, -1)
+    if not vectors:
+        return s
+    sign = np.take_along_axis(np.sign(w), order, -1)
+    u = np.take_along_axis(v, np.broadcast_to(order[..., None, :], v.shape), -1)
+    return SVDResult(u, s, mh(_columns(u, sign.astype(u.dtype))))
+
+
+def _svd_samples(rng):
+    square = rng.normal(size=(2, 3, 3)) + np.diag([0.0, 3.0, 6.0])
+    return [
+        ((square,), {}),
+        ((rng.normal(size=(4, 2)),), {"full_matrices": False}),
+        ((rng.normal(size=(2, 4)),), {"full_matrices": False}),
+        ((rng.normal(size=(3, 2)),), {}),
+        ((rng.normal(size=(2, 3)),), {"full_matrices": True}),
+        ((rng.normal(size=(2, 3)),), {"compute_uv": False}),
+    ]
+
+
+@implements(np.linalg.svd, name="linalg.svd", kinks=DEGENERATE, samples=_svd_samples)
+def svd(a, full_matrices=True, compute_uv=True, hermitian=False):
+    """Arguments as in `numpy.linalg.svd`; with ``hermitian=True`` derivatives as of `eigh`.
+
+    Notes
+    -----
+    Where singular values are equal, or zero beside vectors that need their reciprocals, vectors
+    have no derivative: asking for it raises `DegenerateError` in reverse mode and gives NaN in
+    forward mode; the values alone are differentiated. What depends on the common phase of a pair of
+    complex vectors raises in reverse mode, too. Vectors beyond the values do not turn among
+    themselves: only what does not depend on that has the derivative of LAPACK's choice.
+    """
+    if hermitian:
+        return _hermitian(a, compute_uv)
+    u, s, vh = svd_op(a, full=bool(full_matrices and compute_uv))
+    return SVDResult(u, s, vh) if compute_uv else s
+
+
+@implements(
+    np.linalg.svdvals,
+    name="linalg.svdvals",
+    samples=lambda rng: [((rng.normal(size=(2, 3, 4)),), {}), ((rng.normal(size=(3, 2)),), {})],
+)
+def svdvals(x, /):
+    """Arguments as in `numpy.linalg.svdvals`.
+
+    Notes
+    -----
+    The cotangent is ``U @ diag(g) @ Vh``. A value 0, where the derivative jumps, takes LAPACK's
+    vectors.
+    """
+    return svd_op(x, full=False)[1]
+
+
+@implements(
+    np.linalg.cond,
+    name="linalg.cond",
+    samples=lambda rng: (
+        [((rng.normal(size=(3, 3)) + 3.0 * np.eye(3), p), {}) for p in (None, -2, "fro", 1, np.inf)]
+        + [((rng.normal(size=(2, 4, 3)), 2), {}), ((rng.normal(size=(2, 2, 2)), -1), {})]
+    ),
+)
+def cond(x, p=None):
+    """Arguments as in `numpy.linalg.cond`."""
+    if p is None or p in (2, -2):
+        s = svdvals(x)
+        return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
+    return np.linalg.norm(x, p, (-2, -1)) * np.linalg.norm(np.linalg.inv(x), p, (-2, -1))

@@ -1,0 +1,1 @@
+"""Rows of `scipy.ndimage`, imported late: SciPy takes its time."""

@@ -1,0 +1,140 @@
+"""Filters and convolutions beside independent implementations, and what samples do not reach."""
+
+import numpy as np
+import pytest
+import scipy.signal
+
+import fastbp as bp
+import fastbp.scipy.signal as bsig
+from fastbp.errors import DTypeError, NoRuleError
+from fastbp.testing import check_grads
+
+
+def by_steps(b, a, x):
+    """Filter by the difference equation itself."""
+    y = []
+    for n in range(len(x)):
+        v = sum(b[k] * x[n - k] for k in range(min(len(b), n + 1)))
+        v = v - sum(a[k] * y[n - k] for k in range(1, min(len(a), n + 1)))
+        y.append(v / a[0])
+    return np.stack(y)
+
+
+def test_lfilter_is_the_difference_equation(rng):
+    b, a, x = rng.normal(size=4), np.array([1.5, 0.4, -0.3, 0.1, 0.05]), rng.normal(size=12)
+    w = rng.normal(size=12)
+
+    def loss(f):
+        return lambda b, a, x: np.sum(w * np.sin(f(b, a, x)))
+
+    found, expected = (bp.grad(loss(f), (0, 1, 2))(b, a, x) for f in (bsig.lfilter, by_steps))
+    for g, h in zip(found, expected, strict=True):
+        np.testing.assert_allclose(g, h, rtol=1e-12, atol=1e-13)
+    found, expected = (bp.hessian(loss(f), 1)(b, a, x) for f in (bsig.lfilter, by_steps))
+    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-11)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.complex64])
+def test_few_lags_of_many_samples_add_up_in_double_precision(dtype, rng):
+    n = 20_000
+    x = (1.0 + 0.1 * rng.normal(size=n)).astype(dtype)
+    b = np.array([0.5, 0.25], dtype)
+    _, pull = bp.vjp(lambda b: bsig.lfilter(b, np.ones(1, dtype), x), b)
+    g = np.ones(n, dtype)
+    found = pull(g)[0]
+    exact = np.array([np.sum(x.astype(complex)), np.sum(x[:-1].astype(complex))])
+    np.testing.assert_allclose(found, exact, rtol=2e-7)
+
+
+def test_states_carry_a_signal_on(rng):
+    """What is filtered in two parts is what is filtered at once, with its derivatives."""
+    b, a = np.array([0.5, 0.3, 0.1]), np.array([1.0, 0.4, -0.3])
+    x, zi = rng.normal(size=9), rng.normal(size=2)
+
+    def at_once(b, a, x, zi):
+        return bsig.lfilter(b, a, x, zi=zi)[0]
+
+    def in_parts(b, a, x, zi):
+        y, z = bsig.lfilter(b, a, x[:1], zi=zi)
+        z = bsig.lfilter(b, a, x[1:5], zi=z)
+        return np.concatenate([y, z[0], bsig.lfilter(b, a, x[5:], zi=z[1])[0]])
+
+    args = b, a, x, zi
+    g = rng.normal(size=9)
+    for p, q in zip(bp.vjp(at_once, *args)[1](g), bp.vjp(in_parts, *args)[1](g), strict=True):
+        np.testing.assert_allclose(p, q, rtol=1e-12, atol=1e-12)
+
+
+def test_sections_by_their_coefficients(rng):
+    x = rng.normal(size=(2, 20))
+    sections = [[0.5, -0.3, 0.2, 1.0, 0.4, -0.3], [1.5, 0.7, 0.1, 1.0, -0.2, 0.1]]
+
+    def made(c):
+        rows = [np.concatenate([c[k, :3], np.ones(1), c[k, 3:]]) for k in range(2)]
+        return np.stack(rows)
+
+    c = np.delete(np.array(sections), 3, 1)
+    check_grads(lambda c, x: bsig.sosfilt(made(c), x), (c, x))
+    check_grads(lambda c, x: bsig.sosfiltfilt(made(c), x), (c, x))
+    if hasattr(scipy.signal, "freqz_sos"):  # SciPy 1.15
+        check_grads(lambda c: np.abs(bsig.freqz_sos(made(c), [0.5, 0.8])[1]), (c,))
+
+
+@pytest.mark.parametrize("mode", ["full", "same", "valid"])
+@pytest.mark.parametrize("sizes", [(5000, 900), (900, 5000), ((90, 70), (31, 24))])
+def test_long_cotangents_are_convolved_by_transforms(mode, sizes, rng):
+    """The adjoint is exact to rounding of its largest terms: <A x, y> is <x, A' y>."""
+    a, v = (rng.normal(size=n) for n in sizes)
+    for own, other in ((a, v), (v, a)):
+
+        def f(x, own=own, other=other):
+            return bsig.convolve(*((x, other) if own is a else (other, x)), mode)
+
+        y, pull = bp.vjp(f, own)
+        g = rng.normal(size=y.shape)
+        scale = np.linalg.norm(g) * np.linalg.norm(a) * np.linalg.norm(v)
+        assert abs(np.sum(g * y) - np.sum(pull(g)[0] * own)) < 1e-13 * scale
+
+
+def test_what_is_not_finite_stays_where_it_is(rng):
+    x, v = rng.normal(size=(80, 60)), rng.normal(size=(21, 20))
+    v[0, 0] = np.inf
+    _, pull = bp.vjp(lambda x: bsig.convolve(x, v, method="direct"), x)
+    found = pull(np.ones((100, 79)))[0]
+    assert np.isinf(found).all()
+    _, pull = bp.vjp(lambda x: bsig.convolve(x, rng.normal(size=(21, 20))), x)
+    g = np.zeros((100, 79))
+    g[0, 0] = np.nan
+    assert np.isnan(pull(g)[0]).sum() == 1
+
+
+def test_windows_may_be_recorded(rng):
+    x, window = rng.normal(size=12), rng.uniform(0.5, 1.0, 4)
+    spectrum = rng.uniform(0.5, 1.0, 12)
+    check_grads(lambda x, w: np.abs(bsig.stft(x, window=w, nperseg=4)[2]) ** 2, (x, window))
+    check_grads(lambda x, w: bsig.resample(x, 8, window=w), (x, spectrum))
+    z = bsig.stft(x, window=window, nperseg=4)[2]
+    check_grads(lambda w: bsig.istft(z, window=w, nperseg=4)[1], (window,))
+
+
+def test_a_signal_comes_back_from_its_transform(rng):
+    x = rng.normal(size=40)
+    found = bp.jacobian(lambda x: bsig.istft(bsig.stft(x, nperseg=8)[2], nperseg=8)[1][:40])(x)
+    np.testing.assert_allclose(found, np.eye(40), atol=1e-12)
+
+
+def test_refusals_name_the_function():
+    x = bp.variable(np.arange(20.0))
+    with pytest.raises(NoRuleError, match=r"scipy\.signal\.filtfilt: method='gust'"):
+        bsig.filtfilt([1.0], [1.0, 0.5], x, method="gust")
+    with pytest.raises(NoRuleError, match=r"scipy\.signal\.upfirdn: mode='reflect'"):
+        bsig.upfirdn([1.0], x, mode="reflect")
+    with pytest.raises(NoRuleError, match=r"scipy\.signal\.find_peaks: width="):
+        bsig.find_peaks(x, width=1)
+    with pytest.raises(DTypeError, match=r"scipy\.signal\.hilbert: x has dtype complex128"):
+        bsig.hilbert(bp.variable(np.ones(3) + 1j))
+    with pytest.raises(ValueError, match="same dimensionality"):
+        bsig.convolve(x, np.ones((2, 2)))
+    np.testing.assert_array_equal(
+        bsig.find_peaks(x * np.sin(x))[0], scipy.signal.find_peaks(x.value * np.sin(x.value))[0]
+    )
