@@ -231,6 +231,11 @@ math.exp(x[0]) * x  ->  numpy.exp(x[0]) * x
 math.sqrt(x[0]) * math.pi + math.log(x[1], 2)  ->  numpy.sqrt(x[0]) * math.pi + numpy.log2(x[1])
 math.atan2(x[0], x[1]) + math.pow(x[2], 3)  ->  numpy.arctan2(x[0], x[1]) + numpy.power(x[2], 3)
 """
+# Functions of SciPy's: `bp.unmodified` takes those of `fastbp.scipy`.
+SCIPY = """
+signal.lfilter([1.0, 2.0, -1.0], 1.0, x)  ->  fastbp.scipy.signal.lfilter([1.0, 2.0, -1.0], 1.0, x)
+signal.detrend(x) * x  ->  fastbp.scipy.signal.detrend(x) * x
+"""
 NUMBERS = [
     ("float(x[0]) * x", "and no float() around it", "x[0] * x"),
     ("float(x.sum())", "and no float() around it", "x.sum()"),

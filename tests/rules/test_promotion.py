@@ -42,7 +42,7 @@ REAL = {
     "logaddexp2", "logsumexp", "nanpercentile", "nanquantile", "percentile", "quantile",
     "recurrent.gru", "recurrent.lstm", "recurrent.rnn", "remainder", "scipy.special.comb",
     "scipy.special.elliprj", "scipy.special.sph_harm_y", "scipy.special.voigt_profile",
-    "scipy.signal.wiener", "scipy.special.zeta", "sparse.solve", "unwrap",
+    "scipy.signal.bilinear", "scipy.signal.wiener", "scipy.special.zeta", "sparse.solve", "unwrap",
 }  # fmt: skip
 # Those whose last operand is real, and whose operands are of one kind.
 LAST_REAL = {f"scipy.signal.{name}" for name in ("freqs", "freqz", "welch")}
