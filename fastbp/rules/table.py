@@ -76,6 +76,7 @@ _OF_SCIPY = {
     "integrate": "samples",
     "interpolate": "solving",
     "ndimage": "filters interpolation order",
+    "stats": "samples",
 }
 LATE = (
     "fastbp.rules.fft.of_scipy",

@@ -6,5 +6,6 @@ from fastbp.scipy import interpolate as interpolate
 from fastbp.scipy import ndimage as ndimage
 from fastbp.scipy import signal as signal
 from fastbp.scipy import special as special
+from fastbp.scipy import stats as stats
 
 def __getattr__(name: str) -> Any: ...
