@@ -13,7 +13,7 @@ Examples
 >>> bp.grad(lambda loc: np.sum(bst.norm.logpdf(x, loc, scale=2.0)))(1.0)
 np.float64(0.5)
 >>> bp.jacobian(lambda a: bst.gamma(a).mean())(2.0)
-array(1.)
+np.float64(1.0)
 """
 
 from scipy import stats as _stats

@@ -1,6 +1,9 @@
 """Statistics of samples: moments, means, scores."""
 
+import math
+
 import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
 from scipy import special
 
 from fastbp.rules.counterparts import stands_for
@@ -10,7 +13,7 @@ FUNCTIONS = {}
 
 
 def _samples(rng):
-    x = rng.uniform(0.5, 3.0, (4, 3))
+    x = rng.uniform(0.5, 3.0, (4, 5))
     return [((x,), {}), ((x, 1), {}), ((x,), {"axis": None})]
 
 
@@ -23,9 +26,27 @@ def _statistic(name, samples=_samples):
 
 
 def _operand(a, axis, name):
-    """Return a sample and its axis; None is all of it."""
+    """Return a sample and its axis; several become one, None is all of them."""
     a = as_operand(a, f"scipy.stats.{name}: the sample", True)
-    return (np.ravel(a), 0) if axis is None else (a, axis)
+    if axis is None:
+        return np.ravel(a), 0
+    if not isinstance(axis, tuple):
+        return a, axis
+    if not axis:
+        raise ValueError(f"scipy.stats.{name}: axis= names no axis")
+    axes = normalize_axis_tuple(axis, a.ndim)
+    moved = np.moveaxis(a, axes, range(-len(axes), 0))
+    return np.reshape(moved, (*moved.shape[: a.ndim - len(axes)], -1)), -1
+
+
+def _mean(a, axis, weights):
+    if weights is None:
+        return np.mean(a, axis)
+    weights = as_operand(weights, "scipy.stats: weights=", True)
+    if weights.ndim == 1 and weights.shape[0] == a.shape[axis]:
+        weights = np.reshape(weights, [-1 if k == axis % a.ndim else 1 for k in range(a.ndim)])
+    a, weights = np.broadcast_arrays(a, weights)
+    return np.sum(a * weights, axis) / np.sum(weights, axis)
 
 
 def _central(a, axis, order, center=None):
@@ -37,21 +58,21 @@ def _central(a, axis, order, center=None):
 def gmean(a, axis=0, weights=None):
     """Arguments as in `scipy.stats.gmean`: the exponential of the mean logarithm."""
     a, axis = _operand(a, axis, "gmean")
-    return np.exp(np.average(np.log(a), axis=axis, weights=weights))
+    return np.exp(_mean(np.log(a), axis, weights))
 
 
 @_statistic("hmean")
 def hmean(a, axis=0, weights=None):
     """Arguments as in `scipy.stats.hmean`: the reciprocal of the mean reciprocal."""
     a, axis = _operand(a, axis, "hmean")
-    return 1.0 / np.average(1.0 / a, axis=axis, weights=weights)
+    return 1.0 / _mean(1.0 / a, axis, weights)
 
 
 @_statistic("pmean", lambda rng: [((rng.uniform(0.5, 3.0, (4, 3)), 1.5), {})])
 def pmean(a, p, axis=0, weights=None):
     """Arguments as in `scipy.stats.pmean`."""
     a, axis = _operand(a, axis, "pmean")
-    return np.average(a**p, axis=axis, weights=weights) ** (1.0 / p)
+    return _mean(a**p, axis, weights) ** (1.0 / p)
 
 
 @_statistic("moment", lambda rng: [((rng.normal(size=(4, 3)), k), {}) for k in (2, 3)])
@@ -69,7 +90,7 @@ def skew(a, axis=0, bias=True):
     a, axis = _operand(a, axis, "skew")
     n = a.shape[axis]
     found = _central(a, axis, 3) / _central(a, axis, 2) ** 1.5
-    return found if bias else found * np.sqrt((n - 1.0) * n) / (n - 2.0)
+    return found if bias else found * (math.sqrt((n - 1.0) * n) / (n - 2.0))
 
 
 @_statistic(
@@ -94,7 +115,7 @@ def kurtosis(a, axis=0, fisher=True, bias=True):
 def sem(a, axis=0, ddof=1):
     """Arguments as in `scipy.stats.sem`."""
     a, axis = _operand(a, axis, "sem")
-    return np.std(a, axis, ddof=ddof) / np.sqrt(a.shape[axis])
+    return np.std(a, axis, ddof=ddof) / math.sqrt(a.shape[axis])
 
 
 @_statistic("variation")
@@ -110,12 +131,6 @@ def zscore(a, axis=0, ddof=0):
     a = as_operand(a, "scipy.stats.zscore: a", True)
     mean = np.mean(a, axis, keepdims=True)
     return (a - mean) / np.std(a, axis, ddof=ddof, keepdims=True)
-
-
-@_statistic("gzscore")
-def gzscore(a, axis=0, ddof=0):
-    """Arguments as in `scipy.stats.gzscore`."""
-    return zscore(np.log(a), axis, ddof)
 
 
 @_statistic(
@@ -134,13 +149,13 @@ def entropy(pk, qk=None, base=None, axis=0):
     else:
         qk = as_operand(qk, "scipy.stats.entropy: qk", True)
         found = np.sum(special.rel_entr(pk, qk / np.sum(qk, axis, keepdims=True)), axis)
-    return found if base is None else found / np.log(base)
+    return found if base is None else found / math.log(base)
 
 
 @_statistic("boxcox_llf", lambda rng: [((0.5, rng.uniform(0.5, 3.0, 6)), {})])
 def boxcox_llf(lmb, data, axis=0):
     """Arguments as in `scipy.stats.boxcox_llf`."""
-    data = as_operand(data, "scipy.stats.boxcox_llf: data", True)
+    data, axis = _operand(data, axis, "boxcox_llf")
     logs = np.log(data)
     y = special.boxcox(data, lmb)
     return (lmb - 1.0) * np.sum(logs, axis) - data.shape[axis] / 2.0 * np.log(np.var(y, axis))
