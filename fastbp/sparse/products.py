@@ -110,7 +110,7 @@ class Constant:
 
 
 def _dot_samples(rng):
-    matrix = Constant(sparse.random_array((3, 4), density=0.5, format="csr", rng=rng))
+    matrix = Constant(sparse.random_array((3, 4), density=0.5, format="csr", random_state=rng))
     return [
         ((rng.normal(size=4),), {"matrix": matrix, "axis": -1}),
         ((rng.normal(size=(2, 4)),), {"matrix": matrix, "axis": -1}),

@@ -231,6 +231,11 @@ math.exp(x[0]) * x  ->  numpy.exp(x[0]) * x
 math.sqrt(x[0]) * math.pi + math.log(x[1], 2)  ->  numpy.sqrt(x[0]) * math.pi + numpy.log2(x[1])
 math.atan2(x[0], x[1]) + math.pow(x[2], 3)  ->  numpy.arctan2(x[0], x[1]) + numpy.power(x[2], 3)
 """
+# Functions of SciPy's: `bp.unmodified` takes those of `fastbp.scipy`.
+SCIPY = """
+signal.lfilter([1.0, 2.0, -1.0], 1.0, x)  ->  fastbp.scipy.signal.lfilter([1.0, 2.0, -1.0], 1.0, x)
+signal.detrend(x) * x  ->  fastbp.scipy.signal.detrend(x) * x
+"""
 NUMBERS = [
     ("float(x[0]) * x", "and no float() around it", "x[0] * x"),
     ("float(x.sum())", "and no float() around it", "x.sum()"),
@@ -255,6 +260,14 @@ out = np.zeros(4, like=x); out[0] = x[0] ** 2; out
 np.divide(1.0, x, out=np.zeros_like(x), where=x > 1)
 """
 
+# Functions of SciPy's that fastbp.scipy has: `bp.unmodified` finds them by any name.
+SCIPY = """
+linalg.solve(A, x)  ->  fastbp.scipy.linalg.solve(A, x)
+linalg.solve_triangular(A, x, lower=True)  ->  fastbp.scipy.linalg.solve_triangular(A, x, lower=True)
+linalg.expm(A * x)  ->  fastbp.scipy.linalg.expm(A * x)
+linalg.toeplitz(x) @ linalg.lu(A * x)[2]  ->  fastbp.scipy.linalg.toeplitz(x) @ fastbp.scipy.linalg.lu(A * x)[2]
+"""  # noqa: E501
+
 # ---- refused everywhere: the line, the line in the message, and what its names stand for
 
 REFUSED = [
@@ -270,12 +283,6 @@ REFUSED = [
         "((i, x[i]) for i in numpy.ndindex(x.shape))",
         {},
         "sum(v**2 for _, v in y)",
-    ),
-    ("linalg.solve(A, x)", "numpy.linalg.solve", {}, "y(A, x)"),
-    (
-        "linalg.solve_triangular(A, x, lower=True)",
-        "numpy.linalg.solve(numpy.tril(A), b)",
-        {"b": "x"},
     ),
 ]
 

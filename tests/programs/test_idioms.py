@@ -24,7 +24,7 @@ import fastbp
 import fastbp.numpy
 import fastbp.scipy.special
 
-from .idioms import LIKE, MADE, MATH, NUMBERS, PANDAS, PLAIN, REFUSED, WORKS
+from .idioms import LIKE, MADE, MATH, NUMBERS, PANDAS, PLAIN, REFUSED, SCIPY, WORKS
 
 try:
     import pandas
@@ -139,10 +139,18 @@ def test_plain_numpy_says_what_to_write(line, instead):
     check(function_of(instead, numpy), line)
 
 
-@pytest.mark.parametrize(("line", "instead"), instead_of(MATH))
-def test_functions_of_math(line, instead):
+@pytest.mark.parametrize(("line", "instead"), instead_of(MATH + SCIPY))
+def test_functions_of_math_and_scipy(line, instead):
     f = function_of(line, numpy)
-    assert "write " + re.search(r"numpy\.\w+", instead)[0] in refusal_of(f)
+    assert "write " + re.search(r"(numpy|fastbp\.scipy\.\w+)\.\w+", instead)[0] in refusal_of(f)
+    check(fastbp.unmodified(f), line)
+    check(function_of(instead, numpy), line)
+
+
+@pytest.mark.parametrize(("line", "instead"), instead_of(SCIPY))
+def test_scipy_says_what_to_write(line, instead):
+    f = function_of(line, numpy)
+    assert "write " + re.search(r"fastbp\.scipy\.\w+\.\w+", instead)[0] in refusal_of(f)
     check(fastbp.unmodified(f), line)
     check(function_of(instead, numpy), line)
 

@@ -82,17 +82,6 @@ CASES = {
         "dots": "v * v for v in x",
         "expected": lambda x: numpy.fromiter((v * v for v in x), float),
     },
-    **{
-        f"scipy.linalg.{name}": {"of": "A", "x": M, "b": B[:3], "expected": expected}
-        for name, expected in {
-            "cho_factor": lambda a: numpy.linalg.solve(a, B[:3]),
-            "cho_solve": lambda a: numpy.linalg.solve(a, B[:3]),
-            "lu_factor": lambda a: scipy.linalg.lu_solve(scipy.linalg.lu_factor(a), B[:3]),
-            "lu_solve": lambda a: scipy.linalg.lu_solve(scipy.linalg.lu_factor(a), B[:3]),
-            "solve_triangular": lambda a: scipy.linalg.solve_triangular(a, B[:3], lower=True),
-        }.items()
-    },
-    "scipy.linalg.expm": {"x": M, "expected": scipy.linalg.expm, "applied": True},
 }
 # Files get numbers; nothing is differentiated.
 SAVED = {"numpy.save": numpy.load, "numpy.savetxt": numpy.loadtxt}

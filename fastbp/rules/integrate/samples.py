@@ -1,11 +1,13 @@
 """Integrals of samples: sums with weights, which depend on where the samples were taken."""
 
+import warnings
+
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 from scipy import integrate
 
 from fastbp._core.graph import Variable, array_of, values_of
-from fastbp.errors import NoRuleError
+from fastbp.errors import DTypeError, NoRuleError
 from fastbp.rules.counterparts import stands_for
 from fastbp.rules.numpy.structural import as_operand
 
@@ -27,16 +29,13 @@ def _along(name, y, x, axis, dx=1.0):
     return np.moveaxis(y, axis, -1), x, axis
 
 
-def _as_in_scipy(found, name, *args, **kwargs):
+def _as_simpson(found, y, x, dx, axis):
     """Cast single precision where SciPy does, in some cases."""
-    if found.dtype.itemsize == 8 * (1 + (found.dtype.kind == "c")) and not _has_single(args):
+    if not any(np.asarray(array_of(v)).dtype in ("f4", "c8") for v in (y, x) if v is not None):
         return found
-    expected = getattr(integrate, name)(*map(values_of, args), **kwargs).dtype
+    y, x, dx = map(values_of, (y, x, dx))
+    expected = integrate.simpson(y, x=x, dx=dx, axis=axis).dtype
     return found if found.dtype == expected else np.astype(found, expected)
-
-
-def _has_single(args):
-    return any(np.asarray(array_of(x)).dtype in ("f4", "c8") for x in args if x is not None)
 
 
 def _steps(x, dx):
@@ -46,9 +45,9 @@ def _steps(x, dx):
 def _samples(rng):
     grid = np.cumsum(rng.uniform(0.5, 1.0, 5))
     return [
-        ((rng.normal(size=5), grid), {}),
+        ((rng.normal(size=5),), {"x": grid}),
         ((rng.normal(size=(4, 2)),), {"dx": 0.5, "axis": 0}),
-        ((rng.normal(size=(2, 4)), np.cumsum(rng.uniform(0.5, 1.0, (2, 4)), 1)), {}),
+        ((rng.normal(size=(2, 4)),), {"x": np.cumsum(rng.uniform(0.5, 1.0, (2, 4)), 1)}),
     ]
 
 
@@ -57,8 +56,9 @@ def trapezoid(y, x, dx, axis):
     """Arguments as in `scipy.integrate.trapezoid`; places and distance may be Variables, too."""
     values, x, _ = _along("trapezoid", y, x, axis, dx)
     terms = _steps(x, dx) * (values[..., 1:] + values[..., :-1]) / 2.0
-    dtype = np.dtype(float) if values.dtype.kind in "biu" else values.dtype  # SciPy's choice
-    return np.sum(terms if terms.dtype == dtype else np.astype(terms, dtype), -1)
+    if terms.dtype != values.dtype:  # SciPy's choice, which has changed with its versions
+        terms = np.astype(terms, integrate.trapezoid(values_of(values), values_of(x), dx).dtype)
+    return np.sum(terms, -1)
 
 
 @stands_for("scipy.integrate.cumulative_trapezoid", samples=_samples)
@@ -124,7 +124,7 @@ def simpson(y, x, dx, axis):
         last = _over(2 * h1**2 + 3 * h0 * h1, 6 * (h1 + h0)) * y[..., -1]
         last = last + _over(h1**2 + 3.0 * h0 * h1, 6 * h0) * y[..., -2]
         found = found + last - _over(h1**3, 6 * h0 * (h0 + h1)) * y[..., -3]
-    return _as_in_scipy(found, "simpson", *given, dx=values_of(dx), axis=axis)
+    return _as_simpson(found, *given, dx, axis)
 
 
 def _first_halves(y, h):
@@ -149,6 +149,14 @@ def _first_halves(y, h):
 def cumulative_simpson(y, x, dx, axis, initial):
     """Arguments as in `scipy.integrate.cumulative_simpson`."""
     y, x, axis = _along("cumulative_simpson", y, x, axis, dx)
+    if y.dtype.kind == "c":
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if not np.iscomplexobj(integrate.cumulative_simpson(np.ones(3, complex))):
+                raise DTypeError(
+                    "scipy.integrate.cumulative_simpson: this SciPy takes real numbers only, y has "
+                    f"dtype {y.dtype}"
+                )
     n = y.shape[-1]
     if n < 3:
         found = np.cumsum(_steps(x, dx) * (y[..., 1:] + y[..., :-1]) / 2.0, -1)

@@ -371,7 +371,7 @@ def _affine_samples(rng):
     matrix = np.array([[0.9, 0.2], [-0.1, 0.8]])
     return [
         ((x, matrix, rng.uniform(0.1, 0.2, 2)), {"mode": "mirror"}),
-        ((x, np.array([0.8, 0.7]), 0.3), {"output_shape": (2, 3), "order": 2, "mode": "reflect"}),
+        ((x, np.diag([0.8, 0.7]), 0.3), {"output_shape": (2, 3), "order": 2, "mode": "reflect"}),
         ((x, [[0.9, 0.2, 0.1], [-0.1, 0.8, 0.2]]), {"cval": 0.5}),
     ]
 

@@ -12,9 +12,9 @@ from fastbp.rules.signal.filtering import SOS
 # ---- frequency responses
 
 
-def _coefficients(name, b, a):
+def _coefficients(name, b, a, real=False):
     b, a = (
-        np.atleast_1d(as_operand(c, f"scipy.signal.{name}: {what}"))
+        np.atleast_1d(as_operand(c, f"scipy.signal.{name}: {what}", real))
         for c, what in ((b, "b"), (a, "a"))
     )
     if b.ndim != 1 or a.ndim != 1:
@@ -110,7 +110,7 @@ def freqs(b, a, worN, plot):
 )
 def bilinear(b, a, fs):
     """Arguments as in `scipy.signal.bilinear`."""
-    b, a = _coefficients("bilinear", b, a)
+    b, a = _coefficients("bilinear", b, a, real=True)
     signal.bilinear(values_of(b), values_of(a), fs)  # raises, or warns, where SciPy does
     b, a = (c[int(np.argmax(values_of(c) != 0.0)) :] for c in (b, a))
     degree = max(a.shape[0], b.shape[0]) - 1

@@ -21,7 +21,7 @@ CURVES = {
         {"bc_type": "periodic"},
     ],
     "PchipInterpolator": [{}, {"axis": 1}],
-    "Akima1DInterpolator": [{}, {"method": "makima", "axis": 1, "extrapolate": True}],
+    "Akima1DInterpolator": [{}, {"method": "makima", "axis": 1}],
     "make_interp_spline": [
         {},
         {"k": 1},
@@ -109,7 +109,8 @@ def test_derivatives_by_data_and_places(name, options, rng):
 @pytest.mark.parametrize(("name", "options"), CASES)
 def test_few_points_and_complex_data(name, options, rng):
     for n in (2, 3):
-        if name == "make_interp_spline" or "kind" in options:
+        # Of two points SciPy's Akima read what was not there, before 1.14.
+        if name == "make_interp_spline" or "kind" in options or (name[:5] == "Akima" and n == 2):
             continue
         y = data(rng, options, name, n)
         theirs = getattr(scipy.interpolate, name)(X[:n], y, **options)
