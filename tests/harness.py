@@ -7,6 +7,7 @@ import tracemalloc
 
 import numpy as np
 import scipy.fft
+import scipy.linalg
 import scipy.special
 
 import fastbp.numpy
@@ -84,7 +85,7 @@ class Call:
 
     def __init__(self, function, args, kwargs, symmetric=False, adds=False, keeps_single=False):
         self.function = function
-        self.symmetric = symmetric
+        self.symmetric = symmetric(args, kwargs) if callable(symmetric) else symmetric
         self.adds = adds
         self.keeps_single = keeps_single
         self.leaves, self.treedef = tree.flatten((args, kwargs))
@@ -124,8 +125,12 @@ def _is_differentiable(y):
 
 
 ONLY_IN_SCIPY = tuple(
-    f"scipy.{module}." for module in ("fft", "integrate", "interpolate", "ndimage", "signal")
+    f"scipy.{module}."
+    for module in ("fft", "integrate", "interpolate", "linalg", "ndimage", "signal")
 )
+
+
+WIDER = ("scipy.linalg.", "scipy.special.")  # may return float64 of float32
 
 
 def numpy_function(name):
@@ -174,7 +179,14 @@ def calls_of(name):
         function = function_of(name)
     symmetric = getattr(function_of(name), "symmetric", False)
     return [
-        Call(function, args, kwargs, symmetric, name in SUMS, name.startswith("scipy.special."))
+        Call(
+            function,
+            args,
+            kwargs,
+            symmetric,
+            name in SUMS,
+            name.startswith(("scipy.special.", "scipy.linalg.")),
+        )
         for args, kwargs in SAMPLES[name](np.random.default_rng(0))
         if NEWEST or _takes(function, args, kwargs)
     ]

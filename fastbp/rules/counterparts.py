@@ -15,7 +15,7 @@ from fastbp.rules.table import CONSTANTS, REFUSED, implements
 __all__ = ["constant", "refused", "stands_for"]
 
 
-def stands_for(path, samples, kinks=""):
+def stands_for(path, samples, kinks="", prepared=None):
     """Let a function stand for SciPy's when Variables are among the arguments.
 
     It is called with all arguments by name; SciPy's defaults are filled in. Those that it does not
@@ -27,6 +27,8 @@ def stands_for(path, samples, kinks=""):
         Of SciPy's function: ``"scipy.signal.lfilter"``.
     samples, kinks
         As in `fastbp.rules.table.implements`.
+    prepared : callable, optional
+        Called with a dictionary of the arguments, of which it may take some away.
     """
     module, _, name = path.rpartition(".")
     theirs = getattr(importlib.import_module(module), name)
@@ -41,6 +43,8 @@ def stands_for(path, samples, kinks=""):
                 return theirs(*args, **kwargs)
             given = signature.bind(*args, **kwargs)
             given.apply_defaults()
+            if prepared is not None:
+                prepared(given.arguments)
             for key in given.arguments.keys() - own.keys():
                 value, default = given.arguments[key], signature.parameters[key].default
                 if value is not default:

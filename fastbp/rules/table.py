@@ -51,6 +51,7 @@ __all__ = [
     "helper",
     "implements",
     "linear",
+    "load",
     "load_all",
     "nondifferentiable",
     "refuse",
@@ -75,7 +76,9 @@ _OF_SCIPY = {
     "signal": "convolution filtering detrending spectral resampling responses smoothing",
     "integrate": "samples",
     "interpolate": "solving",
+    "linalg": "triangular solving lu functions equations assembly toeplitz",
     "ndimage": "filters interpolation order",
+    "stats": "samples",
 }
 LATE = (
     "fastbp.rules.fft.of_scipy",
@@ -393,6 +396,12 @@ def load_all():
     """Import the families that are imported late: the table is complete then."""
     for module in LATE:
         importlib.import_module(module)
+
+
+def load(room):
+    """Import the rows of a module of SciPy's."""
+    for module in _OF_SCIPY[room].split():
+        importlib.import_module(f"fastbp.rules.{room}.{module}")
 
 
 def _as_tuple(x):

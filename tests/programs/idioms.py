@@ -260,6 +260,14 @@ out = np.zeros(4, like=x); out[0] = x[0] ** 2; out
 np.divide(1.0, x, out=np.zeros_like(x), where=x > 1)
 """
 
+# Functions of SciPy's that fastbp.scipy has: `bp.unmodified` finds them by any name.
+SCIPY = """
+linalg.solve(A, x)  ->  fastbp.scipy.linalg.solve(A, x)
+linalg.solve_triangular(A, x, lower=True)  ->  fastbp.scipy.linalg.solve_triangular(A, x, lower=True)
+linalg.expm(A * x)  ->  fastbp.scipy.linalg.expm(A * x)
+linalg.toeplitz(x) @ linalg.lu(A * x)[2]  ->  fastbp.scipy.linalg.toeplitz(x) @ fastbp.scipy.linalg.lu(A * x)[2]
+"""  # noqa: E501
+
 # ---- refused everywhere: the line, the line in the message, and what its names stand for
 
 REFUSED = [
@@ -275,12 +283,6 @@ REFUSED = [
         "((i, x[i]) for i in numpy.ndindex(x.shape))",
         {},
         "sum(v**2 for _, v in y)",
-    ),
-    ("linalg.solve(A, x)", "numpy.linalg.solve", {}, "y(A, x)"),
-    (
-        "linalg.solve_triangular(A, x, lower=True)",
-        "numpy.linalg.solve(numpy.tril(A), b)",
-        {"b": "x"},
     ),
 ]
 

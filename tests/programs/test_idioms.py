@@ -147,6 +147,14 @@ def test_functions_of_math_and_scipy(line, instead):
     check(function_of(instead, numpy), line)
 
 
+@pytest.mark.parametrize(("line", "instead"), instead_of(SCIPY))
+def test_scipy_says_what_to_write(line, instead):
+    f = function_of(line, numpy)
+    assert "write " + re.search(r"fastbp\.scipy\.\w+\.\w+", instead)[0] in refusal_of(f)
+    check(fastbp.unmodified(f), line)
+    check(function_of(instead, numpy), line)
+
+
 @pytest.mark.parametrize(("line", "says", "instead"), NUMBERS)
 def test_numbers(line, says, instead):
     f = function_of(line, numpy)

@@ -43,7 +43,8 @@ def regular(rng, *shape):
     return rng.normal(size=shape) + 3.0 * np.eye(shape[-1])
 
 
-def _positive(rng, *shape):
+def positive(rng, *shape):
+    """Return symmetric matrices that are positive definite, for samples."""
     x = rng.normal(size=shape)
     return x @ np.swapaxes(x, -1, -2) + np.eye(shape[-1])
 
@@ -312,8 +313,8 @@ cholesky_op = general(
     np.linalg.cholesky,
     name="linalg.cholesky",
     samples=lambda rng: [
-        ((_positive(rng, 3, 3),), {}),
-        ((_positive(rng, 2, 2, 2),), {"upper": True}),
+        ((positive(rng, 3, 3),), {}),
+        ((positive(rng, 2, 2, 2),), {"upper": True}),
     ],
 )
 @of_symmetric

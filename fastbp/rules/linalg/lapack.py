@@ -11,7 +11,7 @@ from scipy.linalg import lapack
 
 from fastbp._core import dtypes
 
-__all__ = ["determinant", "inverse", "inverse_of_lower", "lu", "lu_solve"]
+__all__ = ["determinant", "inverse", "inverse_of_lower", "lu", "lu_solve", "triangle_solve"]
 
 LETTERS = "sdcz"  # by the slots of dtypes
 BLOCK = 64  # columns: for more room getri works in blocks
@@ -36,6 +36,13 @@ def _check_regular(info):
 def lu_solve(factors, pivots, b, transposed):
     """Solve for columns; transposed does not conjugate."""
     return _routine("getrs", b.dtype)(factors, pivots, b, trans=transposed)[0]
+
+
+def triangle_solve(a, b, lower, transposed, unit):
+    """Solve for columns with a triangle; return them and the place of a zero, from 1, or 0."""
+    if a.flags.c_contiguous:  # in Fortran's order it is the transpose
+        a, lower, transposed = a.T, not lower, not transposed
+    return _routine("trtrs", b.dtype)(a, b, lower=lower, trans=transposed, unitdiag=unit)
 
 
 def inverse(factors, pivots):

@@ -1,0 +1,98 @@
+"""How functions of `scipy.linalg` are given their arguments, and SciPy's routines over stacks.
+
+Axes in front of those of a matrix are a stack of matrices, as in SciPy 1.16 and later, whatever the
+SciPy is that is installed.
+"""
+
+import functools
+
+import numpy as np
+from numpy.linalg import LinAlgError
+
+from fastbp import tree
+from fastbp._core.graph import Variable, array_of, promoted
+from fastbp.errors import ShapeError
+from fastbp.rules.counterparts import stands_for
+from fastbp.rules.numpy.structural import as_operand
+
+__all__ = ["matrices", "of_scipy", "operands", "square", "stacked"]
+
+
+def _prepared(arguments):
+    """Take away what says how to compute; refuse what is not finite, as SciPy does."""
+    for name in [name for name in arguments if name.startswith("overwrite_")]:
+        del arguments[name]
+    if arguments.pop("check_finite", False):
+        for x in tree.flatten(list(arguments.values()))[0]:
+            if isinstance(x, (Variable, np.ndarray)):
+                np.asarray_chkfinite(array_of(x))
+
+
+def of_scipy(name, samples, kinks=""):
+    """Let a function stand for one of `scipy.linalg`; see `stands_for`.
+
+    What it is given is finite, unless ``check_finite=False``; nothing is ever overwritten.
+    """
+    return stands_for(f"scipy.linalg.{name}", samples, kinks, _prepared)
+
+
+def operands(name, **given):
+    """Return arguments by name as operands, in the dtype that NumPy promotes them to."""
+    found = [as_operand(x, f"scipy.linalg.{name}: {what}") for what, x in given.items()]
+    return promoted(f"scipy.linalg.{name}", *found)
+
+
+def matrices(name, **given):
+    """Return the same, of which each is a matrix or a stack of them."""
+    found = operands(name, **given)
+    for what, x in zip(given, found, strict=True):
+        if x.ndim < 2:
+            raise ShapeError(
+                f"scipy.linalg.{name}: {what} must be a matrix, or a stack of them, not of shape "
+                f"{x.shape}"
+            )
+    return found
+
+
+def square(name, **given):
+    """Return the same, of which each is square."""
+    found = matrices(name, **given)
+    for what, x in zip(given, found, strict=True):
+        if x.shape[-1] != x.shape[-2]:
+            raise LinAlgError(
+                f"scipy.linalg.{name}: {what} must be square, not of shape {x.shape[-2:]}"
+            )
+    return found
+
+
+def stacked(function, *cores):
+    """Return a function of arrays as one of stacks of them, whose axes in front broadcast.
+
+    Parameters
+    ----------
+    function : callable
+        ``function(*arrays, **static)`` returns an array or a tuple of them; where a stack is empty,
+        its results are as the last operand.
+    *cores : int
+        Of each operand, how many axes are its own.
+    """
+
+    @functools.wraps(function)
+    def over(*arrays, **static):
+        leads = [x.shape[: x.ndim - k] for x, k in zip(arrays, cores, strict=True)]
+        if not any(leads):
+            return function(*arrays, **static)
+        lead = np.broadcast_shapes(*leads)
+        arrays = [
+            np.broadcast_to(x, lead + x.shape[x.ndim - k :])
+            for x, k in zip(arrays, cores, strict=True)
+        ]
+        if 0 in lead:
+            return np.zeros(arrays[-1].shape, arrays[-1].dtype)
+        found = [function(*[x[i] for x in arrays], **static) for i in np.ndindex(lead)]
+        if isinstance(found[0], tuple):
+            parts = zip(*found, strict=True)
+            return tuple([np.reshape(np.stack(p), lead + p[0].shape) for p in parts])
+        return np.reshape(np.stack(found), lead + found[0].shape)
+
+    return over
