@@ -48,16 +48,6 @@ INSTEAD = {
     "numpy.full_like": "fastbp.numpy.full_like(a, x)",
     "numpy.r_": "fastbp.numpy.r_[...]",
     "numpy.fromiter": "fastbp.numpy.array(list(...))",
-    "scipy.stats.norm.cdf": "fastbp.scipy.special.ndtr((x - loc) / scale)",
-    "scipy.stats.norm.logcdf": "fastbp.scipy.special.log_ndtr((x - loc) / scale)",
-    "scipy.stats.norm.logpdf": (
-        "-0.5 * ((x - loc) / scale) ** 2 - numpy.log(scale * numpy.sqrt(2 * numpy.pi))"
-    ),
-    "scipy.stats.norm.pdf": (
-        "numpy.exp(-0.5 * ((x - loc) / scale) ** 2) / (scale * numpy.sqrt(2 * numpy.pi))"
-    ),
-    "scipy.stats.norm.ppf": "loc + scale * fastbp.scipy.special.ndtri(q)",
-    "scipy.stats.norm.sf": "fastbp.scipy.special.ndtr((loc - x) / scale)",
 }
 _VALUES = "where no derivative is wanted, pass fastbp.stop_gradient(x)"
 _ASSIGNED = (

@@ -78,6 +78,7 @@ _OF_SCIPY = {
     "interpolate": "solving",
     "linalg": "triangular solving lu functions equations assembly toeplitz spectral factors banded",
     "ndimage": "filters interpolation order",
+    "stats": "samples",
 }
 LATE = (
     "fastbp.rules.fft.of_scipy",

@@ -4,7 +4,7 @@ from importlib import import_module as _import_module
 
 from fastbp.rules.table import attribute as _attribute
 
-__all__ = ["fft", "integrate", "interpolate", "linalg", "ndimage", "signal", "special"]
+__all__ = ["fft", "integrate", "interpolate", "linalg", "ndimage", "signal", "special", "stats"]
 
 
 def __getattr__(name):

@@ -7,5 +7,6 @@ from fastbp.scipy import linalg as linalg
 from fastbp.scipy import ndimage as ndimage
 from fastbp.scipy import signal as signal
 from fastbp.scipy import special as special
+from fastbp.scipy import stats as stats
 
 def __getattr__(name: str) -> Any: ...

@@ -137,8 +137,8 @@ def test_helpers_for_rules():
 
 
 def test_what_has_no_rule_refuses_recorded_values():
-    with pytest.raises(NoRuleError, match=r"numpy\.spacing"):
-        grad(lambda x: np.sum(np.spacing(x)))(X)
+    with pytest.raises(NoRuleError, match=r"numpy\.intersect1d"):
+        grad(lambda x: np.sum(np.intersect1d(x, x)))(X)
     with pytest.raises(NoRuleError, match=r"scipy\.signal\.hilbert2"):
         grad(lambda x: np.sum(asp.signal.hilbert2(np.outer(x, x)).real))(X)
 

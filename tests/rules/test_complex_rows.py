@@ -146,7 +146,7 @@ def test_a_complex_row_is_right_or_refused_by_name(name, call, rng):
         refused = refusal_of(f)
         if refused is not None:
             into_real = any(x is np.float64 for x in call.leaves) or not all(which)
-            assert name in REFUSED or into_real, refused
+            assert name in REFUSED or name.startswith("scipy.stats.") or into_real, refused
             assert function_name(name) in refused
             continue
         value, pull = bp.vjp(f, *f.arrays)

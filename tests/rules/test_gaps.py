@@ -8,7 +8,6 @@ import numpy
 import pytest
 import scipy.linalg
 import scipy.special
-import scipy.stats
 
 import fastbp
 import fastbp.scipy.special
@@ -22,8 +21,6 @@ WORDS_ALONE = {"numpy.intersect1d"}
 X = numpy.array([0.7, 1.3, 0.4, 2.1])
 M = numpy.array([[2.0, 0.5, 0.1], [0.3, 1.0, 0.2], [0.4, -0.2, 3.0]])
 B = numpy.array([1.0, -0.5, 2.0, 0.3])
-NORM = {"loc": 0.3, "scale": 1.7}
-norm = scipy.stats.norm
 
 
 def writes(name, *args):
@@ -84,19 +81,6 @@ CASES = {
     "numpy.fromiter": {
         "dots": "v * v for v in x",
         "expected": lambda x: numpy.fromiter((v * v for v in x), float),
-    },
-    **{
-        f"scipy.stats.norm.{name}": {
-            **NORM,
-            "expected": lambda x, name=name: getattr(norm(**NORM), name)(x),
-        }
-        for name in ("cdf", "logcdf", "logpdf", "pdf", "sf")
-    },
-    "scipy.stats.norm.ppf": {
-        "of": "q",
-        "x": numpy.array([0.1, 0.6]),
-        **NORM,
-        "expected": norm(**NORM).ppf,
     },
 }
 # Files get numbers; nothing is differentiated.

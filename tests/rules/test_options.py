@@ -84,6 +84,8 @@ ACCIDENTS = [
         for axis in ((), (0, -1), (0, 1))
     ],
     ("linalg.svd", "hermitian", True),  # of matrices that are not
+    # Statistics along no axis.
+    *[(name, "axis", ()) for name in SAMPLES if name.startswith("scipy.stats.")],
     ("scipy.fft.irfft", "n", 0),
     ("scipy.fft.hfft", "n", 0),
     ("cumulative_sum", "axis", (0,)),

@@ -110,7 +110,12 @@ def is_refused(name, call, arrays):
     into_real = (is_write(name) or name in ("gradient", "std", "var")) and arrays[
         0
     ].dtype.kind != "c"
-    return name in REAL or into_real or any(x is np.float64 for x in call.leaves)
+    return (
+        name in REAL
+        or name.startswith("scipy.stats.")
+        or into_real
+        or any(x is np.float64 for x in call.leaves)
+    )
 
 
 def is_write(name):

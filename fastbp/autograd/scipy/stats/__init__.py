@@ -10,18 +10,14 @@ import scipy.stats as _plain
 
 from fastbp.autograd.mirrors import fill as _fill
 from fastbp.autograd.mirrors import ours as _ours
-from fastbp.autograd.scipy.stats import normal as _normal
 
 _fill(globals(), _plain, "scipy.stats")
-
-
-_WRITTEN = {"norm": _normal}  # in functions that have rules, where fastbp has no distribution
 
 
 def _distribution(name):
     module = _ModuleType(f"{__name__}.{name}", f"`scipy.stats.{name}`: its functions.")
     plain = getattr(_plain, name)
-    source = _ours(f"scipy.stats.{name}") or _WRITTEN.get(name, plain)
+    source = _ours(f"scipy.stats.{name}")
 
     def found(key):
         return getattr(source, key) if hasattr(source, key) else getattr(plain, key)

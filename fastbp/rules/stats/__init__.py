@@ -1,0 +1,1 @@
+"""Rows of `scipy.stats`: distributions by formulas, and statistics of samples."""

@@ -1,0 +1,161 @@
+"""Statistics of samples: moments, means, scores."""
+
+import math
+
+import numpy as np
+from numpy.lib.array_utils import normalize_axis_tuple
+from scipy import special
+
+from fastbp.rules.counterparts import stands_for
+from fastbp.rules.numpy.structural import as_operand
+
+FUNCTIONS = {}
+
+
+def _samples(rng):
+    x = rng.uniform(0.5, 3.0, (4, 5))
+    return [((x,), {}), ((x, 1), {}), ((x,), {"axis": None})]
+
+
+def _statistic(name, samples=_samples):
+    def register(f):
+        FUNCTIONS[name] = stands_for(f"scipy.stats.{name}", samples)(f)
+        return f
+
+    return register
+
+
+def _operand(a, axis, name):
+    """Return a sample and its axis; several become one, None is all of them."""
+    a = as_operand(a, f"scipy.stats.{name}: the sample", True)
+    if axis is None:
+        return np.ravel(a), 0
+    if not isinstance(axis, tuple):
+        return a, axis
+    if not axis:
+        raise ValueError(f"scipy.stats.{name}: axis= names no axis")
+    axes = normalize_axis_tuple(axis, a.ndim)
+    moved = np.moveaxis(a, axes, range(-len(axes), 0))
+    return np.reshape(moved, (*moved.shape[: a.ndim - len(axes)], -1)), -1
+
+
+def _mean(a, axis, weights):
+    if weights is None:
+        return np.mean(a, axis)
+    weights = as_operand(weights, "scipy.stats: weights=", True)
+    if weights.ndim == 1 and weights.shape[0] == a.shape[axis]:
+        weights = np.reshape(weights, [-1 if k == axis % a.ndim else 1 for k in range(a.ndim)])
+    a, weights = np.broadcast_arrays(a, weights)
+    return np.sum(a * weights, axis) / np.sum(weights, axis)
+
+
+def _central(a, axis, order, center=None):
+    mean = np.mean(a, axis, keepdims=True) if center is None else center
+    return np.mean((a - mean) ** order, axis)
+
+
+@_statistic("gmean")
+def gmean(a, axis=0, weights=None):
+    """Arguments as in `scipy.stats.gmean`: the exponential of the mean logarithm."""
+    a, axis = _operand(a, axis, "gmean")
+    return np.exp(_mean(np.log(a), axis, weights))
+
+
+@_statistic("hmean")
+def hmean(a, axis=0, weights=None):
+    """Arguments as in `scipy.stats.hmean`: the reciprocal of the mean reciprocal."""
+    a, axis = _operand(a, axis, "hmean")
+    return 1.0 / _mean(1.0 / a, axis, weights)
+
+
+@_statistic("pmean", lambda rng: [((rng.uniform(0.5, 3.0, (4, 3)), 1.5), {})])
+def pmean(a, p, axis=0, weights=None):
+    """Arguments as in `scipy.stats.pmean`."""
+    a, axis = _operand(a, axis, "pmean")
+    return _mean(a**p, axis, weights) ** (1.0 / p)
+
+
+@_statistic("moment", lambda rng: [((rng.normal(size=(4, 3)), k), {}) for k in (2, 3)])
+def moment(a, order=1, axis=0, center=None):
+    """Arguments as in `scipy.stats.moment`."""
+    a, axis = _operand(a, axis, "moment")
+    if center is None and order == 1:
+        return np.zeros(np.mean(np.zeros(a.shape), axis).shape)
+    return _central(a, axis, order, center)
+
+
+@_statistic("skew", lambda rng: [*_samples(rng), ((rng.normal(size=5),), {"bias": False})])
+def skew(a, axis=0, bias=True):
+    """Arguments as in `scipy.stats.skew`."""
+    a, axis = _operand(a, axis, "skew")
+    n = a.shape[axis]
+    found = _central(a, axis, 3) / _central(a, axis, 2) ** 1.5
+    return found if bias else found * (math.sqrt((n - 1.0) * n) / (n - 2.0))
+
+
+@_statistic(
+    "kurtosis",
+    lambda rng: [
+        *_samples(rng),
+        ((rng.normal(size=6),), {"bias": False}),
+        ((rng.normal(size=6),), {"fisher": False}),
+    ],
+)
+def kurtosis(a, axis=0, fisher=True, bias=True):
+    """Arguments as in `scipy.stats.kurtosis`."""
+    a, axis = _operand(a, axis, "kurtosis")
+    n = a.shape[axis]
+    found = _central(a, axis, 4) / _central(a, axis, 2) ** 2
+    if not bias:
+        found = ((n * n - 1.0) * found - 3.0 * (n - 1.0) ** 2) / ((n - 2.0) * (n - 3.0)) + 3.0
+    return found - 3.0 if fisher else found
+
+
+@_statistic("sem")
+def sem(a, axis=0, ddof=1):
+    """Arguments as in `scipy.stats.sem`."""
+    a, axis = _operand(a, axis, "sem")
+    return np.std(a, axis, ddof=ddof) / math.sqrt(a.shape[axis])
+
+
+@_statistic("variation")
+def variation(a, axis=0, ddof=0):
+    """Arguments as in `scipy.stats.variation`."""
+    a, axis = _operand(a, axis, "variation")
+    return np.std(a, axis, ddof=ddof) / np.mean(a, axis)
+
+
+@_statistic("zscore")
+def zscore(a, axis=0, ddof=0):
+    """Arguments as in `scipy.stats.zscore`."""
+    a = as_operand(a, "scipy.stats.zscore: a", True)
+    mean = np.mean(a, axis, keepdims=True)
+    return (a - mean) / np.std(a, axis, ddof=ddof, keepdims=True)
+
+
+@_statistic(
+    "entropy",
+    lambda rng: [
+        ((rng.uniform(0.5, 2.0, (4, 3)),), {}),
+        ((rng.uniform(0.5, 2.0, 4), rng.uniform(0.5, 2.0, 4)), {"base": 2.0}),
+    ],
+)
+def entropy(pk, qk=None, base=None, axis=0):
+    """Arguments as in `scipy.stats.entropy`; they need not sum to 1."""
+    pk = as_operand(pk, "scipy.stats.entropy: pk", True)
+    pk = pk / np.sum(pk, axis, keepdims=True)
+    if qk is None:
+        found = np.sum(special.entr(pk), axis)
+    else:
+        qk = as_operand(qk, "scipy.stats.entropy: qk", True)
+        found = np.sum(special.rel_entr(pk, qk / np.sum(qk, axis, keepdims=True)), axis)
+    return found if base is None else found / math.log(base)
+
+
+@_statistic("boxcox_llf", lambda rng: [((0.5, rng.uniform(0.5, 3.0, 6)), {})])
+def boxcox_llf(lmb, data, axis=0):
+    """Arguments as in `scipy.stats.boxcox_llf`."""
+    data, axis = _operand(data, axis, "boxcox_llf")
+    logs = np.log(data)
+    y = special.boxcox(data, lmb)
+    return (lmb - 1.0) * np.sum(logs, axis) - data.shape[axis] / 2.0 * np.log(np.var(y, axis))
