@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-
 pytestmark = pytest.mark.filterwarnings("ignore")  # they warn of themselves, while they import
 
 
@@ -43,7 +42,8 @@ def test_jax_has_the_names_of_the_page(jax):
         "grad value_and_grad hessian jacfwd jacrev vjp jvp linearize vmap jit custom_vjp "
         "custom_jvp pure_callback checkpoint lax.stop_gradient lax.scan lax.fori_loop "
         "lax.while_loop lax.cond lax.switch random.normal tree.map tree.flatten "
-        "flatten_util.ravel_pytree nn.relu nn.sigmoid nn.softmax nn.softplus nn.log_softmax experimental.ode.odeint test_util.check_grads"
+        "flatten_util.ravel_pytree nn.relu nn.sigmoid nn.softmax nn.softplus nn.log_softmax "
+        "experimental.ode.odeint test_util.check_grads"
     ).split():
         found = jax
         for part in name.split("."):
