@@ -6,6 +6,14 @@ import pytest
 pytestmark = pytest.mark.filterwarnings("ignore")  # they warn of themselves, while they import
 
 
+JAX_NAMES = """
+grad value_and_grad hessian jacfwd jacrev vjp jvp linearize vmap jit custom_vjp custom_jvp
+pure_callback checkpoint lax.stop_gradient lax.scan lax.fori_loop lax.while_loop lax.cond lax.switch
+random.normal tree.map tree.flatten flatten_util.ravel_pytree nn.relu nn.sigmoid nn.softmax
+nn.softplus nn.log_softmax experimental.ode.odeint test_util.check_grads
+"""
+
+
 def version(module):
     return tuple(map(int, module.__version__.split("+")[0].split(".")[:2]))
 
@@ -38,13 +46,7 @@ def test_jax_has_the_names_of_the_page(jax):
     import jax.scipy.special
     import jax.test_util
 
-    for name in (
-        "grad value_and_grad hessian jacfwd jacrev vjp jvp linearize vmap jit custom_vjp "
-        "custom_jvp pure_callback checkpoint lax.stop_gradient lax.scan lax.fori_loop "
-        "lax.while_loop lax.cond lax.switch random.normal tree.map tree.flatten "
-        "flatten_util.ravel_pytree nn.relu nn.sigmoid nn.softmax nn.softplus nn.log_softmax "
-        "experimental.ode.odeint test_util.check_grads"
-    ).split():
+    for name in JAX_NAMES.split():
         found = jax
         for part in name.split("."):
             found = getattr(found, part)
