@@ -10,12 +10,14 @@ import numpy as np
 
 from fastbp._core.graph import passive
 from fastbp.rules import patterns
+from fastbp.rules.linalg import lapack
 from fastbp.rules.linalg.decompositions import GILES, check_square, of_symmetric
 from fastbp.rules.linalg.gaps import (
     check_apart,
     check_phases,
     diagonal_of,
     from_gaps,
+    reciprocals,
     ties,
     with_diagonal,
 )
@@ -46,11 +48,11 @@ def _eigh_vjp(g, ans, a, uplo):
     if of_v is None:
         found = _diagonally(left, of_w) @ mt(v)
     else:
-        tied = ties(w)
-        check_apart("eigh", "eigenvalues", tied, of_v)
+        gaps, tied = reciprocals(w)
         turn = mt(v) @ of_v
+        check_apart("eigh", "eigenvalues", tied, turn, of_w is not None)
         check_phases("eigh", "eigenvectors", diagonal_of(turn), of_v)
-        inner = turn * from_gaps(_differences(w), tied).astype(v.dtype)
+        inner = turn * (gaps if gaps.dtype == v.dtype else gaps.astype(v.dtype))
         if of_w is not None:
             inner = inner + with_diagonal(of_w)
         found = left @ inner @ mt(v)
@@ -69,7 +71,9 @@ def _eigh_jvp(t, ans, a, uplo):
 
 
 def _eigh(a, uplo):
-    return tuple(np.linalg.eigh(a, uplo))
+    if a.ndim > 2 or not a.size or uplo not in ("L", "U"):
+        return tuple(np.linalg.eigh(a, uplo))
+    return lapack.eigh(a, uplo == "L")
 
 
 eigh_op = general(
@@ -165,12 +169,13 @@ def _eig_vjp(g, ans, a):
     inner = 0.0
     if of_v is not None:
         tied = ties(w)
-        check_apart("eig", "eigenvalues", tied, of_v)
         if v.dtype.kind == "c":
             of_v = _normalised_back(of_v, v)
         else:
             of_v = of_v - v * np.sum(of_v * v, -2, keepdims=True)
-        inner = (mt(v) @ of_v) * from_gaps(_differences(w), tied)
+        turn = mt(v) @ of_v
+        check_apart("eig", "eigenvalues", tied, turn, True)
+        inner = turn * from_gaps(_differences(w), tied)
     if of_w is not None:
         inner = inner + with_diagonal(of_w)
     return np.linalg.solve(mt(v), inner @ mt(v))

@@ -10,7 +10,8 @@ import numpy as np
 from fastbp._core.graph import is_passive, passive
 from fastbp.errors import DegenerateError, NoRuleError
 from fastbp.rules import patterns
-from fastbp.rules.linalg.gaps import diagonal_of, with_diagonal
+from fastbp.rules.linalg import lapack
+from fastbp.rules.linalg.gaps import check_beyond, diagonal_of, with_diagonal
 from fastbp.rules.numpy.products import mh, mt
 from fastbp.rules.numpy.structural import conjugated
 from fastbp.rules.table import general, implements
@@ -18,9 +19,17 @@ from fastbp.rules.table import general, implements
 QRResult = type(np.linalg.qr(np.eye(1)))
 
 
-def _over(x, r):
-    """Return ``x @ inv(r)``."""
-    return mt(np.linalg.solve(mt(r), mt(x)))
+def _over(x, r, transposed=False):
+    """Return ``x @ inv(r)``, or with `r` transposed."""
+    if type(x) is type(r) is np.ndarray and x.ndim == r.ndim == 2 and x.size:
+        return lapack.triangle_solve(r, x.T, False, not transposed, False)[0].T
+    return mt(np.linalg.solve(r if transposed else mt(r), mt(x)))
+
+
+def _qr(a, complete):
+    if a.ndim > 2 or not a.size:
+        return tuple(np.linalg.qr(a, "complete" if complete else "reduced"))
+    return lapack.qr(a, complete)
 
 
 def _check_independent(r):
@@ -58,9 +67,10 @@ def _qr_vjp(g, ans, a, complete):
     if g_q is not None:
         found = found + g_q[..., :, :n]
         if complete:
-            beyond = mh(basis) @ g_q[..., :, n:]
-            found = found - conjugated(q[..., :, n:]) @ mh(beyond)
-    return _over(found, mt(r))
+            rest = conjugated(q[..., :, n:])
+            check_beyond("qr", "columns beyond those of a", mh(rest) @ g_q[..., :, n:], g_q)
+            found = found - rest @ mh(mh(basis) @ g_q[..., :, n:])
+    return _over(found, r, transposed=True)
 
 
 def _qr_jvp(t, ans, a, complete):
@@ -88,7 +98,7 @@ def _qr_jvp(t, ans, a, complete):
 
 qr_op = general(
     "linalg.qr",
-    lambda a, complete: tuple(np.linalg.qr(a, "complete" if complete else "reduced")),
+    _qr,
     nin=1,
     nout=2,
     saves=(("ans", 0), ("ans", 1)),
