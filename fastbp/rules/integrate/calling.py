@@ -13,7 +13,24 @@ from fastbp._core.tape import Tape
 from fastbp.errors import NoRuleError
 from fastbp.rules.numpy.structural import as_operand
 
-__all__ = ["Function", "float_of", "pulled", "pushed"]
+__all__ = ["Function", "Known", "float_of", "is_recorded", "pulled", "pushed"]
+
+
+def is_recorded(*given):
+    """Say whether there is a Variable among arguments, in containers too."""
+    return has_variable(tree.flatten(given)[0])
+
+
+class Known:
+    """A value that was computed before its operation is recorded, and what it was computed from."""
+
+    def __init__(self, operands, value):
+        self._operands, self._value = [np.array(x) for x in operands], value
+
+    def of(self, operands):
+        """Return the value if these are the operands, else None."""
+        same = all(map(np.array_equal, self._operands, operands))
+        return self._value if same else None
 
 
 class Function:

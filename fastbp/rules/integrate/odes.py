@@ -13,7 +13,7 @@ from scipy import integrate
 
 from fastbp._core.graph import Op, array_of, has_variable, values_of
 from fastbp.errors import DTypeError, NoRuleError, ShapeError
-from fastbp.rules.integrate.calling import Function, pulled, pushed
+from fastbp.rules.integrate.calling import Function, Known, is_recorded, pulled, pushed
 from fastbp.rules.numpy.structural import as_operand
 
 __all__ = ["odeint", "solve_ivp"]
@@ -34,13 +34,13 @@ class Problem:
         Of `scipy.integrate.solve_ivp`; None for `odeint`.
     options : dict
         Of the solver, for equations of any size.
-    found : ndarray or None
-        The solution, if it is known already: one row a time.
+    known : Known or None
+        The solution that was computed already: one row a time.
     """
 
-    def __init__(self, f, name, method, options, found=None):
+    def __init__(self, f, name, method, options):
         self.f, self.name, self.method, self.options = f, name, method, options
-        self.found = found
+        self.known = None
 
     def with_tangents(self, moving):
         """Return the problem of state and tangent; behind the leaves are tangents of some."""
@@ -117,9 +117,8 @@ def _by_method(f, y0, times, method, options, dense=False):
 
 
 def _value(y0, times, *leaves, problem):
-    if problem.found is not None:
-        return problem.found
-    return problem.solve(y0, times, leaves)
+    found = None if problem.known is None else problem.known.of([y0, times, *leaves])
+    return problem.solve(y0, times, leaves) if found is None else found
 
 
 def _jvp(tangents, ans, y0, times, *leaves, problem):
@@ -313,7 +312,7 @@ def odeint(func, y0, t, args=(), Dfun=None, full_output=0, tfirst=False, **optio
     ... # doctest: +ELLIPSIS
     -0.735758...
     """
-    if not has_variable((y0, t, args, tuple(options.values()))):
+    if not is_recorded(y0, t, args, options):
         return integrate.odeint(
             func, y0, t, args, Dfun, full_output=full_output, tfirst=tfirst, **options
         )
@@ -338,7 +337,7 @@ def _recorded(given, name, method, options, y0, t, Dfun, full_output):
         return np.asarray(problem.rate(s, y, plain))
 
     found = integrate.odeint(f, values_of(y0), values_of(t), tfirst=True, full_output=1, **options)
-    problem.found = found[0]
+    problem.known = Known([values_of(y0), values_of(t), *plain], found[0])
     y = ode_op(y0, t, *given.leaves, problem=problem)
     return (y, found[1]) if full_output else y
 
@@ -410,8 +409,7 @@ def solve_ivp(
     >>> float(bp.grad(end)(0.5))  # doctest: +ELLIPSIS
     -0.735758...
     """
-    given = (t_span, y0, () if t_eval is None else t_eval, () if args is None else args)
-    if not has_variable((*given, tuple(options.values()))):
+    if not is_recorded(t_span, y0, t_eval, args, options):
         return integrate.solve_ivp(
             fun, t_span, y0, method, t_eval, dense_output, events, vectorized, args, **options
         )
@@ -453,8 +451,8 @@ def solve_ivp(
     before = np.reshape(as_operand(t_span[0], f"{name}: t_span"), (1,))
     times = np.concatenate([np.astype(before, np.float64), t])
     found = solution.y.T
-    problem.found = np.concatenate([np.broadcast_to(values_of(y0), (1, found.shape[1])), found])
-    problem.found = problem.found.astype(found.dtype, copy=False)
+    found = np.concatenate([np.broadcast_to(values_of(y0), (1, found.shape[1])), found])
+    problem.known = Known([values_of(y0), values_of(times), *plain], found)
     y = ode_op(y0, times, *function.leaves, problem=problem)
     solution.y, solution.t = y[1:].T, t
     return solution

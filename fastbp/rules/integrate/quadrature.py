@@ -10,7 +10,7 @@ from scipy import integrate
 from fastbp._core.graph import Op, array_of, has_variable, values_of
 from fastbp.errors import NoRuleError
 from fastbp.rules.counterparts import refused
-from fastbp.rules.integrate.calling import Function, pulled, pushed
+from fastbp.rules.integrate.calling import Function, Known, is_recorded, pulled, pushed
 from fastbp.rules.numpy.structural import as_operand
 
 __all__ = ["OTHERS", "fixed_quad", "quad", "quad_vec"]
@@ -19,8 +19,9 @@ __all__ = ["OTHERS", "fixed_quad", "quad", "quad_vec"]
 class Integral:
     """An integrand ``f((x,), leaves)``, and how it is integrated: by `quad`, or `quad_vec`."""
 
-    def __init__(self, f, vector, options, found=None):
-        self.f, self.vector, self.options, self.found = f, vector, options, found
+    def __init__(self, f, vector, options):
+        self.f, self.vector, self.options = f, vector, options
+        self.known = None
 
     def of(self, f, vector=None):
         """Return the same for another integrand."""
@@ -38,9 +39,8 @@ class Integral:
 
 
 def _value(a, b, *leaves, integral):
-    if integral.found is not None:
-        return np.asarray(integral.found)
-    return np.asarray(integral.compute(a, b, leaves)[0])
+    found = None if integral.known is None else integral.known.of([a, b, *leaves])
+    return np.asarray(integral.compute(a, b, leaves)[0] if found is None else found)
 
 
 def _end(integral, x, leaves):
@@ -128,8 +128,9 @@ def _integrated(name, func, a, b, args, vector, options):
     ]
     f = Function(func, name, args)
     integral = Integral(f, vector, options)
-    found = integral.compute(*map(values_of, limits), [values_of(x) for x in f.leaves])
-    integral.found = found[0]
+    plain = [values_of(x) for x in (*limits, *f.leaves)]
+    found = integral.compute(*plain[:2], plain[2:])
+    integral.known = Known(plain, found[0])
     integral.options = {k: v for k, v in options.items() if k != "full_output"}
     y = quad_op(*limits, *f.leaves, integral=integral)
     return (y, *found[1:])
@@ -175,7 +176,7 @@ def quad(func, a, b, args=(), **options):
     np.float64(1.0)
     """
     args = args if isinstance(args, tuple) else (args,)
-    if not has_variable((a, b, args, tuple(options.values()))):
+    if not is_recorded(a, b, args, options):
         return integrate.quad(func, a, b, args, **options)
     for key in ("weight", "complex_func"):
         if options.get(key):
@@ -227,7 +228,7 @@ def quad_vec(f, a, b, *rest, args=(), **options):
     names = ("epsabs", "epsrel", "norm", "cache_size", "limit", "workers", "points", "quadrature",
              "full_output")  # fmt: skip
     options = {**dict(zip(names, rest, strict=False)), **options}
-    if not has_variable((a, b, args, tuple(options.values()))):
+    if not is_recorded(a, b, args, options):
         if args:
             options["args"] = args
         return integrate.quad_vec(f, a, b, **options)
@@ -260,7 +261,7 @@ def fixed_quad(func, a, b, args=(), n=5):
     4.0...
     """
     args = args if isinstance(args, tuple) else (args,)
-    if not has_variable((a, b, args)):
+    if not is_recorded(a, b, args):
         return integrate.fixed_quad(func, a, b, args, n)
     if any(np.isinf(values_of(x)) for x in (a, b)):
         raise ValueError("Gaussian quadrature is only available for finite limits.")

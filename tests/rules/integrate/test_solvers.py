@@ -202,3 +202,28 @@ def test_values_of_quadratures_are_scipys():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert quad(np.cos, 0.0, 1.0) == scipy.integrate.quad(np.cos, 0.0, 1.0)
+
+
+def test_containers_of_many_parameters():
+    t, p = np.array([0.0, 1.0]), {f"k{i}": 0.1 * i for i in range(45)}
+
+    def decay(y, t, p):
+        return -sum(p.values()) * y / len(p)
+
+    found = bp.grad(lambda p: odeint(decay, [1.0], t, args=(p,))[1, 0])(p)
+    expected = -np.exp(-sum(p.values()) / 45) / 45
+    np.testing.assert_allclose(list(found.values()), expected, rtol=1e-6)
+    assert bp.grad(lambda p: quad(lambda x, p: p["a"] * x, 0, 1, (p,))[0])({"a": 0.5})["a"] == 0.5
+
+
+def test_an_operation_computes_what_it_is_given():
+    """The value that was known when it was recorded is that of its operands then."""
+    from fastbp._core.tape import Tape
+
+    k = bp.variable(0.5)
+    y = odeint(lambda y, t, k: -k * y, [1.0], np.array([0.0, 1.0]), args=(k,))
+    (link,) = [link for link in Tape([y], [k]).links() if link.op is not None]
+    y0, times = np.ones(1), np.array([0.0, 1.0])
+    for value in (0.5, 2.0):
+        found = link.op.forward(y0, times, np.array(value), **link.static)
+        np.testing.assert_allclose(found[1, 0], np.exp(-value), rtol=1e-6)
