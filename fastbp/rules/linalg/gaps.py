@@ -47,27 +47,23 @@ def from_gaps(gap, tied):
     return np.where(tied, 0.0, 1.0) / np.where(tied, 1.0, gap)
 
 
-def check_apart(name, what, tied, turn, with_values, *sizes):
-    """Raise where a cotangent asks how vectors turn into each other whose values are equal.
+def check_apart(name, what, tied, *turns):
+    """Raise where a cotangent asks for a vector whose value has an equal.
 
-    `turn` are the products of the vectors and their cotangents. What is the same for all vectors of
-    an eigenspace, as the projector onto it, has none of that, and a derivative; with the values
-    beside it (``v * w @ v.T``) the derivative would need how they part. `sizes` are what it was
-    computed from.
+    `turns` are the products of the vectors and their cotangents, which are columns. That
+    those of a pair cancel says nothing: it may be by chance, or as in ``v * w @ v.T``, which has a
+    derivative, but not this one.
     """
     if tied is None or is_passive(tied) or tied.shape[-1] < 2:
         return
     pairs = tied & ~np.eye(tied.shape[-1], dtype=bool)
     if not pairs.any():
         return
-    turn = passive(turn)
-    if with_values:
-        used = (turn != 0).any(-2)
-        asked = used[..., None, :] | used[..., :, None]
-    else:
-        rounding = 16.0 * tied.shape[-1] * np.finfo(turn.dtype).eps
-        size = max([np.max(np.abs(passive(x)), initial=0.0) for x in (turn, *sizes)])
-        asked = np.abs(turn - np.swapaxes(turn, -1, -2).conj()) > rounding * size
+    used = np.zeros(tied.shape[-1], bool)
+    for turn in turns:
+        if np.ndim(turn):
+            used = used | (passive(turn) != 0).any(-2)
+    asked = used[..., None, :]
     found = np.argwhere(pairs & asked)
     if len(found):
         *_, i, j = found[0]
@@ -77,9 +73,9 @@ def check_apart(name, what, tied, turn, with_values, *sizes):
             which = f" of matrix {tuple(map(int, at))}"
         raise DegenerateError(
             f"numpy.linalg.{name}: {what} {min(i, j)} and {max(i, j)}{which} are equal, so their "
-            "vectors have no derivative: only what depends on the values alone, or on all vectors "
-            "of an eigenspace alike, has one; a function of the matrix may have a rule of its own "
-            "(numpy.linalg.matrix_power, fastbp.scipy.linalg.expm, sqrtm, logm)"
+            "vectors have no derivative: only what depends on the values alone has one; a function "
+            "of the matrix may have a rule of its own (numpy.linalg.matrix_power, "
+            "fastbp.scipy.linalg.expm, sqrtm, logm, polar)"
         )
 
 

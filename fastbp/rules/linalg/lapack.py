@@ -12,6 +12,7 @@ from scipy.linalg import lapack
 from fastbp._core import dtypes
 
 __all__ = [
+    "cholesky",
     "determinant",
     "eigh",
     "inverse",
@@ -94,6 +95,14 @@ def _room(name, dtype, *args):
 def _check_converged(info, what):
     if info != 0:
         raise LinAlgError(f"{what} did not converge")
+
+
+def cholesky(a):
+    """Return the lower triangular factor of a Hermitian matrix, from its lower triangle."""
+    factor, info = _routine("potrf", a.dtype)(a, lower=1, clean=1)
+    if info > 0:
+        raise LinAlgError("Matrix is not positive definite")
+    return factor
 
 
 def eigh(a, lower):

@@ -21,7 +21,7 @@ from fastbp.rules.linalg.gaps import (
     ties,
     with_diagonal,
 )
-from fastbp.rules.numpy.products import mh, mt
+from fastbp.rules.numpy.products import mh, mm, mt
 from fastbp.rules.numpy.structural import conjugated
 from fastbp.rules.table import general, implements
 
@@ -55,38 +55,40 @@ def _svd_vjp(g, ans, a, full):
     if g_u is not None or g_vh is not None:
         of_u = None if g_u is None else g_u[..., :, :k]
         of_v = None if g_vh is None else g_vh[..., :k, :]
-        turn_u = 0.0 if g_u is None else mt(u1) @ of_u
-        turn_v = 0.0 if g_vh is None else -(of_v @ mt(vh1))
-        inner = inner + _turns(turn_u, turn_v, s, g_s is not None)
+        turn_u = 0.0 if g_u is None else mm(mt(u1), of_u)
+        turn_v = 0.0 if g_vh is None else -mm(of_v, mt(vh1))
+        inner = inner + _turns(turn_u, turn_v, s)
         if u.dtype.kind == "c":
             phases = diagonal_of(turn_u + turn_v)
             check_phases("svd", "singular vectors", phases, *[x for x in g if x is not None])
         if g_u is not None and m > k:
-            outside = of_u - conjugated(u1) @ turn_u
+            outside = of_u - mm(conjugated(u1), turn_u)
             if full:
                 rest, of_rest = conjugated(u[..., :, k:]), g_u[..., :, k:]
-                check_beyond("svd", "columns of u beyond the values", mh(rest) @ of_rest, of_rest)
-                outside = outside - rest @ mh(mt(u1) @ of_rest)
-            outer.append(_columns(outside, 1.0 / s.astype(u.dtype)) @ conjugated(vh1))
+                check_beyond(
+                    "svd", "columns of u beyond the values", mm(mh(rest), of_rest), of_rest
+                )
+                outside = outside - mm(rest, mh(mm(mt(u1), of_rest)))
+            outer.append(mm(_columns(outside, 1.0 / s.astype(u.dtype)), conjugated(vh1)))
         if g_vh is not None and n > k:
-            outside = of_v + turn_v @ conjugated(vh1)
+            outside = of_v + mm(turn_v, conjugated(vh1))
             if full:
                 rest, of_rest = conjugated(vh[..., k:, :]), g_vh[..., k:, :]
-                check_beyond("svd", "rows of vh beyond the values", of_rest @ mh(rest), of_rest)
-                outside = outside - mh(of_rest @ mt(vh1)) @ rest
-            outer.append(conjugated(u1) @ _rows(1.0 / s.astype(u.dtype), outside))
-    found = conjugated(u1) @ inner @ conjugated(vh1)
+                check_beyond("svd", "rows of vh beyond the values", mm(of_rest, mh(rest)), of_rest)
+                outside = outside - mm(mh(mm(of_rest, mt(vh1))), rest)
+            outer.append(mm(conjugated(u1), _rows(1.0 / s.astype(u.dtype), outside)))
+    found = mm(mm(conjugated(u1), inner), conjugated(vh1))
     return sum(outer, found)
 
 
-def _turns(of_u, of_v, s, with_values):
+def _turns(of_u, of_v, s):
     """Return what turns of the vectors contribute: those of a pair alike by the gap between values.
 
     Turns of its vectors against each other, as in ``u @ vh``, are divided by the sum of the values.
     """
     gaps, tied = reciprocals(s)
     alike, apart = of_u + of_v, of_u - of_v
-    check_apart("svd", "singular values", tied, alike, with_values, apart)
+    check_apart("svd", "singular values", tied, of_u, mt(of_v) if np.ndim(of_v) else of_v)
     total = s[..., None, :] + s[..., :, None]
     sums = 1.0 / total if tied is None else from_gaps(total, total == 0.0)
     if alike.dtype.kind == "c":
@@ -103,7 +105,7 @@ def _svd_jvp(t, ans, a, full):
     lost = np.sum(tied, -2) > 1
     gaps = np.where(lost[..., None, :], np.nan, gaps) if np.any(lost) else gaps
     gaps = gaps.astype(u.dtype)
-    inner = mh(u1) @ t @ mh(vh1)
+    inner = mm(mm(mh(u1), t), mh(vh1))
     with np.errstate(divide="ignore", invalid="ignore"):
         over = 1.0 / s.astype(u.dtype) if m != n or u.dtype.kind == "c" else None
     left, right = _columns(inner, s), _rows(s, inner)
@@ -111,18 +113,18 @@ def _svd_jvp(t, ans, a, full):
     turn_v = gaps * (right + mh(right))
     if u.dtype.kind == "c":
         turn_u = turn_u + with_diagonal(1j * np.imag(diagonal_of(inner)) * over)
-    du, dvh = u1 @ turn_u, -(turn_v @ vh1)
+    du, dvh = mm(u1, turn_u), -mm(turn_v, vh1)
     if m > k:
-        ours = _columns(t @ mh(vh1), over)
-        du = du + ours - u1 @ (mh(u1) @ ours)
+        ours = _columns(mm(t, mh(vh1)), over)
+        du = du + ours - mm(u1, mm(mh(u1), ours))
         if full:
-            beyond = -u1 @ mh(mh(u[..., :, k:]) @ ours)
+            beyond = mm(-u1, mh(mm(mh(u[..., :, k:]), ours)))
             du = np.concatenate([du, beyond], -1)
     if n > k:
-        ours = _rows(over, mh(u1) @ t)
-        dvh = dvh + ours - (ours @ mh(vh1)) @ vh1
+        ours = _rows(over, mm(mh(u1), t))
+        dvh = dvh + ours - mm(mm(ours, mh(vh1)), vh1)
         if full:
-            beyond = -mh(ours @ mh(vh[..., k:, :])) @ vh1
+            beyond = mm(-mh(mm(ours, mh(vh[..., k:, :]))), vh1)
             dvh = np.concatenate([dvh, beyond], -2)
     return du, np.real(diagonal_of(inner)), dvh
 
