@@ -13,7 +13,6 @@ import scipy.linalg
 from fastbp._core.graph import array_of, has_variable, values_of
 from fastbp.errors import ShapeError
 from fastbp.rules import patterns
-from fastbp.rules.counterparts import refused
 from fastbp.rules.linalg import decompositions
 from fastbp.rules.linalg.equations import sylvester_op
 from fastbp.rules.linalg.of_scipy import of_scipy, square, stacked
@@ -21,7 +20,7 @@ from fastbp.rules.numpy.products import mm, mt
 from fastbp.rules.numpy.structural import as_operand
 from fastbp.rules.table import general
 
-__all__ = ["expm_cond", "expm_op", "frechet", "funm", "sqrtm_op"]
+__all__ = ["expm_op", "frechet", "sqrtm_op"]
 
 MATHIAS = "Mathias 1996"
 
@@ -298,23 +297,3 @@ def fractional_matrix_power(A, t):
             else np.zeros_like(A) + np.eye(A.shape[-1], dtype=A.dtype)
         )
     return power_op(A, power=t)
-
-
-_ITSELF = "a function that is called with numbers inside of SciPy has no derivative here: "
-funm = refused(
-    "scipy.linalg.funm",
-    _ITSELF + "write expm, logm, sqrtm and the like of fastbp.scipy.linalg, or numpy.linalg.eigh",
-)
-expm_cond = refused(
-    "scipy.linalg.expm_cond", "it is an estimate by a norm of derivatives, which is not pursued"
-)
-refused(
-    "scipy.linalg.null_space",
-    "a basis is no function of the matrix; its projector is: write I - pinv(A) @ A by "
-    "fastbp.scipy.linalg.pinv",
-)
-refused(
-    "scipy.linalg.orth",
-    "a basis is no function of the matrix; its projector is: write A @ pinv(A) by "
-    "fastbp.scipy.linalg.pinv",
-)

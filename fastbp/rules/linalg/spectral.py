@@ -330,6 +330,51 @@ def qr(a, lwork=None, mode="full", pivoting=False):
     return (r, *order) if mode == "r" else (q, r, *order)
 
 
+# ---- RQ: the QR decomposition of the matrix turned around
+
+
+def _turned(x):
+    return np.flip(x, (-2, -1))
+
+
+@of_scipy(
+    "rq",
+    samples=lambda rng: [
+        ((rng.normal(size=(3, 3)),), {}),
+        ((rng.normal(size=(2, 3)),), {"mode": "economic"}),
+        ((rng.normal(size=(3, 3)),), {"mode": "r"}),
+    ],
+)
+def rq(a, lwork=None, mode="full"):
+    """Arguments as in `scipy.linalg.rq`; more rows than columns are refused.
+
+    Notes
+    -----
+    By the QR decomposition of the adjoint in opposite order; the signs are SciPy's.
+    """
+    if mode not in ("full", "r", "economic"):
+        raise ValueError("Mode argument should be one of ['full', 'r', 'economic']")
+    (a,) = matrices("rq", a=a)
+    m, n = a.shape[-2:]
+    if m > n:
+        raise NoRuleError(
+            f"scipy.linalg.rq: a matrix of shape {(m, n)}, with more rows than columns, has no rule"
+        )
+    q, r = basis_op(_turned(mh(a)), complete=mode != "economic" and n > m)
+    q, r = _turned(mh(q)), _turned(mh(r))
+    theirs = _theirs(np.asarray(array_of(values_of(a))), economic=mode == "economic")
+    q = mh(like(mh(q), np.conj(np.swapaxes(theirs, -1, -2))))
+    r = a @ mh(q)
+    # What rounding has left below the diagonal is zero.
+    r = np.triu(r, r.shape[-1] - m)
+    return r if mode == "r" else (r, q)
+
+
+_theirs = stacked(
+    lambda a, economic: scipy.linalg.rq(a, mode="economic" if economic else "full")[1], 2
+)
+
+
 # ---- least squares
 
 
