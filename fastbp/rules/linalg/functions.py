@@ -17,7 +17,7 @@ from fastbp.rules.counterparts import constant, refused
 from fastbp.rules.linalg import decompositions
 from fastbp.rules.linalg.equations import sylvester_op
 from fastbp.rules.linalg.of_scipy import of_scipy, square, stacked
-from fastbp.rules.numpy.products import mt
+from fastbp.rules.numpy.products import mm, mt
 from fastbp.rules.numpy.structural import as_operand
 from fastbp.rules.table import general
 
@@ -204,8 +204,8 @@ power_op = _function(
 
 def _signm_along(e, s, a):
     """Return the derivative of the sign S along `e`; ``S a`` is the root of ``a @ a``."""
-    root = s @ a
-    return sylvester_op(root, root, e - s @ e @ s)
+    root = mm(s, a)
+    return sylvester_op(root, root, e - mm(mm(s, e), s))
 
 
 signm_op = general(
