@@ -74,11 +74,13 @@ SPECIAL = tuple(
 )
 _OF_SCIPY = {
     "signal": "convolution filtering detrending spectral resampling responses smoothing",
-    "integrate": "samples",
-    "interpolate": "solving",
-    "linalg": "triangular solving lu functions equations assembly toeplitz spectral factors banded",
+    "integrate": "samples odes quadrature",
+    "interpolate": "solving piecewise scattered splines",
+    "linalg": (
+        "triangular solving lu functions equations assembly toeplitz spectral factors banded others"
+    ),
     "ndimage": "filters interpolation order",
-    "stats": "samples",
+    "stats": "samples continuous discrete multivariate",
 }
 LATE = (
     "fastbp.rules.fft.of_scipy",
