@@ -16,7 +16,7 @@ Examples
 from scipy import linalg as _linalg
 
 from fastbp.rules import table as _table
-from fastbp.rules.linalg.others import OTHERS as _OTHERS
+from fastbp.rules.linalg.functions import OTHERS as _OTHERS
 
 _table.load("linalg")
 _PREFIX = "scipy.linalg."

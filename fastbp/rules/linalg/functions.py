@@ -13,6 +13,7 @@ import scipy.linalg
 from fastbp._core.graph import array_of, has_variable, values_of
 from fastbp.errors import ShapeError
 from fastbp.rules import patterns
+from fastbp.rules.counterparts import constant, refused
 from fastbp.rules.linalg import decompositions
 from fastbp.rules.linalg.equations import sylvester_op
 from fastbp.rules.linalg.of_scipy import of_scipy, square, stacked
@@ -20,7 +21,7 @@ from fastbp.rules.numpy.products import mm, mt
 from fastbp.rules.numpy.structural import as_operand
 from fastbp.rules.table import general
 
-__all__ = ["expm_op", "frechet", "sqrtm_op"]
+__all__ = ["OTHERS", "expm_op", "frechet", "sqrtm_op"]
 
 MATHIAS = "Mathias 1996"
 
@@ -297,3 +298,33 @@ def fractional_matrix_power(A, t):
             else np.zeros_like(A) + np.eye(A.shape[-1], dtype=A.dtype)
         )
     return power_op(A, power=t)
+
+
+# ---- of all of `scipy.linalg`: what sees values, and what is refused with a reason
+
+_PLACES = "places, order, counts"
+_BASIS = "a basis is no function of the matrix, its projector is: write "
+_NUMBERS = (
+    "it calls a function with numbers inside of SciPy: write expm, logm, sqrtm and the like of "
+    "fastbp.scipy.linalg, or numpy.linalg.eigh"
+)
+_PENCIL = (
+    "the form of a pencil is no function of it: write "
+    "fastbp.scipy.linalg.schur(fastbp.scipy.linalg.solve(B, A)) where B is regular"
+)
+
+OTHERS = {
+    name: constant(f"scipy.linalg.{name}", _PLACES)
+    for name in ("bandwidth", "ishermitian", "issymmetric")
+}
+OTHERS |= {
+    name: refused(f"scipy.linalg.{name}", why)
+    for name, why in {
+        "expm_cond": "it is an estimate by the norm of a derivative, and has none here",
+        "funm": _NUMBERS,
+        "null_space": _BASIS + "I - fastbp.scipy.linalg.pinv(A) @ A",
+        "ordqz": _PENCIL,
+        "orth": _BASIS + "A @ fastbp.scipy.linalg.pinv(A)",
+        "qz": _PENCIL,
+    }.items()
+}
