@@ -25,6 +25,13 @@ def _coefficients(name, b, a, real=False):
     return b, a
 
 
+def _frequencies(name, given):
+    """Return frequencies as a vector; a number or None, for which SciPy makes them, as it is."""
+    if given is None or isinstance(given, (int, np.integer)):
+        return given
+    return np.atleast_1d(as_operand(given, f"scipy.signal.{name}: worN", real=True))
+
+
 @stands_for(
     "scipy.signal.freqz",
     samples=lambda rng: [
@@ -38,9 +45,8 @@ def freqz(b, a, worN, whole, plot, fs, include_nyquist):
     b, a = _coefficients("freqz", b, a)
     if plot is not None:
         raise NoRuleError("scipy.signal.freqz: plot= is not supported for Variables")
+    worN = _frequencies("freqz", worN)
     values = map(values_of, (b, a, worN))
-    if has_variable(worN):
-        worN = np.atleast_1d(as_operand(worN, "scipy.signal.freqz: worN", real=True))
     w, h = signal.freqz(*values, whole=whole, fs=fs, include_nyquist=include_nyquist)
     if has_variable(worN):
         w = worN if worN.dtype == w.dtype else np.astype(worN, w.dtype)
@@ -62,8 +68,7 @@ if hasattr(signal, "freqz_sos"):  # SciPy 1.15
     def freqz_sos(sos, worN, whole, fs):
         """Arguments as in `scipy.signal.freqz_sos`."""
         sos = as_operand(sos, "scipy.signal.freqz_sos: sos")
-        if has_variable(worN):
-            worN = as_operand(worN, "scipy.signal.freqz_sos: worN", real=True)
+        worN = _frequencies("freqz_sos", worN)
         found = 1.0
         for k in range(sos.shape[0]):
             w, h = freqz(sos[k, :3], sos[k, 3:], worN, whole=whole, fs=fs)
@@ -93,8 +98,9 @@ def freqs(b, a, worN, plot):
     b, a = _coefficients("freqs", b, a)
     if plot is not None:
         raise NoRuleError("scipy.signal.freqs: plot= is not supported for Variables")
+    worN = _frequencies("freqs", worN)
     if has_variable(worN):
-        w = np.atleast_1d(as_operand(worN, "scipy.signal.freqs: worN", real=True))
+        w = worN
     else:
         w, _ = signal.freqs(values_of(b), values_of(a), worN)
     s = 1j * w
