@@ -1,4 +1,4 @@
-"""Kinds of code, each as it is written in NumPy, beside jitted JAX: docs/jax.md has the figures.
+"""Kinds of code, each as it is written in NumPy, beside jitted JAX: figures in docs/from_jax.md.
 
 `kind_gradient` times calls of what is compiled already, `first_gradient` one call with compiling.
 JAX gets its own idioms: `lax.scan` for loops, `at[...]` for assignments, `vmap` for sweeps.

@@ -1,46 +1,70 @@
-"""Differentiate through an iteration: the implicit function theorem as a custom rule.
+"""Differentiate through a solver of SciPy's: the implicit function theorem as a custom rule.
 
-Newton's method finds x with f(x, p) = 0. Differentiating its steps would record all of them; the
-theorem gives the derivative from the solution alone: dx/dp = -(df/dx)^-1 df/dp.
+`scipy.optimize.root` finds x with f(x, p) = 0 by steps that nothing records. The theorem gives the
+derivative from the solution alone: dx/dp = -(df/dx)^-1 df/dp. The rule is written with functions
+that can be differentiated, so it has second derivatives, and a forward direction by transposition.
 """
 
 import numpy as np
+from scipy.optimize import minimize
+from scipy.optimize import root as scipy_root
 
 import fastbp as bp
 
 
-def equation(x, p):
-    return np.tanh(p[0] * x) + x**3 - p[1:]
+def implicit(equation, check=None):
+    """Return x(p, start), the root of equation(x, p), with derivatives by p."""
+    by_x = bp.jacobian(equation)
+
+    def root(p, start):
+        found = scipy_root(equation, start, args=(p,), jac=by_x, options={"xtol": 1e-14})
+        if np.abs(equation(found.x, p)).max() > 1e-9:
+            raise ArithmeticError(found.message)
+        return found.x
+
+    def vjp(g, x, p, start):
+        # A pullback through f(x, p) = 0: one linear solve, then the pullback of f by p.
+        w = np.linalg.solve(by_x(x, p).T, g)
+        return -bp.vjp(lambda p: equation(x, p), p)[1](w)[0]
+
+    return bp.custom_rule(root, vjp=vjp, constant="start", check=check)
 
 
-def solve(p):
-    x = np.zeros(p.size - 1)
-    step = bp.jacobian(equation, argnums=0)
-    for _ in range(50):
-        x = x - np.linalg.solve(step(x, p), equation(x, p))
-    return x
+def kirchhoff(v, p):
+    """Currents into the nodes of a ladder of unit resistors with a diode to ground at each node."""
+    left = np.concatenate([p[:1], v[:-1]])
+    right = np.concatenate([v[1:], v[-1:]])  # nothing flows out of the last node
+    return left - 2.0 * v + right - np.exp(p[1]) * np.expm1(v / p[2])
 
 
-def solve_vjp(g, x, p):
-    # A pullback through f(x, p) = 0: one linear solve, then the pullback of f with respect to p.
-    _, pullback = bp.vjp(equation, x, p)
-    jac = bp.jacobian(equation, argnums=0)(x, p)
-    w = np.linalg.solve(jac.T, g)
-    return -pullback(w)[1]
-
-
-root = bp.custom_rule(solve, vjp=solve_vjp, name="root")
+START = np.zeros(6)
+P = np.array([5.0, np.log(1e-2), 0.5])  # volts in, log of the diodes' saturation, their slope
+voltages = implicit(kirchhoff, check=(P, START))
 
 
 def main():
-    p = np.array([1.5, 0.3, 0.7, 2.0])
-    jac = bp.jacobian(root)(p)
+    jac = bp.jacobian(voltages)(P, START)
     h = 1e-6
-    rows = [(solve(p + h * e) - solve(p - h * e)) / (2 * h) for e in np.eye(p.size)]
+    rows = [
+        (voltages(P + h * e, START) - voltages(P - h * e, START)) / (2.0 * h) for e in np.eye(3)
+    ]
     error = np.abs(jac - np.transpose(rows)).max()
-    print("roots", solve(p))
-    print(f"dx/dp of shape {jac.shape}; differences agree to {error:.1e}")
-    assert error < 1e-7
+    print("voltages", voltages(P, START).round(4))
+    print(f"dv/dp of shape {jac.shape}; differences agree to {error:.1e}")
+    assert error < 1e-6
+
+    # The diodes from the voltages, by Newton's method with second derivatives through the solver.
+    seen = voltages(P, START)
+
+    def loss(q):
+        return np.sum((voltages(np.concatenate([P[:1], q]), START) - seen) ** 2)
+
+    fit = minimize(
+        loss, np.array([-4.0, 0.6]), jac=bp.grad(loss), hess=bp.hessian(loss), method="trust-exact",
+        options={"gtol": 1e-9},
+    )  # fmt: skip
+    print(f"{fit.nit} iterations to saturation {np.exp(fit.x[0]):.6f}, slope {fit.x[1]:.6f}")
+    assert np.allclose(fit.x, P[1:], atol=1e-4)
     return jac
 
 

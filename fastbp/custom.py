@@ -115,17 +115,19 @@ def custom_rule(
     rule = _Rule(label, f, vjp, jvp, _positions(f, constant))
     made = {"vjp": vjp, "jvp": jvp, "constant": constant, "name": name}
     g = functools.update_wrapper(derived(rule, (), custom_rule, f, **made), f)
+    if not hasattr(f, "__name__"):  # an object that is called
+        g.__name__ = g.__qualname__ = label
     if check is not None:
         modes = [mode for mode, one in (("fwd", jvp), ("rev", vjp)) if one is not None]
-        _check(g, check, rule.constant, modes)
+        _check(rule, check, modes)
     return g
 
 
-def _check(rule: Callable[..., Any], args: Any, constant: frozenset[int], modes: Any) -> None:
+def _check(rule: _Rule, args: Any, modes: Any) -> None:
     from fastbp.testing import check_grads  # here, because it takes time to import
 
     args = args if isinstance(args, tuple) else (args,)
-    moving = [k for k in range(len(args)) if k not in constant]
+    moving = [k for k in range(len(args)) if k not in rule.constant]
 
     def f(*given: Any) -> Any:
         full = list(args)
@@ -133,6 +135,7 @@ def _check(rule: Callable[..., Any], args: Any, constant: frozenset[int], modes:
             full[k] = x
         return rule(*full)
 
+    f.__name__ = rule.name  # in what check_grads says
     try:
         check_grads(f, tuple(args[k] for k in moving), order=1, modes=modes)
     except AssertionError as error:

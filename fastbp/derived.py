@@ -38,7 +38,8 @@ class Derived(functools.partial):
         return operator.call, (self._made,)
 
     def __repr__(self) -> str:
-        return f"<function {getattr(self, '__name__', self.func.__name__)}>"
+        name = getattr(self, "__name__", None) or self.func.__name__
+        return f"<function {name}>"
 
 
 class _Method(functools.partial):
@@ -117,7 +118,8 @@ def of_record(call: Callable[..., Any], instead: str) -> Derived:
 
 def named(g: Derived, name: str, f: Any) -> Derived:
     """Give a derived function a name and a docstring that lead back to `f`, and its signature."""
-    inner = getattr(getattr(f, "func", f), "__name__", type(f).__name__)  # func of a partial
+    of = f if hasattr(f, "__name__") else getattr(f, "func", f)  # func of a partial
+    inner = getattr(of, "__name__", type(f).__name__)
     g.__name__ = g.__qualname__ = f"{name}({inner})"
     g.__doc__ = f"fastbp.{name} of {inner}.\n\n{getattr(f, '__doc__', None) or ''}"
     g.__module__ = getattr(f, "__module__", None) or __name__

@@ -98,7 +98,8 @@ class Call:
         """Return args and kwargs with other arrays in place of the sampled ones."""
         leaves = list(self.leaves)
         for k, x in zip(self.moving, arrays, strict=True):
-            leaves[k] = 0.5 * (x + np.swapaxes(x, -1, -2)) if self.symmetric else x
+            numbers = self.symmetric and type(x) in (np.ndarray, graph.Variable)
+            leaves[k] = 0.5 * (x + np.swapaxes(x, -1, -2)) if numbers else x
         return self.treedef.unflatten(leaves)
 
     def on(self, function, arrays):

@@ -1,5 +1,6 @@
 """Rules of users: containers, constants, keywords, checks, both modes, twice."""
 
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -143,13 +144,13 @@ def test_bad_constants_are_refused(constant, error, match):
 
 def test_a_wrong_rule_is_found_when_it_is_made():
     def made(**rules):
-        return bp.custom_rule(lambda x, n: x**n, constant=1, check=(A, 3), **rules)
+        return bp.custom_rule(lambda x, n: x**n, constant=1, check=(A, 3), name="power", **rules)
 
-    with pytest.raises(AssertionError, match="custom_rule: f, mode rev against differences"):
+    with pytest.raises(AssertionError, match="custom_rule: power, mode rev against differences"):
         made(vjp=lambda g, ans, x, n: g * n * x**n)
-    with pytest.raises(AssertionError, match="custom_rule: f, mode fwd against differences"):
+    with pytest.raises(AssertionError, match="custom_rule: power, mode fwd against differences"):
         made(jvp=lambda ts, ans, x, n: -ts[0] * n * x ** (n - 1))
-    with pytest.raises(AssertionError, match="custom_rule: f, mode fwd"):
+    with pytest.raises(AssertionError, match="custom_rule: power, mode fwd"):
         made(
             vjp=lambda g, ans, x, n: g * n * x ** (n - 1),
             jvp=lambda ts, ans, x, n: 1.001 * ts[0] * n * x ** (n - 1),
@@ -186,3 +187,18 @@ def test_complex_results_of_containers():
         jvp=lambda ts, ans, p: {"z": 2 * p["z"] * ts[0]["z"]},
     )
     bp.testing.check_grads(lambda z: np.abs(rule({"z": z})["z"]), np.array([1 + 2j, 0.5 - 1j]))
+
+
+@pytest.mark.parametrize(
+    ("f", "name", "shown"),
+    [
+        (np.exp, None, "<function exp>"),
+        (np.exp, "other", "<function exp>"),
+        (functools.partial(np.exp), "each", "<function each>"),
+        (functools.partial(np.exp), None, "<function custom_rule>"),
+    ],
+)
+def test_a_rule_shows_its_name(f, name, shown):
+    rule = bp.custom_rule(f, vjp=lambda g, ans, x: g * ans, name=name)
+    assert repr(rule) == shown
+    assert repr(bp.grad(rule)) == f"<function grad({shown.removeprefix('<function ')[:-1]})>"

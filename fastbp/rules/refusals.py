@@ -263,7 +263,7 @@ _SIGNS = {
 def write_instead(name):
     """Return what to write in place of a function of NumPy's or SciPy's that takes no Variable."""
     ours = counterpart(name)
-    if ours is not None and name not in REFUSED:
+    if ours is not None:
         return f"write {ours}"
     if name in INSTEAD:
         return f"write {INSTEAD[name].replace('`', '')}"
@@ -290,7 +290,7 @@ def write_instead(name):
 def counterpart(name):
     """Return the name of what `fastbp.scipy` has in place of a function of SciPy's, or None."""
     library, *path = name.split(".")
-    if library != "scipy":
+    if library != "scipy" or name in REFUSED:
         return None
     found = importlib.import_module("fastbp.scipy")
     for part in path:

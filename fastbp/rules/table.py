@@ -76,7 +76,7 @@ _OF_SCIPY = {
     "signal": "convolution filtering detrending spectral resampling responses smoothing",
     "integrate": "samples",
     "interpolate": "solving",
-    "linalg": "triangular solving lu functions equations assembly toeplitz",
+    "linalg": "triangular solving lu functions equations assembly toeplitz spectral factors banded",
     "ndimage": "filters interpolation order",
     "stats": "samples",
 }
@@ -392,9 +392,21 @@ def _add(name, forward, *, samples=None, **facts):
     return op
 
 
+# What has no rows of its own, but constants, refusals, and distributions.
+_BESIDE = (
+    "fastbp.rules.integrate.quadrature",
+    "fastbp.rules.interpolate.piecewise",
+    "fastbp.rules.interpolate.scattered",
+    "fastbp.rules.interpolate.splines",
+    "fastbp.rules.stats.continuous",
+    "fastbp.rules.stats.discrete",
+    "fastbp.rules.stats.multivariate",
+)
+
+
 def load_all():
     """Import the families that are imported late: the table is complete then."""
-    for module in LATE:
+    for module in (*LATE, *_BESIDE):
         importlib.import_module(module)
 
 

@@ -16,10 +16,12 @@ Examples
 from scipy import linalg as _linalg
 
 from fastbp.rules import table as _table
+from fastbp.rules.linalg.functions import OTHERS as _OTHERS
 
 _table.load("linalg")
 _PREFIX = "scipy.linalg."
 _names = {k.removeprefix(_PREFIX): f for k, f in _table.FUNCTIONS.items() if k.startswith(_PREFIX)}
+_names |= _OTHERS
 globals().update(_names)
 
 __all__ = sorted(_names)

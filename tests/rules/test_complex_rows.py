@@ -15,6 +15,9 @@ pytestmark = pytest.mark.filterwarnings("ignore:logm result")  # of SciPy, of fl
 # Vectors with phases that nothing fixes (linalg/test_decompositions.py), an order that depends on
 # the dtype.
 FREE = {"linalg.eigh", "linalg.qr-2", "linalg.svd", "unique_values"}
+FREE |= {f"scipy.linalg.{name}" for name in (
+    "eig_banded", "eigh-0", "eigh-1", "svd-0", "svd-1", "schur-0",
+)}  # fmt: skip
 CALLS = [
     pytest.param(name, call, id=f"{name}-{k}")
     for name in SAMPLES
@@ -30,7 +33,8 @@ REFUSED = {
     "recurrent.lstm", "recurrent.rnn", "softmax", "sparse.solve", "unwrap",
     "scipy.integrate.cumulative_simpson", "scipy.integrate.cumulative_trapezoid",
     "scipy.integrate.romb", "scipy.integrate.simpson", "scipy.integrate.trapezoid",
-    "scipy.linalg.fractional_matrix_power",
+    "scipy.linalg.fractional_matrix_power", "scipy.linalg.eigh_tridiagonal",
+    "scipy.linalg.eigvalsh_tridiagonal",
     *[f"scipy.ndimage.{name}" for name in (
         "affine_transform", "center_of_mass", "convolve", "convolve1d", "correlate",
         "correlate1d", "map_coordinates", "maximum", "maximum_filter", "maximum_filter1d",

@@ -44,6 +44,7 @@ REAL = {
     "scipy.special.elliprj", "scipy.special.sph_harm_y", "scipy.special.voigt_profile",
     "scipy.signal.bilinear", "scipy.signal.wiener", "scipy.special.zeta", "sparse.solve", "unwrap",
 }  # fmt: skip
+REAL |= {"scipy.linalg.eigh_tridiagonal", "scipy.linalg.eigvalsh_tridiagonal"}
 # Those whose last operand is real, and whose operands are of one kind.
 LAST_REAL = {f"scipy.signal.{name}" for name in ("freqs", "freqz", "welch")}
 LAST_REAL |= {

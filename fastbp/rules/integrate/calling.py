@@ -4,6 +4,8 @@ What it is given may be recorded, by a sweep whose result is differentiated agai
 comes out.
 """
 
+import functools
+
 import numpy as np
 
 from fastbp import tree
@@ -13,12 +15,34 @@ from fastbp._core.tape import Tape
 from fastbp.errors import NoRuleError
 from fastbp.rules.numpy.structural import as_operand
 
-__all__ = ["Function", "Known", "float_of", "is_recorded", "pulled", "pushed"]
+__all__ = ["Function", "Known", "float_of", "is_recorded", "of_numbers", "pulled", "pushed"]
 
 
 def is_recorded(*given):
     """Say whether there is a Variable among arguments, in containers too."""
     return has_variable(tree.flatten(given)[0])
+
+
+def of_numbers(function, name):
+    """Return a function for SciPy's own solver, where nothing that this is given is recorded.
+
+    A Variable as a value is refused here: the refusal elsewhere names the solver to call, which
+    was called already.
+    """
+    return functools.partial(_numbers, function, name) if callable(function) else function
+
+
+def _numbers(function, name, *args):  # no closure: workers= of quad_vec pickles it
+    found = function(*args)
+    if has_variable(found):
+        raise _not_given(name)
+    return found
+
+
+def _not_given(name):
+    return NoRuleError(
+        f"{name}: the function depends on a Variable that it is not given: hand it over in args="
+    )
 
 
 class Known:
@@ -62,10 +86,7 @@ class Function:
         call = graph.recorded_call if recorded else graph.unrecorded_call
         found = as_operand(call(self.function, (*own, *args), {}), f"{self.name}: a value")
         if not recorded and type(found) is Variable:
-            raise NoRuleError(
-                f"{self.name}: the function depends on a Variable that it is not given: hand it "
-                "over in args="
-            )
+            raise _not_given(self.name)
         return found
 
 

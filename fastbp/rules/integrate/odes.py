@@ -13,7 +13,7 @@ from scipy import integrate
 
 from fastbp._core.graph import Op, array_of, has_variable, values_of
 from fastbp.errors import DTypeError, NoRuleError, ShapeError
-from fastbp.rules.integrate.calling import Function, Known, is_recorded, pulled, pushed
+from fastbp.rules.integrate.calling import Function, Known, is_recorded, of_numbers, pulled, pushed
 from fastbp.rules.numpy.structural import as_operand
 
 __all__ = ["odeint", "solve_ivp"]
@@ -312,11 +312,12 @@ def odeint(func, y0, t, args=(), Dfun=None, full_output=0, tfirst=False, **optio
     ... # doctest: +ELLIPSIS
     -0.735758...
     """
+    name = "scipy.integrate.odeint"
     if not is_recorded(y0, t, args, options):
+        func = of_numbers(func, name)
         return integrate.odeint(
             func, y0, t, args, Dfun, full_output=full_output, tfirst=tfirst, **options
         )
-    name = "scipy.integrate.odeint"
     for key, value in options.items():
         if key not in _ODEINT_OPTIONS and value:
             raise NoRuleError(f"{name}: the argument {key}= is not supported for Variables")
@@ -409,11 +410,12 @@ def solve_ivp(
     >>> float(bp.grad(end)(0.5))  # doctest: +ELLIPSIS
     -0.735758...
     """
+    name = "scipy.integrate.solve_ivp"
     if not is_recorded(t_span, y0, t_eval, args, options):
+        fun = of_numbers(fun, name)
         return integrate.solve_ivp(
             fun, t_span, y0, method, t_eval, dense_output, events, vectorized, args, **options
         )
-    name = "scipy.integrate.solve_ivp"
     for key, value in {"dense_output": dense_output, "events": events}.items():
         if value is not None and value is not False:
             raise NoRuleError(

@@ -10,7 +10,7 @@ from scipy import integrate
 from fastbp._core.graph import Op, array_of, has_variable, values_of
 from fastbp.errors import NoRuleError
 from fastbp.rules.counterparts import refused
-from fastbp.rules.integrate.calling import Function, Known, is_recorded, pulled, pushed
+from fastbp.rules.integrate.calling import Function, Known, is_recorded, of_numbers, pulled, pushed
 from fastbp.rules.numpy.structural import as_operand
 
 __all__ = ["OTHERS", "fixed_quad", "quad", "quad_vec"]
@@ -176,14 +176,13 @@ def quad(func, a, b, args=(), **options):
     np.float64(1.0)
     """
     args = args if isinstance(args, tuple) else (args,)
+    name = "scipy.integrate.quad"
     if not is_recorded(a, b, args, options):
-        return integrate.quad(func, a, b, args, **options)
+        return integrate.quad(of_numbers(func, name), a, b, args, **options)
     for key in ("weight", "complex_func"):
         if options.get(key):
-            raise NoRuleError(
-                f"scipy.integrate.quad: the argument {key}= is not supported for Variables"
-            )
-    return _integrated("scipy.integrate.quad", func, a, b, args, False, options)
+            raise NoRuleError(f"{name}: the argument {key}= is not supported for Variables")
+    return _integrated(name, func, a, b, args, False, options)
 
 
 def quad_vec(f, a, b, *rest, args=(), **options):
@@ -228,11 +227,12 @@ def quad_vec(f, a, b, *rest, args=(), **options):
     names = ("epsabs", "epsrel", "norm", "cache_size", "limit", "workers", "points", "quadrature",
              "full_output")  # fmt: skip
     options = {**dict(zip(names, rest, strict=False)), **options}
+    name = "scipy.integrate.quad_vec"
     if not is_recorded(a, b, args, options):
         if args:
             options["args"] = args
-        return integrate.quad_vec(f, a, b, **options)
-    return _integrated("scipy.integrate.quad_vec", f, a, b, args, True, options)
+        return integrate.quad_vec(of_numbers(f, name), a, b, **options)
+    return _integrated(name, f, a, b, args, True, options)
 
 
 def fixed_quad(func, a, b, args=(), n=5):

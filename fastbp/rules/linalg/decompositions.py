@@ -14,7 +14,7 @@ from fastbp._core.graph import promoted
 from fastbp.errors import ShapeError
 from fastbp.rules import patterns
 from fastbp.rules.linalg import lapack
-from fastbp.rules.numpy.products import aligned, mh, mt, stored
+from fastbp.rules.numpy.products import aligned, mh, mm, mt, stored
 from fastbp.rules.numpy.structural import conjugated
 from fastbp.rules.table import general, implements
 
@@ -51,14 +51,19 @@ def positive(rng, *shape):
 
 # ---- inverse
 
+
+def _inv(a):
+    return np.linalg.inv(a) if a.ndim != 2 or not a.size else lapack.inverse(*lapack.lu(a)[:2])
+
+
 inv_op = general(
     "linalg.inv",
-    np.linalg.inv,
+    _inv,
     nin=1,
     saves=("ans",),
     source=GILES,
-    vjp=(lambda g, ans, a: -(mt(ans) @ g @ mt(ans)),),
-    jvp=(lambda t, ans, a: -(ans @ t @ ans),),
+    vjp=(lambda g, ans, a: -mm(mm(mt(ans), g), mt(ans)),),
+    jvp=(lambda t, ans, a: -mm(mm(ans, t), ans),),
     pattern=patterns.couples,
 )
 
@@ -87,17 +92,17 @@ def inv(a):
 
 def _pinv_vjp(g, ans, a, **options):
     right, left = mh(ans), mt(g)
-    first = left @ ans @ right
-    second = right @ ans @ left
-    conjugate = first - a @ (ans @ first) + second - (second @ ans) @ a
-    return conjugated(conjugate) - mt(ans) @ g @ mt(ans)
+    first = mm(mm(left, ans), right)
+    second = mm(mm(right, ans), left)
+    conjugate = first - mm(a, mm(ans, first)) + second - mm(mm(second, ans), a)
+    return conjugated(conjugate) - mm(mm(mt(ans), g), mt(ans))
 
 
 def _pinv_jvp(t, ans, a, **options):
     right, left = mh(ans), mh(t)
-    first = ans @ right @ left
-    second = left @ right @ ans
-    return first - (first @ a) @ ans + second - ans @ (a @ second) - ans @ t @ ans
+    first = mm(mm(ans, right), left)
+    second = mm(mm(left, right), ans)
+    return first - mm(mm(first, a), ans) + second - mm(ans, mm(a, second)) - mm(mm(ans, t), ans)
 
 
 pinv_op = general(
@@ -158,14 +163,14 @@ def _lu_solve_vjp(g, needs, ans, a, b, lu, pivots, trans):
     b_bar = lu_solve_op(a, g, lu, pivots, trans=1 - trans)
     if not needs[0]:
         return None, b_bar, None, None
-    return -(ans @ mt(b_bar) if trans else b_bar @ mt(ans)), b_bar, None, None
+    return -(mm(ans, mt(b_bar)) if trans else mm(b_bar, mt(ans))), b_bar, None, None
 
 
 def _lu_solve_jvp(tangents, ans, a, b, lu, pivots, trans):
     t_a, t_b, *_ = tangents
     if t_a is not None:  # a solution may have block axes that the matrix has not
         t_a = aligned(mt(t_a) if trans else t_a, a, ans.ndim)
-    right = 0.0 if t_a is None else -(t_a @ ans)
+    right = 0.0 if t_a is None else -mm(t_a, ans)
     return lu_solve_op(a, right if t_b is None else t_b + right, lu, pivots, trans=trans)
 
 
@@ -204,12 +209,12 @@ def _solve_block(a, b, lead):
 
 def _solve_vjp(g, needs, ans, a, b):
     b_bar = _solve_block(mt(a), g, g.ndim - ans.ndim)
-    return -(b_bar @ mt(ans)) if needs[0] else None, b_bar
+    return -mm(b_bar, mt(ans)) if needs[0] else None, b_bar
 
 
 def _solve_jvp(tangents, ans, a, b):
     t_a, t_b = tangents
-    right = 0.0 if t_a is None else -(aligned(t_a, a, ans.ndim) @ ans)
+    right = 0.0 if t_a is None else -mm(aligned(t_a, a, ans.ndim), ans)
     if t_b is not None:
         right = aligned(t_b, b, ans.ndim) + right
     return _solve_block(a, right, right.ndim - ans.ndim if t_a is not None else t_b.ndim - b.ndim)
@@ -288,18 +293,22 @@ def _inverse_of_lower(x):
 
 def _cholesky_vjp(g, ans, a):
     x = _inverse_of_lower(ans)
-    s = mt(x) @ _half_lower(mt(ans) @ g) @ conjugated(x)
+    s = mm(mm(mt(x), _half_lower(mm(mt(ans), g))), conjugated(x))
     return 0.5 * (s + mh(s))
 
 
 def _cholesky_jvp(t, ans, a):
     x = _inverse_of_lower(ans)
-    return ans @ _half_lower(x @ (0.5 * (t + mh(t))) @ mh(x))
+    return mm(ans, _half_lower(mm(mm(x, 0.5 * (t + mh(t))), mh(x))))
+
+
+def _cholesky(a):
+    return np.linalg.cholesky(a) if a.ndim != 2 or not a.size else lapack.cholesky(a)
 
 
 cholesky_op = general(
     "linalg.cholesky",
-    np.linalg.cholesky,
+    _cholesky,
     nin=1,
     saves=("ans",),
     vjp=(_cholesky_vjp,),
@@ -349,9 +358,9 @@ def matrix_power(a, n):
     result = None
     for bit in bin(abs(n))[:1:-1]:
         if bit == "1":
-            result = base if result is None else result @ base
+            result = base if result is None else mm(result, base)
         n = abs(n) >> 1
-        base = base @ base if n else base
+        base = mm(base, base) if n else base
     return result
 
 
@@ -404,4 +413,4 @@ def _bracketed(arrays, cuts, i, j):
     if i == j:
         return arrays[i]
     k = cuts[i, j]
-    return _bracketed(arrays, cuts, i, k) @ _bracketed(arrays, cuts, k + 1, j)
+    return mm(_bracketed(arrays, cuts, i, k), _bracketed(arrays, cuts, k + 1, j))

@@ -10,7 +10,7 @@ from numpy.linalg import LinAlgError
 from fastbp.rules import patterns
 from fastbp.rules.linalg import lapack
 from fastbp.rules.linalg.decompositions import GILES, check_square, regular
-from fastbp.rules.numpy.products import aligned, mt
+from fastbp.rules.numpy.products import aligned, mm, mt
 from fastbp.rules.table import general, implements
 
 SlogdetResult = type(np.linalg.slogdet(np.eye(1)))
@@ -63,7 +63,7 @@ def _cofactors(a, factors=None, det=None):
     except LinAlgError:
         pass
     sign, u, s, vh = _singular(a)
-    return (u.conj() * (sign[..., None] * _others(s))[..., None, :]) @ vh.conj()
+    return mm(u.conj() * (sign[..., None] * _others(s))[..., None, :], vh.conj())
 
 
 def _singular(a):
@@ -85,24 +85,24 @@ def _cofactors_push(t, a):
     u, vh = u.conj(), vh.conj()
     diagonal = np.eye(a.shape[-1], dtype=a.dtype)
     pairs = (1 - diagonal) * _others(np.where(diagonal == 1, diagonal, s[..., None, :]))
-    b = np.swapaxes(u, -1, -2) @ t @ np.swapaxes(vh, -1, -2)
+    b = mm(mm(np.swapaxes(u, -1, -2), t), np.swapaxes(vh, -1, -2))
     m = -np.swapaxes(b, -1, -2) * pairs
-    m += diagonal * (pairs @ np.diagonal(b, axis1=-2, axis2=-1)[..., None])
-    return sign[..., None, None] * (u @ m @ vh)
+    m += diagonal * mm(pairs, np.diagonal(b, axis1=-2, axis2=-1)[..., None])
+    return sign[..., None, None] * mm(mm(u, m), vh)
 
 
 def _third(t, h, a):
     """Return the gradient of det's second derivative along `t` and `h`, at regular matrices."""
     x = np.linalg.inv(a)
-    xt, xh = x @ t, x @ h
+    xt, xh = mm(x, t), mm(x, h)
     trace_t, trace_h, trace_th = (
-        np.einsum("...ii->...", y)[..., None, None] for y in (xt, xh, xt @ xh)
+        np.einsum("...ii->...", y)[..., None, None] for y in (xt, xh, mm(xt, xh))
     )
     terms = (
         (trace_t * trace_h - trace_th) * x
-        - trace_h * (xt @ x)
-        - trace_t * (xh @ x)
-        + (xt @ xh + xh @ xt) @ x
+        - trace_h * mm(xt, x)
+        - trace_t * mm(xh, x)
+        + mm(mm(xt, xh) + mm(xh, xt), x)
     )
     return np.linalg.det(a)[..., None, None] * mt(terms)
 

@@ -10,16 +10,18 @@ import numpy as np
 
 from fastbp._core.graph import passive
 from fastbp.rules import patterns
+from fastbp.rules.linalg import lapack
 from fastbp.rules.linalg.decompositions import GILES, check_square, of_symmetric
 from fastbp.rules.linalg.gaps import (
     check_apart,
     check_phases,
     diagonal_of,
     from_gaps,
+    reciprocals,
     ties,
     with_diagonal,
 )
-from fastbp.rules.numpy.products import mh, mt
+from fastbp.rules.numpy.products import mh, mm, mt
 from fastbp.rules.numpy.structural import conjugated
 from fastbp.rules.table import general, implements
 
@@ -44,32 +46,34 @@ def _eigh_vjp(g, ans, a, uplo):
     w, v = ans
     left = conjugated(v)
     if of_v is None:
-        found = _diagonally(left, of_w) @ mt(v)
+        found = mm(_diagonally(left, of_w), mt(v))
     else:
-        tied = ties(w)
-        check_apart("eigh", "eigenvalues", tied, of_v)
-        turn = mt(v) @ of_v
+        gaps, tied = reciprocals(w)
+        turn = mm(mt(v), of_v)
+        check_apart("eigh", "eigenvalues", tied, turn)
         check_phases("eigh", "eigenvectors", diagonal_of(turn), of_v)
-        inner = turn * from_gaps(_differences(w), tied).astype(v.dtype)
+        inner = turn * (gaps if gaps.dtype == v.dtype else gaps.astype(v.dtype))
         if of_w is not None:
             inner = inner + with_diagonal(of_w)
-        found = left @ inner @ mt(v)
+        found = mm(mm(left, inner), mt(v))
     return 0.5 * (found + mh(found))
 
 
 def _eigh_jvp(t, ans, a, uplo):
     w, v = ans
-    inner = mh(v) @ (0.5 * (t + mh(t))) @ v
+    inner = mm(mm(mh(v), 0.5 * (t + mh(t))), v)
     tied = ties(w)
     gaps = from_gaps(_differences(w), tied)
     # A vector whose value has an equal has no derivative.
     lost = np.sum(tied, -2) > 1
     gaps = np.where(lost[..., None, :], np.nan, gaps) if np.any(lost) else gaps
-    return np.real(diagonal_of(inner)), v @ (inner * gaps.astype(v.dtype))
+    return np.real(diagonal_of(inner)), mm(v, inner * gaps.astype(v.dtype))
 
 
 def _eigh(a, uplo):
-    return tuple(np.linalg.eigh(a, uplo))
+    if a.ndim > 2 or not a.size or uplo not in ("L", "U"):
+        return tuple(np.linalg.eigh(a, uplo))
+    return lapack.eigh(a, uplo == "L")
 
 
 eigh_op = general(
@@ -165,25 +169,26 @@ def _eig_vjp(g, ans, a):
     inner = 0.0
     if of_v is not None:
         tied = ties(w)
-        check_apart("eig", "eigenvalues", tied, of_v)
         if v.dtype.kind == "c":
             of_v = _normalised_back(of_v, v)
         else:
             of_v = of_v - v * np.sum(of_v * v, -2, keepdims=True)
-        inner = (mt(v) @ of_v) * from_gaps(_differences(w), tied)
+        turn = mm(mt(v), of_v)
+        check_apart("eig", "eigenvalues", tied, turn)
+        inner = turn * from_gaps(_differences(w), tied)
     if of_w is not None:
         inner = inner + with_diagonal(of_w)
-    return np.linalg.solve(mt(v), inner @ mt(v))
+    return np.linalg.solve(mt(v), mm(inner, mt(v)))
 
 
 def _eig_jvp(t, ans, a):
     w, v = ans
-    inner = np.linalg.solve(v, t @ v)
+    inner = np.linalg.solve(v, mm(t, v))
     tied = ties(w)
     gaps = from_gaps(_differences(w), tied)
     lost = np.sum(tied, -2) > 1
     gaps = np.where(lost[..., None, :], np.nan, gaps) if np.any(lost) else gaps
-    dv = v @ (inner * gaps)
+    dv = mm(v, inner * gaps)
     if v.dtype.kind == "c":
         dv = _normalised(dv, v)
     else:

@@ -12,7 +12,7 @@ from fastbp.errors import ShapeError
 from fastbp.rules import patterns
 from fastbp.rules.linalg import decompositions
 from fastbp.rules.linalg.of_scipy import matrices, of_scipy, square, stacked
-from fastbp.rules.numpy.products import aligned, mh, mt
+from fastbp.rules.numpy.products import aligned, mh, mm, mt
 from fastbp.rules.numpy.structural import conjugated
 from fastbp.rules.table import general
 
@@ -41,20 +41,20 @@ def _many_sylvester(a, b, q):
     """Solve for many right-hand sides by one pair of Schur forms."""
     r, u = scipy.linalg.schur(a, "real", check_finite=False)
     s, v = (r, u) if b is a else scipy.linalg.schur(b, "real", check_finite=False)
-    f = np.conj(u.T) @ q @ v
+    f = mm(mm(np.conj(u.T), q), v)
     trsyl = lapack.get_lapack_funcs("trsyl", (r, s, f))
     x = np.empty(f.shape, f.dtype)
     for i in np.ndindex(f.shape[:-2]):
         y, scale, _ = trsyl(r, s, f[i])
         x[i] = y * (1.0 / scale if scale else np.inf)
-    return u @ x @ np.conj(v.T)
+    return mm(mm(u, x), np.conj(v.T))
 
 
 def _sylvester_vjp(g, needs, ans, a, b, q):
     s = sylvester_op(mt(a), mt(b), g)
     return (
-        -(s @ mt(ans)) if needs[0] else None,
-        -(mt(ans) @ s) if needs[1] else None,
+        -mm(s, mt(ans)) if needs[0] else None,
+        -mm(mt(ans), s) if needs[1] else None,
         s,
     )
 
@@ -63,9 +63,9 @@ def _sylvester_jvp(tangents, ans, a, b, q):
     t_a, t_b, t_q = tangents
     right = 0.0
     if t_a is not None:
-        right = right - aligned(t_a, a, ans.ndim) @ ans
+        right = right - mm(aligned(t_a, a, ans.ndim), ans)
     if t_b is not None:
-        right = right - ans @ aligned(t_b, b, ans.ndim)
+        right = right - mm(ans, aligned(t_b, b, ans.ndim))
     if t_q is not None:
         right = right + aligned(t_q, q, ans.ndim)
     return sylvester_op(a, b, right)
@@ -145,14 +145,14 @@ def _lyapunov(name, forward, change, pulled):
 continuous_op = _lyapunov(
     "solve_continuous_lyapunov",
     scipy.linalg.solve_continuous_lyapunov,
-    lambda t, x, a: -(t @ x + x @ mh(t)),
-    lambda s, x, a: -(s @ mh(x) + mh(s) @ x),
+    lambda t, x, a: -(mm(t, x) + mm(x, mh(t))),
+    lambda s, x, a: -(mm(s, mh(x)) + mm(mh(s), x)),
 )
 discrete_op = _lyapunov(
     "solve_discrete_lyapunov",
     scipy.linalg.solve_discrete_lyapunov,
-    lambda t, x, a: t @ x @ mh(a) + a @ x @ mh(t),
-    lambda s, x, a: s @ a @ mh(x) + mh(s) @ a @ x,
+    lambda t, x, a: mm(mm(t, x), mh(a)) + mm(mm(a, x), mh(t)),
+    lambda s, x, a: mm(mm(s, a), mh(x)) + mm(mm(mh(s), a), x),
 )
 
 
@@ -215,27 +215,27 @@ def _differential(tangents, operands, x, gain, weighted):
     ]
     half = 0.0
     if t_a is not None:
-        half = weighted @ t_a
+        half = mm(weighted, t_a)
     if t_b is not None:
-        half = half - weighted @ t_b @ gain
+        half = half - mm(mm(weighted, t_b), gain)
     if t_s is not None:
-        half = half - t_s @ gain
+        half = half - mm(t_s, gain)
     total = 0.0 if isinstance(half, float) else _hermitian(half)
     if t_r is not None:
-        total = total + mh(gain) @ t_r @ gain
+        total = total + mm(mm(mh(gain), t_r), gain)
     return total if t_q is None else total + t_q
 
 
 def _pulled(needs, s, gain, weighted):
     """Return the (conjugated) cotangents of a, b, q, r and s."""
     both = _hermitian(s)
-    back = mh(weighted) @ both
+    back = mm(mh(weighted), both)
     return (
         conjugated(back) if needs[0] else None,
-        -conjugated(back @ mh(gain)) if needs[1] else None,
+        -conjugated(mm(back, mh(gain))) if needs[1] else None,
         conjugated(s) if needs[2] else None,
-        conjugated(gain @ s @ mh(gain)) if needs[3] else None,
-        -conjugated(both @ mh(gain)) if needs[4] else None,
+        conjugated(mm(mm(gain, s), mh(gain))) if needs[3] else None,
+        -conjugated(mm(both, mh(gain))) if needs[4] else None,
     )
 
 
@@ -277,15 +277,15 @@ def _riccati(name, parts, linear):
 
 
 def _continuous_parts(x, a, b, r, s):
-    gain = decompositions.solve(r, mh(b) @ x + mh(s))
-    return gain, a - b @ gain, x
+    gain = decompositions.solve(r, mm(mh(b), x) + mh(s))
+    return gain, a - mm(b, gain), x
 
 
 def _discrete_parts(x, a, b, r, s):
-    left = mh(b) @ x
-    gain = decompositions.solve(r + left @ b, left @ a + mh(s))
-    closed = a - b @ gain
-    return gain, closed, mh(closed) @ x
+    left = mm(mh(b), x)
+    gain = decompositions.solve(r + mm(left, b), mm(left, a) + mh(s))
+    closed = a - mm(b, gain)
+    return gain, closed, mm(mh(closed), x)
 
 
 care_op = _riccati("solve_continuous_are", _continuous_parts, lambda c, q: continuous_op(c, -q))

@@ -13,15 +13,15 @@ import scipy.linalg
 from fastbp._core.graph import array_of, has_variable, values_of
 from fastbp.errors import ShapeError
 from fastbp.rules import patterns
-from fastbp.rules.counterparts import refused
+from fastbp.rules.counterparts import constant, refused
 from fastbp.rules.linalg import decompositions
 from fastbp.rules.linalg.equations import sylvester_op
 from fastbp.rules.linalg.of_scipy import of_scipy, square, stacked
-from fastbp.rules.numpy.products import mt
+from fastbp.rules.numpy.products import mm, mt
 from fastbp.rules.numpy.structural import as_operand
 from fastbp.rules.table import general
 
-__all__ = ["expm_cond", "expm_op", "frechet", "funm", "sqrtm_op"]
+__all__ = ["OTHERS", "expm_op", "frechet", "sqrtm_op"]
 
 MATHIAS = "Mathias 1996"
 
@@ -204,8 +204,8 @@ power_op = _function(
 
 def _signm_along(e, s, a):
     """Return the derivative of the sign S along `e`; ``S a`` is the root of ``a @ a``."""
-    root = s @ a
-    return sylvester_op(root, root, e - s @ e @ s)
+    root = mm(s, a)
+    return sylvester_op(root, root, e - mm(mm(s, e), s))
 
 
 signm_op = general(
@@ -237,7 +237,7 @@ def _refuse_disp(name, disp):
     "sqrtm",
     samples=lambda rng: [
         ((_positive_spectrum(rng, 3, 3),), {}),
-        ((_positive_spectrum(rng, 2, 2, 2),), {}),
+        ((np.array([[0.3, 2.0], [-1.5, 0.4]]),), {}),
     ],
 )
 def sqrtm(A, disp=None, blocksize=None):
@@ -300,21 +300,31 @@ def fractional_matrix_power(A, t):
     return power_op(A, power=t)
 
 
-_ITSELF = "a function that is called with numbers inside of SciPy has no derivative here: "
-funm = refused(
-    "scipy.linalg.funm",
-    _ITSELF + "write expm, logm, sqrtm and the like of fastbp.scipy.linalg, or numpy.linalg.eigh",
+# ---- of all of `scipy.linalg`: what sees values, and what is refused with a reason
+
+_PLACES = "places, order, counts"
+_BASIS = "a basis is no function of the matrix, its projector is: write "
+_NUMBERS = (
+    "it calls a function with numbers inside of SciPy: write expm, logm, sqrtm and the like of "
+    "fastbp.scipy.linalg, or numpy.linalg.eigh"
 )
-expm_cond = refused(
-    "scipy.linalg.expm_cond", "it is an estimate by a norm of derivatives, which is not pursued"
+_PENCIL = (
+    "the form of a pencil is no function of it: write "
+    "fastbp.scipy.linalg.schur(fastbp.scipy.linalg.solve(B, A)) where B is regular"
 )
-refused(
-    "scipy.linalg.null_space",
-    "a basis is no function of the matrix; its projector is: write I - pinv(A) @ A by "
-    "fastbp.scipy.linalg.pinv",
-)
-refused(
-    "scipy.linalg.orth",
-    "a basis is no function of the matrix; its projector is: write A @ pinv(A) by "
-    "fastbp.scipy.linalg.pinv",
-)
+
+OTHERS = {
+    name: constant(f"scipy.linalg.{name}", _PLACES)
+    for name in ("bandwidth", "ishermitian", "issymmetric")
+}
+OTHERS |= {
+    name: refused(f"scipy.linalg.{name}", why)
+    for name, why in {
+        "expm_cond": "it is an estimate by the norm of a derivative, and has none here",
+        "funm": _NUMBERS,
+        "null_space": _BASIS + "I - fastbp.scipy.linalg.pinv(A) @ A",
+        "ordqz": _PENCIL,
+        "orth": _BASIS + "A @ fastbp.scipy.linalg.pinv(A)",
+        "qz": _PENCIL,
+    }.items()
+}

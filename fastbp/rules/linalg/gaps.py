@@ -5,7 +5,16 @@ import numpy as np
 from fastbp._core.graph import is_passive, passive
 from fastbp.errors import DegenerateError
 
-__all__ = ["check_apart", "check_phases", "diagonal_of", "from_gaps", "ties", "with_diagonal"]
+__all__ = [
+    "check_apart",
+    "check_beyond",
+    "check_phases",
+    "diagonal_of",
+    "from_gaps",
+    "reciprocals",
+    "ties",
+    "with_diagonal",
+]
 
 
 def ties(w, scale=None):
@@ -16,38 +25,71 @@ def ties(w, scale=None):
     return np.abs(w[..., None, :] - w[..., :, None]) <= rounding[..., None]
 
 
+def reciprocals(w):
+    """Return reciprocals of the gaps between values in order, and which pairs are equal, or None.
+
+    Element (i, j) is ``1 / (w[j] - w[i])``, 0 of equal ones.
+    """
+    if type(w) is np.ndarray and w.shape[-1]:
+        size = max(abs(w.item(0)), abs(w.item(-1))) if w.ndim == 1 else np.abs(w).max()
+        apart = np.abs(w[..., 1:] - w[..., :-1])
+        if (apart > w.shape[-1] * np.finfo(w.dtype).eps * size).all():
+            gaps = w[..., None, :] - w[..., :, None]
+            k = np.arange(w.shape[-1])
+            gaps[..., k, k] = np.inf
+            return np.divide(1.0, gaps, out=gaps), None
+    tied = ties(w)
+    return from_gaps(w[..., None, :] - w[..., :, None], tied), tied
+
+
 def from_gaps(gap, tied):
     """Return the reciprocals of gaps, 0 of those that are tied."""
     return np.where(tied, 0.0, 1.0) / np.where(tied, 1.0, gap)
 
 
-def check_apart(name, what, tied, *cotangents):
+def check_apart(name, what, tied, *turns):
     """Raise where a cotangent asks for a vector whose value has an equal.
 
-    Cotangents have a column for each value; None is zero.
+    `turns` are the products of the vectors and their cotangents, which are columns. That
+    those of a pair cancel says nothing: it may be by chance, or as in ``v * w @ v.T``, which has a
+    derivative, but not this one.
     """
-    if is_passive(tied) or tied.shape[-1] < 2:
+    if tied is None or is_passive(tied) or tied.shape[-1] < 2:
         return
     pairs = tied & ~np.eye(tied.shape[-1], dtype=bool)
     if not pairs.any():
         return
-    for g in cotangents:
-        if g is None:
-            continue
-        used = np.any(passive(g) != 0, axis=-2)
-        found = np.argwhere((pairs & used[..., None, :]).reshape(-1, *tied.shape[-2:]))
-        if len(found):
-            _, i, j = found[0]
-            which = ""
-            if tied.ndim > 2:
-                k = np.argwhere((pairs & used[..., None, :]).any((-2, -1)))[0]
-                which = f" of matrix {tuple(map(int, k))}" if len(k) else ""
-            raise DegenerateError(
-                f"numpy.linalg.{name}: {what} {min(i, j)} and {max(i, j)}{which} are equal, so "
-                "their vectors have no derivative: only what depends on the values alone has one; "
-                "a function of the matrix may have a rule of its own (numpy.linalg.matrix_power, "
-                "fastbp.scipy.linalg.expm, sqrtm, logm)"
-            )
+    used = np.zeros(tied.shape[-1], bool)
+    for turn in turns:
+        if np.ndim(turn):
+            used = used | (passive(turn) != 0).any(-2)
+    asked = used[..., None, :]
+    found = np.argwhere(pairs & asked)
+    if len(found):
+        *_, i, j = found[0]
+        which = ""
+        if tied.ndim > 2:
+            at = np.argwhere((pairs & asked).any((-2, -1)))[0][2 - tied.ndim :]
+            which = f" of matrix {tuple(map(int, at))}"
+        raise DegenerateError(
+            f"numpy.linalg.{name}: {what} {min(i, j)} and {max(i, j)}{which} are equal, so their "
+            "vectors have no derivative: only what depends on the values alone has one; a function "
+            "of the matrix may have a rule of its own (numpy.linalg.matrix_power, "
+            "fastbp.scipy.linalg.expm, sqrtm, logm, polar)"
+        )
+
+
+def check_beyond(name, what, turn, *cotangents):
+    """Raise where a cotangent asks how vectors turn among themselves that nothing fixes."""
+    if type(turn) is not np.ndarray or not turn.size:
+        return
+    size = max([np.max(np.abs(g), initial=0.0) for g in map(passive, cotangents)])
+    bound = np.finfo(turn.dtype).eps ** 0.5 * turn.shape[-1]
+    if np.max(np.abs(turn - np.swapaxes(turn, -1, -2).conj())) > bound * size:
+        raise DegenerateError(
+            f"numpy.linalg.{name}: the result depends on which {what} are chosen, which nothing "
+            "fixes: only what is the same for all of them, as q2 @ q2.T, has a derivative"
+        )
 
 
 def check_phases(name, what, turns, *cotangents):

@@ -11,7 +11,18 @@ from scipy.linalg import lapack
 
 from fastbp._core import dtypes
 
-__all__ = ["determinant", "inverse", "inverse_of_lower", "lu", "lu_solve", "triangle_solve"]
+__all__ = [
+    "cholesky",
+    "determinant",
+    "eigh",
+    "inverse",
+    "inverse_of_lower",
+    "lu",
+    "lu_solve",
+    "qr",
+    "svd",
+    "triangle_solve",
+]
 
 LETTERS = "sdcz"  # by the slots of dtypes
 BLOCK = 64  # columns: for more room getri works in blocks
@@ -72,3 +83,54 @@ def determinant(factors, pivots):
     else:
         sign = diagonal.dtype.type(1 - 2 * (np.count_nonzero(diagonal < 0) % 2))
     return -sign if swaps % 2 else sign, np.add.reduce(np.log(magnitude))
+
+
+@functools.lru_cache(maxsize=256)
+def _room(name, dtype, *args):
+    """Return the size of the workspace with which a routine works in blocks."""
+    work, _ = _routine(name, dtype)(*args)
+    return int(1.01 * work.real) + 1  # a float may have rounded it down
+
+
+def _check_converged(info, what):
+    if info != 0:
+        raise LinAlgError(f"{what} did not converge")
+
+
+def cholesky(a):
+    """Return the lower triangular factor of a Hermitian matrix, from its lower triangle."""
+    factor, info = _routine("potrf", a.dtype)(a, lower=1, clean=1)
+    if info > 0:
+        raise LinAlgError("Matrix is not positive definite")
+    return factor
+
+
+def eigh(a, lower):
+    """Return eigenvalues and eigenvectors of a Hermitian matrix, from one of its triangles."""
+    kind = "heevd" if a.dtype.kind == "c" else "syevd"
+    w, v, info = _routine(kind, a.dtype)(a, lower=lower)
+    _check_converged(info, "Eigenvalues")
+    return w, v
+
+
+def svd(a, full):
+    """Return the singular value decomposition of a matrix."""
+    m, n = a.shape
+    room = _room("gesdd_lwork", a.dtype, m, n, 1, full)
+    u, s, vh, info = _routine("gesdd", a.dtype)(a, lwork=room, full_matrices=full)
+    _check_converged(info, "SVD")
+    return u, s, vh
+
+
+def qr(a, complete):
+    """Return the QR decomposition of a matrix with no fewer rows than columns."""
+    m, n = a.shape
+    factors, tau, _, _ = _routine("geqrf", a.dtype)(a, lwork=max(1, BLOCK * n))
+    r = np.triu(factors if complete else factors[:n])
+    if complete:
+        whole = np.zeros((m, m), a.dtype, order="F")
+        whole[:, :n] = factors
+        factors = whole
+    kind = "ungqr" if a.dtype.kind == "c" else "orgqr"
+    q, _, _ = _routine(kind, a.dtype)(factors, tau, lwork=max(1, BLOCK * m), overwrite_a=1)
+    return q, r

@@ -6,7 +6,7 @@ from fastbp._core.graph import promoted, values_of
 from fastbp.errors import ShapeError
 from fastbp.rules import patterns
 from fastbp.rules.linalg.decompositions import regular
-from fastbp.rules.numpy.products import mh, mt
+from fastbp.rules.numpy.products import mh, mm, mt
 from fastbp.rules.numpy.structural import conjugated
 from fastbp.rules.table import general, implements
 
@@ -25,7 +25,7 @@ def _inverse(a, rcond):
 
 def _of_values(g, a):
     u, _, vh = np.linalg.svd(a, full_matrices=False)
-    return (conjugated(u) * g[..., None, :].astype(a.dtype)) @ conjugated(vh)
+    return mm(conjugated(u) * g[..., None, :].astype(a.dtype), conjugated(vh))
 
 
 def _lstsq_vjp(g, needs, ans, a, b, rcond):
@@ -35,14 +35,14 @@ def _lstsq_vjp(g, needs, ans, a, b, rcond):
     if g_x is None:
         return of_a, None
     inverse = _inverse(a, rcond)
-    of_b = mt(inverse) @ g_x
+    of_b = mm(mt(inverse), g_x)
     if not needs[0]:
         return None, of_b
-    back = conjugated(inverse) @ of_b  # conj(inv @ inv.H) @ g
-    found = conjugated(b - a @ x) @ mh(back) - of_b @ mt(x)
+    back = mm(conjugated(inverse), of_b)  # conj(inv @ inv.H) @ g
+    found = mm(conjugated(b - mm(a, x)), mh(back)) - mm(of_b, mt(x))
     # Directions that the matrix does not see; none at full rank.
-    unseen = g_x - conjugated(inverse @ a) @ g_x
-    found = found + conjugated(mh(inverse) @ x) @ mh(unseen)
+    unseen = g_x - mm(conjugated(mm(inverse, a)), g_x)
+    found = found + mm(conjugated(mm(mh(inverse), x)), mh(unseen))
     return found if of_a is None else of_a + found, of_b
 
 
@@ -50,15 +50,15 @@ def _lstsq_jvp(tangents, ans, a, b, rcond):
     t_a, t_b = tangents
     x = ans[0]
     inverse = _inverse(a, rcond)
-    dx = 0.0 if t_b is None else inverse @ t_b
+    dx = 0.0 if t_b is None else mm(inverse, t_b)
     ds = None
     if t_a is not None:
         back = mh(t_a)
-        dx = dx - inverse @ (t_a @ x) + inverse @ (mh(inverse) @ (back @ (b - a @ x)))
-        unseen = back @ (mh(inverse) @ x)
-        dx = dx + unseen - inverse @ (a @ unseen)
+        dx = dx - mm(inverse, mm(t_a, x)) + mm(inverse, mm(mh(inverse), mm(back, b - mm(a, x))))
+        unseen = mm(back, mm(mh(inverse), x))
+        dx = dx + unseen - mm(inverse, mm(a, unseen))
         u, _, vh = np.linalg.svd(a, full_matrices=False)
-        ds = np.real(np.diagonal(mh(u) @ t_a @ mh(vh), axis1=-2, axis2=-1))
+        ds = np.real(np.diagonal(mm(mm(mh(u), t_a), mh(vh)), axis1=-2, axis2=-1))
     return dx, ds, None
 
 
@@ -102,7 +102,7 @@ def lstsq(a, b, rcond=None):
     rank = values_of(rank)[()]
     squares = np.zeros(0, s.dtype)
     if rank == n and m > n:
-        rest = columns - a @ x
+        rest = columns - mm(a, x)
         squares = np.sum(np.real(rest * conjugated(rest)), 0)
     return x if b.ndim == 2 else x[:, 0], squares, rank, s
 

@@ -9,7 +9,7 @@ from fastbp.rules import patterns
 from fastbp.rules.linalg.decompositions import regular
 from fastbp.rules.linalg.of_scipy import matrices, of_scipy, operands, square, stacked
 from fastbp.rules.linalg.triangular import TRANS, columns_of, triangle_solve
-from fastbp.rules.numpy.products import mt
+from fastbp.rules.numpy.products import mm, mt
 from fastbp.rules.numpy.structural import conjugated
 from fastbp.rules.table import general
 
@@ -27,7 +27,7 @@ def _parts(factors):
 
 def _vjp(g, ans, a, factors):
     lower, upper = _parts(ans)
-    middle = np.tril(mt(lower) @ np.tril(g, -1), -1) + np.triu(np.triu(g) @ mt(upper))
+    middle = np.tril(mm(mt(lower), np.tril(g, -1)), -1) + np.triu(mm(np.triu(g), mt(upper)))
     left = triangle_solve(ans, middle, True, 1, True)  # of the transposed lower factor
     return mt(triangle_solve(ans, mt(left), False))
 
@@ -36,7 +36,7 @@ def _jvp(t, ans, a, factors):
     lower, upper = _parts(ans)
     middle = triangle_solve(ans, t, True, 0, True)
     middle = mt(triangle_solve(ans, mt(middle), False, 1))
-    return lower @ np.tril(middle, -1) + np.triu(middle) @ upper
+    return mm(lower, np.tril(middle, -1)) + mm(np.triu(middle), upper)
 
 
 # The values come from SciPy, once for factors and pivots.

@@ -10,17 +10,26 @@ import numpy as np
 from fastbp._core.graph import is_passive, passive
 from fastbp.errors import DegenerateError, NoRuleError
 from fastbp.rules import patterns
-from fastbp.rules.linalg.gaps import diagonal_of, with_diagonal
-from fastbp.rules.numpy.products import mh, mt
+from fastbp.rules.linalg import lapack
+from fastbp.rules.linalg.gaps import check_beyond, diagonal_of, with_diagonal
+from fastbp.rules.numpy.products import mh, mm, mt
 from fastbp.rules.numpy.structural import conjugated
 from fastbp.rules.table import general, implements
 
 QRResult = type(np.linalg.qr(np.eye(1)))
 
 
-def _over(x, r):
-    """Return ``x @ inv(r)``."""
-    return mt(np.linalg.solve(mt(r), mt(x)))
+def _over(x, r, transposed=False):
+    """Return ``x @ inv(r)``, or with `r` transposed."""
+    if type(x) is type(r) is np.ndarray and x.ndim == r.ndim == 2 and x.size:
+        return lapack.triangle_solve(r, x.T, False, not transposed, False)[0].T
+    return mt(np.linalg.solve(r if transposed else mt(r), mt(x)))
+
+
+def _qr(a, complete):
+    if a.ndim > 2 or not a.size:
+        return tuple(np.linalg.qr(a, "complete" if complete else "reduced"))
+    return lapack.qr(a, complete)
 
 
 def _check_independent(r):
@@ -48,19 +57,20 @@ def _qr_vjp(g, ans, a, complete):
     basis = conjugated(q[..., :, :n])
     turn = 0.0
     if g_r is not None:
-        turn = -(g_r[..., :n, :] @ mt(r))
+        turn = -mm(g_r[..., :n, :], mt(r))
     if g_q is not None:
-        turn = turn + mh(basis) @ g_q[..., :, :n]
+        turn = turn + mm(mh(basis), g_q[..., :, :n])
     inner = _lower(turn - mh(turn)) - turn
     if turn.dtype.kind == "c":
         inner = inner + with_diagonal(1j * np.imag(diagonal_of(turn)))
-    found = basis @ inner
+    found = mm(basis, inner)
     if g_q is not None:
         found = found + g_q[..., :, :n]
         if complete:
-            beyond = mh(basis) @ g_q[..., :, n:]
-            found = found - conjugated(q[..., :, n:]) @ mh(beyond)
-    return _over(found, mt(r))
+            rest = conjugated(q[..., :, n:])
+            check_beyond("qr", "columns beyond those of a", mm(mh(rest), g_q[..., :, n:]), g_q)
+            found = found - mm(rest, mh(mm(mh(basis), g_q[..., :, n:])))
+    return _over(found, r, transposed=True)
 
 
 def _qr_jvp(t, ans, a, complete):
@@ -69,17 +79,17 @@ def _qr_jvp(t, ans, a, complete):
     top, basis = r[..., :n, :], q[..., :, :n]
     _check_independent(top)
     ours = _over(t, top)
-    inner = mh(basis) @ ours
+    inner = mm(mh(basis), ours)
     below = _lower(inner)
     turn = below - mh(below)
     if q.dtype.kind == "c":
         turn = turn + with_diagonal(1j * np.imag(diagonal_of(inner)))
-    dq = basis @ (turn - inner) + ours
-    dr = (inner - turn) @ top
+    dq = mm(basis, turn - inner) + ours
+    dr = mm(inner - turn, top)
     # What rounding has left below the diagonal is zero.
     dr = np.triu(dr)
     if complete:
-        beyond = -basis @ mh(mh(q[..., :, n:]) @ ours)
+        beyond = mm(-basis, mh(mm(mh(q[..., :, n:]), ours)))
         dq = np.concatenate([dq, beyond], -1)
         rest = np.zeros((*dr.shape[:-2], r.shape[-2] - n, n), r.dtype)
         dr = np.concatenate([dr, rest], -2)
@@ -88,7 +98,7 @@ def _qr_jvp(t, ans, a, complete):
 
 qr_op = general(
     "linalg.qr",
-    lambda a, complete: tuple(np.linalg.qr(a, "complete" if complete else "reduced")),
+    _qr,
     nin=1,
     nout=2,
     saves=(("ans", 0), ("ans", 1)),
@@ -133,5 +143,5 @@ def qr(a, mode="reduced"):
         q, r = qr_op(a, complete=mode == "complete" and m > n)
     else:
         q, r = qr_op(a[..., :, :m], complete=False)
-        r = np.concatenate([r, mh(q) @ a[..., :, m:]], -1)
+        r = np.concatenate([r, mm(mh(q), a[..., :, m:])], -1)
     return r if mode == "r" else QRResult(q, r)

@@ -9,16 +9,19 @@ to those of U; vectors beyond the values (``full_matrices=True``) do not turn am
 import numpy as np
 
 from fastbp.rules import patterns
+from fastbp.rules.linalg import lapack
 from fastbp.rules.linalg.eigen import eigh
 from fastbp.rules.linalg.gaps import (
     check_apart,
+    check_beyond,
     check_phases,
     diagonal_of,
     from_gaps,
+    reciprocals,
     ties,
     with_diagonal,
 )
-from fastbp.rules.numpy.products import mh, mt
+from fastbp.rules.numpy.products import mh, mm, mt
 from fastbp.rules.numpy.structural import conjugated
 from fastbp.rules.table import general, implements
 
@@ -50,51 +53,47 @@ def _svd_vjp(g, ans, a, full):
     outer = []
     inner = 0.0 if g_s is None else with_diagonal(g_s.astype(u.dtype))
     if g_u is not None or g_vh is not None:
-        tied, gaps = _gaps(s)
-        gaps = gaps.astype(u.dtype)
-        over = 1.0 / s.astype(u.dtype) if _needs_reciprocals(g_u, g_vh, m, n, u) else None
         of_u = None if g_u is None else g_u[..., :, :k]
         of_v = None if g_vh is None else g_vh[..., :k, :]
-        check_apart("svd", "singular values", tied, of_u, None if of_v is None else mt(of_v))
-        if g_u is not None:
-            turn = mt(u1) @ of_u
-            x = turn * gaps
-            inner = inner + _columns(x + mh(x), s)
-            if u.dtype.kind == "c":
-                inner = inner + with_diagonal(1j * np.imag(diagonal_of(turn)) * over)
-            if m > k:
-                outside = of_u - conjugated(u1) @ turn
-                if full:
-                    outside = outside - conjugated(u[..., :, k:]) @ mh(mt(u1) @ g_u[..., :, k:])
-                outer.append(_columns(outside, over) @ conjugated(vh1))
-        if g_vh is not None:
-            turn = of_v @ mt(vh1)
-            z = -turn * gaps
-            inner = inner + _rows(s, z + mh(z))
-            if n > k:
-                outside = of_v - turn @ conjugated(vh1)
-                if full:
-                    q = g_vh[..., k:, :] @ mt(vh1)
-                    outside = outside - mh(q) @ conjugated(vh[..., k:, :])
-                outer.append(conjugated(u1) @ _rows(over, outside))
-        _check_phases(of_u, of_v, u1, vh1)
-    found = conjugated(u1) @ inner @ conjugated(vh1)
+        turn_u = 0.0 if g_u is None else mm(mt(u1), of_u)
+        turn_v = 0.0 if g_vh is None else -mm(of_v, mt(vh1))
+        inner = inner + _turns(turn_u, turn_v, s)
+        if u.dtype.kind == "c":
+            phases = diagonal_of(turn_u + turn_v)
+            check_phases("svd", "singular vectors", phases, *[x for x in g if x is not None])
+        if g_u is not None and m > k:
+            outside = of_u - mm(conjugated(u1), turn_u)
+            if full:
+                rest, of_rest = conjugated(u[..., :, k:]), g_u[..., :, k:]
+                check_beyond(
+                    "svd", "columns of u beyond the values", mm(mh(rest), of_rest), of_rest
+                )
+                outside = outside - mm(rest, mh(mm(mt(u1), of_rest)))
+            outer.append(mm(_columns(outside, 1.0 / s.astype(u.dtype)), conjugated(vh1)))
+        if g_vh is not None and n > k:
+            outside = of_v + mm(turn_v, conjugated(vh1))
+            if full:
+                rest, of_rest = conjugated(vh[..., k:, :]), g_vh[..., k:, :]
+                check_beyond("svd", "rows of vh beyond the values", mm(of_rest, mh(rest)), of_rest)
+                outside = outside - mm(mh(mm(of_rest, mt(vh1))), rest)
+            outer.append(mm(conjugated(u1), _rows(1.0 / s.astype(u.dtype), outside)))
+    found = mm(mm(conjugated(u1), inner), conjugated(vh1))
     return sum(outer, found)
 
 
-def _check_phases(of_u, of_v, u, vh):
-    if type(u) is not np.ndarray or u.dtype.kind != "c":
-        return
-    turns, given = 0.0, []
-    if of_u is not None:
-        turns, given = np.sum(of_u * u, -2), [of_u]
-    if of_v is not None:  # both turn by the same phase
-        turns, given = turns - np.sum(of_v * vh, -1), [*given, of_v]
-    check_phases("svd", "singular vectors", turns, *given)
+def _turns(of_u, of_v, s):
+    """Return what turns of the vectors contribute: those of a pair alike by the gap between values.
 
-
-def _needs_reciprocals(g_u, g_vh, m, n, u):
-    return (g_u is not None and (m > n or u.dtype.kind == "c")) or (g_vh is not None and n > m)
+    Turns of its vectors against each other, as in ``u @ vh``, are divided by the sum of the values.
+    """
+    gaps, tied = reciprocals(s)
+    alike, apart = of_u + of_v, of_u - of_v
+    check_apart("svd", "singular values", tied, of_u, mt(of_v) if np.ndim(of_v) else of_v)
+    total = s[..., None, :] + s[..., :, None]
+    sums = 1.0 / total if tied is None else from_gaps(total, total == 0.0)
+    if alike.dtype.kind == "c":
+        gaps, sums = gaps.astype(alike.dtype), sums.astype(alike.dtype)
+    return 0.5 * ((alike - mh(alike)) * gaps + (apart - mh(apart)) * sums)
 
 
 def _svd_jvp(t, ans, a, full):
@@ -106,7 +105,7 @@ def _svd_jvp(t, ans, a, full):
     lost = np.sum(tied, -2) > 1
     gaps = np.where(lost[..., None, :], np.nan, gaps) if np.any(lost) else gaps
     gaps = gaps.astype(u.dtype)
-    inner = mh(u1) @ t @ mh(vh1)
+    inner = mm(mm(mh(u1), t), mh(vh1))
     with np.errstate(divide="ignore", invalid="ignore"):
         over = 1.0 / s.astype(u.dtype) if m != n or u.dtype.kind == "c" else None
     left, right = _columns(inner, s), _rows(s, inner)
@@ -114,25 +113,29 @@ def _svd_jvp(t, ans, a, full):
     turn_v = gaps * (right + mh(right))
     if u.dtype.kind == "c":
         turn_u = turn_u + with_diagonal(1j * np.imag(diagonal_of(inner)) * over)
-    du, dvh = u1 @ turn_u, -(turn_v @ vh1)
+    du, dvh = mm(u1, turn_u), -mm(turn_v, vh1)
     if m > k:
-        ours = _columns(t @ mh(vh1), over)
-        du = du + ours - u1 @ (mh(u1) @ ours)
+        ours = _columns(mm(t, mh(vh1)), over)
+        du = du + ours - mm(u1, mm(mh(u1), ours))
         if full:
-            beyond = -u1 @ mh(mh(u[..., :, k:]) @ ours)
+            beyond = mm(-u1, mh(mm(mh(u[..., :, k:]), ours)))
             du = np.concatenate([du, beyond], -1)
     if n > k:
-        ours = _rows(over, mh(u1) @ t)
-        dvh = dvh + ours - (ours @ mh(vh1)) @ vh1
+        ours = _rows(over, mm(mh(u1), t))
+        dvh = dvh + ours - mm(mm(ours, mh(vh1)), vh1)
         if full:
-            beyond = -mh(ours @ mh(vh[..., k:, :])) @ vh1
+            beyond = mm(-mh(mm(ours, mh(vh[..., k:, :]))), vh1)
             dvh = np.concatenate([dvh, beyond], -2)
     return du, np.real(diagonal_of(inner)), dvh
 
 
+def _svd(a, full):
+    return tuple(np.linalg.svd(a, full)) if a.ndim != 2 or not a.size else lapack.svd(a, full)
+
+
 svd_op = general(
     "linalg.svd",
-    lambda a, full: tuple(np.linalg.svd(a, full)),
+    _svd,
     nin=1,
     nout=3,
     saves=(("ans", 0), ("ans", 1), ("ans", 2)),

@@ -8,7 +8,7 @@ from fastbp.rules import patterns
 from fastbp.rules.linalg import lapack
 from fastbp.rules.linalg.decompositions import GILES, cholesky_op, of_symmetric, positive
 from fastbp.rules.linalg.of_scipy import of_scipy, operands, square, stacked
-from fastbp.rules.numpy.products import aligned, mh, mt
+from fastbp.rules.numpy.products import aligned, mh, mm, mt
 from fastbp.rules.numpy.structural import conjugated
 from fastbp.rules.table import general
 
@@ -59,7 +59,7 @@ def _vjp(g, needs, ans, a, b, lower, trans, unit):
     b_bar = triangle_op(a, g, lower=lower, trans=1 - trans, unit=unit)
     if not needs[0]:
         return None, b_bar
-    full = ans @ mt(b_bar) if trans else b_bar @ mt(ans)
+    full = mm(ans, mt(b_bar)) if trans else mm(b_bar, mt(ans))
     return -_triangle(full, lower, unit), b_bar
 
 
@@ -68,7 +68,7 @@ def _jvp(tangents, ans, a, b, lower, trans, unit):
     right = 0.0
     if t_a is not None:
         t_a = _triangle(aligned(t_a, a, ans.ndim), lower, unit)
-        right = -((mt(t_a) if trans else t_a) @ ans)
+        right = -mm(mt(t_a) if trans else t_a, ans)
     if t_b is not None:
         right = aligned(t_b, b, ans.ndim) + right
     return triangle_op(a, right, lower=lower, trans=trans, unit=unit)

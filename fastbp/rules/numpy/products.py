@@ -72,6 +72,14 @@ matmul_op = general(
 )
 
 
+def mm(a, b):
+    """Multiply matrices in rules beside LAPACK: by the BLAS of SciPy that it uses, too.
+
+    NumPy's is another library, and two of them stall each other's threads.
+    """
+    return matmul_op(a, b)
+
+
 def _ufunc_options(name, operands, options):
     """Honour ``dtype=`` of a ufunc, refuse its other options; return the operands."""
     if not options:

@@ -45,8 +45,8 @@ class Distribution:
         SciPy's own distribution.
     """
 
-    methods = ()
-    parameters = ("loc",)
+    methods: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ("loc",)
     moments = ("mean", "var", "std", "median", "entropy", "stats")
 
     def __init__(self, row):

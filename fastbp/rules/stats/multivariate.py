@@ -19,8 +19,7 @@ class Joint:
     """A distribution of vectors; methods that are written here, the others are SciPy's own."""
 
     name = ""
-    parameters = ()
-    moments = ("mean", "var", "cov", "entropy")
+    moments: tuple[str, ...] = ("mean", "var", "cov", "entropy")
 
     def __init__(self):
         self.theirs = getattr(stats, self.name)

@@ -1,5 +1,6 @@
 """Solvers and quadratures: derivatives to their tolerances, in both modes, and again."""
 
+import pickle
 import warnings
 
 import numpy as np
@@ -8,6 +9,7 @@ import scipy.integrate
 
 import fastbp as bp
 from fastbp.errors import DTypeError, NoRuleError
+from fastbp.rules.integrate.calling import of_numbers
 from fastbp.scipy.integrate import fixed_quad, odeint, quad, quad_vec, solve_ivp
 
 TIGHT = {"rtol": 1e-9, "atol": 1e-9}
@@ -227,3 +229,24 @@ def test_an_operation_computes_what_it_is_given():
     for value in (0.5, 2.0):
         found = link.op.forward(y0, times, np.array(value), **link.static)
         np.testing.assert_allclose(found[1, 0], np.exp(-value), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "solve"),
+    [
+        ("quad", lambda a: quad(lambda t: a * t, 0.0, 1.0)[0]),
+        ("quad_vec", lambda a: quad_vec(lambda t: a * t, 0.0, 1.0)[0]),
+        ("odeint", lambda a: odeint(lambda y, t: -a * y, 1.0, [0.0, 1.0])[1, 0]),
+        ("solve_ivp", lambda a: solve_ivp(lambda t, y: [-a * y[0]], (0.0, 1.0), [1.0]).y[0, -1]),
+    ],
+)
+def test_functions_that_read_a_variable_from_their_surroundings(name, solve):
+    with pytest.raises(NoRuleError, match=rf"scipy\.integrate\.{name}: .* hand it over in args="):
+        bp.grad(solve)(1.0)
+    assert np.isfinite(solve(1.0))
+
+
+def test_integrands_of_numbers_can_be_sent_to_other_processes():
+    """As `quad_vec` does with ``workers=2``."""
+    sent = pickle.loads(pickle.dumps(of_numbers(np.sin, "quad_vec")))
+    assert sent(1.0) == np.sin(1.0)

@@ -125,6 +125,36 @@ def test_vectors_where_values_are_equal_raise():
         bp.grad(lambda x: np.sum(np.linalg.eigh(x)[1] * B[:3, :3]))(stack)
 
 
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda w, v: np.sum(v),  # turns of the vectors cancel by chance
+        lambda w, v: np.sum((v * w) @ v.T * B[:3, :3]),  # has a derivative, but not by this way
+        lambda w, v: np.sum(v @ v.T * B[:3, :3]),
+    ],
+)
+def test_turns_that_cancel_raise_all_the_same(f):
+    with pytest.raises(DegenerateError, match="eigenvalues 0 and 1 are equal"):
+        bp.grad(lambda x: f(*np.linalg.eigh(x)))(np.eye(3))
+
+
+def test_values_that_are_nearly_equal():
+    """The orthogonal polar factor has no small denominators, whatever the values' gaps."""
+    q = np.linalg.qr(np.vander([1.0, 2.0, 3.5, 5.0]))[0]
+    a = q @ np.diag([2.0, 2.0 + 1e-9, 1.0, 1.0 + 1e-9]) @ q[::-1].T
+    polar = lambda x: (lambda u, s, vh: u @ vh)(*np.linalg.svd(x))
+    check_grads(polar, (a,), order=1, modes="rev", rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "f", [lambda a: np.linalg.svd(a)[0], lambda a: np.linalg.qr(a, "complete")[0]]
+)
+def test_a_choice_among_vectors_beyond_has_no_derivative(f, rng):
+    a, b = weights(rng, 4, 2), weights(rng, 4, 4)
+    with pytest.raises(DegenerateError, match="which columns"):
+        bp.grad(lambda a: np.sum(f(a) * b))(a)
+
+
 def test_a_vector_whose_value_is_alone_is_differentiated():
     q = np.linalg.qr(np.vander([1.0, 2.0, 3.5]))[0]
     a = q @ np.diag([1.0, 2.0, 2.0]) @ q.T

@@ -1,0 +1,235 @@
+"""`scipy.linalg`: polar and Schur decompositions, and what is made of them."""
+
+import numpy as np
+import scipy.linalg
+
+from fastbp._core.graph import array_of, values_of
+from fastbp.errors import NoRuleError, ShapeError
+from fastbp.rules import patterns
+from fastbp.rules.linalg import decompositions
+from fastbp.rules.linalg.decompositions import regular
+from fastbp.rules.linalg.equations import sylvester_op
+from fastbp.rules.linalg.of_scipy import matrices, of_scipy, square, stacked
+from fastbp.rules.numpy.products import mh, mt
+from fastbp.rules.numpy.structural import conjugated
+from fastbp.rules.table import general
+
+# ---- the unitary factor of a matrix with at least as many rows as columns
+
+
+def _unitary(a):
+    u, _, vh = scipy.linalg.svd(a, full_matrices=False, check_finite=False)
+    return u @ vh
+
+
+def _over(x, p):
+    """Return ``x @ inv(p)``, of a Hermitian p."""
+    return mh(decompositions.solve(p, mh(x)))
+
+
+def _unitary_jvp(t, ans, a):
+    p = mh(ans) @ a
+    inner = mh(ans) @ t
+    turn = sylvester_op(p, p, inner - mh(inner))
+    found = ans @ turn
+    if a.shape[-2] > a.shape[-1]:
+        found = found + _over(t - ans @ inner, p)
+    return found
+
+
+def _unitary_vjp(g, ans, a):
+    g = conjugated(g)
+    p = mh(ans) @ a
+    inner = mh(ans) @ g
+    turn = sylvester_op(p, p, inner)
+    found = ans @ (turn - mh(turn))
+    if a.shape[-2] > a.shape[-1]:
+        found = found + _over(g - ans @ inner, p)
+    return conjugated(found)
+
+
+unitary_op = general(
+    "linalg.polar",
+    stacked(_unitary, 2),
+    nin=1,
+    saves=(0, "ans"),
+    vjp=(_unitary_vjp,),
+    jvp=(_unitary_jvp,),
+    pattern=patterns.couples,
+    source="Higham 2008, section 8.2",
+)
+
+
+def _factor(a):
+    m, n = a.shape[-2:]
+    return unitary_op(a) if m >= n else mh(unitary_op(mh(a)))
+
+
+@of_scipy(
+    "polar",
+    samples=lambda rng: [
+        ((regular(rng, 3, 3),), {}),
+        ((rng.normal(size=(3, 2)),), {"side": "left"}),
+        ((rng.normal(size=(2, 3)),), {}),
+    ],
+)
+def polar(a, side="right"):
+    """Arguments as in `scipy.linalg.polar`.
+
+    Notes
+    -----
+    The matrix must have full rank. The unitary factor turns by the solution of a Sylvester equation
+    of the other one.
+    """
+    if side not in ("right", "left"):
+        raise ValueError(f"scipy.linalg.polar: side={side!r} is none of 'right', 'left'")
+    (a,) = matrices("polar", a=a)
+    u = _factor(a)
+    return u, mh(u) @ a if side == "right" else a @ mh(u)
+
+
+@of_scipy(
+    "orthogonal_procrustes",
+    samples=lambda rng: [((rng.normal(size=(4, 2)), rng.normal(size=(4, 2))), {})],
+)
+def orthogonal_procrustes(A, B):
+    """Arguments as in `scipy.linalg.orthogonal_procrustes`; ``A.T @ B`` must be regular."""
+    A, B = matrices("orthogonal_procrustes", A=A, B=B)
+    if A.ndim != 2 or A.shape != B.shape:
+        raise ShapeError(
+            f"scipy.linalg.orthogonal_procrustes: A of shape {A.shape} and B of shape {B.shape} "
+            "must be matrices of one shape"
+        )
+    inner = mh(A) @ B
+    u = _factor(inner)
+    return u, np.real(np.trace(mh(u) @ inner))
+
+
+# ---- Schur: the basis turns by what keeps the lower triangle zero
+
+
+def _shifted(t, j):
+    """Return what is solved for column j: a triangle, regular where no eigenvalue is equal."""
+    eye = np.eye(t.shape[-1] - 1 - j, dtype=t.dtype)
+    return t[..., j, j, None, None] * eye - t[..., j + 1 :, j + 1 :]
+
+
+def _lower_turn(t, m):
+    """Return the strictly lower L with ``L T - T L`` equal to `m` below the diagonal.
+
+    Column by column, each by one triangular system.
+    """
+    n = t.shape[-1]
+    columns = []
+    for j in range(n - 1):
+        right = m[..., j + 1 :, j]
+        for k in range(j):
+            right = right - columns[k][..., j - k :] * t[..., k, j, None]
+        below = (
+            t[..., j, j, None, None] * np.eye(n - 1 - j, dtype=t.dtype) - t[..., j + 1 :, j + 1 :]
+        )
+        columns.append(_solve(below, right))
+    columns.append(np.zeros((*m.shape[:-2], 0), m.dtype))
+    filled = [
+        np.concatenate([np.zeros((*c.shape[:-1], n - c.shape[-1]), c.dtype), c], -1)
+        for c in columns
+    ]
+    return np.stack(filled, -1)
+
+
+def _lower_turn_back(t, g):
+    """Transpose `_lower_turn`: from the last column to the first."""
+    n = t.shape[-1]
+    rows = {}
+    for j in range(n - 2, -1, -1):
+        left = g[..., j + 1 :, j]
+        for k in range(j + 1, n - 1):
+            part = rows[k] * t[..., j, k, None]
+            zeros = np.zeros((*part.shape[:-1], k - j), part.dtype)
+            left = left - np.concatenate([zeros, part], -1)
+        below = (
+            t[..., j, j, None, None] * np.eye(n - 1 - j, dtype=t.dtype) - t[..., j + 1 :, j + 1 :]
+        )
+        rows[j] = _solve(mt(below), left)
+    rows[n - 1] = np.zeros((*g.shape[:-2], 0), g.dtype)
+    filled = [
+        np.concatenate([np.zeros((*rows[j].shape[:-1], j + 1), rows[j].dtype), rows[j]], -1)
+        for j in range(n)
+    ]
+    return np.stack(filled, -1)
+
+
+def _solve(a, b):
+    return decompositions.solve(a, b[..., None])[..., 0]
+
+
+def _schur_jvp(tangent, ans, a, output):
+    t, z = ans
+    inner = mh(z) @ tangent @ z
+    below = _lower_turn(t, inner)
+    turn = below - mh(below)
+    return np.triu(inner - turn @ t + t @ turn), z @ turn
+
+
+def _schur_vjp(g, ans, a, output):
+    of_t, of_z = g
+    t, z = ans
+    inner, of_turn = 0.0, 0.0
+    if of_t is not None:
+        inner = np.triu(conjugated(of_t))
+        of_turn = mh(t) @ inner - inner @ mh(t)
+    if of_z is not None:
+        of_turn = of_turn + mh(z) @ conjugated(of_z)
+    below = np.tril(of_turn - mh(of_turn), -1)
+    inner = inner + _lower_turn_back(conjugated(t), below)
+    return conjugated(z @ inner @ mh(z))
+
+
+def _schur(a, output):
+    return tuple(scipy.linalg.schur(a, output, check_finite=False))
+
+
+schur_op = general(
+    "linalg.schur",
+    stacked(_schur, 2),
+    nin=1,
+    nout=2,
+    saves=(("ans", 0), ("ans", 1)),
+    vjp=(_schur_vjp,),
+    jvp=(_schur_jvp,),
+    pattern=(patterns.couples, patterns.couples),
+    source="D. Kressner, Numerical Methods for General and Structured Eigenvalue Problems, 2005",
+)
+
+
+@of_scipy(
+    "schur",
+    kinks="none where eigenvalues are equal",
+    samples=lambda rng: [
+        ((np.array([[1.0, 0.3, 0.2], [0.1, 4.0, -0.3], [0.4, 0.2, 9.0]]),), {}),
+        ((np.array([[2.0]]),), {}),
+    ],
+)
+def schur(a, output="real", lwork=None, sort=None):
+    """Arguments as in `scipy.linalg.schur`; sort= is refused.
+
+    Notes
+    -----
+    Eigenvalues must be different. With ``output="real"`` they must be real, too. Complex vectors do
+    not turn along themselves: only what does not depend on their phases has the derivative of
+    LAPACK's choice.
+    """
+    if sort is not None:
+        raise NoRuleError("scipy.linalg.schur: the argument sort= is not supported for Variables")
+    (a,) = square("schur", a=a)
+    if output in ("c", "complex"):
+        if a.dtype.kind != "c":
+            a = np.astype(a, np.result_type(a.dtype, np.complex64))
+        return tuple(schur_op(a, output="complex"))
+    t, z = schur_op(a, output=output)
+    if t.dtype.kind != "c" and np.any(np.diagonal(array_of(values_of(t)), -1, -2, -1)):
+        raise NoRuleError(
+            "scipy.linalg.schur: a real form of a matrix with complex eigenvalues has no rule: "
+            "write output='complex'"
+        )
+    return t, z

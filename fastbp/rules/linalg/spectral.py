@@ -1,0 +1,416 @@
+"""`scipy.linalg`: eigenvalues, singular values, QR and least squares.
+
+The rules are those of `numpy.linalg` (`eigen`, `singular`, `orthogonal`, `least_squares`); values
+and signs of vectors are SciPy's.
+"""
+
+import numpy as np
+import scipy.linalg
+
+from fastbp._core.graph import array_of, values_of
+from fastbp.errors import NoRuleError, ShapeError
+from fastbp.rules.linalg.decompositions import cholesky_op, of_symmetric, positive
+from fastbp.rules.linalg.eigen import DEGENERATE, eig_op, eigh_op
+from fastbp.rules.linalg.least_squares import lstsq_op
+from fastbp.rules.linalg.of_scipy import matrices, of_scipy, operands, square, stacked
+from fastbp.rules.linalg.orthogonal import qr_op
+from fastbp.rules.linalg.singular import svd_op
+from fastbp.rules.linalg.solving import mirror_op, pinv_op
+from fastbp.rules.linalg.triangular import triangle_solve
+from fastbp.rules.numpy.products import mh
+from fastbp.rules.numpy.structural import conjugated
+from fastbp.rules.table import general
+
+__all__ = ["hermitian_op", "like"]
+
+
+def _with_values_of(op, forward):
+    """Return an operation with the rules of another one, and SciPy's values."""
+    (vjp,), (jvp,) = op.vjp, op.jvp
+    return general(
+        f"{op.name}_of_scipy",
+        stacked(forward, 2),
+        nin=1,
+        nout=op.nout,
+        saves=tuple([("ans", k) for k in range(op.nout)]),
+        vjp=(lambda g, ans, a, driver=None, **static: vjp(g, ans, a, **static),),
+        jvp=(lambda t, ans, a, driver=None, **static: jvp(t, ans, a, **static),),
+        pattern=op.pattern,
+        source=op.info["source"],
+    )
+
+
+# ---- Hermitian matrices
+
+
+def _eigh(a, uplo, driver):
+    if not a.size:
+        return np.zeros(0, a.real.dtype), a
+    return tuple(scipy.linalg.eigh(a, lower=uplo == "L", driver=driver, check_finite=False))
+
+
+hermitian_op = _with_values_of(eigh_op, _eigh)
+
+
+def like(v, theirs):
+    """Turn vectors by constant factors of absolute value 1 into those that SciPy returns."""
+    plain = np.asarray(array_of(values_of(v)))
+    along = np.sum(np.conj(plain) * theirs, -2, keepdims=True)
+    return v * np.where(along == 0.0, 1.0, along / np.where(along == 0.0, 1.0, np.abs(along)))
+
+
+def _generalised(a, b, lower, type, given):
+    """Return eigenvalues and vectors of a pair, by the Cholesky factor of the second."""
+    a = mirror_op(a, lower=lower, conjugate=True)
+    c = cholesky_op(b) if lower else mh(cholesky_op(mh(b)))
+    c = c if lower else mh(c)
+    if type == 1:
+        inner = triangle_solve(c, a, True)
+        inner = mh(triangle_solve(c, mh(inner), True))
+    else:
+        inner = mh(c) @ a @ c
+    w, y = hermitian_op(inner, uplo="L", driver=None)
+    v = c @ y if type == 3 else triangle_solve(c, y, True, 2)
+    plain = [np.asarray(array_of(values_of(x))) for x in given]
+    return w, like(v, _pair(*plain, lower=lower, type=type))
+
+
+_pair = stacked(lambda a, b, **options: scipy.linalg.eigh(a, b, **options)[1], 2, 2)
+
+
+def _chosen(w, v, index, values):
+    """Return a part of the spectrum, in ascending order."""
+    if index is not None and values is not None:
+        raise ValueError("scipy.linalg.eigh: either subset_by_index= or subset_by_value=")
+    part = slice(None)
+    if index is not None:
+        low, high = (int(k) for k in index)
+        if not 0 <= low <= high < w.shape[-1]:
+            raise ValueError(
+                f"scipy.linalg.eigh: subset_by_index={index} is no range of {w.shape[-1]} values"
+            )
+        part = slice(low, high + 1)
+    elif values is not None:
+        low, high = values
+        known = np.asarray(array_of(values_of(w)))
+        if known.ndim > 1:
+            raise ShapeError("scipy.linalg.eigh: subset_by_value= is for one matrix, no stack")
+        part = np.flatnonzero((known > low) & (known <= high))
+    return w[..., part], None if v is None else v[..., part]
+
+
+def _hermitian(rng, n):
+    x = rng.normal(size=(n, n))
+    return x + x.T + 3.0 * np.diag(np.arange(float(n)))
+
+
+@of_scipy(
+    "eigh",
+    kinks=DEGENERATE,
+    samples=lambda rng: [
+        ((_hermitian(rng, 3),), {"driver": "evd"}),  # whose signs are continuous
+        ((_hermitian(rng, 3),), {"lower": False, "driver": "ev"}),
+        ((_hermitian(rng, 2),), {"eigvals_only": True, "subset_by_index": [1, 1]}),
+    ],
+)
+@of_symmetric
+def eigh(
+    a,
+    b=None,
+    lower=True,
+    eigvals_only=False,
+    type=1,
+    subset_by_index=None,
+    subset_by_value=None,
+    driver=None,
+):
+    """Arguments as in `scipy.linalg.eigh`; a subset is taken from the whole spectrum.
+
+    Notes
+    -----
+    The derivative is along symmetric (Hermitian) directions, of `b` too: see `numpy.linalg.eigh`,
+    also for equal eigenvalues.
+    """
+    w, v = _spectrum("eigh", a, b, lower, type, driver)
+    w, v = _chosen(w, v, subset_by_index, subset_by_value)
+    return w if eigvals_only else (w, v)
+
+
+def _spectrum(name, a, b, lower, type, driver):
+    if type not in (1, 2, 3):
+        raise ValueError(f"scipy.linalg.{name}: type={type!r} is none of 1, 2, 3")
+    if b is None:
+        (a,) = square(name, a=a)
+        driver = None if driver in ("evr", "evx") else driver
+        return hermitian_op(a, uplo="L" if lower else "U", driver=driver)
+    a, b = square(name, a=a, b=b)
+    return _generalised(a, b, bool(lower), type, (a, b))
+
+
+@of_scipy(
+    "eigvalsh",
+    samples=lambda rng: [
+        ((_hermitian(rng, 3),), {}),
+        ((_hermitian(rng, 2), positive(rng, 2, 2)), {"lower": False}),
+        ((_hermitian(rng, 2), positive(rng, 2, 2)), {"type": 2, "subset_by_index": (0, 0)}),
+    ],
+)
+@of_symmetric
+def eigvalsh(
+    a, b=None, lower=True, type=1, subset_by_index=None, subset_by_value=None, driver=None
+):
+    """Arguments as in `scipy.linalg.eigvalsh`; derivatives as in `eigh`."""
+    w = _spectrum("eigvalsh", a, b, lower, type, driver)[0]
+    return _chosen(w, None, subset_by_index, subset_by_value)[0]
+
+
+@of_scipy("pinvh", samples=lambda rng: [((_hermitian(rng, 3),), {})])
+@of_symmetric
+def pinvh(a, atol=None, rtol=None, lower=True):
+    """Arguments as in `scipy.linalg.pinvh`; return_rank= is refused."""
+    (a,) = square("pinvh", a=a)
+    mirrored = mirror_op(a, lower=bool(lower), conjugate=True)
+    return pinv_op(mirrored, atol=atol, rtol=rtol)
+
+
+# ---- any matrices
+
+
+def _eig(a):
+    w, v = scipy.linalg.eig(a, check_finite=False)
+    return (w.real if v.dtype.kind == "f" else w), v
+
+
+any_op = general(
+    "linalg.eig_of_scipy",
+    lambda a: stacked(_eig, 2)(a) if a.ndim == 2 else tuple(np.linalg.eig(a)),
+    nin=1,
+    nout=2,
+    saves=(("ans", 0), ("ans", 1)),
+    vjp=eig_op.vjp,
+    jvp=eig_op.jvp,
+    pattern=eig_op.pattern,
+    source=eig_op.info["source"],
+)
+
+
+def _refuse_pair(name, b, homogeneous_eigvals):
+    if b is not None:
+        raise NoRuleError(
+            f"scipy.linalg.{name}: b= has no rule for Variables: for a regular b write "
+            f"fastbp.scipy.linalg.{name}(fastbp.scipy.linalg.solve(b, a))"
+        )
+    if homogeneous_eigvals:
+        raise NoRuleError(
+            f"scipy.linalg.{name}: homogeneous_eigvals=True is not supported for Variables"
+        )
+
+
+def _complex(w):
+    return w if w.dtype.kind == "c" else np.astype(w, np.result_type(w.dtype, np.complex64))
+
+
+SPREAD = np.diag([1.0, 4.0, 9.0])
+
+
+@of_scipy(
+    "eig",
+    kinks=DEGENERATE,
+    samples=lambda rng: [
+        ((np.array([[1.0, 0.3], [0.2, 3.0]]),), {}),
+        ((np.array([[1.0, 2.0, 0.3], [-2.5, 1.5, 0.4], [0.2, 0.1, 4.0]]),), {}),
+        ((0.3 * rng.normal(size=(3, 3)) + SPREAD,), {"right": False}),
+    ],
+)
+def eig(a, b=None, right=True, homogeneous_eigvals=False):
+    """Arguments as in `scipy.linalg.eig`; left= and b= are refused.
+
+    Notes
+    -----
+    Derivatives, and those of eigenvectors, as in `numpy.linalg.eig`.
+    """
+    _refuse_pair("eig", b, homogeneous_eigvals)
+    (a,) = square("eig", a=a)
+    w, v = any_op(a)
+    return (_complex(w), v) if right else _complex(w)
+
+
+@of_scipy(
+    "eigvals",
+    samples=lambda rng: [((0.3 * rng.normal(size=(3, 3)) + SPREAD,), {})],
+)
+def eigvals(a, b=None, homogeneous_eigvals=False):
+    """Arguments as in `scipy.linalg.eigvals`; b= is refused."""
+    _refuse_pair("eigvals", b, homogeneous_eigvals)
+    (a,) = square("eigvals", a=a)
+    return _complex(any_op(a)[0])
+
+
+# ---- singular values
+
+
+singular_op = _with_values_of(
+    svd_op, lambda a, full: tuple(scipy.linalg.svd(a, full_matrices=full, check_finite=False))
+)
+
+
+@of_scipy(
+    "svd",
+    kinks="vectors have none at equal singular values",
+    samples=lambda rng: [
+        ((rng.normal(size=(3, 2)),), {"full_matrices": False}),
+        ((rng.normal(size=(3, 3)),), {}),
+        ((rng.normal(size=(2, 3)),), {"compute_uv": False, "lapack_driver": "gesvd"}),
+    ],
+)
+def svd(a, full_matrices=True, compute_uv=True, lapack_driver="gesdd"):
+    """Arguments as in `scipy.linalg.svd`; the driver has no effect.
+
+    Notes
+    -----
+    Derivatives, and where there are none, as in `numpy.linalg.svd`.
+    """
+    (a,) = matrices("svd", a=a)
+    found = singular_op(a, full=bool(full_matrices and compute_uv))
+    return tuple(found) if compute_uv else found[1]
+
+
+@of_scipy("svdvals", samples=lambda rng: [((rng.normal(size=(3, 2)),), {})])
+def svdvals(a):
+    """Arguments as in `scipy.linalg.svdvals`."""
+    (a,) = matrices("svdvals", a=a)
+    return singular_op(a, full=False)[1]
+
+
+# ---- QR
+
+
+def _qr(a, complete):
+    found = scipy.linalg.qr(a, mode="full" if complete else "economic", check_finite=False)
+    return tuple(found[:2])
+
+
+basis_op = _with_values_of(qr_op, _qr)
+
+
+@of_scipy(
+    "qr",
+    samples=lambda rng: [
+        ((rng.normal(size=(3, 2)),), {"mode": "economic"}),
+        ((rng.normal(size=(3, 3)),), {"pivoting": True}),
+        ((rng.normal(size=(2, 3)),), {}),
+        ((rng.normal(size=(3, 2)),), {"mode": "r"}),
+    ],
+)
+def qr(a, lwork=None, mode="full", pivoting=False):
+    """Arguments as in `scipy.linalg.qr`; mode="raw" is refused, the order of columns a constant.
+
+    Notes
+    -----
+    Derivatives as in `numpy.linalg.qr`.
+    """
+    if mode not in ("full", "r", "economic"):
+        raise NoRuleError(
+            f"scipy.linalg.qr: mode={mode!r} has no rule for Variables: write mode='economic'"
+        )
+    (a,) = matrices("qr", a=a)
+    m, n = a.shape[-2:]
+    order = ()
+    if pivoting:
+        if a.ndim != 2:
+            raise ShapeError("scipy.linalg.qr: pivoting=True is for one matrix, no stack")
+        plain = np.asarray(array_of(values_of(a)))
+        order = (scipy.linalg.qr(plain, mode="r", pivoting=True, check_finite=False)[-1],)
+        a = a[:, order[0]]
+    if m >= n:
+        q, r = basis_op(a, complete=mode != "economic" and m > n)
+    else:
+        q, r = basis_op(a[..., :, :m], complete=False)
+        r = np.concatenate([r, mh(q) @ a[..., :, m:]], -1)
+    return (r, *order) if mode == "r" else (q, r, *order)
+
+
+# ---- RQ: the QR decomposition of the matrix turned around
+
+
+def _turned(x):
+    return np.flip(x, (-2, -1))
+
+
+@of_scipy(
+    "rq",
+    samples=lambda rng: [
+        ((rng.normal(size=(3, 3)),), {}),
+        ((rng.normal(size=(2, 3)),), {"mode": "economic"}),
+        ((rng.normal(size=(3, 3)),), {"mode": "r"}),
+    ],
+)
+def rq(a, lwork=None, mode="full"):
+    """Arguments as in `scipy.linalg.rq`; more rows than columns are refused.
+
+    Notes
+    -----
+    By the QR decomposition of the adjoint in opposite order; the signs are SciPy's.
+    """
+    if mode not in ("full", "r", "economic"):
+        raise ValueError("Mode argument should be one of ['full', 'r', 'economic']")
+    (a,) = matrices("rq", a=a)
+    m, n = a.shape[-2:]
+    if m > n:
+        raise NoRuleError(
+            f"scipy.linalg.rq: a matrix of shape {(m, n)}, with more rows than columns, has no rule"
+        )
+    q, r = basis_op(_turned(mh(a)), complete=mode != "economic" and n > m)
+    q, r = _turned(mh(q)), _turned(mh(r))
+    theirs = _theirs(np.asarray(array_of(values_of(a))), economic=mode == "economic")
+    q = mh(like(mh(q), np.conj(np.swapaxes(theirs, -1, -2))))
+    r = a @ mh(q)
+    # What rounding has left below the diagonal is zero.
+    r = np.triu(r, r.shape[-1] - m)
+    return r if mode == "r" else (r, q)
+
+
+_theirs = stacked(
+    lambda a, economic: scipy.linalg.rq(a, mode="economic" if economic else "full")[1], 2
+)
+
+
+# ---- least squares
+
+
+@of_scipy(
+    "lstsq",
+    samples=lambda rng: [
+        ((rng.normal(size=(4, 2)), rng.normal(size=4)), {}),
+        ((rng.normal(size=(2, 3)), rng.normal(size=(2, 2))), {"cond": 1e-10}),
+        ((np.array([[3.0, 0.5], [0.2, 1.5]]), rng.normal(size=2)), {"lapack_driver": "gelsd"}),
+    ],
+)
+def lstsq(a, b, cond=None, lapack_driver=None):
+    """Arguments as in `scipy.linalg.lstsq`, with the driver "gelsd"; the rank is a constant.
+
+    Notes
+    -----
+    The derivative is that at constant rank, of the solution of least norm.
+    """
+    if lapack_driver not in (None, "gelsd"):
+        raise NoRuleError(
+            f"scipy.linalg.lstsq: lapack_driver={lapack_driver!r} is not supported for Variables, "
+            "only 'gelsd'"
+        )
+    a, b = operands("lstsq", a=a, b=b)
+    if a.ndim != 2 or b.ndim not in (1, 2) or a.shape[0] != b.shape[0]:
+        raise ShapeError(
+            f"scipy.linalg.lstsq: b of shape {b.shape} does not fit a of shape {a.shape}"
+        )
+    columns = b if b.ndim == 2 else b[:, None]
+    cond = float(np.finfo(a.dtype).eps) if cond is None else cond
+    x, s, rank = lstsq_op(a, columns, rcond=cond)
+    m, n = a.shape
+    rank = int(values_of(rank)[()])
+    squares = np.zeros(0, a.dtype)
+    if rank == n and m > n:
+        rest = columns - a @ x
+        squares = np.sum(np.real(rest * conjugated(rest)), 0)
+        squares = squares if b.ndim == 2 else squares[0]
+    return x if b.ndim == 2 else x[:, 0], squares, rank, s

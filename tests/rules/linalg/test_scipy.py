@@ -1,0 +1,201 @@
+"""`fastbp.scipy.linalg`: stacks, structures, Riccati equations, pencils; what is refused."""
+
+import numpy as np
+import pytest
+import scipy.linalg
+
+import fastbp as bp
+from fastbp.errors import DegenerateError, DTypeError, NoRuleError
+from fastbp.scipy import linalg
+from fastbp.testing import check_grads
+
+STABLE = np.array([[-2.0, 0.4, 0.1], [0.3, -1.5, 0.2], [0.0, 0.5, -3.0]])
+POSITIVE = np.array([[3.0, 0.5, 0.2], [0.5, 2.0, -0.3], [0.2, -0.3, 1.5]])
+
+
+def rows(rng, *shape):
+    return rng.normal(size=shape) + 3.0 * np.eye(shape[-1])
+
+
+# Each with the axes of one call's arguments.
+STACKED = {
+    "solve": (linalg.solve, (2, 2)),
+    "solve_triangular": (linalg.solve_triangular, (2, 2)),
+    "lu": (lambda a: linalg.lu(a)[1:], (2,)),
+    "lu_factor": (lambda a: linalg.lu_factor(a)[0], (2,)),
+    "lu_solve": (lambda a, b: linalg.lu_solve(linalg.lu_factor(a), b), (2, 2)),
+    "cho_solve": (lambda a, b: linalg.cho_solve((a, True), b), (2, 2)),
+    "expm": (linalg.expm, (2,)),
+    "logm": (linalg.logm, (2,)),
+    "sqrtm": (linalg.sqrtm, (2,)),
+    "polar": (linalg.polar, (2,)),
+    "schur": (lambda a: linalg.schur(a + np.diag([0.0, 9.0, 30.0])), (2,)),
+    "svdvals": (linalg.svdvals, (2,)),
+    "eigh": (lambda a: linalg.eigh(a, driver="evd"), (2,)),
+    "qr": (lambda a: linalg.qr(a, mode="economic"), (2,)),
+    "pinv": (linalg.pinv, (2,)),
+    "solve_sylvester": (linalg.solve_sylvester, (2, 2, 2)),
+    "solve_continuous_lyapunov": (linalg.solve_continuous_lyapunov, (2, 2)),
+    "toeplitz": (linalg.toeplitz, (1, 1)),
+    "companion": (linalg.companion, (1,)),
+    "khatri_rao": (linalg.khatri_rao, (2, 2)),
+    "block_diag": (linalg.block_diag, (2, 2)),
+    "solve_banded": (lambda ab, b: linalg.solve_banded((1, 1), ab, b), (2, 2)),
+}
+
+
+@pytest.mark.parametrize("name", STACKED)
+def test_a_stack_is_one_call_for_each(name, rng):
+    f, axes = STACKED[name]
+    shapes = [(3,) * k for k in axes]
+    xs = [rows(rng, 2, *s) if len(s) == 2 else rng.uniform(1.0, 2.0, (2, *s)) for s in shapes]
+    value, pull = bp.vjp(f, *xs)
+    g = bp.tree.map(lambda y: np.cos(np.arange(float(np.size(y)))).reshape(np.shape(y)), value)
+    found = pull(g)
+    tangents = [np.sin(np.arange(float(x.size))).reshape(x.shape) for x in xs]
+    pushed = bp.jvp(f, tuple(xs), tuple(tangents))[1]
+    for k in range(2):
+        one, pull_one = bp.vjp(f, *[x[k] for x in xs])
+        part = bp.tree.map(lambda y, k=k: y[k], g)
+        for a, b in zip(bp.tree.flatten(value)[0], bp.tree.flatten(one)[0], strict=True):
+            np.testing.assert_allclose(a[k], b, rtol=1e-11, atol=1e-12)
+        for a, b in zip(found, pull_one(part), strict=True):
+            np.testing.assert_allclose(a[k], b, rtol=1e-9, atol=1e-10)
+        alone = bp.jvp(f, tuple(x[k] for x in xs), tuple(t[k] for t in tangents))[1]
+        for a, b in zip(bp.tree.flatten(pushed)[0], bp.tree.flatten(alone)[0], strict=True):
+            np.testing.assert_allclose(a[k], b, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("f", [linalg.solve_continuous_are, linalg.solve_discrete_are])
+def test_riccati_equations_by_weights(f, rng):
+    b = rng.normal(size=(3, 2))
+
+    def solved(x, y):
+        return f(0.3 * STABLE, b, x @ x.T + np.eye(3), y @ y.T + np.eye(2))
+
+    check_grads(solved, (rng.normal(size=(3, 3)), rng.normal(size=(2, 2))), order=2)
+
+
+@pytest.mark.parametrize("type", [1, 2, 3])
+@pytest.mark.parametrize("lower", [True, False])
+def test_generalised_eigenvalues(type, lower):
+    a = np.diag([1.0, 4.0, 12.0]) + 0.2 * POSITIVE
+
+    def f(x, y):
+        w, v = linalg.eigh(a + x + x.T, POSITIVE + y + y.T, lower=lower, type=type)
+        return w, v * v
+
+    x, y = 0.1 * STABLE, 0.05 * STABLE.T
+    check_grads(f, (x, y), order=2)
+    w, v = linalg.eigh(bp.variable(a), POSITIVE, lower=lower, type=type)
+    expected = scipy.linalg.eigh(a, POSITIVE, lower=lower, type=type)
+    np.testing.assert_allclose(w.value, expected[0], rtol=1e-12)
+    np.testing.assert_allclose(v.value, expected[1], rtol=1e-11, atol=1e-12)
+
+
+def test_complex_schur_of_a_real_matrix():
+    a = np.array([[1.0, 2.0, 0.3], [-2.5, 1.5, 0.4], [0.2, 0.1, 4.0]])
+
+    def f(x):  # without the phases of the vectors
+        t, z = linalg.schur(x, output="complex")
+        return np.diagonal(t), np.abs(t[np.triu_indices(3)]), np.abs(z)
+
+    check_grads(f, a, order=2)
+    with pytest.raises(NoRuleError, match="output='complex'"):
+        linalg.schur(bp.variable(a))
+
+
+def test_polar_of_complex_matrices(rng):
+    a = rng.normal(size=(3, 2)) + 1j * rng.normal(size=(3, 2))
+
+    def f(x, y):
+        u, p = linalg.polar(x + 1j * y)
+        return u.real, u.imag, p.real, p.imag
+
+    check_grads(f, (a.real, a.imag), order=2)
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e-9, 1e9, 1e200])
+def test_the_size_of_a_direction_does_not_matter(scale, rng):
+    a, e = rng.normal(size=(3, 3)), rng.normal(size=(3, 3))
+    for f in (linalg.expm, linalg.logm, linalg.sqrtm):
+        x = a if f is linalg.expm else POSITIVE
+        one = bp.jvp(f, (x,), (e,))[1]
+        np.testing.assert_allclose(bp.jvp(f, (x,), (scale * e,))[1] / scale, one, rtol=1e-10)
+
+
+def test_expm_agrees_with_its_eigenvalues(rng):
+    # Of a symmetric matrix the derivative is known by divided differences.
+    w, v = np.linalg.eigh(POSITIVE)
+    e = rng.normal(size=(3, 3))
+    gaps = w[:, None] - w + np.eye(3)
+    divided = np.where(np.eye(3) == 1, np.exp(w), (np.exp(w)[:, None] - np.exp(w)) / gaps)
+    expected = v @ (divided * (v.T @ e @ v)) @ v.T
+    np.testing.assert_allclose(bp.jvp(linalg.expm, (POSITIVE,), (e,))[1], expected, rtol=1e-12)
+    pulled = bp.vjp(linalg.expm, POSITIVE)[1](e)[0]
+    np.testing.assert_allclose(pulled, expected, rtol=1e-12)
+
+
+def test_positive_definite_systems_are_symmetric(rng):
+    b = rng.normal(size=3)
+    for structure in ("pos", "sym"):
+        g = bp.grad(lambda a, s=structure: linalg.solve(a, b, assume_a=s).sum())(POSITIVE)
+        whole = bp.grad(lambda a: linalg.solve(a, b).sum())(POSITIVE)
+        np.testing.assert_allclose(g, g.T, rtol=1e-13)
+        np.testing.assert_allclose(g, 0.5 * (whole + whole.T), rtol=1e-12)
+    with pytest.raises(np.linalg.LinAlgError):
+        linalg.solve(bp.variable(-POSITIVE), b, assume_a="pos")
+
+
+def test_transposed_systems(rng):
+    a, b = rows(rng, 3, 3), rng.normal(size=3)
+    for structure in ("gen", "sym", "pos", "upper triangular", "tridiagonal"):
+        x = POSITIVE if structure in ("sym", "pos") else a
+        check_grads(lambda b, x=x, s=structure: linalg.solve(x, b, assume_a=s, transposed=True), b)
+    with pytest.raises(DTypeError, match=r"scipy\.linalg\.solve: transposed"):
+        linalg.solve(bp.variable(a + 1j), b, transposed=True)
+
+
+def test_arguments_that_say_how(rng):
+    a, b = rows(rng, 3, 3), rng.normal(size=3)
+    kept = a.copy()
+    x = bp.variable(a)
+    y = linalg.solve(x, b, overwrite_a=True, overwrite_b=True, check_finite=False)
+    np.testing.assert_allclose(y.value, np.linalg.solve(a, b), rtol=1e-12)
+    np.testing.assert_array_equal(x.value, kept)
+    a[0, 0] = np.nan
+    with pytest.raises(ValueError, match="infs or NaNs"):
+        linalg.solve(bp.variable(a), b)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: linalg.funm(x, np.sin), r"scipy\.linalg\.funm takes no Variable"),
+        (linalg.null_space, "projector"),
+        (linalg.expm_cond, "expm_cond takes no Variable"),
+        (lambda x: linalg.eig(x, x), r"scipy\.linalg\.eig: b="),
+        (lambda x: linalg.eig(x, left=True), "left="),
+        (lambda x: linalg.schur(x, sort="lhp"), "sort="),
+        (lambda x: linalg.qr(x, mode="raw"), "mode='raw'"),
+        (lambda x: linalg.lstsq(x, x, lapack_driver="gelsy"), "lapack_driver='gelsy'"),
+    ],
+)
+def test_what_is_refused_is_named(call, message):
+    with pytest.raises(NoRuleError, match=message):
+        call(bp.variable(POSITIVE))
+
+
+def test_shapes_are_refused_by_name():
+    with pytest.raises(np.linalg.LinAlgError, match=r"scipy\.linalg\.expm: A must be square"):
+        linalg.expm(bp.variable(np.ones((2, 3))))
+    with pytest.raises(bp.errors.ShapeError, match=r"scipy\.linalg\.solve_banded: ab of shape"):
+        linalg.solve_banded((1, 1), bp.variable(np.ones((2, 3))), np.ones(3))
+    with pytest.raises(bp.errors.ShapeError, match=r"scipy\.linalg\.solve: b of shape \(2,\)"):
+        linalg.solve(bp.variable(POSITIVE), np.ones(2))
+
+
+def test_equal_eigenvalues():
+    with pytest.raises(DegenerateError):
+        bp.grad(lambda a: linalg.eigh(a)[1].sum())(np.eye(3))
+    np.testing.assert_allclose(bp.grad(lambda a: linalg.eigvalsh(a).sum())(np.eye(3)), np.eye(3))
