@@ -135,11 +135,10 @@ def _check(rule: _Rule, args: Any, modes: Any) -> None:
             full[k] = x
         return rule(*full)
 
-    f.__name__ = rule.name  # in what check_grads says
     try:
         check_grads(f, tuple(args[k] for k in moving), order=1, modes=modes)
     except AssertionError as error:
-        raise AssertionError(f"custom_rule: {error}") from None
+        raise AssertionError(f"custom_rule: {rule.name}: {error}") from None
 
 
 def _positions(f: Callable[..., Any], constant: Any) -> frozenset[int]:

@@ -146,11 +146,11 @@ def test_a_wrong_rule_is_found_when_it_is_made():
     def made(**rules):
         return bp.custom_rule(lambda x, n: x**n, constant=1, check=(A, 3), name="power", **rules)
 
-    with pytest.raises(AssertionError, match="custom_rule: power, mode rev against differences"):
+    with pytest.raises(AssertionError, match="custom_rule: power: f, mode rev against differences"):
         made(vjp=lambda g, ans, x, n: g * n * x**n)
-    with pytest.raises(AssertionError, match="custom_rule: power, mode fwd against differences"):
+    with pytest.raises(AssertionError, match="custom_rule: power: f, mode fwd against differences"):
         made(jvp=lambda ts, ans, x, n: -ts[0] * n * x ** (n - 1))
-    with pytest.raises(AssertionError, match="custom_rule: power, mode fwd"):
+    with pytest.raises(AssertionError, match="custom_rule: power: f, mode fwd"):
         made(
             vjp=lambda g, ans, x, n: g * n * x ** (n - 1),
             jvp=lambda ts, ans, x, n: 1.001 * ts[0] * n * x ** (n - 1),
