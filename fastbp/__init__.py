@@ -20,7 +20,7 @@ Start here: write a function with NumPy, and differentiate it.
 Where a derivative would be lost, an error says what to write instead. Submodules:
 
 fastbp.numpy      NumPy's functions, arrays that take recorded values, activations
-fastbp.scipy      scipy.special
+fastbp.scipy      SciPy's functions: special, linalg, integrate, stats, signal and others
 fastbp.sparse     sparse Jacobians and Hessians; what SciPy's solvers take
 fastbp.recurrent  rnn, gru, lstm over whole sequences; Jacobians along trajectories
 fastbp.chain      products of Jacobians in the cheapest order
@@ -31,7 +31,8 @@ fastbp.tree       nested containers to flat lists and back
 fastbp.limits     the largest derivative that is made
 fastbp.errors     what is raised
 
-`help(bp.grad)` explains a function; docs/tutorial.md says what to change in code that is there.
+`help(bp.grad)` explains a function; docs/tutorial.md says what to change in code that is there,
+docs/from_jax.md, from_pytorch.md and from_autograd.md what other libraries' names are here.
 """
 
 from importlib import import_module as _import_module
