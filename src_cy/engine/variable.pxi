@@ -436,7 +436,8 @@ cdef class Variable:
         if device != "cpu":
             raise ValueError(f"x.to_device({device!r}): arrays are on device 'cpu', the only one")
         if stream is not None:
-            raise ValueError(f"x.to_device: stream= is for other devices, None here, not {stream!r}")
+            raise ValueError("x.to_device: stream= is for other devices, None here, "
+                             f"not {stream!r}")
         return self
 
     def __dlpack_device__(self):
