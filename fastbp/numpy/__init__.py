@@ -21,19 +21,25 @@ array([0.25, 0.25])
 ...     return r @ v
 >>> bp.jacobian(rotated)(0.0, bnp.array([1.0, 0.0]))
 array([0., 1.])
+
+Code written for the array API standard finds this module by ``x.__array_namespace__()``.
 """
+
+import importlib as _importlib
 
 import numpy as _np
 
 from fastbp._core.graph import implementation_of as _implementation_of
 from fastbp.numpy import fft, linalg
 from fastbp.rules.numpy.applying import vectorize as _vectorize
+from fastbp.rules.numpy.descending import argsort as _argsort
+from fastbp.rules.numpy.descending import sort as _sort
 from fastbp.rules.table import CREATORS as _CREATORS
 from fastbp.rules.table import FUNCTIONS as _FUNCTIONS
 from fastbp.rules.table import attribute as _attribute
 
 _names = {name: f for name, f in _FUNCTIONS.items() if "." not in name}
-_names.update(_CREATORS, vectorize=_vectorize)
+_names.update(_CREATORS, argsort=_argsort, sort=_sort, vectorize=_vectorize)
 # NumPy's other names for the same ufunc: abs, acos, mod, pow ...
 for _name, _ufunc in vars(_np).items():
     if isinstance(_ufunc, _np.ufunc) and _implementation_of(_ufunc) is not None:
@@ -43,7 +49,12 @@ globals().update(_names)
 __all__ = ["fft", "linalg", *sorted(_names)]
 
 
+__array_api_version__ = "2025.12"
+
+
 def __getattr__(name):
+    if name == "special":  # where SciPy looks for functions of an array API namespace
+        return _importlib.import_module("fastbp.scipy.special")
     return _attribute(_np, name, __name__)
 
 

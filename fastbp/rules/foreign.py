@@ -12,7 +12,7 @@ from fastbp._core import graph
 from fastbp._core.graph import Variable
 from fastbp._core.operands import as_numbers
 from fastbp.errors import DTypeError
-from fastbp.rules import labelled
+from fastbp.rules import labelled, namespaces
 
 __all__ = ["ANSWERS", "OPERATORS", "adopt", "answer", "operator"]
 
@@ -45,6 +45,7 @@ def adopt():
     for library in late:
         importlib.import_module(_ADOPTED_BY[library])
     labelled.adopt()
+    namespaces.adopt()
     return late
 
 

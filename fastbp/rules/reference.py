@@ -2,9 +2,8 @@
 
 import inspect
 
-from scipy import special
-
 from fastbp._core.graph import Op, implementation_of
+from fastbp.rules.special import unwrapped as special
 from fastbp.rules.table import FUNCTIONS, OPS, load_all
 
 __all__ = ["page"]

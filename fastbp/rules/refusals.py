@@ -75,6 +75,10 @@ _NUMBERS = {
         "complex(x) of a Variable would lose its derivative: fastbp differentiates real numbers, "
         "so keep real and imaginary parts in Variables of their own"
     ),
+    "dlpack": (
+        "from_dlpack(x) of a Variable would lose its derivative: x itself is an array for NumPy; "
+        "where no derivative is wanted, pass fastbp.stop_gradient(x)"
+    ),
 }
 _ARRAY = (
     "a Variable cannot become a plain array without losing its derivative: x itself goes where an "
@@ -124,7 +128,7 @@ def refusal(asked, *details):
 
     Parameters
     ----------
-    asked : {"array", "float", "int", "index", "complex", "rule", "out"}
+    asked : {"array", "float", "int", "index", "complex", "dlpack", "rule", "out"}
         What for: to become a plain array or number (details: the Variable); a rule that there is
         not (a function, the method of a ufunc); a plain array to write the result to (a ufunc,
         operands, out).

@@ -16,10 +16,9 @@ Examples
 1.4151...
 """
 
-from scipy import special as _special
-
 import fastbp.rules.special.late as _rows  # noqa: F401  (fills the table of operations)
 from fastbp._core.graph import implementation_of as _implementation_of
+from fastbp.rules.special import unwrapped as _special
 from fastbp.rules.special.activations import log_softmax, logsumexp, softmax
 from fastbp.rules.table import CONSTANTS as _CONSTANTS
 from fastbp.rules.table import FUNCTIONS as _FUNCTIONS

@@ -152,6 +152,10 @@ cdef class Variable:
         _Flat(self)[...] = value
 
     @property
+    def device(self):
+        return "cpu"
+
+    @property
     def node_id(self):
         """Number of the node in the order of recording; parents have smaller numbers."""
         fresh(self)
@@ -420,6 +424,30 @@ cdef class Variable:
         if answer is not None:
             return answer
         raise hook("refusal")("array", self)
+
+    # The array API standard. Its namespace is `fastbp.numpy`, whose functions are recorded.
+
+    def __array_namespace__(self, *, api_version=None):
+        """Return `fastbp.numpy`, for code that is written for the array API standard."""
+        return hook("array_namespace")(api_version)
+
+    def to_device(self, device, /, *, stream=None):
+        """Return the Variable itself: its array is in the memory of the CPU, the only device."""
+        if device != "cpu":
+            raise ValueError(f"x.to_device({device!r}): arrays are on device 'cpu', the only one")
+        if stream is not None:
+            raise ValueError("x.to_device: stream= is for other devices, None here, "
+                             f"not {stream!r}")
+        return self
+
+    def __dlpack_device__(self):
+        return self.array.__dlpack_device__()
+
+    def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
+        if is_fillable(self):
+            return self.array.__dlpack__(
+                stream=stream, max_version=max_version, dl_device=dl_device, copy=True)
+        raise hook("refusal")("dlpack", self)
 
     # Steps, constant almost everywhere: plain numbers, as of a float.
 

@@ -429,7 +429,7 @@ def rotate(input, angle, axes, reshape, output, order, mode, cval, prefilter):
     radians = np.astype(angle, np.float64) * (np.pi / 180.0)
     c, s = np.cos(radians), np.sin(radians)
     if not has_variable(angle):
-        from scipy import special
+        from fastbp.rules.special import unwrapped as special
 
         c, s = special.cosdg(angle), special.sindg(angle)
     out = shape

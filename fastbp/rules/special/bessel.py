@@ -8,10 +8,10 @@ are asymptotic series (DLMF 10.40).
 import math
 
 import numpy as np
-from scipy import special
 
 from fastbp._core import graph
 from fastbp._core.graph import Variable
+from fastbp.rules.special import unwrapped as special
 from fastbp.rules.special.integrals import as_complex
 from fastbp.rules.special.rows import Numeric, elementwise, function, helper, order, real, whole
 

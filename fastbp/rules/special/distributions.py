@@ -1,8 +1,8 @@
 """Distribution functions: each an incomplete gamma or beta function of simple arguments."""
 
 import numpy as np
-from scipy import special
 
+from fastbp.rules.special import unwrapped as special
 from fastbp.rules.special.gamma import gap
 from fastbp.rules.special.incomplete import (
     betainc_by_a,

@@ -6,11 +6,11 @@ What vanishes at a point by cancellation is a series there, so that its derivati
 import math
 
 import numpy as np
-from scipy import special
 
 from fastbp._core import graph
 from fastbp._core.graph import values_of
 from fastbp.rules.numpy.elementwise import power_log_k, power_slope, power_y
+from fastbp.rules.special import unwrapped as special
 from fastbp.rules.special.rows import Numeric, elementwise, helper, order
 from fastbp.rules.table import OPS
 

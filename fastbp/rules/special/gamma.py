@@ -7,12 +7,12 @@ computed as differences of each term, so that they keep their digits where the s
 import math
 
 import numpy as np
-from scipy import special
 
 from fastbp._core import graph
 from fastbp._core.graph import Variable, is_passive, passive
 from fastbp.errors import NoRuleError
 from fastbp.rules.numpy.structural import constant_call
+from fastbp.rules.special import unwrapped as special
 from fastbp.rules.special.rows import Numeric, elementwise, function, helper, order, refuse_complex
 from fastbp.rules.table import nondifferentiable
 

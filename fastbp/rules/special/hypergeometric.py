@@ -4,10 +4,10 @@ By the parameters there is no rule.
 """
 
 import numpy as np
-from scipy import special
 
 from fastbp._core import graph
 from fastbp._core.graph import Variable
+from fastbp.rules.special import unwrapped as special
 from fastbp.rules.special.rows import Numeric, elementwise, function, order, real, wide
 
 

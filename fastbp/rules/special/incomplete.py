@@ -13,9 +13,9 @@ import math
 
 import numpy as np
 from numpy.polynomial.legendre import leggauss
-from scipy import special
 
 from fastbp._core import graph
+from fastbp.rules.special import unwrapped as special
 from fastbp.rules.special.gamma import digamma, gap
 from fastbp.rules.special.rows import Numeric, elementwise, helper, in_pieces, order, wide
 

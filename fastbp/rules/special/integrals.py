@@ -8,10 +8,10 @@ import functools
 import math
 
 import numpy as np
-from scipy import special
 
 from fastbp._core import graph
 from fastbp._core.graph import Variable, is_passive, passive
+from fastbp.rules.special import unwrapped as special
 from fastbp.rules.special.rows import (
     Numeric,
     elementwise,

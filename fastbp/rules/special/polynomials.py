@@ -4,11 +4,11 @@ By the degree, and by parameters of the weight, there is no rule.
 """
 
 import numpy as np
-from scipy import special
 
 from fastbp._core import graph
 from fastbp._core.graph import Variable
 from fastbp.errors import NoRuleError
+from fastbp.rules.special import unwrapped as special
 from fastbp.rules.special.rows import (
     Numeric,
     elementwise,

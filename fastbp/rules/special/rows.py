@@ -8,7 +8,6 @@ a loop over arrays (a quadrature, a recurrence), which no elementwise program ca
 import functools
 
 import numpy as np
-from scipy import special
 
 from fastbp._core.graph import Variable
 from fastbp._core.program import Expr
@@ -17,6 +16,7 @@ from fastbp.rules import table
 from fastbp.rules.engine import mulz
 from fastbp.rules.numpy.structural import as_operand
 from fastbp.rules.patterns import together
+from fastbp.rules.special import unwrapped as special
 from fastbp.rules.table import SAMPLES, general, implements
 
 __all__ = [

@@ -8,10 +8,10 @@ import functools
 import math
 
 import numpy as np
-from scipy import special
 
 from fastbp._core import graph
 from fastbp._core.graph import passive
+from fastbp.rules.special import unwrapped as special
 from fastbp.rules.special.activations import log_sigmoid, sigmoid
 from fastbp.rules.table import elementwise as _elementwise
 from fastbp.rules.table import helper

@@ -8,8 +8,8 @@ its logarithm, a tail from the other one.
 import math
 
 import numpy as np
-from scipy import special
 
+from fastbp.rules.special import unwrapped as special
 from fastbp.rules.stats.distributions import Continuous
 
 LOG_PI, LOG_2, LOG_2PI = math.log(math.pi), math.log(2.0), math.log(2.0 * math.pi)

@@ -1,8 +1,8 @@
 """Discrete distributions: formulas of their masses."""
 
 import numpy as np
-from scipy import special
 
+from fastbp.rules.special import unwrapped as special
 from fastbp.rules.stats.distributions import Discrete
 
 INF = np.inf

@@ -4,11 +4,12 @@ import functools
 import math
 
 import numpy as np
-from scipy import special, stats
+from scipy import stats
 
 from fastbp._core.graph import has_variable, values_of
 from fastbp.errors import ShapeError
 from fastbp.rules.numpy.structural import as_operand
+from fastbp.rules.special import unwrapped as special
 from fastbp.rules.stats.distributions import Frozen, refusing
 
 LOG_2PI = math.log(2.0 * math.pi)

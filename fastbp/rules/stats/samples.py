@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
-from scipy import special
 
 from fastbp.rules.counterparts import stands_for
 from fastbp.rules.numpy.structural import as_operand
+from fastbp.rules.special import unwrapped as special
 
 FUNCTIONS = {}
 
