@@ -3,7 +3,7 @@
 import numpy as np
 import scipy.linalg
 
-from fastbp._core.graph import array_of
+from fastbp._core.graph import array_of, values_of
 from fastbp.errors import ShapeError
 from fastbp.rules import patterns
 from fastbp.rules.linalg.decompositions import regular
@@ -54,7 +54,7 @@ packed_op = general(
 
 def _factorised(a):
     """Return LAPACK's factors and pivots of matrices of any shape."""
-    return _lu_factor(np.asarray(array_of(a)))
+    return _lu_factor(np.asarray(values_of(a)))
 
 
 _lu_factor = stacked(lambda a: scipy.linalg.lu_factor(a, check_finite=False), 2)

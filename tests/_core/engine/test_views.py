@@ -395,7 +395,11 @@ EXTRA = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(SAMPLES))
+# SciPy does not say which of its results share memory; where they do, ours need not.
+OF_NUMPY = sorted(name for name in SAMPLES if not name.startswith("scipy.signal."))
+
+
+@pytest.mark.parametrize("name", OF_NUMPY)
 def test_a_function_returns_a_view_where_numpy_does(name):
     """What a write into the operands does to the results, and one into the results to them."""
     calls = [*SAMPLES[name](np.random.default_rng(0)), *EXTRA.get(name, [])]
