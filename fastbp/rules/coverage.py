@@ -11,7 +11,7 @@ import scipy
 
 from fastbp._core.graph import implementation_of
 from fastbp.rules import refusals
-from fastbp.rules.table import CONSTANTS, REFUSED, load_all
+from fastbp.rules.table import CONSTANTS, CREATORS, FUNCTIONS, REFUSED, load_all
 
 __all__ = ["NAMESPACES", "VERSIONS", "functions", "kind", "page"]
 
@@ -34,6 +34,7 @@ What becomes of a Variable in every public function of {VERSIONS}. Made from the
 call the functions.
 
 * *Differentiable*: a derivative of any order, from NumPy's own name or from `fastbp.scipy`.
+* *Makes arrays*: from shapes and numbers, which recorded values can be written into.
 * *Constant*: sees the values; the derivative is zero almost everywhere.
 * *Refused*: raises `NoRuleError`, which says why, or what to write instead.
 * *Without a rule*: takes plain numbers only. A Variable raises an error, or, where the function is
@@ -45,6 +46,7 @@ How, and with which arguments: [operations.md](operations.md),
 
 TITLES = {
     "differentiable": "Differentiable",
+    "makes arrays": "Makes arrays",
     "constant": "Constant",
     "refused": "Refused",
     "without a rule": "Without a rule",
@@ -68,6 +70,8 @@ def kind(namespace, name):
         return "refused"
     if key in CONSTANTS or (name in CONSTANTS and namespace == "scipy.special"):
         return "constant"
+    if namespace == "numpy" and key in CREATORS and key not in FUNCTIONS:
+        return "makes arrays"
     if name in ours.__all__ or bound is not None:
         return "differentiable"
     return "refused" if path in refusals.INSTEAD else "without a rule"
