@@ -6,7 +6,7 @@ Everything is made of NumPy's rows, but for the slopes of a spline, which solve 
 import numpy as np
 from scipy import interpolate, sparse
 
-from fastbp._core.graph import has_variable, values_of
+from fastbp._core.graph import has_variable, passive, values_of
 from fastbp.errors import DTypeError, NoRuleError
 from fastbp.rules.interpolate.solving import Factors, solved
 from fastbp.rules.numpy.structural import as_operand
@@ -125,7 +125,7 @@ class PPoly(Delegating):
         if extrapolate == "periodic":
             at = first + (at - first) % (last - first)
             extrapolate = False
-        values = values_of(at)
+        values = passive(at)
         k = np.clip(np.searchsorted(self.x, values, side="right") - 1, 0, self.x.size - 2)
         c = np.take(self.c, k, 1)
         t = np.reshape(at - self.x[k], (-1, *(1,) * (c.ndim - 2)))
@@ -397,7 +397,7 @@ def _monotonic_slopes(x, y):
     if x.size == 2:
         return np.concatenate([m, m])
     before, after = m[:-1], m[1:]
-    flat = values_of(before) * values_of(after) <= 0
+    flat = passive(before) * passive(after) <= 0
     w1, w2 = 2 * h[1:] + h[:-1], h[1:] + 2 * h[:-1]
     safe = [np.where(flat, 1.0, v) for v in (before, after)]
     inner = np.where(flat, 0.0, (w1 + w2) / (w1 / safe[0] + w2 / safe[1]))
@@ -407,9 +407,9 @@ def _monotonic_slopes(x, y):
 
 def _edge(h0, h1, m0, m1):
     d = ((2 * h0 + h1) * m0 - h0 * m1) / (h0 + h1)
-    sign0 = np.sign(values_of(m0))
-    turned = np.sign(values_of(d)) != sign0
-    steep = (sign0 != np.sign(values_of(m1))) & (np.abs(values_of(d)) > 3.0 * np.abs(values_of(m0)))
+    sign0 = np.sign(passive(m0))
+    turned = np.sign(passive(d)) != sign0
+    steep = (sign0 != np.sign(passive(m1))) & (np.abs(passive(d)) > 3.0 * np.abs(passive(m0)))
     return np.where(turned, 0.0, np.where(steep, 3.0 * m0, d))
 
 
@@ -462,6 +462,6 @@ def _akima_slopes(x, y, method):
         p = np.abs(m[1:] + m[:-1])
         f1, f2 = f1 + 0.5 * p[2:], f2 + 0.5 * p[:-2]
     total = f1 + f2
-    defined = values_of(total) > 1e-9 * np.max(values_of(total))
+    defined = passive(total) > 1e-9 * np.max(passive(total))
     part = f2 / np.where(defined, total, 1.0)
     return np.where(defined, m[1:-2] + part * (m[2:-1] - m[1:-2]), 0.5 * (m[3:] + m[:-3]))

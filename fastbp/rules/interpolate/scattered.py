@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 from scipy import interpolate
 
-from fastbp._core.graph import has_variable, values_of
+from fastbp._core.graph import has_variable, passive, values_of
 from fastbp.errors import NoRuleError
 from fastbp.rules.counterparts import refused
 from fastbp.rules.interpolate.piecewise import Delegating
@@ -90,7 +90,7 @@ class RegularGridInterpolator(Delegating):
         places = np.reshape(xi, (-1, nd))
         found = self._at(places, method)
         found = np.reshape(found, expected.shape)
-        v = values_of(places)
+        v = passive(places)
         outside = np.isnan(v).any(-1)
         if self._shown.fill_value is not None:
             outside |= np.any(
@@ -103,7 +103,7 @@ class RegularGridInterpolator(Delegating):
         return found
 
     def _at(self, places, method):
-        v, shape = values_of(places), (-1, *(1,) * (self._values.ndim - len(self._points)))
+        v, shape = passive(places), (-1, *(1,) * (self._values.ndim - len(self._points)))
         first, parts = [], []
         for k, p in enumerate(self._points):
             if p.size == 1:
@@ -115,8 +115,7 @@ class RegularGridInterpolator(Delegating):
             parts.append((places[:, k] - p[at]) / (p[at + 1] - p[at]))
         if method == "nearest":
             index = [
-                np.where(values_of(t) <= 0.5, at, at + 1)
-                for at, t in zip(first, parts, strict=True)
+                np.where(passive(t) <= 0.5, at, at + 1) for at, t in zip(first, parts, strict=True)
             ]
             return self._values[tuple(index)]
         total = 0.0

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import interpolate, sparse
 
-from fastbp._core.graph import has_variable, values_of
+from fastbp._core.graph import has_variable, passive, values_of
 from fastbp.errors import NoRuleError
 from fastbp.rules.interpolate.piecewise import Delegating, PPoly, constant_points
 from fastbp.rules.interpolate.solving import Factors, solved
@@ -253,7 +253,7 @@ class interp1d(Delegating):  # noqa: N801 (SciPy's name)
         found = np.reshape(found, (*x.shape, *found.shape[1:]))
         found = np.moveaxis(found, range(x.ndim), range(self.axis, self.axis + x.ndim))
         if not getattr(self._shown, "_extrapolate", False):
-            v = values_of(x)
+            v = passive(x)
             outside = (v < self.x[0]) | (v > self.x[-1])
             if outside.any():
                 behind = self._rows.ndim - 1 - self.axis
@@ -261,7 +261,7 @@ class interp1d(Delegating):  # noqa: N801 (SciPy's name)
         return found if found.dtype == expected.dtype else np.astype(found, expected.dtype)
 
     def _at(self, at):
-        x, v, last = self.x, values_of(at), self.x.size - 1
+        x, v, last = self.x, passive(at), self.x.size - 1
         if self.kind == "linear":
             k = np.clip(np.searchsorted(x, v), 1, last)
             y0, y1 = np.take(self._rows, k - 1, 0), np.take(self._rows, k, 0)

@@ -10,7 +10,7 @@ import functools
 import numpy as np
 from scipy import ndimage, sparse
 
-from fastbp._core.graph import has_variable, values_of
+from fastbp._core.graph import has_variable, passive, values_of
 from fastbp.errors import DTypeError, NoRuleError
 from fastbp.rules import patterns
 from fastbp.rules.counterparts import stands_for
@@ -201,7 +201,7 @@ def basis(u, order):
 
 def _weights(c, n, order, mode):
     """Return places of coefficients along an axis, their weights, and what is a constant."""
-    v = values_of(c)
+    v = passive(c)
     inside, slope = _mapped(v, n, mode)
     moved = slope * c + (inside - slope * v) if has_variable(c) else inside
     whole = np.floor(inside) if order % 2 else np.floor(inside + 0.5)

@@ -8,7 +8,7 @@ import math
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from fastbp._core.graph import has_variable, values_of
+from fastbp._core.graph import has_variable, passive
 from fastbp.errors import DTypeError, NoRuleError
 from fastbp.rules.counterparts import constant, refused, stands_for
 from fastbp.rules.ndimage.filters import (
@@ -53,11 +53,10 @@ def ranked(name, x, rank, footprint, mode, cval, origin):
     numbers = _numbers(x.shape, footprint.shape, origin, modes)
     windows = np.lib.stride_tricks.sliding_window_view(numbers, footprint.shape)
     windows = windows[..., footprint]
-    flat = np.append(values_of(x).reshape(-1), x.dtype.type(cval))  # the last one is number -1
-    order = np.argsort(flat[windows], -1, kind="stable")[..., rank]
-    places = np.take_along_axis(windows, order[..., None], -1)[..., 0]
-    found = np.take(np.reshape(x, (-1,)), np.maximum(places, 0))
-    return np.where(places < 0, x.dtype.type(cval), found) if np.any(places < 0) else found
+    # The constant is behind the elements: number -1.
+    flat = np.concatenate([np.reshape(x, (-1,)), np.full(1, cval, x.dtype)])
+    order = np.argsort(passive(flat)[windows], -1, kind="stable")[..., rank]
+    return np.take(flat, np.take_along_axis(windows, order[..., None], -1)[..., 0])
 
 
 def _neighbours(name, x, size, footprint, origin, axes):
@@ -296,7 +295,7 @@ def _of_part(name, rank, input, labels, index):
     """Return the element of a rank of each part; the mean of the two in the middle for None."""
     x = _real_image(name, input)
     values, places, shape = _parts(name, x, labels, index)
-    order = np.lexsort((values_of(values), places))
+    order = np.lexsort((passive(values), places))
     counts = np.bincount(places, minlength=math.prod(shape))
     if not counts.all():
         raise ValueError(f"scipy.ndimage.{name}: of a part without elements there is none")

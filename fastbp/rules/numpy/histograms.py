@@ -5,7 +5,7 @@ Edges that span the data move with their extremes, and with them densities.
 
 import numpy as np
 
-from fastbp._core.graph import Variable, has_variable, values_of
+from fastbp._core.graph import Variable, has_variable, passive, values_of
 from fastbp.errors import ShapeError
 from fastbp.rules.numpy.indexing import scatter_add_op
 from fastbp.rules.numpy.structural import as_operand
@@ -32,18 +32,17 @@ def _edges(a, bins, range, weights, name):
 def _places(a, edges):
     """Return the bin of each element, -1 outside of all."""
     places = np.searchsorted(edges, a, side="right") - 1
-    places[a == edges[-1]] = edges.size - 2
-    places[(places >= edges.size - 1) | np.isnan(a)] = -1
-    return places
+    places = np.where(a == edges[-1], edges.size - 2, places)
+    return np.where((places >= edges.size - 1) | np.isnan(a), -1, places)
 
 
 def _counted(places, weights, size):
     """Return the sums of weights, or counts, of each bin."""
-    inside = np.flatnonzero(places >= 0)
+    places = np.where(places < 0, size, places)  # outside is a bin of its own
     if weights is None:
-        return np.bincount(places[inside], minlength=size)
+        return np.bincount(places, minlength=size + 1)[:size]
     wide = np.astype(weights, np.complex128 if weights.dtype.kind == "c" else np.float64)
-    return scatter_add_op(wide[inside], size=size, places=places[inside], behind=0)
+    return scatter_add_op(wide, size=size + 1, places=places, behind=0)[:size]
 
 
 def _histogram_samples(rng):
@@ -72,7 +71,7 @@ def histogram(a, bins=10, range=None, density=None, weights=None):
         weights = as_operand(weights, "numpy.histogram: weights=")
     edges, value = _edges(a, bins, range, weights, "histogram")
     weights = None if weights is None else np.ravel(weights)
-    counts = _counted(_places(values_of(a).reshape(-1), value), weights, value.size - 1)
+    counts = _counted(_places(np.reshape(passive(a), -1), value), weights, value.size - 1)
     counts = counts if weights is None else np.astype(counts, weights.dtype)
     if density:
         counts = counts / np.diff(edges) / np.sum(counts)
@@ -107,7 +106,7 @@ def _several(name, columns, bins, range, density, weights):
     edges, places, sizes = [], 0, []
     for x, own, between in zip(columns, bins, ranges, strict=True):
         given, value = _edges(x, own, between, None, name)
-        at = _places(values_of(x), value)
+        at = _places(passive(x), value)
         sizes.append(value.size - 1)
         places = np.where((at < 0) | (places < 0), -1, places * sizes[-1] + at)
         edges.append(given)

@@ -5,6 +5,8 @@ Those choose by the kind of array, and come back to `fastbp.scipy.special` for a
 
 from scipy import special
 
+from fastbp.rules.table import attribute
+
 __all__ = list(special.__all__)
 
 
@@ -17,4 +19,4 @@ globals().update({name: _unwrapped(f) for name, f in vars(special).items() if na
 
 
 def __getattr__(name):
-    return getattr(special, name)
+    return attribute(special, name, __name__)

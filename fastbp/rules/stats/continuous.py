@@ -23,7 +23,7 @@ def row(cls):
     """Add a distribution."""
     for name, value in (
         ("support", staticmethod(lambda *s: (-INF, INF))),
-        ("valid", staticmethod(lambda *s: np.all([np.asarray(x) > 0 for x in s], axis=0))),
+        ("valid", staticmethod(_all_positive)),
         ("example", ()),
     ):
         if not hasattr(cls, name):
@@ -34,6 +34,13 @@ def row(cls):
     cls.example = tuple(map(float, cls.example))
     DISTRIBUTIONS[cls.__name__] = Continuous(cls)
     return cls
+
+
+def _all_positive(first, *others):
+    found = first > 0
+    for x in others:
+        found = found & (x > 0)
+    return found
 
 
 def _positive(*shapes):
@@ -812,7 +819,7 @@ class truncnorm:
         return a, b
 
     def valid(a, b):
-        return np.asarray(a) < np.asarray(b)
+        return a < b
 
     def logpdf(x, a, b):
         return -0.5 * x * x - 0.5 * LOG_2PI - _log_mass(a, b)

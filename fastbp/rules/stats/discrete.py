@@ -20,7 +20,7 @@ def row(cls):
 
 
 def _unit(p):
-    return (np.asarray(p) >= 0.0) & (np.asarray(p) <= 1.0)
+    return (p >= 0.0) & (p <= 1.0)
 
 
 def _log_choose(n, k):
@@ -35,7 +35,7 @@ class poisson:
         return 0.0, INF
 
     def valid(mu):
-        return np.asarray(mu) >= 0.0
+        return mu >= 0.0
 
     def logpmf(k, mu):
         return special.xlogy(k, mu) - special.gammaln(k + 1.0) - mu
@@ -89,7 +89,6 @@ class binom:
         return 0.0, n
 
     def valid(n, p):
-        n = np.asarray(n)
         return (n >= 0.0) & (n == np.floor(n)) & _unit(p)
 
     def logpmf(k, n, p):
@@ -116,7 +115,7 @@ class nbinom:
         return 0.0, INF
 
     def valid(n, p):
-        return (np.asarray(n) > 0.0) & (np.asarray(p) > 0.0) & (np.asarray(p) <= 1.0)
+        return (n > 0.0) & (p > 0.0) & (p <= 1.0)
 
     def logpmf(k, n, p):
         choose = special.gammaln(n + k) - special.gammaln(k + 1.0) - special.gammaln(n)
@@ -143,7 +142,7 @@ class geom:
         return 1.0, INF
 
     def valid(p):
-        return (np.asarray(p) > 0.0) & (np.asarray(p) <= 1.0)
+        return (p > 0.0) & (p <= 1.0)
 
     def logpmf(k, p):
         return special.xlog1py(k - 1.0, -p) + np.log(p)
@@ -172,8 +171,7 @@ class betabinom:
         return 0.0, n
 
     def valid(n, a, b):
-        n = np.asarray(n)
-        return (n >= 0.0) & (n == np.floor(n)) & (np.asarray(a) > 0.0) & (np.asarray(b) > 0.0)
+        return (n >= 0.0) & (n == np.floor(n)) & (a > 0.0) & (b > 0.0)
 
     def logpmf(k, n, a, b):
         return _log_choose(n, k) + special.betaln(k + a, n - k + b) - special.betaln(a, b)

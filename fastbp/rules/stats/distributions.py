@@ -11,7 +11,7 @@ import inspect
 import numpy as np
 from scipy import stats
 
-from fastbp._core.graph import has_variable, passive, values_of
+from fastbp._core.graph import has_variable, passive
 from fastbp.errors import NoRuleError
 from fastbp.rules.numpy.structural import as_operand
 
@@ -182,10 +182,10 @@ class Distribution:
         return _unless(self._proper(shapes, parameters), value, np.nan)
 
     def _proper(self, shapes, parameters):
-        ok = np.asarray(self.row.valid(*map(values_of, shapes))) if shapes else np.True_
+        ok = self.row.valid(*map(passive, shapes)) if shapes else np.True_
         for scale in parameters[1:]:
-            ok = ok & (values_of(scale) > 0)
-        return ok & ~np.isnan(values_of(parameters[0]))
+            ok = ok & (passive(scale) > 0)
+        return ok & ~np.isnan(passive(parameters[0]))
 
 
 def _unless(ok, value, other):
@@ -237,8 +237,8 @@ class Continuous(Distribution):
         if not np.all(ok):
             scale = np.where(ok, scale, 1.0)
         y = (x - loc) / scale
-        value = values_of(y)
-        low, high = (np.asarray(end) for end in self.row.support(*map(values_of, shapes)))
+        value = passive(y)
+        low, high = self.row.support(*map(passive, shapes))
         below, above = value <= low, value >= high
         if name in ("pdf", "logpdf"):  # these hold at finite ends, too
             ends = np.isfinite(value) & ((value == low) | (value == high))
@@ -259,7 +259,7 @@ class Continuous(Distribution):
         return np.where(bad, np.nan, found) if np.any(bad) else found
 
     def _quantile(self, name, formula, q, shapes, loc, scale, ok):
-        value = values_of(q)
+        value = passive(q)
         inside = (value > 0.0) & (value < 1.0) & ok
         ends = self.row.support(*shapes)
         low, high = ends if name == "ppf" else ends[::-1]
@@ -307,7 +307,7 @@ class Discrete(Distribution):
         formula = self._formula(name)
         ok = self._proper(shapes, (loc,))
         k = passive(k) - passive(loc)
-        low, high = (np.asarray(end) for end in self.row.support(*map(values_of, shapes)))
+        low, high = self.row.support(*map(passive, shapes))
         if name in ("pmf", "logpmf"):
             within = (k >= low) & (k <= high) & (k == np.floor(k))
             under = over = 0.0 if name == "pmf" else -np.inf
