@@ -153,6 +153,17 @@ def test_order_from_the_largest(rng):
     np.testing.assert_allclose(gradient, expected.reshape(y.shape))
 
 
+def test_what_is_no_variable_is_sorted_as_numpy_does():
+    """Lists, integers, strings: without any Variable it is NumPy's own function."""
+    for plain in ([3, 1, 2], (2.5, 0.5), np.array(["b", "a"]), [[2, 1], [0, 3]]):
+        found, expected = xp.sort(plain), np.sort(plain)
+        np.testing.assert_array_equal(found, expected)
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(xp.argsort(plain), np.argsort(plain))
+    x = bp.variable(2.0)
+    np.testing.assert_array_equal(xp.sort([3.0, x, 1.0]).value, [1.0, 2.0, 3.0])
+
+
 def test_array_api_compat(x):
     compat = pytest.importorskip("scipy._lib.array_api_compat")
     assert compat.array_namespace(x) is xp

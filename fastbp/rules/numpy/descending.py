@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from fastbp.rules.numpy.order import sort as ascending
+import fastbp.rules.numpy.order  # noqa: F401  (it has the row)
+from fastbp.rules.table import FUNCTIONS
 
 __all__ = ["argsort", "sort"]
 
@@ -13,7 +14,7 @@ def sort(a, axis=-1, kind=None, order=None, *, stable=None, descending=False):
     With `descending`, of the array API standard, from the largest. Equal elements share a cotangent
     equally.
     """
-    found = ascending(a, axis, kind, order, stable=stable)
+    found = FUNCTIONS["sort"](a, axis, kind, order, stable=stable)
     return np.flip(found, -1 if axis is None else axis) if descending else found
 
 
