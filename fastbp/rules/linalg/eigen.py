@@ -17,6 +17,7 @@ from fastbp.rules.linalg.gaps import (
     check_phases,
     diagonal_of,
     from_gaps,
+    lost_where,
     reciprocals,
     ties,
     with_diagonal,
@@ -63,10 +64,7 @@ def _eigh_jvp(t, ans, a, uplo):
     w, v = ans
     inner = mm(mm(mh(v), 0.5 * (t + mh(t))), v)
     tied = ties(w)
-    gaps = from_gaps(_differences(w), tied)
-    # A vector whose value has an equal has no derivative.
-    lost = np.sum(tied, -2) > 1
-    gaps = np.where(lost[..., None, :], np.nan, gaps) if np.any(lost) else gaps
+    gaps = lost_where(tied, from_gaps(_differences(w), tied))
     return np.real(diagonal_of(inner)), mm(v, inner * gaps.astype(v.dtype))
 
 
@@ -185,9 +183,7 @@ def _eig_jvp(t, ans, a):
     w, v = ans
     inner = np.linalg.solve(v, mm(t, v))
     tied = ties(w)
-    gaps = from_gaps(_differences(w), tied)
-    lost = np.sum(tied, -2) > 1
-    gaps = np.where(lost[..., None, :], np.nan, gaps) if np.any(lost) else gaps
+    gaps = lost_where(tied, from_gaps(_differences(w), tied))
     dv = mm(v, inner * gaps)
     if v.dtype.kind == "c":
         dv = _normalised(dv, v)

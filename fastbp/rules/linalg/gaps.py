@@ -11,16 +11,17 @@ __all__ = [
     "check_phases",
     "diagonal_of",
     "from_gaps",
+    "lost_where",
     "reciprocals",
     "ties",
     "with_diagonal",
 ]
 
 
-def ties(w, scale=None):
+def ties(w):
     """Return which pairs of values are equal to rounding, as a matrix; the diagonal is True."""
     w = passive(w)
-    size = np.max(np.abs(w), -1, keepdims=True, initial=0.0) if scale is None else scale
+    size = np.max(np.abs(w), -1, keepdims=True, initial=0.0)
     rounding = w.shape[-1] * np.finfo(w.dtype).eps * size
     return np.abs(w[..., None, :] - w[..., :, None]) <= rounding[..., None]
 
@@ -45,6 +46,12 @@ def reciprocals(w):
 def from_gaps(gap, tied):
     """Return the reciprocals of gaps, 0 of those that are tied."""
     return np.where(tied, 0.0, 1.0) / np.where(tied, 1.0, gap)
+
+
+def lost_where(tied, gaps):
+    """Return reciprocals of gaps with NaN for vectors whose value has an equal: they have none."""
+    lost = np.sum(tied, -2) > 1
+    return np.where(lost[..., None, :], np.nan, gaps) if np.any(lost) else gaps
 
 
 def check_apart(name, what, tied, *turns):

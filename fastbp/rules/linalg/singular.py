@@ -17,6 +17,7 @@ from fastbp.rules.linalg.gaps import (
     check_phases,
     diagonal_of,
     from_gaps,
+    lost_where,
     reciprocals,
     ties,
     with_diagonal,
@@ -90,9 +91,10 @@ def _turns(of_u, of_v, s):
     alike, apart = of_u + of_v, of_u - of_v
     check_apart("svd", "singular values", tied, of_u, mt(of_v) if np.ndim(of_v) else of_v)
     total = s[..., None, :] + s[..., :, None]
-    sums = 1.0 / total if tied is None else from_gaps(total, total == 0.0)
     if alike.dtype.kind == "c":
-        gaps, sums = gaps.astype(alike.dtype), sums.astype(alike.dtype)
+        gaps, sums = gaps.astype(alike.dtype), 1.0 / total.astype(alike.dtype)
+    else:  # beside a value 0 real vectors do not turn by a phase
+        sums = from_gaps(total, total == 0.0)
     return 0.5 * ((alike - mh(alike)) * gaps + (apart - mh(apart)) * sums)
 
 
@@ -101,10 +103,7 @@ def _svd_jvp(t, ans, a, full):
     k = s.shape[-1]
     m, n = a.shape[-2:]
     u1, vh1 = u[..., :, :k], vh[..., :k, :]
-    tied, gaps = _gaps(s)
-    lost = np.sum(tied, -2) > 1
-    gaps = np.where(lost[..., None, :], np.nan, gaps) if np.any(lost) else gaps
-    gaps = gaps.astype(u.dtype)
+    gaps = lost_where(*_gaps(s)).astype(u.dtype)
     inner = mm(mm(mh(u1), t), mh(vh1))
     with np.errstate(divide="ignore", invalid="ignore"):
         over = 1.0 / s.astype(u.dtype) if m != n or u.dtype.kind == "c" else None

@@ -138,6 +138,14 @@ def test_turns_that_cancel_raise_all_the_same(f):
         bp.grad(lambda x: f(*np.linalg.eigh(x)))(np.eye(3))
 
 
+def test_one_value_that_is_zero():
+    q = np.linalg.qr(np.vander([1.0, 2.0, 3.5]))[0]
+    a = q @ np.diag([3.0, 2.0, 0.0])
+    check_grads(lambda x: np.linalg.svd(x)[0] ** 2, (a,), order=1, modes="rev")
+    g = bp.grad(lambda x: np.sum(np.linalg.svd(x)[0] ** 2 * B[:3, :3]))(np.diag([3.0, 2.0, 0.0]))
+    assert np.isfinite(g).all()
+
+
 def test_values_that_are_nearly_equal():
     """The orthogonal polar factor has no small denominators, whatever the values' gaps."""
     q = np.linalg.qr(np.vander([1.0, 2.0, 3.5, 5.0]))[0]
