@@ -2,11 +2,15 @@
 
 cimport numpy as cnp
 from cpython.object cimport PyObject
+from libc.stdint cimport intptr_t
 
 from fastbp._core.program cimport Program
 
 cdef enum:
     MAX_NDIM = 32
+    PARALLEL = 98304    # from here on two threads beat one, even where memory is the limit
+    SHORT_RUN = 16      # below this inner length, walking the outer axes costs more than copying
+    WORTH_COPYING = 512
 
 # Run `p` over `shape` (nd, dims), whose first `lead` axes are block axes. operands[k]: borrowed
 # ndarray of the program's dtype that broadcasts to the shape, Python number, or NULL where the
@@ -14,6 +18,23 @@ cdef enum:
 # borrowed C-contiguous arrays of exactly that shape.
 cdef int run_program(Program p, PyObject **operands, const int *leads, PyObject **outs,
                      int nd, const cnp.npy_intp *dims) except -1
+
+# The same in two steps: the layout, once, from strides in bytes over the axes of the output (0 where
+# an operand is broadcast), of which those that all slots walk through evenly become one; it returns
+# how many are left, and may change `steps`. Then runs: over these axes, or, where there is but one,
+# on all threads. `ptrs` are moved, and back.
+cdef int merge_axes(intptr_t[MAX_NDIM] *steps, int n_slots, int nd, const cnp.npy_intp *dims,
+                    intptr_t *shape) noexcept
+cdef void walk(Program p, char **ptrs, intptr_t[MAX_NDIM] *steps, const intptr_t *shape, int nd,
+               int n_slots) noexcept nogil
+cdef void run_parts(Program p, char **ptrs, const intptr_t *steps,
+                    intptr_t total) noexcept nogil
+
+# Sum a contiguous array of shape (outer, rows, n) over its rows into zeros, in pairs; -1 where
+# there is no memory. Of the four dtypes with derivatives, where `has_sums`.
+cdef int sum_runs(char *g, char *out, intptr_t outer, intptr_t rows, intptr_t n,
+                  int typenum) noexcept nogil
+cdef bint has_sums() noexcept
 
 # Floating-point exceptions that NumPy would report (divide by zero, overflow, invalid); clears
 # them.

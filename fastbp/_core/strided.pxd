@@ -34,3 +34,8 @@ cdef bint layout(
 # one runs. All sizes must be positive and every matrix must have a layout. typenum is one that has
 # a slot. Changes p. Returns c_gemm's status.
 cdef int solve(Product *p, int typenum, bint accumulate) noexcept
+
+# What `solve` does, in two steps: fold the batch into few and large products, which reads strides
+# and sizes only; run it without the GIL. `slot` is that of a dtype.
+cdef void fold(Product *p) noexcept nogil
+cdef int run_slot(Product *p, int slot, bint accumulate) noexcept nogil

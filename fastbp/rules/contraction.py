@@ -15,7 +15,7 @@ import numpy as np
 from fastbp._core.graph import promoted
 from fastbp._core.matmul import matmul
 from fastbp.errors import ShapeError
-from fastbp.rules import local, patterns
+from fastbp.rules import local, patterns, plans
 from fastbp.rules.table import general, linear
 
 # ---- two operands
@@ -107,6 +107,7 @@ contract = general(
     coefficients="operands",
     pattern=patterns.contracts,
     local=local.contracts,
+    plan=plans.contracts,
 )
 
 

@@ -219,6 +219,7 @@ def linear(
     pattern=None,
     moving=None,
     local=None,
+    plan=None,
     direct=(),
     samples=None,
     source="",
@@ -244,7 +245,7 @@ def linear(
         Which elements depend on which: one of `fastbp.rules.patterns`.
     moving : callable
         The same where static arguments are computed from values; by default all on all.
-    local, direct, samples
+    local, plan, direct, samples
         As in `general`.
 
     Returns
@@ -268,6 +269,7 @@ def linear(
         moving=moving,
         saves=saves,
         local=local,
+        plan=plan,
         direct=direct,
         samples=samples,
         source=source,
@@ -296,6 +298,7 @@ def general(
     pattern=None,
     moving=None,
     local=None,
+    plan=None,
     direct=(),
     samples=None,
     source="",
@@ -339,6 +342,8 @@ def general(
     local : callable, optional
         The derivative by one operand as labels and few small factors, where it has that form: one
         of `fastbp.rules.local`.
+    plan : callable, optional
+        How a compiled plan computes it: one of `fastbp.rules.plans`; otherwise it calls `forward`.
     direct : tuple of str, optional
         For each operand what its VJP computes from the cotangent ``g``, in a few words; the last
         one stands for all that follow.
@@ -373,6 +378,7 @@ def general(
         moving=moving,
         saves=saves,
         local=local,
+        plan=plan,
         direct=direct,
         samples=samples,
         source=source,

@@ -33,9 +33,6 @@ cdef extern from "<fenv.h>" nogil:
 cdef enum:
     # Elements that a thread takes at once: whole blocks, so that any split computes the same.
     PART = 8192
-    PARALLEL = 98304    # from here on two threads beat one, even where memory is the limit
-    SHORT_RUN = 16      # below this inner length, walking the outer axes costs more than copying
-    WORTH_COPYING = 512
     FOLDED = 2048       # numbers that are summed in halves, within the first cache
     HALF_FOLDED = 1024
 
@@ -46,6 +43,11 @@ cdef bint HAVE_ADD = (find_ufunc_loop(np.add, cnp.NPY_FLOAT, &ADD[0])
                       and find_ufunc_loop(np.add, cnp.NPY_DOUBLE, &ADD[1])
                       and find_ufunc_loop(np.add, cnp.NPY_CFLOAT, &ADD[2])
                       and find_ufunc_loop(np.add, cnp.NPY_CDOUBLE, &ADD[3]))
+
+
+
+cdef bint has_sums() noexcept:
+    return HAVE_ADD
 
 
 cdef struct Run:
@@ -121,7 +123,7 @@ cdef int run_program(Program p, PyObject **operands, const int *leads, PyObject 
     if simple:
         if total >= PARALLEL:
             with nogil:
-                _run_parts(p, ptrs, flat, total)
+                run_parts(p, ptrs, flat, total)
         elif total > 4096:
             with nogil:
                 p.run(ptrs, flat, total)
@@ -131,7 +133,7 @@ cdef int run_program(Program p, PyObject **operands, const int *leads, PyObject 
     return _run_strided(p, operands, leads, outs, ptrs, nd, dims, total)
 
 
-cdef void _run_parts(Program p, char **ptrs, const intptr_t *steps, intptr_t total) noexcept nogil:
+cdef void run_parts(Program p, char **ptrs, const intptr_t *steps, intptr_t total) noexcept nogil:
     """Run on all threads; slots with a step of zero stay where they are."""
     cdef Run run
     run.program = <void *> p
@@ -168,12 +170,27 @@ cdef int _run_strided(Program p, PyObject **operands, const int *leads, PyObject
     cdef intptr_t shape[MAX_NDIM]
     cdef intptr_t flat[MAX_EXTERNAL]
     cdef int n_slots = p.n_inputs + p.n_outputs
-    cdef int k, axis, merged
+    cdef int k, merged
     for k in range(n_slots):
         _strides_over(operands[k] if k < p.n_inputs else outs[k - p.n_inputs],
                       leads[k] if leads != NULL and k < p.n_inputs else 0, nd, dims, steps[k])
-    # Merge axes that all slots walk through evenly; `merged` is the number of axes kept.
-    merged = 0
+    merged = merge_axes(steps, n_slots, nd, dims, shape)
+    if shape[merged - 1] < SHORT_RUN and total > WORTH_COPYING:
+        return _run_copied(p, operands, leads, outs, nd, dims)
+    if merged == 1 and total >= PARALLEL:
+        for k in range(n_slots):
+            flat[k] = steps[k][0]
+        with nogil:
+            run_parts(p, ptrs, flat, total)
+        return 0
+    with nogil:
+        walk(p, ptrs, steps, shape, merged, n_slots)
+    return 0
+
+
+cdef int merge_axes(intptr_t[MAX_NDIM] *steps, int n_slots, int nd, const cnp.npy_intp *dims,
+                    intptr_t *shape) noexcept:
+    cdef int axis, k, merged = 0
     for axis in range(nd):
         if dims[axis] == 1:
             continue
@@ -186,17 +203,7 @@ cdef int _run_strided(Program p, PyObject **operands, const int *leads, PyObject
             for k in range(n_slots):
                 steps[k][merged] = steps[k][axis]
             merged += 1
-    if shape[merged - 1] < SHORT_RUN and total > WORTH_COPYING:
-        return _run_copied(p, operands, leads, outs, nd, dims)
-    if merged == 1 and total >= PARALLEL:
-        for k in range(n_slots):
-            flat[k] = steps[k][0]
-        with nogil:
-            _run_parts(p, ptrs, flat, total)
-        return 0
-    with nogil:
-        _walk(p, ptrs, steps, shape, merged, n_slots)
-    return 0
+    return merged
 
 
 cdef void _strides_over(PyObject *operand, int own_lead, int nd, const cnp.npy_intp *dims,
@@ -252,8 +259,8 @@ cdef int _run_copied(Program p, PyObject **operands, const int *leads, PyObject 
     return run_program(p, full, NULL, outs, nd, dims)
 
 
-cdef void _walk(Program p, char **ptrs, intptr_t[MAX_NDIM] *steps, const intptr_t *shape, int nd,
-                int n_slots) noexcept nogil:
+cdef void walk(Program p, char **ptrs, intptr_t[MAX_NDIM] *steps, const intptr_t *shape, int nd,
+               int n_slots) noexcept nogil:
     cdef intptr_t counter[MAX_NDIM]
     cdef intptr_t inner[MAX_EXTERNAL]
     cdef int axis, k
@@ -283,6 +290,7 @@ cdef cnp.ndarray sum_to_shape(cnp.ndarray g, int lead, tuple shape):
     cdef int axis, first = nd - own
     cdef bint summed[MAX_NDIM]
     cdef bint any_summed = first > lead, inner = False
+    cdef int failed
     cdef cnp.npy_intp dims[MAX_NDIM]
     cdef intptr_t rows = 1
     cdef cnp.ndarray out
@@ -301,8 +309,11 @@ cdef cnp.ndarray sum_to_shape(cnp.ndarray g, int lead, tuple shape):
             if axis < first:
                 rows *= dims[axis]
         out = cnp.PyArray_ZEROS(own, dims + first, cnp.PyArray_TYPE(g), 0)
-        _sum_runs(cnp.PyArray_BYTES(g), cnp.PyArray_BYTES(out), 1, rows,
-                  cnp.PyArray_SIZE(out), cnp.PyArray_TYPE(g))
+        with nogil:
+            failed = sum_runs(cnp.PyArray_BYTES(g), cnp.PyArray_BYTES(out), 1, rows,
+                              cnp.PyArray_SIZE(out), cnp.PyArray_TYPE(g))
+        if failed:
+            raise MemoryError
         return out
     return _sum_axes(g, summed).reshape((<object> g).shape[:lead] + shape)
 
@@ -310,7 +321,7 @@ cdef cnp.ndarray sum_to_shape(cnp.ndarray g, int lead, tuple shape):
 cdef object _sum_axes(cnp.ndarray g, const bint *summed):
     """Sum over the axes marked, which stay with length one."""
     cdef cnp.npy_intp dims[MAX_NDIM]
-    cdef int nd = cnp.PyArray_NDIM(g), axis, first, end, typenum = cnp.PyArray_TYPE(g)
+    cdef int nd = cnp.PyArray_NDIM(g), axis, first, end, failed, typenum = cnp.PyArray_TYPE(g)
     cdef intptr_t outer, rows, n
     cdef cnp.ndarray out
     if not HAVE_ADD or not is_plain(g) or cnp.PyArray_SIZE(g) == 0:
@@ -337,15 +348,17 @@ cdef object _sum_axes(cnp.ndarray g, const bint *summed):
                 rows *= dims[axis]
                 dims[axis] = 1
         out = cnp.PyArray_ZEROS(nd, dims, typenum, 0)
-        _sum_runs(cnp.PyArray_BYTES(g), cnp.PyArray_BYTES(out), outer, rows, n, typenum)
+        with nogil:
+            failed = sum_runs(cnp.PyArray_BYTES(g), cnp.PyArray_BYTES(out), outer, rows, n, typenum)
+        if failed:
+            raise MemoryError
         g = out
         end = first
     return g
 
 
-cdef int _sum_runs(char *g, char *out, intptr_t outer, intptr_t rows, intptr_t n,
-                   int typenum) except -1:
-    """Sum a contiguous array of shape (outer, rows, n) over its rows into zeros, in pairs."""
+cdef int sum_runs(char *g, char *out, intptr_t outer, intptr_t rows, intptr_t n,
+                  int typenum) noexcept nogil:
     cdef Loop *loop = &ADD[slot_of(typenum)]
     cdef intptr_t itemsize = itemsize_of(typenum)
     cdef intptr_t block = 8, blocks, levels = 0
@@ -360,17 +373,16 @@ cdef int _sum_runs(char *g, char *out, intptr_t outer, intptr_t rows, intptr_t n
         if levels > 1:
             partial = <char *> malloc((levels - 1) * n * itemsize)
             if partial == NULL:
-                raise MemoryError()
-    with nogil:
-        for _ in range(outer):
-            if n == 1:
-                # A step of zero for accumulator and output is the loop's pairwise reduction.
-                _add(loop, out, g, out, rows, 0, itemsize)
-            else:
-                _sum_rows(loop, g, out, partial, rows, n, block, itemsize)
-            g += rows * n * itemsize
-            out += n * itemsize
-        free(partial)
+                return -1
+    for _ in range(outer):
+        if n == 1:
+            # A step of zero for accumulator and output is the loop's pairwise reduction.
+            _add(loop, out, g, out, rows, 0, itemsize)
+        else:
+            _sum_rows(loop, g, out, partial, rows, n, block, itemsize)
+        g += rows * n * itemsize
+        out += n * itemsize
+    free(partial)
     return 0
 
 

@@ -332,6 +332,10 @@ cdef class Op:
             self.signed_programs[key] = program = program or False
         return None if program is False else program
 
+    def has_program(self, int typenum):
+        """Say whether the value of an elementwise operation is computed by inner loops alone."""
+        return self.kind == ELEMENTWISE and self.forward_program(typenum) is not None
+
     def __call__(self, *operands, **static):
         if self.kind == ELEMENTWISE:
             if not static:

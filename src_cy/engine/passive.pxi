@@ -67,14 +67,15 @@ def passive(x):
     """
     if type(x) is Variable:
         if (<Variable> x).node.flags & KEEPS:
-            return passive_call(_identity, x)
+            return passive_call(identity, x)
         return (<Variable> x).value
     if type(x) is list or type(x) is tuple:
         return type(x)([passive(item) for item in x])
     return x
 
 
-def _identity(x):
+def identity(x):
+    """Return the argument; recorded for what is given on without its derivative."""
     return x
 
 

@@ -96,7 +96,7 @@ cdef void _drop_axis(Product *p, int axis) noexcept nogil:
     p.ndim -= 1
 
 
-cdef void _fold(Product *p) noexcept nogil:
+cdef void fold(Product *p) noexcept nogil:
     # Drop axes of length 1, then fold from the innermost axis outwards until nothing changes.
     cdef int axis = p.ndim - 1
     while axis >= 0:
@@ -135,7 +135,7 @@ cdef int _run(Product *p, number beta) noexcept nogil:
     cdef Py_ssize_t index[MAX_BATCH]
     cdef int i, status
     cdef bint first
-    _fold(p)
+    fold(p)
     for i in range(p.ndim):
         index[i] = 0
     while True:
@@ -170,13 +170,13 @@ cdef int solve(Product *p, int typenum, bint accumulate) noexcept:
     for i in range(p.ndim):
         work *= p.dims[i]
     if work < NOGIL_WORK:
-        return _run_slot(p, slot_of(typenum), accumulate)
+        return run_slot(p, slot_of(typenum), accumulate)
     with nogil:
-        status = _run_slot(p, slot_of(typenum), accumulate)
+        status = run_slot(p, slot_of(typenum), accumulate)
     return status
 
 
-cdef int _run_slot(Product *p, int slot, bint accumulate) noexcept nogil:
+cdef int run_slot(Product *p, int slot, bint accumulate) noexcept nogil:
     if slot == 0:
         return _run[float](p, accumulate)
     if slot == 1:

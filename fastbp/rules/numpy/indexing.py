@@ -15,7 +15,7 @@ from fastbp._core import places as along
 from fastbp._core.compiled import Adds, Elements
 from fastbp._core.graph import Variable, array_of, arrays_of, passive, passive_call
 from fastbp.errors import DTypeError, ShapeError
-from fastbp.rules import patterns
+from fastbp.rules import patterns, plans
 from fastbp.rules.numpy.indices import FULL, Apart, apart, is_mask, plain, whole
 from fastbp.rules.numpy.structural import as_constant, as_operand, reshaped
 from fastbp.rules.table import general, implements, linear, refuse
@@ -52,6 +52,7 @@ put_op = linear(
     _put,
     lambda g, ans, x, shape, index, own: getitem_op(g, index=index),
     pattern=patterns.moves,
+    plan=plans.puts,
 )
 
 SINGLE = (np.dtype("f4"), np.dtype("c8"))

@@ -8,7 +8,7 @@ from fastbp._core import matmul as core
 from fastbp._core.compiled import Products
 from fastbp._core.graph import Variable, promoted
 from fastbp.errors import NoRuleError, ShapeError
-from fastbp.rules import local, patterns
+from fastbp.rules import local, patterns, plans
 from fastbp.rules.contraction import contract_all, product
 from fastbp.rules.local import matmul_labels
 from fastbp.rules.numpy.structural import as_operand, conjugated, in_dtype, transpose_op
@@ -68,6 +68,7 @@ matmul_op = general(
     coefficients="operands",
     pattern=patterns.multiplies,
     local=local.multiplies,
+    plan=plans.multiplies_matrices,
     direct=("g @ b.T", "a.T @ g"),
 )
 

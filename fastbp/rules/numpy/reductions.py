@@ -12,7 +12,7 @@ from fastbp._core.compiled import Sums
 from fastbp._core.elementwise import total
 from fastbp._core.graph import Total, Variable, array_of, passive
 from fastbp._core.loops import count_strong_zero
-from fastbp.rules import local, patterns
+from fastbp.rules import local, patterns, plans
 from fastbp.rules.engine import mulx
 from fastbp.rules.numpy.structural import (
     ALL,
@@ -97,6 +97,7 @@ sum_op = linear(
     compiled=Sums(),
     pattern=patterns.reduces,
     local=local.sums,
+    plan=plans.sums,
     direct=("g broadcast",),
 )
 mean_op = linear(
@@ -107,6 +108,7 @@ mean_op = linear(
     compiled=Sums(),
     pattern=patterns.reduces,
     local=local.averages,
+    plan=plans.averages,
     direct=("g / n broadcast",),
 )
 

@@ -16,7 +16,7 @@ from fastbp._core.elementwise import sum_to as _sum_to
 from fastbp._core.graph import Variable, array_of
 from fastbp._core.operands import as_array, as_numbers
 from fastbp.errors import DTypeError
-from fastbp.rules import local, patterns
+from fastbp.rules import local, patterns, plans
 from fastbp.rules.table import FUNCTIONS, implements, linear, refuse
 
 ALL = [tuple(range(-nd, 0)) for nd in range(65)]
@@ -102,6 +102,7 @@ sum_to = linear(
     lambda x, shape, nd: _sum_to(x, shape, x.ndim - nd),
     _unsum,
     pattern=patterns.scatters,
+    plan=plans.sums_to_shape,
 )
 graph.bind("sum_to", sum_to)
 graph.bind("variable", graph.variable)

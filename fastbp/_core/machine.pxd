@@ -1,0 +1,89 @@
+"""The machine of a plan: instructions over buffers, run without Python and without allocations."""
+
+from libc.stdint cimport intptr_t
+cimport numpy as cnp
+
+from fastbp._core.elementwise cimport MAX_NDIM
+from fastbp._core.program cimport MAX_EXTERNAL
+from fastbp._core.strided cimport Product
+
+cdef enum InstructionKind:
+    REGION      # elementwise work: one program over one iteration space
+    PRODUCT     # a product of matrices, added to what is there or not
+    SUM         # over the middle one of three axes
+    COPY        # elements of one strided layout into another
+    PICK        # elements from places of a table, 0 where it has -1
+    ZERO        # bytes
+    CALL        # a function of Python's
+
+# Where an operand lies.
+cdef struct Place:
+    int buffer
+    intptr_t offset
+
+cdef struct Region:
+    void *program           # a borrowed Program
+    int n_slots, nd
+    bint parallel
+    intptr_t total
+    Place places[MAX_EXTERNAL]
+    intptr_t shape[MAX_NDIM]
+    intptr_t steps[MAX_EXTERNAL][MAX_NDIM]
+
+cdef struct Gemm:
+    Place a, b, c
+    bint trans_a, trans_b, accumulate, single
+    int slot
+    Py_ssize_t m, n, k, lda, ldb, ldc
+    Product *batched        # not NULL: a loop over products
+
+cdef struct Sum:
+    Place source, target
+    intptr_t outer, rows, n, size
+    int typenum
+
+cdef struct Copy:
+    Place source, target
+    int nd, itemsize
+    intptr_t shape[MAX_NDIM]
+    intptr_t from_steps[MAX_NDIM]
+    intptr_t to_steps[MAX_NDIM]
+
+cdef struct Pick:
+    Place source, target
+    intptr_t n
+    int itemsize
+    const intptr_t *table   # a borrowed array's
+
+cdef struct Zero:
+    Place target
+    intptr_t size
+
+cdef struct Step:
+    InstructionKind kind
+    void *facts
+    double work             # multiplications, or what takes as long
+
+# What one call needs: its addresses, and memory. A call takes one, and gives it back.
+cdef class Frame:
+    cdef char **bases
+    cdef char *memory       # as it was allocated
+    cdef char *work
+    cdef list arrays        # what calls of Python returned, by number
+    cdef list held          # arrays whose memory is read
+
+cdef class Machine:
+    cdef Step *steps
+    cdef readonly int n_steps, n_buffers
+    cdef readonly Py_ssize_t work_bytes
+    cdef int capacity
+    cdef int work_buffer
+    cdef list keep, calls, frames
+    cdef readonly list descriptions
+    cdef Step *_step(self, InstructionKind kind, size_t size, double work) except NULL
+    cdef int _set(self, Place *place, object pair) except -1
+    cdef int _stretch(self, Frame frame, int first, int end)
+    cdef int _called(self, Frame frame, tuple call) except -1
+    cdef Frame frame(self)
+    cdef int give_back(self, Frame frame) except -1
+    cdef int run(self, Frame frame) except -1

@@ -1,0 +1,159 @@
+"""From instructions to a plan: what is not needed is left out, memory is given out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastbp._core.machine import Machine
+from fastbp._core.replay import Plan
+from fastbp.compiling.lowering import Builder
+from fastbp.compiling.steps import Copy, Region, Step
+from fastbp.compiling.values import Storage, Value
+
+__all__ = ["laid_out"]
+
+ALIGNMENT = 64
+
+
+def laid_out(b: Builder, inputs: Sequence[Value | None], outputs: Sequence[Value]) -> Plan:
+    """Return the plan that runs the instructions of a builder.
+
+    Parameters
+    ----------
+    b : Builder
+    inputs : sequence of Value or None
+        None for an argument that is not read.
+    outputs : sequence of Value
+        What the plan returns, each in memory of its own.
+    """
+    results = _results(b, outputs)
+    steps = _needed(b.steps, results)
+    for step in steps:
+        if isinstance(step, Region):
+            step.settle()
+    work_bytes = _give_out(steps)
+    constants: dict[int, Any] = {}
+    n = len(inputs)
+    for number in range(n):
+        if inputs[number] is not None:
+            inputs[number].storage.buffer = number
+    work, n = n, n + 1
+    for storage in _storages(steps, results):
+        if storage.kind == "work":
+            storage.buffer = work
+        elif storage.buffer < 0:
+            storage.buffer, n = n, n + 1
+            if storage.kind == "constant":
+                constants[storage.buffer] = storage.array
+    machine = Machine(n, work, work_bytes, constants)
+    for step in steps:
+        step.emit(machine)
+    return Plan(
+        machine,
+        [None if x is None else (x.shape, x.dtype) for x in inputs],
+        [(y.storage.buffer, y.shape, y.dtype) for y in results],
+        [_facts(step) for step in steps],
+    )
+
+
+def _facts(step: Step) -> tuple[Any, ...]:
+    return step.kind, [v.shape for v in step.writes], getattr(step, "name", "")
+
+
+def _results(b: Builder, outputs: Sequence[Value]) -> list[Value]:
+    """Return the outputs, each in memory that is the caller's: copies where that is not possible."""
+    results: list[Value] = []
+    for y in outputs:
+        storage = y.storage
+        if storage.kind == "work" and y.whole:
+            storage.kind = "output"
+            results.append(y)
+            continue
+        copy = Value(Storage("output", y.size * y.dtype.itemsize), y.shape, y.dtype)
+        if y.size:
+            b.append(Copy([y], [copy]))
+        results.append(copy)
+    return results
+
+
+def _needed(steps: Sequence[Step], results: Sequence[Value]) -> list[Step]:
+    """Return the steps that lead to the results, regions with the members that do."""
+    needed = {id(y.storage) for y in results}
+    kept: list[Step] = []
+    for step in reversed(steps):
+        if isinstance(step, Region):
+            wanted = set(needed)
+            members = []
+            for member in reversed(step.members):
+                if id(member[2].storage) in needed:
+                    members.append(member)
+                    needed.update(id(x.storage) for x in member[1] if isinstance(x, Value))
+            step.members = members[::-1]
+            if not members:
+                continue
+            step.finish({id(y) for _, _, y in step.members if id(y.storage) in wanted})
+            kept.append(step)
+        elif any(id(storage) in needed for storage in step.written()):
+            needed.update(map(id, step.read()))
+            kept.append(step)
+    return kept[::-1]
+
+
+def _storages(steps: Sequence[Step], results: Sequence[Value]) -> list[Storage]:
+    found = {id(y.storage): y.storage for y in results}
+    for step in steps:
+        for storage in (*step.read(), *step.written()):
+            found[id(storage)] = storage
+    return list(found.values())
+
+
+def _give_out(steps: Sequence[Step]) -> int:
+    """Give memory of the workspace to what is alive, and return how much that takes."""
+    last: dict[int, int] = {}
+    for position, step in enumerate(steps):
+        for storage in (*step.read(), *step.written()):
+            last[id(storage)] = position
+    ending: dict[int, list[Storage]] = {}
+    free: list[tuple[int, int]] = []  # (offset, size), by offset
+    top = 0
+    placed: set[int] = set()
+    for position, step in enumerate(steps):
+        for storage in step.written():
+            if storage.kind != "work" or id(storage) in placed:
+                continue
+            placed.add(id(storage))
+            size = -(-max(storage.nbytes, 1) // ALIGNMENT) * ALIGNMENT
+            storage.offset = _take(free, size)
+            if storage.offset < 0:
+                storage.offset, top = top, top + size
+            ending.setdefault(last[id(storage)], []).append(storage)
+        for storage in ending.pop(position, ()):
+            size = -(-max(storage.nbytes, 1) // ALIGNMENT) * ALIGNMENT
+            _give_back(free, storage.offset, size)
+    return top
+
+
+def _take(free: list[tuple[int, int]], size: int) -> int:
+    """Return the offset of the smallest free part that is large enough, or -1."""
+    fitting = [(have, offset) for offset, have in free if have >= size]
+    if not fitting:
+        return -1
+    have, offset = min(fitting)
+    free.remove((offset, have))
+    if have > size:
+        free.append((offset + size, have - size))
+        free.sort()
+    return offset
+
+
+def _give_back(free: list[tuple[int, int]], offset: int, size: int) -> None:
+    free.append((offset, size))
+    free.sort()
+    merged: list[tuple[int, int]] = []
+    for start, n in free:
+        if merged and merged[-1][0] + merged[-1][1] == start:
+            merged[-1] = (merged[-1][0], merged[-1][1] + n)
+        else:
+            merged.append((start, n))
+    free[:] = merged

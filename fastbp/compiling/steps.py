@@ -1,0 +1,219 @@
+"""The instructions of a plan before they are laid out: what they read, write, and give a machine."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastbp._core.machine import Machine
+from fastbp._core.program import Expr, Trace, compile_program
+from fastbp.compiling.values import Storage, Value
+
+__all__ = ["Call", "Copy", "Pick", "Product", "Region", "Step", "Sum", "Zero"]
+
+Place = tuple[int, int]
+
+
+class Step:
+    """An instruction."""
+
+    kind = ""
+
+    def __init__(self, reads: list[Value], writes: list[Value]) -> None:
+        self.reads, self.writes = reads, writes
+
+    def read(self) -> list[Storage]:
+        return [v.storage for v in self.reads if v.storage is not None]
+
+    def written(self) -> list[Storage]:
+        return [v.storage for v in self.writes if v.storage is not None]
+
+    def emit(self, machine: Machine) -> None:
+        raise NotImplementedError
+
+
+def at(value: Value) -> Place:
+    """Return where a value lies once memory is given out."""
+    assert value.storage is not None
+    return value.storage.buffer, value.storage.offset + value.offset
+
+
+class Region(Step):
+    """Elementwise work over one iteration space: `members` are (function, operands, value).
+
+    An operand is a `Value`, of another member or read from memory, or a number.
+    """
+
+    kind = "region"
+    MOST = 24  # members: more do not fit the slots of a program
+
+    def __init__(self, shape: tuple[int, ...], dtype: Any, position: int) -> None:
+        super().__init__([], [])
+        self.shape, self.dtype, self.position = shape, dtype, position
+        self.members: list[tuple[Any, tuple[Any, ...], Value]] = []
+        self.programs: list[tuple[Any, list[Value], list[Value]]] = []
+
+    def has_room(self) -> bool:
+        return len(self.members) < self.MOST
+
+    def finish(self, wanted: set[int]) -> bool:
+        """Compile the members; `wanted` are the ids of values that others read.
+
+        Return False where an operation has no inner loop.
+        """
+        self.programs = []
+        return self._compile(self.members, wanted)
+
+    def _compile(self, members: list[Any], wanted: set[int]) -> bool:
+        program, inputs, outputs = _compiled(members, wanted, self.dtype)
+        if program is not None:
+            if outputs:
+                self.programs.append((program, inputs, outputs))
+            return True
+        if len(members) == 1:
+            return False
+        half = len(members) // 2
+        first, second = members[:half], members[half:]
+        read = {id(x) for _, operands, _ in second for x in operands if isinstance(x, Value)}
+        return self._compile(first, wanted | read) and self._compile(second, wanted)
+
+    def settle(self) -> None:
+        """Know what is read and written, once `finish` has said which programs there are."""
+        self.reads = [v for _, inputs, _ in self.programs for v in inputs]
+        self.writes = [v for _, _, outputs in self.programs for v in outputs]
+
+    def emit(self, machine: Machine) -> None:
+        for program, inputs, outputs in self.programs:
+            slots = [(at(v), v.spread(self.shape)) for v in (*inputs, *outputs)]
+            machine.region(program, self.shape, slots)
+
+
+def _compiled(members: list[Any], wanted: set[int], dtype: Any) -> Any:
+    trace = Trace()
+    known: dict[Any, Expr] = {}
+    inside = {id(value) for _, _, value in members}
+    inputs: list[Value] = []
+    for _, operands, _ in members:  # the inputs of a trace come first
+        for x in operands:
+            if isinstance(x, Value) and id(x) not in inside and _key(x) not in known:
+                known[_key(x)] = trace.input()
+                inputs.append(x)
+    made: dict[int, Expr] = {}
+    outputs, results = [], []
+    for function, operands, value in members:
+        found = [
+            (made[id(x)] if id(x) in made else known[_key(x)]) if isinstance(x, Value) else x
+            for x in operands
+        ]
+        if isinstance(function, str | np.ufunc):
+            expr = trace.call(function, *found)
+        else:
+            expr = trace.lift(function(*[trace.lift(x) for x in found]))
+        made[id(value)] = expr
+        if id(value) in wanted:
+            outputs.append(value)
+            results.append(expr)
+    if not results:
+        return True, [], []
+    return compile_program(trace, results, dtype.num), inputs, outputs
+
+
+def _key(x: Value) -> Any:
+    return id(x.storage), x.offset, x.shape, x.strides
+
+
+class Product(Step):
+    """A (batched) product of matrices, in the form that the machine takes."""
+
+    kind = "product"
+
+    def __init__(self, a: Value, b: Value, c: Value, facts: Any, accumulate: bool = False) -> None:
+        super().__init__([a, b, c] if accumulate else [a, b], [c])
+        self.a, self.b, self.c, self.facts, self.accumulate = a, b, c, facts, accumulate
+
+    def emit(self, machine: Machine) -> None:
+        sizes, batch, *strides = self.facts
+        a, b, c = (
+            (at(value), *steps) for value, steps in zip((self.a, self.b, self.c), strides, strict=True)
+        )
+        machine.product(self.c.dtype.num, sizes, batch, a, b, c, self.accumulate)
+
+
+class Sum(Step):
+    """The sum of a contiguous array of shape (outer, rows, n) over its rows."""
+
+    kind = "sum"
+
+    def __init__(self, x: Value, y: Value, sizes: tuple[int, int, int]) -> None:
+        super().__init__([x], [y])
+        self.sizes = sizes
+
+    def emit(self, machine: Machine) -> None:
+        x, y = self.reads[0], self.writes[0]
+        machine.sum(x.dtype.num, self.sizes, at(x), at(y))
+
+
+class Copy(Step):
+    """Elements of one layout into another."""
+
+    kind = "copy"
+
+    def emit(self, machine: Machine) -> None:
+        x, y = self.reads[0], self.writes[0]
+        machine.copy(x.dtype.itemsize, y.shape, at(x), x.spread(y.shape), at(y), y.strides)
+
+
+class Pick(Step):
+    """Elements from places of a table."""
+
+    kind = "pick"
+
+    def __init__(self, x: Value, y: Value, table: np.ndarray) -> None:
+        super().__init__([x], [y])
+        self.table = table
+
+    def emit(self, machine: Machine) -> None:
+        x, y = self.reads[0], self.writes[0]
+        machine.pick(x.dtype.itemsize, self.table, (at(x)[0], x.storage.offset), at(y))
+
+
+class Zero(Step):
+    """Zeros."""
+
+    kind = "zero"
+
+    def __init__(self, y: Value) -> None:
+        super().__init__([], [y])
+
+    def emit(self, machine: Machine) -> None:
+        (y,) = self.writes
+        machine.zero(y.size * y.dtype.itemsize, at(y))
+
+
+class Call(Step):
+    """A function of Python's.
+
+    `operands` are Values or constants; `results` are Values of memory of kind "given", or None.
+    """
+
+    kind = "call"
+
+    def __init__(self, name: str, function: Any, operands: list[Any], results: list[Any]) -> None:
+        super().__init__(
+            [x for x in operands if isinstance(x, Value)], [y for y in results if y is not None]
+        )
+        self.name, self.function, self.operands, self.results = name, function, operands, results
+
+    def emit(self, machine: Machine) -> None:
+        operands: list[Any] = []
+        for x in self.operands:
+            if isinstance(x, Value):
+                operands.append(("array", at(x), x.shape, x.strides, x.dtype))
+            else:
+                operands.append(("constant", x))
+        results = [
+            None if y is None else (y.storage.number, y.storage.buffer, y.shape, y.dtype)
+            for y in self.results
+        ]
+        machine.call(self.function, operands, results)

@@ -1,0 +1,89 @@
+"""What a plan computes with: memory that instructions write, and arrays as layouts of it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+__all__ = ["Storage", "Value", "aligned", "strides_of"]
+
+
+class Storage:
+    """Memory of one array in C order.
+
+    Attributes
+    ----------
+    kind : {"input", "constant", "work", "output", "given"}
+        Who has it: the caller, the plan, the workspace, the caller afterwards, a call of Python.
+    step : int
+        The position of the last instruction that writes it; -1 for an input or a constant.
+    """
+
+    __slots__ = ("array", "buffer", "kind", "nbytes", "number", "offset", "step")
+
+    def __init__(self, kind: str, nbytes: int, number: int = -1, array: Any = None) -> None:
+        self.kind, self.nbytes, self.number, self.array = kind, nbytes, number, array
+        self.step, self.buffer, self.offset = -1, -1, 0
+
+
+class Value:
+    """An array: a layout of some memory, strides and offset in bytes."""
+
+    __slots__ = ("dtype", "offset", "region", "shape", "storage", "strides")
+
+    def __init__(
+        self,
+        storage: Storage | None,
+        shape: tuple[int, ...],
+        dtype: Any,
+        offset: int = 0,
+        strides: tuple[int, ...] | None = None,
+    ) -> None:
+        self.storage, self.shape, self.dtype, self.offset = storage, shape, dtype, offset
+        self.strides = strides_of(shape, dtype.itemsize) if strides is None else strides
+        self.region: Any = None  # the elementwise work that computes it
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def contiguous(self) -> bool:
+        """Whether its elements lie in C order, one after the other."""
+        want = strides_of(self.shape, self.dtype.itemsize)
+        pairs = zip(self.shape, self.strides, want, strict=True)
+        return all(n == 1 or have == step for n, have, step in pairs) or self.size == 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is all of its memory, in C order."""
+        assert self.storage is not None
+        nbytes = self.size * self.dtype.itemsize
+        return self.contiguous and self.offset == 0 and nbytes == self.storage.nbytes
+
+    def view(self, shape: tuple[int, ...], offset: int, strides: tuple[int, ...]) -> Value:
+        """Return another layout of the same memory."""
+        return Value(self.storage, shape, self.dtype, offset, strides)
+
+    def spread(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return its strides over the axes of a shape that it broadcasts to."""
+        return aligned(self.shape, self.strides, shape)
+
+
+def strides_of(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """Return the strides of an array in C order."""
+    found = []
+    for n in reversed(shape):
+        found.append(itemsize)
+        itemsize *= max(n, 1)
+    return tuple(reversed(found))
+
+
+def aligned(
+    own: tuple[int, ...], strides: tuple[int, ...], shape: tuple[int, ...]
+) -> tuple[int, ...]:
+    """Return strides over the axes of `shape`, 0 where an array of shape `own` is broadcast."""
+    missing = len(shape) - len(own)
+    return (0,) * missing + tuple(
+        0 if n == 1 and shape[missing + k] != 1 else strides[k] for k, n in enumerate(own)
+    )

@@ -1,0 +1,44 @@
+"""How a plan computes an operation that is neither elementwise nor moves elements.
+
+A row names one of these by `plan=`: ``plan(b, link, *operands)`` gets a builder of plans
+(`fastbp.compiling.lowering.Builder`), the operation as it was applied, and what its operands are in
+the plan, and returns what its value is there. None: not in this case, the plan calls the function
+of the row. A row that says nothing is called.
+"""
+
+from fastbp.rules.local import matmul_labels
+
+
+def sums(b, link, x):
+    """Sums along the axes ``axis=``."""
+    return b.sum(x, link.static["axis"], link.shape)
+
+
+def averages(b, link, x):
+    """Means along the axes ``axis=``, of `n` elements each."""
+    total = b.sum(x, link.static["axis"], link.shape)
+    return total and b.elementwise("divide", (total, float(link.static["n"])), link.dtype)
+
+
+def sums_to_shape(b, link, x):
+    """Sums over the axes along which an operand of `shape` was broadcast."""
+    shape = link.static["shape"]
+    first = len(x.shape) - len(shape)
+    axes = [k for k, n in enumerate(x.shape) if k < first or shape[k - first] != n]
+    return b.sum(x, axes, link.shape)
+
+
+def puts(b, link, x):
+    """Zeros, with elements added at an index without arrays."""
+    return b.put(x, link.static["index"], link.shape)
+
+
+def contracts(b, link, x, y):
+    """Contract labelled axes."""
+    return b.contract(x, link.static["left"], y, link.static["right"], link.static["out"])
+
+
+def multiplies_matrices(b, link, x, y):
+    """Stacks of matrices and vectors, as `numpy.matmul` takes them."""
+    left, right, out, _ = matmul_labels(*link.operands)
+    return b.contract(x, left, y, right, out)

@@ -1,0 +1,568 @@
+"""The machine of a plan: instructions over buffers, run without Python and without allocations.
+
+An instruction names its operands by buffer and offset. The buffers of a call (its inputs, constants,
+one workspace, its outputs, what functions of Python return) are addresses in a `Frame`, so any
+number of calls may run the same instructions at once. What an instruction does was laid out when it
+was made: from shapes and strides, once.
+"""
+
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_INCREF
+from cython cimport doublecomplex, floatcomplex
+from libc.stdint cimport intptr_t, uintptr_t
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcpy, memset
+
+cimport cython
+cimport numpy as cnp
+from fastbp._core.blas cimport c_gemm, number
+from fastbp._core.dtypes cimport itemsize_of, slot_of
+from fastbp._core.elementwise cimport (
+    MAX_NDIM, PARALLEL, has_sums, merge_axes, run_parts, sum_runs, walk,
+)
+from fastbp._core.program cimport MAX_EXTERNAL, Program
+from fastbp._core.strided cimport MAX_BATCH, Matrix, Product, fold, layout, run_slot
+
+import numpy as np
+
+cnp.import_array()
+
+cdef extern from "numpy/arrayobject.h":
+    object PyArray_NewFromDescr(type subtype, cnp.dtype descr, int nd, const cnp.npy_intp *dims,
+                                const cnp.npy_intp *strides, void *data, int flags, object obj)
+
+cdef enum:
+    ALIGNMENT = 64
+    FRAMES_KEPT = 4
+
+# Releasing the GIL costs about 50 ns: below so much work it is kept.
+cdef double WORTH_RELEASING = 1 << 15
+
+
+@cython.final
+cdef class Frame:
+    def __init__(self):
+        raise TypeError("a Frame is made by its Machine")
+
+    def __dealloc__(self):
+        free(self.bases)
+        free(self.memory)
+
+
+@cython.final
+cdef class Machine:
+    """Instructions, appended one after the other, and run in that order.
+
+    Operands are given as pairs ``(buffer, offset in bytes)``.
+
+    Parameters
+    ----------
+    n_buffers : int
+        Buffers are numbered from 0.
+    work_buffer, work_bytes : int
+        Which of them is the workspace, and how large it is.
+    constants : dict of int to ndarray
+        Buffers that are the same in every call. Their arrays must not be written into.
+    """
+
+    def __init__(self, int n_buffers, int work_buffer, Py_ssize_t work_bytes, dict constants):
+        if not 0 <= work_buffer < n_buffers or work_bytes < 0:
+            raise ValueError("Machine: the workspace must be one of the buffers")
+        self.n_buffers, self.work_buffer, self.work_bytes = n_buffers, work_buffer, work_bytes
+        self.keep, self.calls, self.frames, self.descriptions = [], [], [], []
+        for buffer, array in constants.items():
+            if not 0 <= buffer < n_buffers:
+                raise ValueError(f"Machine: there is no buffer {buffer}")
+            self.keep.append((buffer, array))
+
+    def __dealloc__(self):
+        cdef int k
+        for k in range(self.n_steps):
+            if self.steps[k].kind == PRODUCT:
+                free((<Gemm *> self.steps[k].facts).batched)
+            if self.steps[k].kind != CALL:
+                free(self.steps[k].facts)
+        free(self.steps)
+
+    # -- making
+
+    cdef Step *_step(self, InstructionKind kind, size_t size, double work) except NULL:
+        cdef Step *steps
+        cdef void *facts = NULL
+        if self.n_steps == self.capacity:
+            steps = <Step *> realloc(self.steps, (2 * self.capacity + 16) * sizeof(Step))
+            if steps == NULL:
+                raise MemoryError
+            self.steps, self.capacity = steps, 2 * self.capacity + 16
+        if size:
+            facts = calloc(1, size)
+            if facts == NULL:
+                raise MemoryError
+        cdef Step *step = &self.steps[self.n_steps]
+        step.kind, step.facts, step.work = kind, facts, work
+        self.n_steps += 1
+        return step
+
+    cdef int _set(self, Place *place, object pair) except -1:
+        place.buffer, place.offset = pair
+        if not 0 <= place.buffer < self.n_buffers or place.offset < 0:
+            raise ValueError(f"Machine: there is no place {pair}")
+        return 0
+
+    def region(self, Program program not None, tuple shape, list slots):
+        """Append a run of a program.
+
+        Parameters
+        ----------
+        program : Program
+        shape : tuple of int
+            The iteration space, at most 32 axes.
+        slots : list
+            For each input, then each output, its place and its strides in bytes along these axes.
+        """
+        cdef int nd = len(shape), k, axis, n = len(slots)
+        cdef cnp.npy_intp dims[MAX_NDIM]
+        cdef Region *region
+        cdef Py_ssize_t total = 1
+        if nd > MAX_NDIM or n != program.n_inputs + program.n_outputs:
+            raise ValueError("Machine.region: too many axes, or slots missing")
+        for axis in range(nd):
+            dims[axis] = shape[axis]
+            total *= dims[axis]
+        if total == 0:
+            return
+        cdef Step *step = self._step(REGION, sizeof(Region), <double> total * program.n_code)
+        region = <Region *> step.facts
+        region.program = <void *> program
+        self.keep.append(program)
+        region.n_slots, region.total = n, total
+        for k in range(n):
+            place, strides = slots[k]
+            self._set(&region.places[k], place)
+            if len(strides) != nd:
+                raise ValueError("Machine.region: a stride for each axis is needed")
+            for axis in range(nd):
+                region.steps[k][axis] = strides[axis]
+        region.nd = merge_axes(region.steps, n, nd, dims, region.shape)
+        if region.nd == 0:
+            region.nd, region.shape[0] = 1, 1
+            for k in range(n):
+                region.steps[k][0] = 0
+        region.parallel = region.nd == 1 and total >= PARALLEL
+
+    def product(self, int typenum, tuple sizes, tuple batch, tuple a, tuple b, tuple c,
+                bint accumulate):
+        """Append ``c (m, n) = a (m, k) @ b (k, n)``, or the same added to c, for a batch of them.
+
+        Parameters
+        ----------
+        typenum : int
+        sizes : tuple of int
+            m, n and k, all positive.
+        batch : tuple of int
+            Sizes of the batch axes.
+        a, b, c : tuple
+            Place, strides in elements along rows and columns, and along the batch axes: 0 where
+            an operand has none, or where c is summed over.
+        """
+        cdef Product *p = <Product *> calloc(1, sizeof(Product))
+        cdef Gemm *gemm
+        cdef int axis
+        cdef bint tc
+        cdef double work
+        if p == NULL:
+            raise MemoryError
+        try:
+            if len(batch) > MAX_BATCH or slot_of(typenum) < 0:
+                raise ValueError("Machine.product: too many axes, or no dtype of products")
+            p.m, p.n, p.k = sizes
+            work = <double> p.m * <double> p.n * <double> p.k
+            p.ndim = len(batch)
+            for axis in range(p.ndim):
+                p.dims[axis] = batch[axis]
+                work *= p.dims[axis]
+            if work <= 0:
+                raise ValueError("Machine.product: sizes must be positive")
+            for matrix, facts in ((0, a), (1, b), (2, c)):
+                _load(&p.a if matrix == 0 else &p.b if matrix == 1 else &p.c, facts, p.ndim)
+            fold(p)
+            step = self._step(PRODUCT, sizeof(Gemm), work)
+            gemm = <Gemm *> step.facts
+            self._set(&gemm.a, a[0])
+            self._set(&gemm.b, b[0])
+            self._set(&gemm.c, c[0])
+            gemm.slot, gemm.accumulate = slot_of(typenum), accumulate
+            gemm.single = p.ndim == 0
+            gemm.m, gemm.n, gemm.k = p.m, p.n, p.k
+            if not (layout(p.m, p.k, p.a.row, p.a.col, &gemm.trans_a, &gemm.lda)
+                    and layout(p.k, p.n, p.b.row, p.b.col, &gemm.trans_b, &gemm.ldb)
+                    and layout(p.m, p.n, p.c.row, p.c.col, &tc, &gemm.ldc)):
+                raise ValueError("Machine.product: BLAS cannot read a matrix of these strides")
+            if gemm.single:
+                if tc:          # c.T = b.T @ a.T
+                    gemm.a, gemm.b = gemm.b, gemm.a
+                    gemm.trans_a, gemm.trans_b = not gemm.trans_b, not gemm.trans_a
+                    gemm.lda, gemm.ldb = gemm.ldb, gemm.lda
+                    gemm.m, gemm.n = gemm.n, gemm.m
+            else:
+                gemm.batched = p
+                p = NULL
+        finally:
+            free(p)
+
+    def sum(self, int typenum, tuple sizes, source, target):
+        """Append the sum of a contiguous array of shape (outer, rows, n) over its rows."""
+        cdef Sum *facts
+        if not has_sums() or slot_of(typenum) < 0:
+            raise ValueError("Machine.sum: no dtype of sums")
+        outer, rows, n = sizes
+        step = self._step(SUM, sizeof(Sum), <double> outer * rows * n)
+        facts = <Sum *> step.facts
+        self._set(&facts.source, source)
+        self._set(&facts.target, target)
+        facts.outer, facts.rows, facts.n = outer, rows, n
+        facts.size = <intptr_t> outer * n * itemsize_of(typenum)
+        facts.typenum = typenum
+
+    def copy(self, int itemsize, tuple shape, source, tuple from_strides, target,
+             tuple to_strides):
+        """Append a copy of elements between two layouts; strides in bytes."""
+        cdef Copy *facts
+        cdef int axis, nd = len(shape)
+        cdef double total = 1
+        if nd > MAX_NDIM or itemsize not in (1, 2, 4, 8, 16):
+            raise ValueError("Machine.copy: too many axes, or elements of that size")
+        for n in shape:
+            total *= n
+        if total == 0:
+            return
+        step = self._step(COPY, sizeof(Copy), total)
+        facts = <Copy *> step.facts
+        self._set(&facts.source, source)
+        self._set(&facts.target, target)
+        facts.itemsize = itemsize
+        facts.nd = 0
+        for axis in range(nd):
+            if shape[axis] == 1:
+                continue
+            if (facts.nd and facts.from_steps[facts.nd - 1] == from_strides[axis] * shape[axis]
+                    and facts.to_steps[facts.nd - 1] == to_strides[axis] * shape[axis]):
+                facts.nd -= 1
+                facts.shape[facts.nd] *= shape[axis]
+            else:
+                facts.shape[facts.nd] = shape[axis]
+            facts.from_steps[facts.nd] = from_strides[axis]
+            facts.to_steps[facts.nd] = to_strides[axis]
+            facts.nd += 1
+        if facts.nd == 0:
+            facts.nd, facts.shape[0] = 1, 1
+            facts.from_steps[0] = facts.to_steps[0] = itemsize
+
+    def pick(self, int itemsize, cnp.ndarray table not None, source, target):
+        """Append ``target[i] = source[table[i]]``, 0 where that is -1; both are contiguous."""
+        cdef Pick *facts
+        if cnp.PyArray_TYPE(table) != cnp.NPY_INTP or not cnp.PyArray_ISCARRAY_RO(table):
+            raise ValueError("Machine.pick: the table must be of intp, in C order")
+        if itemsize not in (1, 2, 4, 8, 16):
+            raise ValueError("Machine.pick: elements of that size")
+        step = self._step(PICK, sizeof(Pick), <double> cnp.PyArray_SIZE(table))
+        facts = <Pick *> step.facts
+        self._set(&facts.source, source)
+        self._set(&facts.target, target)
+        facts.n, facts.itemsize = cnp.PyArray_SIZE(table), itemsize
+        facts.table = <const intptr_t *> cnp.PyArray_DATA(table)
+        self.keep.append(table)
+
+    def zero(self, Py_ssize_t size, target):
+        """Append the filling of bytes with 0."""
+        cdef Zero *facts
+        step = self._step(ZERO, sizeof(Zero), <double> size / 8)
+        facts = <Zero *> step.facts
+        self._set(&facts.target, target)
+        facts.size = size
+
+    def call(self, function, list operands, list results):
+        """Append a call of a function of arrays.
+
+        Parameters
+        ----------
+        function : callable
+            ``function(*operands)``, of read-only arrays; it returns a tuple of arrays and any
+            objects, as long as `results`.
+        operands : list of tuple
+            ``("array", place, shape, strides, dtype)``, ``("given", k)`` for what a call returned,
+            ``("constant", x)``.
+        results : list
+            For each result None, or (number, buffer, shape, dtype): what later instructions know
+            it as, -1 for the buffer of what is no array.
+        """
+        self._step(CALL, 0, 0.0)
+        self.calls.append((self.n_steps - 1, function, operands, results))
+
+    # -- running
+
+    cdef Frame frame(self):
+        cdef Frame frame
+        cdef uintptr_t start
+        if self.frames:
+            return self.frames.pop()
+        frame = Frame.__new__(Frame)
+        frame.bases = <char **> calloc(max(self.n_buffers, 1), sizeof(char *))
+        frame.memory = <char *> malloc(self.work_bytes + ALIGNMENT)
+        if frame.bases == NULL or frame.memory == NULL:
+            raise MemoryError
+        start = (<uintptr_t> frame.memory + ALIGNMENT - 1) & ~<uintptr_t> (ALIGNMENT - 1)
+        frame.work = <char *> start
+        frame.bases[self.work_buffer] = frame.work
+        frame.arrays = []
+        frame.held = []
+        for buffer, array in self.keep_constants():
+            frame.bases[<int> buffer] = cnp.PyArray_BYTES(<cnp.ndarray> array)
+        return frame
+
+    def keep_constants(self):
+        return [item for item in self.keep if type(item) is tuple]
+
+    cdef int give_back(self, Frame frame) except -1:
+        if frame.arrays:
+            frame.arrays = []
+        if frame.held:
+            frame.held = []
+        if len(self.frames) < FRAMES_KEPT:
+            self.frames.append(frame)
+        return 0
+
+    cdef int run(self, Frame frame) except -1:
+        cdef int first = 0, end, status
+        cdef tuple call
+        for call in self.calls:
+            end = call[0]
+            status = self._stretch(frame, first, end)
+            if status:
+                _failed(status)
+            self._called(frame, call)
+            first = end + 1
+        status = self._stretch(frame, first, self.n_steps)
+        if status:
+            _failed(status)
+        return 0
+
+    cdef int _stretch(self, Frame frame, int first, int end):
+        cdef double work = 0
+        cdef int k, status
+        cdef char **bases = frame.bases
+        for k in range(first, end):
+            work += self.steps[k].work
+        if work < WORTH_RELEASING:
+            return run_steps(self.steps + first, end - first, bases)
+        with nogil:
+            status = run_steps(self.steps + first, end - first, bases)
+        return status
+
+    cdef int _called(self, Frame frame, tuple call) except -1:
+        cdef list operands = []
+        cdef cnp.ndarray array
+        cdef int buffer
+        for operand in <list> call[2]:
+            if operand[0] == "array":
+                operands.append(_view_of(frame, operand[1], operand[2], operand[3], operand[4]))
+            elif operand[0] == "given":
+                operands.append(frame.arrays[operand[1]])
+            else:
+                operands.append(operand[1])
+        found = call[1](*operands)
+        for item, facts in zip(found, call[3], strict=True):
+            if facts is None:
+                continue
+            number, buffer, shape, dtype = facts
+            while len(frame.arrays) <= number:
+                frame.arrays.append(None)
+            if buffer >= 0:
+                item = _own(item, dtype)
+                if item.shape != shape:
+                    raise RuntimeError(
+                        f"compile: a function returned an array of shape {item.shape} where it "
+                        f"returned {shape} when it was recorded")
+                array = item
+                frame.bases[buffer] = cnp.PyArray_BYTES(array)
+            frame.arrays[number] = item
+        return 0
+
+
+cdef object _own(object item, object dtype):
+    """An array in C order that nobody else can see; what lies in the workspace is copied."""
+    array = np.asarray(item)
+    if array.dtype != dtype:
+        raise RuntimeError(f"compile: a function returned {array.dtype} where it returned {dtype} "
+                           "when it was recorded")
+    if array.base is not None or not array.flags.carray:
+        array = np.array(array, order="C")
+    return array
+
+
+cdef object _view_of(Frame frame, tuple place, tuple shape, tuple strides, object dtype):
+    cdef cnp.npy_intp dims[64]
+    cdef cnp.npy_intp steps[64]
+    cdef int axis, nd = len(shape), buffer = place[0]
+    cdef intptr_t offset = place[1]
+    if nd > 64:
+        raise ValueError("compile: too many axes")
+    for axis in range(nd):
+        dims[axis] = shape[axis]
+        steps[axis] = strides[axis]
+    Py_INCREF(dtype)        # NewFromDescr takes a reference
+    array = PyArray_NewFromDescr(cnp.ndarray, dtype, nd, dims, steps, frame.bases[buffer] + offset,
+                                 0, None)
+    Py_INCREF(frame)
+    cnp.PyArray_SetBaseObject(array, frame)     # takes one, too
+    return array
+
+
+cdef int _failed(int status) except -1:
+    if status < 0:
+        raise MemoryError
+    raise OverflowError("compile: a product has a size that BLAS does not take")
+
+
+cdef int _load(Matrix *matrix, tuple facts, int ndim) except -1:
+    cdef int axis
+    cdef tuple batch = facts[3]
+    matrix.row, matrix.col = facts[1], facts[2]
+    if len(batch) != ndim:
+        raise ValueError("Machine.product: a stride for each batch axis is needed")
+    for axis in range(ndim):
+        matrix.batch[axis] = batch[axis]
+    return 0
+
+
+# ---- the loop
+
+
+cdef int run_steps(const Step *steps, int n, char **bases) noexcept nogil:
+    cdef int k, status
+    for k in range(n):
+        if steps[k].kind == REGION:
+            _run_region(<const Region *> steps[k].facts, bases)
+        elif steps[k].kind == PRODUCT:
+            status = _run_product(<const Gemm *> steps[k].facts, bases)
+            if status:
+                return status
+        elif steps[k].kind == SUM:
+            status = _run_sum(<const Sum *> steps[k].facts, bases)
+            if status:
+                return status
+        elif steps[k].kind == COPY:
+            _run_copy(<const Copy *> steps[k].facts, bases)
+        elif steps[k].kind == PICK:
+            _run_pick(<const Pick *> steps[k].facts, bases)
+        elif steps[k].kind == ZERO:
+            memset(_at((<const Zero *> steps[k].facts).target, bases), 0,
+                   (<const Zero *> steps[k].facts).size)
+    return 0
+
+
+cdef inline char *_at(Place place, char **bases) noexcept nogil:
+    return bases[place.buffer] + place.offset
+
+
+cdef void _run_region(const Region *region, char **bases) noexcept nogil:
+    cdef char *ptrs[MAX_EXTERNAL]
+    cdef intptr_t flat[MAX_EXTERNAL]
+    cdef int k
+    for k in range(region.n_slots):
+        ptrs[k] = _at(region.places[k], bases)
+        flat[k] = region.steps[k][0]
+    if region.parallel:
+        run_parts(<Program> region.program, ptrs, flat, region.total)
+    elif region.nd == 1:
+        (<Program> region.program).run(ptrs, flat, region.total)
+    else:
+        walk(<Program> region.program, ptrs, <intptr_t[MAX_NDIM] *> region.steps, region.shape,
+             region.nd, region.n_slots)
+
+
+cdef int _gemm(const Gemm *g, number *a, number *b, number *c) noexcept nogil:
+    cdef number one = 1, beta = 1 if g.accumulate else 0
+    return c_gemm(g.trans_a, g.trans_b, g.m, g.n, g.k, one, a, g.lda, b, g.ldb, beta, c, g.ldc)
+
+
+cdef int _run_product(const Gemm *g, char **bases) noexcept nogil:
+    cdef char *a = _at(g.a, bases)
+    cdef char *b = _at(g.b, bases)
+    cdef char *c = _at(g.c, bases)
+    cdef Product p
+    if g.single:
+        if g.slot == 1:
+            return _gemm[double](g, <double *> a, <double *> b, <double *> c)
+        if g.slot == 0:
+            return _gemm[float](g, <float *> a, <float *> b, <float *> c)
+        if g.slot == 2:
+            return _gemm[floatcomplex](g, <float complex *> a, <float complex *> b,
+                                       <float complex *> c)
+        return _gemm[doublecomplex](g, <double complex *> a, <double complex *> b,
+                                    <double complex *> c)
+    p = g.batched[0]
+    p.a.data, p.b.data, p.c.data = a, b, c
+    return run_slot(&p, g.slot, g.accumulate)
+
+
+cdef int _run_sum(const Sum *s, char **bases) noexcept nogil:
+    cdef char *target = _at(s.target, bases)
+    memset(target, 0, s.size)
+    if s.rows == 0 or s.size == 0:
+        return 0
+    return sum_runs(_at(s.source, bases), target, s.outer, s.rows, s.n, s.typenum)
+
+
+cdef void _run_copy(const Copy *c, char **bases) noexcept nogil:
+    cdef char *source = _at(c.source, bases)
+    cdef char *target = _at(c.target, bases)
+    cdef intptr_t counter[MAX_NDIM]
+    cdef int axis, last = c.nd - 1
+    for axis in range(c.nd):
+        counter[axis] = 0
+    while True:
+        _copy_line(source, c.from_steps[last], target, c.to_steps[last], c.shape[last], c.itemsize)
+        axis = last - 1
+        while axis >= 0:
+            counter[axis] += 1
+            source += c.from_steps[axis]
+            target += c.to_steps[axis]
+            if counter[axis] < c.shape[axis]:
+                break
+            source -= c.from_steps[axis] * c.shape[axis]
+            target -= c.to_steps[axis] * c.shape[axis]
+            counter[axis] = 0
+            axis -= 1
+        if axis < 0:
+            return
+
+
+cdef inline void _copy_line(const char *source, intptr_t from_step, char *target, intptr_t to_step,
+                            intptr_t n, int itemsize) noexcept nogil:
+    cdef intptr_t k
+    if from_step == itemsize and to_step == itemsize:
+        memcpy(target, source, n * itemsize)
+    elif itemsize == 8:
+        for k in range(n):
+            (<double *> (target + k * to_step))[0] = (<const double *> (source + k * from_step))[0]
+    elif itemsize == 4:
+        for k in range(n):
+            (<float *> (target + k * to_step))[0] = (<const float *> (source + k * from_step))[0]
+    else:
+        for k in range(n):
+            memcpy(target + k * to_step, source + k * from_step, itemsize)
+
+
+cdef void _run_pick(const Pick *p, char **bases) noexcept nogil:
+    cdef const char *source = _at(p.source, bases)
+    cdef char *target = _at(p.target, bases)
+    cdef intptr_t k, i
+    for k in range(p.n):
+        i = p.table[k]
+        if i < 0:
+            memset(target + k * p.itemsize, 0, p.itemsize)
+        elif p.itemsize == 8:
+            (<double *> target)[k] = (<const double *> source)[i]
+        else:
+            memcpy(target + k * p.itemsize, source + i * p.itemsize, p.itemsize)
