@@ -4,6 +4,7 @@ __all__ = [
     "DTypeError",
     "DegenerateError",
     "FastbpError",
+    "FrozenValueError",
     "NoRuleError",
     "NotBuiltError",
     "ReadOnlyError",
@@ -35,6 +36,10 @@ class DegenerateError(FastbpError, ValueError):
 
     Of eigenvectors whose eigenvalues are equal, or of the phase of complex ones.
     """
+
+
+class FrozenValueError(FastbpError, TypeError):
+    """A value that depends on arguments would be frozen into a compiled function."""
 
 
 class NoRuleError(FastbpError, TypeError, NotImplementedError):

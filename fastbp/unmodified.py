@@ -80,16 +80,16 @@ def unmodified(f: Any, *, also: Any = ()) -> Any:
             raise TypeError(f"unmodified: also must be modules, not a {type(module).__name__}")
     if isinstance(f, type):
         return _with_methods(f, modules)
-    if _function_in(f) is None:
+    if function_in(f) is None:
         raise TypeError(
             f"unmodified: a function written in Python is needed, not a {type(f).__name__}: "
             "of others there is no code to run; give them a rule by fastbp.custom_rule"
         )
-    g = derived(_call, (f, _Twins(f, modules)), unmodified, f, also=tuple(modules))
+    g = derived(_call, (f, Twins(f, modules)), unmodified, f, also=tuple(modules))
     return named(g, "unmodified", f)
 
 
-def _call(f: Callable[..., Any], twins: _Twins, /, *args: Any, **kwargs: Any) -> Any:
+def _call(f: Callable[..., Any], twins: Twins, /, *args: Any, **kwargs: Any) -> Any:
     recorded = graph.is_recording() or _any_variable(args, kwargs)
     if not recorded and not twins.records:
         return f(*args, **kwargs)
@@ -108,7 +108,7 @@ def _any_variable(args: Any, kwargs: Any) -> bool:
     return any(type(x) is graph.Variable for x in tree.flatten((args, kwargs))[0])
 
 
-def _function_in(f: Any) -> types.FunctionType | None:
+def function_in(f: Any) -> types.FunctionType | None:
     """Return the function that a method, partial or derived function calls; None if it is none."""
     while not isinstance(f, types.FunctionType):
         if isinstance(f, types.MethodType):
@@ -144,7 +144,7 @@ def _with_methods(cls: type, modules: Any) -> type:
 _WRAPPERS = (types.MethodType, functools.partial, Derived)
 
 
-class _Twins:
+class Twins:
     """The twins of a function and of those that it calls, and their globals."""
 
     def __init__(self, f: Any, modules: Any) -> None:
@@ -154,7 +154,7 @@ class _Twins:
         self.made: weakref.WeakKeyDictionary[types.FunctionType, _Twin]
         self.made = weakref.WeakKeyDictionary()
         self.rebuilt: dict[int, tuple[Any, Any]] = {}  # partials and the like, by id
-        function = _function_in(f)
+        function = function_in(f)
         assert function is not None
         for names in (function.__globals__, *[module.__dict__ for module in modules]):
             self.spaces[id(names)] = _Space(names, self)
@@ -176,23 +176,31 @@ class _Twins:
         for space in self.spaces.values():
             space.write_back()
 
+    def replaces(self, x: Any) -> bool:
+        """Say whether something else may stand for a value of a cell."""
+        return callable(x) or isinstance(x, types.ModuleType)
+
     def counterpart(self, x: Any) -> Any:
         """Return what stands for a value of a global name, a cell or a default."""
         kind = type(x)
         if kind is types.FunctionType:
             if id(x.__globals__) not in self.spaces:
-                return _counterparts().get(id(x), x)
+                return self.of_others(x)
             if x not in self.made:
                 self.made[x] = _Twin(x, self)
             return self.made[x].function
         if kind is types.ModuleType:
-            if id(vars(x)) in self.spaces:
-                return _Module(x, self)
-            return _namespace(x)
+            return _Module(x, self) if id(vars(x)) in self.spaces else self.of_others(x)
         if kind in _WRAPPERS:
             if id(x) not in self.rebuilt:
                 self.rebuilt[id(x)] = (x, self._rebuilt(x))
             return self.rebuilt[id(x)][1]
+        return self.of_others(x)
+
+    def of_others(self, x: Any) -> Any:
+        """Return what stands for a value that is not the code of these modules."""
+        if isinstance(x, types.ModuleType):
+            return _namespace(x)
         return _counterparts().get(id(x), x) if callable(x) or hasattr(x, "__getitem__") else x
 
     def argument(self, x: Any) -> Any:
@@ -218,9 +226,9 @@ class _Twins:
 class _Twin:
     """A function with the code of another one, and names and cells of its own."""
 
-    def __init__(self, f: types.FunctionType, twins: _Twins) -> None:
+    def __init__(self, f: types.FunctionType, twins: Twins) -> None:
         self.twins = twins
-        self.cells = [(cell, _own_cell(cell)) for cell in f.__closure__ or ()]
+        self.cells = [(cell, self._own_cell(cell)) for cell in f.__closure__ or ()]
         space = twins.spaces[id(f.__globals__)]
         space.use(f.__code__)
         self.function = types.FunctionType(
@@ -250,21 +258,19 @@ class _Twin:
                 except ValueError:  # still empty
                     pass
 
-
-def _own_cell(cell: types.CellType) -> types.CellType:
-    """Return the cell itself where it holds a value, which ``nonlocal`` may assign."""
-    try:
-        x = cell.cell_contents
-    except ValueError:
-        return types.CellType()
-    replaceable = callable(x) or isinstance(x, types.ModuleType)
-    return types.CellType() if replaceable else cell
+    def _own_cell(self, cell: types.CellType) -> types.CellType:
+        """Return the cell itself where it holds a value, which ``nonlocal`` may assign."""
+        try:
+            x = cell.cell_contents
+        except ValueError:
+            return types.CellType()
+        return types.CellType() if self.twins.replaces(x) else cell
 
 
 class _Space:
     """The global names of a module for twins: a dictionary of its own, kept up to date."""
 
-    def __init__(self, names: dict[str, Any], twins: _Twins) -> None:
+    def __init__(self, names: dict[str, Any], twins: Twins) -> None:
         self.names, self.twins = names, twins
         self.twin = dict(names)
         self.twin["__builtins__"] = _builtins_of(self)
@@ -312,7 +318,7 @@ def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
 class _Module:
     """A module of the user's, as its twins see it."""
 
-    def __init__(self, module: types.ModuleType, twins: _Twins) -> None:
+    def __init__(self, module: types.ModuleType, twins: Twins) -> None:
         self._module, self._twins = module, twins
 
     def __getattr__(self, name: str) -> Any:

@@ -71,6 +71,7 @@ cdef class Frame:
     cdef char *work
     cdef list arrays        # what calls of Python returned, by number
     cdef list held          # arrays whose memory is read
+    cdef double *scalars    # of buffers that are numbers of Python's
 
 cdef class Machine:
     cdef Step *steps

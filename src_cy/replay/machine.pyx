@@ -47,6 +47,7 @@ cdef class Frame:
     def __dealloc__(self):
         free(self.bases)
         free(self.memory)
+        free(self.scalars)
 
 
 @cython.final
@@ -309,7 +310,8 @@ cdef class Machine:
         frame = Frame.__new__(Frame)
         frame.bases = <char **> calloc(max(self.n_buffers, 1), sizeof(char *))
         frame.memory = <char *> malloc(self.work_bytes + ALIGNMENT)
-        if frame.bases == NULL or frame.memory == NULL:
+        frame.scalars = <double *> malloc(max(self.n_buffers, 1) * sizeof(double))
+        if frame.bases == NULL or frame.memory == NULL or frame.scalars == NULL:
             raise MemoryError
         start = (<uintptr_t> frame.memory + ALIGNMENT - 1) & ~<uintptr_t> (ALIGNMENT - 1)
         frame.work = <char *> start

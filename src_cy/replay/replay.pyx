@@ -27,6 +27,11 @@ class StrongZeroError(ArithmeticError):
     """
 
 
+def strong_zeros_met():
+    """Return a number that changes whenever such a zero is met."""
+    return strong_zeros()
+
+
 @cython.final
 cdef class Plan:
     """Instructions, with the shapes and dtypes of what goes in and comes out.

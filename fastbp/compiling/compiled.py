@@ -1,0 +1,384 @@
+"""`compile`: a function, recorded once for each structure of its arguments, then replayed."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastbp import arguments, tree
+from fastbp._core import caller, constants, graph
+from fastbp._core.caller import Caller, Entry, Spec
+from fastbp._core.graph import Passive, Variable
+from fastbp._core.replay import strong_zeros_met
+from fastbp._core.tape import Tape
+from fastbp.compiling.layout import laid_out
+from fastbp.compiling.lowering import lower
+from fastbp.compiling.surroundings import Surroundings, found_in, same
+from fastbp.errors import DTypeError, FrozenValueError, NoRuleError
+
+__all__ = ["Compiled", "compile"]
+
+MOST_PLANS = 64
+_SINGLE = (np.dtype("f4"), np.dtype("c8"))
+
+caller.bind("found_in", found_in)
+caller.bind("same", same)
+caller.bind("flatten", tree.flatten)
+
+
+def compile(
+    f: Callable[..., Any], *, static_argnums: int | Sequence[int] = (), verify: int = 0
+) -> Compiled:
+    """Return a function that computes the same without running the Python code of `f` each time.
+
+    The first call with arguments of some structure (containers, shapes, dtypes, values of what is
+    no array) runs `f`, records it, and makes a plan of what was computed: instructions over
+    memory. Later calls with such arguments run the plan.
+
+    Parameters
+    ----------
+    f : callable
+        Takes and returns arrays, numbers, and containers of them; its results follow from its
+        arguments and from the arrays around it. Derivatives of it are such functions, too:
+        ``compile(fastbp.grad(loss))``.
+    static_argnums : int or sequence of int
+        Positional arguments whose values are part of the structure, arrays too: `f` gets them as
+        they are. Integers, strings and all else that is no array or float are so anyway.
+    verify : int
+        Call `f` as well in every k-th call, and compare: to find what a plan has frozen. 0: never.
+
+    Returns
+    -------
+    Compiled
+        A callable. What it returns are new arrays, and where a plan cannot be sure of a result
+        (what a zero cotangent means that meets an infinite slope) it calls `f`.
+
+    Raises
+    ------
+    FrozenValueError
+        When it is called, if `f` reads values as plain numbers: by ``if``, ``float()``, ``.item()``,
+        ``.value``, as a number of steps, or by code that takes no recorded values. Such a value, and what was decided by it,
+        would be the same in all later calls. So would random numbers.
+
+    Notes
+    -----
+    Arrays that `f` finds in enclosing functions, global names and defaults are read in every call, with
+    the elements that they have then. Other things around it are compared with what they were, arrays in attributes of
+    objects by their elements; if something else is there, `f` is recorded again. What `f` does beside
+    computing (printing, appending to a list) is done when it is recorded only. Warnings of
+    floating-point errors are not given by a plan.
+
+    A Python float is an input of float64; where an argument is of single precision, it is
+    part of the structure, as NumPy rounds it to that.
+
+    Compiled functions may be called in any number of threads, and by functions that are differentiated: there the
+    code of `f` runs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> slope = bp.compile(bp.grad(lambda x: np.sum(np.sin(x) * x)))
+    >>> slope(np.array([0.0, 1.0]))
+    array([0.        , 1.38177329])
+    >>> slope(np.array([0.0, 2.0]))
+    array([ 0.        , 0.07700376])
+    """
+    arguments.check_function("compile", f)
+    numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
+    if not all(isinstance(k, int) and not isinstance(k, bool) and k >= 0 for k in numbers):
+        raise TypeError(
+            f"compile: static_argnums must be numbers of arguments, not {static_argnums!r}"
+        )
+    if not isinstance(verify, int) or verify < 0:
+        raise ValueError(f"compile: verify must be a number of calls, or 0, not {verify!r}")
+    return Compiled(f, numbers, verify)
+
+
+class Compiled(Caller):
+    """A function with plans for its calls; made by `compile`."""
+
+    def __init__(self, f: Callable[..., Any], static: tuple[int, ...], verify: int) -> None:
+        functools.update_wrapper(self, f, updated=())
+        self.static, self.verify = static, verify
+        self._calls = 0
+        self._reasons: list[str] = []
+
+    def __reduce__(self) -> Any:
+        return Compiled, (self.__wrapped__, self.static, self.verify)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else types.MethodType(self, instance)
+
+    def __repr__(self) -> str:
+        return f"<compiled {getattr(self, '__qualname__', repr(self.__wrapped__))}>"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        found = super().__call__(*args, **kwargs)
+        self._calls += 1
+        if self._calls % self.verify == 0 and not _any_recorded(args, kwargs):
+            _compare(found, self.__wrapped__(*args, **kwargs), self)
+        return found
+
+    def __new__(cls, f: Any = None, static: Any = (), verify: int = 0) -> Any:
+        # Without `verify` a call goes straight to the core.
+        return super().__new__(_Fast if cls is Compiled and not verify else cls)
+
+    def stats(self) -> dict[str, Any]:
+        """Return how many plans there are, and why each was made."""
+        return {"plans": len(self.entries), "recorded": list(self._reasons)}
+
+    # -- what the core calls
+
+    def failed(self, error: Exception, args: Any, kwargs: Any) -> Any:
+        return self.__wrapped__(*args, **kwargs)
+
+    def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if _any_recorded(args, kwargs):
+            return self.__wrapped__(*args, **kwargs)
+        result, entry = recorded(self.__wrapped__, args, kwargs, self.static)
+        self._reasons.append("first call" if not self.entries else "arguments of another structure")
+        if entry is not None:
+            if len(self.entries) >= MOST_PLANS:
+                self.clear()
+            self.add(entry)
+        else:
+            self._reasons[-1] += ", not kept: a zero cotangent met a slope that is not finite"
+        return result
+
+
+class _Fast(Compiled):
+    __call__ = Caller.__call__
+
+    def __reduce__(self) -> Any:
+        return Compiled, (self.__wrapped__, self.static, self.verify)
+
+
+def _any_recorded(args: Any, kwargs: Any) -> bool:
+    leaves = tree.flatten((args, kwargs))[0]
+    return any(type(x) is Variable or type(x) is Passive for x in leaves)
+
+
+def _compare(found: Any, want: Any, f: Any) -> None:
+    ours, theirs = tree.flatten(found)[0], tree.flatten(want)[0]
+    for k, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+        a, b = np.asarray(a), np.asarray(b)
+        equal = a.shape == b.shape and a.dtype == b.dtype
+        if equal and a.dtype.kind in "fc":
+            scale = np.max(np.abs(b[np.isfinite(b)]), initial=0.0)
+            bound = np.finfo(a.dtype).eps ** 0.75
+            equal = np.allclose(a, b, rtol=bound, atol=bound * scale, equal_nan=True)
+        elif equal:
+            equal = np.array_equal(a, b)
+        if not equal:
+            raise FrozenValueError(
+                f"{f!r}: output {k} of the plan differs from what the function returns now: it "
+                "depends on something that is no argument, or is not the same function in each call"
+            )
+
+
+# ---- recording
+
+
+def recorded(
+    f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], static: tuple[int, ...]
+) -> tuple[Any, Entry | None]:
+    """Call a function once; return what it returns, and the plan for calls like this one."""
+    around = Surroundings(f)
+    given = _Arguments(args, kwargs, static)
+    for function in given.functions:
+        around.watch(function)
+    left: list[Any] = []
+    met, drawn, since = strong_zeros_met(), _random_state(), constants.mark()
+    try:
+        result = graph.recorded_call(around.function, given.args, given.kwargs, left)
+    except BaseException:
+        constants.release(since)
+        raise
+    _check(f, left, drawn, around)
+    leaves, structure = tree.flatten(result)
+    ends = [y for y in leaves if type(y) is Variable or type(y) is Passive]
+    inputs = [*given.inputs, *around.inputs]
+    tape = Tape(ends, inputs, keep=True)
+    values = [_plain(y) for y in leaves]
+    if strong_zeros_met() != met:
+        return structure.unflatten(values), None
+    positions = iter(tape.output_positions)
+    where = [
+        next(positions) if type(y) is Variable or type(y) is Passive else -1 for y in leaves
+    ]
+    b, taken, made = lower(
+        tape.links(), tape.input_positions, [position for position in where if position >= 0]
+    )
+    plan = laid_out(b, taken, made)
+    build = _builder(structure, where, values)
+    entry = Entry(
+        plan,
+        given.specs,
+        given.keywords,
+        around.places,
+        [
+            Spec("array", array, (), len(given.inputs) + k)
+            for k, array in enumerate(around.arrays)
+        ],
+        around.watched,
+        around.compared,
+        build,
+        _is_leaf(structure),
+    )
+    return structure.unflatten(values), entry
+
+
+def _is_leaf(structure: tree.TreeDef) -> bool:
+    return structure == tree.flatten(0.0)[1]
+
+
+def _builder(structure: tree.TreeDef, where: list[int], values: list[Any]) -> Any:
+    """Return what makes the result of a plan's arrays; None: one alone, or a tuple of all."""
+    n = len(where)
+    if all(position >= 0 for position in where) and (
+        _is_leaf(structure) or structure == tree.flatten((0.0,) * n)[1]
+    ):
+        return None
+    places = [k for k, position in enumerate(where) if position >= 0]
+    fixed = [None if position >= 0 else value for value, position in zip(values, where, strict=True)]
+
+    def build(arrays: list[Any]) -> Any:
+        leaves = [x.copy() if isinstance(x, np.ndarray) else x for x in fixed]
+        for k, array in zip(places, arrays, strict=True):
+            leaves[k] = array
+        return structure.unflatten(leaves)
+
+    return build
+
+
+def _plain(y: Any) -> Any:
+    """Return an output as the caller gets it: an array of its own, a scalar for a 0-d one."""
+    if type(y) is Variable or type(y) is Passive:
+        array = np.array(graph.array_of(y), order="C")
+        return array if array.ndim else array[()]
+    return y.copy() if isinstance(y, np.ndarray) else y
+
+
+def _check(f: Any, left: list[Any], drawn: Any, around: Surroundings) -> None:
+    name = getattr(f, "__qualname__", None) or repr(f)
+    if left:
+        what, file, line = left[0]
+        advice = (
+            "a branch on values needs numpy.where; a setting belongs to the static_argnums"
+            if what == "bool"
+            else "compute with arrays, or make the argument that it is from a static one "
+            "(static_argnums)"
+        )
+        read = "decides a branch" if what == "bool" else "is read as a plain number or array"
+        raise FrozenValueError(
+            f"compile: in {name} a value that depends on the arguments {read}, and would be the "
+            f"same in all later calls: {file}, line {line}; {advice}"
+        )
+    if drawn != _random_state() or around.random():
+        raise FrozenValueError(
+            f"compile: {name} draws random numbers, which would be the same in all later calls: "
+            "draw them outside, and give them as an argument"
+        )
+
+
+def _random_state() -> Any:
+    state = np.random.get_state(legacy=False)["state"]
+    return state["pos"], state["key"].tobytes()
+
+
+def recorded_inputs(arrays: Sequence[np.ndarray]) -> list[Any]:
+    """Return recorded values for arrays: of floats as Variables, of others without derivative."""
+    floats = [x for x in arrays if x.dtype.kind in "fc"]
+    made = iter(graph.leaves(floats, True)[0])
+    return [next(made) if x.dtype.kind in "fc" else graph.passive_input(x) for x in arrays]
+
+
+class _Arguments:
+    """The arguments of a call, taken apart: specs of them, and recorded values in their place."""
+
+    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any], static: Any) -> None:
+        leaves = tree.flatten((args, kwargs))[0]
+        self.single = any(getattr(x, "dtype", None) in _SINGLE for x in leaves)
+        self.arrays: list[np.ndarray] = []
+        self.functions: list[Any] = []
+        missing = [k for k in static if k >= len(args)]
+        if missing:
+            raise TypeError(f"compile: there is no argument {missing[0]} for static_argnums")
+        self.specs = tuple(
+            self._static(x, f"argument {k}") if k in static else self._spec(x, f"argument {k}")
+            for k, x in enumerate(args)
+        )
+        self.keywords = self._spec(dict(kwargs), "keyword arguments") if kwargs else None
+        self.inputs = recorded_inputs(self.arrays)
+        handles = [graph.handle(x) if type(x) is Variable else x for x in self.inputs]
+        self.args = tuple(
+            [self._put(x, spec, handles) for x, spec in zip(args, self.specs, strict=True)]
+        )
+        self.kwargs = self._put(dict(kwargs), self.keywords, handles) if kwargs else {}
+
+    def _spec(self, x: Any, what: str) -> Spec:
+        kind = type(x)
+        if kind is tuple or kind is list:
+            parts = tuple([self._spec(item, f"{what}[{k}]") for k, item in enumerate(x)])
+            return Spec("tuple" if kind is tuple else "list", None, parts)
+        if kind is dict:
+            parts = tuple([self._spec(item, f"{what}[{k!r}]") for k, item in x.items()])
+            return Spec("dict", list(x), parts)
+        if isinstance(x, np.ndarray):
+            if kind is not np.ndarray or not _is_taken(x.dtype):
+                raise DTypeError(
+                    f"compile: {what} is a {kind.__name__} of dtype {x.dtype}: arrays of float64, "
+                    "float32, complex128, complex64, integers and booleans are taken; convert it"
+                )
+            return self._input("array", x, x)
+        if (kind is float and not self.single) or (
+            isinstance(x, np.inexact) and _is_taken(x.dtype)
+        ):
+            return self._input("number", kind, np.asarray(x))
+        leaves, structure = tree.flatten(x)
+        if not (len(leaves) == 1 and leaves[0] is x):
+            parts = tuple([self._spec(item, f"a part of {what}") for item in leaves])
+            return Spec("tree", structure, parts)
+        return self._static(x, what)
+
+    def _input(self, kind: str, value: Any, array: np.ndarray) -> Spec:
+        self.arrays.append(array)
+        return Spec(kind, value, (), len(self.arrays) - 1)
+
+    def _static(self, x: Any, what: str) -> Spec:
+        try:
+            hash(x)
+        except TypeError:
+            raise TypeError(
+                f"compile: {what}, a {type(x).__name__}, is no array and cannot be hashed: its "
+                "value would be frozen. Give what is computed with as arrays, or make it hashable"
+            ) from None
+        if callable(x):
+            self.functions.append(x)
+        return Spec("static", x)
+
+    def _put(self, x: Any, spec: Spec, handles: list[Any]) -> Any:
+        """Return an argument with recorded values in the places of its arrays."""
+        if spec.number >= 0:
+            return handles[spec.number]
+        if not spec.parts:
+            return x
+        if type(x) is dict:
+            pairs = zip(x.items(), spec.parts, strict=True)
+            return {key: self._put(item, part, handles) for (key, item), part in pairs}
+        if type(x) is tuple or type(x) is list:
+            pairs = zip(x, spec.parts, strict=True)
+            return type(x)([self._put(item, part, handles) for item, part in pairs])
+        leaves, structure = tree.flatten(x)
+        pairs = zip(leaves, spec.parts, strict=True)
+        return structure.unflatten([self._put(item, part, handles) for item, part in pairs])
+
+
+def _is_taken(dtype: np.dtype) -> bool:
+    """Say whether arrays of a dtype may be inputs of a plan."""
+    return dtype.isnative and (dtype.kind in "iub" or dtype.char in "fdFD")

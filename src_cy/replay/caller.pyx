@@ -1,0 +1,317 @@
+"""The call of a compiled function: are these arguments those of a plan, and where do they lie.
+
+A `Spec` is what the arguments of a plan look like; matching one against a call is all that a call
+does in front of the instructions.
+"""
+
+from cpython.dict cimport PyDict_GetItemWithError
+from cpython.float cimport PyFloat_CheckExact
+from cpython.list cimport PyList_CheckExact, PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.object cimport PyObject
+from cpython.tuple cimport PyTuple_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZE
+
+cimport cython
+cimport numpy as cnp
+from fastbp._core.machine cimport Frame
+from fastbp._core.replay cimport Plan
+
+import numpy as np
+
+from fastbp._core.replay import StrongZeroError
+
+cnp.import_array()
+
+cdef extern from "Python.h":
+    PyObject *PyCell_GET(object cell)
+    int PyCell_Check(object x)
+
+cdef enum SpecKind:
+    ARRAY
+    NUMBER          # a float of Python's, or a 0-d scalar of NumPy's
+    STATIC
+    TUPLE
+    LIST
+    DICT
+    TREE            # any other container that `fastbp.tree` knows
+
+cdef enum:
+    MAX_NDIM = 32
+
+
+@cython.final
+cdef class Spec:
+    """What one argument, or a part of it, must be like.
+
+    Parameters
+    ----------
+    kind : {"array", "number", "static", "tuple", "list", "dict", "tree"}
+    value
+        The array or object that it was, the type of a number, the keys of a dict, the structure of
+        a tree.
+    parts : tuple of Spec
+        Of a container.
+    number : int
+        Which input of the plan it is.
+    """
+    cdef SpecKind kind
+    cdef readonly int number
+    cdef int typenum, nd, itemsize
+    cdef cnp.npy_intp dims[MAX_NDIM]
+    cdef object value
+    cdef readonly tuple parts
+
+    def __init__(self, str kind, value, tuple parts=(), int number=-1):
+        cdef cnp.ndarray array
+        cdef int axis
+        kinds = ("array", "number", "static", "tuple", "list", "dict", "tree")
+        self.kind = <SpecKind> <int> kinds.index(kind)
+        self.value, self.parts, self.number = value, parts, number
+        if self.kind == ARRAY:
+            array = value
+            if cnp.PyArray_NDIM(array) > MAX_NDIM:
+                raise ValueError(f"compile: an array of {cnp.PyArray_NDIM(array)} axes")
+            self.typenum, self.nd = cnp.PyArray_TYPE(array), cnp.PyArray_NDIM(array)
+            self.itemsize = cnp.PyArray_ITEMSIZE(array)
+            for axis in range(self.nd):
+                self.dims[axis] = cnp.PyArray_DIM(array, axis)
+            self.value = None
+
+
+cdef int match(Spec spec, object x, Frame frame) except -1:
+    """Say whether `x` is like the spec, and note in the frame where its arrays lie."""
+    cdef Py_ssize_t k, n
+    cdef PyObject *item
+    if spec.kind == ARRAY:
+        return _match_array(spec, x, frame)
+    if spec.kind == NUMBER:
+        if type(x) is not spec.value:
+            return False
+        if spec.number >= 0:
+            if PyFloat_CheckExact(x):
+                frame.scalars[spec.number] = x
+                frame.bases[spec.number] = <char *> &frame.scalars[spec.number]
+            else:
+                array = np.asarray(x)
+                frame.held.append(array)
+                frame.bases[spec.number] = cnp.PyArray_BYTES(array)
+        return True
+    if spec.kind == STATIC:
+        return x is spec.value or (type(x) is type(spec.value) and bool(x == spec.value)
+                                   and repr(x) == repr(spec.value))
+    n = len(spec.parts)
+    if spec.kind == TUPLE:
+        if not PyTuple_CheckExact(x) or PyTuple_GET_SIZE(x) != n:
+            return False
+        for k in range(n):
+            if not match(<Spec> spec.parts[k], <object> PyTuple_GET_ITEM(x, k), frame):
+                return False
+        return True
+    if spec.kind == LIST:
+        if not PyList_CheckExact(x) or PyList_GET_SIZE(x) != n:
+            return False
+        for k in range(n):
+            if not match(<Spec> spec.parts[k], <object> PyList_GET_ITEM(x, k), frame):
+                return False
+        return True
+    if spec.kind == TREE:
+        leaves, structure = _hooks["flatten"](x)
+        if structure != spec.value:
+            return False
+        for k in range(n):
+            if not match(<Spec> spec.parts[k], leaves[k], frame):
+                return False
+        return True
+    if type(x) is not dict or len(<dict> x) != n:
+        return False
+    for k, key in enumerate(<dict> x):
+        if key is not spec.value[k] and key != spec.value[k]:
+            return False
+    for k in range(n):
+        item = PyDict_GetItemWithError(x, spec.value[k])
+        if item == NULL or not match(<Spec> spec.parts[k], <object> item, frame):
+            return False
+    return True
+
+
+cdef int _match_array(Spec spec, object x, Frame frame) except -1:
+    cdef cnp.ndarray array
+    cdef int axis
+    if not cnp.PyArray_CheckExact(x):
+        return False
+    array = x
+    if cnp.PyArray_TYPE(array) != spec.typenum or cnp.PyArray_NDIM(array) != spec.nd:
+        return False
+    for axis in range(spec.nd):
+        if cnp.PyArray_DIM(array, axis) != spec.dims[axis]:
+            return False
+    if spec.number < 0:
+        return True
+    if not cnp.PyArray_ISCARRAY_RO(array):
+        array = np.array(array, dtype=np.dtype(array.dtype.type), order="C")
+        frame.held.append(array)
+    frame.bases[spec.number] = cnp.PyArray_BYTES(array)
+    return True
+
+
+@cython.final
+cdef class Entry:
+    """A plan, and what it is for.
+
+    Parameters
+    ----------
+    plan : Plan
+    arguments : tuple of Spec
+        One for each argument.
+    keywords : Spec or None
+        Of the dict of keyword arguments, where there are any.
+    places, surroundings : list
+        Arrays of the surroundings: (container, key), and a `Spec` for each.
+    watched : list
+        (container, key, object): what must still be there.
+    compared : list
+        (array, copy): what must have the same elements.
+    build : callable or None
+        Makes the result of the list of arrays; None: they are the result, one alone, or a tuple.
+    """
+    cdef readonly Plan plan
+    cdef tuple arguments
+    cdef Spec keywords
+    cdef list places, surroundings, watched, compared
+    cdef object build
+    cdef bint single
+
+    def __init__(self, Plan plan not None, tuple arguments, Spec keywords, list places,
+                 list surroundings, list watched, list compared, build, bint single):
+        self.plan, self.arguments, self.build, self.single = plan, arguments, build, single
+        self.keywords = keywords
+        self.places, self.surroundings, self.watched = places, surroundings, watched
+        self.compared = compared
+
+    cdef int fits(self, tuple args, dict kwargs, Frame frame) except -1:
+        cdef Py_ssize_t k
+        cdef tuple facts
+        if PyTuple_GET_SIZE(args) != len(self.arguments):
+            return False
+        if self.keywords is None:
+            if kwargs:
+                return False
+        elif not match(self.keywords, kwargs, frame):
+            return False
+        for k in range(len(self.arguments)):
+            if not match(<Spec> self.arguments[k], <object> PyTuple_GET_ITEM(args, k), frame):
+                return False
+        for facts in self.watched:
+            x = _found_in(facts[0], facts[1])
+            if x is not facts[2] and not _same(x, facts[2]):
+                return False
+        for k in range(len(self.places)):
+            facts = self.places[k]
+            if not match(<Spec> self.surroundings[k], _found_in(facts[0], facts[1]), frame):
+                return False
+        for facts in self.compared:
+            if not _equal_arrays(facts[0], facts[1]):
+                return False
+        return True
+
+    cpdef object call(self, tuple args, dict kwargs):
+        """Return the result for these arguments, or `MISSED` where the plan is not for them."""
+        cdef Frame frame = self.plan.machine.frame()
+        cdef list results
+        try:
+            if not self.fits(args, kwargs, frame):
+                return MISSED
+            results = self.plan.run(frame)
+        finally:
+            self.plan.machine.give_back(frame)
+        return self.result(results)
+
+    cdef object result(self, list results):
+        cdef Py_ssize_t k
+        cdef cnp.ndarray array
+        for k in range(len(results)):
+            array = results[k]
+            if cnp.PyArray_NDIM(array) == 0:
+                results[k] = array[()]
+        if self.build is not None:
+            return self.build(results)
+        return results[0] if self.single else tuple(results)
+
+
+MISSED = object()
+cdef object _NOTHING = object()
+
+
+cdef object _found_in(object container, object key):
+    cdef PyObject *x
+    if PyCell_Check(container):
+        x = PyCell_GET(container)
+        return _NOTHING if x == NULL else <object> x
+    if type(container) is dict:
+        x = PyDict_GetItemWithError(container, key)
+        return _NOTHING if x == NULL else <object> x
+    return _hooks["found_in"](container, key)
+
+
+cdef bint _same(object x, object y):
+    return _hooks["same"](x, y)
+
+
+cdef bint _equal_arrays(object x, object y):
+    return x.shape == y.shape and x.dtype == y.dtype and x.tobytes() == y.tobytes()
+
+
+cdef dict _hooks = {}
+
+
+def bind(str name, function):
+    """Bind a function that is called by name."""
+    _hooks[name] = function
+
+
+cdef class Caller:
+    """A compiled function as it is called: the plan of the last call first, then all, then `miss`.
+
+    Attributes
+    ----------
+    entries : list of Entry
+    """
+    cdef readonly list entries
+    cdef Entry last
+
+    def __cinit__(self):
+        self.entries = []
+
+    def add(self, Entry entry not None):
+        """Add a plan, the first to be tried."""
+        self.entries.append(entry)
+        self.last = entry
+
+    def clear(self):
+        """Forget all plans."""
+        self.entries.clear()
+        self.last = None
+
+    def miss(self, tuple args, dict kwargs):
+        """Return the result of a call that no plan is for."""
+        raise NotImplementedError
+
+    def failed(self, error, tuple args, dict kwargs):
+        """Return the result where a plan could not."""
+        raise error
+
+    def __call__(self, *args, **kwargs):
+        cdef Entry entry
+        try:
+            if self.last is not None:
+                found = self.last.call(args, kwargs)
+                if found is not MISSED:
+                    return found
+                for entry in self.entries:
+                    if entry is not self.last:
+                        found = entry.call(args, kwargs)
+                        if found is not MISSED:
+                            self.last = entry
+                            return found
+        except StrongZeroError as error:
+            return self.failed(error, args, kwargs)
+        return self.miss(args, kwargs)
