@@ -163,10 +163,14 @@ class Builder:
             return self.elementwise(
                 np.multiply, (_lined_up(x, left, out), _lined_up(y, right, out)), dtype
             )
-        z = self.new(shape, dtype)
-        product = self.product(x, left, y, right, z, out, sizes)
-        self.append(product)
-        return z
+        batch = [k for k in out if k in left and k in right]
+        rows = [k for k in out if k in left and k not in right]
+        columns = [k for k in out if k not in left]
+        order = [*batch, *rows, *columns]
+        z = self.new(tuple([sizes[k] for k in order]), dtype)
+        self.append(self.product(x, left, y, right, z, order, sizes))
+        axes = [order.index(k) for k in out]
+        return z.view(shape, 0, tuple([z.strides[k] for k in axes])) if axes != sorted(axes) else z
 
     def product(
         self,
@@ -179,7 +183,11 @@ class Builder:
         sizes: dict[int, int],
     ) -> Product:
         """Describe a product as the machine takes it: one label a row, column and sum, or none."""
-        x, y = _readable(self, x, left, right, out), _readable(self, y, right, left, out)
+        in_x, in_y = set(left), set(right)
+        rows = [m for m in out if m in in_x and m not in in_y]
+        columns = [m for m in out if m in in_y and m not in in_x]
+        sums = [m for m in left if m not in out]
+        x, y = _readable(self, x, left, rows, sums), _readable(self, y, right, sums, columns)
         steps = [
             {
                 label: stride // x.dtype.itemsize if n != 1 else 0
@@ -187,10 +195,6 @@ class Builder:
             }
             for labels, v in ((left, x), (right, y), (out, z))
         ]
-        in_x, in_y = set(left), set(right)
-        rows = [m for m in out if m in in_x and m not in in_y]
-        columns = [m for m in out if m in in_y and m not in in_x]
-        sums = [m for m in left if m not in out]
         m, n = rows[-1] if rows else None, columns[-1] if columns else None
         k = sums[-1] if sums else None
         rest = [label for label in sizes if label not in (m, n, k)]
@@ -213,20 +217,18 @@ def _after(x: Value) -> int:
 
 
 def _readable(
-    b: Builder, x: Value, own: Sequence[int], other: Sequence[int], out: Sequence[int]
+    b: Builder, x: Value, own: Sequence[int], rows: Sequence[int], columns: Sequence[int]
 ) -> Value:
-    """Return an operand of a product as BLAS can read it."""
-    free = [k for k in own if k in out and k not in other]
-    sums = [k for k in own if k not in out]
+    """Return an operand of a product as BLAS can read the matrix of its last row and column."""
     item = x.dtype.itemsize
     step = {k: s // item if n != 1 else 0 for k, n, s in zip(own, x.shape, x.strides, strict=True)}
     size = dict(zip(own, x.shape, strict=True))
     if all(s % item == 0 and s >= 0 for s in x.strides):
-        row = (size[free[-1]], step[free[-1]]) if free else (1, 0)
-        col = (size[sums[-1]], step[sums[-1]]) if sums else (1, 0)
+        row = (size[rows[-1]], step[rows[-1]]) if rows else (1, 0)
+        col = (size[columns[-1]], step[columns[-1]]) if columns else (1, 0)
         if _is_layout(row, col):
             return x
-    order = [k for k in own if k not in free and k not in sums] + free + sums
+    order = [k for k in own if k not in rows and k not in columns] + [*rows, *columns]
     axes = [own.index(k) for k in order]
     moved = x.view(
         tuple(x.shape[a] for a in axes), x.offset, tuple(x.strides[a] for a in axes)
@@ -495,15 +497,15 @@ def _called(b: Builder, link: Any, operands: list[Any], joint: dict[Any, list[An
     op, static = link.op, link.static
     place = 0 if link.output is None else link.output
     key = None
-    if link.output is not None or op.nout != 1:
-        key = (id(op), static and id(static), tuple(id(x) for x in operands))
+    if link.output is not None:
+        key = (id(op), id(static) if static else 0, tuple(id(x) for x in operands))
     if key in joint:
         results = joint[key]
     else:
         n = 1 if key is None else len(link.ans)
         results = [None] * n
         joint[key if key is not None else object()] = results
-        step = Call(op.name, _function(op, static, n), list(operands), results)
+        step = Call(op.name, _function(op, static, key is not None), list(operands), results)
         b.append(step)
         b.held.append((static, operands))
     if results[place] is None:
@@ -516,16 +518,12 @@ def _called(b: Builder, link: Any, operands: list[Any], joint: dict[Any, list[An
     return results[place]
 
 
-def _function(op: Any, static: dict[str, Any], n: int) -> Any:
-    several = op.nout != 1
-
+def _function(op: Any, static: dict[str, Any], several: bool) -> Any:
     def call(*operands: Any) -> tuple[Any, ...]:
         with np.errstate(all="ignore"):
             found = op.forward(*operands, **static)
         if op.residuals:
             found = found[0]
-        if not several or not isinstance(found, tuple):
-            found = (found,)
-        return found
+        return found if several else (found,)
 
     return call
