@@ -42,6 +42,8 @@ def laid_out(b: Builder, inputs: Sequence[Value | None], outputs: Sequence[Value
     for storage in _storages(steps, results):
         if storage.kind == "work":
             storage.buffer = work
+            if storage.inside is not None:
+                storage.offset += storage.inside.offset
         elif storage.buffer < 0:
             storage.buffer, n = n, n + 1
             if storage.kind == "constant":
@@ -66,7 +68,7 @@ def _results(b: Builder, outputs: Sequence[Value]) -> list[Value]:
     results: list[Value] = []
     for y in outputs:
         storage = y.storage
-        if storage.kind == "work" and y.whole:
+        if storage.kind == "work" and y.whole and storage.inside is None and not storage.holds:
             storage.kind = "output"
             results.append(y)
             continue
@@ -113,13 +115,13 @@ def _give_out(steps: Sequence[Step]) -> int:
     last: dict[int, int] = {}
     for position, step in enumerate(steps):
         for storage in (*step.read(), *step.written()):
-            last[id(storage)] = position
+            last[id(_outermost(storage))] = position
     ending: dict[int, list[Storage]] = {}
     free: list[tuple[int, int]] = []  # (offset, size), by offset
     top = 0
     placed: set[int] = set()
     for position, step in enumerate(steps):
-        for storage in step.written():
+        for storage in map(_outermost, step.written()):
             if storage.kind != "work" or id(storage) in placed:
                 continue
             placed.add(id(storage))
@@ -132,6 +134,10 @@ def _give_out(steps: Sequence[Step]) -> int:
             size = -(-max(storage.nbytes, 1) // ALIGNMENT) * ALIGNMENT
             _give_back(free, storage.offset, size)
     return top
+
+
+def _outermost(storage: Storage) -> Storage:
+    return storage if storage.inside is None else storage.inside
 
 
 def _take(free: list[tuple[int, int]], size: int) -> int:

@@ -16,6 +16,7 @@ import numpy as np
 
 from fastbp._core import graph
 from fastbp.compiling.steps import Call, Copy, Pick, Product, Region, Step, Sum, Zero
+from fastbp.compiling.sums import Term, Waiting, made
 from fastbp.compiling.values import Storage, Value, strides_of
 from fastbp.rules import patterns
 from fastbp.rules.engine import mulz
@@ -130,11 +131,25 @@ class Builder:
     def put(self, x: Value, index: Any, shape: tuple[int, ...]) -> Value:
         """Append zeros with elements written at an index without arrays."""
         y = self.new(shape, x.dtype)
-        self.append(Zero(y))
+        y.waiting = Waiting()
         if x.size:
-            part = view_of(y, lambda array: array[index])
-            assert part is not None
-            self.append(Copy([x], [part]))
+            y.waiting.parts.append((x, index))
+        return y
+
+    def part(self, y: Value, index: Any) -> Value:
+        """Return the layout of a part, at an index without arrays."""
+        part = view_of(y, lambda array: array[index])
+        assert part is not None
+        return part
+
+    def read(self, y: Value) -> Value:
+        """Return a value as something that lies in memory."""
+        if y.waiting is not None:
+            if not (y.waiting.terms or y.waiting.parts or y.waiting.others):
+                y.waiting = None
+                self.append(Zero(y))
+            else:
+                made(self, y)
         return y
 
     def contract(
@@ -155,11 +170,12 @@ class Builder:
                 sizes[label] = n
         shape = tuple([sizes[label] for label in out])
         summed = [label for label in sizes if label not in out]
+        outer = not set(left) & set(right) and len(out) == len(left) + len(right)
         if 0 in sizes.values():
             z = self.new(shape, dtype)
             self.append(Zero(z))
             return z
-        if not summed:
+        if not summed and not (outer and len(out) == 2):
             return self.elementwise(
                 np.multiply, (_lined_up(x, left, out), _lined_up(y, right, out)), dtype
             )
@@ -167,10 +183,14 @@ class Builder:
         rows = [k for k in out if k in left and k not in right]
         columns = [k for k in out if k not in left]
         order = [*batch, *rows, *columns]
-        z = self.new(tuple([sizes[k] for k in order]), dtype)
-        self.append(self.product(x, left, y, right, z, order, sizes))
         axes = [order.index(k) for k in out]
-        return z.view(shape, 0, tuple([z.strides[k] for k in axes])) if axes != sorted(axes) else z
+        z = self.new(tuple([sizes[k] for k in order]), dtype)
+        if axes == sorted(axes):
+            z.waiting = Waiting()
+            z.waiting.terms.append(Term(x, left, y, right, out, sizes))
+            return z
+        self.append(self.product(x, left, y, right, z, order, sizes))
+        return z.view(shape, 0, tuple([z.strides[k] for k in axes]))
 
     def product(
         self,
@@ -181,6 +201,7 @@ class Builder:
         z: Value,
         out: Sequence[int],
         sizes: dict[int, int],
+        accumulate: bool = False,
     ) -> Product:
         """Describe a product as the machine takes it: one label a row, column and sum, or none."""
         in_x, in_y = set(left), set(right)
@@ -205,7 +226,7 @@ class Builder:
             return own.get(row, 0), own.get(col, 0), tuple(own.get(label, 0) for label in rest)
 
         a, b, c = strides(steps[0], m, k), strides(steps[1], k, n), strides(steps[2], m, n)
-        return Product(x, y, z, (size, batch, a, b, c))
+        return Product(x, y, z, (size, batch, a, b, c), accumulate)
 
 
 def _after(x: Value) -> int:
@@ -328,21 +349,67 @@ def lower(
         given.append(values[position])
     joint: dict[Any, list[Any]] = {}
     known: dict[Any, Value] = {}
+    readers = _readers(links, outputs)
     for position, link in enumerate(links):
         if link.op is None:
             continue
         key = _key(link, values)
-        if key is not None and key in known:
+        if key is not None and key in known and known[key].position >= -1:
             values[position] = known[key]
             continue
         operands = [
             values[p] if p >= 0 else x for p, x in zip(link.parents, link.operands, strict=True)
         ]
-        y = _lowered(b, link, operands, joint)
+        y = _waiting_sum(b, link, operands, readers)
+        if y is None:
+            operands = [b.read(x) if isinstance(x, Value) else x for x in operands]
+            y = _lowered(b, link, operands, joint)
+            if y.position < 0:
+                y.position = position
+        else:
+            y.position = position
         values[position] = y
         if key is not None:
             known[key] = y
-    return b, given, [values[p] if p >= 0 else None for p in outputs]
+    return b, given, [b.read(values[p]) for p in outputs]
+
+
+def _readers(links: Sequence[Any], outputs: Sequence[int]) -> list[int]:
+    """Return how many operations read each one, and the caller."""
+    readers = [0] * len(links)
+    for link in links:
+        for p in link.parents:
+            if p >= 0:
+                readers[p] += 1
+    for p in outputs:
+        readers[p] += 1
+    return readers
+
+
+def _waiting_sum(
+    b: Builder, link: Any, operands: list[Any], readers: Sequence[int]
+) -> Value | None:
+    """Return a sum that waits, where one of its operands does and is read by nobody else."""
+    op = link.op
+    if op.kind != ELEMENTWISE or op.forward is not np.add or op.kernel:
+        return None
+    if not all(
+        isinstance(x, Value) and x.shape == link.shape and x.dtype == link.dtype for x in operands
+    ):
+        return None
+    own = [
+        x.waiting is not None and x.position == p and readers[p] == 1
+        for x, p in zip(operands, link.parents, strict=True)
+    ]
+    if not any(own):
+        return None
+    y = b.new(link.shape, link.dtype)
+    y.waiting = Waiting()
+    for x, alone in zip(operands, own, strict=True):
+        y.waiting.take(x if alone else b.read(x))
+        if alone:
+            x.position = -2  # it is never made: nobody else may take it for his own
+    return y
 
 
 def _key(link: Any, values: dict[int, Value]) -> Any:

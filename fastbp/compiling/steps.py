@@ -10,7 +10,7 @@ from fastbp._core.machine import Machine
 from fastbp._core.program import Expr, Trace, compile_program
 from fastbp.compiling.values import Storage, Value
 
-__all__ = ["Call", "Copy", "Pick", "Product", "Region", "Step", "Sum", "Zero"]
+__all__ = ["Add", "Call", "Copy", "Pick", "Product", "Region", "Step", "Sum", "Zero"]
 
 Place = tuple[int, int]
 
@@ -138,6 +138,23 @@ class Product(Step):
             (at(value), *steps) for value, steps in zip((self.a, self.b, self.c), strides, strict=True)
         )
         machine.product(self.c.dtype.num, sizes, batch, a, b, c, self.accumulate)
+
+
+class Add(Step):
+    """Elements added to those of another layout, in place."""
+
+    kind = "add"
+
+    def __init__(self, x: Value, y: Value) -> None:
+        super().__init__([x, y], [y])
+        trace = Trace()
+        into, what = trace.input(), trace.input()
+        self.program = compile_program(trace, [trace.call(np.add, into, what)], y.dtype.num)
+
+    def emit(self, machine: Machine) -> None:
+        (x, y), (_, strides) = self.reads, (0, self.writes[0].strides)
+        slots = [(at(y), strides), (at(x), x.spread(y.shape)), (at(y), strides)]
+        machine.region(self.program, y.shape, slots)
 
 
 class Sum(Step):

@@ -19,17 +19,19 @@ class Storage:
         The position of the last instruction that writes it; -1 for an input or a constant.
     """
 
-    __slots__ = ("array", "buffer", "kind", "nbytes", "number", "offset", "step")
+    __slots__ = ("array", "buffer", "holds", "inside", "kind", "nbytes", "number", "offset", "step")
 
     def __init__(self, kind: str, nbytes: int, number: int = -1, array: Any = None) -> None:
         self.kind, self.nbytes, self.number, self.array = kind, nbytes, number, array
         self.step, self.buffer, self.offset = -1, -1, 0
+        self.inside: Storage | None = None  # it is a part of this one, at `offset`
+        self.holds = False  # others are parts of it
 
 
 class Value:
     """An array: a layout of some memory, strides and offset in bytes."""
 
-    __slots__ = ("dtype", "offset", "region", "shape", "storage", "strides")
+    __slots__ = ("dtype", "offset", "position", "region", "shape", "storage", "strides", "waiting")
 
     def __init__(
         self,
@@ -42,6 +44,8 @@ class Value:
         self.storage, self.shape, self.dtype, self.offset = storage, shape, dtype, offset
         self.strides = strides_of(shape, dtype.itemsize) if strides is None else strides
         self.region: Any = None  # the elementwise work that computes it
+        self.waiting: Any = None  # the sum that it is, as long as nobody reads it
+        self.position = -1  # the operation of the record that made it
 
     @property
     def size(self) -> int:
