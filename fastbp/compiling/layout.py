@@ -81,7 +81,9 @@ def _results(b: Builder, outputs: Sequence[Value]) -> list[Value]:
 
 def _needed(steps: Sequence[Step], results: Sequence[Value]) -> list[Step]:
     """Return the steps that lead to the results, regions with the members that do."""
-    needed = {id(y.storage) for y in results}
+    needed: set[int] = set()
+    for y in results:
+        _need(needed, y.storage)
     kept: list[Step] = []
     for step in reversed(steps):
         if isinstance(step, Region):
@@ -90,16 +92,25 @@ def _needed(steps: Sequence[Step], results: Sequence[Value]) -> list[Step]:
             for member in reversed(step.members):
                 if id(member[2].storage) in needed:
                     members.append(member)
-                    needed.update(id(x.storage) for x in member[1] if isinstance(x, Value))
+                    for x in member[1]:
+                        if isinstance(x, Value):
+                            _need(needed, x.storage)
             step.members = members[::-1]
             if not members:
                 continue
             step.finish({id(y) for _, _, y in step.members if id(y.storage) in wanted})
             kept.append(step)
         elif any(id(storage) in needed for storage in step.written()):
-            needed.update(map(id, step.read()))
+            for storage in step.read():
+                _need(needed, storage)
             kept.append(step)
     return kept[::-1]
+
+
+def _need(needed: set[int], storage: Storage) -> None:
+    needed.add(id(storage))
+    for part in storage.holds:
+        needed.add(id(part))
 
 
 def _storages(steps: Sequence[Step], results: Sequence[Value]) -> list[Storage]:

@@ -355,7 +355,8 @@ def lower(
             continue
         key = _key(link, values)
         if key is not None and key in known and known[key].position >= -1:
-            values[position] = known[key]
+            values[position] = y = known[key]
+            y.position = -1  # it has readers of more than one operation
             continue
         operands = [
             values[p] if p >= 0 else x for p, x in zip(link.parents, link.operands, strict=True)

@@ -120,7 +120,7 @@ def _stacked(b: Builder, values: list[Value]) -> Value:
             return first.view(shape, first.offset, (min(steps), *first.strides))
     if len(apart) == n and all(v.whole and _movable(v.storage) for v in values):
         together = Storage("work", n * nbytes)
-        together.holds = True
+        together.holds = [v.storage for v in values]
         together.step = max(v.storage.step for v in values)
         for k, v in enumerate(values):
             v.storage.inside, v.storage.offset = together, k * nbytes

@@ -25,7 +25,7 @@ class Storage:
         self.kind, self.nbytes, self.number, self.array = kind, nbytes, number, array
         self.step, self.buffer, self.offset = -1, -1, 0
         self.inside: Storage | None = None  # it is a part of this one, at `offset`
-        self.holds = False  # others are parts of it
+        self.holds: list[Storage] = []  # these are parts of it
 
 
 class Value:
