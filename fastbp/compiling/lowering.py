@@ -365,7 +365,7 @@ def lower(
         if y is None:
             operands = [b.read(x) if isinstance(x, Value) else x for x in operands]
             y = _lowered(b, link, operands, joint)
-            if y.position < 0:
+            if not any(y is x for x in operands):
                 y.position = position
         else:
             y.position = position

@@ -154,10 +154,7 @@ def _parts(b: Builder, y: Value, parts: list[tuple[Value, Any]], filled: bool) -
         if not covered:
             b.append(Zero(y))
     for (x, index), place in zip(parts, places, strict=True):
-        if known is not None and not known[index].any():
-            b.append(Copy([x], [place]))
+        fresh = not known[index].any() if known is not None else not filled and place is places[0]
+        b.append(Copy([x], [place]) if fresh else Add(x, place))
+        if known is not None:
             known[index] = True
-        elif known is None and not filled and place is places[0]:
-            b.append(Copy([x], [place]))
-        else:
-            b.append(Add(x, place))
