@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import functools
+import sys
 import types
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -192,16 +194,16 @@ def recorded(
     given = _Arguments(args, kwargs, static)
     for function in given.functions:
         around.watch(function)
-    left: list[Any] = []
+    left = Reads()
     met, drawn, since = strong_zeros_met(), _random_state(), constants.mark()
     try:
         result = graph.recorded_call(around.function, given.args, given.kwargs, left)
     except BaseException:
         constants.release(since)
         raise
-    _check(f, left, drawn, around)
+    _check(f, left.of_user, drawn, around)
     leaves, structure = tree.flatten(result)
-    ends = [y for y in leaves if type(y) is Variable or type(y) is Passive]
+    ends = [y for y in leaves if type(y) is Variable or type(y) is Passive] + left.handles
     inputs = [*given.inputs, *around.inputs]
     tape = Tape(ends, inputs, keep=True)
     values = [_plain(y) for y in leaves]
@@ -211,8 +213,14 @@ def recorded(
     where = [
         next(positions) if type(y) is Variable or type(y) is Passive else -1 for y in leaves
     ]
+    guards = [
+        (position, value)
+        for position, value in zip(positions, left.values, strict=True)
+        if position >= 0
+    ]
+    made_of = [position for position in where if position >= 0]
     b, taken, made = lower(
-        tape.links(), tape.input_positions, [position for position in where if position >= 0]
+        tape.links(), tape.input_positions, made_of + [position for position, _ in guards]
     )
     plan = laid_out(b, taken, made)
     build = _builder(structure, where, values)
@@ -227,6 +235,7 @@ def recorded(
         ],
         around.watched,
         around.compared,
+        [value for _, value in guards],
         build,
         _is_leaf(structure),
     )
@@ -296,6 +305,29 @@ def recorded_inputs(arrays: Sequence[np.ndarray]) -> list[Any]:
     floats = [x for x in arrays if x.dtype.kind in "fc"]
     made = iter(graph.leaves(floats, True)[0])
     return [next(made) if x.dtype.kind in "fc" else graph.passive_input(x) for x in arrays]
+
+
+class Reads:
+    """What is read as plain numbers while a function is recorded.
+
+    What fastbp's own functions read decides how they compute: it becomes a guard of the plan. What
+    the user's code reads would be frozen.
+    """
+
+    def __init__(self) -> None:
+        self.of_user: list[tuple[str, str, int]] = []
+        self.handles: list[Any] = []
+        self.values: list[np.ndarray] = []
+
+    def read(self, what: str, handle: Any, file: str, line: int) -> None:
+        name = sys._getframe(1).f_globals.get("__name__", "")
+        if handle is None or not name.startswith("fastbp."):
+            self.of_user.append((what, file, line))
+        else:
+            self.values.append(np.array(graph.array_of(handle), order="C"))
+            self.handles.append(
+                graph.handle(handle) if type(handle) is Variable else copy.copy(handle)
+            )
 
 
 class _Arguments:

@@ -19,18 +19,19 @@ cdef extern from *:
     PyObject *fastbp_left        # the list of the innermost one that is watched; borrowed
 
 
-def recorded_call(f, args, dict kwargs, list left=None):
+def recorded_call(f, args, dict kwargs, left=None):
     """Call a function that is recorded: arrays that it makes are fillables.
 
     If it returns one, that has taken no recorded value, and is returned as an array.
 
     Parameters
     ----------
-    left : list, optional
+    left : list or object, optional
         Gets what leaves the record meanwhile: values that are read as plain arrays or numbers, and
         may decide what constants are. An entry is (what, file, line), the line that of the user:
         the first of each kind, "bool" for what decides a branch and "value" for all else. Nothing
-        leaves where it stays empty.
+        leaves where it stays empty. Anything else than a list has a method ``read(what, handle,
+        file, line)``, which is called for each of them; the handle on what was read may be None.
     """
     global fastbp_left
     cdef PyObject *before = fastbp_left
@@ -41,8 +42,9 @@ def recorded_call(f, args, dict kwargs, list left=None):
         return call_recorded(f, tuple(args), kwargs)
     finally:
         fastbp_left = before
-        if before != NULL:      # it leaves the outer record, too
-            (<list> before).extend([item for item in left if item not in <list> before])
+        if before != NULL and type(left) is list:       # it leaves the outer record, too
+            for item in <list> left:
+                _noted(<object> before, item[0], None, item[1], item[2])
 
 
 cdef object call_recorded(f, tuple args, dict kwargs):
@@ -54,13 +56,24 @@ cdef object call_recorded(f, tuple args, dict kwargs):
         fastbp_recorded_calls -= 1
 
 
-cdef int _leave(str what) except -1:
+cdef int _leave(str what, object handle=None) except -1:
     """Note that a value leaves the record, if somebody watches."""
     if fastbp_left != NULL:
-        for item in <list> fastbp_left:
-            if item[0] == what:
-                return 0
-        (<list> fastbp_left).append((what, *_line_of_user()))
+        if type(<object> fastbp_left) is list:
+            for item in <list> fastbp_left:
+                if item[0] == what:
+                    return 0
+        file, line = _line_of_user()
+        _noted(<object> fastbp_left, what, handle, file, line)
+    return 0
+
+
+cdef int _noted(object left, str what, object handle, file, line) except -1:
+    if type(left) is not list:
+        left.read(what, handle, file, line)
+        return 0
+    if (what, file, line) not in <list> left:
+        (<list> left).append((what, file, line))
     return 0
 
 

@@ -491,7 +491,7 @@ cdef class Passive:
 
     cdef object left(self, str what):
         """Return the array, read-only, and note that it leaves the record."""
-        _leave(what)
+        _leave(what, self)
         return self.seen()
 
     @property

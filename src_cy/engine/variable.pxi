@@ -90,7 +90,7 @@ cdef class Variable:
         """
         fresh(self)
         if not self.node.fillable:
-            _leave("value")
+            _leave("value", self)
         return self.array
 
     @property
@@ -385,7 +385,7 @@ cdef class Variable:
 
     def __bool__(self):
         if not is_fillable(self):
-            _leave("bool")
+            _leave("bool", self)
         return bool(self.array)
 
     def __len__(self):

@@ -170,6 +170,8 @@ cdef class Entry:
         (container, key, object): what must still be there.
     compared : list
         (array, copy): what must have the same elements.
+    guards : list of ndarray
+        What the last outputs of the plan must be: values that decided what was recorded.
     build : callable or None
         Makes the result of the list of arrays; None: they are the result, one alone, or a tuple.
     """
@@ -177,15 +179,18 @@ cdef class Entry:
     cdef tuple arguments
     cdef Spec keywords
     cdef list places, surroundings, watched, compared
+    cdef list guards
+    cdef readonly int missed        # calls in a row for which a guard did not hold
     cdef object build
     cdef bint single
 
     def __init__(self, Plan plan not None, tuple arguments, Spec keywords, list places,
-                 list surroundings, list watched, list compared, build, bint single):
+                 list surroundings, list watched, list compared, list guards, build,
+                 bint single):
         self.plan, self.arguments, self.build, self.single = plan, arguments, build, single
         self.keywords = keywords
         self.places, self.surroundings, self.watched = places, surroundings, watched
-        self.compared = compared
+        self.compared, self.guards = compared, guards
 
     cdef int fits(self, tuple args, dict kwargs, Frame frame) except -1:
         cdef Py_ssize_t k
@@ -223,7 +228,19 @@ cdef class Entry:
             results = self.plan.run(frame)
         finally:
             self.plan.machine.give_back(frame)
+        if self.guards:
+            self._check(results)
         return self.result(results)
+
+    cdef int _check(self, list results) except -1:
+        cdef Py_ssize_t n = len(results) - len(self.guards)
+        for found, want in zip(results[n:], self.guards):
+            if not _equal_arrays(found, want):
+                self.missed += 1
+                raise GuardError("a value that decided what was recorded is another one")
+        self.missed = 0
+        del results[n:]
+        return 0
 
     cdef object result(self, list results):
         cdef Py_ssize_t k
@@ -235,6 +252,10 @@ cdef class Entry:
         if self.build is not None:
             return self.build(results)
         return results[0] if self.single else tuple(results)
+
+
+class GuardError(ArithmeticError):
+    """A plan is not for these values: the function must be called as it is."""
 
 
 MISSED = object()
@@ -312,6 +333,6 @@ cdef class Caller:
                         if found is not MISSED:
                             self.last = entry
                             return found
-        except StrongZeroError as error:
+        except (StrongZeroError, GuardError) as error:
             return self.failed(error, args, kwargs)
         return self.miss(args, kwargs)
