@@ -14,6 +14,7 @@ Start here: write a function with NumPy, and differentiate it.
 `vjp`, `jvp`, `hvp`            products with them; `linearize`
 `unmodified`                   code that makes plain arrays and fills them, as it is
 `scan`, `checkpoint`           loops with a carried state; memory for time
+`compile`                      recorded once, replayed without Python
 `custom_rule`, `stop_gradient` a rule for what has none; constants
 `variable`, `gradients`        the graph itself
 
@@ -81,6 +82,7 @@ if TYPE_CHECKING:  # loaded when they are asked for, see below
     from fastbp import tensor as tensor
     from fastbp import testing as testing
     from fastbp import tree as tree
+    from fastbp.compiling import compile
     from fastbp.recurrent.scan import scan
 
 __version__ = "0.1.0"
@@ -88,6 +90,7 @@ __version__ = "0.1.0"
 # Without Variable, which is as public: help(fastbp) would show a hundred operators of it first.
 __all__ = [
     "checkpoint",
+    "compile",
     "custom_rule",
     "elementwise_grad",
     "errors",
@@ -125,6 +128,8 @@ if not TYPE_CHECKING:  # or every name would be there for type checkers
     def __getattr__(name):
         if name in _SUBMODULES:
             return _import_module(f"fastbp.{name}")
+        if name == "compile":
+            return _import_module("fastbp.compiling").compile
         if name == "scan":
             return _import_module("fastbp.recurrent").scan
         raise AttributeError(f"module 'fastbp' has no attribute {name!r}")

@@ -17,4 +17,5 @@ cdef class Plan:
     cdef list dtypes
     cdef readonly int n_inputs, n_outputs
     cdef Output *outputs
+    cdef list new_outputs(self, Frame frame)
     cdef list run(self, Frame frame)

@@ -1,8 +1,8 @@
 """Compiled functions: recorded once, replayed without Python.
 
-A record becomes instructions (`lowering`), which read and write values (`values`, `steps`), are laid
-out in memory (`layout`) and run by a machine (`fastbp._core.machine`); `compiled` has what is called, `surroundings`
-what a function reads beside its arguments.
+A record becomes instructions (`lowering`, `sums`), which read and write values (`values`,
+`steps`), are laid out in memory (`layout`) and run by a machine (`fastbp._core.machine`);
+`compiled` has what is called, `surroundings` what a function reads beside its arguments.
 """
 
 from fastbp.compiling.compiled import Compiled, compile

@@ -13,14 +13,14 @@ import numpy as np
 
 from fastbp import arguments, tree
 from fastbp._core import caller, constants, graph
-from fastbp._core.caller import Caller, Entry, Spec
+from fastbp._core.caller import MISSED, Bound, Caller, Entry, Spec
 from fastbp._core.graph import Passive, Variable
 from fastbp._core.replay import strong_zeros_met
 from fastbp._core.tape import Tape
 from fastbp.compiling.layout import laid_out
 from fastbp.compiling.lowering import lower
 from fastbp.compiling.surroundings import Surroundings, found_in, same
-from fastbp.errors import DTypeError, FrozenValueError, NoRuleError
+from fastbp.errors import DTypeError, FrozenValueError
 
 __all__ = ["Compiled", "compile"]
 
@@ -62,23 +62,27 @@ def compile(
     Raises
     ------
     FrozenValueError
-        When it is called, if `f` reads values as plain numbers: by ``if``, ``float()``, ``.item()``,
-        ``.value``, as a number of steps, or by code that takes no recorded values. Such a value, and what was decided by it,
-        would be the same in all later calls. So would random numbers.
+        When it is called, if `f` reads values as plain numbers: by ``if``, ``float()``,
+        ``.item()``, ``.value``, as a number of steps, or by code that takes no recorded values.
+        Such a value, and what was decided by it, would be the same in all later calls. So would
+        random numbers.
 
     Notes
     -----
-    Arrays that `f` finds in enclosing functions, global names and defaults are read in every call, with
-    the elements that they have then. Other things around it are compared with what they were, arrays in attributes of
-    objects by their elements; if something else is there, `f` is recorded again. What `f` does beside
-    computing (printing, appending to a list) is done when it is recorded only. Warnings of
-    floating-point errors are not given by a plan.
+    Arrays that `f` finds in enclosing functions, global names and defaults are read in every call,
+    with the elements that they have then. Other things around it are compared with what they were,
+    arrays in attributes of objects by their elements; if something else is there, `f` is recorded
+    again. What `f` does beside computing (printing, appending to a list) is done when it is
+    recorded only. Warnings of floating-point errors are not given by a plan.
+
+    Where a function of fastbp's decides by values how to compute, they are compared in every call;
+    if they differ, `f` itself is called.
 
     A Python float is an input of float64; where an argument is of single precision, it is
     part of the structure, as NumPy rounds it to that.
 
-    Compiled functions may be called in any number of threads, and by functions that are differentiated: there the
-    code of `f` runs.
+    Compiled functions may be called in any number of threads, and by functions that are
+    differentiated: there the code of `f` runs.
 
     Examples
     --------
@@ -104,6 +108,8 @@ def compile(
 class Compiled(Caller):
     """A function with plans for its calls; made by `compile`."""
 
+    __wrapped__: Callable[..., Any]
+
     def __init__(self, f: Callable[..., Any], static: tuple[int, ...], verify: int) -> None:
         functools.update_wrapper(self, f, updated=())
         self.static, self.verify = static, verify
@@ -120,6 +126,7 @@ class Compiled(Caller):
         return f"<compiled {getattr(self, '__qualname__', repr(self.__wrapped__))}>"
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what the function returns."""
         found = super().__call__(*args, **kwargs)
         self._calls += 1
         if self._calls % self.verify == 0 and not _any_recorded(args, kwargs):
@@ -131,19 +138,98 @@ class Compiled(Caller):
         return super().__new__(_Fast if cls is Compiled and not verify else cls)
 
     def stats(self) -> dict[str, Any]:
-        """Return how many plans there are, and why each was made."""
+        """Return how many plans there are, and why the function was recorded each time."""
         return {"plans": len(self.entries), "recorded": list(self._reasons)}
+
+    def bind(self, *args: Any, out: Any = None, **kwargs: Any) -> Bound:
+        """Return a function without arguments that reads these arrays and writes the same results.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            As the function takes them. Arrays must be in C order: they are read in every call, as
+            they are then. Numbers stay what they are.
+        out : array, or tuple of arrays, optional
+            Where results go: arrays in C order, as the function returns them. New ones by default.
+
+        Returns
+        -------
+        callable
+            It returns the same arrays each time; a number is an array of no axes. There are no
+            checks in front of the instructions, and one thread may call it at a time.
+
+        Raises
+        ------
+        StrongZeroError
+            When it is called, where the function itself must be called: see `compile`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> x = np.array([1.0, 2.0])
+        >>> step = bp.compile(bp.grad(lambda x: np.sum(x**3))).bind(x)
+        >>> step()
+        array([ 3., 12.])
+        >>> x[:] = 1.0
+        >>> step()
+        array([3., 3.])
+        """
+        if _any_recorded(args, kwargs):
+            raise TypeError("bind: the arguments must be plain arrays and numbers")
+        for x in tree.flatten((args, kwargs))[0]:
+            if isinstance(x, np.ndarray) and not x.flags.carray:
+                raise ValueError("bind: arrays must be in C order and writable")
+        entry = self._entry(args, kwargs)
+        made = entry.plan.empty()
+        n = len(made) - entry.n_guards
+        if out is not None:
+            given = list(out) if isinstance(out, tuple | list) else [out]
+            fitting = len(given) == n and all(
+                isinstance(x, np.ndarray)
+                and x.shape == y.shape
+                and x.dtype == y.dtype
+                and x.flags.carray
+                for x, y in zip(given, made, strict=False)
+            )
+            if not fitting:
+                like = ", ".join(f"{y.dtype}{list(y.shape)}" for y in made[:n])
+                raise ValueError(f"bind: out must be writable arrays in C order, like {like}")
+            made[:n] = given
+        result = entry.result(made[:n]) if entry.builds else made[0] if n == 1 else tuple(made[:n])
+        return Bound(entry, args, kwargs, made, result)
+
+    def _reason(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        reasons = [entry.reason(args, kwargs) for entry in reversed(self.entries)]
+        others = [text for text in reasons if text not in (None, "other arguments")]
+        return others[0] or "" if others else "other arguments" if reasons else "first call"
+
+    def explain(self) -> str:
+        """Return what the plans do, one line for each instruction."""
+        return "\n\n".join(_explained(k, entry.plan) for k, entry in enumerate(self.entries))
+
+    def _entry(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Entry:
+        for entry in self.entries:
+            if entry.call(args, kwargs) is not MISSED:
+                return entry
+        before = len(self.entries)
+        self.miss(args, kwargs)
+        if len(self.entries) == before:
+            raise ValueError("bind: there is no plan for these arguments, see stats()")
+        return self.entries[-1]
 
     # -- what the core calls
 
     def failed(self, error: Exception, args: Any, kwargs: Any) -> Any:
+        """Call the function as it is: a plan could not tell the result."""
         return self.__wrapped__(*args, **kwargs)
 
     def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Record the function for these arguments."""
         if _any_recorded(args, kwargs):
             return self.__wrapped__(*args, **kwargs)
         result, entry = recorded(self.__wrapped__, args, kwargs, self.static)
-        self._reasons.append("first call" if not self.entries else "arguments of another structure")
+        self._reasons.append(self._reason(args, kwargs))
         if entry is not None:
             if len(self.entries) >= MOST_PLANS:
                 self.clear()
@@ -158,6 +244,13 @@ class _Fast(Compiled):
 
     def __reduce__(self) -> Any:
         return Compiled, (self.__wrapped__, self.static, self.verify)
+
+
+def _explained(k: int, plan: Any) -> str:
+    lines = [f"plan {k}: {len(plan.facts)} instructions, workspace {plan.machine.work_bytes} bytes"]
+    for kind, shapes, what in plan.facts:
+        lines.append(f"  {kind:<8} {', '.join(map(str, shapes)):<24} {what}".rstrip())
+    return "\n".join(lines)
 
 
 def _any_recorded(args: Any, kwargs: Any) -> bool:
@@ -210,9 +303,7 @@ def recorded(
     if strong_zeros_met() != met:
         return structure.unflatten(values), None
     positions = iter(tape.output_positions)
-    where = [
-        next(positions) if type(y) is Variable or type(y) is Passive else -1 for y in leaves
-    ]
+    where = [next(positions) if type(y) is Variable or type(y) is Passive else -1 for y in leaves]
     guards = [
         (position, value)
         for position, value in zip(positions, left.values, strict=True)
@@ -229,10 +320,7 @@ def recorded(
         given.specs,
         given.keywords,
         around.places,
-        [
-            Spec("array", array, (), len(given.inputs) + k)
-            for k, array in enumerate(around.arrays)
-        ],
+        [Spec("array", array, (), len(given.inputs) + k) for k, array in enumerate(around.arrays)],
         around.watched,
         around.compared,
         [value for _, value in guards],
@@ -254,7 +342,9 @@ def _builder(structure: tree.TreeDef, where: list[int], values: list[Any]) -> An
     ):
         return None
     places = [k for k, position in enumerate(where) if position >= 0]
-    fixed = [None if position >= 0 else value for value, position in zip(values, where, strict=True)]
+    fixed = [
+        None if position >= 0 else value for value, position in zip(values, where, strict=True)
+    ]
 
     def build(arrays: list[Any]) -> Any:
         leaves = [x.copy() if isinstance(x, np.ndarray) else x for x in fixed]
@@ -296,7 +386,8 @@ def _check(f: Any, left: list[Any], drawn: Any, around: Surroundings) -> None:
 
 
 def _random_state() -> Any:
-    state = np.random.get_state(legacy=False)["state"]
+    # What a user's function may draw from, and no other tells it.
+    state = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
     return state["pos"], state["key"].tobytes()
 
 
@@ -320,6 +411,7 @@ class Reads:
         self.values: list[np.ndarray] = []
 
     def read(self, what: str, handle: Any, file: str, line: int) -> None:
+        """Take note of one."""
         name = sys._getframe(1).f_globals.get("__name__", "")
         if handle is None or not name.startswith("fastbp."):
             self.of_user.append((what, file, line))
@@ -351,7 +443,7 @@ class _Arguments:
         self.args = tuple(
             [self._put(x, spec, handles) for x, spec in zip(args, self.specs, strict=True)]
         )
-        self.kwargs = self._put(dict(kwargs), self.keywords, handles) if kwargs else {}
+        self.kwargs = self._put(dict(kwargs), self.keywords, handles) if self.keywords else {}
 
     def _spec(self, x: Any, what: str) -> Spec:
         kind = type(x)

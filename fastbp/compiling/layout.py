@@ -35,9 +35,9 @@ def laid_out(b: Builder, inputs: Sequence[Value | None], outputs: Sequence[Value
     work_bytes = _give_out(steps)
     constants: dict[int, Any] = {}
     n = len(inputs)
-    for number in range(n):
-        if inputs[number] is not None:
-            inputs[number].storage.buffer = number
+    for number, x in enumerate(inputs):
+        if x is not None:
+            x.storage.buffer = number
     work, n = n, n + 1
     for storage in _storages(steps, results):
         if storage.kind == "work":
@@ -60,11 +60,11 @@ def laid_out(b: Builder, inputs: Sequence[Value | None], outputs: Sequence[Value
 
 
 def _facts(step: Step) -> tuple[Any, ...]:
-    return step.kind, [v.shape for v in step.writes], getattr(step, "name", "")
+    return step.kind, [v.shape for v in step.writes], step.described()
 
 
 def _results(b: Builder, outputs: Sequence[Value]) -> list[Value]:
-    """Return the outputs, each in memory that is the caller's: copies where that is not possible."""
+    """Return the outputs in memory that is the caller's: copies where they have no such."""
     results: list[Value] = []
     for y in outputs:
         storage = y.storage

@@ -49,6 +49,7 @@ class Builder:
         return Value(Storage("constant", array.nbytes, array=array), array.shape, array.dtype)
 
     def append(self, step: Step) -> None:
+        """Append an instruction."""
         for storage in step.written():
             storage.step = len(self.steps)
         self.steps.append(step)
@@ -121,7 +122,9 @@ class Builder:
             first = end - 1
             while first > 0 and (first - 1 in axes or dims[first - 1] == 1):
                 first -= 1
-            outer, rows, n = (math.prod(dims[a:b]) for a, b in ((0, first), (first, end), (end, None)))
+            outer, rows, n = (
+                math.prod(dims[a:b]) for a, b in ((0, first), (first, end), (end, None))
+            )
             dims[first:end] = [1] * (end - first)
             y = self.new(tuple(dims), x.dtype)
             self.append(Sum(x, y, (outer, rows, n)))
@@ -251,9 +254,7 @@ def _readable(
             return x
     order = [k for k in own if k not in rows and k not in columns] + [*rows, *columns]
     axes = [own.index(k) for k in order]
-    moved = x.view(
-        tuple(x.shape[a] for a in axes), x.offset, tuple(x.strides[a] for a in axes)
-    )
+    moved = x.view(tuple(x.shape[a] for a in axes), x.offset, tuple(x.strides[a] for a in axes))
     y = b.new(moved.shape, x.dtype)
     b.append(Copy([moved], [y]))
     back = [order.index(k) for k in own]
@@ -286,7 +287,6 @@ def _lined_up(x: Value, own: Sequence[int], out: Sequence[int]) -> Value:
 
 def view_of(x: Value, function: Any) -> Value | None:
     """Return what a function returns if that is a view of its argument."""
-    assert x.storage is not None
     memory = np.empty(max(x.storage.nbytes, 1), np.uint8)
     array = np.ndarray(x.shape, x.dtype, memory, x.offset, x.strides)
     with np.errstate(all="ignore"):
@@ -301,7 +301,6 @@ def view_of(x: Value, function: Any) -> Value | None:
 
 def _numbers(x: Value) -> np.ndarray:
     """Return for each element the place in its memory, counted in elements from 1."""
-    assert x.storage is not None
     item = x.dtype.itemsize
     numbers = np.arange(1, x.storage.nbytes // item + 1)
     return np.lib.stride_tricks.as_strided(
@@ -317,7 +316,7 @@ def _numbers(x: Value) -> np.ndarray:
 
 def lower(
     links: Sequence[Any], inputs: Sequence[int], outputs: Sequence[int]
-) -> tuple[Builder, list[Value], list[Value]]:
+) -> tuple[Builder, list[Value | None], list[Value]]:
     """Return the instructions for a record.
 
     Parameters
@@ -331,12 +330,12 @@ def lower(
     -------
     Builder
         With the steps, not yet laid out.
-    list of Value, list of Value
-        The inputs and the outputs.
+    list of Value or None, list of Value
+        The inputs, None for one that nothing is computed from, and the outputs.
     """
     b = Builder()
     values: dict[int, Value] = {}
-    given = []
+    given: list[Value | None] = []
     for number, position in enumerate(inputs):
         if position < 0:
             given.append(None)
@@ -361,13 +360,13 @@ def lower(
         operands = [
             values[p] if p >= 0 else x for p, x in zip(link.parents, link.operands, strict=True)
         ]
-        y = _waiting_sum(b, link, operands, readers)
-        if y is None:
+        waiting = _waiting_sum(b, link, operands, readers)
+        if waiting is None:
             operands = [b.read(x) if isinstance(x, Value) else x for x in operands]
             y = _lowered(b, link, operands, joint)
-            if not any(y is x for x in operands):
-                y.position = position
         else:
+            y = waiting
+        if not any(y is x for x in operands):
             y.position = position
         values[position] = y
         if key is not None:
@@ -460,7 +459,7 @@ def _elementwise(b: Builder, link: Any, operands: list[Any]) -> Value | None:
     found: list[Any] = []
     for x in operands:
         if isinstance(x, np.ndarray | np.generic) and not x.ndim:
-            x = x[()].item()
+            x = x.item()
         if isinstance(x, np.ndarray):
             if x.dtype != link.dtype:
                 return None
@@ -495,7 +494,8 @@ def _planned(b: Builder, link: Any, operands: list[Any]) -> Value | None:
                 return None
             x = b.constant(x)
         found.append(x)
-    return link.op.info["plan"](b, link, *found)
+    y: Value | None = link.op.info["plan"](b, link, *found)
+    return y
 
 
 def _moved(b: Builder, link: Any, operands: list[Any]) -> Value | None:
@@ -555,7 +555,9 @@ def _joined(b: Builder, link: Any, operands: list[Any]) -> Value | None:
             affine = affine + strides[-1] * along
         if not np.array_equal(affine, places):
             return None
-        parts.append((x, y.view(x.shape, int(places.flat[0]) * item, tuple(s * item for s in strides))))
+        parts.append(
+            (x, y.view(x.shape, int(places.flat[0]) * item, tuple(s * item for s in strides)))
+        )
     for x, part in parts:
         b.append(Copy([x], [part]))
     return y
@@ -583,7 +585,8 @@ def _called(b: Builder, link: Any, operands: list[Any], joint: dict[Any, list[An
         step = next(s for s in reversed(b.steps) if isinstance(s, Call) and s.results is results)
         storage.step = b.steps.index(step)
         step.writes.append(results[place])
-    return results[place]
+    y: Value = results[place]
+    return y
 
 
 def _function(op: Any, static: dict[str, Any], several: bool) -> Any:

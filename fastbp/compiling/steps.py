@@ -1,4 +1,4 @@
-"""The instructions of a plan before they are laid out: what they read, write, and give a machine."""
+"""The instructions of a plan before they are laid out: what they read, write, give a machine."""
 
 from __future__ import annotations
 
@@ -24,18 +24,24 @@ class Step:
         self.reads, self.writes = reads, writes
 
     def read(self) -> list[Storage]:
-        return [v.storage for v in self.reads if v.storage is not None]
+        """Return the memory that it reads."""
+        return [v.storage for v in self.reads]
 
     def written(self) -> list[Storage]:
-        return [v.storage for v in self.writes if v.storage is not None]
+        """Return the memory that it writes."""
+        return [v.storage for v in self.writes]
 
     def emit(self, machine: Machine) -> None:
+        """Append it to a machine, once memory is given out."""
         raise NotImplementedError
+
+    def described(self) -> str:
+        """Say in a few words what is done."""
+        return ""
 
 
 def at(value: Value) -> Place:
     """Return where a value lies once memory is given out."""
-    assert value.storage is not None
     return value.storage.buffer, value.storage.offset + value.offset
 
 
@@ -55,6 +61,7 @@ class Region(Step):
         self.programs: list[tuple[Any, list[Value], list[Value]]] = []
 
     def has_room(self) -> bool:
+        """Say whether another member may fit."""
         return len(self.members) < self.MOST
 
     def finish(self, wanted: set[int]) -> bool:
@@ -82,6 +89,10 @@ class Region(Step):
         """Know what is read and written, once `finish` has said which programs there are."""
         self.reads = [v for _, inputs, _ in self.programs for v in inputs]
         self.writes = [v for _, _, outputs in self.programs for v in outputs]
+
+    def described(self) -> str:
+        names = [f if isinstance(f, str) else getattr(f, "__name__", "") for f, _, _ in self.members]
+        return " ".join(["expression" if name in ("", "<lambda>") else name for name in names])
 
     def emit(self, machine: Machine) -> None:
         for program, inputs, outputs in self.programs:
@@ -132,10 +143,16 @@ class Product(Step):
         super().__init__([a, b, c] if accumulate else [a, b], [c])
         self.a, self.b, self.c, self.facts, self.accumulate = a, b, c, facts, accumulate
 
+    def described(self) -> str:
+        (m, n, k), batch, *_ = self.facts
+        times = f" {'x'.join(map(str, batch))} times" if batch else ""
+        return f"({m}, {k}) @ ({k}, {n}){times}{', added' if self.accumulate else ''}"
+
     def emit(self, machine: Machine) -> None:
         sizes, batch, *strides = self.facts
         a, b, c = (
-            (at(value), *steps) for value, steps in zip((self.a, self.b, self.c), strides, strict=True)
+            (at(value), *steps)
+            for value, steps in zip((self.a, self.b, self.c), strides, strict=True)
         )
         machine.product(self.c.dtype.num, sizes, batch, a, b, c, self.accumulate)
 
@@ -149,7 +166,9 @@ class Add(Step):
         super().__init__([x, y], [y])
         trace = Trace()
         into, what = trace.input(), trace.input()
-        self.program = compile_program(trace, [trace.call(np.add, into, what)], y.dtype.num)
+        program = compile_program(trace, [trace.call(np.add, into, what)], y.dtype.num)
+        assert program is not None
+        self.program = program
 
     def emit(self, machine: Machine) -> None:
         (x, y), (_, strides) = self.reads, (0, self.writes[0].strides)
@@ -221,6 +240,9 @@ class Call(Step):
             [x for x in operands if isinstance(x, Value)], [y for y in results if y is not None]
         )
         self.name, self.function, self.operands, self.results = name, function, operands, results
+
+    def described(self) -> str:
+        return self.name
 
     def emit(self, machine: Machine) -> None:
         operands: list[Any] = []

@@ -7,6 +7,7 @@ its parts are written into one array.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -115,9 +116,9 @@ def _stacked(b: Builder, values: list[Value]) -> Value:
     shape = (n, *first.shape)
     apart = {id(v.storage) for v in values}
     if len(apart) == 1:
-        steps = {b.offset - a.offset for a, b in zip(values, values[1:], strict=False)}
-        if len(steps) == 1 and min(steps) >= 0:
-            return first.view(shape, first.offset, (min(steps), *first.strides))
+        spaces = {b.offset - a.offset for a, b in itertools.pairwise(values)}
+        if len(spaces) == 1 and min(spaces) >= 0:
+            return first.view(shape, first.offset, (min(spaces), *first.strides))
     if len(apart) == n and all(v.whole and _movable(v.storage) for v in values):
         together = Storage("work", n * nbytes)
         together.holds = [v.storage for v in values]
@@ -126,8 +127,8 @@ def _stacked(b: Builder, values: list[Value]) -> Value:
             v.storage.inside, v.storage.offset = together, k * nbytes
         return Value(together, shape, first.dtype, 0, (nbytes, *first.strides))
     stack = b.new(shape, first.dtype)
+    steps = strides_of(first.shape, first.dtype.itemsize)
     for k, v in enumerate(values):
-        steps = strides_of(first.shape, first.dtype.itemsize)
         b.append(Copy([v], [stack.view(first.shape, k * nbytes, steps)]))
     return stack
 

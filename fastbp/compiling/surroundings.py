@@ -1,9 +1,10 @@
 """What a function reads beside its arguments: arrays become inputs, all else is watched.
 
-A twin of the function (`fastbp.unmodified`) runs with recorded values in the place of arrays that it
-finds in closures, global names, defaults: what is computed from them is computed again in every call, from what they
-are then. Numbers and other objects found there are frozen into a plan; if another one stands in
-their place, the plan is for something else. Arrays in attributes of objects are compared by value.
+A twin of the function (`fastbp.unmodified`) runs with recorded values in the place of arrays that
+it finds in closures, global names, defaults: what is computed from them is computed again in every
+call, from what they are then. Numbers and other objects found there are frozen into a plan; if
+another one stands in their place, the plan is for something else. Arrays in attributes of objects
+are compared by value.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class Surroundings:
         self._known: dict[int, Any] = {}
         self._seen: set[int] = set()
         self.function = f
+        self._twins: _Captured | None = None
         if function_in(f) is not None:
             self._twins = _Captured(f, self)
             self.function = self._twins.ready(f)
@@ -142,7 +144,7 @@ class Surroundings:
             self.compared.append((x, x.copy()))
             return
         if type(x) is types.FunctionType:
-            if function_in(x) is None or x not in getattr(self, "_twins", _NONE).made:
+            if self._twins is None or x not in self._twins.made:
                 self._others(x)
             return
         held = getattr(x, "__dict__", None)
@@ -185,10 +187,6 @@ class Surroundings:
 
 
 _LENGTH = object()
-
-
-class _NONE:
-    made: dict[Any, Any] = {}
 
 
 def _is_library(name: str | None) -> bool:

@@ -35,7 +35,7 @@ class Value:
 
     def __init__(
         self,
-        storage: Storage | None,
+        storage: Storage,
         shape: tuple[int, ...],
         dtype: Any,
         offset: int = 0,
@@ -49,6 +49,7 @@ class Value:
 
     @property
     def size(self) -> int:
+        """The number of its elements."""
         return math.prod(self.shape)
 
     @property
@@ -61,7 +62,6 @@ class Value:
     @property
     def whole(self) -> bool:
         """Whether it is all of its memory, in C order."""
-        assert self.storage is not None
         nbytes = self.size * self.dtype.itemsize
         return self.contiguous and self.offset == 0 and nbytes == self.storage.nbytes
 

@@ -10,18 +10,18 @@ from fastbp.rules.local import matmul_labels
 
 
 def sums(b, link, x):
-    """Sums along the axes ``axis=``."""
+    """Sum along the axes ``axis=``."""
     return b.sum(x, link.static["axis"], link.shape)
 
 
 def averages(b, link, x):
-    """Means along the axes ``axis=``, of `n` elements each."""
+    """Take means along the axes ``axis=``, of `n` elements each."""
     total = b.sum(x, link.static["axis"], link.shape)
     return total and b.elementwise("divide", (total, float(link.static["n"])), link.dtype)
 
 
 def sums_to_shape(b, link, x):
-    """Sums over the axes along which an operand of `shape` was broadcast."""
+    """Sum over the axes along which an operand of `shape` was broadcast."""
     shape = link.static["shape"]
     first = len(x.shape) - len(shape)
     axes = [k for k, n in enumerate(x.shape) if k < first or shape[k - first] != n]
@@ -29,7 +29,7 @@ def sums_to_shape(b, link, x):
 
 
 def puts(b, link, x):
-    """Zeros, with elements added at an index without arrays."""
+    """Add elements to zeros, at an index without arrays."""
     return b.put(x, link.static["index"], link.shape)
 
 
@@ -39,6 +39,6 @@ def contracts(b, link, x, y):
 
 
 def multiplies_matrices(b, link, x, y):
-    """Stacks of matrices and vectors, as `numpy.matmul` takes them."""
+    """Multiply stacks of matrices and vectors, as `numpy.matmul` takes them."""
     left, right, out, _ = matmul_labels(*link.operands)
     return b.contract(x, left, y, right, out)

@@ -45,7 +45,6 @@ cdef bint HAVE_ADD = (find_ufunc_loop(np.add, cnp.NPY_FLOAT, &ADD[0])
                       and find_ufunc_loop(np.add, cnp.NPY_CDOUBLE, &ADD[3]))
 
 
-
 cdef bint has_sums() noexcept:
     return HAVE_ADD
 

@@ -12,6 +12,7 @@ from cpython.tuple cimport PyTuple_CheckExact, PyTuple_GET_ITEM, PyTuple_GET_SIZ
 
 cimport cython
 cimport numpy as cnp
+from fastbp._core.loops cimport strong_zeros
 from fastbp._core.machine cimport Frame
 from fastbp._core.replay cimport Plan
 
@@ -192,19 +193,43 @@ cdef class Entry:
         self.places, self.surroundings, self.watched = places, surroundings, watched
         self.compared, self.guards = compared, guards
 
+    @property
+    def n_guards(self):
+        """The number of outputs that are guards."""
+        return len(self.guards)
+
+    @property
+    def builds(self):
+        """Whether results are more than arrays, or a tuple of them."""
+        return self.build is not None
+
+    def reason(self, tuple args, dict kwargs):
+        """Say why the plan is not for a call; None: it is."""
+        cdef Frame frame = self.plan.machine.frame()
+        cdef Py_ssize_t k
+        try:
+            if not self._is_called(args, kwargs, frame):
+                return "other arguments"
+            for facts in self.watched:
+                x = _found_in(facts[0], facts[1])
+                if x is not facts[2] and not _same(x, facts[2]):
+                    return f"another {type(facts[2]).__name__} at {_named(facts[0], facts[1])}"
+            for k in range(len(self.places)):
+                facts = self.places[k]
+                if not match(<Spec> self.surroundings[k], _found_in(facts[0], facts[1]), frame):
+                    return f"another kind of array at {_named(facts[0], facts[1])}"
+            for facts in self.compared:
+                if not _equal_arrays(facts[0], facts[1]):
+                    return f"other elements in an array of shape {facts[0].shape} of an object"
+        finally:
+            self.plan.machine.give_back(frame)
+        return None
+
     cdef int fits(self, tuple args, dict kwargs, Frame frame) except -1:
         cdef Py_ssize_t k
         cdef tuple facts
-        if PyTuple_GET_SIZE(args) != len(self.arguments):
+        if not self._is_called(args, kwargs, frame):
             return False
-        if self.keywords is None:
-            if kwargs:
-                return False
-        elif not match(self.keywords, kwargs, frame):
-            return False
-        for k in range(len(self.arguments)):
-            if not match(<Spec> self.arguments[k], <object> PyTuple_GET_ITEM(args, k), frame):
-                return False
         for facts in self.watched:
             x = _found_in(facts[0], facts[1])
             if x is not facts[2] and not _same(x, facts[2]):
@@ -215,6 +240,20 @@ cdef class Entry:
                 return False
         for facts in self.compared:
             if not _equal_arrays(facts[0], facts[1]):
+                return False
+        return True
+
+    cdef int _is_called(self, tuple args, dict kwargs, Frame frame) except -1:
+        cdef Py_ssize_t k
+        if PyTuple_GET_SIZE(args) != len(self.arguments):
+            return False
+        if self.keywords is None:
+            if kwargs:
+                return False
+        elif not match(self.keywords, kwargs, frame):
+            return False
+        for k in range(len(self.arguments)):
+            if not match(<Spec> self.arguments[k], <object> PyTuple_GET_ITEM(args, k), frame):
                 return False
         return True
 
@@ -242,7 +281,8 @@ cdef class Entry:
         del results[n:]
         return 0
 
-    cdef object result(self, list results):
+    cpdef object result(self, list results):
+        """Return what the function returns, from the arrays of its plan."""
         cdef Py_ssize_t k
         cdef cnp.ndarray array
         for k in range(len(results)):
@@ -258,6 +298,51 @@ class GuardError(ArithmeticError):
     """A plan is not for these values: the function must be called as it is."""
 
 
+@cython.final
+cdef class Bound:
+    """A plan on fixed memory: it reads the same arrays in every call, and writes the same ones.
+
+    Made by ``Compiled.bind``.
+
+    Parameters
+    ----------
+    entry : Entry
+    args : tuple
+    kwargs : dict
+    outputs : list of ndarray
+        In C order, one for each output of the plan.
+    """
+    cdef Entry entry
+    cdef Frame frame
+    cdef list outputs
+    cdef object result
+
+    def __init__(self, Entry entry not None, tuple args, dict kwargs, list outputs not None,
+                 result):
+        cdef int k
+        cdef cnp.ndarray array
+        self.entry, self.outputs, self.result = entry, outputs, result
+        self.frame = entry.plan.machine.frame()
+        if not entry.fits(args, kwargs, self.frame):
+            raise ValueError("bind: the plan is not for these arguments")
+        for k in range(len(outputs)):
+            array = outputs[k]
+            self.frame.bases[entry.plan.outputs[k].buffer] = cnp.PyArray_BYTES(array)
+
+    def __call__(self):
+        """Read the arguments as they are now, write the outputs, and return them."""
+        cdef long long before = strong_zeros()
+        self.entry.plan.machine.run(self.frame)
+        if self.frame.arrays:
+            self.frame.arrays = []
+        if strong_zeros() != before:
+            raise StrongZeroError("a zero cotangent met a slope that is not finite: call the "
+                                  "function as it is")
+        if self.entry.guards:
+            self.entry._check(list(self.outputs))
+        return self.result
+
+
 MISSED = object()
 cdef object _NOTHING = object()
 
@@ -269,8 +354,15 @@ cdef object _found_in(object container, object key):
         return _NOTHING if x == NULL else <object> x
     if type(container) is dict:
         x = PyDict_GetItemWithError(container, key)
-        return _NOTHING if x == NULL else <object> x
+        if x != NULL:
+            return <object> x
     return _hooks["found_in"](container, key)
+
+
+cdef str _named(object container, object key):
+    if PyCell_Check(container):
+        return "a variable of an enclosing function"
+    return repr(key) if isinstance(key, (str, int)) else "the length of a container"
 
 
 cdef bint _same(object x, object y):

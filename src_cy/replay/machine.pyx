@@ -1,12 +1,11 @@
 """The machine of a plan: instructions over buffers, run without Python and without allocations.
 
-An instruction names its operands by buffer and offset. The buffers of a call (its inputs, constants,
-one workspace, its outputs, what functions of Python return) are addresses in a `Frame`, so any
-number of calls may run the same instructions at once. What an instruction does was laid out when it
-was made: from shapes and strides, once.
+An instruction names its operands by buffer and offset. The buffers of a call (its inputs,
+constants, one workspace, its outputs, what functions of Python return) are addresses in a `Frame`,
+so any number of calls may run the same instructions at once. What an instruction does was laid out
+when it was made: from shapes and strides, once.
 """
 
-from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from cython cimport doublecomplex, floatcomplex
 from libc.stdint cimport intptr_t, uintptr_t
@@ -376,8 +375,8 @@ cdef class Machine:
         for item, facts in zip(found, call[3], strict=True):
             if facts is None:
                 continue
-            number, buffer, shape, dtype = facts
-            while len(frame.arrays) <= number:
+            place, buffer, shape, dtype = facts
+            while len(frame.arrays) <= place:
                 frame.arrays.append(None)
             if buffer >= 0:
                 item = _own(item, dtype)
@@ -387,7 +386,7 @@ cdef class Machine:
                         f"returned {shape} when it was recorded")
                 array = item
                 frame.bases[buffer] = cnp.PyArray_BYTES(array)
-            frame.arrays[number] = item
+            frame.arrays[place] = item
         return 0
 
 

@@ -99,12 +99,14 @@ cdef class Plan:
         finally:
             self.machine.give_back(frame)
 
-    cdef list run(self, Frame frame):
-        """Run on the inputs whose addresses a frame has."""
+    def empty(self):
+        """Return arrays as the outputs are."""
+        return self.new_outputs(None)
+
+    cdef list new_outputs(self, Frame frame):
         cdef list results = []
         cdef cnp.ndarray array
         cdef int k
-        cdef long long before = strong_zeros()
         for k in range(self.n_outputs):
             if slot_of(self.outputs[k].typenum) >= 0:
                 array = new_array(self.outputs[k].nd, self.outputs[k].dims,
@@ -112,8 +114,15 @@ cdef class Plan:
             else:
                 array = cnp.PyArray_EMPTY(self.outputs[k].nd, self.outputs[k].dims,
                                           self.outputs[k].typenum, 0)
-            frame.bases[self.outputs[k].buffer] = cnp.PyArray_BYTES(array)
+            if frame is not None:
+                frame.bases[self.outputs[k].buffer] = cnp.PyArray_BYTES(array)
             results.append(array)
+        return results
+
+    cdef list run(self, Frame frame):
+        """Run on the inputs whose addresses a frame has."""
+        cdef long long before = strong_zeros()
+        cdef list results = self.new_outputs(frame)
         self.machine.run(frame)
         take_fp_flags()
         if strong_zeros() != before:

@@ -1,0 +1,65 @@
+"""The call of a compiled function."""
+
+from collections.abc import Callable
+from typing import Any, final
+
+import numpy as np
+
+from fastbp._core.replay import Plan
+
+MISSED: object
+
+class GuardError(ArithmeticError): ...
+
+@final
+class Spec:
+    number: int
+    parts: tuple[Spec, ...]
+    def __init__(
+        self, kind: str, value: Any, parts: tuple[Spec, ...] = (), number: int = -1
+    ) -> None: ...
+
+@final
+class Entry:
+    plan: Plan
+    missed: int
+    n_guards: int
+    builds: bool
+    def __init__(
+        self,
+        plan: Plan,
+        arguments: tuple[Spec, ...],
+        keywords: Spec | None,
+        places: list[Any],
+        surroundings: list[Spec],
+        watched: list[Any],
+        compared: list[Any],
+        guards: list[np.ndarray],
+        build: Callable[[list[Any]], Any] | None,
+        single: bool,
+    ) -> None: ...
+    def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any: ...
+    def reason(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None: ...
+    def result(self, results: list[Any]) -> Any: ...
+
+@final
+class Bound:
+    def __init__(
+        self,
+        entry: Entry,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        outputs: list[np.ndarray],
+        result: Any,
+    ) -> None: ...
+    def __call__(self) -> Any: ...
+
+class Caller:
+    entries: list[Entry]
+    def add(self, entry: Entry) -> None: ...
+    def clear(self) -> None: ...
+    def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any: ...
+    def failed(self, error: Exception, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+
+def bind(name: str, function: Callable[..., Any]) -> None: ...
