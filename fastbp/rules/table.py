@@ -77,7 +77,7 @@ _OF_SCIPY = {
     "integrate": "samples",
     "interpolate": "solving",
     "linalg": "triangular solving lu functions equations assembly toeplitz spectral factors "
-    "banded pencils",
+    "banded pencils subspaces forms",
     "ndimage": "filters interpolation order",
     "stats": "samples",
 }

@@ -179,6 +179,15 @@ def solve_continuous_lyapunov(a, q):
     return continuous_op(*_of_one_size("solve_continuous_lyapunov", a, q))
 
 
+@of_scipy(
+    "solve_lyapunov",
+    samples=lambda rng: [((np.array([[-2.0, 0.3], [0.1, -1.0]]), rng.normal(size=(2, 2))), {})],
+)
+def solve_lyapunov(a, q):
+    """SciPy's former name of `solve_continuous_lyapunov`."""
+    return solve_continuous_lyapunov(a, q)
+
+
 def _steps(n):
     return np.array([[0.3, -0.2, 1.5], [0.1, -2.4, 0.3], [0.0, 0.2, 2.2]])[:n, :n]
 
