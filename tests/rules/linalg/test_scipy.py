@@ -205,3 +205,36 @@ def test_equal_eigenvalues():
     with pytest.raises(DegenerateError):
         bp.grad(lambda a: linalg.eigh(a)[1].sum())(np.eye(3))
     np.testing.assert_allclose(bp.grad(lambda a: linalg.eigvalsh(a).sum())(np.eye(3)), np.eye(3))
+
+
+@pytest.mark.parametrize("lower", [True, False])
+@pytest.mark.parametrize(("n", "count"), [(1, 0), (4, 6), (70, 3), (65, 0), (80, 40)])
+def test_banded_factors_of_several_blocks(n, count, lower, rng):
+    ab = 0.05 * rng.normal(size=(count + 1, n)) + 0.05j * rng.normal(size=(count + 1, n))
+    ab[0 if lower else count] += 4.0
+    found = linalg.cholesky_banded(bp.variable(ab), lower=lower)
+    expected = scipy.linalg.cholesky_banded(ab, lower=lower)
+    np.testing.assert_allclose(found.value, expected, atol=1e-14)
+
+    def of_band(ab):
+        return linalg.cholesky_banded(ab, lower=lower)
+
+    def of_matrix(ab):  # the factor's own equation
+        parts = [np.diagflat(ab[k, : n - k], -k) for k in range(min(count + 1, n))]
+        half = sum(parts)
+        return linalg.cholesky(half + half.T - np.diag(ab[0]), lower=True)
+
+    ab, t = ab.real, rng.normal(size=ab.shape)
+    pushed = bp.jvp(of_band, (ab,), (t,))[1]
+    if lower:
+        expected = bp.jvp(of_matrix, (ab,), (t,))[1]
+        for k in range(min(count + 1, n)):
+            np.testing.assert_allclose(pushed[k, : n - k], np.diagonal(expected, -k), atol=1e-13)
+    g = rng.normal(size=ab.shape)
+    pulled = bp.vjp(of_band, ab)[1](g)[0]
+    np.testing.assert_allclose(np.sum(pulled * t), np.sum(g * pushed), rtol=1e-11)
+
+
+def test_banded_factors_of_an_indefinite_matrix():
+    with pytest.raises(np.linalg.LinAlgError):
+        linalg.cholesky_banded(bp.variable(np.array([[1.0, 1.0], [2.0, 0.0]])), lower=True)
