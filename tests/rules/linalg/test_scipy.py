@@ -238,3 +238,57 @@ def test_banded_factors_of_several_blocks(n, count, lower, rng):
 def test_banded_factors_of_an_indefinite_matrix():
     with pytest.raises(np.linalg.LinAlgError):
         linalg.cholesky_banded(bp.variable(np.array([[1.0, 1.0], [2.0, 0.0]])), lower=True)
+
+
+def test_polar_factors_of_singular_matrices():
+    for a in (np.zeros((2, 2)), np.ones((2, 2)), np.ones((3, 2))):
+        with pytest.raises(DegenerateError, match=r"scipy\.linalg\.polar: the matrix has not full"):
+            bp.grad(lambda a: linalg.polar(a)[0].sum())(a)
+        assert not np.isfinite(bp.jvp(linalg.polar, (np.zeros_like(a),), (a,))[1][0]).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.complex128])
+def test_forms_that_are_kept_solve_for_all_derivatives(dtype, rng):
+    """Right-hand sides in blocks, with the Schur forms of the value; and equations recorded."""
+    turning = np.array([[-1.0, 2.0, 0.1], [-2.0, -1.0, 0.3], [0.2, 0.1, -3.0]])
+    other = np.array([[-1.0, 0.5], [-1.5, -2.0]])
+    q, w = rng.normal(size=(3, 2)), rng.normal(size=(3, 3))
+    if dtype is np.complex128:
+        turning, q = turning + 0.3j * w, q + 1j * q[::-1]
+
+    def of_two(a, b, q):
+        x = linalg.solve_sylvester(a, b, q)
+        return np.real(x), np.imag(x)
+
+    def of_one(a):
+        x = linalg.solve_continuous_lyapunov(a, np.eye(3) + 0.0 * a)
+        return np.real(x), np.imag(x)
+
+    if dtype is np.float64:
+        check_grads(of_two, (turning, other, q), order=2)
+        check_grads(of_one, (turning,), order=2)
+    for f, args in ((of_two, (turning, other.astype(dtype), q)), (of_one, (turning,))):
+        tangents = [rng.normal(size=x.shape).astype(dtype) for x in args]
+        value, pull = bp.vjp(f, *args)
+        g = [rng.normal(size=y.shape) for y in value]
+        pushed = bp.jvp(f, args, tuple(tangents))[1]
+        step = 1e-6
+        after, before = (
+            f(*[x + h * t for x, t in zip(args, tangents, strict=True)]) for h in (step, -step)
+        )
+        for t, x, y in zip(pushed, after, before, strict=True):
+            np.testing.assert_allclose(t, (x - y) / (2 * step), rtol=1e-6, atol=1e-7)
+        pairs = zip(pull(tuple(g)), tangents, strict=True)
+        np.testing.assert_allclose(
+            sum(np.sum(np.real(a * t)) for a, t in pairs),
+            sum(np.sum(a * t) for a, t in zip(g, pushed, strict=True)),
+            rtol=1e-11,
+        )
+    whole = bp.jacobian(lambda q: linalg.solve_sylvester(turning.real, other, q))(q.real)
+    kron = np.kron(turning.real, np.eye(2)) + np.kron(np.eye(3), other.T)
+    np.testing.assert_allclose(whole.reshape(6, 6), np.linalg.inv(kron), atol=1e-13)
+
+
+def test_a_lyapunov_equation_without_a_solution_warns():
+    with pytest.warns(RuntimeWarning, match="eigenvalues whose sum is 0"):
+        linalg.solve_continuous_lyapunov(bp.variable(np.diag([1.0, -1.0])), np.eye(2))
