@@ -35,6 +35,7 @@ WIDER |= {
     f"scipy.linalg.{name}"
     for name in ("expm_frechet", "fractional_matrix_power", "matmul_toeplitz", "solve_toeplitz")
 }
+WIDER.add("scipy.linalg.lstsq")  # SciPy 1.18 has complex sums of squares
 # Functions of real numbers.
 REAL = {
     "arctan2", "copysign", "divmod", "fmod", "geomspace", "heaviside", "histogram", "histogram2d",
