@@ -199,7 +199,7 @@ def calls_of(name):
             kwargs,
             symmetric,
             name in SUMS,
-            name.startswith(("scipy.special.", "scipy.linalg.")),
+            name.startswith(WIDER) or name in versions.WIDER,
         )
         for args, kwargs in samples_of(name)
     ]

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import scipy
 
+from fastbp import tree
+
 INSTALLED = {
     module.__name__: tuple(map(int, module.__version__.split(".")[:2])) for module in (np, scipy)
 }
@@ -15,6 +17,7 @@ SINCE = {
     "pad": "a width for each axis by name since NumPy 2.2",
     "reshape": "copy= since NumPy 2.1",
     "scipy.linalg.inv": "empty matrices since SciPy 1.14",
+    "scipy.stats.skew": "without bias in float32 since SciPy 1.14",
     "sort": "descending= since NumPy 2.5",
     "scipy.signal.lfilter_zi": "leading zeros before SciPy 1.18",
     "take_along_axis": "a default axis since NumPy 2.3",
@@ -37,16 +40,11 @@ GONE = {
     ("quantile", "interpolation"),
     ("reshape", "newshape"),
 }
-# Calls that are wrong in older versions and not by a rule, or the reverse: until when, with what
-# option and value; of any value.
-ACCIDENTS = [
-    ("numpy 2.3", ("take", "mode", ...)),
-    ("scipy 1.15", ("scipy.integrate.cumulative_trapezoid", "initial", 2.0)),
-    ("scipy 1.15", ("scipy.stats.pmean", "weights", ...)),
-    ("scipy 1.16", ("scipy.ndimage.zoom", "mode", ...)),
-    ("scipy 1.16", ("scipy.signal.resample", "axis", ...)),
-    ("scipy 1.16", ("scipy.signal.welch", "axis", 1)),
-]
+
+
+def _those(*cases):
+    """Return the names of cases ``(until, names)`` that what is installed has."""
+    return {name for until, names in cases if not has(until) for name in names.split()}
 
 
 def has(needed):
@@ -62,11 +60,6 @@ def comparable(name, parameters):
         for key in parameters
         if (name, key) not in GONE and has(PARAMETERS.get((name, key), "numpy 2.0"))
     ]
-
-
-def accidents():
-    """Return those of `ACCIDENTS` that what is installed has."""
-    return [case for until, case in ACCIDENTS if not has(until)]
 
 
 def needs(needed, why):
@@ -100,11 +93,49 @@ def only(wanted, why):
 
 
 def can(name, function, args, kwargs):
-    """Say whether a sampled call is one that the installed NumPy and SciPy have."""
+    """Say whether a sampled call is one that the installed NumPy and SciPy have, in float32 too."""
     if name not in SINCE:
         return True
     try:
         function(*args, **kwargs)
+        function(*tree.map(_single, args), **kwargs)
     except (TypeError, ValueError):
         return False
     return True
+
+
+def _single(x):
+    is_double = type(x) is np.ndarray and x.dtype == np.float64
+    return x.astype(np.float32) if is_double else x
+
+
+# Calls that are wrong in older versions and not by a rule, or the reverse: with what option and
+# value; of any value.
+ACCIDENTS = [
+    case
+    for until, case in [
+        ("numpy 2.3", ("take", "mode", ...)),
+        ("scipy 1.15", ("scipy.integrate.cumulative_trapezoid", "initial", 2.0)),
+        ("scipy 1.15", ("scipy.stats.pmean", "weights", ...)),
+        ("scipy 1.16", ("scipy.ndimage.zoom", "mode", ...)),
+        ("scipy 1.16", ("scipy.signal.resample", "axis", ...)),
+        ("scipy 1.16", ("scipy.signal.welch", "axis", 1)),
+    ]
+    if not has(until)
+]
+# What has a wider dtype there than its operands and its rule.
+WIDER = _those(
+    ("numpy 2.3", "linalg.cond"),
+    ("scipy 1.14", "scipy.stats.sem"),
+    ("scipy 1.15", "scipy.stats.boxcox_llf scipy.stats.entropy scipy.stats.pmean"),
+    ("scipy 1.16", "scipy.stats.skew"),
+    ("scipy 1.17", "scipy.integrate.cumulative_simpson"),
+)
+if has("scipy 1.18"):
+    WIDER.add("scipy.linalg.lstsq")  # complex sums of squares
+REAL = _those(("scipy 1.17", "scipy.integrate.cumulative_simpson"))  # takes no complex numbers
+WRONG_IF_COMPLEX = _those(
+    ("scipy 1.14", "scipy.special.hyp1f1"),  # 1 of most arguments
+    ("scipy 1.15", "scipy.linalg.orthogonal_procrustes"),  # nothing is conjugated
+)
+LAZY = has("scipy 1.14")  # scipy.linalg does without scipy.sparse

@@ -93,7 +93,7 @@ ACCIDENTS = [
     # Where there is one axis, SciPy does not look at it.
     ("scipy.ndimage.rotate", "axes", (0, 0)),
     *[("scipy.signal.stft", "axis", axis) for axis in (1, -2)],
-    *versions.accidents(),
+    *versions.ACCIDENTS,
 ]
 
 

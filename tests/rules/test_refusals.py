@@ -21,6 +21,8 @@ import fastbp.numpy as bnp
 from fastbp.errors import DTypeError, NoRuleError
 from fastbp.rules import refusals
 
+from .. import versions
+
 A = np.array([[2.0, 0.5], [0.5, 1.0]])
 B = np.array([1.0, 2.0])
 
@@ -113,6 +115,8 @@ INSTEAD = {
 
 @pytest.mark.parametrize("name", CALLS)
 def test_functions_are_named_with_what_to_write_instead(name, x, m):
+    if name == "scipy.signal.lfilter":
+        versions.skip_without("scipy 1.15", "an error that says more than that no array was made")
     message = refused(CALLS[name], x, m)
     assert message.startswith(f"{name} takes no Variable")
     assert INSTEAD[name] in message

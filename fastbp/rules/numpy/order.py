@@ -180,8 +180,8 @@ def sort_complex(a):
     return sort(a) if a.dtype.kind == "c" else np.astype(sort(a), np.complex128)
 
 
-def _sort_in_place(a, axis=-1, kind=None, order=None, *, stable=None):
-    a[...] = sort(a, axis, kind, order, stable=stable)
+def _sort_in_place(a, axis=-1, kind=None, order=None, *, stable=None, descending=None):
+    a[...] = sort(a, axis, kind, order, stable=stable, descending=descending)
 
 
 def _partition_in_place(a, kth, axis=-1, kind="introselect", order=None):
