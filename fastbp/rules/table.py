@@ -76,7 +76,8 @@ _OF_SCIPY = {
     "signal": "convolution filtering detrending spectral resampling responses smoothing",
     "integrate": "samples",
     "interpolate": "solving",
-    "linalg": "triangular solving lu functions equations assembly toeplitz spectral factors banded",
+    "linalg": "triangular solving lu functions equations assembly toeplitz spectral factors "
+    "banded pencils subspaces forms",
     "ndimage": "filters interpolation order",
     "stats": "samples",
 }

@@ -17,7 +17,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:logm result")  # of SciPy, of fl
 # the dtype.
 FREE = {"linalg.eigh", "linalg.qr-2", "linalg.svd", "unique_values"}
 FREE |= {f"scipy.linalg.{name}" for name in (
-    "eig_banded", "eigh-0", "eigh-1", "svd-0", "svd-1", "schur-0",
+    "eig-5", "eig-6", "eig_banded", "eigh-0", "eigh-1", "null_space-0", "orth", "svd-0", "svd-1",
+    "schur-0",
 )}  # fmt: skip
 CALLS = [
     pytest.param(name, call, id=f"{name}-{k}")

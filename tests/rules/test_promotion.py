@@ -27,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:logm result")  # of SciPy, of fl
 CALLS = [
     pytest.param(name, call, id=f"{name}-{k}")
     for k, (name, call) in enumerate(NAMED)
-    if len(call.arrays) > 1
+    if len(call.arrays) > 1 and name != "scipy.linalg.eig"  # whose phases nothing fixes
 ]
 # SciPy takes the first loop that its operands fit, and has that of complex128 in front.
 WIDER = {"xlogy", "xlog1py"}
