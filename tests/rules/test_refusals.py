@@ -125,6 +125,14 @@ def test_functions_are_named_with_what_to_write_instead(name, x, m):
     assert "item()" not in message
 
 
+@versions.needs("scipy 1.15", "an object that is called")
+def test_objects_of_one_class_have_names_of_their_own(x):
+    message = refused(lambda x: scipy.special.sph_harm_y(2, 1, x, x), x)
+    assert message.startswith("scipy.special.sph_harm_y takes no Variable: write fastbp.scipy.spec")
+    message = refused(lambda x: scipy.special.sph_legendre_p(2, 1, x), x)
+    assert message.startswith("scipy.special.sph_legendre_p takes no Variable")
+
+
 @pytest.mark.parametrize(
     ("call", "name"),
     [
