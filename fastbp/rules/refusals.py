@@ -393,16 +393,20 @@ def _method_name(module, name, owner, kind):
     if module.startswith("scipy.stats."):
         owner = getattr(owner, "dist", owner)  # of a distribution with fixed parameters
         kind = kind if owner is None else type(owner)
-    for known in _namespaces(module):
-        for public, value in vars(known).items():
-            if value is kind or (type(value) is kind and name != "__init__"):
-                return f"{known.__name__}.{public}{suffix}"
+    public = [(f"{m.__name__}.{key}", x) for m in _namespaces(module) for key, x in vars(m).items()]
+    same = [
+        key
+        for key, x in public
+        if owner is not None and x is owner and not key.rpartition(".")[2].startswith("_")
+    ]
+    alike = [key for key, x in public if x is kind or (type(x) is kind and name != "__init__")]
+    if same or alike:
+        return f"{(same or alike)[0]}{suffix}"
     if name.startswith("_") and name not in ("__init__", "__new__"):
         return None
-    for base in kind.__mro__[1:-1]:  # of a private class, as StateSpace makes them
-        for known in _namespaces(module):
-            if any(value is base for value in vars(known).values()):
-                return f"{known.__name__}.{base.__name__}{suffix}"
+    bases = [key for base in kind.__mro__[1:-1] for key, x in public if x is base]
+    if bases:  # of a private class, as StateSpace makes them
+        return f"{bases[0]}{suffix}"
     return None if name.startswith("_") else f"{_public(module)}.{kind.__name__}.{name}"
 
 

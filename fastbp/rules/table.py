@@ -78,7 +78,7 @@ _OF_SCIPY = {
     "interpolate": "solving",
     "linalg": "triangular solving lu functions equations assembly toeplitz spectral factors "
     "banded pencils subspaces forms",
-    "ndimage": "filters interpolation order",
+    "ndimage": "filters resampling interpolation order",
     "stats": "samples",
 }
 LATE = (
