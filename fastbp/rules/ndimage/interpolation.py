@@ -202,7 +202,11 @@ def basis(u, order):
 def _weights(c, n, order, mode):
     """Return places of coefficients along an axis, their weights, and what is a constant."""
     v = passive(c)
-    inside, slope = _mapped(v, n, mode)
+    if mode == "nearest":  # splines go on outside, on coefficients that do not change any more
+        inside = np.clip(v, -1.0 - order, n + order)
+        slope = np.where(inside == v, 1.0, 0.0)
+    else:
+        inside, slope = _mapped(v, n, mode)
     moved = slope * c + (inside - slope * v) if has_variable(c) else inside
     whole = np.floor(inside) if order % 2 else np.floor(inside + 0.5)
     places = (whole.astype(int) - order // 2)[..., None] + np.arange(order + 1)
@@ -289,6 +293,7 @@ def _map_samples(rng):
         ],
         ((line, wide), {"order": 0, "mode": "mirror"}),
         ((line, wide), {"prefilter": False, "mode": "reflect"}),
+        ((line, wide), {"prefilter": False, "mode": "nearest", "order": 2}),
         ((line, wide), {"order": 1, "mode": "grid-constant", "cval": -1.0}),
     ]
 
