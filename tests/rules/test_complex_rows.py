@@ -8,6 +8,7 @@ from fastbp import tree
 from fastbp.errors import DTypeError
 from fastbp.rules.table import SAMPLES
 
+from .. import versions
 from ..harness import Call, calls_of, indexing_calls, normal
 
 pytestmark = pytest.mark.filterwarnings("ignore:logm result")  # of SciPy, of float32
@@ -23,15 +24,15 @@ CALLS = [
     pytest.param(name, call, id=f"{name}-{k}")
     for name in SAMPLES
     for k, call in enumerate(calls_of(name))
-    if call.arrays and not {name, f"{name}-{k}"} & FREE
+    if call.arrays and not {name, f"{name}-{k}"} & FREE and name not in versions.WRONG_IF_COMPLEX
 ]
 CALLS += [pytest.param(name, call, id=name) for name, call in indexing_calls().items()]
 # Without a meaning, or of real numbers only.
 REFUSED = {
     "bincount", "divmod", "frexp", "geomspace", "histogram", "histogram2d", "histogram_bin_edges",
-    "histogramdd", "i0", "interp", "ldexp", "log_softmax", "logsumexp",
+    "histogramdd", "i0", "interp", "ldexp",
     "modf", "nanpercentile", "nanquantile", "percentile", "quantile", "recurrent.gru",
-    "recurrent.lstm", "recurrent.rnn", "softmax", "sparse.solve", "unwrap",
+    "recurrent.lstm", "recurrent.rnn", "sparse.solve", "unwrap",
     "scipy.integrate.cumulative_simpson", "scipy.integrate.cumulative_trapezoid",
     "scipy.integrate.romb", "scipy.integrate.simpson", "scipy.integrate.trapezoid",
     "scipy.linalg.fractional_matrix_power", "scipy.linalg.eigh_tridiagonal",
@@ -54,9 +55,9 @@ REFUSED = {
     *[
         f"scipy.special.{name}"
         for name in (
-            "bdtr", "bdtrc", "comb", "ellipj", "elliprj", "eval_hermite", "eval_hermitenorm",
-            "expn", "factorial", "hyperu", "ive", "jve", "kn", "multigammaln", "nbdtr", "nbdtrc",
-            "pdtr", "pdtrc", "polygamma", "sph_harm_y", "voigt_profile", "yn", "yve", "zeta",
+            "bdtr", "bdtrc", "comb", "ellipj", "eval_hermite", "eval_hermitenorm",
+            "expn", "factorial", "hyperu", "kn", "multigammaln", "nbdtr", "nbdtrc",
+            "pdtr", "pdtrc", "polygamma", "sph_harm_y", "voigt_profile", "yn", "zeta",
         )
     ],
 }  # fmt: skip
@@ -154,7 +155,7 @@ def test_a_complex_row_is_right_or_refused_by_name(name, call, rng):
         plain = f(*f.arrays)
         for a, b in zip(value, plain, strict=True):
             assert a.shape == np.shape(b)
-            assert a.dtype == np.asarray(b).dtype or call.keeps_single
+            assert a.dtype == np.asarray(b).dtype or call.keeps_single or name in versions.WIDER
         near(value, plain)
         g, t = random_like(rng, value), random_like(rng, f.arrays)
         expected = quotient(f, f.arrays, t)

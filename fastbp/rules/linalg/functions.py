@@ -15,8 +15,8 @@ from fastbp.errors import ShapeError
 from fastbp.rules import patterns
 from fastbp.rules.counterparts import constant, refused
 from fastbp.rules.linalg import decompositions
-from fastbp.rules.linalg.equations import sylvester_op
 from fastbp.rules.linalg.of_scipy import of_scipy, square, stacked
+from fastbp.rules.linalg.sylvester import sylvester_op
 from fastbp.rules.numpy.products import mm, mt
 from fastbp.rules.numpy.structural import as_operand
 from fastbp.rules.table import general
@@ -80,7 +80,8 @@ def _quiet(name):
 
     def function(a):
         a_double = a.astype(np.result_type(a.dtype, np.float64))
-        found = np.asarray(theirs(a_double, disp=False)[0] if older else theirs(a_double))
+        found = theirs(a_double, disp=False) if older else theirs(a_double)
+        found = np.asarray(found[0] if isinstance(found, tuple) else found)
         kind = np.complex64 if found.dtype.kind == "c" else np.float32
         return found.astype(np.result_type(a.dtype, kind))
 
@@ -185,13 +186,18 @@ for _name, _f in {
 # ---- roots and logarithms
 
 
+def _twice(a, q):
+    """Solve ``a X + X a = q``."""
+    return sylvester_op(a, a, q)
+
+
 sqrtm_op = general(
     "linalg.sqrtm",
     stacked(_quiet("sqrtm"), 2),
     nin=1,
     saves=("ans",),
-    vjp=(lambda g, ans, a: sylvester_op(mt(ans), mt(ans), g),),
-    jvp=(lambda t, ans, a: sylvester_op(ans, ans, t),),
+    vjp=(lambda g, ans, a: _twice(mt(ans), g),),
+    jvp=(lambda t, ans, a: _twice(ans, t),),
     pattern=patterns.couples,
     source="N. J. Higham, Functions of Matrices, SIAM 2008, section 6.1",
 )
@@ -204,8 +210,7 @@ power_op = _function(
 
 def _signm_along(e, s, a):
     """Return the derivative of the sign S along `e`; ``S a`` is the root of ``a @ a``."""
-    root = mm(s, a)
-    return sylvester_op(root, root, e - mm(mm(s, e), s))
+    return _twice(mm(s, a), e - mm(mm(s, e), s))
 
 
 signm_op = general(

@@ -167,7 +167,7 @@ def eigvalsh(
 @of_scipy(
     "pinvh",
     samples=lambda rng: [
-        ((_hermitian(rng, 3),), {}),
+        ((_hermitian(rng, 3) + 4.0 * np.eye(3),), {}),
         ((np.diag([3.0, 0.4]) + 0.1 * _hermitian(rng, 2),), {"atol": 1.0}),
     ],
 )
