@@ -68,7 +68,7 @@ SAMPLES = {}  # name of a function or an operation -> calls for the tests; see `
 SPECIAL = tuple(
     f"fastbp.rules.special.{family}"
     for family in (
-        "ufuncs gamma elementary integrals bessel polynomials hypergeometric incomplete "
+        "ufuncs gamma elementary integrals bessel airy polynomials hypergeometric incomplete "
         "distributions elliptic"
     ).split()
 )
@@ -76,8 +76,9 @@ _OF_SCIPY = {
     "signal": "convolution filtering detrending spectral resampling responses smoothing",
     "integrate": "samples",
     "interpolate": "solving",
-    "linalg": "triangular solving lu functions equations assembly toeplitz spectral factors banded",
-    "ndimage": "filters interpolation order",
+    "linalg": "triangular solving lu functions equations assembly toeplitz spectral factors "
+    "banded pencils subspaces forms",
+    "ndimage": "filters resampling interpolation order",
     "stats": "samples",
 }
 LATE = (

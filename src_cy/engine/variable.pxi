@@ -76,6 +76,12 @@ cdef class Variable:
     __array_priority__ = 1000.0
     __pandas_priority__ = 10_000    # pandas leaves its operators to ours
 
+    def __init__(self, *args, **kwargs):
+        raise TypeError(
+            "Variable(...): a Variable is made by the function fastbp.variable(array), and by "
+            "what is computed from one"
+        )
+
     @property
     def value(self):
         """The array itself.

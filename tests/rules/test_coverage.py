@@ -28,7 +28,6 @@ OF_NO_NUMBERS = set(
 )
 # Plain numbers come out, and nothing is lost: of one element, or flat between jumps.
 FLAT = {
-    "scipy.linalg.fiedler_companion": "of one coefficient: an empty matrix",
     "scipy.signal.kaiser_beta": "0 for attenuations below 21 dB",
     "scipy.stats.quantile_test": "counts",
     "scipy.stats.tiecorrect": "ranks",

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:logm result")  # of SciPy, of fl
 CALLS = [
     pytest.param(name, call, id=f"{name}-{k}")
     for k, (name, call) in enumerate(NAMED)
-    if len(call.arrays) > 1
+    if len(call.arrays) > 1 and name != "scipy.linalg.eig"  # whose phases nothing fixes
 ]
 # SciPy takes the first loop that its operands fit, and has that of complex128 in front.
 WIDER = {"xlogy", "xlog1py"}
@@ -39,9 +39,9 @@ WIDER |= {
 REAL = {
     "arctan2", "copysign", "divmod", "fmod", "geomspace", "heaviside", "histogram", "histogram2d",
     "histogram_bin_edges", "histogramdd", "hypot", "i0", "logaddexp",
-    "logaddexp2", "logsumexp", "nanpercentile", "nanquantile", "percentile", "quantile",
+    "logaddexp2", "nanpercentile", "nanquantile", "percentile", "quantile",
     "recurrent.gru", "recurrent.lstm", "recurrent.rnn", "remainder", "scipy.special.comb",
-    "scipy.special.elliprj", "scipy.special.sph_harm_y", "scipy.special.voigt_profile",
+    "scipy.special.sph_harm_y", "scipy.special.voigt_profile",
     "scipy.signal.bilinear", "scipy.signal.wiener", "scipy.special.zeta", "sparse.solve", "unwrap",
 }  # fmt: skip
 REAL |= {"scipy.linalg.eigh_tridiagonal", "scipy.linalg.eigvalsh_tridiagonal"}

@@ -85,7 +85,7 @@ INSTEAD = {
     "scipy.linalg.cholesky": "write fastbp.scipy.linalg.cholesky",
     "scipy.linalg.inv": "write fastbp.scipy.linalg.inv",
     "scipy.linalg.block_diag": "write fastbp.scipy.linalg.block_diag",
-    "scipy.linalg.null_space": "a basis is no function of the matrix",
+    "scipy.linalg.null_space": "write fastbp.scipy.linalg.null_space",
     "scipy.special.logsumexp": "write fastbp.scipy.special.logsumexp",
     "scipy.special.softmax": "write fastbp.scipy.special.softmax",
     "scipy.special.multigammaln": "write fastbp.scipy.special.multigammaln",

@@ -137,7 +137,8 @@ def _vectors(name, a, v):
     a, v = (
         np.atleast_1d(as_operand(x, f"numpy.{name}: {what}")) for x, what in ((a, "a"), (v, "v"))
     )
-    np.convolve(np.empty(a.shape[:1]), np.empty(v.shape[:1]), "valid")  # raises if one is empty
+    if not (a.size and v.size):
+        getattr(np, name)(np.empty(a.shape[-1]), np.empty(v.shape[-1]))  # raises
     if a.ndim > 1 or v.ndim > 1:
         raise ValueError(f"numpy.{name}: arrays of shapes {a.shape} and {v.shape} are no vectors")
     return a, v

@@ -475,14 +475,22 @@ def std(
 
 
 def _shares(x, ans, axis, keepdims):
-    """Return each element's part of a cotangent: extremes share equally, the others get nothing."""
+    """Return each element's part of a cotangent: extremes share equally, the others get nothing.
+
+    It is a mask where no two are equal.
+    """
     x, ans = passive(x), passive(ans)
-    # Where there are NaNs, they are what is returned.
-    extreme = (x == unreduced(ans, ans, axis, keepdims)) | np.isnan(x)
+    extreme = x == unreduced(ans, ans, axis, keepdims)
+    if not graph.is_passive(extreme) and np.count_nonzero(extreme) == ans.size:
+        if ans.size == 1 or extreme.any(axis).all():
+            return extreme
+    extreme |= np.isnan(x)  # where there are NaNs, they are what is returned
     return np.where(extreme, 1.0 / np.add.reduce(extreme, axis, x.dtype, None, True), 0.0)
 
 
 def _shared(t, shares):
+    if shares.dtype == bool:
+        return np.where(shares, t, 0.0)
     # Not a product alone: an infinite tangent of an element that was not taken is no NaN.
     return np.where(shares != 0.0, t * shares, 0.0)
 
@@ -555,7 +563,8 @@ def max(a, axis=None, out=None, keepdims=UNSET, initial=UNSET, where=UNSET):
     -----
     The cotangent goes to the largest element; equal ones share it equally.
     """
-    refuse("max", out=(out, None))
+    if out is not None:
+        refuse("max", out=(out, None))
     if initial is not UNSET or where is not UNSET:
         return _extreme_of(np.maximum, max_op, -math.inf, a, axis, keepdims, initial, where)
     return max_op(a, axis=axes_of(axis, a.ndim), keepdims=given(keepdims))
@@ -571,7 +580,8 @@ def min(a, axis=None, out=None, keepdims=UNSET, initial=UNSET, where=UNSET):
     -----
     The cotangent goes to the smallest element; equal ones share it equally.
     """
-    refuse("min", out=(out, None))
+    if out is not None:
+        refuse("min", out=(out, None))
     if initial is not UNSET or where is not UNSET:
         return _extreme_of(np.minimum, min_op, math.inf, a, axis, keepdims, initial, where)
     return min_op(a, axis=axes_of(axis, a.ndim), keepdims=given(keepdims))

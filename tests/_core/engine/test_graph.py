@@ -389,3 +389,9 @@ def test_operations_document_themselves():
 def test_formatting(x):
     assert f"{bp.variable(1.25):.1f}" == "1.2"
     assert repr(bp.variable(np.float32(1.0))).endswith("dtype=float32)")
+
+
+def test_a_variable_is_made_by_a_function():
+    for arguments in ((), (np.ones(3),)):
+        with pytest.raises(TypeError, match=r"made by the function fastbp\.variable"):
+            bp.Variable(*arguments)

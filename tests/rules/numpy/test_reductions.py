@@ -116,3 +116,23 @@ def test_tangents_of_sums():
         lambda x: np.sum(x, axis=0, keepdims=True)[0],
     ):
         np.testing.assert_allclose(bp.jvp(f, (x,), (t,))[1], total, rtol=60 * 2.0**-24)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_extremes_beside_ties_and_nans(dtype):
+    # As many elements equal to an extreme as there are rows, but not one in each.
+    x = np.array([[2.0, 2.0, 1.0], [np.nan, 5.0, 7.0], [1.0, 3.0, 2.0]], dtype)
+    g = np.array([1.0, 10.0, 100.0], dtype)
+    want = np.array([[0.5, 0.5, 0.0], [10.0, 0.0, 0.0], [0.0, 100.0, 0.0]], dtype)
+    v = bp.variable(x)
+    np.testing.assert_array_equal(bp.gradients(np.max(v, axis=1), v, g), want)
+    want = np.array([[0.0, 0.0, 1.0], [10.0, 0.0, 0.0], [100.0, 0.0, 0.0]], dtype)
+    got = bp.gradients(np.min(v, axis=1, keepdims=True), v, g[:, None])
+    np.testing.assert_array_equal(got, want)
+    assert got.dtype == dtype
+
+
+def test_an_infinite_tangent_beside_an_extreme_is_not_lost_in_it():
+    x, t = np.array([1.0, 3.0, 2.0]), np.array([np.inf, 2.0, np.nan])
+    assert bp.jvp(np.max, (x,), (t,))[1] == 2.0
+    assert bp.jvp(np.max, (np.array([3.0, 3.0, 2.0]),), (t,))[1] == np.inf
