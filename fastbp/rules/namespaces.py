@@ -19,6 +19,7 @@ VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12", "2025.12")
 _ASKED = (
     "array_api_compat.common._helpers",
     "scipy._lib.array_api_compat.common._helpers",
+    "scipy._external.array_api_compat.common._helpers",  # since SciPy 1.18
     "scipy._lib._array_api",
     "scipy._lib._array_api_override",
 )

@@ -387,10 +387,15 @@ def _method_name(module, name, owner):
     suffix = "" if name in ("__init__", "__call__", "__getitem__") else f".{name}"
     if module.startswith("scipy.stats."):
         owner = getattr(owner, "dist", owner)  # of a distribution with fixed parameters
-    for known in _namespaces(module):
-        for public, value in vars(known).items():
-            if value is type(owner) or (type(value) is type(owner) and name != "__init__"):
-                return f"{known.__name__}.{public}{suffix}"
+    public = [(f"{m.__name__}.{key}", x) for m in _namespaces(module) for key, x in vars(m).items()]
+    same = [key for key, x in public if x is owner and not key.rpartition(".")[2].startswith("_")]
+    alike = [
+        key
+        for key, x in public
+        if x is type(owner) or (type(x) is type(owner) and name != "__init__")
+    ]
+    if same or alike:
+        return f"{(same or alike)[0]}{suffix}"
     return None if name.startswith("_") else f"{_public(module)}.{type(owner).__name__}.{name}"
 
 

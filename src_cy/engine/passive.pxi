@@ -302,7 +302,7 @@ cdef Variable entered(Passive x, object dtype):
 
 
 def _cast(x, dtype):
-    return x.astype(dtype)
+    return np.asarray(x).astype(dtype)      # counts are Python's integers in some versions
 
 
 cdef tuple _with_entered(Op op, tuple operands):

@@ -124,6 +124,12 @@ cdef class Variable:
         return cnp.PyArray_ITEMSIZE(self.array)
 
     @property
+    def flags(self):
+        """The memory layout of the array, to look at only: a Variable is written into by itself."""
+        fresh(self)
+        return _locked_view(self).flags
+
+    @property
     def T(self):
         return _hooks["transpose"](self)
 

@@ -11,6 +11,7 @@ from fastbp._core.graph import promoted
 from fastbp.errors import DTypeError
 from fastbp.rules.table import FUNCTIONS, SAMPLES
 
+from .. import versions
 from ..harness import ELEMENTWISE, EPS, Call, calls_of, indexing_calls, normal, operands_of
 
 DTYPES = (np.float32, np.float64, np.complex64, np.complex128)
@@ -35,6 +36,7 @@ WIDER |= {
     f"scipy.linalg.{name}"
     for name in ("expm_frechet", "fractional_matrix_power", "matmul_toeplitz", "solve_toeplitz")
 }
+WIDER |= versions.WIDER
 # Functions of real numbers.
 REAL = {
     "arctan2", "copysign", "divmod", "fmod", "geomspace", "heaviside", "histogram", "histogram2d",
@@ -44,6 +46,7 @@ REAL = {
     "scipy.special.sph_harm_y", "scipy.special.voigt_profile",
     "scipy.signal.bilinear", "scipy.signal.wiener", "scipy.special.zeta", "sparse.solve", "unwrap",
 }  # fmt: skip
+REAL |= versions.REAL
 REAL |= {"scipy.linalg.eigh_tridiagonal", "scipy.linalg.eigvalsh_tridiagonal"}
 # Those whose last operand is real, and whose operands are of one kind.
 LAST_REAL = {f"scipy.signal.{name}" for name in ("freqs", "freqz", "welch")}

@@ -80,7 +80,8 @@ def _quiet(name):
 
     def function(a):
         a_double = a.astype(np.result_type(a.dtype, np.float64))
-        found = np.asarray(theirs(a_double, disp=False)[0] if older else theirs(a_double))
+        found = theirs(a_double, disp=False) if older else theirs(a_double)
+        found = np.asarray(found[0] if isinstance(found, tuple) else found)
         kind = np.complex64 if found.dtype.kind == "c" else np.float32
         return found.astype(np.result_type(a.dtype, kind))
 

@@ -164,7 +164,7 @@ def eigvalsh(
     return _chosen(w, None, subset_by_index, subset_by_value)[0]
 
 
-@of_scipy("pinvh", samples=lambda rng: [((_hermitian(rng, 3),), {})])
+@of_scipy("pinvh", samples=lambda rng: [((_hermitian(rng, 3) + 4.0 * np.eye(3),), {})])
 @of_symmetric
 def pinvh(a, atol=None, rtol=None, lower=True):
     """Arguments as in `scipy.linalg.pinvh`; return_rank= is refused."""

@@ -237,6 +237,14 @@ def reshape(a, /, shape, order="C", *, copy=None):
     return graph.owned(result) if copy else result
 
 
+def _reshape_of_older(a, /, shape=None, order="C", *, newshape=None, copy=None):
+    return reshape(a, newshape if shape is None else shape, order, copy=copy)
+
+
+if np.lib.NumpyVersion(np.__version__) < "2.4.0":
+    graph.bind_function(np.reshape, _reshape_of_older)
+
+
 def _reshape_method(a, /, *shape, order="C", copy=None):
     return reshape(a, shape[0] if len(shape) == 1 else shape, order, copy=copy)
 

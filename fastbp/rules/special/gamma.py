@@ -357,7 +357,7 @@ def multigammaln(a, d):
     d = np.asarray(d)
     if d.ndim or d != np.floor(d):
         raise ValueError("d should be a positive integer (dimension)")
-    constant_call(special.multigammaln, a, d)  # raises where SciPy does
+    constant_call(special.multigammaln, a, d[()])  # raises where SciPy does
     steps = 0.5 * np.arange(float(d)).astype(a.dtype)
     total = np.sum(gammaln(np.expand_dims(a, -1) - steps), axis=-1)
     return total + float(d * (d - 1) * 0.25 * np.log(np.pi))

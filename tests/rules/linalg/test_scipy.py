@@ -9,6 +9,8 @@ from fastbp.errors import DegenerateError, DTypeError, NoRuleError
 from fastbp.scipy import linalg
 from fastbp.testing import check_grads
 
+from ... import versions
+
 STABLE = np.array([[-2.0, 0.4, 0.1], [0.3, -1.5, 0.2], [0.0, 0.5, -3.0]])
 POSITIVE = np.array([[3.0, 0.5, 0.2], [0.5, 2.0, -0.3], [0.2, -0.3, 1.5]])
 
@@ -24,6 +26,10 @@ STACKED = {
     "lu": (lambda a: linalg.lu(a)[1:], (2,)),
     "lu_factor": (lambda a: linalg.lu_factor(a)[0], (2,)),
     "lu_solve": (lambda a, b: linalg.lu_solve(linalg.lu_factor(a), b), (2, 2)),
+    "cho_factor": (
+        lambda a, b: linalg.cho_solve(linalg.cho_factor(a @ np.swapaxes(a, -1, -2)), b),
+        (2, 2),
+    ),
     "cho_solve": (lambda a, b: linalg.cho_solve((a, True), b), (2, 2)),
     "expm": (linalg.expm, (2,)),
     "logm": (linalg.logm, (2,)),
@@ -71,6 +77,20 @@ def test_a_stack_is_one_call_for_each(name, rng):
         alone = bp.jvp(f, tuple(x[k] for x in xs), tuple(t[k] for t in tangents))[1]
         for a, b in zip(bp.tree.flatten(pushed)[0], bp.tree.flatten(alone)[0], strict=True):
             np.testing.assert_allclose(a[k], b, rtol=1e-9, atol=1e-10)
+
+
+def test_factors_of_a_stack_say_for_each_which_triangle_it_is(rng):
+    a = rows(rng, 2, 3, 3)
+    a = a @ np.swapaxes(a, -1, -2)
+    b = bp.variable(rng.normal(size=(2, 3, 2)))
+    for lower in (True, False):
+        c, flags = linalg.cho_factor(bp.variable(a), lower=lower)
+        assert flags.tolist() == [lower, lower]
+        np.testing.assert_allclose(
+            linalg.cho_solve((c, flags), b).value, np.linalg.solve(a, b.value)
+        )
+    with pytest.raises(NoRuleError, match="differs from matrix to matrix"):
+        linalg.cho_solve((c, np.array([True, False])), b)
 
 
 @pytest.mark.parametrize("f", [linalg.solve_continuous_are, linalg.solve_discrete_are])
@@ -156,7 +176,8 @@ def test_positive_definite_systems_are_symmetric(rng):
 
 def test_transposed_systems(rng):
     a, b = rows(rng, 3, 3), rng.normal(size=3)
-    for structure in ("gen", "sym", "pos", "upper triangular", "tridiagonal"):
+    later = ("upper triangular", "tridiagonal") if versions.has("scipy 1.15") else ()
+    for structure in ("gen", "sym", "pos", *later):
         x = POSITIVE if structure in ("sym", "pos") else a
         check_grads(lambda b, x=x, s=structure: linalg.solve(x, b, assume_a=s, transposed=True), b)
     with pytest.raises(DTypeError, match=r"scipy\.linalg\.solve: transposed"):

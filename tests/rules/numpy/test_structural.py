@@ -8,6 +8,8 @@ import fastbp.numpy as bnp
 from fastbp.errors import DTypeError, NoRuleError
 from fastbp.testing import check_grads
 
+from ... import versions
+
 METHODS = [
     ("sum", (), {"axis": 0}),
     ("sum", (1,), {"keepdims": True}),
@@ -267,3 +269,13 @@ def test_other_names_of_the_same_function():
     assert bnp.permute_dims(x, (1, 0)).shape == (3, 2)
     assert bnp.amax(x).shape == ()
     assert bnp.sum([1, 2]) == 3
+
+
+@versions.before("numpy 2.4", "newshape=")
+def test_reshape_takes_a_new_shape_by_its_old_name(rng):
+    x = rng.normal(size=(2, 3))
+    np.testing.assert_array_equal(
+        np.reshape(bp.variable(x), newshape=(3, 2)).value, x.reshape(3, 2)
+    )
+    flat = bp.grad(lambda x: np.sum(np.reshape(x, newshape=-1, order="F")[:2]))(x)
+    np.testing.assert_array_equal(flat, [[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
