@@ -468,8 +468,8 @@ def implements(
 ):
     """Let a function stand for NumPy functions when their arguments are Variables.
 
-    In `fastbp.numpy` the function is called directly if its first argument is a Variable, and
-    through NumPy otherwise: so it only sees calls that have a Variable among their arguments,
+    In `fastbp.numpy` the function is called directly if an argument is a Variable, and through
+    NumPy otherwise: so it only sees calls that have a Variable among their arguments,
     unless it stands for no NumPy function.
 
     Parameters
@@ -553,6 +553,10 @@ def _public(f, numpy_function, name, joins):
             return f(FUNCTIONS["array"](args[0]), *args[1:], **kwargs)
         if args and joins is True and isinstance(args[0], (list, tuple)):
             args = ([_with_rows(x) for x in args[0]], *args[1:])
+        if kwargs or len(args) > 1:  # NumPy does not look for them among all of its arguments
+            for x in (*args[1:], *kwargs.values()):
+                if type(x) is graph.Variable:
+                    return f(*args, **kwargs)
         return on_plain(*args, **kwargs)
 
     on_plain = graph.Maker(numpy_function)
