@@ -658,8 +658,8 @@ cdef object _call_ufunc(Op op, tuple operands, object out, dict kwargs):
                           "use numpy.where")
     if dtype is not None:
         if np.dtype(dtype).kind != "c" and any([np.iscomplexobj(array_of(x)) for x in operands]):
-            raise DTypeError(f"{op.title}: with dtype={np.dtype(dtype)} the imaginary part would be "
-                             "lost: write x.real, or numpy.abs(x)")
+            raise DTypeError(f"{op.title}: with dtype={np.dtype(dtype)} the imaginary part would "
+                             "be lost: write x.real, or numpy.abs(x)")
         operands = tuple([hook("astype")(x, dtype) if type(x) is Variable
                           else as_array(x, op.title).astype(dtype, copy=False) for x in operands])
     if not any([type(x) is Variable for x in operands]):
