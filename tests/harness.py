@@ -16,6 +16,8 @@ from fastbp._core import graph
 from fastbp.rules import OPS
 from fastbp.rules.table import FUNCTIONS, SAMPLES, load_all
 
+from . import versions
+
 load_all()  # rows that are not in the table before they are needed
 ELEMENTWISE = {name: op for name, op in OPS.items() if op.info.get("domain")}
 DTYPES = (np.float64, np.float32)
@@ -136,10 +138,8 @@ WIDER = ("scipy.linalg.", "scipy.special.")  # may return float64 of float32
 
 def numpy_function(name):
     """Return the function of NumPy or SciPy that a name in the table stands for, or None."""
-    if name.startswith(ONLY_IN_SCIPY):
-        return functools.reduce(getattr, name.split(".")[1:], scipy)
-    owners = (np, scipy.special)
-    name = name.removeprefix("scipy.special.").removeprefix("scipy.")
+    owners = (scipy,) if name.startswith(ONLY_IN_SCIPY) else (np, scipy.special)
+    name = name.removeprefix("scipy.").removeprefix("special.")
     for owner in owners:
         try:
             return functools.reduce(getattr, name.split("."), owner)
@@ -156,9 +156,6 @@ def public_function(name):
     raise AssertionError(f"{name} is in no namespace")
 
 
-NEWEST = np.lib.NumpyVersion(np.__version__) >= "2.3.0"
-
-
 def function_of(name):
     """Return the function, or the operation without one, that a name in `SAMPLES` is of."""
     return FUNCTIONS.get(name) or OPS[name]
@@ -169,15 +166,31 @@ def parameters_of(name):
     function = FUNCTIONS.get(name)
     if function is None or isinstance(function, graph.Op):
         return {}
-    return inspect.signature(function).parameters
+    try:
+        return inspect.signature(function).parameters
+    except ValueError:
+        return {}  # built in: some versions say it, and some do not
+
+
+def samples_of(name):
+    """Return the samples of a function in the table that the installed NumPy and SciPy can do."""
+    calls = SAMPLES[name](np.random.default_rng(0))
+    return [call for call in calls if versions.can(name, _called(name), *call)]
+
+
+def _called(name):
+    """Return NumPy's function of a name in the table, or ours.
+
+    Ours, if NumPy does not hand Variables to its own (``numpy.array``), or does not have it.
+    """
+    function = numpy_function(name)
+    theirs = isinstance(function, np.ufunc) or hasattr(function, "_implementation")
+    return function if theirs else function_of(name)
 
 
 def calls_of(name):
     """Return the sampled calls of a function in the table, through NumPy where it is NumPy's."""
-    function = numpy_function(name)
-    if not isinstance(function, np.ufunc) and not hasattr(function, "_implementation"):
-        # NumPy does not hand it Variables (``numpy.array``), or does not have it.
-        function = function_of(name)
+    function = _called(name)
     symmetric = getattr(function_of(name), "symmetric", False)
     return [
         Call(
@@ -186,20 +199,10 @@ def calls_of(name):
             kwargs,
             symmetric,
             name in SUMS,
-            name.startswith(("scipy.special.", "scipy.linalg.")),
+            name.startswith(WIDER) or name in versions.WIDER,
         )
-        for args, kwargs in SAMPLES[name](np.random.default_rng(0))
-        if NEWEST or _takes(function, args, kwargs)
+        for args, kwargs in samples_of(name)
     ]
-
-
-def _takes(function, args, kwargs):
-    """Whether an older NumPy has these arguments: samples are written for the newest."""
-    try:
-        function(*args, **kwargs)
-    except TypeError:
-        return False
-    return True
 
 
 def directions(structure, seed=1):
@@ -345,3 +348,21 @@ def peak_of(f, *args):
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+
+
+def called_name(name):
+    """Return the name in the table as users call the function, with its module.
+
+    Reads of and writes to elements are operators: the word that their errors have.
+    """
+    if " " in name:
+        return "setitem" if name.startswith("put ") else name.split()[0]
+    if name.startswith("scipy."):
+        return name
+    if name in ("log_softmax", "logsumexp", "softmax"):
+        return f"scipy.special.{name}"
+    try:
+        functools.reduce(getattr, name.split("."), np)
+    except AttributeError:
+        return f"fastbp.{name}" if "." in name else f"fastbp.numpy.{name}"
+    return f"numpy.{name}"

@@ -8,6 +8,8 @@ import pytest
 
 import fastbp as bp
 
+from . import versions
+
 PACKAGE = Path(bp.__file__).parent
 
 RIGHT = """
@@ -63,7 +65,8 @@ def names_in(stub):
 
 
 def test_the_stubs_have_what_numpy_and_scipy_have_not():
-    assert names_in("scipy/special.pyi") == set(bp.scipy.special.__all__)
+    lacking = set() if versions.has("scipy 1.15") else {"sph_harm_y"}
+    assert names_in("scipy/special.pyi") - lacking == set(bp.scipy.special.__all__)
     assert names_in("numpy/__init__.pyi") == {n for n in bp.numpy.__all__ if not hasattr(np, n)}
 
 

@@ -13,7 +13,7 @@ from fastbp._core.graph import implementation_of
 from fastbp.rules import refusals
 from fastbp.rules.table import CONSTANTS, CREATORS, FUNCTIONS, REFUSED, load_all
 
-__all__ = ["NAMESPACES", "VERSIONS", "functions", "kind", "page"]
+__all__ = ["GONE", "NAMESPACES", "SINCE", "VERSIONS", "functions", "kind", "page"]
 
 VERSIONS = "NumPy 2.4 and SciPy 1.17"  # whose names the page lists
 
@@ -27,6 +27,29 @@ NAMESPACES = (
     ],
 )
 
+# Which of these came after NumPy 2.0 and SciPy 1.13, and in which version; which are gone in one.
+_CAME = {
+    "2.1": "numpy.cumulative_prod numpy.cumulative_sum numpy.unstack",
+    "2.2": "numpy.matvec numpy.vecmat",
+    "1.14": """scipy.fft.prev_fast_len scipy.special.log_wright_bessel scipy.stats.irwinhall
+        scipy.stats.power""",
+    "1.15": """scipy.integrate.cubature scipy.integrate.lebedev_rule scipy.integrate.nsum
+        scipy.integrate.tanhsinh scipy.interpolate.generate_knots scipy.interpolate.make_splprep
+        scipy.interpolate.make_splrep scipy.signal.envelope scipy.signal.freqz_sos
+        scipy.special.assoc_legendre_p scipy.special.assoc_legendre_p_all scipy.special.legendre_p
+        scipy.special.legendre_p_all scipy.special.softplus scipy.special.sph_harm_y
+        scipy.special.sph_harm_y_all scipy.special.sph_legendre_p scipy.special.sph_legendre_p_all
+        scipy.stats.abs scipy.stats.chatterjeexi scipy.stats.dpareto_lognorm scipy.stats.exp
+        scipy.stats.landau scipy.stats.lmoment scipy.stats.log scipy.stats.make_distribution
+        scipy.stats.normal_inverse_gamma scipy.stats.order_statistic scipy.stats.poisson_binom
+        scipy.stats.truncate""",
+    "1.16": """scipy.ndimage.vectorized_filter scipy.signal.closest_STFT_dual_window
+        scipy.signal.firwin_2d scipy.stats.quantile""",
+    "1.17": "scipy.stats.matrix_t scipy.stats.spearmanrho",
+}
+SINCE = {name: version for version, names in _CAME.items() for name in names.split()}
+GONE = {"numpy.row_stack": "2.5"}
+
 HEAD = f"""# Coverage
 
 What becomes of a Variable in every public function of {VERSIONS}. Made from the tables in
@@ -39,6 +62,9 @@ call the functions.
 * *Refused*: raises `NoRuleError`, which says why, or what to write instead.
 * *Without a rule*: takes plain numbers only. A Variable raises an error, or, where the function is
   written in NumPy's own functions, is recorded by these.
+
+A number behind a name is the version that it came with. What other versions have beside these is
+without a rule.
 
 How, and with which arguments: [operations.md](operations.md),
 [not_differentiable.md](not_differentiable.md).
@@ -90,11 +116,20 @@ def page():
                 continue
             if key == "refused":
                 lines += [f"{title} ({len(names)}):", ""]
-                lines += [f"* `{name}`: {_why(f'{namespace}.{name}')}" for name in names]
+                lines += [
+                    f"* {_shown(namespace, name)}: {_why(f'{namespace}.{name}')}" for name in names
+                ]
             else:
-                lines.append(f"{title} ({len(names)}): {', '.join(f'`{n}`' for n in names)}.")
+                shown = ", ".join(_shown(namespace, name) for name in names)
+                lines.append(f"{title} ({len(names)}): {shown}.")
             lines.append("")
     return "\n".join(lines)
+
+
+def _shown(namespace, name):
+    path = f"{namespace}.{name}"
+    since = f" ({SINCE[path]})" if path in SINCE else ""
+    return f"`{name}`{since}" + (f" (before {GONE[path]})" if path in GONE else "")
 
 
 def _why(path):

@@ -8,7 +8,8 @@ from fastbp import tree
 from fastbp.errors import DTypeError
 from fastbp.rules.table import SAMPLES
 
-from ..harness import Call, calls_of, indexing_calls, normal
+from .. import versions
+from ..harness import Call, called_name, calls_of, indexing_calls, normal
 
 pytestmark = pytest.mark.filterwarnings("ignore:logm result")  # of SciPy, of float32
 
@@ -16,21 +17,22 @@ pytestmark = pytest.mark.filterwarnings("ignore:logm result")  # of SciPy, of fl
 # the dtype.
 FREE = {"linalg.eigh", "linalg.qr-2", "linalg.svd", "unique_values"}
 FREE |= {f"scipy.linalg.{name}" for name in (
-    "eig_banded", "eigh-0", "eigh-1", "svd-0", "svd-1", "schur-0",
+    "eig-5", "eig-6", "eig_banded", "eigh-0", "eigh-1", "null_space-0", "orth", "svd-0", "svd-1",
+    "schur-0",
 )}  # fmt: skip
 CALLS = [
     pytest.param(name, call, id=f"{name}-{k}")
     for name in SAMPLES
     for k, call in enumerate(calls_of(name))
-    if call.arrays and not {name, f"{name}-{k}"} & FREE
+    if call.arrays and not {name, f"{name}-{k}"} & FREE and name not in versions.WRONG_IF_COMPLEX
 ]
 CALLS += [pytest.param(name, call, id=name) for name, call in indexing_calls().items()]
 # Without a meaning, or of real numbers only.
 REFUSED = {
     "bincount", "divmod", "frexp", "geomspace", "histogram", "histogram2d", "histogram_bin_edges",
-    "histogramdd", "i0", "interp", "ldexp", "log_softmax", "logsumexp",
+    "histogramdd", "i0", "interp", "ldexp",
     "modf", "nanpercentile", "nanquantile", "percentile", "quantile", "recurrent.gru",
-    "recurrent.lstm", "recurrent.rnn", "softmax", "sparse.solve", "unwrap",
+    "recurrent.lstm", "recurrent.rnn", "sparse.solve", "unwrap",
     "scipy.integrate.cumulative_simpson", "scipy.integrate.cumulative_trapezoid",
     "scipy.integrate.romb", "scipy.integrate.simpson", "scipy.integrate.trapezoid",
     "scipy.linalg.fractional_matrix_power", "scipy.linalg.eigh_tridiagonal",
@@ -53,9 +55,9 @@ REFUSED = {
     *[
         f"scipy.special.{name}"
         for name in (
-            "bdtr", "bdtrc", "comb", "ellipj", "elliprj", "eval_hermite", "eval_hermitenorm",
-            "expn", "factorial", "hyperu", "ive", "jve", "kn", "multigammaln", "nbdtr", "nbdtrc",
-            "pdtr", "pdtrc", "polygamma", "sph_harm_y", "voigt_profile", "yn", "yve", "zeta",
+            "bdtr", "bdtrc", "comb", "ellipj", "eval_hermite", "eval_hermitenorm",
+            "expn", "factorial", "hyperu", "kn", "multigammaln", "nbdtr", "nbdtrc",
+            "pdtr", "pdtrc", "polygamma", "sph_harm_y", "voigt_profile", "yn", "zeta",
         )
     ],
 }  # fmt: skip
@@ -124,11 +126,6 @@ def near(found, expected, scale=1.0):
         )
 
 
-def function_name(name):
-    name = name.split()[0]
-    return "setitem" if name == "put" else name.rpartition(".")[2]
-
-
 def refusal_of(f):
     """Return the message of the error for operands that are refused, or None."""
     try:
@@ -147,13 +144,13 @@ def test_a_complex_row_is_right_or_refused_by_name(name, call, rng):
         if refused is not None:
             into_real = any(x is np.float64 for x in call.leaves) or not all(which)
             assert name in REFUSED or name.startswith("scipy.stats.") or into_real, refused
-            assert function_name(name) in refused
+            assert called_name(name) in refused
             continue
         value, pull = bp.vjp(f, *f.arrays)
         plain = f(*f.arrays)
         for a, b in zip(value, plain, strict=True):
             assert a.shape == np.shape(b)
-            assert a.dtype == np.asarray(b).dtype or call.keeps_single
+            assert a.dtype == np.asarray(b).dtype or call.keeps_single or name in versions.WIDER
         near(value, plain)
         g, t = random_like(rng, value), random_like(rng, f.arrays)
         expected = quotient(f, f.arrays, t)

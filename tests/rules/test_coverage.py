@@ -6,17 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy
 
 import fastbp as bp
 from fastbp._core.graph import Variable
 from fastbp.rules import coverage
 from fastbp.rules.table import load_all
 
+from .. import versions
+
 PAGE = Path(__file__).parents[2] / "docs" / "coverage.md"
-INSTALLED = "NumPy {} and SciPy {}".format(
-    *[".".join(m.__version__.split(".")[:2]) for m in (np, scipy)]
-)
 X = np.array([0.3, 0.6, 0.7, 0.45])
 M = np.array([[2.0, 0.3], [0.3, 1.0]])
 # Calls with a Variable first; what a function does not take it refuses itself.
@@ -28,7 +26,7 @@ OF_NO_NUMBERS = set(
 )
 # Plain numbers come out, and nothing is lost: of one element, or flat between jumps.
 FLAT = {
-    "scipy.linalg.fiedler_companion": "of one coefficient: an empty matrix",
+    "scipy.signal.group_delay": "frequencies, beside delays that older SciPy records",
     "scipy.signal.kaiser_beta": "0 for attenuations below 21 dB",
     "scipy.stats.quantile_test": "counts",
     "scipy.stats.tiecorrect": "ranks",
@@ -56,22 +54,31 @@ def rows():
     return found
 
 
-@pytest.mark.skipif(INSTALLED != coverage.VERSIONS, reason=f"the page is of {coverage.VERSIONS}")
+@versions.only(coverage.VERSIONS, "the page")
 def test_the_page_is_the_tables():
     assert PAGE.read_text() == coverage.page()
 
 
 def test_the_page_holds_for_what_is_installed():
-    """Of other versions functions may be missing; what there is, is of the kind the page says."""
+    """What is missing came later, or is gone; what else there is has no rule."""
     page = rows()
     assert len(page) > 900
     found = {
         (module, name): coverage.kind(module, name)
         for module in coverage.NAMESPACES
         for name in coverage.functions(module)
-        if (module, name) in page
     }
-    assert found == {key: page[key] for key in found}
+    assert found == {key: page.get(key, "without a rule") for key in found}
+    missing = {".".join(key) for key in page.keys() - found.keys()}
+    later = {
+        name for name, since in coverage.SINCE.items() if not versions.has(_release(name, since))
+    }
+    gone = {name for name, until in coverage.GONE.items() if versions.has(_release(name, until))}
+    assert missing == later | gone
+
+
+def _release(name, version):
+    return f"{name.split('.')[0]} {version}"
 
 
 def unruled(module):
@@ -94,6 +101,8 @@ def test_no_function_loses_a_derivative_in_silence(module):
         if f"{module}.{name}" in FLAT:
             continue
         for args in CALLS:
+            if module == "scipy.ndimage" and not args[0].ndim:
+                continue  # an image has axes: SciPy 1.13 divides by their number
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")

@@ -11,6 +11,8 @@ import fastbp as bp
 from fastbp.errors import DTypeError
 from fastbp.rules import foreign
 
+from .. import versions
+
 X = np.array([1.0, 2.0])
 
 
@@ -70,11 +72,11 @@ if {first == "scipy.sparse"}:
 import fastbp as bp
 x = bp.variable(np.array([1.0, 2.0]))
 if {first == "fastbp"}:
-    assert "scipy.sparse" not in sys.modules and "fastbp.sparse" not in sys.modules
+    assert not {{"scipy.sparse", "fastbp.sparse"}} & sys.modules.keys() or {not versions.LAZY}
 import scipy.sparse as sp
 s = sp.csr_array(np.array([[1.0, 0.0], [0.0, 3.0]]))
 print(type(s @ x).__name__, (s @ x).value, (x @ s).value, "scipy.sparse.linalg" in sys.modules)
 """
     command = [sys.executable, "-P", "-W", "error", "-c", code]
     found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert found.split() == ["Variable", "[1.", "6.]", "[1.", "6.]", "False"]
+    assert found.split() == ["Variable", "[1.", "6.]", "[1.", "6.]", str(not versions.LAZY)]

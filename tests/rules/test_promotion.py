@@ -1,6 +1,7 @@
 """Operands of several dtypes: results have NumPy's dtype, cotangents that of their operand."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -11,7 +12,17 @@ from fastbp._core.graph import promoted
 from fastbp.errors import DTypeError
 from fastbp.rules.table import FUNCTIONS, SAMPLES
 
-from ..harness import ELEMENTWISE, EPS, Call, calls_of, indexing_calls, normal, operands_of
+from .. import versions
+from ..harness import (
+    ELEMENTWISE,
+    EPS,
+    Call,
+    called_name,
+    calls_of,
+    indexing_calls,
+    normal,
+    operands_of,
+)
 
 DTYPES = (np.float32, np.float64, np.complex64, np.complex128)
 PAIRS = [(a, b) for a, b in itertools.product(DTYPES, (*DTYPES, np.int64)) if a is not b]
@@ -26,7 +37,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:logm result")  # of SciPy, of fl
 CALLS = [
     pytest.param(name, call, id=f"{name}-{k}")
     for k, (name, call) in enumerate(NAMED)
-    if len(call.arrays) > 1
+    if len(call.arrays) > 1 and name != "scipy.linalg.eig"  # whose phases nothing fixes
 ]
 # SciPy takes the first loop that its operands fit, and has that of complex128 in front.
 WIDER = {"xlogy", "xlog1py"}
@@ -35,15 +46,17 @@ WIDER |= {
     f"scipy.linalg.{name}"
     for name in ("expm_frechet", "fractional_matrix_power", "matmul_toeplitz", "solve_toeplitz")
 }
+WIDER |= versions.WIDER
 # Functions of real numbers.
 REAL = {
     "arctan2", "copysign", "divmod", "fmod", "geomspace", "heaviside", "histogram", "histogram2d",
     "histogram_bin_edges", "histogramdd", "hypot", "i0", "logaddexp",
-    "logaddexp2", "logsumexp", "nanpercentile", "nanquantile", "percentile", "quantile",
+    "logaddexp2", "nanpercentile", "nanquantile", "percentile", "quantile",
     "recurrent.gru", "recurrent.lstm", "recurrent.rnn", "remainder", "scipy.special.comb",
-    "scipy.special.elliprj", "scipy.special.sph_harm_y", "scipy.special.voigt_profile",
+    "scipy.special.sph_harm_y", "scipy.special.voigt_profile",
     "scipy.signal.bilinear", "scipy.signal.wiener", "scipy.special.zeta", "sparse.solve", "unwrap",
 }  # fmt: skip
+REAL |= versions.REAL
 REAL |= {"scipy.linalg.eigh_tridiagonal", "scipy.linalg.eigvalsh_tridiagonal"}
 # Those whose last operand is real, and whose operands are of one kind.
 LAST_REAL = {f"scipy.signal.{name}" for name in ("freqs", "freqz", "welch")}
@@ -91,10 +104,6 @@ def pulled(call, arrays, cotangents=None):
     return values, cotangents, [arrays[k] for k in moving], pull(cotangents)
 
 
-def named(name):
-    return "setitem" if name.startswith("put ") else name.split()[0].rpartition(".")[2]
-
-
 def is_refused(name, call, arrays):
     """Say whether operands have no derivative, or their results would be put into real ones."""
     of_image = name.startswith("scipy.ndimage.")
@@ -134,8 +143,7 @@ def test_dtypes_promote_as_in_numpy(name, call, rng):
         if name == "histogram" and "c" in {x.dtype.kind for x in arrays}:
             continue  # weights may be complex, data not
         if is_refused(name, call, arrays):
-            function = "setitem" if name.startswith("put ") else name.split()[0].rpartition(".")[2]
-            with pytest.raises(DTypeError, match=function):
+            with pytest.raises(DTypeError, match=re.escape(called_name(name))):
                 pulled(call, arrays)
             continue
         with np.errstate(all="ignore"):

@@ -8,6 +8,7 @@ import pytest
 import scipy.special
 
 import fastbp as bp
+import fastbp.scipy.special as bsp
 from fastbp import tree
 from fastbp._core import graph, sweep
 from fastbp._core.tape import Tape
@@ -126,9 +127,23 @@ def test_every_operation_is_reached_by_a_sample(rng):
     of_parts = Call(lambda x: [f((1 + 2j) * x) for f in parts], (x + 1.0,), {})
     for call in (square_of_a_kink, of_parts, *[parameters.values[0] for parameters in CALLS]):
         reached |= operations_in(call)
+    for name, op in OPS.items():  # what an operation does instead where operands are complex
+        if op.on_complex not in (None, True):
+            reached |= operations_in(of_complex_numbers(name, rng))
+    reached |= operations_in(Call(lambda x: bsp.zeta(x + 1j), (x + 2.0,), {}))
     # What has no derivative at all is not recorded.
     recorded = {name for name, op in OPS.items() if not len(op.constants) >= abs(op.nout)}
     assert reached >= recorded, sorted(recorded - reached)
+
+
+def of_complex_numbers(name, rng):
+    """Return a call of an elementwise operation of the real operands' multiples."""
+    if name in ELEMENTWISE:
+        op = ELEMENTWISE[name]
+        call = Call(op, operands_of(op, ((3,),) * op.nin, rng), {})
+    else:
+        call = calls_of(f"scipy.special.{name}")[0]
+    return Call(lambda *xs: call.everything(*[(1 + 0.5j) * x for x in xs]), call.arrays, {})
 
 
 def operations_in(call):

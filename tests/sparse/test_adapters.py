@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import scipy
 import scipy.sparse as sp
 from scipy.integrate import solve_ivp
 from scipy.optimize import least_squares, minimize, root
@@ -16,6 +15,7 @@ import fastbp as bp
 from fastbp.errors import DTypeError, NoRuleError
 from fastbp.sparse.adapters import MINIMIZERS, STIFF
 
+from .. import versions
 from ..harness import assert_close, assert_sums_close
 
 N = 24
@@ -32,9 +32,7 @@ def vanderpol(t, y, mu):
 
 
 # Before, SciPy handed Fortran an array that is too small (its pull request 22283).
-banded = pytest.mark.skipif(
-    np.lib.NumpyVersion(scipy.__version__) < "1.16.0", reason="LSODA with bands needs SciPy 1.16"
-)
+banded = versions.needs("scipy 1.16", "LSODA with bands")
 TIGHT = {"rtol": 1e-7, "atol": 1e-9}
 
 
@@ -395,8 +393,8 @@ def test_the_table_of_the_docs(solver, method, use, start):
     """Integers, lists, one unknown, residuals without a slope, arguments."""
     x0, n = START[start], np.size(START[start])
     if solver == "solve_ivp":
-        if use == "banded" and np.lib.NumpyVersion(scipy.__version__) < "1.16.0":
-            pytest.skip("LSODA with bands needs SciPy 1.16")
+        if use == "banded":
+            versions.skip_without("scipy 1.16", "LSODA with bands")
         x0 = np.atleast_1d(x0)  # SciPy takes no scalar here
         options = {"t0": 0, "y0": x0, "use": use, "args": (20,)}
         rest = {"args": (20,), **TIGHT}

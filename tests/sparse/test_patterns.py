@@ -12,7 +12,7 @@ import fastbp.numpy as bnp
 from fastbp import tree
 from fastbp._core import graph
 from fastbp._core.tape import Tape
-from fastbp.errors import DTypeError
+from fastbp.errors import DegenerateError, DTypeError
 from fastbp.rules import OPS
 from fastbp.rules.table import SAMPLES
 from fastbp.sparse import sparsity
@@ -94,7 +94,7 @@ def check(f, arrays, seeds=3, scale=0.3):
     for seed in range(seeds):
         try:
             contains(pattern, f, moved(arrays, seed, scale))
-        except np.linalg.LinAlgError:
+        except (np.linalg.LinAlgError, DegenerateError):
             continue
 
 

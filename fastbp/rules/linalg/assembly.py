@@ -142,6 +142,22 @@ def companion(a):
     return np.concatenate([first[..., None, :], below], -2)
 
 
+@of_scipy(
+    "fiedler_companion",
+    samples=lambda rng: [((rng.uniform(1.0, 2.0, n),), {}) for n in (6, 3, 2)],
+)
+def fiedler_companion(a):
+    """Arguments as in `scipy.linalg.fiedler_companion`."""
+    (a,) = _vectors("fiedler_companion", a=a)
+    k = a.shape[-1]
+    # Which coefficient stands where: SciPy is asked for the matrix of their numbers.
+    numbers = (
+        scipy.linalg.fiedler_companion(np.array([1.0, *range(2, k + 1)])) if k else np.zeros(0)
+    )
+    places = np.where(numbers < 0.0, -numbers, 1.0).astype(np.intp) - 1
+    return -(a[..., places] / a[..., :1, None]) * (numbers < 0.0) + (numbers == 1.0)
+
+
 @of_scipy("fiedler", samples=lambda rng: [((rng.normal(size=4),), {})])
 def fiedler(a):
     """Arguments as in `scipy.linalg.fiedler`."""

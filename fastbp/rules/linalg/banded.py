@@ -1,8 +1,8 @@
 """`scipy.linalg`: banded matrices, given by their diagonals, and tridiagonal eigenproblems.
 
 A band has row k for the diagonal ``u - k`` above the main one: element (i, j) of the matrix is at
-``[u + i - j, j]``. Work and memory stay those of the band, but for Cholesky factors and
-eigenvectors, whose derivatives are those of the whole matrix.
+``[u + i - j, j]``. Work and memory stay those of the band, but for eigenvectors, whose derivatives
+are those of the whole matrix.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from fastbp.rules.linalg.decompositions import cholesky_op
 from fastbp.rules.linalg.eigen import DEGENERATE, eigh_op
 from fastbp.rules.linalg.of_scipy import of_scipy, operands, stacked
 from fastbp.rules.linalg.spectral import hermitian_op, like
-from fastbp.rules.linalg.triangular import columns_of
+from fastbp.rules.linalg.triangular import columns_of, triangle_solve
 from fastbp.rules.numpy.products import aligned, mh
 from fastbp.rules.numpy.structural import conjugated
 from fastbp.rules.table import general
@@ -61,14 +61,6 @@ def _whole(ab, lower, upper):
     inside = (below >= -upper) & (below <= lower)
     rows = np.where(inside, upper + below, 0)
     return ab[..., rows, np.arange(n)] * inside.astype(ab.real.dtype)
-
-
-def _band_of(a, lower, upper):
-    """Return the band of a matrix."""
-    n = a.shape[-1]
-    rows = np.arange(n) + np.arange(-upper, lower + 1)[:, None]
-    inside = (rows >= 0) & (rows < n)
-    return a[..., np.where(inside, rows, 0), np.arange(n)] * inside.astype(a.real.dtype)
 
 
 def _hermitian_band(ab, lower):
@@ -227,6 +219,49 @@ def cho_solve_banded(cb_and_lower, b):
     return x[..., 0] if is_vector else x
 
 
+# ---- Cholesky factors: those of blocks on the diagonal, and of what is below them
+
+BLOCK = 32  # rows of a block at least: fewer are faster one by one
+
+
+def _of_blocks(n, size, first, lower, upper):
+    """Return where elements of blocks stand in a band, and which stand there.
+
+    Block k has the rows from ``k * size + first`` and the columns from ``k * size``.
+    """
+    k = np.arange(0, n, size)[:, None, None]
+    j = np.arange(size)
+    below = first + j[:, None] - j
+    columns = k + j
+    inside = (below >= -upper) & (below <= lower) & (columns < n) & (columns + below < n)
+    return np.where(inside, upper + below, 0), np.minimum(columns, n - 1), inside
+
+
+def _factor(band, count):
+    """Return the lower half of the band of a factor, by the band of a Hermitian matrix."""
+    n = band.shape[-1]
+    size = min(max(count, BLOCK), n)
+    real = band.real.dtype
+    rows, columns, inside = _of_blocks(n, size, 0, count, count)
+    beyond = np.eye(size) * (columns == n - 1) * ~inside  # a unit matrix behind the last row
+    main = band[..., rows, columns] * inside.astype(real) + beyond.astype(real)
+    rows, columns, inside = _of_blocks(n, size, size, count, count)
+    below = band[..., rows, columns] * inside.astype(real)
+    factors, sides = [], []
+    for k in range(main.shape[-3]):
+        block = main[..., k, :, :]
+        if sides:
+            block = block - sides[-1] @ mh(sides[-1])
+        factors.append(cholesky_op(block))
+        sides.append(mh(triangle_solve(factors[-1], mh(below[..., k, :, :]), True)))
+    # Rows of a band are gathered of a block and the one below it.
+    whole = np.concatenate([np.stack(factors, -3), np.stack(sides, -3)], -2)
+    j = np.arange(n)
+    at = j % size + np.arange(count + 1)[:, None]
+    found = whole[..., j // size, np.minimum(at, 2 * size - 1), j % size]
+    return found * _inside(n, count, 0, real)
+
+
 @of_scipy(
     "cholesky_banded",
     samples=lambda rng: [
@@ -239,7 +274,7 @@ def cholesky_banded(ab, lower=False):
 
     Notes
     -----
-    By the factor of the whole matrix: memory for all of its elements.
+    By the factors of blocks as large as the band is wide: linear in the size of the matrix.
     """
     (ab,) = operands("cholesky_banded", ab=ab)
     if ab.ndim < 2:
@@ -247,12 +282,14 @@ def cholesky_banded(ab, lower=False):
             f"scipy.linalg.cholesky_banded: ab of shape {ab.shape} must have a row for each "
             "diagonal"
         )
-    count = ab.shape[-2] - 1
-    factor = cholesky_op(_whole(_hermitian_band(ab, bool(lower)), count, count))
+    count, n = ab.shape[-2] - 1, ab.shape[-1]
+    if not n:
+        return ab
+    factor = _factor(_hermitian_band(ab, bool(lower)), count)
     below, above = (count, 0) if lower else (0, count)
     # Outside of the matrix SciPy leaves what is there.
-    rest = ab * (1.0 - _inside(ab.shape[-1], below, above, ab.real.dtype))
-    return _band_of(factor if lower else mh(factor), below, above) + rest
+    rest = ab * (1.0 - _inside(n, below, above, ab.real.dtype))
+    return (factor if lower else conjugated(_transposed(factor, count, 0))) + rest
 
 
 # ---- eigenvalues
@@ -298,7 +335,10 @@ def _banded_spectrum(name, a_band, lower, select, select_range):
     ],
 )
 def eig_banded(a_band, lower=False, eigvals_only=False, select="a", select_range=None, max_ev=0):
-    """Arguments as in `scipy.linalg.eig_banded`; derivatives as in `eigh`, of the whole matrix."""
+    """Arguments as in `scipy.linalg.eig_banded`; derivatives as in `eigh`.
+
+    They are those of the whole matrix, and take memory for all of its elements.
+    """
     w, v = _banded_spectrum("eig_banded", a_band, lower, select, select_range)
     return w if eigvals_only else (w, v)
 
@@ -308,7 +348,7 @@ def eig_banded(a_band, lower=False, eigvals_only=False, select="a", select_range
     samples=lambda rng: [((np.array([[0.0, 0.5, 0.4], [1.0, 3.0, 6.0]]),), {})],
 )
 def eigvals_banded(a_band, lower=False, select="a", select_range=None):
-    """Arguments as in `scipy.linalg.eigvals_banded`; derivatives as in `eigh`."""
+    """Arguments as in `scipy.linalg.eigvals_banded`; derivatives as in `eig_banded`."""
     return _banded_spectrum("eigvals_banded", a_band, lower, select, select_range)[0]
 
 

@@ -51,8 +51,8 @@ def _eigh_vjp(g, ans, a, uplo):
     else:
         gaps, tied = reciprocals(w)
         turn = mm(mt(v), of_v)
-        check_apart("eigh", "eigenvalues", tied, turn)
-        check_phases("eigh", "eigenvectors", diagonal_of(turn), of_v)
+        check_apart("numpy.linalg.eigh", "eigenvalues", tied, turn)
+        check_phases("numpy.linalg.eigh", "eigenvectors", diagonal_of(turn), of_v)
         inner = turn * (gaps if gaps.dtype == v.dtype else gaps.astype(v.dtype))
         if of_w is not None:
             inner = inner + with_diagonal(of_w)
@@ -172,7 +172,7 @@ def _eig_vjp(g, ans, a):
         else:
             of_v = of_v - v * np.sum(of_v * v, -2, keepdims=True)
         turn = mm(mt(v), of_v)
-        check_apart("eig", "eigenvalues", tied, turn)
+        check_apart("numpy.linalg.eig", "eigenvalues", tied, turn)
         inner = turn * from_gaps(_differences(w), tied)
     if of_w is not None:
         inner = inner + with_diagonal(of_w)

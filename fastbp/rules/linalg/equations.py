@@ -1,87 +1,25 @@
 """`scipy.linalg`: equations of Sylvester, Lyapunov and Riccati.
 
 Each is differentiated by the linear equation that its differential solves; a cotangent solves the
-transposed one.
+transposed one. What solves an equation once solves it for all derivatives: see `sylvester`.
 """
 
 import numpy as np
 import scipy.linalg
-from scipy.linalg import lapack
 
 from fastbp.errors import ShapeError
 from fastbp.rules import patterns
 from fastbp.rules.linalg import decompositions
 from fastbp.rules.linalg.of_scipy import matrices, of_scipy, square, stacked
-from fastbp.rules.numpy.products import aligned, mh, mm, mt
+from fastbp.rules.linalg.sylvester import solved, sylvester_op
+from fastbp.rules.numpy.products import aligned, mh, mm
 from fastbp.rules.numpy.structural import conjugated
 from fastbp.rules.table import general
 
-__all__ = ["continuous_op", "discrete_op", "sylvester_op"]
+__all__ = ["continuous_op", "discrete_op"]
 
 
 # ---- a X + X b = q
-
-
-def _sylvester_one(a, b, q):
-    if not q.size:
-        return np.zeros(q.shape, q.dtype)
-    return scipy.linalg.solve_sylvester(a, b, q)
-
-
-_each_sylvester = stacked(_sylvester_one, 2, 2, 2)
-
-
-def _sylvester(a, b, q):
-    if a.ndim == b.ndim == 2 and q.ndim > 2 and q.size:
-        return _many_sylvester(a, b, q)
-    return _each_sylvester(a, b, q)
-
-
-def _many_sylvester(a, b, q):
-    """Solve for many right-hand sides by one pair of Schur forms."""
-    r, u = scipy.linalg.schur(a, "real", check_finite=False)
-    s, v = (r, u) if b is a else scipy.linalg.schur(b, "real", check_finite=False)
-    f = mm(mm(np.conj(u.T), q), v)
-    trsyl = lapack.get_lapack_funcs("trsyl", (r, s, f))
-    x = np.empty(f.shape, f.dtype)
-    for i in np.ndindex(f.shape[:-2]):
-        y, scale, _ = trsyl(r, s, f[i])
-        x[i] = y * (1.0 / scale if scale else np.inf)
-    return mm(mm(u, x), np.conj(v.T))
-
-
-def _sylvester_vjp(g, needs, ans, a, b, q):
-    s = sylvester_op(mt(a), mt(b), g)
-    return (
-        -mm(s, mt(ans)) if needs[0] else None,
-        -mm(mt(ans), s) if needs[1] else None,
-        s,
-    )
-
-
-def _sylvester_jvp(tangents, ans, a, b, q):
-    t_a, t_b, t_q = tangents
-    right = 0.0
-    if t_a is not None:
-        right = right - mm(aligned(t_a, a, ans.ndim), ans)
-    if t_b is not None:
-        right = right - mm(ans, aligned(t_b, b, ans.ndim))
-    if t_q is not None:
-        right = right + aligned(t_q, q, ans.ndim)
-    return sylvester_op(a, b, right)
-
-
-sylvester_op = general(
-    "linalg.solve_sylvester",
-    _sylvester,
-    nin=3,
-    promotes=(0, 1, 2),
-    saves=(0, 1, "ans"),
-    vjp=_sylvester_vjp,
-    jvp=_sylvester_jvp,
-    pattern=patterns.couples,
-    source="Higham 2008, section 6.1",
-)
 
 
 def _stable(rng, *shape):
@@ -114,25 +52,30 @@ def solve_sylvester(a, b, q):
 # ---- a X + X a.H = q, and a X a.H - X = -q: cotangents here are conjugated
 
 
-def _lyapunov(name, forward, change, pulled):
-    """Add a Lyapunov equation, of which `change` is what a tangent of `a` adds to `q`."""
+def _lyapunov(name, forward, change, pulled, residuals):
+    """Add a Lyapunov equation, of which `change` is what a tangent of `a` adds to `q`.
 
-    def vjp(g, needs, ans, a, q, **static):
-        s = op(mh(a), conjugated(g), **static)
+    `residuals` says whether `forward` returns the forms that it has solved by, too.
+    """
+
+    def vjp(g, needs, ans, a, q, residuals=None, **static):
+        g = conjugated(g)
+        s = op(mh(a), g, **static) if residuals is None else residuals.solve(g, adjoint=True)
         return conjugated(pulled(s, ans, a)) if needs[0] else None, conjugated(s)
 
-    def jvp(tangents, ans, a, q, **static):
+    def jvp(tangents, ans, a, q, residuals=None, **static):
         t_a, t_q = tangents
         right = 0.0 if t_a is None else change(aligned(t_a, a, ans.ndim), ans, a)
         if t_q is not None:
             right = aligned(t_q, q, ans.ndim) + right
-        return op(a, right, **static)
+        return op(a, right, **static) if residuals is None else residuals.solve(right)
 
     op = general(
         f"linalg.{name}",
-        stacked(forward, 2, 2),
+        forward,
         nin=2,
         promotes=(0, 1),
+        residuals=residuals,
         saves=(0, "ans"),
         vjp=vjp,
         jvp=jvp,
@@ -144,15 +87,17 @@ def _lyapunov(name, forward, change, pulled):
 
 continuous_op = _lyapunov(
     "solve_continuous_lyapunov",
-    scipy.linalg.solve_continuous_lyapunov,
+    lambda a, q: solved(a, None, q, warns=True),
     lambda t, x, a: -(mm(t, x) + mm(x, mh(t))),
     lambda s, x, a: -(mm(s, mh(x)) + mm(mh(s), x)),
+    residuals=True,
 )
 discrete_op = _lyapunov(
     "solve_discrete_lyapunov",
-    scipy.linalg.solve_discrete_lyapunov,
+    stacked(scipy.linalg.solve_discrete_lyapunov, 2, 2),
     lambda t, x, a: mm(mm(t, x), mh(a)) + mm(mm(a, x), mh(t)),
     lambda s, x, a: mm(mm(s, a), mh(x)) + mm(mm(mh(s), a), x),
+    residuals=False,
 )
 
 
@@ -177,6 +122,15 @@ def solve_continuous_lyapunov(a, q):
     The (conjugated) cotangent S of `q` solves ``a.H S + S a = g``.
     """
     return continuous_op(*_of_one_size("solve_continuous_lyapunov", a, q))
+
+
+@of_scipy(
+    "solve_lyapunov",
+    samples=lambda rng: [((np.array([[-2.0, 0.3], [0.1, -1.0]]), rng.normal(size=(2, 2))), {})],
+)
+def solve_lyapunov(a, q):
+    """SciPy's former name of `solve_continuous_lyapunov`."""
+    return solve_continuous_lyapunov(a, q)
 
 
 def _steps(n):

@@ -4,13 +4,13 @@ import numpy as np
 import scipy.linalg
 
 from fastbp._core.graph import array_of, values_of
-from fastbp.errors import NoRuleError, ShapeError
+from fastbp.errors import DegenerateError, NoRuleError, ShapeError
 from fastbp.rules import patterns
 from fastbp.rules.linalg import decompositions
 from fastbp.rules.linalg.decompositions import regular
-from fastbp.rules.linalg.equations import sylvester_op
 from fastbp.rules.linalg.of_scipy import matrices, of_scipy, square, stacked
-from fastbp.rules.numpy.products import mh, mt
+from fastbp.rules.linalg.sylvester import sylvester_op
+from fastbp.rules.numpy.products import mh, mm, mt
 from fastbp.rules.numpy.structural import conjugated
 from fastbp.rules.table import general
 
@@ -18,40 +18,69 @@ from fastbp.rules.table import general
 
 
 def _unitary(a):
-    u, _, vh = scipy.linalg.svd(a, full_matrices=False, check_finite=False)
-    return u @ vh
+    """Return the factor, and the eigenvalues and vectors of the Hermitian one."""
+    u, s, vh = _each_svd(a)
+    return u @ vh, (s, vh)
 
 
-def _over(x, p):
-    """Return ``x @ inv(p)``, of a Hermitian p."""
-    return mh(decompositions.solve(p, mh(x)))
+_each_svd = stacked(lambda a: scipy.linalg.svd(a, full_matrices=False, check_finite=False), 2)
 
 
-def _unitary_jvp(t, ans, a):
+def _turn(p, m, residuals):
+    """Solve ``p X + X p = m`` for the Hermitian factor."""
+    if residuals is None:
+        return sylvester_op(p, p, m)
+    s, vh = residuals
+    with np.errstate(divide="ignore", invalid="ignore"):  # NaN of a singular one
+        inner = mm(mm(vh, m), mh(vh)) / (s[..., :, None] + s[..., None, :])
+    return mm(mm(mh(vh), inner), vh)
+
+
+def _over(x, p, residuals):
+    """Return ``x @ inv(p)``."""
+    if residuals is None:
+        return mh(decompositions.solve(p, mh(x)))
+    s, vh = residuals
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return mm(mm(x, mh(vh)) / s[..., None, :], vh)
+
+
+def _check_rank(s):
+    """Raise where the matrix has not full rank: its singular values are in descending order."""
+    if np.any(s[..., -1:] <= s.shape[-1] * np.finfo(s.dtype).eps * s[..., :1]):
+        raise DegenerateError(
+            "scipy.linalg.polar: the matrix has not full rank, so its unitary factor is not unique "
+            "and has no derivative"
+        )
+
+
+def _unitary_jvp(t, ans, a, residuals):
     p = mh(ans) @ a
     inner = mh(ans) @ t
-    turn = sylvester_op(p, p, inner - mh(inner))
-    found = ans @ turn
+    found = ans @ _turn(p, inner - mh(inner), residuals)
     if a.shape[-2] > a.shape[-1]:
-        found = found + _over(t - ans @ inner, p)
+        found = found + _over(t - ans @ inner, p, residuals)
     return found
 
 
-def _unitary_vjp(g, ans, a):
+def _unitary_vjp(g, ans, a, residuals):
+    if residuals is not None:
+        _check_rank(residuals[0])
     g = conjugated(g)
     p = mh(ans) @ a
     inner = mh(ans) @ g
-    turn = sylvester_op(p, p, inner)
+    turn = _turn(p, inner, residuals)
     found = ans @ (turn - mh(turn))
     if a.shape[-2] > a.shape[-1]:
-        found = found + _over(g - ans @ inner, p)
+        found = found + _over(g - ans @ inner, p, residuals)
     return conjugated(found)
 
 
 unitary_op = general(
     "linalg.polar",
-    stacked(_unitary, 2),
+    _unitary,
     nin=1,
+    residuals=True,
     saves=(0, "ans"),
     vjp=(_unitary_vjp,),
     jvp=(_unitary_jvp,),
@@ -78,7 +107,8 @@ def polar(a, side="right"):
 
     Notes
     -----
-    The matrix must have full rank. The unitary factor turns by the solution of a Sylvester equation
+    The matrix must have full rank: else `DegenerateError` in reverse mode, and NaN or infinities in
+    forward mode. The unitary factor turns by the solution of a Sylvester equation
     of the other one.
     """
     if side not in ("right", "left"):

@@ -15,8 +15,8 @@ from fastbp.errors import ShapeError
 from fastbp.rules import patterns
 from fastbp.rules.counterparts import constant, refused
 from fastbp.rules.linalg import decompositions
-from fastbp.rules.linalg.equations import sylvester_op
 from fastbp.rules.linalg.of_scipy import of_scipy, square, stacked
+from fastbp.rules.linalg.sylvester import sylvester_op
 from fastbp.rules.numpy.products import mm, mt
 from fastbp.rules.numpy.structural import as_operand
 from fastbp.rules.table import general
@@ -80,7 +80,8 @@ def _quiet(name):
 
     def function(a):
         a_double = a.astype(np.result_type(a.dtype, np.float64))
-        found = np.asarray(theirs(a_double, disp=False)[0] if older else theirs(a_double))
+        found = theirs(a_double, disp=False) if older else theirs(a_double)
+        found = np.asarray(found[0] if isinstance(found, tuple) else found)
         kind = np.complex64 if found.dtype.kind == "c" else np.float32
         return found.astype(np.result_type(a.dtype, kind))
 
@@ -185,13 +186,18 @@ for _name, _f in {
 # ---- roots and logarithms
 
 
+def _twice(a, q):
+    """Solve ``a X + X a = q``."""
+    return sylvester_op(a, a, q)
+
+
 sqrtm_op = general(
     "linalg.sqrtm",
     stacked(_quiet("sqrtm"), 2),
     nin=1,
     saves=("ans",),
-    vjp=(lambda g, ans, a: sylvester_op(mt(ans), mt(ans), g),),
-    jvp=(lambda t, ans, a: sylvester_op(ans, ans, t),),
+    vjp=(lambda g, ans, a: _twice(mt(ans), g),),
+    jvp=(lambda t, ans, a: _twice(ans, t),),
     pattern=patterns.couples,
     source="N. J. Higham, Functions of Matrices, SIAM 2008, section 6.1",
 )
@@ -204,8 +210,7 @@ power_op = _function(
 
 def _signm_along(e, s, a):
     """Return the derivative of the sign S along `e`; ``S a`` is the root of ``a @ a``."""
-    root = mm(s, a)
-    return sylvester_op(root, root, e - mm(mm(s, e), s))
+    return _twice(mm(s, a), e - mm(mm(s, e), s))
 
 
 signm_op = general(
@@ -303,7 +308,6 @@ def fractional_matrix_power(A, t):
 # ---- of all of `scipy.linalg`: what sees values, and what is refused with a reason
 
 _PLACES = "places, order, counts"
-_BASIS = "a basis is no function of the matrix, its projector is: write "
 _NUMBERS = (
     "it calls a function with numbers inside of SciPy: write expm, logm, sqrtm and the like of "
     "fastbp.scipy.linalg, or numpy.linalg.eigh"
@@ -312,6 +316,7 @@ _PENCIL = (
     "the form of a pencil is no function of it: write "
     "fastbp.scipy.linalg.schur(fastbp.scipy.linalg.solve(B, A)) where B is regular"
 )
+_UPDATE = "it updates what was decomposed before: write fastbp.scipy.linalg.qr "
 
 OTHERS = {
     name: constant(f"scipy.linalg.{name}", _PLACES)
@@ -320,11 +325,20 @@ OTHERS = {
 OTHERS |= {
     name: refused(f"scipy.linalg.{name}", why)
     for name, why in {
+        "cdf2rdf": "it pairs what is conjugate: write the real and imaginary parts of v",
+        "clarkson_woodruff_transform": "its sketch is random: write S @ A with a constant S = "
+        "scipy.linalg.clarkson_woodruff_transform(numpy.eye(len(A)), k)",
+        "cossin": "its four bases have a factor in common that LAPACK chooses: write the angles as "
+        "numpy.arccos(fastbp.scipy.linalg.svdvals(X[:p, :q]))",
         "expm_cond": "it is an estimate by the norm of a derivative, and has none here",
         "funm": _NUMBERS,
-        "null_space": _BASIS + "I - fastbp.scipy.linalg.pinv(A) @ A",
         "ordqz": _PENCIL,
-        "orth": _BASIS + "A @ fastbp.scipy.linalg.pinv(A)",
+        "qr_delete": _UPDATE + "of the smaller matrix",
+        "qr_insert": _UPDATE + "of the larger matrix",
+        "qr_multiply": "it multiplies by Q, in the dtype of a: write "
+        "c @ fastbp.scipy.linalg.qr(a, mode='economic')[0]",
+        "qr_update": _UPDATE + "of Q @ R + u @ v.T",
         "qz": _PENCIL,
+        "rsf2csf": "write fastbp.scipy.linalg.schur(A, output='complex')",
     }.items()
 }

@@ -79,7 +79,7 @@ def check_apart(name, what, tied, *turns):
             at = np.argwhere((pairs & asked).any((-2, -1)))[0][2 - tied.ndim :]
             which = f" of matrix {tuple(map(int, at))}"
         raise DegenerateError(
-            f"numpy.linalg.{name}: {what} {min(i, j)} and {max(i, j)}{which} are equal, so their "
+            f"{name}: {what} {min(i, j)} and {max(i, j)}{which} are equal, so their "
             "vectors have no derivative: only what depends on the values alone has one; a function "
             "of the matrix may have a rule of its own (numpy.linalg.matrix_power, "
             "fastbp.scipy.linalg.expm, sqrtm, logm, polar)"
@@ -94,7 +94,7 @@ def check_beyond(name, what, turn, *cotangents):
     bound = np.finfo(turn.dtype).eps ** 0.5 * turn.shape[-1]
     if np.max(np.abs(turn - np.swapaxes(turn, -1, -2).conj())) > bound * size:
         raise DegenerateError(
-            f"numpy.linalg.{name}: the result depends on which {what} are chosen, which nothing "
+            f"{name}: the result depends on which {what} are chosen, which nothing "
             "fixes: only what is the same for all of them, as q2 @ q2.T, has a derivative"
         )
 
@@ -110,7 +110,7 @@ def check_phases(name, what, turns, *cotangents):
     bound = np.finfo(turns.dtype).eps ** 0.5 * turns.shape[-1]
     if np.max(np.abs(np.imag(turns))) > bound * size:
         raise DegenerateError(
-            f"numpy.linalg.{name}: the result depends on the phases of {what}, which nothing "
+            f"{name}: the result depends on the phases of {what}, which nothing "
             "fixes: only what does not, as abs(v) ** 2 or v[:, :1] @ v[:, :1].conj().T, has a "
             "derivative"
         )

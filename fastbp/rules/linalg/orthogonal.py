@@ -68,7 +68,9 @@ def _qr_vjp(g, ans, a, complete):
         found = found + g_q[..., :, :n]
         if complete:
             rest = conjugated(q[..., :, n:])
-            check_beyond("qr", "columns beyond those of a", mm(mh(rest), g_q[..., :, n:]), g_q)
+            check_beyond(
+                "numpy.linalg.qr", "columns beyond those of a", mm(mh(rest), g_q[..., :, n:]), g_q
+            )
             found = found - mm(rest, mh(mm(mh(basis), g_q[..., :, n:])))
     return _over(found, r, transposed=True)
 

@@ -61,13 +61,18 @@ def _svd_vjp(g, ans, a, full):
         inner = inner + _turns(turn_u, turn_v, s)
         if u.dtype.kind == "c":
             phases = diagonal_of(turn_u + turn_v)
-            check_phases("svd", "singular vectors", phases, *[x for x in g if x is not None])
+            check_phases(
+                "numpy.linalg.svd", "singular vectors", phases, *[x for x in g if x is not None]
+            )
         if g_u is not None and m > k:
             outside = of_u - mm(conjugated(u1), turn_u)
             if full:
                 rest, of_rest = conjugated(u[..., :, k:]), g_u[..., :, k:]
                 check_beyond(
-                    "svd", "columns of u beyond the values", mm(mh(rest), of_rest), of_rest
+                    "numpy.linalg.svd",
+                    "columns of u beyond the values",
+                    mm(mh(rest), of_rest),
+                    of_rest,
                 )
                 outside = outside - mm(rest, mh(mm(mt(u1), of_rest)))
             outer.append(mm(_columns(outside, 1.0 / s.astype(u.dtype)), conjugated(vh1)))
@@ -75,7 +80,12 @@ def _svd_vjp(g, ans, a, full):
             outside = of_v + mm(turn_v, conjugated(vh1))
             if full:
                 rest, of_rest = conjugated(vh[..., k:, :]), g_vh[..., k:, :]
-                check_beyond("svd", "rows of vh beyond the values", mm(of_rest, mh(rest)), of_rest)
+                check_beyond(
+                    "numpy.linalg.svd",
+                    "rows of vh beyond the values",
+                    mm(of_rest, mh(rest)),
+                    of_rest,
+                )
                 outside = outside - mm(mh(mm(of_rest, mt(vh1))), rest)
             outer.append(mm(conjugated(u1), _rows(1.0 / s.astype(u.dtype), outside)))
     found = mm(mm(conjugated(u1), inner), conjugated(vh1))
@@ -89,7 +99,9 @@ def _turns(of_u, of_v, s):
     """
     gaps, tied = reciprocals(s)
     alike, apart = of_u + of_v, of_u - of_v
-    check_apart("svd", "singular values", tied, of_u, mt(of_v) if np.ndim(of_v) else of_v)
+    check_apart(
+        "numpy.linalg.svd", "singular values", tied, of_u, mt(of_v) if np.ndim(of_v) else of_v
+    )
     total = s[..., None, :] + s[..., :, None]
     if alike.dtype.kind == "c":
         gaps, sums = gaps.astype(alike.dtype), 1.0 / total.astype(alike.dtype)

@@ -1,4 +1,4 @@
-"""`scipy.linalg`: eigenvalues, singular values, QR and least squares.
+"""`scipy.linalg`: eigenvalues of Hermitian matrices, singular values, QR and least squares.
 
 The rules are those of `numpy.linalg` (`eigen`, `singular`, `orthogonal`, `least_squares`); values
 and signs of vectors are SciPy's.
@@ -10,12 +10,12 @@ import scipy.linalg
 from fastbp._core.graph import array_of, values_of
 from fastbp.errors import NoRuleError, ShapeError
 from fastbp.rules.linalg.decompositions import cholesky_op, of_symmetric, positive
-from fastbp.rules.linalg.eigen import DEGENERATE, eig_op, eigh_op
-from fastbp.rules.linalg.least_squares import lstsq_op
+from fastbp.rules.linalg.eigen import DEGENERATE, eigh_op
+from fastbp.rules.linalg.least_squares import solved
 from fastbp.rules.linalg.of_scipy import matrices, of_scipy, operands, square, stacked
 from fastbp.rules.linalg.orthogonal import qr_op
 from fastbp.rules.linalg.singular import svd_op
-from fastbp.rules.linalg.solving import mirror_op, pinv_op
+from fastbp.rules.linalg.solving import inverse, mirror_op
 from fastbp.rules.linalg.triangular import triangle_solve
 from fastbp.rules.numpy.products import mh
 from fastbp.rules.numpy.structural import conjugated
@@ -164,86 +164,19 @@ def eigvalsh(
     return _chosen(w, None, subset_by_index, subset_by_value)[0]
 
 
-@of_scipy("pinvh", samples=lambda rng: [((_hermitian(rng, 3),), {})])
+@of_scipy(
+    "pinvh",
+    samples=lambda rng: [
+        ((_hermitian(rng, 3) + 4.0 * np.eye(3),), {}),
+        ((np.diag([3.0, 0.4]) + 0.1 * _hermitian(rng, 2),), {"atol": 1.0}),
+    ],
+)
 @of_symmetric
 def pinvh(a, atol=None, rtol=None, lower=True):
     """Arguments as in `scipy.linalg.pinvh`; return_rank= is refused."""
     (a,) = square("pinvh", a=a)
     mirrored = mirror_op(a, lower=bool(lower), conjugate=True)
-    return pinv_op(mirrored, atol=atol, rtol=rtol)
-
-
-# ---- any matrices
-
-
-def _eig(a):
-    w, v = scipy.linalg.eig(a, check_finite=False)
-    return (w.real if v.dtype.kind == "f" else w), v
-
-
-any_op = general(
-    "linalg.eig_of_scipy",
-    lambda a: stacked(_eig, 2)(a) if a.ndim == 2 else tuple(np.linalg.eig(a)),
-    nin=1,
-    nout=2,
-    saves=(("ans", 0), ("ans", 1)),
-    vjp=eig_op.vjp,
-    jvp=eig_op.jvp,
-    pattern=eig_op.pattern,
-    source=eig_op.info["source"],
-)
-
-
-def _refuse_pair(name, b, homogeneous_eigvals):
-    if b is not None:
-        raise NoRuleError(
-            f"scipy.linalg.{name}: b= has no rule for Variables: for a regular b write "
-            f"fastbp.scipy.linalg.{name}(fastbp.scipy.linalg.solve(b, a))"
-        )
-    if homogeneous_eigvals:
-        raise NoRuleError(
-            f"scipy.linalg.{name}: homogeneous_eigvals=True is not supported for Variables"
-        )
-
-
-def _complex(w):
-    return w if w.dtype.kind == "c" else np.astype(w, np.result_type(w.dtype, np.complex64))
-
-
-SPREAD = np.diag([1.0, 4.0, 9.0])
-
-
-@of_scipy(
-    "eig",
-    kinks=DEGENERATE,
-    samples=lambda rng: [
-        ((np.array([[1.0, 0.3], [0.2, 3.0]]),), {}),
-        ((np.array([[1.0, 2.0, 0.3], [-2.5, 1.5, 0.4], [0.2, 0.1, 4.0]]),), {}),
-        ((0.3 * rng.normal(size=(3, 3)) + SPREAD,), {"right": False}),
-    ],
-)
-def eig(a, b=None, right=True, homogeneous_eigvals=False):
-    """Arguments as in `scipy.linalg.eig`; left= and b= are refused.
-
-    Notes
-    -----
-    Derivatives, and those of eigenvectors, as in `numpy.linalg.eig`.
-    """
-    _refuse_pair("eig", b, homogeneous_eigvals)
-    (a,) = square("eig", a=a)
-    w, v = any_op(a)
-    return (_complex(w), v) if right else _complex(w)
-
-
-@of_scipy(
-    "eigvals",
-    samples=lambda rng: [((0.3 * rng.normal(size=(3, 3)) + SPREAD,), {})],
-)
-def eigvals(a, b=None, homogeneous_eigvals=False):
-    """Arguments as in `scipy.linalg.eigvals`; b= is refused."""
-    _refuse_pair("eigvals", b, homogeneous_eigvals)
-    (a,) = square("eigvals", a=a)
-    return _complex(any_op(a)[0])
+    return inverse(mirrored, atol, rtol)
 
 
 # ---- singular values
@@ -405,7 +338,7 @@ def lstsq(a, b, cond=None, lapack_driver=None):
         )
     columns = b if b.ndim == 2 else b[:, None]
     cond = float(np.finfo(a.dtype).eps) if cond is None else cond
-    x, s, rank = lstsq_op(a, columns, rcond=cond)
+    x, s, rank = solved(a, columns, cond)
     m, n = a.shape
     rank = int(values_of(rank)[()])
     squares = np.zeros(0, a.dtype)

@@ -19,6 +19,7 @@ from fastbp.rules.table import general
 def _levinson(c, r, b):
     if not b.size:
         return np.zeros(b.shape, b.dtype)
+    c, r, b = (np.require(x, requirements="W") for x in (c, r, b))  # for SciPy before 1.15
     return scipy.linalg.solve_toeplitz((c, r), b, check_finite=False).astype(b.dtype)
 
 

@@ -1,9 +1,10 @@
 """`scipy.linalg`: triangular systems, and those solved by a Cholesky factorisation."""
 
 import numpy as np
+import scipy
 from numpy.linalg import LinAlgError
 
-from fastbp.errors import ShapeError
+from fastbp.errors import NoRuleError, ShapeError
 from fastbp.rules import patterns
 from fastbp.rules.linalg import lapack
 from fastbp.rules.linalg.decompositions import GILES, cholesky_op, of_symmetric, positive
@@ -127,6 +128,8 @@ def solve_triangular(a, b, trans=0, lower=False, unit_diagonal=False):
 
 # ---- Cholesky
 
+_CLEANS = np.lib.NumpyVersion(scipy.__version__) >= "1.18.0.dev0"
+
 
 def _factor(a, lower):
     return cholesky_op(a) if lower else mh(cholesky_op(mh(a)))
@@ -151,17 +154,29 @@ def cholesky(a, lower=False):
 def cho_factor(a, lower=False):
     """Arguments as in `scipy.linalg.cho_factor`; derivatives as in `numpy.linalg.cholesky`.
 
-    What SciPy leaves in the other triangle is that of `a`.
+    In the other triangle are zeros, or what SciPy before 1.18 leaves there: that of `a`.
     """
     (a,) = square("cho_factor", a=a)
-    rest = np.triu(a, 1) if lower else np.tril(a, -1)
-    return _factor(a, lower) + rest, lower
+    found = _factor(a, lower)
+    if not _CLEANS:
+        found = found + (np.triu(a, 1) if lower else np.tril(a, -1))
+    return found, np.full(a.shape[:-2], lower) if a.ndim > 2 else lower
 
 
 def solved_by_cholesky(c, b, lower):
     """Solve for columns by one factor, of which one triangle is read."""
     y = triangle_solve(c, b, lower, 0 if lower else 2)
     return triangle_solve(c, y, lower, 2 if lower else 0)
+
+
+def _of_all(name, lower):
+    """Return which triangle is read: of a stack `cho_factor` says it for each matrix."""
+    if np.ndim(lower) and np.any(lower) != np.all(lower):
+        raise NoRuleError(
+            f"scipy.linalg.{name}: lower= differs from matrix to matrix: solve for those with the "
+            "same one together"
+        )
+    return bool(np.all(lower))
 
 
 @of_scipy(
@@ -182,5 +197,5 @@ def cho_solve(c_and_lower, b):
     c, b = operands("cho_solve", c=c, b=b)
     (c,) = square("cho_solve", c=c)
     b, is_vector = columns_of("cho_solve", c.shape[-1], b)
-    x = solved_by_cholesky(c, b, bool(lower))
+    x = solved_by_cholesky(c, b, _of_all("cho_solve", lower))
     return x[..., 0] if is_vector else x

@@ -1,21 +1,21 @@
 """Images at other places: sums of spline coefficients, with weights that places determine.
 
 The coefficients are what SciPy's filter returns, the weights the B-spline's at the fraction of a
-place; both are linear in the image. What lies outside is mapped inside as SciPy maps it, and that
-is what places are differentiated through.
+place (`resampling`); both are linear in the image. What lies outside is mapped inside as SciPy maps
+it, and that is what places are differentiated through.
 """
 
 import functools
 
 import numpy as np
-from scipy import ndimage, sparse
+from scipy import ndimage
 
-from fastbp._core.graph import has_variable, passive, values_of
+from fastbp._core.graph import Variable, has_variable, values_of
 from fastbp.errors import DTypeError, NoRuleError
 from fastbp.rules import patterns
 from fastbp.rules.counterparts import stands_for
-from fastbp.rules.interpolate.solving import Factors
 from fastbp.rules.ndimage.filters import image, without_output
+from fastbp.rules.ndimage.resampling import gather_op
 from fastbp.rules.numpy.structural import as_operand
 from fastbp.rules.table import linear
 
@@ -26,13 +26,7 @@ _FILTERED = {
     "reflect": "reflect", "grid-mirror": "reflect", "nearest": "reflect", "mirror": "mirror",
     "constant": "mirror", "grid-constant": "mirror", "wrap": "mirror", "grid-wrap": "grid-wrap",
 }  # fmt: skip
-_PADDED = {"reflect": "symmetric", "mirror": "reflect", "grid-wrap": "wrap"}
 MARGIN = 12  # what SciPy extends an image by, where a mode has no exact boundary condition
-
-
-def _bspline(order):
-    """Return the values of a B-spline at whole numbers around its middle."""
-    return np.array([np.asarray(w) for w in basis(np.array(0.5 * (order % 2 == 0)), order)])
 
 
 SHORT = 64  # elements: on such axes the boundary conditions of SciPy's filters are not all exact
@@ -42,19 +36,6 @@ SHORT = 64  # elements: on such axes the boundary conditions of SciPy's filters 
 def _matrix(n, order, mode):
     """Return the matrix of SciPy's filter."""
     return ndimage.spline_filter1d(np.eye(n), order, 0, np.float64, mode)
-
-
-@functools.lru_cache(maxsize=32)
-def _collocation(n, order, mode):
-    """Return the factors of the matrix that coefficients are multiplied with at whole numbers."""
-    values = _bspline(order)
-    half = order // 2
-    values = values[: 2 * half + 1]
-    places = np.pad(np.arange(n), half, _PADDED[_FILTERED[mode]])
-    rows = np.repeat(np.arange(n), values.size)
-    columns = np.concatenate([places[k : k + values.size] for k in range(n)])
-    a = sparse.coo_array((np.tile(values, n), (rows, columns)), shape=(n, n))
-    return Factors(a.tocsc())
 
 
 def _filter(x, order, axis, mode):
@@ -68,12 +49,17 @@ def _filter_back(g, order, axis, mode):
     n = g.shape[axis[0]]
     if n < 2:
         return g.copy()
-    moved = np.moveaxis(g, axis[0], -1)
     if n <= SHORT:
-        found = moved @ _matrix(n, order, mode).astype(g.real.dtype)
-    else:
-        found = _collocation(n, order, mode).solve(moved, True)
-    return np.moveaxis(found, -1, axis[0])
+        found = np.moveaxis(g, axis[0], -1) @ _matrix(n, order, mode).astype(g.real.dtype)
+        return np.moveaxis(found, -1, axis[0])
+    if _FILTERED[mode] != "mirror":  # symmetric
+        return _filter(g, order, axis, mode)
+    # Symmetric once what stands for one element, not for two, counts as half.
+    shape = [1] * g.ndim
+    shape[axis[0]] = n
+    weights = np.ones(shape, g.real.dtype)
+    weights.flat[[0, -1]] = 0.5
+    return _filter(g / weights, order, axis, mode) * weights
 
 
 filter_op = linear(
@@ -149,77 +135,8 @@ def _check_mode(mode):
         raise RuntimeError("boundary mode not supported")
 
 
-def _mapped(c, n, mode):
-    """Return where places are inside, and the slopes of that; -1 for what is a constant."""
-    slope = np.ones_like(c)
-    if mode == "grid-constant":
-        return c, slope
-    low, high = c < 0, c > n - 1
-    if mode == "constant":
-        return np.where(low | high, -1.0, c), slope
-    if mode == "nearest" or n <= 1:
-        if mode == "grid-wrap" or mode in ("wrap", "reflect", "grid-mirror", "mirror"):
-            return np.where(low | high, 0.0, c), np.where(low | high, 0.0, slope)
-        return np.clip(c, 0, n - 1), np.where(low | high, 0.0, slope)
-    if mode == "grid-wrap":
-        inside = np.where(low, c + n * (np.trunc((-1 - c) / n) + 1), c - n * np.trunc(c / n))
-    elif mode == "wrap":
-        m = n - 1
-        inside = np.where(low, c + m * (np.trunc(-c / m) + 1), c - m * np.trunc(c / m))
-    elif mode == "mirror":
-        m = 2 * n - 2
-        below = c + m * np.trunc(-c / m)
-        turned = below > 1 - n
-        below = np.where(turned, -below, below + m)
-        above = c - m * np.trunc(c / m)
-        back = above >= n
-        inside = np.where(low, below, np.where(back, m - above, above))
-        slope = np.where(np.where(low, turned, high & back), -1.0, slope)
-    else:
-        m = 2 * n
-        below = np.where(c < -m, m * np.trunc(-c / m) + c, c)
-        turned = below >= -n
-        below = np.where(turned, -below - 1, below + m)
-        above = c - m * np.trunc(c / m)
-        back = above >= n
-        inside = np.where(low, below, np.where(back, m - above - 1, above))
-        slope = np.where(np.where(low, turned, high & back), -1.0, slope)
-    return np.where(low | high, inside, c), slope
-
-
-def basis(u, order):
-    """Return the values of the B-splines that are not 0 at a fraction of their interval."""
-    found = [np.ones(np.shape(values_of(u)))]
-    for p in range(1, order + 1):
-        found = [
-            (0.0 if j == 0 else (u + (p - j)) / p * found[j - 1])
-            + (0.0 if j == p else (1 - u + j) / p * found[j])
-            for j in range(p + 1)
-        ]
-    return found
-
-
-def _weights(c, n, order, mode):
-    """Return places of coefficients along an axis, their weights, and what is a constant."""
-    v = passive(c)
-    inside, slope = _mapped(v, n, mode)
-    moved = slope * c + (inside - slope * v) if has_variable(c) else inside
-    whole = np.floor(inside) if order % 2 else np.floor(inside + 0.5)
-    places = (whole.astype(int) - order // 2)[..., None] + np.arange(order + 1)
-    fraction = moved - whole if order % 2 else moved - whole + 0.5
-    weights = np.stack([np.broadcast_to(w, v.shape) for w in basis(fraction, order)], -1)
-    if mode == "grid-constant":
-        lost = (places < 0) | (places > n - 1)
-        return np.clip(places, 0, n - 1), weights, lost, np.zeros(v.shape, bool)
-    spline_mode = "mirror" if mode in ("constant", "wrap") else mode
-    places = _mapped(places.astype(float), n, spline_mode)[0]
-    outside = inside <= -1.0 if mode == "constant" else np.zeros(v.shape, bool)
-    # Halfway points of a reflection lie between -1 and 0, on whole numbers after that.
-    return np.clip(places.astype(int), 0, n - 1), weights, None, outside
-
-
 def _interpolated(x, places, order, mode, cval, prefilter):
-    """Return an image, the last axes of `x`, at places: one array for each axis, of one shape."""
+    """Return an image, the last axes of `x`, at places: an array for each of these axes."""
     nd = len(places)
     margin = 0
     dtype = x.dtype
@@ -231,32 +148,9 @@ def _interpolated(x, places, order, mode, cval, prefilter):
             filled = {} if mode == "nearest" else {"constant_values": cval}
             x = np.pad(x, [(0, 0)] * (x.ndim - nd) + [(margin, margin)] * nd, word, **filled)
         x = _coefficients(x, order, mode, range(-nd, 0))
-    own = x.shape[x.ndim - nd :]
-    shape = np.shape(values_of(places[0]))
-    flat, weights, lost, outside = np.zeros((*shape, 1), int), None, False, np.zeros(shape, bool)
-    for c, n in zip(places, own, strict=True):
-        at, w, missing, out = _weights(c + margin if margin else c, n, order, mode)
-        flat = ((flat * n)[..., :, None] + at[..., None, :]).reshape((*shape, -1))
-        weights = (
-            w
-            if weights is None
-            else np.reshape(weights[..., :, None] * w[..., None, :], flat.shape)
-        )
-        outside = outside | out
-        if missing is not None:
-            lost = (
-                (np.asarray(lost)[..., :, None] | missing[..., None, :])
-                if np.ndim(lost)
-                else missing[..., None, :]
-            )
-            lost = lost.reshape(flat.shape)
-    image = np.reshape(x, (*x.shape[: x.ndim - nd], -1))
-    parts = np.take(image, flat, -1)
-    if np.any(lost):
-        parts = np.where(lost, cval, parts)
-    found = np.sum(parts * weights, -1)
-    if outside.any():
-        found = np.where(outside, cval, found)
+    places = places if isinstance(places, (np.ndarray, Variable)) else np.stack(places)
+    places = places + margin if margin else places
+    found = gather_op(x, places, nu=(0,) * nd, order=order, mode=mode, cval=cval)
     return found if found.dtype == dtype else np.astype(found, dtype)
 
 
@@ -288,7 +182,7 @@ def _map_samples(rng):
             for mode, order in zip(_MODES, (3, 2, 3, 1, 5, 3, 4), strict=True)
         ],
         ((line, wide), {"order": 0, "mode": "mirror"}),
-        ((line, wide), {"prefilter": False, "mode": "reflect"}),
+        *[((line, wide), {"prefilter": False, "mode": mode}) for mode in ("reflect", "nearest")],
         ((line, wide), {"order": 1, "mode": "grid-constant", "cval": -1.0}),
     ]
 
@@ -309,7 +203,6 @@ def map_coordinates(input, coordinates, output, order, mode, cval, prefilter):
         raise RuntimeError("input and output rank must be > 0")
     if places.shape[0] != x.ndim:
         raise RuntimeError("invalid shape for coordinate array")
-    places = [places[k] for k in range(x.ndim)]
     return _interpolated(x, places, order, mode, cval, prefilter)
 
 

@@ -140,10 +140,11 @@ def _moved_back(x, axis):
         ((rng.normal(size=(2, 3, 4)), 1), {"kind": "heapsort"}),
         ((rng.normal(size=(2, 3)), None), {"stable": True}),
         ((rng.normal(size=(2, 0)),), {}),
+        ((rng.normal(size=(2, 3)),), {"descending": True}),
     ],
 )
-def sort(a, axis=-1, kind=None, order=None, *, stable=None):
-    """Arguments as in `numpy.sort`; whatever the kind, equal elements share equally.
+def sort(a, axis=-1, kind=None, order=None, *, stable=None, descending=np._NoValue):
+    """Arguments as in `numpy.sort` 2.5; whatever the kind, equal elements share equally.
 
     Notes
     -----
@@ -151,7 +152,9 @@ def sort(a, axis=-1, kind=None, order=None, *, stable=None):
     """
     np.sort(np.zeros(1), 0, kind, order, stable=stable)  # raises where NumPy does
     a, axis = _along(a, axis)
-    return _moved_back(in_order(a)[0], axis)
+    falls = descending is not np._NoValue and descending
+    found = -in_order(-a)[0] if falls else in_order(a)[0]
+    return _moved_back(found, axis)
 
 
 @implements(
@@ -177,8 +180,8 @@ def sort_complex(a):
     return sort(a) if a.dtype.kind == "c" else np.astype(sort(a), np.complex128)
 
 
-def _sort_in_place(a, axis=-1, kind=None, order=None, *, stable=None):
-    a[...] = sort(a, axis, kind, order, stable=stable)
+def _sort_in_place(a, axis=-1, kind=None, order=None, *, stable=None, descending=None):
+    a[...] = sort(a, axis, kind, order, stable=stable, descending=descending)
 
 
 def _partition_in_place(a, kth, axis=-1, kind="introselect", order=None):

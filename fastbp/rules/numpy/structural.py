@@ -238,6 +238,14 @@ def reshape(a, /, shape, order="C", *, copy=None):
     return graph.owned(result) if copy else result
 
 
+def _reshape_of_older(a, /, shape=None, order="C", *, newshape=None, copy=None):
+    return reshape(a, newshape if shape is None else shape, order, copy=copy)
+
+
+if np.lib.NumpyVersion(np.__version__) < "2.4.0":
+    graph.bind_function(np.reshape, _reshape_of_older)
+
+
 def _reshape_method(a, /, *shape, order="C", copy=None):
     return reshape(a, shape[0] if len(shape) == 1 else shape, order, copy=copy)
 
@@ -569,6 +577,7 @@ def rot90(m, k=1, axes=(0, 1)):
         ((rng.normal(size=(2, 3, 4)), (1, 2)), {"axis": (0, -1)}),
         ((rng.normal(size=(2, 3)), 1), {"axis": (0, 1)}),
         ((rng.normal(size=5), (1, 2)), {"axis": 0}),
+        ((rng.normal(size=5), np.int64(3)), {}),
     ],
 )
 def roll(a, shift, axis=None):
@@ -581,6 +590,7 @@ def roll(a, shift, axis=None):
         and (axis is None or (type(axis) is int and axis in (0, -1)))
     ):
         return roll_op(a, shift=(shift,), axis=(-1,))
+    axis = 0 if axis is None else axis
     axis = [k - a.ndim for k in normalize_axis_tuple(axis, a.ndim, allow_duplicate=True)]
     pairs = np.broadcast(shift, axis)
     if pairs.ndim > 1:

@@ -4,6 +4,7 @@ import math
 import operator
 
 import numpy as np
+import scipy
 from numpy.lib.array_utils import normalize_axis_index
 from scipy import fft as scipy_fft
 from scipy import signal
@@ -61,6 +62,10 @@ def _spectral_window(window, n):
     return window
 
 
+# Before, SciPy took a real spectrum for the first half of one.
+_HALF = np.lib.NumpyVersion(scipy.__version__) < "1.16.0"
+
+
 def _bins(n, num):
     """Return where the bins of a spectrum of another length come from, twice, and the weights."""
     m = min(num, n)
@@ -100,8 +105,8 @@ def resample(x, num, t, axis, window, domain):
     win = _spectral_window(window, n)
     if win is not None:
         win = as_operand(win, "scipy.signal.resample: window", real=True)
-    if domain == "time" and x.dtype.kind == "f":
-        found = transform("rfft", x)
+    if x.dtype.kind == "f" and (domain == "time" or _HALF):
+        found = transform("rfft", x) if domain == "time" else x.astype(np.result_type(x, 1j))
         if win is not None:
             half = found.shape[-1]
             folded = (win[1:half] + np.flip(win[n - half + 1 :])) / 2

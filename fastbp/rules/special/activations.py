@@ -65,8 +65,8 @@ relu = elementwise(
 
 
 def _operand(x, what):
-    """Return a Variable unchanged, anything else as an array of floats; refuse complex numbers."""
-    x = as_operand(x, what, real=True)
+    """Return a Variable unchanged, anything else as an array of floats or complex numbers."""
+    x = as_operand(x, what)
     return x if type(x) is graph.Variable or x.dtype.kind not in "iub" else x.astype(np.float64)
 
 
@@ -87,26 +87,50 @@ def _log_sum(x, axis):
     """Return `shift` and `rest`, both with the axes kept; ``shift + rest`` is logsumexp.
 
     The terms at the maximum are counted, not summed, so that `rest` keeps its relative accuracy
-    where one element dominates.
+    where one element dominates. Of complex numbers the maximum is that of the real parts.
     """
     top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
     finite = np.isfinite(top)
     shift = np.where(finite, top, 0.0)
     terms = np.asarray(x - shift)
     at_top = terms == 0.0
+    wide = np.result_type(x.dtype, np.float64)
     with np.errstate(all="ignore"):  # what is not finite here is not used
         np.exp(terms, out=terms)
-        total = np.sum(terms, axis=axis, keepdims=True, dtype=np.float64)
+        total = np.sum(terms, axis=axis, keepdims=True, dtype=wide)
         np.copyto(terms, 0.0, where=at_top)
-        below = np.sum(terms, axis=axis, keepdims=True, dtype=np.float64)
-        count = np.rint(total - below)
-        rest = np.log1p(below / count) + np.log(count)
+        below = np.sum(terms, axis=axis, keepdims=True, dtype=wide)
+        if wide.kind == "c":
+            count = np.sum(at_top, axis=axis, keepdims=True)
+            rest = _log1p(below / count) + np.log(count)
+            top = np.log(total)  # of what is infinite, with its phase
+        else:
+            count = np.rint(total - below)
+            rest = np.log1p(below / count) + np.log(count)
     return shift, np.where(finite, rest, top).astype(x.dtype, copy=False)
+
+
+def _log1p(z):
+    """Return ``log1p`` of complex numbers: NumPy's rounds 1 + z."""
+    x, y = z.real, z.imag
+    near = np.abs(z) < 0.5
+    real = np.where(near, 0.5 * np.log1p(x * (2.0 + x) + y * y), np.log(np.abs(1.0 + z)))
+    return real + 1j * np.arctan2(y, 1.0 + x)
+
+
+def _principal(z):
+    """Return complex numbers with the imaginary part in (-pi, pi], by whole turns."""
+    if z.dtype.kind != "c":
+        return z
+    with np.errstate(invalid="ignore"):
+        turns = np.ceil((z.imag - np.pi) / (2.0 * np.pi))
+    off = np.isfinite(turns) & (turns != 0.0)
+    return z - np.where(off, (2j * np.pi) * np.where(off, turns, 0.0), 0.0).astype(z.dtype)
 
 
 def _logsumexp(x, axis, keepdims):
     shift, rest = _log_sum(x, axis)
-    out = shift + rest
+    out = _principal(shift + rest)
     return out if keepdims else np.squeeze(out, axis)[()]
 
 
@@ -116,8 +140,12 @@ def _weights(ans, x, axis):
     infinite = np.isinf(graph.passive(ans))
     if not infinite.any():
         return softmax_op(x, axis=axis)
-    ends = np.equal(graph.passive(x), np.inf).astype(x.dtype)
-    share = ends / np.maximum(np.sum(ends, axis=axis, keepdims=True), 1.0)
+    size = np.real(graph.passive(x))
+    if x.dtype.kind == "c":  # finite numbers may add up to 0, too: there the slope is infinite
+        infinite = infinite & np.isinf(np.max(size, axis=axis, keepdims=True))
+    ends = np.equal(size, np.inf).astype(x.dtype)
+    count = np.sum(np.real(ends), axis=axis, keepdims=True)
+    share = ends / np.maximum(count, 1.0)
     return np.where(infinite, share, softmax_op(np.where(infinite, 0.0, x), axis=axis))
 
 
@@ -192,6 +220,7 @@ def _along_axes(rng):
         *_along_axes(rng),
         ((rng.normal(size=(2, 3)),), {"axis": 0, "keepdims": True}),
         ((rng.normal(size=(2, 3)),), {"axis": 1, "b": rng.uniform(0.5, 2.0, 3)}),
+        ((rng.normal(size=(2, 3)),), {"axis": 0, "return_sign": True}),
     ]
 )
 def logsumexp(a, axis=None, b=None, keepdims=False, return_sign=False):
@@ -200,7 +229,8 @@ def logsumexp(a, axis=None, b=None, keepdims=False, return_sign=False):
     Notes
     -----
     The derivative is ``softmax(a)``. Where all elements are -inf it is 0; several elements of inf
-    share equally.
+    share equally. Of complex numbers the imaginary part is in (-pi, pi]; the sign is a phase, which
+    has a derivative.
 
     Examples
     --------
@@ -218,6 +248,8 @@ def logsumexp(a, axis=None, b=None, keepdims=False, return_sign=False):
 
 def _scaled_logsumexp(a, axis, b, keepdims, return_sign):
     a, b = _operand(a, "logsumexp: a"), _operand(b, "logsumexp: b")
+    if "c" in (a.dtype.kind, b.dtype.kind):
+        return _complex_logsumexp(a, axis, b, keepdims, return_sign)
     value, scale = np.broadcast_arrays(graph.passive(a), graph.passive(b))
     axis = _axes(value, axis)
     top = np.max(value, axis=axis, keepdims=True, initial=-np.inf, where=scale != 0.0)
@@ -243,6 +275,36 @@ def _scaled_logsumexp(a, axis, b, keepdims, return_sign):
             plain = np.where((graph.passive(plain) > 0.0) & ~(found > 0.0), np.nan, plain)
         out, sign = np.where(infinite, plain, out), np.where(infinite, found, sign)
     return (out, sign) if return_sign else out
+
+
+def _complex_logsumexp(a, axis, b, keepdims, return_sign):
+    value, scale = np.broadcast_arrays(graph.passive(a), graph.passive(b))
+    axis = _axes(value, axis)
+    off = scale == 0.0
+    size = np.where(off, -np.inf, np.real(value))
+    top = np.max(size, axis=axis, keepdims=True, initial=-np.inf)
+    infinite = np.isinf(top)
+    some = infinite.any()
+    # A real shift: the logarithm of what is left has the phase between -pi and pi.
+    shift = np.where(np.isfinite(top), top, 0.0)
+    terms = np.where(off, np.minimum(np.real(value), shift), a)
+    terms = np.where(infinite, 0.0, terms) if some else terms
+    total = np.sum(b * np.exp(terms - shift), axis=axis, keepdims=keepdims)
+    if not keepdims:
+        shift, infinite = np.squeeze(shift, axis), np.squeeze(infinite, axis)
+    if some:  # b exp(a) as exp(a + log(b)), whose elements of inf share
+        logs = np.log(np.where(off, 1.0, b) + 0j)
+        plain = logsumexp_op(np.where(off, -np.inf, a + logs), axis=axis, keepdims=keepdims)
+        total = np.where(infinite, 1.0, total)
+    if return_sign:
+        out, sign = np.log(np.abs(total)) + shift, np.sign(total)
+        if some:
+            phase = np.exp(1j * np.imag(graph.passive(plain)))
+            at_end = np.where(np.real(graph.passive(plain)) > 0.0, phase, 0.0)
+            out, sign = np.where(infinite, np.real(plain), out), np.where(infinite, at_end, sign)
+        return out, sign
+    out = np.log(total) + shift
+    return np.where(infinite, plain, out) if some else out
 
 
 @implements(samples=_along_axes)

@@ -147,16 +147,11 @@ def ive(v, x):
 
 
 kve = _of_real_order("kve")
-_SCALED = {"reach": ((0, 5), (0.1, 1e4)), "error": (1e-12, 1e-10), "source": "DLMF 10.40"}
-elementwise(
-    "ive",
-    ive,
-    order("v"),
-    lambda z, v, x: _ive_slope(v, x),
-    samples=_samples(0.0, 1.0, 2.5),
-    kinks="0 at 0",
-    **_SCALED,
-)
+_SCALED_BY_ORDER = {
+    "reach": ((0, 5), (0.1, 1e4)),
+    "error": (1e-12, 1e-10),
+    "source": "DLMF 10.40",
+}
 elementwise(
     "kve",
     kve,
@@ -167,7 +162,7 @@ elementwise(
         order("v"),
         lambda z, v, x: z - 0.5 * (kve(v - 1.0, x) + kve(v + 1.0, x)),
     ),
-    **_SCALED,
+    **_SCALED_BY_ORDER,
 )
 _SCALED = {"domain": (0.5, 3.0), "reach": (0.1, 1e4), "error": (1e-12, 1e-10)}
 elementwise("i0e", None, lambda z, x: _ive_slope(0.0, x), kinks="0 at 0", **_SCALED)
@@ -175,7 +170,41 @@ elementwise("i1e", None, lambda z, x: _ive_slope(1.0, x), **_SCALED)
 elementwise("k0e", None, lambda z, x: _kve_slope(0.0, x), **_SCALED)
 elementwise("k1e", None, lambda z, x: _kve_slope(1.0, x), **_SCALED)
 
-# Of real numbers these are those without the factor, which is exp(-|imag x|): not holomorphic.
+# Of complex numbers the factor is exp(-|x.real|), or of x.imag, which is not holomorphic: its
+# exponent is an operand of its own.
+
+
+def _beside_factor(name, part, below, above):
+    """Return a scaled Bessel function of complex numbers; its slope is that of two neighbours."""
+    scaled = _of_real_order(name)
+
+    @Numeric
+    def beside(v, x, s):
+        with np.errstate(over="ignore", invalid="ignore"):
+            return scaled(v, x) * np.exp(np.abs(part(x)) - np.real(s))
+
+    helper(
+        f"{name}_beside",
+        beside,
+        order("v", name),
+        lambda z, v, x, s: below * beside(v - 1.0, x, s) + above * beside(v + 1.0, x, s),
+        lambda z, v, x, s: -z,
+        complex=True,
+    )
+    return lambda v, x: beside.op(v, x, np.abs(part(x)))
+
+
+elementwise(
+    "ive",
+    ive,
+    order("v"),
+    lambda z, v, x: _ive_slope(v, x),
+    samples=_samples(0.0, 1.0, 2.5),
+    kinks="0 at 0",
+    complex=_beside_factor("ive", np.real, 0.5, 0.5),
+    **_SCALED_BY_ORDER,
+)
+# Of real numbers these are those without the factor.
 for _name, _plain in (("jve", jv), ("yve", yv)):
     elementwise(
         _name,
@@ -185,6 +214,7 @@ for _name, _plain in (("jve", jv), ("yve", yv)):
         samples=_samples(0.0, 1.0, 2.5),
         reach=((0, 5), (0.1, 40.0)),
         error=(1e-12, 1e-11),
+        complex=_beside_factor(_name, np.imag, 0.5, -0.5),
     )
 
 # ---- Hankel functions, complex also of real numbers
@@ -266,38 +296,3 @@ _spherical("spherical_jn", 1.0, -1.0)
 _spherical("spherical_yn", 1.0, -1.0)
 _spherical("spherical_in", 1.0, 1.0)
 _spherical("spherical_kn", -1.0, -1.0)
-
-# ---- Airy functions: y'' = x y
-
-
-def _airy_result(k):
-    @Numeric
-    def airy_result(x):
-        return special.airy(x)[k]
-
-    return airy_result
-
-
-_AIRY = [_airy_result(k) for k in range(4)]
-for _k, _name in enumerate(("airy_ai", "airy_ai_slope", "airy_bi", "airy_bi_slope")):
-    helper(
-        _name,
-        _AIRY[_k],
-        (lambda w, x, k=_k: x * _AIRY[k - 1](x))
-        if _k % 2
-        else (lambda w, x, k=_k: _AIRY[k + 1](x)),
-        domain=(0.3, 3.0),
-        complex=True,
-        source="DLMF 9.2",
-    )
-
-
-@function("airy", samples=lambda rng: [((rng.uniform(-2.0, 2.0, 3),), {})])
-def airy(z, **kwargs):
-    """Return the Airy functions and their slopes; arguments as in `scipy.special.airy`."""
-    if type(z) is not Variable or kwargs:
-        return special.airy(z, **kwargs)
-    return tuple([f(z) for f in _AIRY])
-
-
-graph.bind_function(special.airy, airy)

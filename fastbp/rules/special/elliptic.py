@@ -26,25 +26,47 @@ from fastbp.rules.special.rows import (
 )
 
 STEP, REACH = 0.5, 84.0  # error exp(-2 pi^2 / STEP); what is left out is below exp(-REACH / 2)
+WIDEST = 0.96 * math.pi  # half the angle between complex arguments, beyond which there is no value
 
 
 def _integral(*xs, m, powers):
     """Integrate by nodes that reach beyond all scales of the operands."""
-    return in_pieces(lambda *xs: _piece(xs, m, powers), xs, 4096)
+    if any(np.iscomplexobj(x) for x in xs):
+        return _complex_integral(*xs, m=m, powers=powers)
+    return in_pieces(lambda *xs: _piece(xs, m, powers, STEP), xs, 4096)
 
 
-def _piece(xs, m, powers):
+def _piece(xs, m, powers, step):
     with np.errstate(all="ignore"):
-        logs = [np.log(x) for x in xs]
+        logs = [np.log(np.abs(x) if np.iscomplexobj(x) else x) for x in xs]
         finite = [v for v in logs if np.isfinite(v).any()]
         low = min([np.min(v[np.isfinite(v)]) for v in finite], default=0.0)
         high = max([np.max(v[np.isfinite(v)]) for v in finite], default=0.0)
-        nodes = np.arange(low - REACH, high + REACH, STEP)
+        nodes = np.arange(low - REACH, high + REACH, step)
         t = np.exp(nodes)
         terms = (m + 1.0) * nodes
         for x, p in zip(xs, powers, strict=True):
             terms = terms - p * np.log(t + x[..., None])
-        return STEP * np.sum(np.exp(terms), axis=-1)
+        return step * np.sum(np.exp(terms), axis=-1)
+
+
+def _complex_integral(*xs, m, powers):
+    """Integrate along the ray in the middle of the arguments, as closely as the widest asks for."""
+    xs = np.broadcast_arrays(*[np.asarray(x, complex) for x in xs])
+    angles = [np.angle(x) for x in xs]
+    first, last = functools.reduce(np.minimum, angles), functools.reduce(np.maximum, angles)
+    half, turn = 0.5 * (last - first), np.exp(-0.5j * (last + first))
+    inside = half <= WIDEST
+    for angle, p in zip(angles, powers, strict=True):
+        if p == round(p):  # a pole on the way: the value is Cauchy's, and jumps beside it
+            inside = inside & (np.abs(angle) < math.pi)
+    widest = np.max(np.where(inside, half, 0.0), initial=0.0)
+    step = STEP * (1.0 - widest / math.pi)
+    size = max(1, int(4096 * step / STEP))
+    turned = [np.where(inside, x * turn, 1.0) for x in xs]
+    found = in_pieces(lambda *xs: _piece(xs, m, powers, step), turned, size)
+    back = np.exp(0.5j * (last + first) * (m + 1.0 - sum(powers)))
+    return np.where(inside, found * back, np.nan)
 
 
 def _partial(k, z, *xs, m, powers):
@@ -57,6 +79,7 @@ _COUNTS = {
         f"carlson_{n}",
         _integral,
         tuple(functools.partial(_partial, k) for k in range(n)),
+        complex=True,
         source="DLMF 19.16, 19.18",
     )
     for n in (2, 3, 4)
@@ -83,7 +106,7 @@ def _in_partials(count):
 
 _C = _in_partials(3)
 
-# ---- Carlson's symmetric integrals, of real arguments
+# ---- Carlson's symmetric integrals
 
 _FORMS = {
     "elliprc": (0.5, 0, (0.5, 1.0)),
@@ -91,7 +114,7 @@ _FORMS = {
     "elliprd": (1.5, 0, (0.5, 0.5, 1.5)),
     "elliprj": (1.5, 0, (0.5, 0.5, 0.5, 1.0)),
 }
-_FACTS = {"error": (1e-13, 1e-12), "source": "DLMF 19.16, 19.18"}
+_FACTS = {"error": (1e-13, 1e-12), "source": "DLMF 19.16, 19.18", "complex": True}
 
 
 def _raised(scale, m, powers, k):
@@ -105,7 +128,7 @@ def _row(name):
     if len(powers) <= 3:
         elementwise(name, None, *partials, domain=(0.3, 3.0), reach=(0.01, 100.0), **_FACTS)
         return
-    call = wide(name, lambda *xs: special.elliprj(*xs), tuple(partials), source="DLMF 19.18")
+    call = wide(name, lambda *xs: special.elliprj(*xs), tuple(partials), True, source="DLMF 19.18")
 
     @function(
         name,
@@ -115,7 +138,7 @@ def _row(name):
         ],
     )
     def elliprj(x, y, z, p, **kwargs):
-        """Return Carlson's R_J; arguments as in `scipy.special.elliprj`, real ones."""
+        """Return Carlson's R_J; arguments as in `scipy.special.elliprj`."""
         if kwargs or not any(type(v) is Variable for v in (x, y, z, p)):
             return special.elliprj(x, y, z, p, **kwargs)
         return call(x, y, z, p)

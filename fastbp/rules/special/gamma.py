@@ -18,6 +18,7 @@ from fastbp.rules.table import nondifferentiable
 
 # B_2k / (2k)!, k = 1, 2, ...
 BERNOULLI = [b / math.factorial(2 * k) for k, b in enumerate(special.bernoulli(30)[2::2], 1)]
+FARTHEST = 1e5  # the imaginary part of an argument of zeta whose slope is computed
 SHIFT = 12  # terms summed before an asymptotic series
 
 
@@ -356,7 +357,7 @@ def multigammaln(a, d):
     d = np.asarray(d)
     if d.ndim or d != np.floor(d):
         raise ValueError("d should be a positive integer (dimension)")
-    constant_call(special.multigammaln, a, d)  # raises where SciPy does
+    constant_call(special.multigammaln, a, d[()])  # raises where SciPy does
     steps = 0.5 * np.arange(float(d)).astype(a.dtype)
     total = np.sum(gammaln(np.expand_dims(a, -1) - steps), axis=-1)
     return total + float(d * (d - 1) * 0.25 * np.log(np.pi))
@@ -367,9 +368,15 @@ def multigammaln(a, d):
 
 @Numeric
 def zeta_k(k, s, q):
-    """Return the k-th derivative by s of the Hurwitz zeta function for s > 1 or so, q > 0."""
+    """Return the k-th derivative by s of the Hurwitz zeta function for s > 1 or so, q > 0.
+
+    Of complex s as many terms are summed as its imaginary part is large, at most `FARTHEST`.
+    """
     terms = 20
     with np.errstate(all="ignore"):
+        if np.iscomplexobj(s):
+            s = np.where(np.abs(s.imag) <= FARTHEST, s, np.nan)
+            terms += int(np.max(np.abs(s.imag), initial=0.0, where=~np.isnan(s)))
         k, s, q = np.broadcast_arrays(np.real(k), s, q)
         logs = -np.log(q)
         total = np.power(logs, k) * np.power(q, -s)
@@ -436,6 +443,43 @@ def _riemann_slope(x):
     return np.where(left, mirrored, zeta_k(1.0, np.where(left, 2.0, x), 1.0))
 
 
+def _complex_riemann_slope(x):
+    # cos and sin of large imaginary parts are beyond the range: they go into gamma's logarithm.
+    left = np.abs(x + 1.0) < np.abs(x - 1.0)
+    s = np.where(left, x, -0.5)
+    t = 1.0 - s
+    value, slope = riemann_k(0.0, t), riemann_k(1.0, t)
+    above = (1j * math.pi / 2.0) * s
+    base = s * math.log(2.0 * math.pi) - math.log(math.pi) + loggamma(t)
+    plus, minus = np.exp(base + above), np.exp(base - above)
+    sine, cosine = (plus - minus) / 2j, 0.5 * (plus + minus)
+    inner = (math.log(2.0 * math.pi) - digamma(t)) * sine + (0.5 * math.pi) * cosine
+    mirrored = inner * value - sine * slope
+    return np.where(left, mirrored, riemann_k(1.0, np.where(left, 2.0, x)))
+
+
+@Numeric
+def riemann_k(k, s):
+    """Return the k-th derivative of Riemann's zeta function of complex numbers, not to the left."""
+    return zeta_k.function(k, s, 1.0)
+
+
+helper(
+    "riemann_k",
+    riemann_k,
+    order("k"),
+    lambda z, k, s: riemann_k(k + 1.0, s),
+    complex=True,
+    source="DLMF 25.11.28, differentiated",
+)
+complex_zeta = Numeric(lambda s: special.zeta(s))
+helper(
+    "complex_zeta",
+    complex_zeta,
+    lambda z, s: _complex_riemann_slope(s),
+    complex=True,
+    source="DLMF 25.4.1, 25.11.28",
+)
 zetac = elementwise(
     "zetac",
     None,
@@ -445,6 +489,17 @@ zetac = elementwise(
     error=(1e-12, 1e-11),
     source="DLMF 25.4.1, 25.11.28",
 )
+
+
+def _takes_complex():
+    try:
+        special.zeta(2.0 + 1j)
+    except TypeError:
+        return False
+    return True
+
+
+_ZETA_OF_COMPLEX = _takes_complex()
 
 
 @Numeric
@@ -473,10 +528,18 @@ helper(
     ],
 )
 def zeta(x, q=None, out=None):
-    """Return the zeta function of Riemann, or with `q` of Hurwitz; as `scipy.special.zeta`."""
+    """Return the zeta function of Riemann, or with `q` of Hurwitz; as `scipy.special.zeta`.
+
+    Notes
+    -----
+    Without `q` it is differentiated by complex `x`, too, if this SciPy takes them; its slope is NaN
+    where the imaginary part is beyond 1e5.
+    """
     if type(x) is not Variable and type(q) is not Variable:
         return special.zeta(x, q, out)
     if out is not None:
         raise NoRuleError("scipy.special.zeta: out= is not supported for Variables")
+    if q is None and type(x) is Variable and x.dtype.kind == "c" and _ZETA_OF_COMPLEX:
+        return complex_zeta.op(x)
     refuse_complex("zeta", x, 1.0 if q is None else q)
     return zetac(x) + 1.0 if q is None else hurwitz_zeta.op(x, q)

@@ -187,9 +187,10 @@ def _operand(name, x):
 
 def in_pieces(f, operands, size):
     """Evaluate a function that has room for nodes beside every element, piece by piece."""
-    operands = np.broadcast_arrays(*[np.asarray(x, float) for x in operands])
+    dtype = np.result_type(float, *operands)
+    operands = np.broadcast_arrays(*[np.asarray(x, dtype) for x in operands])
     flat = [np.ascontiguousarray(x).reshape(-1) for x in operands]
-    out = np.empty(flat[0].size)
+    out = np.empty(flat[0].size, dtype)
     for start in range(0, out.size, size):
         out[start : start + size] = f(*[x[start : start + size] for x in flat])
     return out.reshape(operands[0].shape)

@@ -142,6 +142,50 @@ def _hazard_curvature(w, h, t):
 hazard = _hazard
 hazard_slope = helper("hazard_slope", _hazard_slope, lambda w, h, t: 0.0, _hazard_curvature)
 hazard = helper("hazard", _hazard, lambda h, t: hazard_slope(passive(h), t))
+
+
+# The same for complex numbers: the fraction is there where it converges, far out to the right.
+
+
+def _complex_fraction(t, n):
+    m = n + 20.0
+    q = 2.0 * m / (t + np.sqrt(t * t + 4.0 * m))
+    for _ in range(20):
+        m = m - 1.0
+        q = m / (t + q)
+    return q
+
+
+complex_fraction = _complex_fraction
+complex_fraction = helper(
+    "complex_tail_fraction",
+    _complex_fraction,
+    lambda q, t, n: q * (q - complex_fraction(t, n + 1.0)),
+    lambda q, t, n: 0.0,
+    complex=True,
+)
+
+
+def _far_right(t):
+    return (np.abs(t) > 12.0) & (np.abs(t - 1.0) <= np.abs(t + 1.0))
+
+
+def _complex_hazard_slope(h, t):
+    right = _far_right(t)
+    q = np.where(right, complex_fraction(np.where(right, t, 12.0), 1.0), h - t)
+    return np.where(h == 0.0, 0.0, h * q)
+
+
+complex_hazard = helper("complex_hazard", _hazard, _complex_hazard_slope, complex=True)
+
+
+def _complex_erfcx_slope(z, x):
+    right = _far_right(x)
+    q = complex_fraction(math.sqrt(2.0) * np.where(right, x, 12.0), 1.0)
+    away = np.where(right, 0.0, x)
+    return np.where(right, -math.sqrt(2.0) * z * q, 2.0 * away * z - 2.0 / ROOT_PI)
+
+
 # exp(-a x^2), whose slope at infinity is 0, not 0 * inf.
 bell = helper(
     "bell",
@@ -172,6 +216,7 @@ erfcx = elementwise(
     ),
     source="DLMF 7.9, 7.18",
     error=(1e-13, 1e-13),
+    complex=(_complex_erfcx_slope,),
 )
 erfinv = elementwise(
     "erfinv",
@@ -202,4 +247,10 @@ ndtri = elementwise(
     error=(1e-12, 1e-12),
 )
 # exp(-x^2/2) / ndtr(x), whose factors both vanish far to the left.
-log_ndtr = elementwise("log_ndtr", special.log_ndtr, lambda z, x: hazard(-x), error=(1e-13, 1e-13))
+log_ndtr = elementwise(
+    "log_ndtr",
+    special.log_ndtr,
+    lambda z, x: hazard(-x),
+    error=(1e-13, 1e-13),
+    complex=(lambda z, x: complex_hazard(-x),),
+)

@@ -6,6 +6,9 @@ import pytest
 import fastbp as bp
 import fastbp.numpy as bnp
 from fastbp.errors import DTypeError, NoRuleError
+from fastbp.testing import check_grads
+
+from ... import versions
 
 METHODS = [
     ("sum", (), {"axis": 0}),
@@ -198,6 +201,15 @@ def test_the_gradient_of_std_at_zero_is_zero():
     assert np.isnan(bp.hessian(np.std)(np.full(3, 2.0))).all()  # there is no second one
 
 
+def test_std_of_one_number_is_zero_everywhere(rng):
+    for x, axis in ((np.float64(3.5), None), (rng.normal(size=(1, 3)), 0)):
+        f = lambda x, axis=axis: np.std(x, axis=axis)
+        check_grads(f, (x,), order=3)
+        assert not bp.hessian(lambda x, f=f: np.sum(f(x)))(x).any()
+    z = rng.normal(size=(1, 2)) + 1j
+    check_grads(lambda z: np.std(z, axis=0), (z,), order=2)
+
+
 @pytest.mark.parametrize(
     "x", [[0.0, 2.0, 3.0], [0.0, 2.0, 0.0], [-1.0, 2.0, -3.0], [1e-200, 1e-200, 5.0], [0.0]]
 )
@@ -257,3 +269,13 @@ def test_other_names_of_the_same_function():
     assert bnp.permute_dims(x, (1, 0)).shape == (3, 2)
     assert bnp.amax(x).shape == ()
     assert bnp.sum([1, 2]) == 3
+
+
+@versions.before("numpy 2.4", "newshape=")
+def test_reshape_takes_a_new_shape_by_its_old_name(rng):
+    x = rng.normal(size=(2, 3))
+    np.testing.assert_array_equal(
+        np.reshape(bp.variable(x), newshape=(3, 2)).value, x.reshape(3, 2)
+    )
+    flat = bp.grad(lambda x: np.sum(np.reshape(x, newshape=-1, order="F")[:2]))(x)
+    np.testing.assert_array_equal(flat, [[1.0, 0.0, 0.0], [1.0, 0.0, 0.0]])
