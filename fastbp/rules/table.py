@@ -32,7 +32,7 @@ import numpy as np
 
 from fastbp._core import graph
 from fastbp._core.graph import Op, has_variable
-from fastbp.errors import NoRuleError
+from fastbp.errors import FastbpError, NoRuleError, named
 
 __all__ = [
     "CONSTANTS",
@@ -203,7 +203,8 @@ def helper(
     facts |= {"nin": len(partials), "domain": domain, "kinks": kinks, "source": source}
     facts["kind"] = "elementwise"
     if isinstance(complex, tuple):
-        complex = Op(name, forward, partials=complex, complex=True, **facts)
+        title = _title(name, facts.get("namespace"))
+        complex = Op(name, forward, partials=complex, complex=True, title=title, **facts)
     op = _add(name, forward, partials=partials, kernel=kernel, complex=complex, **facts)
     graph.bind(name, op)
     return op
@@ -387,10 +388,29 @@ def _add(name, forward, *, samples=None, **facts):
     frame = sys._getframe(1)
     while frame.f_globals is globals() or "WRITES_ROWS" in frame.f_globals:
         frame = frame.f_back
+    facts["title"] = _title(name, facts.get("namespace"))
     OPS[name] = op = Op(name, forward, home=frame.f_globals["__name__"], **facts)
     if samples is not None:
         SAMPLES[name] = samples
     return op
+
+
+def _title(name, namespace=None):
+    """Return the name of an operation in messages, with its module where users find it in one."""
+    if namespace not in (None, "numpy"):
+        return f"{namespace}.{name}"
+    if _is_of_numpy(name):
+        return f"numpy.{name}"
+    if name.startswith(("recurrent.", "sparse.")):
+        return f"fastbp.{name}"
+    return name if namespace is None else f"fastbp.numpy.{name}"
+
+
+def _is_of_numpy(name):
+    found = np
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return callable(found)
 
 
 # What has no rows of its own, but constants, refusals, and distributions.
@@ -478,7 +498,7 @@ def implements(
     def register(f):
         f = f if total is None else total(f)
         public = name or (functions[0].__name__ if functions else f.__name__)
-        function = _public(f, functions[0], public, joins) if functions else f
+        function = _public(f, functions[0], public, joins) if functions else _naming(f, public)
         for numpy_function in functions:
             graph.bind_function(numpy_function, f)
             for alias in _numpy_names().get(numpy_function, ()):
@@ -495,16 +515,40 @@ def implements(
         if kinks:
             KINKS[public] = kinks
         graph.bind(public, f)
-        return f
+        return f if functions else function
 
     return register
+
+
+_SPECIAL = ("log_softmax", "logsumexp", "softmax")  # beside NumPy's names, of `scipy.special`
+
+
+def _naming(f, public):
+    """Return a function whose errors name it as users find it."""
+    name = public if public.startswith("scipy.") else f"fastbp.{public}"
+    if "." not in public:
+        name = f"scipy.special.{public}" if public in _SPECIAL else f"fastbp.numpy.{public}"
+
+    @functools.wraps(f)
+    def function(*args, **kwargs):
+        try:
+            return f(*args, **kwargs)
+        except FastbpError as error:
+            named(error, name)
+            raise
+
+    return function
 
 
 def _public(f, numpy_function, name, joins):
     @functools.wraps(f)
     def function(*args, **kwargs):
         if args and type(args[0]) is graph.Variable:
-            return f(*args, **kwargs)
+            try:
+                return f(*args, **kwargs)
+            except FastbpError as error:
+                named(error, f"numpy.{name}")
+                raise
         if args and not joins and isinstance(args[0], (list, tuple)) and has_variable(args[0]):
             return f(FUNCTIONS["array"](args[0]), *args[1:], **kwargs)
         if args and joins is True and isinstance(args[0], (list, tuple)):
