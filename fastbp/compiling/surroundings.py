@@ -250,9 +250,6 @@ class _Captured(Twins):
             return self._container(x)
         return super().counterpart(x)
 
-    def of_others(self, x: Any) -> Any:
-        return x
-
     def _container(self, x: Any) -> Any:
         if isinstance(x, dict):
             return {key: self.counterpart(value) for key, value in x.items()}
