@@ -20,11 +20,14 @@ class Spec:
     ) -> None: ...
 
 @final
+class Form:
+    def __init__(self, kind: str, value: Any, parts: tuple[Form, ...] = ()) -> None: ...
+
+@final
 class Entry:
     plan: Plan
     missed: int
     n_guards: int
-    builds: bool
     def __init__(
         self,
         plan: Plan,
@@ -35,12 +38,11 @@ class Entry:
         watched: list[Any],
         compared: list[Any],
         guards: list[np.ndarray],
-        build: Callable[[list[Any]], Any] | None,
-        single: bool,
+        form: Form | Callable[[list[Any]], Any],
     ) -> None: ...
     def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any: ...
     def reason(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None: ...
-    def result(self, results: list[Any]) -> Any: ...
+    def built(self, results: list[Any]) -> Any: ...
 
 @final
 class Bound:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import copy
 import functools
+import itertools
 import sys
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from fastbp import arguments, tree
 from fastbp._core import caller, constants, graph
-from fastbp._core.caller import MISSED, Bound, Caller, Entry, Spec
+from fastbp._core.caller import MISSED, Bound, Caller, Entry, Form, Spec
 from fastbp._core.graph import Passive, Variable
 from fastbp._core.replay import strong_zeros_met
 from fastbp._core.tape import Tape
@@ -133,7 +134,7 @@ class Compiled(Caller):
             _compare(found, self.__wrapped__(*args, **kwargs), self)
         return found
 
-    def __new__(cls, f: Any = None, static: Any = (), verify: int = 0) -> Any:
+    def __new__(cls, f: Any = None, static: Any = (), verify: int = 0) -> Any:  # noqa: D102
         # Without `verify` a call goes straight to the core.
         return super().__new__(_Fast if cls is Compiled and not verify else cls)
 
@@ -196,8 +197,7 @@ class Compiled(Caller):
                 like = ", ".join(f"{y.dtype}{list(y.shape)}" for y in made[:n])
                 raise ValueError(f"bind: out must be writable arrays in C order, like {like}")
             made[:n] = given
-        result = entry.result(made[:n]) if entry.builds else made[0] if n == 1 else tuple(made[:n])
-        return Bound(entry, args, kwargs, made, result)
+        return Bound(entry, args, kwargs, made, entry.built(made[:n]))
 
     def _reason(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         reasons = [entry.reason(args, kwargs) for entry in reversed(self.entries)]
@@ -314,7 +314,11 @@ def recorded(
         tape.links(), tape.input_positions, made_of + [position for position, _ in guards]
     )
     plan = laid_out(b, taken, made)
-    build = _builder(structure, where, values)
+    numbers = itertools.count()
+    results = [
+        (next(numbers) if position >= 0 else -1, value)
+        for position, value in zip(where, values, strict=True)
+    ]
     entry = Entry(
         plan,
         given.specs,
@@ -324,33 +328,37 @@ def recorded(
         around.watched,
         around.compared,
         [value for _, value in guards],
-        build,
-        _is_leaf(structure),
+        _form(result, iter(results)) or _builder(structure, results),
     )
     return structure.unflatten(values), entry
 
 
-def _is_leaf(structure: tree.TreeDef) -> bool:
-    return structure == tree.flatten(0.0)[1]
-
-
-def _builder(structure: tree.TreeDef, where: list[int], values: list[Any]) -> Any:
-    """Return what makes the result of a plan's arrays; None: one alone, or a tuple of all."""
-    n = len(where)
-    if all(position >= 0 for position in where) and (
-        _is_leaf(structure) or structure == tree.flatten((0.0,) * n)[1]
-    ):
+def _form(result: Any, leaves: Iterator[tuple[int, Any]]) -> Form | None:
+    """Return how a result is made; None where a container is none of Python's own."""
+    kind = type(result)
+    if kind is tuple or kind is list or kind is dict:
+        parts = [_form(x, leaves) for x in (result.values() if kind is dict else result)]
+        if None in parts:
+            return None
+        keys = list(result) if kind is dict else None
+        return Form(kind.__name__, keys, tuple(parts))  # type: ignore[arg-type]
+    if result is None:
+        return Form("fixed", None)
+    if len(tree.flatten(result)[0]) != 1 or tree.flatten(result)[0][0] is not result:
         return None
-    places = [k for k, position in enumerate(where) if position >= 0]
-    fixed = [
-        None if position >= 0 else value for value, position in zip(values, where, strict=True)
-    ]
+    number, value = next(leaves)
+    return Form("output", number) if number >= 0 else Form("fixed", value)
+
+
+def _builder(structure: tree.TreeDef, leaves: list[tuple[int, Any]]) -> Callable[..., Any]:
+    """Return a function that makes a result of a plan's arrays."""
 
     def build(arrays: list[Any]) -> Any:
-        leaves = [x.copy() if isinstance(x, np.ndarray) else x for x in fixed]
-        for k, array in zip(places, arrays, strict=True):
-            leaves[k] = array
-        return structure.unflatten(leaves)
+        found = [
+            arrays[number] if number >= 0 else x.copy() if isinstance(x, np.ndarray) else x
+            for number, x in leaves
+        ]
+        return structure.unflatten(found)
 
     return build
 

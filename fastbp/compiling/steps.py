@@ -91,7 +91,9 @@ class Region(Step):
         self.writes = [v for _, _, outputs in self.programs for v in outputs]
 
     def described(self) -> str:
-        names = [f if isinstance(f, str) else getattr(f, "__name__", "") for f, _, _ in self.members]
+        names = [
+            f if isinstance(f, str) else getattr(f, "__name__", "") for f, _, _ in self.members
+        ]
         return " ".join(["expression" if name in ("", "<lambda>") else name for name in names])
 
     def emit(self, machine: Machine) -> None:

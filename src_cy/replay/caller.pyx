@@ -155,6 +155,44 @@ cdef int _match_array(Spec spec, object x, Frame frame) except -1:
 
 
 @cython.final
+cdef class Form:
+    """How a result is made of a plan's arrays.
+
+    Parameters
+    ----------
+    kind : {"output", "fixed", "tuple", "list", "dict"}
+    value
+        The number of the output, or what is fixed: an array is copied. Of a dict its keys.
+    parts : tuple of Form
+    """
+    cdef str kind
+    cdef object value
+    cdef int number
+    cdef tuple parts
+
+    def __init__(self, str kind, value, tuple parts=()):
+        self.kind, self.value, self.parts = kind, value, parts
+        self.number = value if kind == "output" else -1
+
+
+cdef object build(Form form, list results):
+    cdef Form part
+    cdef dict made
+    if form.number >= 0:
+        return results[form.number]
+    if form.kind == "tuple":
+        return tuple([build(part, results) for part in form.parts])
+    if form.kind == "list":
+        return [build(part, results) for part in form.parts]
+    if form.kind == "dict":
+        made = {}
+        for key, part in zip(form.value, form.parts):
+            made[key] = build(part, results)
+        return made
+    return form.value.copy() if cnp.PyArray_Check(form.value) else form.value
+
+
+@cython.final
 cdef class Entry:
     """A plan, and what it is for.
 
@@ -173,8 +211,9 @@ cdef class Entry:
         (array, copy): what must have the same elements.
     guards : list of ndarray
         What the last outputs of the plan must be: values that decided what was recorded.
-    build : callable or None
-        Makes the result of the list of arrays; None: they are the result, one alone, or a tuple.
+    form : Form or callable
+        How the result is made of the list of arrays; a function for containers that are neither
+        tuples, lists nor dicts.
     """
     cdef readonly Plan plan
     cdef tuple arguments
@@ -182,13 +221,13 @@ cdef class Entry:
     cdef list places, surroundings, watched, compared
     cdef list guards
     cdef readonly int missed        # calls in a row for which a guard did not hold
+    cdef Form form
     cdef object build
-    cdef bint single
 
     def __init__(self, Plan plan not None, tuple arguments, Spec keywords, list places,
-                 list surroundings, list watched, list compared, list guards, build,
-                 bint single):
-        self.plan, self.arguments, self.build, self.single = plan, arguments, build, single
+                 list surroundings, list watched, list compared, list guards, form):
+        self.plan, self.arguments = plan, arguments
+        self.form, self.build = (form, None) if type(form) is Form else (None, form)
         self.keywords = keywords
         self.places, self.surroundings, self.watched = places, surroundings, watched
         self.compared, self.guards = compared, guards
@@ -197,11 +236,6 @@ cdef class Entry:
     def n_guards(self):
         """The number of outputs that are guards."""
         return len(self.guards)
-
-    @property
-    def builds(self):
-        """Whether results are more than arrays, or a tuple of them."""
-        return self.build is not None
 
     def reason(self, tuple args, dict kwargs):
         """Say why the plan is not for a call; None: it is."""
@@ -281,17 +315,18 @@ cdef class Entry:
         del results[n:]
         return 0
 
-    cpdef object result(self, list results):
-        """Return what the function returns, from the arrays of its plan."""
+    def built(self, list results):
+        """Return what the function returns, of arrays, those without axes too."""
+        return self.build(results) if self.form is None else build(self.form, results)
+
+    cdef object result(self, list results):
         cdef Py_ssize_t k
         cdef cnp.ndarray array
         for k in range(len(results)):
             array = results[k]
             if cnp.PyArray_NDIM(array) == 0:
                 results[k] = array[()]
-        if self.build is not None:
-            return self.build(results)
-        return results[0] if self.single else tuple(results)
+        return self.build(results) if self.form is None else build(self.form, results)
 
 
 class GuardError(ArithmeticError):
