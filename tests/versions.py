@@ -138,4 +138,5 @@ WRONG_IF_COMPLEX = _those(
     ("scipy 1.14", "scipy.special.hyp1f1"),  # 1 of most arguments
     ("scipy 1.15", "scipy.linalg.orthogonal_procrustes"),  # nothing is conjugated
 )
-LAZY = has("scipy 1.14")  # scipy.linalg does without scipy.sparse
+# What scipy.linalg loads with it.
+LOADED = _those(("scipy 1.16", "scipy.sparse.linalg"), ("scipy 1.17", "scipy.sparse"))
