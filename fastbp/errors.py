@@ -73,3 +73,32 @@ class NotBuiltError(FastbpError, ImportError):
 
 class SettingError(FastbpError, ValueError):
     """A variable of the environment, such as ``FASTBP_SIMD``, has a value that nobody knows."""
+
+
+def named(error, name, title=""):
+    """Let the message of an error name the function that was called, as its caller wrote it.
+
+    Parameters
+    ----------
+    error : FastbpError
+        It is changed if its message has not the name.
+    name : str
+        With its module: ``"numpy.roll"``.
+    title : str
+        The name that stands there instead of it.
+
+    Returns
+    -------
+    FastbpError
+    """
+    text, last = str(error), name.rpartition(".")[2]
+    if name in text:
+        return error
+    if title and title in text:
+        text = text.replace(title, name)
+    elif text.startswith((f"{last}:", f"{last} ")):
+        text = name + text.removeprefix(last)
+    else:
+        text = f"{name}: {text}"
+    error.args = (text,)
+    return error

@@ -133,6 +133,7 @@ class Recorded:
         """Warn or raise for those of `inputs` that no output depends on."""
         lost = [k for k in lost if self.inputs[k].size]
         if lost:
+            unconnected.check_for_autograd(self.name, result)
             paths, of = self.paths(), unconnected.described(result)
             unconnected.report(self.name, option, self.inputs, [paths[k] for k in lost], of)
 

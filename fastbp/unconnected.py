@@ -12,9 +12,16 @@ import numpy as np
 
 from fastbp._core import graph
 from fastbp._core.graph import Variable
-from fastbp.errors import UnconnectedError, UnconnectedWarning
+from fastbp.errors import DTypeError, UnconnectedError, UnconnectedWarning
 
-__all__ = ["WITHOUT_NONE", "check_option", "described", "meant", "report"]
+__all__ = [
+    "WITHOUT_NONE",
+    "check_for_autograd",
+    "check_option",
+    "described",
+    "meant",
+    "report",
+]
 
 OPTIONS = ("warn", "zero", "none", "raise")
 WITHOUT_NONE = ("warn", "zero", "raise")
@@ -80,6 +87,17 @@ def report(
         raise UnconnectedError(text)
     if _meant.node < inputs[0].node_id:
         warnings.warn(text, UnconnectedWarning, stacklevel=_level_of_user())
+
+
+def check_for_autograd(name: str, y: Any) -> None:
+    """Raise where autograd's gradients do: a truth value or an integer has no derivative."""
+    if not name.startswith("autograd.") or name == "autograd.make_vjp":  # which returns the value
+        return
+    if isinstance(y, (bool, int, np.bool_, np.integer)):
+        raise DTypeError(
+            f"{name}: the function's output is a plain {type(y).__name__}, which has no "
+            "derivative: comparisons, indices and rounding lead out of what is recorded"
+        )
 
 
 def described(y: Any) -> str:

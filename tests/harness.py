@@ -348,3 +348,21 @@ def peak_of(f, *args):
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+
+
+def called_name(name):
+    """Return the name in the table as users call the function, with its module.
+
+    Reads of and writes to elements are operators: the word that their errors have.
+    """
+    if " " in name:
+        return "setitem" if name.startswith("put ") else name.split()[0]
+    if name.startswith("scipy."):
+        return name
+    if name in ("log_softmax", "logsumexp", "softmax"):
+        return f"scipy.special.{name}"
+    try:
+        functools.reduce(getattr, name.split("."), np)
+    except AttributeError:
+        return f"fastbp.{name}" if "." in name else f"fastbp.numpy.{name}"
+    return f"numpy.{name}"

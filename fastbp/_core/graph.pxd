@@ -34,7 +34,7 @@ cdef class Rules:
     cdef object push(self, Node node, list tangents, int lead)
 
 cdef class Op:
-    cdef readonly str name
+    cdef readonly str name, title
     cdef readonly int kind
     cdef readonly int nin               # number of operands; -1: any
     cdef readonly int nout              # number of outputs; -1: any

@@ -20,6 +20,7 @@ from fastbp._core import graph
 from fastbp._core.constants import constant
 from fastbp._core.graph import Op, Variable
 from fastbp.autograd.boxes import getval, has_boxes, scalar
+from fastbp.autograd.deprecated import add_methods
 from fastbp.autograd.vspaces import dense, vspace
 from fastbp.autograd.wrap_util import get_name, wraps
 from fastbp.errors import NoRuleError
@@ -92,6 +93,7 @@ def primitive(f_raw: Callable[..., Any]) -> Callable[..., Any]:
     ops: dict[bool, Op] = {}
     f_wrapped.fun = f_raw  # type: ignore[attr-defined]
     f_wrapped._is_autograd_primitive = True  # type: ignore[attr-defined]
+    add_methods(f_wrapped, defvjp)
     return f_wrapped
 
 

@@ -54,8 +54,7 @@ def stands_for(path, samples, kinks="", prepared=None):
 
         function.__signature__ = signature
         function.__module__, function.__qualname__ = f"fastbp.{module}", name
-        implements(name=path, samples=samples, kinks=kinks)(function)
-        return function
+        return implements(name=path, samples=samples, kinks=kinks)(function)
 
     return register
 

@@ -1,12 +1,13 @@
-"""Code written for the array API standard: in which module it finds the functions of a Variable.
+"""The modules in which functions of Variables are found: by the array API standard, by imports.
 
-It asks its arrays by ``x.__array_namespace__()``, or `array_api_compat` (of which SciPy has a copy)
-for all of them, and that refuses arrays of two libraries. Plain arrays are at home in
-`fastbp.numpy`, too: beside a Variable they are constants, as everywhere.
+Code written for the standard asks its arrays by ``x.__array_namespace__()``, or `array_api_compat`
+(of which SciPy has a copy) for all of them, and that refuses arrays of two libraries. Plain arrays
+are at home in `fastbp.numpy`, too: beside a Variable they are constants, as everywhere.
 """
 
 import functools
 import importlib
+import importlib.machinery
 import sys
 
 from fastbp._core import graph
@@ -61,3 +62,43 @@ def _beside_plain(function):
 
 
 graph.bind("array_namespace", array_namespace)
+
+
+# ---- import fastbp.scipy.optimize: modules that are NumPy's and SciPy's own
+
+
+_MIRRORED = {"fastbp.numpy": "numpy", "fastbp.scipy": "scipy"}
+
+
+class _Finder:
+    """Finds ``fastbp.scipy.x``, where that is no module of fastbp, as ``scipy.x``."""
+
+    def find_spec(self, name, path=None, target=None):
+        ours = next((ours for ours in _MIRRORED if name.startswith(f"{ours}.")), None)
+        if ours is None:
+            return None
+        if name.rpartition(".")[0] == ours:
+            spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+            if spec is not None:
+                spec.submodule_search_locations = []  # scipy.signal.windows is in it
+                return spec
+        theirs = _MIRRORED[ours] + name.removeprefix(ours)
+        try:
+            module = importlib.import_module(theirs)
+        except ModuleNotFoundError as error:
+            if not f"{theirs}.".startswith(f"{error.name}."):
+                raise
+            return None
+        spec = importlib.machinery.ModuleSpec(name, self, is_package=hasattr(module, "__path__"))
+        spec.loader_state = module, module.__spec__
+        return spec
+
+    def create_module(self, spec):
+        return spec.loader_state[0]
+
+    def exec_module(self, module):
+        module.__spec__ = module.__spec__.loader_state[1]  # import has set that of the other name
+
+
+# In front: below a module of SciPy's the usual finder would load its files a second time.
+sys.meta_path.insert(0, _Finder())

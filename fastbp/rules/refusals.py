@@ -190,6 +190,9 @@ def _by_compiled(function):
             f"the method {name} of a plain array takes no Variable: write numpy.{name}(a, x); "
             f"{_VALUES}"
         )
+    if isinstance(function, type) and function.__module__.startswith("scipy."):
+        shown = name_of(function)
+        return f"{shown} takes no Variable: {write_instead(shown)}; {_VALUES}"
     kind = type(owner)
     if kind.__module__.startswith("numpy.random."):
         shown = "numpy.random" if kind.__name__ == "RandomState" else "numpy.random.Generator"
@@ -234,7 +237,7 @@ def _no_rule(caller, function, method="__call__"):
 
 
 def _out(ufunc, operands, out):
-    name = ufunc.__name__
+    name, shown = ufunc.__name__, name_of(ufunc)
     sign = _SIGNS.get(name)
     if sign is not None and len(operands) == 2 and out[0] is operands[0]:
         return NoRuleError(
@@ -243,8 +246,8 @@ def _out(ufunc, operands, out):
             "begin with a = fastbp.variable(a)"
         )
     return NoRuleError(
-        f"{name}: out= must be a Variable: a plain array cannot keep the derivative; write "
-        f"b = {name_of(ufunc)}(...) without out=, or out=fastbp.variable(b)"
+        f"{shown}: out= must be a Variable: a plain array cannot keep the derivative; write "
+        f"b = {shown}(...) without out=, or out=fastbp.variable(b)"
     )
 
 
@@ -361,7 +364,9 @@ def _name_in_frame(frame):
     """Return the public name of what a frame runs; None for private functions and wrappers."""
     name, owner = frame.f_code.co_name, frame.f_locals.get("self")
     if owner is not None:
-        return _method_name(frame.f_globals["__name__"], name, owner)
+        return _method_name(frame.f_globals["__name__"], name, owner, type(owner))
+    if isinstance(frame.f_locals.get("cls"), type):
+        return _method_name(frame.f_globals["__name__"], name, None, frame.f_locals["cls"])
     found = _function_name(frame.f_globals["__name__"], name)
     if found is None:  # a wrapper: the function that it wraps is one of its free variables
         wrapped = [frame.f_locals.get(variable) for variable in frame.f_code.co_freevars]
@@ -382,21 +387,27 @@ def _function_name(module, name):
     return None
 
 
-def _method_name(module, name, owner):
+def _method_name(module, name, owner, kind):
     """Return the name of a method by that of its object, as scipy.stats.norm, or its class."""
-    suffix = "" if name in ("__init__", "__call__", "__getitem__") else f".{name}"
+    suffix = "" if name in ("__init__", "__new__", "__call__", "__getitem__") else f".{name}"
     if module.startswith("scipy.stats."):
         owner = getattr(owner, "dist", owner)  # of a distribution with fixed parameters
+        kind = kind if owner is None else type(owner)
     public = [(f"{m.__name__}.{key}", x) for m in _namespaces(module) for key, x in vars(m).items()]
-    same = [key for key, x in public if x is owner and not key.rpartition(".")[2].startswith("_")]
-    alike = [
+    same = [
         key
         for key, x in public
-        if x is type(owner) or (type(x) is type(owner) and name != "__init__")
+        if owner is not None and x is owner and not key.rpartition(".")[2].startswith("_")
     ]
+    alike = [key for key, x in public if x is kind or (type(x) is kind and name != "__init__")]
     if same or alike:
         return f"{(same or alike)[0]}{suffix}"
-    return None if name.startswith("_") else f"{_public(module)}.{type(owner).__name__}.{name}"
+    if name.startswith("_") and name not in ("__init__", "__new__"):
+        return None
+    bases = [key for base in kind.__mro__[1:-1] for key, x in public if x is base]
+    if bases:  # of a private class, as StateSpace makes them
+        return f"{bases[0]}{suffix}"
+    return None if name.startswith("_") else f"{_public(module)}.{kind.__name__}.{name}"
 
 
 def _namespaces(module):
@@ -408,3 +419,4 @@ def _namespaces(module):
 
 
 graph.bind("refusal", refusal)
+graph.bind("name_of", name_of)

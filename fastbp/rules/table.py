@@ -32,7 +32,7 @@ import numpy as np
 
 from fastbp._core import graph
 from fastbp._core.graph import Op, has_variable
-from fastbp.errors import NoRuleError
+from fastbp.errors import FastbpError, NoRuleError, named
 
 __all__ = [
     "CONSTANTS",
@@ -203,7 +203,8 @@ def helper(
     facts |= {"nin": len(partials), "domain": domain, "kinks": kinks, "source": source}
     facts["kind"] = "elementwise"
     if isinstance(complex, tuple):
-        complex = Op(name, forward, partials=complex, complex=True, **facts)
+        title = _title(name, facts.get("namespace"))
+        complex = Op(name, forward, partials=complex, complex=True, title=title, **facts)
     op = _add(name, forward, partials=partials, kernel=kernel, complex=complex, **facts)
     graph.bind(name, op)
     return op
@@ -387,10 +388,29 @@ def _add(name, forward, *, samples=None, **facts):
     frame = sys._getframe(1)
     while frame.f_globals is globals() or "WRITES_ROWS" in frame.f_globals:
         frame = frame.f_back
+    facts["title"] = _title(name, facts.get("namespace"))
     OPS[name] = op = Op(name, forward, home=frame.f_globals["__name__"], **facts)
     if samples is not None:
         SAMPLES[name] = samples
     return op
+
+
+def _title(name, namespace=None):
+    """Return the name of an operation in messages, with its module where users find it in one."""
+    if namespace not in (None, "numpy"):
+        return f"{namespace}.{name}"
+    if _is_of_numpy(name):
+        return f"numpy.{name}"
+    if name.startswith(("recurrent.", "sparse.")):
+        return f"fastbp.{name}"
+    return name if namespace is None else f"fastbp.numpy.{name}"
+
+
+def _is_of_numpy(name):
+    found = np
+    for part in name.split("."):
+        found = getattr(found, part, None)
+    return callable(found)
 
 
 # What has no rows of its own, but constants, refusals, and distributions.
@@ -448,8 +468,8 @@ def implements(
 ):
     """Let a function stand for NumPy functions when their arguments are Variables.
 
-    In `fastbp.numpy` the function is called directly if its first argument is a Variable, and
-    through NumPy otherwise: so it only sees calls that have a Variable among their arguments,
+    In `fastbp.numpy` the function is called directly if an argument is a Variable, and through
+    NumPy otherwise: so it only sees calls that have a Variable among their arguments,
     unless it stands for no NumPy function.
 
     Parameters
@@ -478,7 +498,7 @@ def implements(
     def register(f):
         f = f if total is None else total(f)
         public = name or (functions[0].__name__ if functions else f.__name__)
-        function = _public(f, functions[0], public, joins) if functions else f
+        function = _public(f, functions[0], public, joins) if functions else _naming(f, public)
         for numpy_function in functions:
             graph.bind_function(numpy_function, f)
             for alias in _numpy_names().get(numpy_function, ()):
@@ -495,20 +515,48 @@ def implements(
         if kinks:
             KINKS[public] = kinks
         graph.bind(public, f)
-        return f
+        return f if functions else function
 
     return register
+
+
+_SPECIAL = ("log_softmax", "logsumexp", "softmax")  # beside NumPy's names, of `scipy.special`
+
+
+def _naming(f, public):
+    """Return a function whose errors name it as users find it."""
+    name = public if public.startswith("scipy.") else f"fastbp.{public}"
+    if "." not in public:
+        name = f"scipy.special.{public}" if public in _SPECIAL else f"fastbp.numpy.{public}"
+
+    @functools.wraps(f)
+    def function(*args, **kwargs):
+        try:
+            return f(*args, **kwargs)
+        except FastbpError as error:
+            named(error, name)
+            raise
+
+    return function
 
 
 def _public(f, numpy_function, name, joins):
     @functools.wraps(f)
     def function(*args, **kwargs):
         if args and type(args[0]) is graph.Variable:
-            return f(*args, **kwargs)
+            try:
+                return f(*args, **kwargs)
+            except FastbpError as error:
+                named(error, f"numpy.{name}")
+                raise
         if args and not joins and isinstance(args[0], (list, tuple)) and has_variable(args[0]):
             return f(FUNCTIONS["array"](args[0]), *args[1:], **kwargs)
         if args and joins is True and isinstance(args[0], (list, tuple)):
             args = ([_with_rows(x) for x in args[0]], *args[1:])
+        if kwargs or len(args) > 1:  # NumPy does not look for them among all of its arguments
+            for x in (*args[1:], *kwargs.values()):
+                if type(x) is graph.Variable:
+                    return f(*args, **kwargs)
         return on_plain(*args, **kwargs)
 
     on_plain = graph.Maker(numpy_function)

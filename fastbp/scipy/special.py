@@ -24,8 +24,9 @@ from fastbp.rules.table import CONSTANTS as _CONSTANTS
 from fastbp.rules.table import FUNCTIONS as _FUNCTIONS
 from fastbp.rules.table import attribute as _attribute
 
+# Of a ufunc that is recorded as an operation of another name, as `expit`, itself.
 _OPS = {
-    name: op
+    name: op if getattr(op, "title", name).rpartition(".")[2] == name else f
     for name, f in vars(_special).items()
     if isinstance(f, type(_special.erf)) and (op := _implementation_of(f)) is not None
     if name not in _CONSTANTS

@@ -34,12 +34,14 @@ def _factorize(data: np.ndarray, structure: CompressedRows, dtype: Any) -> tuple
         return (splu(matrix),)
     except RuntimeError as error:
         shape = matrix.shape
-        raise LinAlgError(f"solve: the matrix of shape {shape} is singular ({error})") from None
+        raise LinAlgError(
+            f"fastbp.sparse.solve: the matrix of shape {shape} is singular ({error})"
+        ) from None
 
 
 def _dtype(data: Any, b: Any) -> Any:
     for x, what in ((data, "the matrix"), (b, "b")):
-        as_numbers(np.empty(0, x.dtype), f"solve: {what}", real=True)  # raises
+        as_numbers(np.empty(0, x.dtype), f"fastbp.sparse.solve: {what}", real=True)  # raises
     return np.dtype(np.float32 if data.dtype == b.dtype == np.float32 else np.float64)
 
 
@@ -156,12 +158,14 @@ class Factorized:
     def __call__(self, b: Any) -> Any:
         """Solve for a vector or for the columns of a matrix; arguments as in `solve`."""
         if isinstance(b, SparseMatrix) or sparse.issparse(b):
-            raise DTypeError("solve: the right-hand side is sparse; a dense array is needed")
-        b = as_operand(b, "solve: an operand", real=True)
+            raise DTypeError(
+                "fastbp.sparse.solve: the right-hand side is sparse; a dense array is needed"
+            )
+        b = as_operand(b, "fastbp.sparse.solve: an operand", real=True)
         if b.ndim not in (1, 2) or b.shape[0] != self.shape[0]:
             raise ShapeError(
-                f"solve: a right-hand side of shape {b.shape} does not fit a matrix of shape "
-                f"{self.shape}; a vector or a matrix of columns is needed"
+                f"fastbp.sparse.solve: a right-hand side of shape {b.shape} does not fit a matrix "
+                f"of shape {self.shape}; a vector or a matrix of columns is needed"
             )
         return solve_op(
             self._data,
@@ -180,16 +184,18 @@ def _parts(a: Any) -> tuple[Any, CompressedRows, bool]:
     """Return values, structure, and whether that is the transpose's."""
     if not isinstance(a, SparseMatrix) and not sparse.issparse(a):
         raise DTypeError(
-            f"solve: a sparse matrix is needed, not a {type(a).__name__}; "
+            f"fastbp.sparse.solve: a sparse matrix is needed, not a {type(a).__name__}; "
             "for dense ones there is numpy.linalg.solve"
         )
     if a.ndim != 2 or a.shape[0] != a.shape[1]:
-        raise LinAlgError(f"solve: a square matrix is needed, not one of shape {a.shape}")
+        raise LinAlgError(
+            f"fastbp.sparse.solve: a square matrix is needed, not one of shape {a.shape}"
+        )
     if isinstance(a, SparseMatrix):
         return a.data if type(a.data) is Variable else _fixed(a.data.copy()), a.structure, False
     if a.dtype.kind not in "fiub":
         raise DTypeError(
-            f"solve: the matrix has dtype {a.dtype}; real numbers are needed: "
+            f"fastbp.sparse.solve: the matrix has dtype {a.dtype}; real numbers are needed: "
             "write sparse.block_array([[A.real, -A.imag], [A.imag, A.real]]), with the "
             "parts of b and x one below the other"
         )

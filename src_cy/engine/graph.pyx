@@ -32,7 +32,14 @@ from fastbp._core.dtypes import NAMES as _NAMES
 from fastbp._core.operands import as_array, as_numbers
 from fastbp._core.program import Expr
 from fastbp._core.partials import analyse, compile_forward, compile_pull, compile_push
-from fastbp.errors import DTypeError, NoRuleError, ReadOnlyError, ShapeError
+from fastbp.errors import (
+    DTypeError,
+    FastbpError,
+    NoRuleError,
+    ReadOnlyError,
+    ShapeError,
+    named,
+)
 
 cnp.import_array()
 
@@ -239,6 +246,8 @@ cdef class Op:
         Which elements of the operands an element of the output depends on, one of
         `fastbp.rules.patterns`, of several outputs one for each or one for all; by default on all
         of them. Elementwise operations need none.
+    title : str
+        The name in messages, with the module in which users find it; by default `name`.
     **info
         Documentation and samples; kept in ``op.info``.
 
@@ -249,8 +258,8 @@ cdef class Op:
                  saves=(), blocks=True, kernel=None, opaque=False, writes=False,
                  dominant=0, selects=0, signed_partials=0, coefficients=None, squared=None,
                  pattern=None, nout=1, constants=(), objects=(), promotes=(),
-                 residuals=False, complex=None, **info):
-        self.name = name
+                 residuals=False, complex=None, title="", **info):
+        self.name, self.title = name, title or name
         self.nout, self.residuals = nout, residuals
         self.constants, self.objects = tuple(constants), tuple(objects)
         self.promotes = 0
@@ -503,7 +512,7 @@ cdef int _broadcast_dims(Op op, PyObject **arrays, int nin, cnp.npy_intp *dims) 
         if cnp.PyArray_CheckExact(<object> arrays[k]):
             nd = max(nd, cnp.PyArray_NDIM(<cnp.ndarray> arrays[k]))
     if nd > MAX_NDIM:
-        raise ShapeError(f"{op.name}: arrays of more than {MAX_NDIM} axes are not supported")
+        raise ShapeError(f"{op.title}: arrays of more than {MAX_NDIM} axes are not supported")
     for axis in range(nd):
         dims[axis] = 1
     for k in range(nin):
@@ -516,7 +525,7 @@ cdef int _broadcast_dims(Op op, PyObject **arrays, int nin, cnp.npy_intp *dims) 
                 if dims[nd - own + axis] != 1:
                     shapes = [np.shape(<object> arrays[j]) for j in range(nin)]
                     text = ", ".join(map(str, shapes))
-                    raise ShapeError(f"{op.name}: shapes {text} do not broadcast")
+                    raise ShapeError(f"{op.title}: shapes {text} do not broadcast")
                 dims[nd - own + axis] = size
     return nd
 
@@ -554,7 +563,7 @@ cdef object call_elementwise(Op op, tuple operands):
     cdef cnp.ndarray array, first = None, out
     cdef Program program
     if len(operands) != nin:
-        raise TypeError(f"{op.name} takes {nin} operands, not {len(operands)}")
+        raise TypeError(f"{op.title} takes {nin} operands, not {len(operands)}")
     for k in range(nin):
         x = operands[k]
         if type(x) is Variable:
@@ -760,10 +769,10 @@ cdef cnp.ndarray _float_array(Op op, object out):
     cdef cnp.ndarray array
     if cnp.PyArray_CheckExact(out) and is_plain(out):
         return out
-    array = as_array(out, f"{op.name}: the result")
+    array = as_array(out, f"{op.title}: the result")
     if not is_plain(array):
         if not _is_differentiable(array.dtype):
-            raise DTypeError(f"{op.name}: the result has dtype {array.dtype}; {_NAMES} can be "
+            raise DTypeError(f"{op.title}: the result has dtype {array.dtype}; {_NAMES} can be "
                              "differentiated")
         array = np.require(array, array.dtype.newbyteorder("="), "A")
     return array
@@ -778,7 +787,7 @@ cdef object record(Op op, tuple operands, dict static):
     cdef Node node
     cdef cnp.ndarray out
     if op.nin >= 0 and len(operands) != op.nin:
-        raise TypeError(f"{op.name} takes {op.nin} operands, not {len(operands)}")
+        raise TypeError(f"{op.title} takes {op.nin} operands, not {len(operands)}")
     for x in operands:
         if type(x) is Variable:
             fresh(<Variable> x)
@@ -799,7 +808,7 @@ cdef object record(Op op, tuple operands, dict static):
             return _moving(op, operands, static, found)
     if (op.promotes and not _in_one_dtype(operands, op.promotes)
             and _has_variable(operands)):
-        operands = _promoted(op.name, operands, op.promotes)
+        operands = _promoted(op.title, operands, op.promotes)
     if op.compiled is not None:
         result = op.compiled.record(op, operands, static)
         if result is not None:
@@ -822,7 +831,7 @@ cdef object record(Op op, tuple operands, dict static):
         return found
     for k in range(len(values)):
         if parents[k] is None and k not in op.objects:
-            values[k] = _constant(op.name, k, values[k])
+            values[k] = _constant(op.title, k, values[k])
             # A rule reads the very array that `forward` did; a user's may write into its own.
             if not op.opaque and op.saves >> <unsigned int> min(k, 29) & 1:
                 values[k] = kept(values[k])

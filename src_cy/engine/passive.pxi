@@ -311,7 +311,7 @@ cdef tuple _with_entered(Op op, tuple operands):
     cdef Py_ssize_t k
     cdef object dtype = None
     if op.promotes and not _in_one_dtype(operands, op.promotes):
-        operands = _promoted(op.name, operands, op.promotes)
+        operands = _promoted(op.title, operands, op.promotes)
     given = list(operands)
     for k, x in enumerate(given):
         if type(x) is Passive:

@@ -157,7 +157,7 @@ cdef object _call_converted(Op op, tuple operands):
             return call_elementwise(op, _joined(operands))
         tracked = tracked or type(x) is Variable
         passives = passives or type(x) is Passive
-        values.append(_value_of(op.name, i, x))
+        values.append(_value_of(op.title, i, x))
     dtype = _common_dtype(values)
     if passives and not tracked:
         return _passive_call(op, operands, {})
@@ -165,7 +165,7 @@ cdef object _call_converted(Op op, tuple operands):
         if dtype.kind == "c" and op.on_complex is not True:
             return _call_on_complex(op, operands)
         return op.forward(*operands)
-    _check_common(op.name, dtype, values)
+    _check_common(op.title, dtype, values)
     if dtype.kind == "c" and op.on_complex is not True:
         return _call_on_complex(op, operands)
     return call_elementwise(op, tuple([
@@ -181,6 +181,6 @@ cdef object _call_on_complex(Op op, tuple operands):
     if op.on_complex is None:
         kinds = ", ".join([_dtype_name(values_of(x)) for x in operands])
         raise DTypeError(
-            f"{op.name}: operands of {kinds}: {op.name} is differentiated in real numbers only; "
+            f"{op.title}: operands of {kinds}: it is differentiated in real numbers only; "
             "write it with real and imaginary parts, x.real and x.imag")
     return op.on_complex(*operands)

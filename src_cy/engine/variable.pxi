@@ -515,7 +515,11 @@ cdef class Variable:
                 return _without_rule(ufunc, method, operands, kwargs)
             if out is not None:
                 kwargs["out"] = out[0] if len(out) == 1 else out
-            return implementation(*operands, **kwargs)
+            try:
+                return implementation(*operands, **kwargs)
+            except FastbpError as error:
+                named(error, f"{hook('name_of')(ufunc)}.{method}")
+                raise
         kwargs = {k: v for k, v in kwargs.items() if v is not None}
         op = _by_ufunc.get(ufunc)
         if op is None and ufunc not in _by_function and "late_rules" in _hooks:
@@ -528,8 +532,13 @@ cdef class Variable:
                 found = _of_fillables(ufunc, operands, kwargs)
                 if found is not NotImplemented:
                     return found
-            return _without_rule(ufunc, method, operands, kwargs)
-        return _call_ufunc(op, operands, out, kwargs)
+        try:
+            if op is None:
+                return _without_rule(ufunc, method, operands, kwargs)
+            return _call_ufunc(op, operands, out, kwargs)
+        except FastbpError as error:
+            named(error, hook("name_of")(ufunc), "" if op is None else op.title)
+            raise
 
     def __array_function__(self, function, types, args, kwargs):
         implementation = _by_function.get(function)
@@ -544,8 +553,11 @@ cdef class Variable:
             if args and type(args[0]) is Variable:
                 raise
             # The array is a plain one: the Variable is an axis, a count, a list of indices.
-            raise DTypeError(f"numpy.{function.__name__}: a Variable stands where a plain value "
+            raise DTypeError(f"{hook('name_of')(function)}: a Variable stands where a plain value "
                              "is needed") from error
+        except FastbpError as error:
+            named(error, hook("name_of")(function))
+            raise
 
 
 cdef object _as_number(str asked, Variable x, kind):
@@ -622,7 +634,7 @@ def _without_rule(ufunc, method, operands, kwargs):
             raise hook("refusal")("out", ufunc, operands, out)
         return _by_function[ufunc](*operands, **kwargs)
     if kwargs.get("out") is not None and not any(type(x) is Variable for x in operands):
-        raise NoRuleError(f"numpy.{ufunc.__name__}: out= is a Variable while no operand is one")
+        raise NoRuleError(f"{hook('name_of')(ufunc)}: out= is a Variable while no operand is one")
     raise hook("refusal")("rule", ufunc, method)
 
 
@@ -637,22 +649,22 @@ cdef object _call_ufunc(Op op, tuple operands, object out, dict kwargs):
     where = kwargs.pop("where", True)
     casting = kwargs.pop("casting", "same_kind")
     if kwargs:
-        raise NoRuleError(f"{op.name}: the argument {sorted(kwargs)[0]}= is not supported "
+        raise NoRuleError(f"{op.title}: the argument {sorted(kwargs)[0]}= is not supported "
                           "for Variables")
     if casting not in ("same_kind", "safe", "unsafe"):
-        raise NoRuleError(f"{op.name}: casting={casting!r} is not supported for Variables")
+        raise NoRuleError(f"{op.title}: casting={casting!r} is not supported for Variables")
     if where is not True and out is None:
-        raise NoRuleError(f"{op.name}: where= without out= leaves elements undefined; "
+        raise NoRuleError(f"{op.title}: where= without out= leaves elements undefined; "
                           "use numpy.where")
     if dtype is not None:
         if np.dtype(dtype).kind != "c" and any([np.iscomplexobj(array_of(x)) for x in operands]):
-            raise DTypeError(f"{op.name}: with dtype={np.dtype(dtype)} the imaginary part would be "
-                             "lost: write x.real, or numpy.abs(x)")
+            raise DTypeError(f"{op.title}: with dtype={np.dtype(dtype)} the imaginary part would "
+                             "be lost: write x.real, or numpy.abs(x)")
         operands = tuple([hook("astype")(x, dtype) if type(x) is Variable
-                          else as_array(x, op.name).astype(dtype, copy=False) for x in operands])
+                          else as_array(x, op.title).astype(dtype, copy=False) for x in operands])
     if not any([type(x) is Variable for x in operands]):
         # Only `out` is a Variable: it becomes a constant.
-        first = np.broadcast_to(leaf_array(operands[0], op.name), out[0].shape)
+        first = np.broadcast_to(leaf_array(operands[0], op.title), out[0].shape)
         operands = (variable(first), *operands[1:])
     result = call_elementwise(op, operands)
     if out is None:

@@ -63,6 +63,20 @@ def by_vjp(f):
     )
 
 
+def by_old_defgrad(f):
+    with pytest.warns(UserWarning, match=r"scale.defgrad is deprecated: write defvjp\(scale"):
+        f.defgrad(lambda ans, x, k: lambda g: g * 2 * x * k)
+    with pytest.warns(UserWarning, match="deprecated"):
+        f.defgrad(lambda ans, x, k: lambda g: np.sum(g * x * x), argnum=1)
+
+
+def by_old_defvjp(f):
+    with pytest.warns(UserWarning, match="scale.defvjp is deprecated"):
+        f.defvjp(lambda g, ans, vs, gvs, x, k: np.sum(g * x * x) * vs.ones(), argnum=1)
+    with pytest.warns(UserWarning, match="deprecated"):
+        f.defvjp(lambda g, ans, vs, gvs, x, k: g * 2 * x * k)
+
+
 def by_vjp_argnum(f):
     def vjp(argnum, ans, args, kwargs):
         x, k = args
@@ -105,6 +119,7 @@ def by_both(f):
 
 
 WAYS = [by_vjp, by_vjp_argnum, by_vjp_argnums, by_jvp, by_jvp_argnum, by_jvp_argnums, by_both]
+WAYS += [by_old_defgrad, by_old_defvjp]
 
 
 @pytest.mark.parametrize("state", WAYS)
@@ -143,6 +158,17 @@ def test_without_rules_it_says_so():
     assert grad(lambda x: f(x, 1.0))(2.0) == 4.0
     with pytest.raises(NotImplementedError, match="VJP of scale wrt argnum 1 not defined"):
         grad(lambda k: f(2.0, k))(1.0)
+
+
+def test_old_statements_of_zeros():
+    f = scaled()
+    with pytest.warns(UserWarning, match="scale.defvjp_is_zero is deprecated"):
+        f.defvjp_is_zero()
+    with pytest.warns(UserWarning, match="deprecated"):
+        f.defgrad(lambda ans, x, k: lambda g: np.sum(g * x * x), 1)
+    found = grad(lambda x, k: np.sum(f(x, k)), (0, 1))(X, 3.0)
+    assert not found[0].any()
+    assert found[1] == onp.sum(X * X)
 
 
 def test_none_is_zero():

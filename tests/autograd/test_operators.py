@@ -122,6 +122,16 @@ def test_a_lost_argument_is_warned_of_in_autograds_words():
         assert ag.grad(lambda x, y: x, (0, 1))(1.0, 2.0) == (1.0, 0.0)
 
 
+@pytest.mark.parametrize("lost", [onp.allclose, onp.array_equal, lambda x, y: onp.argmax(x)])
+def test_a_result_that_is_no_number_with_a_derivative_is_a_type_error(lost):
+    f = lambda x: lost(x.value, x.value)
+    for operator in (ag.grad, ag.value_and_grad, ag.deriv):
+        with pytest.raises(TypeError, match="which has no derivative"):
+            operator(f)(X)
+    with pytest.warns(bp.errors.UnconnectedWarning):
+        assert ag.make_vjp(f)(X)[1] == lost(X, X)  # as autograd's
+
+
 def test_value_and_grad():
     value, found = ag.value_and_grad(cubes)(X)
     assert value == onp.sum(X**3)

@@ -9,7 +9,7 @@ from fastbp.errors import DTypeError
 from fastbp.rules.table import SAMPLES
 
 from .. import versions
-from ..harness import Call, calls_of, indexing_calls, normal
+from ..harness import Call, called_name, calls_of, indexing_calls, normal
 
 pytestmark = pytest.mark.filterwarnings("ignore:logm result")  # of SciPy, of float32
 
@@ -126,11 +126,6 @@ def near(found, expected, scale=1.0):
         )
 
 
-def function_name(name):
-    name = name.split()[0]
-    return "setitem" if name == "put" else name.rpartition(".")[2]
-
-
 def refusal_of(f):
     """Return the message of the error for operands that are refused, or None."""
     try:
@@ -149,7 +144,7 @@ def test_a_complex_row_is_right_or_refused_by_name(name, call, rng):
         if refused is not None:
             into_real = any(x is np.float64 for x in call.leaves) or not all(which)
             assert name in REFUSED or name.startswith("scipy.stats.") or into_real, refused
-            assert function_name(name) in refused
+            assert called_name(name) in refused
             continue
         value, pull = bp.vjp(f, *f.arrays)
         plain = f(*f.arrays)

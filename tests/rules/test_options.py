@@ -14,7 +14,7 @@ from fastbp.rules.table import SAMPLES
 from fastbp.testing import check_grads
 
 from .. import versions
-from ..harness import Call, assert_close, calls_of, function_of, parameters_of
+from ..harness import Call, assert_close, called_name, calls_of, function_of, parameters_of
 
 # What to try for a parameter of this name, right or wrong.
 TRIALS = {
@@ -107,13 +107,14 @@ def outcome(f, args, kwargs):
         return error
 
 
-def compare(call, kwargs, arrays):
+def compare(name, call, kwargs, arrays):
     """Call with plain arrays and with Variables: same result, both fail, or refused by name."""
     args, own = call.arguments(arrays)
     plain = outcome(call.function, args, {**own, **kwargs})
     args, own = call.arguments([bp.variable(x) for x in arrays])
     found = outcome(call.function, args, {**own, **kwargs})
     if isinstance(found, NoRuleError):
+        assert called_name(name) in str(found)
         return
     if isinstance(plain, Exception):
         assert isinstance(found, Exception), f"NumPy raises {plain!r}"
@@ -152,7 +153,7 @@ def test_options_are_honoured_or_refused(name):
                 if (name, option, ...) in ACCIDENTS or (name, option, value) in ACCIDENTS:
                     continue
                 try:
-                    compare(call, {option: value}, call.arrays)
+                    compare(name, call, {option: value}, call.arrays)
                 except AssertionError as error:
                     shapes = [x.shape for x in call.arrays]
                     case = f"{name} of {shapes}, {own}, {option}={value!r}"

@@ -13,6 +13,7 @@ import scipy.interpolate
 import scipy.linalg
 import scipy.optimize
 import scipy.signal
+import scipy.spatial
 import scipy.special
 import scipy.stats
 
@@ -72,6 +73,15 @@ CALLS = {
     ),
     "scipy.signal.cspline1d": lambda x, m: scipy.signal.cspline1d(x),
     "scipy.interpolate.CubicSpline": lambda x, m: scipy.interpolate.CubicSpline([0.0, 1.0], x),
+    "scipy.interpolate.PchipInterpolator": lambda x, m: scipy.interpolate.PchipInterpolator(
+        [0.0, 1.0], [x[0], x[1]]
+    ),
+    "scipy.interpolate.LinearNDInterpolator": lambda x, m: scipy.interpolate.LinearNDInterpolator(
+        [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0]], bp.variable(np.ones(3))
+    ),
+    "scipy.spatial.Delaunay": lambda x, m: scipy.spatial.Delaunay(m),
+    "scipy.signal.StateSpace": lambda x, m: scipy.signal.StateSpace(m, A, A, A),
+    "scipy.signal.TransferFunction": lambda x, m: scipy.signal.TransferFunction(x, [1.0, 2.0]),
     "scipy.optimize.minimize": lambda x, m: scipy.optimize.minimize(np.sum, x),
     "numpy.full": lambda x, m: np.full(3, x[0]),
     "numpy.sum": lambda x, m: np.sum([x[0], x[1]]),
@@ -103,6 +113,11 @@ INSTEAD = {
     "scipy.integrate.dblquad": "fastbp.scipy.integrate.quad with another one as its integrand",
     "scipy.signal.cspline1d": "fastbp.scipy has none, give it a rule by",
     "scipy.interpolate.CubicSpline": "write fastbp.scipy.interpolate.CubicSpline",
+    "scipy.interpolate.PchipInterpolator": "write fastbp.scipy.interpolate.PchipInterpolator",
+    "scipy.interpolate.LinearNDInterpolator": "fastbp.scipy has none, give it a rule by",
+    "scipy.spatial.Delaunay": "fastbp.scipy has none, give it a rule by",
+    "scipy.signal.StateSpace": "fastbp.scipy has none, give it a rule by",
+    "scipy.signal.TransferFunction": "fastbp.scipy has none, give it a rule by",
     "scipy.optimize.minimize": "derivatives by fastbp.grad",
     "numpy.full": "write fastbp.numpy.full(shape, x)",
     "numpy.full_like": "write fastbp.numpy.full_like(a, x)",

@@ -95,6 +95,13 @@ def _pieces(t, c, k, extrapolate, axis):
     """Return the spline as polynomials between its knots, by its derivatives at their left ends."""
     n = t.size - k - 1
     inside = np.arange(k, n)
+    if k > 0 and (t[k] == t[k + 1] or t[n - 1] == t[n]):
+        raise NoRuleError(
+            f"scipy.interpolate.BSpline: an end knot {k + 2} times at degree k={k} is not "
+            f"supported for Variables: repeat it {k + 1} times"
+        )
+    if t[n - 1] == t[n]:  # a step that begins at the last knot, as make_interp_spline has it
+        t = np.append(t[:-1], np.nextafter(t[n], np.inf))
     inside = inside[t[inside] < t[inside + 1]]
     x = np.append(t[inside], t[n])
     powers, factorial = [], 1.0
@@ -226,6 +233,7 @@ class interp1d(Delegating):  # noqa: N801 (SciPy's name)
             x, values_of(y), kind, axis, copy, bounds_error, fill_value, assume_sorted
         )
         self.x, self.kind, self.y = self._shown.x, kind, y
+        self._extrapolated = isinstance(fill_value, str) and fill_value == "extrapolate"
         if not has_variable(y):
             self.plain = self._shown
         y = as_operand(y, "scipy.interpolate.interp1d: y")
@@ -254,7 +262,13 @@ class interp1d(Delegating):  # noqa: N801 (SciPy's name)
         found = np.moveaxis(found, range(x.ndim), range(self.axis, self.axis + x.ndim))
         if not getattr(self._shown, "_extrapolate", False):
             v = passive(x)
-            outside = (v < self.x[0]) | (v > self.x[-1])
+            below, above = v < self.x[0], v > self.x[-1]
+            # SciPy extrapolates these by values: on the one side the data's, on the other NaN.
+            if self._extrapolated and self.kind == "previous":
+                above = False
+            elif self._extrapolated and self.kind == "next":
+                below = False
+            outside = below | above
             if outside.any():
                 behind = self._rows.ndim - 1 - self.axis
                 found = np.where(outside.reshape((*x.shape, *(1,) * behind)), expected, found)

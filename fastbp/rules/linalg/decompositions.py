@@ -10,7 +10,7 @@ import operator
 import numpy as np
 from numpy.linalg import LinAlgError
 
-from fastbp._core.graph import promoted
+from fastbp._core.graph import passive, promoted, values_of
 from fastbp.errors import ShapeError
 from fastbp.rules import patterns
 from fastbp.rules.linalg import lapack
@@ -117,6 +117,32 @@ pinv_op = general(
 )
 
 
+def truncated(a, atol, rtol):
+    """Return the SVD of what tolerances leave of a matrix: u, 1 / s (0: left out) and vh; or None.
+
+    None where singular values that are left out are zeros up to rounding: there the derivative at
+    constant rank is that of the matrix itself, without singular vectors.
+    """
+    values = np.asarray(values_of(a))
+    atol, rtol = (np.asarray(values_of(0.0 if x is None else x))[..., None] for x in (atol, rtol))
+    zero = max(values.shape[-2:]) * np.finfo(values.dtype).eps
+    if not values.size or not (np.any(atol > 0.0) or np.any(rtol > zero)):
+        return None
+    s = np.linalg.svd(values, compute_uv=False)
+    first = s[..., :1]
+    if not np.any((s <= atol + rtol * first) & (s > zero * first)):
+        return None
+    u, s, vh = np.linalg.svd(a, full_matrices=False)
+    plain = passive(s)
+    kept = plain > atol + rtol * plain[..., :1]
+    return u, np.where(kept, 1.0 / np.where(kept, s, 1.0), 0.0).astype(s.dtype), vh
+
+
+def inverse_of(u, inverses, vh):
+    """Return the pseudo-inverse of the matrix whose truncated SVD these are."""
+    return mm(mh(vh) * inverses[..., None, :], mh(u))
+
+
 @implements(
     np.linalg.pinv,
     name="linalg.pinv",
@@ -124,6 +150,7 @@ pinv_op = general(
         ((rng.normal(size=(3, 2)),), {}),
         ((rng.normal(size=(2, 3)),), {"rcond": 1e-10}),
         ((rng.normal(size=(2, 3, 2)),), {"rtol": 1e-9}),
+        ((np.diag([3.0, 2.0, 0.4]) + 0.1 * rng.normal(size=(3, 3)),), {"rcond": 0.3}),
     ],
 )
 def pinv(a, rcond=None, hermitian=False, *, rtol=np._NoValue):
@@ -132,8 +159,12 @@ def pinv(a, rcond=None, hermitian=False, *, rtol=np._NoValue):
     Notes
     -----
     The derivative is that at constant rank; where the rank changes the pseudo-inverse jumps.
+    Where a tolerance leaves out singular values that are not zero, it is that of the truncated SVD.
     """
     a = 0.5 * (a + mh(a)) if hermitian else a
+    left = truncated(a, None, rtol if rcond is None and rtol is not np._NoValue else rcond)
+    if left is not None:
+        return inverse_of(*left)
     options = {} if rtol is np._NoValue else {"rtol": rtol}
     return pinv_op(a, rcond=rcond, **options)
 

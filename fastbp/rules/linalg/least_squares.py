@@ -5,7 +5,7 @@ import numpy as np
 from fastbp._core.graph import promoted, values_of
 from fastbp.errors import ShapeError
 from fastbp.rules import patterns
-from fastbp.rules.linalg.decompositions import regular
+from fastbp.rules.linalg.decompositions import inverse_of, regular, truncated
 from fastbp.rules.numpy.products import mh, mm, mt
 from fastbp.rules.numpy.structural import conjugated
 from fastbp.rules.table import general, implements
@@ -76,12 +76,20 @@ lstsq_op = general(
 )
 
 
+def solved(a, columns, rcond):
+    """Return the solution of least norm, the singular values and the rank."""
+    x, s, rank = lstsq_op(a, columns, rcond=rcond)
+    left = truncated(a, None, rcond)
+    return (x if left is None else mm(inverse_of(*left), columns)), s, rank
+
+
 def _lstsq_samples(rng):
     return [
         ((rng.normal(size=(4, 2)), rng.normal(size=4)), {}),
         ((rng.normal(size=(4, 3)), rng.normal(size=(4, 2))), {"rcond": -1}),
         ((rng.normal(size=(2, 3)), rng.normal(size=2)), {"rcond": 1e-10}),
         ((regular(rng, 3, 3), rng.normal(size=(3, 2))), {}),
+        ((np.array([[3.0, 0.2], [0.1, 0.5], [0.3, 0.4]]), rng.normal(size=3)), {"rcond": 0.4}),
     ]
 
 
@@ -91,13 +99,14 @@ def lstsq(a, b, rcond=None):
 
     Notes
     -----
-    The derivative is that at constant rank, of the solution of least norm.
+    The derivative is that at constant rank, of the solution of least norm; where `rcond` leaves out
+    singular values that are not zero, that of the truncated SVD.
     """
     a, b = promoted("lstsq", a, b)
     if a.ndim != 2 or b.ndim not in (1, 2) or a.shape[0] != b.shape[0]:
         raise ShapeError(f"lstsq: b of shape {b.shape} does not fit a of shape {a.shape}")
     columns = b if b.ndim == 2 else b[:, None]
-    x, s, rank = lstsq_op(a, columns, rcond=rcond)
+    x, s, rank = solved(a, columns, rcond)
     m, n = a.shape
     rank = values_of(rank)[()]
     squares = np.zeros(0, s.dtype)

@@ -193,17 +193,26 @@ def _rank(a, atol, rtol):
     )(array_of(a))[()]
 
 
+def inverse(a, atol, rtol):
+    """Return the pseudo-inverse of what tolerances leave of a matrix."""
+    left = decompositions.truncated(a, atol, rtol)
+    if left is None:
+        return pinv_op(a, atol=atol, rtol=rtol)
+    return decompositions.inverse_of(*left)
+
+
 @of_scipy(
     "pinv",
     samples=lambda rng: [
         ((rng.normal(size=(3, 2)),), {}),
         ((rng.normal(size=(2, 3)),), {"atol": 1e-9, "return_rank": True}),
+        ((np.array([[3.0, 0.2], [0.1, 0.5], [0.3, 0.4]]),), {"rtol": 0.4}),
     ],
 )
 def pinv(a, atol=None, rtol=None, return_rank=False):
-    """Arguments as in `scipy.linalg.pinv`; the derivative is that at constant rank."""
+    """Arguments as in `scipy.linalg.pinv`; derivatives as in `numpy.linalg.pinv`."""
     (a,) = matrices("pinv", a=a)
-    found = pinv_op(a, atol=atol, rtol=rtol)
+    found = inverse(a, atol, rtol)
     return (found, _rank(a, atol, rtol)) if return_rank else found
 
 

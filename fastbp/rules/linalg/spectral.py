@@ -11,11 +11,11 @@ from fastbp._core.graph import array_of, values_of
 from fastbp.errors import NoRuleError, ShapeError
 from fastbp.rules.linalg.decompositions import cholesky_op, of_symmetric, positive
 from fastbp.rules.linalg.eigen import DEGENERATE, eigh_op
-from fastbp.rules.linalg.least_squares import lstsq_op
+from fastbp.rules.linalg.least_squares import solved
 from fastbp.rules.linalg.of_scipy import matrices, of_scipy, operands, square, stacked
 from fastbp.rules.linalg.orthogonal import qr_op
 from fastbp.rules.linalg.singular import svd_op
-from fastbp.rules.linalg.solving import mirror_op, pinv_op
+from fastbp.rules.linalg.solving import inverse, mirror_op
 from fastbp.rules.linalg.triangular import triangle_solve
 from fastbp.rules.numpy.products import mh
 from fastbp.rules.numpy.structural import conjugated
@@ -164,13 +164,19 @@ def eigvalsh(
     return _chosen(w, None, subset_by_index, subset_by_value)[0]
 
 
-@of_scipy("pinvh", samples=lambda rng: [((_hermitian(rng, 3) + 4.0 * np.eye(3),), {})])
+@of_scipy(
+    "pinvh",
+    samples=lambda rng: [
+        ((_hermitian(rng, 3) + 4.0 * np.eye(3),), {}),
+        ((np.diag([3.0, 0.4]) + 0.1 * _hermitian(rng, 2),), {"atol": 1.0}),
+    ],
+)
 @of_symmetric
 def pinvh(a, atol=None, rtol=None, lower=True):
     """Arguments as in `scipy.linalg.pinvh`; return_rank= is refused."""
     (a,) = square("pinvh", a=a)
     mirrored = mirror_op(a, lower=bool(lower), conjugate=True)
-    return pinv_op(mirrored, atol=atol, rtol=rtol)
+    return inverse(mirrored, atol, rtol)
 
 
 # ---- singular values
@@ -332,7 +338,7 @@ def lstsq(a, b, cond=None, lapack_driver=None):
         )
     columns = b if b.ndim == 2 else b[:, None]
     cond = float(np.finfo(a.dtype).eps) if cond is None else cond
-    x, s, rank = lstsq_op(a, columns, rcond=cond)
+    x, s, rank = solved(a, columns, cond)
     m, n = a.shape
     rank = int(values_of(rank)[()])
     squares = np.zeros(0, a.dtype)

@@ -1,14 +1,14 @@
 """Functions that call a user's function on parts of an array; and a few that choose by shape."""
 
+import functools
 import re
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from fastbp._core.graph import Variable, array_of, has_variable, values_of
-from fastbp._core.operands import as_array
+from fastbp._core.graph import Variable, array_of, has_variable, is_passive, values_of
 from fastbp.rules.numpy.indexing import getitem, setitem
-from fastbp.rules.numpy.structural import as_operand
+from fastbp.rules.numpy.structural import as_constant, as_operand
 from fastbp.rules.table import implements, nondifferentiable
 
 nondifferentiable(np.nanargmax, np.nanargmin, why="places, order, counts")
@@ -35,15 +35,11 @@ def piecewise(x, condlist, funclist, *args, **kw):
     -----
     Only the function of the branch taken is called on an element.
     """
-    if np.isscalar(condlist) or (
-        not isinstance(condlist[0], (list, np.ndarray)) and array_of(x).ndim != 0
-    ):
+    if np.isscalar(condlist) or (np.ndim(condlist[0]) == 0 and array_of(x).ndim != 0):
         condlist = [condlist]
-    conditions = [
-        np.asarray(as_array(values_of(c), "numpy.piecewise: a condition"), bool) for c in condlist
-    ]
+    conditions = [np.astype(as_constant(c, "numpy.piecewise: a condition"), bool) for c in condlist]
     if len(conditions) == len(funclist) - 1:
-        conditions.append(~np.any(conditions, axis=0))
+        conditions.append(~functools.reduce(np.logical_or, conditions))
     elif len(conditions) != len(funclist):
         n = len(conditions)
         raise ValueError(f"with {n} condition(s), either {n} or {n + 1} functions are expected")
@@ -51,7 +47,15 @@ def piecewise(x, condlist, funclist, *args, **kw):
     y = np.zeros_like(array_of(x))
     for condition, function in zip(conditions, funclist, strict=True):
         condition = np.broadcast_to(condition, y.shape) if y.ndim else condition
-        if callable(function) and not isinstance(function, Variable):
+        called = callable(function) and not isinstance(function, Variable)
+        if is_passive(condition):  # for a pattern every element may be of every part
+            if called:
+                with np.errstate(all="ignore"):
+                    function = function(np.ravel(x), *args, **kw)
+                function = np.reshape(function, y.shape) if np.ndim(function) else function
+            y = np.where(condition, function, y)
+            continue
+        if called:
             part = x[condition]
             if not part.size:
                 continue

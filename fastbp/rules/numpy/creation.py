@@ -83,7 +83,7 @@ array_op = general(
 def _join(x):
     """Join nested lists of Variables, numbers and arrays: all at once where depths are equal."""
     if not isinstance(x, (list, tuple)):
-        return as_operand(x, "array")
+        return as_operand(x, "array: an item")
     shape, items = (len(x),), x
     while items and all([isinstance(item, (list, tuple)) for item in items]):
         length = len(items[0])

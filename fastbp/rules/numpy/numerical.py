@@ -9,7 +9,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from fastbp._core.graph import Variable, passive, values_of
 from fastbp.rules import patterns
 from fastbp.rules.numpy.indexing import scatter_add_op
-from fastbp.rules.numpy.structural import as_constant, as_operand, conjugated, constant_call
+from fastbp.rules.numpy.structural import as_operand, conjugated, constant_call
 from fastbp.rules.table import implements, linear
 
 # ---- interpolation
@@ -43,7 +43,7 @@ def _interp_samples(rng):
 
 @implements(np.interp, kinks="the slope to the right of a knot", samples=_interp_samples)
 def interp(x, xp, fp, left=None, right=None, period=None):
-    """Arguments as in `numpy.interp`; all but the period may be Variables. In float64, as there.
+    """Arguments as in `numpy.interp`; all of them may be Variables. In float64, as there.
 
     Notes
     -----
@@ -58,7 +58,7 @@ def interp(x, xp, fp, left=None, right=None, period=None):
     fp = np.astype(fp, np.complex128 if fp.dtype.kind == "c" else np.float64)
     constant_call(np.interp, 0.0, xp, fp, period=period)  # raises where NumPy does
     if period is not None:
-        period = abs(as_constant(period, "numpy.interp: period="))
+        period = abs(as_operand(period, "numpy.interp: period=", real=True))
         left = right = None
         x, xp = x % period, xp % period
         order = np.argsort(passive(xp))

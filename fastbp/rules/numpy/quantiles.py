@@ -24,6 +24,8 @@ _SLOPES = {
     "normal_unbiased": 0.25,
     "weibull": 1.0,
 }
+# Methods by which q = 0 is just the first element, and q = 1 the last one.
+_REACHED = ("linear",), ("linear", "interpolated_inverted_cdf")
 
 
 def _rows(a, axes):
@@ -44,10 +46,12 @@ def _ranks(value, places, axes):
     return ranks
 
 
-def _chosen(a, axis, choose):
+def _chosen(a, axis, choose, last=None):
     """Return the elements below and above the positions that ``choose(ranks)`` returns, and these.
 
-    Rows in which it returns NaN have one, or nothing else: it is the last element.
+    Rows in which it returns NaN have one, or nothing else: it is the last element. Positions that
+    move have an element above them, up to the number `last` of a row. Returned as fourth is the
+    number of the element below.
     """
     axes = tuple(sorted(axes_of(axis, a.ndim)))
     rows = _rows(a, axes)
@@ -55,15 +59,19 @@ def _chosen(a, axis, choose):
     s, places = in_order(rows)
     at = as_constant(choose(constant_call(_ranks, passive(a), places, axes)), "ranks")
     at = np.where(np.isnan(at), n - 1.0, at)
-    low = np.floor(at).astype(np.intp)
+    low = np.floor(at)
+    if last is not None:
+        low = np.where(at <= last, np.maximum(np.minimum(low, last - 1.0), 0.0), low)
+    up = (at if last is None else np.maximum(at, last)) > low
+    low = low.astype(np.intp)
     starts = n * np.arange(math.prod(rows.shape[:-1]))
     places = np.reshape(np.reshape(low, (-1, starts.size)) + starts, -1)
     s = np.reshape(s, (-1,))
     below = np.reshape(gather_op(s, places=places, behind=0), at.shape)
-    if not is_passive(at) and (at == low).all():
-        return below, None, at
-    places = places + np.reshape(at > low, -1)
-    return below, np.reshape(gather_op(s, places=places, behind=0), at.shape), at
+    if not is_passive(up) and not up.any():
+        return below, None, at, low
+    places = places + np.reshape(up, -1)
+    return below, np.reshape(gather_op(s, places=places, behind=0), at.shape), at, low
 
 
 # ---- medians
@@ -84,7 +92,7 @@ def _median(function, a, axis, out, keepdims):
     refuse(function.__name__, out=(out, None))
     if not a.size:
         return np.mean(a, axis, keepdims=given(keepdims))  # NaN, and a warning
-    below, above, _ = _chosen(a, axis, lambda r: function(r, axis, keepdims=given(keepdims)))
+    below, above, _, _ = _chosen(a, axis, lambda r: function(r, axis, keepdims=given(keepdims)))
     return below if above is None else (below + above) / 2.0
 
 
@@ -126,15 +134,18 @@ def _quantile(function, scale, a, q, axis, out, method, keepdims, weights):
         found = function(ranks, np.reshape(plain, -1), axis, **options)
         return np.reshape(found, np.shape(plain) + np.shape(found)[1:])
 
-    below, above, at = _chosen(a, axis, choose)
-    if above is None and not (type(q) is Variable and method in _SLOPES):
+    last = None
+    if type(q) is Variable and method in _SLOPES:
+        last = np.sum(~np.isnan(passive(a)), axis, keepdims=given(keepdims)) - 1.0
+    below, above, at, low = _chosen(a, axis, choose, last)
+    if above is None:
         return below if below.dtype == dtype else np.astype(below, dtype)
-    above = below if above is None else above
-    part = (at - np.floor(at)).astype(dtype)
-    if type(q) is Variable:
-        there = np.sum(~np.isnan(passive(a)), axis, keepdims=given(keepdims))
-        slope = there + _SLOPES[method] if method in _SLOPES else 0.0 * there
-        slope = np.where((at > 0.0) & (at < there - 1), slope / scale, 0.0)
+    part = (at - low).astype(dtype)
+    if last is not None:
+        # Positions outside of a row are moved to its ends, where the quantile is flat then.
+        first, end = (method in there for there in _REACHED)
+        inside = (at > 0.0 if not first else True) & ((at <= last) if end else (at < last))
+        slope = np.where(inside, (last + 1.0 + _SLOPES[method]) / scale, 0.0)
         moved = q - plain
         moved = np.reshape(moved, (*moved.shape, *(1,) * (at.ndim - moved.ndim)))
         part = part + np.astype(slope * moved, dtype)
@@ -179,7 +190,7 @@ def quantile(
     Notes
     -----
     The cotangent goes to the elements that the quantile is between. By `q`, the slope is that of
-    the line between them, 0 of methods that jump.
+    the line between them, at an element of the line to the next one; 0 of methods that jump.
     """
     return _quantile(np.quantile, 1.0, a, q, axis, out, method, keepdims, weights)
 

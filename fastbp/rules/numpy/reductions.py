@@ -334,11 +334,16 @@ def _centred(x, ans, axis):
     return _deviation(x, axis)
 
 
+def _smooth_but_if_equal(result, t, x, axis):
+    # The deviation of a single number is 0 wherever it stands: nothing is undefined.
+    return result if count(x.shape, axis) == 1 else smooth_but_at_zero(result, t, x, axis)
+
+
 def _std_vjp(g, ans, x, axis, keepdims, ddof):
     g, ans = unreduced(g, ans, axis, keepdims), unreduced(ans, ans, axis, keepdims)
     x, per = _centred(x, ans, axis), _per_degree(x, axis, ddof)
     y, length = unit(x, ans, axis, per)
-    return smooth_but_at_zero(conjugated(y) * (g * per / length), g, x, axis)
+    return _smooth_but_if_equal(conjugated(y) * (g * per / length), g, x, axis)
 
 
 def _std_jvp(t, ans, x, axis, keepdims, ddof):
@@ -346,7 +351,7 @@ def _std_jvp(t, ans, x, axis, keepdims, ddof):
     x, per = _centred(x, ans, axis), _per_degree(x, axis, ddof)
     y, length = unit(x, ans, axis, per)
     return add_up(
-        smooth_but_at_zero(t * (conjugated(y) * (per / length)), t, x, axis), axis, keepdims
+        _smooth_but_if_equal(t * (conjugated(y) * (per / length)), t, x, axis), axis, keepdims
     )
 
 
@@ -460,7 +465,8 @@ def std(
 
     Notes
     -----
-    Where the standard deviation is zero, so is its gradient; higher derivatives are NaN there.
+    Where the standard deviation is zero, so is its gradient; higher derivatives are NaN there, but
+    for that of one number, which is 0 everywhere.
     """
     return _spread("std", std_op, a, axis, dtype, out, ddof, keepdims, where, mean, correction)
 

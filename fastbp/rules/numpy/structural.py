@@ -576,6 +576,7 @@ def rot90(m, k=1, axes=(0, 1)):
         ((rng.normal(size=(2, 3, 4)), (1, 2)), {"axis": (0, -1)}),
         ((rng.normal(size=(2, 3)), 1), {"axis": (0, 1)}),
         ((rng.normal(size=5), (1, 2)), {"axis": 0}),
+        ((rng.normal(size=5), np.int64(3)), {}),
     ],
 )
 def roll(a, shift, axis=None):
@@ -588,6 +589,7 @@ def roll(a, shift, axis=None):
         and (axis is None or (type(axis) is int and axis in (0, -1)))
     ):
         return roll_op(a, shift=(shift,), axis=(-1,))
+    axis = 0 if axis is None else axis
     axis = [k - a.ndim for k in normalize_axis_tuple(axis, a.ndim, allow_duplicate=True)]
     pairs = np.broadcast(shift, axis)
     if pairs.ndim > 1:

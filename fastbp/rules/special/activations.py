@@ -142,7 +142,7 @@ def _weights(ans, x, axis):
         return softmax_op(x, axis=axis)
     size = np.real(graph.passive(x))
     if x.dtype.kind == "c":  # finite numbers may add up to 0, too: there the slope is infinite
-        infinite = infinite & np.isinf(np.max(size, axis=axis, keepdims=True))
+        infinite = infinite & np.isinf(np.max(size, axis=axis, keepdims=True, initial=-np.inf))
     ends = np.equal(size, np.inf).astype(x.dtype)
     count = np.sum(np.real(ends), axis=axis, keepdims=True)
     share = ends / np.maximum(count, 1.0)

@@ -6,7 +6,7 @@ import math
 import numpy as np
 from scipy import stats
 
-from fastbp._core.graph import has_variable, values_of
+from fastbp._core.graph import has_variable, passive, values_of
 from fastbp.errors import ShapeError
 from fastbp.rules.numpy.structural import as_operand
 from fastbp.rules.special import unwrapped as special
@@ -74,14 +74,12 @@ def _number(x):
 
 
 class _MultivariateNormal(Joint):
-    """Densities by the Cholesky factor of the covariance."""
+    """Densities by the Cholesky factor of the covariance, or where it is singular on its plane."""
 
     name = "multivariate_normal"
     moments = ("entropy",)
 
-    def _parameters(self, mean, cov, allow_singular):
-        if allow_singular:
-            refusing("scipy.stats.multivariate_normal", "allow_singular=True has no derivative")
+    def _parameters(self, mean, cov):
         cov = self._operand(1.0 if cov is None else cov, "cov")
         if mean is None:
             mean = np.zeros(1 if cov.ndim < 1 else cov.shape[0])
@@ -99,11 +97,11 @@ class _MultivariateNormal(Joint):
         value = values_of(cov)
         if not np.allclose(value, value.T, atol=1e-8):
             raise ValueError("scipy.stats.multivariate_normal: cov is not symmetric")
-        return mean, np.linalg.cholesky(cov)
+        return mean, cov
 
     def logpdf(self, x, mean=None, cov=1, allow_singular=False):
         """Return logarithms of densities; the last axis of `x` has the components."""
-        mean, factor = self._parameters(mean, cov, allow_singular)
+        mean, cov = self._parameters(mean, cov)
         x = self._operand(x, "x")
         n = mean.shape[0]
         if x.ndim == 0:
@@ -116,9 +114,16 @@ class _MultivariateNormal(Joint):
                 f"{mean.shape}"
             )
         rows = np.reshape(x - mean, (-1, n))
-        z = np.linalg.solve(factor, rows.T)
-        size = 2.0 * np.sum(np.log(np.diagonal(factor)))
-        found = -0.5 * (np.sum(z * z, 0) + size + n * LOG_2PI)
+        plane = _Plane.of(cov) if allow_singular else None
+        if plane is None:
+            factor = np.linalg.cholesky(cov)
+            z = np.linalg.solve(factor, rows.T)
+            size, rank = 2.0 * np.sum(np.log(np.diagonal(factor))), n
+        else:
+            z, size, rank = (rows @ plane.whitening).T, plane.size, plane.rank
+        found = -0.5 * (np.sum(z * z, 0) + size + rank * LOG_2PI)
+        if plane is not None:
+            found = np.where(plane.contains(passive(rows)), found, -np.inf)
         return _number(np.reshape(found, () if x.ndim == 1 else x.shape[:-1]))
 
     def pdf(self, x, mean=None, cov=1, allow_singular=False):
@@ -127,9 +132,43 @@ class _MultivariateNormal(Joint):
 
     def entropy(self, mean=None, cov=1):
         """Return the entropy."""
-        mean, factor = self._parameters(mean, cov, False)
+        mean, cov = self._parameters(mean, cov)
         n = mean.shape[0]
-        return 0.5 * n * (LOG_2PI + 1.0) + np.sum(np.log(np.diagonal(factor)))
+        size = np.sum(np.log(np.diagonal(np.linalg.cholesky(cov))))
+        return 0.5 * n * (LOG_2PI + 1.0) + size
+
+
+class _Plane:
+    """Where a distribution with a singular covariance has its mass, by SciPy's tolerances."""
+
+    def __init__(self, w, v, tolerance):
+        inside = w > tolerance
+        self.rank = int(np.sum(inside))
+        self.size = np.sum(np.log(w[inside]))
+        self.whitening = v[:, inside] / np.sqrt(w[inside])
+        self._outside, self._reach = v[:, ~inside], 1e3 * tolerance
+
+    @classmethod
+    def of(cls, cov):
+        """Return that of a covariance, or None if it is regular."""
+        w, v = np.linalg.eigh(values_of(cov))
+        tolerance = 1e6 * np.finfo(w.dtype).eps * np.max(np.abs(w))
+        if np.min(w) > tolerance:
+            return None
+        if np.min(w) < -tolerance:
+            raise ValueError(
+                "scipy.stats.multivariate_normal: cov must be symmetric positive semidefinite"
+            )
+        if has_variable(cov):
+            refusing(
+                "scipy.stats.multivariate_normal",
+                "a singular cov has no derivative: keep it constant, as bp.stop_gradient(cov)",
+            )
+        return cls(w, v, tolerance)
+
+    def contains(self, rows):
+        """Say which deviations from the mean lie in it."""
+        return np.linalg.norm(rows @ self._outside, axis=-1) < self._reach
 
 
 class _Dirichlet(Joint):

@@ -5,6 +5,7 @@ import math
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from fastbp._core.graph import passive
 from fastbp.rules.counterparts import stands_for
 from fastbp.rules.numpy.structural import as_operand
 from fastbp.rules.special import unwrapped as special
@@ -61,18 +62,24 @@ def gmean(a, axis=0, weights=None):
     return np.exp(_mean(np.log(a), axis, weights))
 
 
+def _where_positive(a, axis, found):
+    """Return NaN where an element is negative, as SciPy does."""
+    negative = np.any(passive(a) < 0.0, axis)
+    return np.where(negative, np.nan, found)
+
+
 @_statistic("hmean")
 def hmean(a, axis=0, weights=None):
     """Arguments as in `scipy.stats.hmean`: the reciprocal of the mean reciprocal."""
     a, axis = _operand(a, axis, "hmean")
-    return 1.0 / _mean(1.0 / a, axis, weights)
+    return _where_positive(a, axis, 1.0 / _mean(1.0 / a, axis, weights))
 
 
 @_statistic("pmean", lambda rng: [((rng.uniform(0.5, 3.0, (4, 3)), 1.5), {})])
 def pmean(a, p, axis=0, weights=None):
     """Arguments as in `scipy.stats.pmean`."""
     a, axis = _operand(a, axis, "pmean")
-    return _mean(a**p, axis, weights) ** (1.0 / p)
+    return _where_positive(a, axis, _mean(a**p, axis, weights) ** (1.0 / p))
 
 
 @_statistic("moment", lambda rng: [((rng.normal(size=(4, 3)), k), {}) for k in (2, 3)])
@@ -80,7 +87,7 @@ def moment(a, order=1, axis=0, center=None):
     """Arguments as in `scipy.stats.moment`."""
     a, axis = _operand(a, axis, "moment")
     if center is None and order == 1:
-        return np.zeros(np.mean(np.zeros(a.shape), axis).shape)
+        return np.sum(np.where(np.isnan(passive(a)), np.nan, 0.0), axis)
     return _central(a, axis, order, center)
 
 
@@ -143,11 +150,12 @@ def zscore(a, axis=0, ddof=0):
 def entropy(pk, qk=None, base=None, axis=0):
     """Arguments as in `scipy.stats.entropy`; they need not sum to 1."""
     pk = as_operand(pk, "scipy.stats.entropy: pk", True)
+    if qk is not None:
+        pk, qk = np.broadcast_arrays(pk, as_operand(qk, "scipy.stats.entropy: qk", True))
     pk = pk / np.sum(pk, axis, keepdims=True)
     if qk is None:
         found = np.sum(special.entr(pk), axis)
     else:
-        qk = as_operand(qk, "scipy.stats.entropy: qk", True)
         found = np.sum(special.rel_entr(pk, qk / np.sum(qk, axis, keepdims=True)), axis)
     return found if base is None else found / math.log(base)
 

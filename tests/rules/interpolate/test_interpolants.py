@@ -230,3 +230,31 @@ def test_what_is_constant_is_refused_by_name(rng):
         bip.make_interp_spline(X, bp.variable(y), bc_type="periodic")
     with pytest.raises(ValueError, match="above the interpolation range"):
         bip.interp1d(X, bp.variable(y))(5.0)
+
+
+@pytest.mark.parametrize("kind", ["previous", "next", "zero", "nearest", "linear", "cubic"])
+def test_values_outside_of_the_data_have_derivatives(kind):
+    """At places on both sides, and on the last knot."""
+    at, y = np.array([-0.5, 0.3, X[-1], 5.0]), np.linspace(1.0, 2.0, X.size) ** 2
+
+    def f(module, y):
+        return module.interp1d(X, y, kind, fill_value="extrapolate")(at)
+
+    value = np.asarray(f(scipy.interpolate, y))
+    there = np.isfinite(value)
+    found, vjp = bp.vjp(lambda y: f(bip, y), y)
+    np.testing.assert_allclose(found, value, rtol=1e-13)
+    for k in np.flatnonzero(there):
+        expected = [f(scipy.interpolate, unit)[k] for unit in np.eye(X.size)]  # linear in y
+        (g,) = vjp(np.eye(at.size)[k])
+        np.testing.assert_allclose(g, expected, atol=1e-12)
+
+
+def test_a_step_that_begins_at_the_last_knot():
+    t, c = [0.0, 1.0, 2.0, 2.0], np.array([1.0, 2.0, 3.0])
+    at = np.array([-1.0, 0.5, 2.0, 2.5])
+    found, vjp = bp.vjp(lambda c: bip.BSpline(t, c, 0)(at), c)
+    np.testing.assert_array_equal(found, scipy.interpolate.BSpline(t, c, 0)(at))
+    np.testing.assert_array_equal(vjp(np.array([0.0, 0.0, 1.0, 1.0]))[0], [0.0, 0.0, 2.0])
+    with pytest.raises(NoRuleError, match=r"BSpline: an end knot 3 times at degree k=1"):
+        bp.vjp(lambda c: bip.BSpline([0.0, 0.0, 1.0, 2.0, 2.0, 2.0], c, 1)(at), np.ones(4))

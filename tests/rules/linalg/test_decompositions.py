@@ -219,3 +219,18 @@ def test_functions_of_named_results(rng):
     assert np.linalg.eig(x).eigenvalues.dtype == np.linalg.eig(a).eigenvalues.dtype
     w = np.linalg.eigvals(x)
     np.testing.assert_allclose(w.value, np.linalg.eigvals(a), rtol=1e-13)
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (3, 4), (2, 3, 3)])
+def test_singular_values_that_a_tolerance_leaves_out_are_no_zeros(shape, rng):
+    """The truncated inverse depends on what is left out, by the vectors that turn."""
+    a, t = rng.normal(size=shape), rng.normal(size=shape)
+    s = np.linalg.svd(a, compute_uv=False)
+    rcond = float(np.max(s[..., 1] / s[..., 0])) * 1.01  # leaves one everywhere
+    h = 1e-5
+    expected = [np.linalg.pinv(a + k * t, rcond) for k in (h, -h, 2 * h, -2 * h)]
+    expected = (8 * (expected[0] - expected[1]) - expected[2] + expected[3]) / (12 * h)
+    found, tangent = bp.jvp(lambda a: np.linalg.pinv(a, rcond), (a,), (t,))
+    np.testing.assert_allclose(found, np.linalg.pinv(a, rcond), atol=1e-14)
+    np.testing.assert_allclose(tangent, expected, atol=1e-7 * np.abs(expected).max())
+    check_grads(lambda a: np.linalg.pinv(a, rcond), a)

@@ -95,3 +95,20 @@ def test_vectorize_with_names_and_constants():
         np.vectorize(np.sin)(bp.variable(M))
     with pytest.raises(ValueError, match="size 0"):
         f(bp.variable(np.zeros(0)), k=1.0)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.piecewise(x, [x < 0, x >= 0], [np.square, lambda t: t**3]),
+        lambda x: np.piecewise(x, x < 0, [np.square, -1.0]),
+        lambda x: np.piecewise(x, [x[::-1] < 0, x > 1], [np.sin, np.square, np.cos]) * x[::-1],
+    ],
+)
+def test_the_pattern_of_parts_holds_where_other_elements_are_in_them(f):
+    x = np.array([0.5, 2.0, 0.3])
+    prepared = bp.sparse.prepare(f, x, unconnected="zero")
+    for at in (x, np.array([-1.0, 0.5, -3.0]), np.array([1.5, -0.2, 0.4])):
+        np.testing.assert_allclose(
+            prepared(at).toarray(), bp.jacobian(f, unconnected="zero")(at), rtol=1e-14
+        )

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fastbp as bp
+import fastbp.numpy as fnp
 
 
 @pytest.mark.parametrize("mode", ["full", "same", "valid", 0, 1, 2])
@@ -106,3 +107,15 @@ def test_long_convolutions_with_nans_are_plain_ones(rng):
     found = bp.vjp(lambda a: np.convolve(a, v), a)[1](g)[0]
     assert np.isnan(found[:51]).all()
     assert np.isfinite(found[51:]).all()
+
+
+def test_variables_are_found_in_every_argument():
+    """NumPy looks for them among the first arguments of a function only."""
+    x, xp, fp = np.array([-0.5, 0.25, 7.5]), np.array([0.0, 0.6, 1.5]), np.array([1.0, 3.0, 2.0])
+    assert bp.grad(lambda v: fnp.sum(fnp.interp(x, xp, fp, v)))(5.0) == 1.0
+    assert bp.grad(lambda v: fnp.max(x, initial=v))(9.0) == 1.0
+    assert bp.grad(lambda v: fnp.sum(fnp.select([x < 0.0], [x], v)))(9.0) == 2.0
+    # Between the last point and the first one of the next period.
+    found = bp.grad(lambda p: fnp.interp(7.8, xp, fp, period=p))(2.0)
+    low, high = (np.interp(7.8, xp, fp, period=2.0 + h) for h in (-1e-6, 1e-6))
+    assert abs(found - (high - low) / 2e-6) <= 1e-8

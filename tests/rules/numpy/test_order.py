@@ -146,3 +146,23 @@ def test_the_slope_by_q(rng):
     with pytest.warns(bp.errors.UnconnectedWarning):
         assert bp.grad(lambda q: np.quantile(x, q, method="lower"))(0.4) == 0.0
     assert bp.grad(lambda q: np.quantile(x, q, method="weibull"))(0.01) == 0.0  # the smallest
+
+
+@pytest.mark.parametrize(
+    "method",
+    "linear hazen weibull interpolated_inverted_cdf median_unbiased normal_unbiased".split(),
+)
+@pytest.mark.parametrize("q", [0.0, 0.3, 0.5, 1.0])
+def test_the_slope_of_a_quantile_at_an_element_is_that_of_a_line_beside_it(method, q):
+    x = np.array([0.7, 0.1, 0.4, 1.9, 1.2])
+    here = np.quantile(x, q, method=method)
+    beside = [
+        (np.quantile(x, p, method=method) - here) / (p - q)
+        for p in (q - 1e-6, q + 1e-6)
+        if 0.0 <= p <= 1.0
+    ]
+    for f, scale in ((np.quantile, 1.0), (np.nanquantile, 1.0), (np.percentile, 100.0)):
+        value, slope = bp.value_and_grad(lambda q, f=f: f(x, q, method=method))(q * scale)
+        assert abs(value - here) <= 1e-15
+        assert np.isclose(slope * scale, beside, rtol=1e-6, atol=1e-9).any(), (slope, beside)
+        assert bp.jvp(lambda q, f=f: f(x, q, method=method), (q * scale,), (1.0,))[1] == slope

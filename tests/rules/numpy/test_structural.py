@@ -6,6 +6,7 @@ import pytest
 import fastbp as bp
 import fastbp.numpy as bnp
 from fastbp.errors import DTypeError, NoRuleError
+from fastbp.testing import check_grads
 
 from ... import versions
 
@@ -198,6 +199,15 @@ def test_the_gradient_of_std_at_zero_is_zero():
     _, tangent = bp.jvp(np.std, (np.full(3, 2.0),), (np.arange(3.0),))
     assert tangent == 0.0
     assert np.isnan(bp.hessian(np.std)(np.full(3, 2.0))).all()  # there is no second one
+
+
+def test_std_of_one_number_is_zero_everywhere(rng):
+    for x, axis in ((np.float64(3.5), None), (rng.normal(size=(1, 3)), 0)):
+        f = lambda x, axis=axis: np.std(x, axis=axis)
+        check_grads(f, (x,), order=3)
+        assert not bp.hessian(lambda x, f=f: np.sum(f(x)))(x).any()
+    z = rng.normal(size=(1, 2)) + 1j
+    check_grads(lambda z: np.std(z, axis=0), (z,), order=2)
 
 
 @pytest.mark.parametrize(

@@ -219,8 +219,38 @@ def test_multivariate_normal(rng):
         bst.multivariate_normal.logpdf(v, np.zeros(3), np.eye(3))
     with pytest.raises(ValueError, match="not symmetric"):
         bst.multivariate_normal.logpdf(v, np.zeros(2), [[1.0, 0.5], [0.0, 1.0]])
-    with pytest.raises(NoRuleError, match="allow_singular=True"):
-        bst.multivariate_normal.logpdf(v, np.zeros(2), np.eye(2), allow_singular=True)
+
+
+def test_multivariate_normal_of_a_singular_covariance(rng):
+    axes = rng.normal(size=(4, 2))
+    cov, mean = axes @ axes.T, rng.normal(size=4)
+    theirs, ours = stats.multivariate_normal, bst.multivariate_normal
+    for method in ("pdf", "logpdf"):
+        for at in (rng.normal(size=2), rng.normal(size=(3, 2))):
+            # x and the mean move within the plane that has the mass.
+            f = lambda at, m, method=method: getattr(ours, method)(
+                at @ axes.T, axes @ m, cov, allow_singular=True
+            )
+            m = rng.normal(size=2)
+            found = f(bp.variable(at), bp.variable(m))
+            expected = getattr(theirs, method)(at @ axes.T, axes @ m, cov, allow_singular=True)
+            np.testing.assert_allclose(found.value, expected, rtol=1e-9)
+            check_grads(f, (at, m), order=2)
+    outside = bp.variable(mean + np.ones(4))
+    assert ours.logpdf(outside, mean, cov, allow_singular=True).value == -np.inf
+    value, gradient = bp.value_and_grad(lambda x: ours.pdf(x, mean, cov, True))(outside.value)
+    assert value == 0.0
+    assert not gradient.any()
+    regular = covariance(rng, 3)
+    x = rng.normal(size=3)
+    check_grads(lambda x, c: ours.logpdf(x, np.zeros(3), 0.5 * (c + c.T), True), (x, regular))
+    np.testing.assert_allclose(
+        ours.logpdf(bp.variable(x), None, regular, True).value, theirs.logpdf(x, None, regular)
+    )
+    with pytest.raises(NoRuleError, match="a singular cov has no derivative"):
+        ours.logpdf(np.zeros(4), mean, bp.variable(cov), allow_singular=True)
+    with pytest.raises(ValueError, match="positive semidefinite"):
+        ours.logpdf(bp.variable(np.zeros(2)), None, np.diag([1.0, -1.0]), allow_singular=True)
 
 
 def test_dirichlet(rng):

@@ -1,0 +1,41 @@
+"""Statistics of samples that are negative, missing or of several shapes."""
+
+import warnings
+
+import numpy as np
+import pytest
+import scipy.stats
+
+import fastbp as bp
+import fastbp.scipy.stats as bst
+
+GAPS = np.array([[0.4, np.nan, -0.3], [0.7, 1.5, 2.0]])
+
+
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("hmean", (GAPS,)),
+        ("hmean", (GAPS, 1)),
+        ("pmean", (GAPS, 2.0)),
+        ("moment", (GAPS, 1)),
+        ("moment", (np.array([1.0, np.inf]), 1)),
+        ("entropy", (np.array(0.3), np.array([0.1, 0.5, 0.9]))),
+        ("entropy", (np.array([[0.2], [0.8]]), np.array([[0.1, 0.5], [0.9, 0.4]]))),
+    ],
+)
+def test_values_are_scipys(name, args):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = getattr(scipy.stats, name)(*args)
+        found, _ = bp.vjp(lambda x: getattr(bst, name)(x, *args[1:]), args[0], unconnected="zero")
+    np.testing.assert_allclose(found, expected, rtol=1e-13)
+
+
+def test_entropy_of_broadcast_operands():
+    q = np.array([0.1, 0.5, 0.9])
+    p, h = np.array(0.3), 1e-6
+    found = bp.grad(lambda q: bst.entropy(p, q))(q)
+    for k in range(3):
+        high, low = (scipy.stats.entropy(p, q + t * np.eye(3)[k]) for t in (h, -h))
+        assert abs(found[k] - (high - low) / (2 * h)) <= 1e-7
