@@ -17,6 +17,7 @@ SINCE = {
     "pad": "a width for each axis by name since NumPy 2.2",
     "reshape": "copy= since NumPy 2.1",
     "scipy.linalg.inv": "empty matrices since SciPy 1.14",
+    "scipy.linalg.null_space": "lapack_driver= since SciPy 1.15",
     "scipy.stats.skew": "without bias in float32 since SciPy 1.14",
     "sort": "descending= since NumPy 2.5",
     "scipy.signal.lfilter_zi": "leading zeros before SciPy 1.18",
