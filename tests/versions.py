@@ -139,5 +139,10 @@ WRONG_IF_COMPLEX = _those(
     ("scipy 1.14", "scipy.special.hyp1f1"),  # 1 of most arguments
     ("scipy 1.15", "scipy.linalg.orthogonal_procrustes"),  # nothing is conjugated
 )
+# Where SciPy's own error comes first, its class has another name, or it keeps a Variable as it is.
+UNNAMED = _those(
+    ("scipy 1.15", "scipy.interpolate.LinearNDInterpolator scipy.signal.lfilter"),
+    ("scipy 1.17", "scipy.signal.StateSpace"),
+)
 # What scipy.linalg loads with it.
 LOADED = _those(("scipy 1.16", "scipy.sparse.linalg"), ("scipy 1.17", "scipy.sparse"))
