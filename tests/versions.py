@@ -17,6 +17,7 @@ SINCE = {
     "pad": "a width for each axis by name since NumPy 2.2",
     "reshape": "copy= since NumPy 2.1",
     "scipy.linalg.inv": "empty matrices since SciPy 1.14",
+    "scipy.linalg.null_space": "lapack_driver= since SciPy 1.15",
     "scipy.stats.skew": "without bias in float32 since SciPy 1.14",
     "sort": "descending= since NumPy 2.5",
     "scipy.signal.lfilter_zi": "leading zeros before SciPy 1.18",
@@ -138,4 +139,10 @@ WRONG_IF_COMPLEX = _those(
     ("scipy 1.14", "scipy.special.hyp1f1"),  # 1 of most arguments
     ("scipy 1.15", "scipy.linalg.orthogonal_procrustes"),  # nothing is conjugated
 )
-LAZY = has("scipy 1.14")  # scipy.linalg does without scipy.sparse
+# Where SciPy's own error comes first, its class has another name, or it keeps a Variable as it is.
+UNNAMED = _those(
+    ("scipy 1.15", "scipy.interpolate.LinearNDInterpolator scipy.signal.lfilter"),
+    ("scipy 1.17", "scipy.signal.StateSpace"),
+)
+# What scipy.linalg loads with it.
+LOADED = _those(("scipy 1.16", "scipy.sparse.linalg"), ("scipy 1.17", "scipy.sparse"))
