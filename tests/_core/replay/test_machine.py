@@ -1,0 +1,214 @@
+"""Instructions of a machine, one kind at a time, against NumPy."""
+
+import numpy as np
+import pytest
+
+from fastbp._core.machine import Machine
+from fastbp._core.program import Trace, compile_program
+from fastbp._core.replay import Plan
+
+DTYPES = [np.float64, np.float32, np.complex128, np.complex64]
+
+
+def program(function, n, dtype):
+    trace = Trace()
+    operands = [trace.input() for _ in range(n)]
+    return compile_program(trace, [trace.lift(function(*operands))], np.dtype(dtype).num)
+
+
+def run(fill, inputs, shape, dtype, work=0):
+    """Fill a machine of these inputs, a workspace and one output, and return that."""
+    n = len(inputs)
+    machine = Machine(n + 2, n, work, {})
+    fill(machine, n, n + 1)
+    facts = [(x.shape, x.dtype) for x in inputs]
+    return Plan(machine, facts, [(n + 1, shape, np.dtype(dtype))], [])(*inputs)[0]
+
+
+def random(rng, shape, dtype):
+    x = rng.standard_normal(shape)
+    return (x + 1j * rng.standard_normal(shape) if np.dtype(dtype).kind == "c" else x).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_regions_of_broadcast_operands(dtype, rng):
+    x, y, z = (random(rng, shape, dtype) for shape in ((4, 5), (5,), (4, 1)))
+    item = np.dtype(dtype).itemsize
+
+    def fill(machine, work, out):
+        slots = [
+            ((0, 0), (5 * item, item)),
+            ((1, 0), (0, item)),
+            ((2, 0), (item, 0)),
+            ((out, 0), (5 * item, item)),
+        ]
+        machine.region(program(lambda a, b, c: a * b + c, 3, dtype), (4, 5), slots)
+
+    np.testing.assert_allclose(run(fill, [x, y, z], (4, 5), dtype), x * y + z, rtol=1e-5)
+
+
+def test_regions_backward_and_on_threads(rng):
+    x = rng.standard_normal(300_000)
+    found = run(
+        lambda machine, work, out: machine.region(
+            program(np.tanh, 1, float),
+            (x.size,),
+            [((0, (x.size - 1) * 8), (-8,)), ((out, 0), (8,))],
+        ),
+        [x],
+        x.shape,
+        float,
+    )
+    np.testing.assert_allclose(found, np.tanh(x[::-1]), rtol=1e-14)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("accumulate", [False, True])
+def test_products(dtype, accumulate, rng):
+    a, b, c = (random(rng, shape, dtype) for shape in ((3, 4), (5, 4), (3, 5)))
+    item = np.dtype(dtype).itemsize
+
+    def fill(machine, work, out):
+        machine.copy(item, (15,), (2, 0), (item,), (out, 0), (item,))
+        machine.product(
+            np.dtype(dtype).num,
+            (3, 5, 4),
+            (),
+            ((0, 0), 4, 1, ()),
+            ((1, 0), 1, 4, ()),
+            ((out, 0), 5, 1, ()),
+            accumulate,
+        )
+
+    found = run(fill, [a, b, c], (3, 5), dtype)
+    np.testing.assert_allclose(found, a @ b.T + (c if accumulate else 0), rtol=1e-4)
+
+
+@pytest.mark.parametrize("summed", [False, True])
+def test_batches_of_products(summed, rng):
+    a, b = rng.standard_normal((6, 3, 4)), rng.standard_normal((6, 4, 2))
+
+    def fill(machine, work, out):
+        c = ((out, 0), 2, 1, (0,) if summed else (6,))
+        machine.product(
+            np.dtype(float).num,
+            (3, 2, 4),
+            (6,),
+            ((0, 0), 4, 1, (12,)),
+            ((1, 0), 2, 1, (8,)),
+            c,
+            False,
+        )
+
+    found = run(fill, [a, b], (3, 2) if summed else (6, 3, 2), float)
+    want = np.einsum("bij,bjk->ik", a, b) if summed else a @ b
+    np.testing.assert_allclose(found, want, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("sizes", [(1, 7, 1), (1, 1000, 3), (4, 5, 6), (2, 0, 3), (3, 1, 2)])
+def test_sums(dtype, sizes, rng):
+    x = random(rng, sizes, dtype)
+    found = run(
+        lambda machine, work, out: machine.sum(np.dtype(dtype).num, sizes, (0, 0), (out, 0)),
+        [x],
+        (sizes[0], sizes[2]),
+        dtype,
+    )
+    np.testing.assert_allclose(found, x.sum(1), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["?", "i2", "i4", "f8", "c16"])
+def test_copies_and_picks(dtype, rng):
+    x = rng.integers(0, 2, (4, 6)).astype(dtype)
+    item = x.dtype.itemsize
+
+    def transpose(machine, work, out):
+        machine.copy(item, (6, 4), (0, 0), (item, 6 * item), (out, 0), (4 * item, item))
+
+    np.testing.assert_array_equal(run(transpose, [x], (6, 4), dtype), x.T)
+    table = np.array([3, -1, 23, 3, 0])
+
+    def pick(machine, work, out):
+        machine.pick(item, table, (0, 0), (out, 0))
+
+    want = np.where(table < 0, 0, x.reshape(-1)[table]).astype(dtype)
+    np.testing.assert_array_equal(run(pick, [x], (5,), dtype), want)
+
+
+def test_zeros_and_the_workspace(rng):
+    x = rng.standard_normal(8)
+
+    def fill(machine, work, out):
+        machine.zero(128, (work, 0))
+        machine.copy(8, (4,), (0, 0), (16,), (work, 32), (8,))
+        machine.copy(8, (16,), (work, 0), (8,), (out, 0), (8,))
+
+    want = np.zeros(16)
+    want[4:8] = x[::2]
+    np.testing.assert_array_equal(run(fill, [x], (16,), float, work=128), want)
+
+
+def test_calls_of_functions():
+    x = np.arange(6.0).reshape(2, 3)
+    seen = []
+
+    def function(a, b, n):
+        seen.append((a.flags.writeable, b.tolist()))
+        return a.T, {"n": n}
+
+    def fill(machine, work, out):
+        operands = [
+            ("array", (0, 0), (2, 3), (24, 8), x.dtype),
+            ("constant", np.ones(2)),
+            ("constant", 3),
+        ]
+        machine.call(function, operands, [(0, 3, (3, 2), x.dtype), (1, -1, None, None)])
+        machine.call(
+            lambda y, facts: (y * facts["n"],),
+            [("array", (3, 0), (3, 2), (16, 8), x.dtype), ("given", 1)],
+            [(2, 4, (3, 2), x.dtype)],
+        )
+        machine.copy(8, (6,), (4, 0), (8,), (out, 0), (8,))
+
+    machine = Machine(5, 1, 0, {})
+    fill(machine, 1, 2)
+    (found,) = Plan(machine, [(x.shape, x.dtype)], [(2, (3, 2), x.dtype)], [])(x)
+    np.testing.assert_array_equal(found, 3 * x.T)
+    assert seen == [(False, [1.0, 1.0])]
+
+
+def test_a_function_that_returns_another_shape_is_reported():
+    sizes = iter((2, 3))
+    machine = Machine(3, 0, 0, {})
+    machine.call(lambda: (np.ones(next(sizes)),), [], [(0, 1, (2,), np.dtype(float))])
+    machine.copy(8, (2,), (1, 0), (8,), (2, 0), (8,))
+    plan = Plan(machine, [], [(2, (2,), np.dtype(float))], [])
+    np.testing.assert_array_equal(plan()[0], np.ones(2))
+    with pytest.raises(RuntimeError, match=r"returned an array of shape \(3,\) where it returned"):
+        plan()
+
+
+def test_constants():
+    machine = Machine(3, 0, 0, {1: np.arange(3.0)})
+    machine.copy(8, (3,), (1, 0), (8,), (2, 0), (8,))
+    plan = Plan(machine, [], [(2, (3,), np.dtype(float))], [])
+    np.testing.assert_array_equal(plan()[0], [0.0, 1.0, 2.0])
+
+
+def test_places_are_checked():
+    machine = Machine(2, 1, 0, {})
+    with pytest.raises(ValueError, match="there is no place"):
+        machine.zero(8, (2, 0))
+    with pytest.raises(ValueError, match="there is no place"):
+        machine.zero(8, (0, -8))
+    with pytest.raises(ValueError, match="the workspace must be one"):
+        Machine(2, 2, 0, {})
+    with pytest.raises(ValueError, match="sizes must be positive"):
+        machine.product(
+            12, (0, 1, 1), (), ((0, 0), 1, 1, ()), ((0, 0), 1, 1, ()), ((0, 0), 1, 1, ()), False
+        )
+    with pytest.raises(ValueError, match="BLAS cannot read"):
+        machine.product(
+            12, (2, 2, 2), (), ((0, 0), 4, 2, ()), ((0, 0), 2, 1, ()), ((0, 0), 2, 1, ()), False
+        )
