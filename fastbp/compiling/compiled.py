@@ -93,7 +93,7 @@ def compile(
     >>> slope(np.array([0.0, 1.0]))
     array([0.        , 1.38177329])
     >>> slope(np.array([0.0, 2.0]))
-    array([0.        , 0.07700376])
+    array([0.        , 0.07700375])
     """
     arguments.check_function("compile", f)
     numbers = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
