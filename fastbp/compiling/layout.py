@@ -87,7 +87,7 @@ def _needed(steps: Sequence[Step], results: Sequence[Value]) -> list[Step]:
     kept: list[Step] = []
     for step in reversed(steps):
         if isinstance(step, Region):
-            wanted = set(needed)
+            wanted = {id(y) for _, _, y in step.members if id(y.storage) in needed}
             members = []
             for member in reversed(step.members):
                 if id(member[2].storage) in needed:
@@ -98,7 +98,7 @@ def _needed(steps: Sequence[Step], results: Sequence[Value]) -> list[Step]:
             step.members = members[::-1]
             if not members:
                 continue
-            step.finish({id(y) for _, _, y in step.members if id(y.storage) in wanted})
+            step.finish(wanted)
             kept.append(step)
         elif any(id(storage) in needed for storage in step.written()):
             for storage in step.read():

@@ -242,6 +242,7 @@ class Call(Step):
             [x for x in operands if isinstance(x, Value)], [y for y in results if y is not None]
         )
         self.name, self.function, self.operands, self.results = name, function, operands, results
+        self.position = -1
 
     def described(self) -> str:
         return self.name
