@@ -670,8 +670,7 @@ def _called(b: Builder, link: Any, operands: list[Any], joint: dict[Any, Any]) -
 
 def _function(op: Any, static: dict[str, Any], several: bool) -> Any:
     def call(*operands: Any) -> tuple[Any, ...]:
-        with np.errstate(all="ignore"):
-            found = op.forward(*operands, **static)
+        found = op.forward(*operands, **static)
         if op.residuals:
             found = found[0]
         return found if several else (found,)

@@ -334,6 +334,16 @@ cdef class Machine:
         return 0
 
     cdef int run(self, Frame frame) except -1:
+        cdef int status
+        if self.calls:
+            with np.errstate(all="ignore"):
+                return self._run_with_calls(frame)
+        status = self._stretch(frame, 0, self.n_steps)
+        if status:
+            _failed(status)
+        return 0
+
+    cdef int _run_with_calls(self, Frame frame) except -1:
         cdef int first = 0, end, status
         cdef tuple call
         for call in self.calls:
