@@ -128,6 +128,8 @@ class Builder:
             return None
         axes = {k % len(x.shape) for k in axis} if x.shape else set()
         axes = {k for k in axes if x.shape[k] != 1}
+        if math.prod(n for k, n in enumerate(x.shape) if k not in axes) != math.prod(shape):
+            return None
         if not axes or x.size == 0:
             if x.size == 0:
                 y = self.new(shape, x.dtype)

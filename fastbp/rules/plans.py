@@ -23,10 +23,10 @@ def averages(b, link, x):
 
 
 def sums_to_shape(b, link, x):
-    """Sum over the axes along which an operand of `shape` was broadcast."""
-    shape = link.static["shape"]
+    """Sum over the axes along which an operand of `shape` was broadcast, the last `nd` of all."""
+    shape, lead = link.static["shape"], len(x.shape) - link.static["nd"]
     first = len(x.shape) - len(shape)
-    axes = [k for k, n in enumerate(x.shape) if k < first or shape[k - first] != n]
+    axes = [k for k, n in enumerate(x.shape) if k >= lead and (k < first or shape[k - first] != n)]
     return b.sum(x, axes, link.shape)
 
 
