@@ -39,7 +39,10 @@ def laid_out(b: Builder, inputs: Sequence[Value | None], outputs: Sequence[Value
         if x is not None:
             x.storage.buffer = number
     work, n = n, n + 1
+    in_memory = {id(storage) for step in steps for storage in step.read_in_memory()}
     for storage in _storages(steps, results):
+        if storage.kind == "given" and id(storage) not in in_memory:
+            continue  # it goes from call to call
         if storage.kind == "work":
             storage.buffer = work
             if storage.inside is not None:

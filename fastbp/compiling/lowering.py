@@ -94,6 +94,7 @@ class Builder:
         storage = Storage("given", x.size, self.n_given)
         self.n_given += 1
         y = Value(storage, x.shape, np.dtype(bool))
+        y.returned = True
         self.append(Call("booleans", _booleans, [x], [y]))
         return y
 
@@ -664,6 +665,7 @@ def _called(b: Builder, link: Any, operands: list[Any], joint: dict[Any, Any]) -
         storage = Storage("given", math.prod(link.shape) * link.dtype.itemsize, b.n_given)
         b.n_given += 1
         results[place] = Value(storage, link.shape, link.dtype)
+        results[place].returned = True
         storage.step = step.position
         step.writes.append(results[place])
     y: Value = results[place]
