@@ -360,6 +360,17 @@ class KindGradient(Gradient):
 
 
 @bench("kinds")
+class CompiledKind(Gradient):
+    """The same by `fastbp.compile`, recorded before."""
+
+    peers = {"jax": jax_compiled}
+
+    def setup(self, kind):
+        super().setup(kind)
+        self.gradient = bp.compile(self.gradient)
+
+
+@bench("kinds")
 class FirstGradient(Gradient):
     """The same, where JAX has to trace and compile it first."""
 
