@@ -21,14 +21,21 @@ cdef struct Place:
     int buffer
     intptr_t offset
 
-cdef struct Region:
-    void *program           # a borrowed Program
-    int n_slots, nd
-    bint parallel
-    intptr_t total
-    Place places[MAX_EXTERNAL]
+# The layout of a region that is more than one run.
+cdef struct Walk:
+    int nd
     intptr_t shape[MAX_NDIM]
     intptr_t steps[MAX_EXTERNAL][MAX_NDIM]
+
+# Small, and in one piece with its arrays: a plan of a loop has thousands.
+cdef struct Region:
+    void *program           # a borrowed Program
+    int n_slots
+    bint parallel
+    intptr_t total
+    Walk *walk              # NULL: one run
+    Place *places
+    intptr_t *steps         # of one run
 
 cdef struct Gemm:
     Place a, b, c

@@ -14,6 +14,7 @@ cdef struct Instruction:
     loop_fn fn
     void *data
     int nin
+    int inline_code     # not 0: one element of float64 is computed without a call
     int slots[4]        # inputs, then the output
 
 cdef class Program:
@@ -21,6 +22,7 @@ cdef class Program:
     cdef readonly int typenum
     cdef readonly unsigned int reads    # bit i: external input i is read
     cdef int n_code, n_constants, n_temps, itemsize, block
+    cdef bint inlines                   # some instructions have an `inline_code`
     cdef Instruction *code
     cdef char *constants
     # `ptrs` and `steps`: the external inputs, then the outputs. n may be zero.

@@ -103,6 +103,65 @@ class Trace:
         return Expr(self, index)
 
 
+# What one element of float64 needs no call for: a call of a loop takes longer than the arithmetic.
+cdef enum Inline:
+    NONE
+    ADD
+    SUBTRACT
+    MULTIPLY
+    DIVIDE
+    NEGATIVE
+    SQUARE
+    STRONG_MULTIPLY
+    SELECT
+
+_INLINE = {
+    np.add: ADD, np.subtract: SUBTRACT, np.multiply: MULTIPLY, np.divide: DIVIDE,
+    np.negative: NEGATIVE, np.square: SQUARE, "mulz": STRONG_MULTIPLY, "select": SELECT,
+}
+
+
+cdef void _run_one(const Instruction *code, int n_code, char **slot_ptr,
+                   const intptr_t *slot_step) noexcept nogil:
+    """Run a program of float64 on one element."""
+    cdef char *args[4]
+    cdef intptr_t steps[4]
+    cdef intptr_t one = 1
+    cdef const Instruction *ins
+    cdef double x, y
+    cdef double *out
+    cdef int i, j, which
+    for i in range(n_code):
+        ins = code + i
+        which = ins.inline_code
+        x = (<double *> slot_ptr[ins.slots[0]])[0] if which else 0.0
+        if which == STRONG_MULTIPLY and x == 0.0:
+            which = NONE        # the kernel counts such zeros
+        if which == NONE:
+            for j in range(ins.nin + 1):
+                args[j] = slot_ptr[ins.slots[j]]
+                steps[j] = slot_step[ins.slots[j]]
+            ins.fn(args, &one, steps, ins.data)
+        elif which == NEGATIVE:
+            (<double *> slot_ptr[ins.slots[1]])[0] = -x
+        elif which == SQUARE:
+            (<double *> slot_ptr[ins.slots[1]])[0] = x * x
+        elif which == SELECT:
+            (<double *> slot_ptr[ins.slots[3]])[0] = (
+                <double *> slot_ptr[ins.slots[1 if x != 0.0 else 2]])[0]
+        else:
+            y = (<double *> slot_ptr[ins.slots[1]])[0]
+            out = <double *> slot_ptr[ins.slots[2]]
+            if which == ADD:
+                out[0] = x + y
+            elif which == SUBTRACT:
+                out[0] = x - y
+            elif which == DIVIDE:
+                out[0] = x / y
+            else:
+                out[0] = x * y
+
+
 cdef bint _find(object function, int typenum, Loop *loop):
     """Prefer a kernel of ours by the ufunc's name.
 
@@ -144,6 +203,9 @@ cdef class Program:
             slot_ptr[k] = temps + i * block * self.itemsize
             slot_step[k] = self.itemsize
             k += 1
+        if n == 1 and self.inlines:
+            _run_one(self.code, self.n_code, slot_ptr, slot_step)
+            return
         while n > 0:
             # A program of one instruction has no temporaries: one call does it all.
             count = n if n <= block or self.n_code == 1 else block
@@ -280,6 +342,9 @@ cdef object _assemble(
             return None
         ins = p.code + <int> i
         ins.fn, ins.data, ins.nin = loop.fn, loop.data, len(args)
+        if typenum == cnp.NPY_DOUBLE:
+            ins.inline_code = _INLINE.get(function, NONE)
+            p.inlines = p.inlines or ins.inline_code != NONE
         for j, slot in enumerate([*args, out]):
             ins.slots[j] = base[slot[0]] + slot[1] if isinstance(slot, tuple) else slot
         for slot in args:

@@ -80,6 +80,8 @@ cdef class Machine:
         for k in range(self.n_steps):
             if self.steps[k].kind == PRODUCT:
                 free((<Gemm *> self.steps[k].facts).batched)
+            if self.steps[k].kind == REGION:
+                free((<Region *> self.steps[k].facts).walk)
             if self.steps[k].kind != CALL:
                 free(self.steps[k].facts)
         free(self.steps)
@@ -123,6 +125,7 @@ cdef class Machine:
         cdef int nd = len(shape), k, axis, n = len(slots)
         cdef cnp.npy_intp dims[MAX_NDIM]
         cdef Region *region
+        cdef Walk plan
         cdef Py_ssize_t total = 1
         if nd > MAX_NDIM or n != program.n_inputs + program.n_outputs:
             raise ValueError("Machine.region: too many axes, or slots missing")
@@ -131,24 +134,33 @@ cdef class Machine:
             total *= dims[axis]
         if total == 0:
             return
-        cdef Step *step = self._step(REGION, sizeof(Region), <double> total * program.n_code)
+        for k in range(n):
+            if len(slots[k][1]) != nd:
+                raise ValueError("Machine.region: a stride for each axis is needed")
+            for axis in range(nd):
+                plan.steps[k][axis] = slots[k][1][axis]
+        plan.nd = merge_axes(plan.steps, n, nd, dims, plan.shape)
+        if plan.nd == 0:
+            for k in range(n):
+                plan.steps[k][0] = 0
+        cdef Step *step = self._step(
+            REGION, sizeof(Region) + n * (sizeof(Place) + sizeof(intptr_t)),
+            <double> total * program.n_code)
         region = <Region *> step.facts
+        region.places = <Place *> (region + 1)
+        region.steps = <intptr_t *> (region.places + n)
         region.program = <void *> program
         self.keep.append(program)
         region.n_slots, region.total = n, total
+        region.parallel = plan.nd <= 1 and total >= PARALLEL
         for k in range(n):
-            place, strides = slots[k]
-            self._set(&region.places[k], place)
-            if len(strides) != nd:
-                raise ValueError("Machine.region: a stride for each axis is needed")
-            for axis in range(nd):
-                region.steps[k][axis] = strides[axis]
-        region.nd = merge_axes(region.steps, n, nd, dims, region.shape)
-        if region.nd == 0:
-            region.nd, region.shape[0] = 1, 1
-            for k in range(n):
-                region.steps[k][0] = 0
-        region.parallel = region.nd == 1 and total >= PARALLEL
+            self._set(&region.places[k], slots[k][0])
+            region.steps[k] = plan.steps[k][0]
+        if plan.nd > 1:
+            region.walk = <Walk *> malloc(sizeof(Walk))
+            if region.walk == NULL:
+                raise MemoryError
+            region.walk[0] = plan
 
     def product(self, int typenum, tuple sizes, tuple batch, tuple a, tuple b, tuple c,
                 bint accumulate):
@@ -480,18 +492,16 @@ cdef inline char *_at(Place place, char **bases) noexcept nogil:
 
 cdef void _run_region(const Region *region, char **bases) noexcept nogil:
     cdef char *ptrs[MAX_EXTERNAL]
-    cdef intptr_t flat[MAX_EXTERNAL]
     cdef int k
     for k in range(region.n_slots):
         ptrs[k] = _at(region.places[k], bases)
-        flat[k] = region.steps[k][0]
     if region.parallel:
-        run_parts(<Program> region.program, ptrs, flat, region.total)
-    elif region.nd == 1:
-        (<Program> region.program).run(ptrs, flat, region.total)
+        run_parts(<Program> region.program, ptrs, region.steps, region.total)
+    elif region.walk == NULL:
+        (<Program> region.program).run(ptrs, region.steps, region.total)
     else:
-        walk(<Program> region.program, ptrs, <intptr_t[MAX_NDIM] *> region.steps, region.shape,
-             region.nd, region.n_slots)
+        walk(<Program> region.program, ptrs, region.walk.steps, region.walk.shape,
+             region.walk.nd, region.n_slots)
 
 
 cdef int _gemm(const Gemm *g, number *a, number *b, number *c) noexcept nogil:

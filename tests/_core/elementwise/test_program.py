@@ -131,3 +131,22 @@ def test_a_generalised_ufunc_is_no_instruction(function):
     trace = Trace()
     x, y = trace.input(), trace.input()
     assert compile_program(trace, [trace.call(function, x, y)], DOUBLE) is None
+
+
+def test_one_element_is_computed_as_many_are():
+    special = [0.0, -0.0, 1.5, -2.25, np.inf, -np.inf, np.nan, 5e-324, 1e308]
+    x, y = (v.reshape(-1) for v in np.meshgrid(special, special))
+    trace = Trace()
+    a, b = trace.input(), trace.input()
+    outputs = [
+        a + b, a - b, a * b, a / b, -a, trace.call(np.square, a), trace.call("mulz", a, b),
+        trace.call("select", a, b, a * 2.0), np.exp(trace.call("mulz", b, a)) - b,
+    ]  # fmt: skip
+    program = compile_program(trace, outputs, np.dtype(float).num)
+    with np.errstate(all="ignore"):
+        many = program(x, y)
+        for k in range(x.size):
+            for one, all_of_them in zip(program(x[k : k + 1], y[k : k + 1]), many, strict=True):
+                np.testing.assert_array_equal(one[0], all_of_them[k])
+                if not np.isnan(one[0]):
+                    assert np.signbit(one[0]) == np.signbit(all_of_them[k])
