@@ -213,8 +213,9 @@ class Twins:
         if isinstance(x, types.MethodType):
             return types.MethodType(self.counterpart(x.__func__), x.__self__)
         if isinstance(x, Derived):
-            if x.func is _call:
-                return self.counterpart(x.args[0])
+            if x.func is _call:  # of another module: it has twins of its own
+                twin = self.counterpart(x.args[0])
+                return x if twin is x.args[0] else twin
             x = x._made
             args = tuple(map(self.counterpart, x.args))
             return x.func(*args, **x.keywords)

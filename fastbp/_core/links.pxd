@@ -5,7 +5,8 @@ from fastbp._core.graph cimport Node, Op
 cdef class Link:
     cdef readonly Op op
     cdef readonly tuple parents, operands, fixed, shape
-    cdef readonly object ans, dtype, output, variable
+    cdef readonly object ans, dtype, output
+    cdef Node node          # of `variable`, if somebody asks for it
     cdef readonly dict static
 
 # A handle on a node; the link of a node whose operands are at these positions. One that is not

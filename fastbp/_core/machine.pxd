@@ -88,3 +88,4 @@ cdef class Machine:
     cdef Frame frame(self)
     cdef int give_back(self, Frame frame) except -1
     cdef int run(self, Frame frame) except -1
+    cdef int _run_with_calls(self, Frame frame) except -1

@@ -39,7 +39,10 @@ def laid_out(b: Builder, inputs: Sequence[Value | None], outputs: Sequence[Value
         if x is not None:
             x.storage.buffer = number
     work, n = n, n + 1
+    in_memory = {id(storage) for step in steps for storage in step.read_in_memory()}
     for storage in _storages(steps, results):
+        if storage.kind == "given" and id(storage) not in in_memory:
+            continue  # it goes from call to call
         if storage.kind == "work":
             storage.buffer = work
             if storage.inside is not None:
@@ -87,7 +90,7 @@ def _needed(steps: Sequence[Step], results: Sequence[Value]) -> list[Step]:
     kept: list[Step] = []
     for step in reversed(steps):
         if isinstance(step, Region):
-            wanted = set(needed)
+            wanted = {id(y) for _, _, y in step.members if id(y.storage) in needed}
             members = []
             for member in reversed(step.members):
                 if id(member[2].storage) in needed:
@@ -98,7 +101,7 @@ def _needed(steps: Sequence[Step], results: Sequence[Value]) -> list[Step]:
             step.members = members[::-1]
             if not members:
                 continue
-            step.finish({id(y) for _, _, y in step.members if id(y.storage) in wanted})
+            step.finish(wanted)
             kept.append(step)
         elif any(id(storage) in needed for storage in step.written()):
             for storage in step.read():

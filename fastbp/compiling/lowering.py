@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from fastbp._core import graph
+from fastbp.compiling import passive
 from fastbp.compiling.steps import Call, Copy, Pick, Product, Region, Step, Sum, Zero
-from fastbp.compiling.sums import Term, Waiting, made
+from fastbp.compiling.sums import Term, Waiting, is_movable, made
 from fastbp.compiling.values import Storage, Value, strides_of
-from fastbp.rules import patterns
+from fastbp.rules import patterns, plans
 from fastbp.rules.engine import mulz
 
 __all__ = ["Builder", "lower"]
@@ -66,10 +67,8 @@ class Builder:
 
     def elementwise(self, function: Any, operands: Sequence[Any], dtype: Any) -> Value | None:
         """Append elementwise work; operands are values of one dtype, or numbers."""
-        if isinstance(function, str) and hasattr(np, function):
-            function = getattr(np, function)
         shapes = [x.shape for x in operands if isinstance(x, Value)]
-        shape = np.broadcast_shapes(*shapes)
+        shape = shapes[0] if len(set(shapes)) == 1 else np.broadcast_shapes(*shapes)
         if any(isinstance(x, Value) and x.dtype != dtype for x in operands) or not shapes:
             return None
         y = self.new(shape, dtype)
@@ -79,6 +78,31 @@ class Builder:
         region = self._region(shape, dtype, after)
         region.members.append((function, tuple(operands), y))
         y.region, y.storage.step = region, region.position
+        return y
+
+    def masked(self, function: Any, operands: Sequence[Any], dtype: Any) -> Value | None:
+        """Append elementwise work whose value is a mask."""
+        y = self.elementwise(function, operands, dtype)
+        if y is not None:
+            y.mask = True
+        return y
+
+    def boolean(self, x: Value) -> Value:
+        """Return a mask as booleans."""
+        if not x.mask:
+            return x
+        storage = Storage("given", x.size, self.n_given)
+        self.n_given += 1
+        y = Value(storage, x.shape, np.dtype(bool))
+        y.returned = True
+        self.append(Call("booleans", _booleans, [x], [y]))
+        return y
+
+    def seen(self, x: Value, function: Any) -> Value | None:
+        """Return what a function shows of an array, if that is a view of it."""
+        y = view_of(x, function)
+        if y is not None:
+            y.mask = x.mask
         return y
 
     def _region(self, shape: tuple[int, ...], dtype: Any, after: int) -> Region:
@@ -284,6 +308,10 @@ def _lined_up(x: Value, own: Sequence[int], out: Sequence[int]) -> Value:
     return x.view(tuple(shape), x.offset, tuple(strides))
 
 
+def _booleans(x: Any) -> tuple[Any]:
+    return (x != 0.0,)
+
+
 # ---- layouts
 
 
@@ -348,7 +376,7 @@ def lower(
         if position not in values:
             values[position] = x
         given.append(values[position])
-    joint: dict[Any, list[Any]] = {}
+    joint: dict[Any, Any] = {}
     known: dict[Any, Value] = {}
     readers = _readers(links, outputs)
     for position, link in enumerate(links):
@@ -373,7 +401,7 @@ def lower(
         values[position] = y
         if key is not None:
             known[key] = y
-    return b, given, [b.read(values[p]) for p in outputs]
+    return b, given, [b.boolean(b.read(values[p])) for p in outputs]
 
 
 def _readers(links: Sequence[Any], outputs: Sequence[int]) -> list[int]:
@@ -420,7 +448,7 @@ def _key(link: Any, values: dict[int, Value]) -> Any:
     for p, x in zip(link.parents, link.operands, strict=True):
         if p >= 0:
             v = values[p]
-            parts.append((id(v.storage), v.offset, v.shape, v.strides))
+            parts.append((id(v.storage), v.offset, v.shape, v.strides, v.mask))
         elif isinstance(x, bool | int | float | complex):
             parts.append((type(x), str(x)))
         elif isinstance(x, np.ndarray | np.generic) and x.size <= 16 and x.dtype.kind in "fcbiu":
@@ -437,7 +465,7 @@ def _key(link: Any, values: dict[int, Value]) -> Any:
 _PLAIN = (int, float, bool, str, tuple, type(None), np.dtype)
 
 
-def _lowered(b: Builder, link: Any, operands: list[Any], joint: dict[Any, list[Any]]) -> Value:
+def _lowered(b: Builder, link: Any, operands: list[Any], joint: dict[Any, Any]) -> Value:
     op = link.op
     if link.output is None and not op.residuals and op.nout == 1:
         y = None
@@ -445,13 +473,20 @@ def _lowered(b: Builder, link: Any, operands: list[Any], joint: dict[Any, list[A
             y = _elementwise(b, link, operands)
         elif op.kind == CALL and op.forward is graph.identity:
             y = operands[0]
+        elif op.kind == CALL:
+            y = passive.lowered(b, link, operands)
         elif op.info.get("plan") is not None:
             y = _planned(b, link, operands)
-        elif op.pattern is patterns.moves and op.kind == GENERAL:
+        elif op.pattern is patterns.moves:
             y = _moved(b, link, operands)
-        if y is not None and y.shape == link.shape and y.dtype == link.dtype:
+        if y is not None and y.shape == link.shape and _has_dtype(y, link.dtype):
             return y
+    operands = [b.boolean(x) if isinstance(x, Value) else x for x in operands]
     return _called(b, link, operands, joint)
+
+
+def _has_dtype(y: Value, dtype: Any) -> bool:
+    return bool(dtype.kind == "b") if y.mask else bool(dtype == y.dtype)
 
 
 def _elementwise(b: Builder, link: Any, operands: list[Any]) -> Value | None:
@@ -460,6 +495,8 @@ def _elementwise(b: Builder, link: Any, operands: list[Any]) -> Value | None:
         return operands[0] if isinstance(operands[0], Value) else None
     found: list[Any] = []
     for x in operands:
+        if isinstance(x, Value) and x.mask:
+            return None
         if isinstance(x, np.ndarray | np.generic) and not x.ndim:
             x = x.item()
         if isinstance(x, np.ndarray):
@@ -488,21 +525,29 @@ def _no_loop(op: Any, dtype: Any) -> bool:
 
 
 def _planned(b: Builder, link: Any, operands: list[Any]) -> Value | None:
+    plan = link.op.info["plan"]
     found: list[Any] = []
     for x in operands:
-        if not isinstance(x, Value):
-            x = np.asarray(x)
+        if isinstance(x, Value):
+            if x.mask and plan is not plans.chooses:
+                return None
+        elif isinstance(x, np.ndarray) and x.dtype == bool:
+            x = b.constant(x.astype(link.dtype))
+            x.mask = True
+        else:
+            x = np.asarray(x, link.dtype if isinstance(x, int | float) else None)
             if x.dtype != link.dtype:
                 return None
             x = b.constant(x)
         found.append(x)
-    y: Value | None = link.op.info["plan"](b, link, *found)
+    y: Value | None = plan(b, link, *found)
     return y
 
 
 def _moved(b: Builder, link: Any, operands: list[Any]) -> Value | None:
     """Apply an operation that moves elements to the numbers of their places."""
-    if not all(isinstance(x, Value) and x.dtype == link.dtype for x in operands):
+    operands = [_moving(b, x, link.dtype) for x in operands]
+    if any(x is None for x in operands):
         return None
     if math.prod(link.shape) == 0:
         return b.new(link.shape, link.dtype)
@@ -522,70 +567,106 @@ def _moved(b: Builder, link: Any, operands: list[Any]) -> Value | None:
     return _joined(b, link, operands)
 
 
+def _moving(b: Builder, x: Any, dtype: Any) -> Value | None:
+    if not isinstance(x, Value):
+        x = np.asarray(x, dtype if isinstance(x, int | float) else None)
+        x = b.constant(x)
+    return x if x.dtype == dtype and not x.mask else None
+
+
 def _joined(b: Builder, link: Any, operands: list[Any]) -> Value | None:
-    """Copy the operands of a concatenation to their places."""
-    starts = np.cumsum([1, *[x.size for x in operands]])
+    """Put the operands of a concatenation, or of a write, in their places.
+
+    The first may be an array in which others are written.
+    """
+    sizes = [x.size for x in operands]
+    starts = np.cumsum([1, *sizes])
     numbers = [
         np.arange(start, start + x.size).reshape(x.shape)
         for start, x in zip(starts, operands, strict=False)
     ]
     found = np.asarray(link.op.forward(*numbers, **link.static))
-    if found.size != starts[-1] - 1 or found.shape != link.shape:
+    if found.shape != link.shape or not found.all():
         return None
-    where = np.empty(found.size, np.intp)
-    order = found.reshape(-1) - 1
-    if np.any(np.sort(order) != np.arange(found.size)):
-        return None
-    where[order] = np.arange(found.size)
-    y = b.new(link.shape, link.dtype)
-    item = link.dtype.itemsize
+    flat = found.reshape(-1)
     parts = []
-    for start, x in zip(starts, operands, strict=False):
-        if not x.size:
+    written = flat <= starts[1] - 1
+    base = operands[0].shape == link.shape and not written.all()
+    if base and not (flat[written] == np.flatnonzero(written) + 1).all():
+        return None
+    y = b.new(link.shape, link.dtype)
+    for k, x in enumerate(operands):
+        if not x.size or (base and k == 0):
             continue
-        places = where[start - 1 : start - 1 + x.size].reshape(x.shape)
-        strides = []
-        affine = np.full((), places.flat[0])
-        for axis, n in enumerate(x.shape):
-            index = [0] * len(x.shape)
-            if n > 1:
-                index[axis] = 1
-                strides.append(int(places[tuple(index)] - places.flat[0]))
-            else:
-                strides.append(0)
-            along = np.arange(n).reshape([-1 if k == axis else 1 for k in range(len(x.shape))])
-            affine = affine + strides[-1] * along
-        if not np.array_equal(affine, places):
+        places = np.flatnonzero((flat >= starts[k]) & (flat < starts[k + 1]))
+        part = _part(x, y, places, flat[places] - starts[k])
+        if part is None:
             return None
-        parts.append(
-            (x, y.view(x.shape, int(places.flat[0]) * item, tuple(s * item for s in strides)))
-        )
+        parts.append((x, part))
+    if base and written.any():
+        b.append(Copy([operands[0]], [y]))
+    apart = len({id(x.storage) for x, _ in parts}) == len(parts) and not (base and written.any())
     for x, part in parts:
-        b.append(Copy([x], [part]))
+        if apart and part.contiguous and x.whole and is_movable(x.storage):
+            x.storage.inside, x.storage.offset = y.storage, part.offset
+            y.storage.holds.append(x.storage)
+            y.storage.step = max(y.storage.step, x.storage.step)
+        else:
+            b.append(Copy([x], [part]))
     return y
 
 
-def _called(b: Builder, link: Any, operands: list[Any], joint: dict[Any, list[Any]]) -> Value:
+def _part(x: Value, y: Value, places: np.ndarray, own: np.ndarray) -> Value | None:
+    """Return the layout of the places that the elements of `x` have in `y`; None if it has none."""
+    item = y.dtype.itemsize
+    if x.size == 1:  # in one place or in many at equal distances
+        steps = np.diff(places)
+        if not places.size or (steps.size and (steps != steps[0]).any()):
+            return None
+        stride = int(steps[0]) * item if steps.size else item
+        return y.view((places.size,), int(places[0]) * item, (stride,))
+    if places.size != x.size:
+        return None
+    where = np.empty(x.size, np.intp)
+    if np.bincount(own, minlength=x.size).max() > 1:
+        return None
+    where[own] = places
+    grid = where.reshape(x.shape)
+    affine = np.full((), grid.flat[0])
+    strides = []
+    for axis, n in enumerate(x.shape):
+        index = [0] * len(x.shape)
+        index[axis] = int(n > 1)
+        strides.append(int(grid[tuple(index)] - grid.flat[0]))
+        along = np.arange(n).reshape([-1 if k == axis else 1 for k in range(len(x.shape))])
+        affine = affine + strides[-1] * along
+    if not np.array_equal(affine, grid):
+        return None
+    return y.view(x.shape, int(grid.flat[0]) * item, tuple([s * item for s in strides]))
+
+
+def _called(b: Builder, link: Any, operands: list[Any], joint: dict[Any, Any]) -> Value:
     op, static = link.op, link.static
     place = 0 if link.output is None else link.output
     key = None
     if link.output is not None:
         key = (id(op), id(static) if static else 0, tuple(id(x) for x in operands))
-    if key in joint:
-        results = joint[key]
+    if key is not None and key in joint:
+        results, step = joint[key]
     else:
-        n = 1 if key is None else len(link.ans)
-        results = [None] * n
-        joint[key if key is not None else object()] = results
+        results = [None] * (1 if key is None else len(link.ans))
         step = Call(op.name, _function(op, static, key is not None), list(operands), results)
+        step.position = len(b.steps)
+        if key is not None:
+            joint[key] = results, step
         b.append(step)
         b.held.append((static, operands))
     if results[place] is None:
         storage = Storage("given", math.prod(link.shape) * link.dtype.itemsize, b.n_given)
         b.n_given += 1
         results[place] = Value(storage, link.shape, link.dtype)
-        step = next(s for s in reversed(b.steps) if isinstance(s, Call) and s.results is results)
-        storage.step = b.steps.index(step)
+        results[place].returned = True
+        storage.step = step.position
         step.writes.append(results[place])
     y: Value = results[place]
     return y
@@ -593,8 +674,7 @@ def _called(b: Builder, link: Any, operands: list[Any], joint: dict[Any, list[An
 
 def _function(op: Any, static: dict[str, Any], several: bool) -> Any:
     def call(*operands: Any) -> tuple[Any, ...]:
-        with np.errstate(all="ignore"):
-            found = op.forward(*operands, **static)
+        found = op.forward(*operands, **static)
         if op.residuals:
             found = found[0]
         return found if several else (found,)

@@ -27,6 +27,10 @@ class Step:
         """Return the memory that it reads."""
         return [v.storage for v in self.reads]
 
+    def read_in_memory(self) -> list[Storage]:
+        """Return the memory of which it needs the address."""
+        return self.read()
+
     def written(self) -> list[Storage]:
         """Return the memory that it writes."""
         return [v.storage for v in self.writes]
@@ -242,6 +246,10 @@ class Call(Step):
             [x for x in operands if isinstance(x, Value)], [y for y in results if y is not None]
         )
         self.name, self.function, self.operands, self.results = name, function, operands, results
+        self.position = -1
+
+    def read_in_memory(self) -> list[Storage]:
+        return [x.storage for x in self.reads if not x.returned]
 
     def described(self) -> str:
         return self.name
@@ -249,7 +257,9 @@ class Call(Step):
     def emit(self, machine: Machine) -> None:
         operands: list[Any] = []
         for x in self.operands:
-            if isinstance(x, Value):
+            if isinstance(x, Value) and x.returned:
+                operands.append(("given", x.storage.number))
+            elif isinstance(x, Value):
                 operands.append(("array", at(x), x.shape, x.strides, x.dtype))
             else:
                 operands.append(("constant", x))

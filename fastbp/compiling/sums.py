@@ -20,7 +20,7 @@ from fastbp.compiling.values import Storage, Value, strides_of
 if TYPE_CHECKING:
     from fastbp.compiling.lowering import Builder
 
-__all__ = ["Term", "Waiting", "made"]
+__all__ = ["Term", "Waiting", "is_movable", "made"]
 
 _LOOKED_AT = 1 << 16  # elements of an array whose parts are compared
 
@@ -119,7 +119,7 @@ def _stacked(b: Builder, values: list[Value]) -> Value:
         spaces = {b.offset - a.offset for a, b in itertools.pairwise(values)}
         if len(spaces) == 1 and min(spaces) >= 0:
             return first.view(shape, first.offset, (min(spaces), *first.strides))
-    if len(apart) == n and all(v.whole and _movable(v.storage) for v in values):
+    if len(apart) == n and all(v.whole and is_movable(v.storage) for v in values):
         together = Storage("work", n * nbytes)
         together.holds = [v.storage for v in values]
         together.step = max(v.storage.step for v in values)
@@ -133,7 +133,8 @@ def _stacked(b: Builder, values: list[Value]) -> Value:
     return stack
 
 
-def _movable(storage: Storage) -> bool:
+def is_movable(storage: Storage) -> bool:
+    """Say whether an array may lie inside of a larger one."""
     return storage.kind == "work" and storage.inside is None and not storage.holds
 
 

@@ -31,7 +31,10 @@ class Storage:
 class Value:
     """An array: a layout of some memory, strides and offset in bytes."""
 
-    __slots__ = ("dtype", "offset", "position", "region", "shape", "storage", "strides", "waiting")
+    __slots__ = (
+        "dtype", "mask", "offset", "position", "region", "returned", "shape", "storage", "strides",
+        "waiting",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -43,6 +46,8 @@ class Value:
     ) -> None:
         self.storage, self.shape, self.dtype, self.offset = storage, shape, dtype, offset
         self.strides = strides_of(shape, dtype.itemsize) if strides is None else strides
+        self.returned = False  # it is what a call returned, no other layout of that
+        self.mask = False  # it stands for booleans, as 1 and 0
         self.region: Any = None  # the elementwise work that computes it
         self.waiting: Any = None  # the sum that it is, as long as nobody reads it
         self.position = -1  # the operation of the record that made it

@@ -6,6 +6,8 @@ the plan, and returns what its value is there. None: not in this case, the plan 
 of the row. A row that says nothing is called.
 """
 
+import numpy as np
+
 from fastbp.rules.local import matmul_labels
 
 
@@ -17,7 +19,7 @@ def sums(b, link, x):
 def averages(b, link, x):
     """Take means along the axes ``axis=``, of `n` elements each."""
     total = b.sum(x, link.static["axis"], link.shape)
-    return total and b.elementwise("divide", (total, float(link.static["n"])), link.dtype)
+    return total and b.elementwise(np.divide, (total, float(link.static["n"])), link.dtype)
 
 
 def sums_to_shape(b, link, x):
@@ -31,6 +33,13 @@ def sums_to_shape(b, link, x):
 def puts(b, link, x):
     """Add elements to zeros, at an index without arrays."""
     return b.put(x, link.static["index"], link.shape)
+
+
+def chooses(b, link, condition, x, y):
+    """Choose between elements, as `numpy.where` does."""
+    if not condition.mask or not x.dtype == y.dtype == link.dtype == condition.dtype:
+        return None
+    return b.elementwise("select", (condition, x, y), link.dtype)
 
 
 def contracts(b, link, x, y):

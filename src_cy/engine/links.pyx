@@ -48,6 +48,10 @@ cdef class Link:
     def __init__(self, *args):
         raise TypeError("links are made by fastbp._core.tape.Tape")
 
+    @property
+    def variable(self):
+        return None if self.node is None else variable_of(self.node)
+
     def __repr__(self):
         return f"<{'input' if self.op is None else self.op.name} {self.shape} {self.parents}>"
 
@@ -89,7 +93,7 @@ cdef Link link_of(Node node, tuple parents, bint applied):
     link.parents = link.operands = link.fixed = ()
     if is_joint(node):
         return link
-    link.variable = variable_of(node)
+    link.node = node
     if applied:
         if node.op.kind == OUTPUT:      # what the joint node says, of this output
             link.output = (<Output> node.saved_b).index

@@ -293,8 +293,9 @@ cdef class Machine:
             ``("array", place, shape, strides, dtype)``, ``("given", k)`` for what a call returned,
             ``("constant", x)``.
         results : list
-            For each result None, or (number, buffer, shape, dtype): what later instructions know
-            it as, -1 for the buffer of what is no array.
+            For each result None, or (number, buffer, shape, dtype): what later calls know it as,
+            and other instructions; -1 for the buffer of what these do not read: it stays as it was
+            returned.
         """
         self._step(CALL, 0, 0.0)
         self.calls.append((self.n_steps - 1, function, operands, results))
@@ -334,6 +335,16 @@ cdef class Machine:
         return 0
 
     cdef int run(self, Frame frame) except -1:
+        cdef int status
+        if self.calls:
+            with np.errstate(all="ignore"):
+                return self._run_with_calls(frame)
+        status = self._stretch(frame, 0, self.n_steps)
+        if status:
+            _failed(status)
+        return 0
+
+    cdef int _run_with_calls(self, Frame frame) except -1:
         cdef int first = 0, end, status
         cdef tuple call
         for call in self.calls:
@@ -378,26 +389,27 @@ cdef class Machine:
             place, buffer, shape, dtype = facts
             while len(frame.arrays) <= place:
                 frame.arrays.append(None)
+            if dtype is not None:
+                item = _own(item, shape, dtype, "K" if buffer < 0 else "C")
             if buffer >= 0:
-                item = _own(item, dtype)
-                if item.shape != shape:
-                    raise RuntimeError(
-                        f"compile: a function returned an array of shape {item.shape} where it "
-                        f"returned {shape} when it was recorded")
                 array = item
                 frame.bases[buffer] = cnp.PyArray_BYTES(array)
             frame.arrays[place] = item
         return 0
 
 
-cdef object _own(object item, object dtype):
-    """An array in C order that nobody else can see; what lies in the workspace is copied."""
+cdef object _own(object item, tuple shape, object dtype, str order):
+    """An array that nobody else can see, in C order if asked for.
+
+    What may lie in the workspace is copied.
+    """
     array = np.asarray(item)
-    if array.dtype != dtype:
-        raise RuntimeError(f"compile: a function returned {array.dtype} where it returned {dtype} "
-                           "when it was recorded")
-    if array.base is not None or not array.flags.carray:
-        array = np.array(array, order="C")
+    if array.dtype != dtype or array.shape != shape:
+        raise RuntimeError(
+            f"compile: a function returned an array of shape {array.shape}, dtype {array.dtype} "
+            f"where it returned one of shape {shape}, dtype {dtype} when it was recorded")
+    if array.base is not None or (order == "C" and not array.flags.carray):
+        array = np.array(array, order=order)
     return array
 
 

@@ -514,6 +514,7 @@ where_op = general(
     ),
     coefficients="fixed",
     pattern=patterns.chooses,
+    plan=plans.chooses,
 )
 
 

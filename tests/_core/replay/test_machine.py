@@ -185,7 +185,7 @@ def test_a_function_that_returns_another_shape_is_reported():
     machine.copy(8, (2,), (1, 0), (8,), (2, 0), (8,))
     plan = Plan(machine, [], [(2, (2,), np.dtype(float))], [])
     np.testing.assert_array_equal(plan()[0], np.ones(2))
-    with pytest.raises(RuntimeError, match=r"returned an array of shape \(3,\) where it returned"):
+    with pytest.raises(RuntimeError, match=r"returned an array of shape \(3,\)"):
         plan()
 
 

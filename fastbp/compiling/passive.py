@@ -1,0 +1,125 @@
+"""Calls on values without derivative: masks in regions, arithmetic, and what shows elements.
+
+A mask is computed as 1 and 0 in the dtype of what was compared, as in every elementwise program: so
+comparisons and the choices that they make are elementwise work. Who needs booleans gets them.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastbp._core.program import MASKS, Trace, compile_program
+from fastbp.compiling.values import Value
+
+if TYPE_CHECKING:
+    from fastbp.compiling.lowering import Builder
+
+__all__ = ["lowered"]
+
+_OPERATORS = {
+    operator.gt: np.greater,
+    operator.ge: np.greater_equal,
+    operator.lt: np.less,
+    operator.le: np.less_equal,
+    operator.eq: np.equal,
+    operator.ne: np.not_equal,
+    operator.and_: np.bitwise_and,
+    operator.or_: np.bitwise_or,
+    operator.invert: np.invert,
+    operator.add: np.add,
+    operator.sub: np.subtract,
+    operator.mul: np.multiply,
+    operator.truediv: np.divide,
+    operator.neg: np.negative,
+}
+_OF_MASKS = (np.bitwise_and, np.bitwise_or, np.logical_and, np.logical_or)
+_NOT = (np.invert, np.logical_not)
+# These show elements of an array, or copy it: no elements are read.
+_SHOWING = (
+    np.reshape, np.ravel, np.transpose, np.swapaxes, np.moveaxis, np.squeeze, np.expand_dims,
+    np.broadcast_to, np.flip, np.diagonal, np.atleast_1d, np.atleast_2d,
+)  # fmt: skip
+
+
+def lowered(b: Builder, link: Any, operands: list[Any]) -> Value | None:
+    """Return what a call is in a plan, or None: it is called."""
+    function = _OPERATORS.get(link.op.forward, link.op.forward)
+    if isinstance(function, np.ufunc):
+        return _ufunc(b, link, function, operands)
+    x = operands[0] if operands else None
+    if not isinstance(x, Value) or any(isinstance(v, Value) for v in operands[1:]):
+        return None
+    if function is operator.getitem:
+        return _element(b, link, x, operands[1])
+    if function is np.astype or getattr(function, "__name__", "") == "astype":
+        return _cast(link, x)
+    if function in _SHOWING:
+        return b.seen(x, lambda array: function(array, *operands[1:], **link.static))
+    return None
+
+
+def _ufunc(b: Builder, link: Any, ufunc: np.ufunc, operands: list[Any]) -> Value | None:
+    if link.static or ufunc.nout != 1:
+        return None
+    values = [x for x in operands if isinstance(x, Value)]
+    dtype = values[0].dtype if values else None
+    masks = [x.mask for x in values]
+    if ufunc in _NOT and masks == [True]:
+        return b.masked(np.subtract, (1.0, values[0]), dtype)
+    if ufunc in _OF_MASKS:
+        return b.masked(MASKS[ufunc], operands, dtype) if masks == [True, True] else None
+    if any(masks) or dtype is None or dtype.kind != "f":
+        return None
+    found = [_operand(b, x, dtype) for x in operands]
+    if any(x is None for x in found):
+        return None
+    if link.dtype == bool:
+        if ufunc is np.isnan:
+            return b.masked("ne", (found[0], found[0]), dtype)
+        name = MASKS.get(ufunc)
+        return b.masked(name, found, dtype) if isinstance(name, str) else None
+    if link.dtype == dtype and _runs(ufunc, dtype.num):
+        return b.elementwise(ufunc, found, dtype)
+    return None
+
+
+def _operand(b: Builder, x: Any, dtype: Any) -> Any:
+    """Return an operand of a program of some dtype, or None if it has another one."""
+    if isinstance(x, Value):
+        return x if x.dtype == dtype else None
+    if isinstance(x, bool | int | float):
+        return float(x)
+    if isinstance(x, np.ndarray | np.generic) and x.dtype == dtype:
+        return b.constant(x) if x.ndim else float(x)
+    return None
+
+
+@functools.cache
+def _runs(ufunc: np.ufunc, typenum: int) -> bool:
+    trace = Trace()
+    operands = [trace.input() for _ in range(ufunc.nin)]
+    if ufunc.nin > 3:
+        return False
+    return compile_program(trace, [trace.call(ufunc, *operands)], typenum) is not None
+
+
+def _element(b: Builder, link: Any, x: Value, index: Any) -> Value | None:
+    items = index if isinstance(index, tuple) else (index,)
+    if not all(isinstance(k, int | slice | np.integer) or k is None or k is ... for k in items):
+        return None
+    if any(isinstance(k, bool) for k in items):
+        return None
+    whole = items if ... in items else (*items, ...)  # an array, where NumPy returns a scalar
+    return b.seen(x, lambda array: array[whole])
+
+
+def _cast(link: Any, x: Value) -> Value | None:
+    if x.mask:
+        if link.dtype == bool:
+            return x
+        return x.view(x.shape, x.offset, x.strides) if link.dtype == x.dtype else None
+    return x if link.dtype == x.dtype else None

@@ -1,0 +1,171 @@
+"""What a record becomes: exact instructions, and the same numbers."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+import fastbp as bp
+import fastbp.numpy as bnp
+
+X = np.array([0.5, -1.25, 2.0, 0.75])
+
+
+def kinds(f, *args):
+    """Return the kinds of instructions of a compiled function; its values are compared."""
+    compiled = bp.compile(f)
+    moved = [x * 1.5 + 0.125 for x in args]
+    for given in (args, moved, args):
+        found, want = compiled(*given), f(*given)
+        for a, b in zip(np.atleast_1d(found), np.atleast_1d(want), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-13)
+    (entry,) = compiled.entries
+    return Counter(kind for kind, *_ in entry.plan.facts)
+
+
+def test_elementwise_work_is_one_region():
+    f = lambda x: np.sin(x) * np.exp(-x * x) + np.where(x > 0, x, np.tanh(x)) / (1.0 + x**2)
+    assert kinds(f, X) == {"region": 1}
+    assert kinds(bp.grad(lambda x: np.sum(np.sin(x) * np.exp(-x * x))), X) == {"region": 1}
+
+
+def test_long_expressions_are_cut():
+    def f(x):
+        y = x
+        for k in range(60):
+            y = np.sin(y) + x * k
+        return y
+
+    assert kinds(f, X)["region"] > 1
+
+
+def test_equal_operations_are_made_once():
+    f = lambda x: np.tanh(x @ x) * np.tanh(x @ x) + (x @ x)
+    assert kinds(f, X)["product"] == 1
+
+
+def test_nothing_that_is_not_needed():
+    def f(x):
+        np.exp(x) @ x
+        return x * 2.0
+
+    assert kinds(f, X) == {"region": 1}
+
+
+@pytest.mark.parametrize(
+    "mask",
+    [
+        lambda x: x > 0,
+        lambda x: (x > -1) & (x < 1),
+        lambda x: ~(x >= 0.6) | (x == 2.0),
+        lambda x: np.isfinite(x) & np.logical_not(np.isnan(x)),
+        lambda x: np.logical_or(x != 0.5, x > x[0]),
+    ],
+)
+def test_masks_are_elementwise_work(mask):
+    assert set(kinds(lambda x: np.where(mask(x), x * 2.0, -x), X)) <= {"region", "copy"}
+    # As booleans they are another function's, whose count is cast.
+    assert kinds(lambda x: x * np.count_nonzero(mask(x)), X)["call"] == 3
+    found = bp.compile(lambda x: (mask(x), x))(X)[0]
+    np.testing.assert_array_equal(found, mask(X))
+    compiled = bp.compile(lambda x: mask(x))
+    for x in (X, X[::-1]):
+        assert compiled(x).dtype == bool
+        np.testing.assert_array_equal(compiled(x), mask(x))
+
+
+def test_views_cost_nothing():
+    f = lambda x: np.sum(x.reshape(2, 2).T[::-1, None] * 2.0, axis=(0, 1))
+    assert set(kinds(f, X)) == {"region", "sum"}
+    assert kinds(lambda x: x[1:] * x[:-1], X) == {"region": 1}
+
+
+def test_elements_of_what_is_captured_are_read_where_they_are():
+    y = np.arange(5.0)
+    f = lambda x: sum((x[k] - y[k]) ** 2 for k in range(3))
+    assert "call" not in kinds(f, X)
+
+
+def test_gradients_of_parts_are_written_into_one_array():
+    f = bp.grad(lambda x: np.sum(x[:2] ** 2) + np.sum(np.sin(x[2:])))
+    assert kinds(f, X) == {"region": 1, "copy": 2}
+    overlapping = bp.grad(lambda x: np.sum(x[1:] * x[:-1]))
+    assert kinds(overlapping, X) == {"zero": 1, "copy": 1, "add": 1}
+
+
+def test_the_gradient_of_a_loop_by_its_weights_is_one_product():
+    rng = np.random.default_rng(0)
+    w, x = 0.3 * rng.standard_normal((5, 5)), rng.standard_normal((12, 5))
+
+    def loss(w, x):
+        h = np.zeros(5)
+        for k in range(12):
+            h = np.tanh(w @ h + x[k])
+        return h @ h
+
+    compiled = bp.compile(bp.grad(loss))
+    for scale in (1.0, 0.5):
+        np.testing.assert_allclose(compiled(scale * w, x), bp.grad(loss)(scale * w, x), rtol=1e-12)
+    facts = compiled.entries[0].plan.facts
+    # 11 products forward, 11 backward, the value, and one for all weights.
+    assert sum(kind == "product" for kind, *_ in facts) <= 25
+    assert any("(5, 12) @ (12, 5)" in what for _, _, what in facts)
+
+
+def test_a_sum_that_waits_is_read_more_than_once():
+    def f(w):
+        a = np.outer(w, w) + np.outer(np.sin(w), w)
+        return np.sum(a * a) + np.sum(a[0]) + np.sum(np.exp(a))
+
+    kinds(bp.grad(f), X)
+    kinds(lambda w: f(w), X)
+    g = lambda w: (w @ np.ones((4, 4)) + w * 2.0 + w[::-1] @ np.eye(4)) * w
+    kinds(g, X)
+
+
+def test_arrays_are_filled_where_they_lie():
+    def f(x):
+        out = bnp.zeros(6)
+        for k in range(4):
+            out[k] = x[k] ** 2 + x[k - 1]
+        out[4:] = x[0]
+        return out * 1.0
+
+    assert "call" not in kinds(f, X)
+    assert "call" not in kinds(lambda x: bnp.stack([x * 2.0, np.sin(x), x])[1:, ::2] * 3.0, X)
+
+    def over(x):
+        y = x * 1.0
+        y[1:3] = x[:2] * 2.0
+        y[0] += y[1]
+        return y
+
+    assert "call" not in kinds(over, X)
+
+
+def test_products_of_all_kinds_of_layouts(rng):
+    a, b = rng.standard_normal((3, 4, 5)), rng.standard_normal((3, 5, 2))
+    for f in (
+        lambda a, b: a @ b,
+        lambda a, b: np.einsum("kij,kjl->lki", a, b),
+        lambda a, b: np.einsum("kij,kjl->il", a, b),
+        lambda a, b: np.swapaxes(a, 0, 2) @ np.swapaxes(b, 0, 1)[:, :, :1],
+        lambda a, b: np.tensordot(a[:, ::-1], b[::2], ([2], [1])),
+        lambda a, b: a[0].T.T @ b[1][:, ::-1],
+    ):
+        compiled = bp.compile(f)
+        for s in (1.0, 2.0):
+            np.testing.assert_allclose(compiled(a * s, b), f(a * s, b), rtol=1e-12)
+        assert "call" not in {kind for kind, *_ in compiled.entries[0].plan.facts}
+
+
+def test_workspace_is_used_again():
+    def f(x):
+        for _ in range(50):
+            x = np.cumsum(np.tanh(x)) / 10.0
+        return x
+
+    compiled = bp.compile(f)
+    x = np.linspace(0, 1, 1000)
+    np.testing.assert_allclose(compiled(x), f(x), rtol=1e-12)
+    assert compiled.entries[0].plan.machine.work_bytes <= 5 * x.nbytes
