@@ -456,13 +456,22 @@ def _key(link: Any, values: dict[int, Value]) -> Any:
         else:
             return None
     if link.static:
-        if not all(isinstance(v, _PLAIN) for v in link.static.values()):
+        if not all(_is_plain(v) for v in link.static.values()):
             return None
         parts.append(repr(sorted(link.static.items())))
     return tuple(parts)
 
 
-_PLAIN = (int, float, bool, str, tuple, type(None), np.dtype)
+_PLAIN = (int, float, bool, str, type(None), type(...), np.dtype)
+
+
+def _is_plain(x: Any) -> bool:
+    """Say whether a setting is all in what `repr` writes of it."""
+    if isinstance(x, tuple):
+        return all(map(_is_plain, x))
+    if isinstance(x, slice):
+        return all(map(_is_plain, (x.start, x.stop, x.step)))
+    return type(x) in _PLAIN or isinstance(x, np.dtype)
 
 
 def _lowered(b: Builder, link: Any, operands: list[Any], joint: dict[Any, Any]) -> Value:

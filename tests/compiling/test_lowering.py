@@ -169,3 +169,14 @@ def test_workspace_is_used_again():
     x = np.linspace(0, 1, 1000)
     np.testing.assert_allclose(compiled(x), f(x), rtol=1e-12)
     assert compiled.entries[0].plan.machine.work_bytes <= 5 * x.nbytes
+
+
+def test_long_indices_are_not_taken_for_equal(rng):
+    x = rng.standard_normal(3000)
+    first, second = rng.permutation(3000), rng.permutation(3000)
+    second[:3], second[-3:] = first[:3], first[-3:]  # so that both print alike
+    f = lambda x: x[first] * 2.0 + x[second] + np.sum(x[np.array([first, second])])
+    compiled = bp.compile(bp.grad(lambda x: np.sum(f(x) ** 2)))
+    for scale in (1.0, 2.0):
+        want = bp.grad(lambda x: np.sum(f(x) ** 2))(scale * x)
+        np.testing.assert_allclose(compiled(scale * x), want, rtol=1e-10, atol=1e-9)
