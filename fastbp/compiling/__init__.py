@@ -2,7 +2,8 @@
 
 A record becomes instructions (`lowering`, `sums`), which read and write values (`values`,
 `steps`), are laid out in memory (`layout`) and run by a machine (`fastbp._core.machine`);
-`compiled` has what is called, `surroundings` what a function reads beside its arguments.
+`compiled` has what is called, `surroundings` and `reach` what a function reads beside its
+arguments.
 """
 
 from fastbp.compiling.compiled import Compiled, compile

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import enum
 import functools
 import itertools
+import random
 import sys
 import types
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +22,8 @@ from fastbp._core.replay import strong_zeros_met
 from fastbp._core.tape import Tape
 from fastbp.compiling.layout import laid_out
 from fastbp.compiling.lowering import lower
-from fastbp.compiling.surroundings import Surroundings, found_in, same
+from fastbp.compiling.reach import LENGTH, found_in, same
+from fastbp.compiling.surroundings import Surroundings
 from fastbp.errors import DTypeError, FrozenValueError
 
 __all__ = ["Compiled", "compile"]
@@ -30,6 +33,7 @@ _SINGLE = (np.dtype("f4"), np.dtype("c8"))
 
 caller.bind("found_in", found_in)
 caller.bind("same", same)
+caller.set_length_key(LENGTH)
 caller.bind("flatten", tree.flatten)
 
 
@@ -152,6 +156,7 @@ class Compiled(Caller):
             they are then. Numbers stay what they are.
         out : array, or tuple of arrays, optional
             Where results go: arrays in C order, as the function returns them. New ones by default.
+            They may be arguments: these are written when all is computed.
 
         Returns
         -------
@@ -196,8 +201,12 @@ class Compiled(Caller):
             if not fitting:
                 like = ", ".join(f"{y.dtype}{list(y.shape)}" for y in made[:n])
                 raise ValueError(f"bind: out must be writable arrays in C order, like {like}")
-            made[:n] = given
-        return Bound(entry, args, kwargs, made, entry.built(made[:n]))
+            read = [*tree.flatten((args, kwargs))[0], *entry.found()]
+            copied = _apart(given, [x for x in read if isinstance(x, np.ndarray)])
+            made[:n] = [own if x is None else x for own, x in zip(made, copied, strict=False)]
+            moved = [(own, x) for own, x in zip(made, given, strict=False) if own is not x]
+            return Bound(entry, args, kwargs, made, entry.built(given), moved)
+        return Bound(entry, args, kwargs, made, entry.built(made[:n]), [])
 
     def _reason(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         reasons = [entry.reason(args, kwargs) for entry in reversed(self.entries)]
@@ -246,6 +255,14 @@ class _Fast(Compiled):
         return Compiled, (self.__wrapped__, self.static, self.verify)
 
 
+def _apart(outputs: list[np.ndarray], read: list[np.ndarray]) -> list[np.ndarray | None]:
+    """Return where a plan may write: None for an output that lies where something is read."""
+    for k, x in enumerate(outputs):
+        if any(np.may_share_memory(x, y) for y in outputs[:k]):
+            raise ValueError("bind: out must be arrays apart, two of them share memory")
+    return [None if any(np.may_share_memory(x, y) for y in read) else x for x in outputs]
+
+
 def _explained(k: int, plan: Any) -> str:
     lines = [f"plan {k}: {len(plan.facts)} instructions, workspace {plan.machine.work_bytes} bytes"]
     for kind, shapes, what in plan.facts:
@@ -285,17 +302,24 @@ def recorded(
     """Call a function once; return what it returns, and the plan for calls like this one."""
     around = Surroundings(f)
     given = _Arguments(args, kwargs, static)
-    for function in given.functions:
-        around.watch(function)
+    for x in given.fixed:
+        around.watch(x)
+    around.reach.finish()
     left = Reads()
     met, drawn, since = strong_zeros_met(), _random_state(), constants.mark()
     try:
         result = graph.recorded_call(around.function, given.args, given.kwargs, left)
+    except Exception as error:
+        constants.release(since)
+        if left.of_user:
+            raise _frozen(f, left.of_user) from error
+        raise
     except BaseException:
         constants.release(since)
         raise
     _check(f, left.of_user, drawn, around)
     leaves, structure = tree.flatten(result)
+    _check_results(f, leaves)
     ends = [y for y in leaves if type(y) is Variable or type(y) is Passive] + left.handles
     inputs = [*given.inputs, *around.inputs]
     tape = Tape(ends, inputs, keep=True)
@@ -325,8 +349,8 @@ def recorded(
         given.keywords,
         around.places,
         [Spec("array", array, (), len(given.inputs) + k) for k, array in enumerate(around.arrays)],
-        around.watched,
-        around.compared,
+        around.reach.watched,
+        around.reach.compared,
         [value for _, value in guards],
         _form(result, iter(results)) or _builder(structure, results),
     )
@@ -371,32 +395,65 @@ def _plain(y: Any) -> Any:
     return y.copy() if isinstance(y, np.ndarray) else y
 
 
+def _name_of(f: Any) -> str:
+    return getattr(f, "__qualname__", None) or repr(f)
+
+
+def _frozen(f: Any, left: list[tuple[str, str, int]]) -> FrozenValueError:
+    what, file, line = left[0]
+    advice = (
+        "a branch on values needs numpy.where; a setting belongs to the static_argnums"
+        if what == "bool"
+        else "compute with arrays, or make the argument that it is from a static one "
+        "(static_argnums)"
+    )
+    read = "decides a branch" if what == "bool" else "is read as a plain number or array"
+    return FrozenValueError(
+        f"compile: in {_name_of(f)} a value that depends on the arguments {read}, and would be the "
+        f"same in all later calls: {file}, line {line}; {advice}"
+    )
+
+
 def _check(f: Any, left: list[Any], drawn: Any, around: Surroundings) -> None:
-    name = getattr(f, "__qualname__", None) or repr(f)
+    name = _name_of(f)
     if left:
-        what, file, line = left[0]
-        advice = (
-            "a branch on values needs numpy.where; a setting belongs to the static_argnums"
-            if what == "bool"
-            else "compute with arrays, or make the argument that it is from a static one "
-            "(static_argnums)"
-        )
-        read = "decides a branch" if what == "bool" else "is read as a plain number or array"
+        raise _frozen(f, left)
+    written = around.written()
+    if written is not None:
         raise FrozenValueError(
-            f"compile: in {name} a value that depends on the arguments {read}, and would be the "
-            f"same in all later calls: {file}, line {line}; {advice}"
+            f"compile: {name} writes into an array of shape {written.shape} that it finds around "
+            "it, which later calls would not do: write into a copy of it, or give it as an "
+            "argument and return what it becomes"
         )
-    if drawn != _random_state() or around.random():
+    if drawn != _random_state() or around.reach.drawn():
         raise FrozenValueError(
             f"compile: {name} draws random numbers, which would be the same in all later calls: "
             "draw them outside, and give them as an argument"
         )
 
 
+_RETURNED = (int, float, complex, str, bytes, np.generic, np.dtype, type, range, enum.Enum)
+
+
+def _check_results(f: Any, leaves: list[Any]) -> None:
+    for y in leaves:
+        if type(y) is Variable or type(y) is Passive or isinstance(y, _RETURNED):
+            continue
+        if not isinstance(y, np.ndarray) or y.dtype.hasobject:
+            what = (
+                f"an array of {y.dtype}" if isinstance(y, np.ndarray) else f"a {type(y).__name__}"
+            )
+            raise FrozenValueError(
+                f"compile: {_name_of(f)} returns {what}, which would be the same in all later "
+                "calls: return arrays, numbers, and tuples, lists, dicts, named tuples and "
+                "dataclasses of them"
+            )
+
+
 def _random_state() -> Any:
     # What a user's function may draw from, and no other tells it.
     state = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
-    return state["pos"], state["key"].tobytes()
+    return state["pos"], state["key"].tobytes(), random.getstate()
 
 
 def recorded_inputs(arrays: Sequence[np.ndarray]) -> list[Any]:
@@ -437,19 +494,22 @@ class _Arguments:
         leaves = tree.flatten((args, kwargs))[0]
         self.single = any(getattr(x, "dtype", None) in _SINGLE for x in leaves)
         self.arrays: list[np.ndarray] = []
-        self.functions: list[Any] = []
+        self.fixed: list[Any] = []
         missing = [k for k in static if k >= len(args)]
         if missing:
             raise TypeError(f"compile: there is no argument {missing[0]} for static_argnums")
         self.specs = tuple(
-            self._static(x, f"argument {k}") if k in static else self._spec(x, f"argument {k}")
+            self._of_values(x, f"argument {k}") if k in static else self._spec(x, f"argument {k}")
             for k, x in enumerate(args)
         )
         self.keywords = self._spec(dict(kwargs), "keyword arguments") if kwargs else None
         self.inputs = recorded_inputs(self.arrays)
         handles = [graph.handle(x) if type(x) is Variable else x for x in self.inputs]
         self.args = tuple(
-            [self._put(x, spec, handles) for x, spec in zip(args, self.specs, strict=True)]
+            [
+                x if k in static else self._put(x, spec, handles)
+                for k, (x, spec) in enumerate(zip(args, self.specs, strict=True))
+            ]
         )
         self.kwargs = self._put(dict(kwargs), self.keywords, handles) if self.keywords else {}
 
@@ -482,7 +542,28 @@ class _Arguments:
         self.arrays.append(array)
         return Spec(kind, value, (), len(self.arrays) - 1)
 
+    def _of_values(self, x: Any, what: str) -> Spec:
+        """Return the spec of a static argument: containers and arrays by what they hold."""
+        kind = type(x)
+        if kind is tuple or kind is list:
+            parts = tuple([self._of_values(item, f"{what}[{k}]") for k, item in enumerate(x)])
+            return Spec("tuple" if kind is tuple else "list", None, parts)
+        if kind is dict:
+            parts = tuple([self._of_values(item, f"{what}[{k!r}]") for k, item in x.items()])
+            return Spec("dict", list(x), parts)
+        if isinstance(x, np.ndarray) and not x.dtype.hasobject:
+            return Spec("elements", x.copy())
+        leaves, structure = tree.flatten(x)
+        if not (len(leaves) == 1 and leaves[0] is x):
+            parts = tuple([self._of_values(item, f"a part of {what}") for item in leaves])
+            return Spec("tree", structure, parts)
+        if kind is set:
+            return Spec("static", x.copy())
+        return self._static(x, what)
+
     def _static(self, x: Any, what: str) -> Spec:
+        if type(x) is slice:
+            return Spec("static", x)
         try:
             hash(x)
         except TypeError:
@@ -490,8 +571,7 @@ class _Arguments:
                 f"compile: {what}, a {type(x).__name__}, is no array and cannot be hashed: its "
                 "value would be frozen. Give what is computed with as arrays, or make it hashable"
             ) from None
-        if callable(x):
-            self.functions.append(x)
+        self.fixed.append(x)
         return Spec("static", x)
 
     def _put(self, x: Any, spec: Spec, handles: list[Any]) -> Any:

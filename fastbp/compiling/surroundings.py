@@ -4,13 +4,12 @@ A twin of the function (`fastbp.unmodified`) runs with recorded values in the pl
 it finds in closures, global names, defaults: what is computed from them is computed again in every
 call, from what they are then. Numbers and other objects found there are frozen into a plan; if
 another one stands in their place, the plan is for something else. Arrays in attributes of objects
-are compared by value.
+are compared by value (`reach`).
 """
 
 from __future__ import annotations
 
 import functools
-import sys
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -18,18 +17,18 @@ from typing import Any
 import numpy as np
 
 from fastbp._core import graph
+from fastbp.compiling.reach import Reach, found_in, is_library
 from fastbp.derived import Derived
 from fastbp.unmodified import Twins, function_in
 
 __all__ = ["Surroundings"]
 
 _CONTAINERS = (dict, list, tuple)
-_MOST = 4096  # objects that are looked at
-_DEPTH = 4  # of objects in attributes
+_DEPTH = 4  # of containers
 
 
 class Surroundings:
-    """What a function finds when it is recorded, and whether that still holds.
+    """What a function finds when it is recorded.
 
     Attributes
     ----------
@@ -41,21 +40,16 @@ class Surroundings:
         What was there.
     inputs : list of Passive
         The same, recorded.
-    watched : list
-        Other things, as (container, key, object).
-    compared : list
-        Arrays of objects, as (array, copy).
+    reach : Reach
+        All else that it finds.
     """
 
     def __init__(self, f: Any) -> None:
         self.places: list[tuple[Any, Any]] = []
         self.arrays: list[np.ndarray] = []
         self.inputs: list[Any] = []
-        self.watched: list[tuple[Any, Any, Any]] = []
-        self.compared: list[tuple[np.ndarray, np.ndarray]] = []
-        self.generators: list[tuple[Any, Any]] = []
-        self._known: dict[int, Any] = {}
-        self._seen: set[int] = set()
+        self.reach = Reach(self._has_twin)
+        self._known: dict[int, tuple[np.ndarray, Any, int]] = {}
         self.function = f
         self._twins: _Captured | None = None
         if function_in(f) is not None:
@@ -64,16 +58,24 @@ class Surroundings:
             for made in list(self._twins.made.values()):
                 self._look(made.original())
         for part in _parts(f):
-            if isinstance(part, types.MethodType):
-                self._attributes(part.__self__, 0)
-            elif not isinstance(part, types.FunctionType | functools.partial):
-                self._attributes(part, 0)
+            self.reach.into(part)
+
+    def _has_twin(self, f: types.FunctionType) -> bool:
+        return self._twins is not None and f in self._twins.made
 
     def input_for(self, array: np.ndarray) -> Any:
         """Return the recorded value that stands for an array."""
         if id(array) not in self._known:
-            self._known[id(array)] = graph.passive_input(array)
-        return self._known[id(array)]
+            made = graph.passive_input(array)
+            self._known[id(array)] = array, made, _address(made)
+        return self._known[id(array)][1]
+
+    def written(self) -> np.ndarray | None:
+        """Return an array that the function has written into, in its recorded form."""
+        for array, made, address in self._known.values():
+            if _address(made) != address:
+                return array
+        return None
 
     # -- where things are
 
@@ -82,145 +84,53 @@ class Surroundings:
             return
         for cell in f.__closure__ or ():
             self._found(cell, "cell_contents")
-        for name in _names(f):
+        for name in self.reach.use(f):
             if name in f.__globals__:
                 self._found(f.__globals__, name)
-        self._modules(f)
+        self.reach.by_name(f)
+        self.reach.attributes_of(f)
         for holder in ("__defaults__", "__kwdefaults__"):
             held = getattr(f, holder)
             if held:
-                self.watched.append((f, holder, held))
+                self.reach.watched.append((f, holder, held))
                 for key in held if isinstance(held, dict) else range(len(held)):
                     self._found(held, key)
 
-    def _others(self, f: types.FunctionType) -> None:
-        """Watch what a function without a twin finds: its arrays by value."""
-        if id(f) in self._seen or len(self._seen) >= _MOST or _is_library(f.__module__):
-            return
-        self._seen.add(id(f))
-        for cell in f.__closure__ or ():
-            self._held(cell, "cell_contents", found_in(cell, "cell_contents"), 0)
-        for name in _names(f):
-            if name in f.__globals__:
-                self._held(f.__globals__, name, f.__globals__[name], 0)
-        for holder in ("__defaults__", "__kwdefaults__"):
-            self._held(f, holder, getattr(f, holder), 0)
-        self._modules(f)
-
-    def _modules(self, f: types.FunctionType) -> None:
-        names = _names(f)
-        for name in names:
-            module = f.__globals__.get(name)
-            if isinstance(module, types.ModuleType) and not _is_library(module.__name__):
-                for attribute in names & vars(module).keys():
-                    self._held(vars(module), attribute, vars(module)[attribute], 0)
-
-    def _found(self, container: Any, key: Any, depth: int = 0) -> None:
+    def _found(self, container: Any, key: Any) -> None:
         x = found_in(container, key)
-        if isinstance(x, types.ModuleType):
+        if isinstance(x, types.ModuleType) and is_library(x.__name__):
             return
         if type(x) is np.ndarray and x.dtype.kind in "fciub":
             self.places.append((container, key))
             self.arrays.append(x)
             self.inputs.append(self.input_for(x))
             return
-        self.watched.append((container, key, x))
-        if type(x) in _CONTAINERS:
-            if id(x) not in self._seen and len(self._seen) < _MOST:
-                self._seen.add(id(x))
-                if isinstance(x, dict | list):
-                    self.watched.append((x, _LENGTH, len(x)))
-                for k in x if isinstance(x, dict) else range(len(x)):
-                    self._found(x, k)
-        else:
-            self._attributes(x, depth)
-
-    def _attributes(self, x: Any, depth: int) -> None:
-        """Watch what an object holds: its arrays by value."""
-        if isinstance(x, np.random.Generator):
-            self.generators.append((x, x.bit_generator.state))
+        if type(x) not in _CONTAINERS:
+            if type(container) is tuple:
+                self.reach.into(x)
+            else:
+                self.reach.place(container, key, x)
             return
-        if type(x) is np.ndarray:
-            self.compared.append((x, x.copy()))
-            return
-        if type(x) is types.FunctionType:
-            if self._twins is None or x not in self._twins.made:
-                self._others(x)
-            return
-        held = getattr(x, "__dict__", None)
-        if (
-            type(held) is not dict
-            or isinstance(x, type | types.ModuleType)
-            or _is_library(type(x).__module__)
-            or id(x) in self._seen
-            or depth >= _DEPTH
-            or len(self._seen) >= _MOST
-        ):
-            return
-        self._seen.add(id(x))
-        for name, value in held.items():
-            self._held(held, name, value, depth)
+        if type(container) is not tuple:
+            self.reach.watched.append((container, key, x))
+        if self.reach.take(x):
+            if isinstance(x, dict | list):
+                self.reach.length(x)
+            for k in list(x) if isinstance(x, dict) else range(len(x)):
+                self._found(x, k)
 
-    def _held(self, container: Any, key: Any, value: Any, depth: int) -> None:
-        self.watched.append((container, key, value))
-        if type(value) in _CONTAINERS and len(self._seen) < _MOST:
-            if id(value) not in self._seen:
-                self._seen.add(id(value))
-                if not isinstance(value, tuple):
-                    self.watched.append((value, _LENGTH, len(value)))
-                pairs = value.items() if isinstance(value, dict) else enumerate(value)
-                for k, item in list(pairs):
-                    self._held(value, k, item, depth)
-        else:
-            self._attributes(value, depth + 1)
+    # -- what arguments are
 
-    # -- in a later call
-
-    def watch(self, f: Any) -> None:
-        """Watch what a function that is an argument finds around it."""
-        for part in _parts(f):
-            self._attributes(part.__self__ if isinstance(part, types.MethodType) else part, 0)
-
-    def random(self) -> bool:
-        """Say whether one of the generators found has drawn numbers."""
-        return any(x.bit_generator.state != state for x, state in self.generators)
+    def watch(self, x: Any) -> None:
+        """Watch what an argument that is no array finds around it."""
+        for part in _parts(x):
+            self.reach.into(part)
 
 
-_LENGTH = object()
-
-
-def _is_library(name: str | None) -> bool:
-    """Say whether a module has no arrays that a user changes."""
-    root = (name or "").partition(".")[0]
-    return root in ("fastbp", "numpy", "scipy", "builtins") or root in sys.stdlib_module_names
-
-
-def _names(f: types.FunctionType) -> set[str]:
-    return {name for code in _codes(f.__code__) for name in code.co_names}
-
-
-def found_in(container: Any, key: Any) -> Any:
-    """Return what is at a place, or a new object where there is nothing."""
-    try:
-        if key is _LENGTH:
-            return len(container)
-        if isinstance(container, _CONTAINERS):
-            return container[key]
-        return getattr(container, key)
-    except (KeyError, IndexError, ValueError, AttributeError):
-        return object()
-
-
-def same(x: Any, y: Any) -> bool:
-    """Say whether a number or string is as good as the one that was there."""
-    return type(x) is type(y) and isinstance(x, int | float | complex | str) and repr(x) == repr(y)
-
-
-def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
-    yield code
-    for x in code.co_consts:
-        if isinstance(x, types.CodeType):
-            yield from _codes(x)
+def _address(x: Any) -> int:
+    # A value that is written into gets memory of its own.
+    address: int = graph.array_of(x).__array_interface__["data"][0]
+    return address
 
 
 def _parts(f: Any) -> Iterator[Any]:

@@ -422,11 +422,13 @@ cdef class Variable:
         return _as_number("int", self, int)
 
     def __index__(self):
+        _asked(self)
         raise hook("refusal")("index")
 
     def __complex__(self):
         if is_fillable(self):
             return complex(self.array)
+        _asked(self)
         raise hook("refusal")("complex")
 
     def __array__(self, dtype=None, *, copy=None):
@@ -435,6 +437,7 @@ cdef class Variable:
         answer = hook("foreign_answer")(self)
         if answer is not None:
             return answer
+        _asked(self)
         raise hook("refusal")("array", self)
 
     # The array API standard. Its namespace is `fastbp.numpy`, whose functions are recorded.
@@ -560,10 +563,18 @@ cdef class Variable:
             raise
 
 
+cdef int _asked(Variable x) except -1:
+    """Note what is refused as well: the code may catch the error and go on without the value."""
+    if x.node.flags & KEEPS:
+        _leave("value", x)
+    return 0
+
+
 cdef object _as_number(str asked, Variable x, kind):
     """Return a number to be printed (``"%g" % x``); raise where it would lose the derivative."""
     error = hook("refusal")(asked, x)
     if error is not None:
+        _asked(x)
         raise error
     return kind(x.value[()])
 

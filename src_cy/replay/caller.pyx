@@ -16,6 +16,8 @@ from fastbp._core.loops cimport strong_zeros
 from fastbp._core.machine cimport Frame
 from fastbp._core.replay cimport Plan
 
+import types
+
 import numpy as np
 
 from fastbp._core.replay import StrongZeroError
@@ -34,6 +36,7 @@ cdef enum SpecKind:
     LIST
     DICT
     TREE            # any other container that `fastbp.tree` knows
+    ELEMENTS        # an array that is no input: its elements are a part of the structure
 
 cdef enum:
     MAX_NDIM = 32
@@ -45,7 +48,7 @@ cdef class Spec:
 
     Parameters
     ----------
-    kind : {"array", "number", "static", "tuple", "list", "dict", "tree"}
+    kind : {"array", "number", "static", "tuple", "list", "dict", "tree", "elements"}
     value
         The array or object that it was, the type of a number, the keys of a dict, the structure of
         a tree.
@@ -64,7 +67,7 @@ cdef class Spec:
     def __init__(self, str kind, value, tuple parts=(), int number=-1):
         cdef cnp.ndarray array
         cdef int axis
-        kinds = ("array", "number", "static", "tuple", "list", "dict", "tree")
+        kinds = ("array", "number", "static", "tuple", "list", "dict", "tree", "elements")
         self.kind = <SpecKind> <int> kinds.index(kind)
         self.value, self.parts, self.number = value, parts, number
         if self.kind == ARRAY:
@@ -99,6 +102,8 @@ cdef int match(Spec spec, object x, Frame frame) except -1:
     if spec.kind == STATIC:
         return x is spec.value or (type(x) is type(spec.value) and bool(x == spec.value)
                                    and repr(x) == repr(spec.value))
+    if spec.kind == ELEMENTS:
+        return type(x) is type(spec.value) and _equal_arrays(x, spec.value)
     n = len(spec.parts)
     if spec.kind == TUPLE:
         if not PyTuple_CheckExact(x) or PyTuple_GET_SIZE(x) != n:
@@ -237,6 +242,10 @@ cdef class Entry:
         """The number of outputs that are guards."""
         return len(self.guards)
 
+    def found(self):
+        """Return the arrays of the surroundings, as they are now."""
+        return [_found_in(facts[0], facts[1]) for facts in self.places]
+
     def reason(self, tuple args, dict kwargs):
         """Say why the plan is not for a call; None: it is."""
         cdef Frame frame = self.plan.machine.frame()
@@ -310,7 +319,8 @@ cdef class Entry:
         for found, want in zip(results[n:], self.guards):
             if not _equal_arrays(found, want):
                 self.missed += 1
-                raise GuardError("a value that decided what was recorded is another one")
+                raise GuardError("a value that decided what was recorded is another one: call the "
+                                 "function as it is")
         self.missed = 0
         del results[n:]
         return 0
@@ -346,17 +356,24 @@ cdef class Bound:
     kwargs : dict
     outputs : list of ndarray
         In C order, one for each output of the plan.
+    result
+        What is returned.
+    moved : list
+        Pairs (output, array): the output is copied to the array in the end.
     """
     cdef Entry entry
     cdef Frame frame
-    cdef list outputs
-    cdef object result
+    cdef list outputs, moved
+    cdef object result, read
+    cdef bint running
 
     def __init__(self, Entry entry not None, tuple args, dict kwargs, list outputs not None,
-                 result):
+                 result, list moved not None):
         cdef int k
         cdef cnp.ndarray array
-        self.entry, self.outputs, self.result = entry, outputs, result
+        self.entry, self.outputs, self.result, self.moved = entry, outputs, result, moved
+        # The memory of what is read must stay where it is: nobody may free or resize it.
+        self.read = args, dict(kwargs), _leaves((args, kwargs)), entry.found()
         self.frame = entry.plan.machine.frame()
         if not entry.fits(args, kwargs, self.frame):
             raise ValueError("bind: the plan is not for these arguments")
@@ -367,7 +384,14 @@ cdef class Bound:
     def __call__(self):
         """Read the arguments as they are now, write the outputs, and return them."""
         cdef long long before = strong_zeros()
-        self.entry.plan.machine.run(self.frame)
+        if self.running:
+            raise RuntimeError("bind: another thread is calling this function, which has one "
+                               "workspace: bind one for each thread")
+        self.running = True
+        try:
+            self.entry.plan.machine.run(self.frame)
+        finally:
+            self.running = False
         if self.frame.arrays:
             self.frame.arrays = []
         if strong_zeros() != before:
@@ -375,15 +399,24 @@ cdef class Bound:
                                   "function as it is")
         if self.entry.guards:
             self.entry._check(list(self.outputs))
+        for output, target in self.moved:
+            target[...] = output
         return self.result
 
 
 MISSED = object()
 cdef object _NOTHING = object()
+cdef object _MAPPING_PROXY = types.MappingProxyType
+
+
+cdef object _leaves(object x):
+    return _hooks["flatten"](x)[0]
 
 
 cdef object _found_in(object container, object key):
     cdef PyObject *x
+    if key is _length_key:
+        return len(container)
     if PyCell_Check(container):
         x = PyCell_GET(container)
         return _NOTHING if x == NULL else <object> x
@@ -391,6 +424,12 @@ cdef object _found_in(object container, object key):
         x = PyDict_GetItemWithError(container, key)
         if x != NULL:
             return <object> x
+    if type(container) is _MAPPING_PROXY:
+        return container.get(key, _NOTHING)
+    if PyList_CheckExact(container):
+        if 0 <= key < PyList_GET_SIZE(container):
+            return <object> PyList_GET_ITEM(container, key)
+        return _NOTHING
     return _hooks["found_in"](container, key)
 
 
@@ -409,6 +448,13 @@ cdef bint _equal_arrays(object x, object y):
 
 
 cdef dict _hooks = {}
+cdef object _length_key = None
+
+
+def set_length_key(key):
+    """Set the key that stands for the length of a container."""
+    global _length_key
+    _length_key = key
 
 
 def bind(str name, function):
@@ -460,6 +506,8 @@ cdef class Caller:
                         if found is not MISSED:
                             self.last = entry
                             return found
-        except (StrongZeroError, GuardError) as error:
+        except MemoryError:
+            raise
+        except Exception as error:      # of these values: the function itself tells what it is
             return self.failed(error, args, kwargs)
         return self.miss(args, kwargs)

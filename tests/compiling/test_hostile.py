@@ -1,8 +1,22 @@
 """Programs that a compiled function once computed wrongly, or failed at."""
 
+import collections
+import contextvars
+import copy
+import functools
+import gc
+import random
+import sys
+import threading
+import types
+import weakref
+
 import numpy as np
+import pytest
 
 import fastbp as bp
+from fastbp import tree
+from fastbp.errors import FrozenValueError
 
 X = np.array([0.5, -1.25, 2.0])
 Y = np.array([1.5, 0.25, -0.75])
@@ -20,3 +34,558 @@ def test_sums_of_broadcast_operands_below_block_axes(rng):
         for _ in range(2):
             x, y = rng.standard_normal((2, 3, 3))
             np.testing.assert_allclose(compiled(x, y), slope(x, y), rtol=1e-13)
+
+
+# ---- what is found around a function
+
+
+def _weights():
+    return np.array([1.0, 2.0, 3.0])
+
+
+def class_attribute():
+    class Settings:
+        w, s = _weights(), 2.0
+
+    def change(k):
+        Settings.w[:] = k
+        Settings.s = float(k)
+
+    return lambda x: x * Settings.w * Settings.s, change
+
+
+def attribute_of_the_class_of_an_object():
+    class Settings:
+        w = _weights()
+
+    settings = Settings()
+
+    def change(k):
+        settings.w = _weights() * k  # one of the object from now on
+
+    return lambda x: x * settings.w, change
+
+
+def slots():
+    class Settings:
+        __slots__ = ("__w",)
+
+        def __init__(self):
+            self.__w = _weights()
+
+        def get(self):
+            return self.__w
+
+        def change(self, k):
+            self.__w = _weights() * k
+
+    settings = Settings()
+    return lambda x: x * settings.get(), settings.change
+
+
+def array_in_slots():
+    class Settings:
+        __slots__ = ("w",)
+
+    settings = Settings()
+    settings.w = _weights()
+    return lambda x: x * settings.w, lambda k: settings.w.fill(k)
+
+
+def property_of_an_object():
+    class Settings:
+        w = _weights()
+
+        @property
+        def double(self):
+            return self.w * 2.0 + GLOBAL
+
+    settings = Settings()
+
+    def change(k):
+        GLOBAL[:] = k
+
+    return lambda x: x * settings.double, change
+
+
+def callable_object():
+    class Layer:
+        def __init__(self):
+            self.w = _weights()
+
+        def __call__(self, x):
+            return self.helper(x) * self.w
+
+        def helper(self, x):
+            return x * GLOBAL
+
+    layer = Layer()
+
+    def change(k):
+        GLOBAL[:] = k
+        layer.w[0] = k
+
+    return layer, change
+
+
+def class_method():
+    class Layer:
+        w = _weights()
+
+        @classmethod
+        def call(cls, x):
+            return x * cls.w
+
+    def change(k):
+        Layer.w = _weights() * k
+
+    return Layer.call, change
+
+
+def attribute_of_a_function():
+    def f(x):
+        return x * f.w
+
+    f.w = _weights()
+
+    def change(k):
+        f.w = _weights() * k
+
+    return f, change
+
+
+def partial_of_an_array():
+    w = _weights()
+    g = functools.partial(lambda w, x: x * w, w)
+    return lambda x: g(x), lambda k: w.fill(k)
+
+
+def partial_of_a_container():
+    p = {"w": _weights()}
+
+    def change(k):
+        p["w"] = _weights() * k
+
+    return functools.partial(functools.partial(lambda p, s, x: p["w"] * x * s, p), 2.0), change
+
+
+def function_in_an_attribute():
+    w = _weights()
+    holder = types.SimpleNamespace(h=lambda x: x * w)
+    return lambda x: holder.h(x), lambda k: w.fill(k)
+
+
+def derivative_in_an_attribute():
+    w = _weights()
+    holder = types.SimpleNamespace(h=bp.grad(lambda x: np.sum(x * x * w)))
+    return lambda x: holder.h(x), lambda k: w.fill(k)
+
+
+def method_in_a_list():
+    class Layer:
+        def __init__(self):
+            self.w = _weights()
+
+        def call(self, x):
+            return x * self.w
+
+    layer = Layer()
+    calls = [layer.call]
+    return lambda x: calls[0](x), lambda k: layer.w.fill(k)
+
+
+def compiled_function():
+    w = _weights()
+    inner = bp.compile(lambda x: x * w)
+    return lambda x: inner(x), lambda k: w.fill(k)
+
+
+def compiled_function_itself():
+    w = _weights()
+    return bp.compile(lambda x: x * w), lambda k: w.fill(k)
+
+
+def cached_function():
+    scale = [1.0]
+
+    @functools.lru_cache
+    def weights():
+        return _weights() * scale[0]
+
+    def change(k):
+        scale[0] = float(k)
+        weights.cache_clear()
+
+    return lambda x: x * weights(), change
+
+
+def simple_namespace():
+    holder = types.SimpleNamespace(inner=types.SimpleNamespace(w=_weights()))
+
+    def change(k):
+        holder.inner.w = _weights() * k
+
+    return lambda x: x * holder.inner.w, change
+
+
+def ordered_dict():
+    p = collections.OrderedDict(w=_weights())
+
+    def change(k):
+        p["w"] = _weights() * k
+
+    return lambda x: x * p["w"], change
+
+
+def default_dict():
+    p = collections.defaultdict(list, w=_weights())
+    return lambda x: x * p["w"], lambda k: p["w"].fill(k)
+
+
+def subclass_of_dict():
+    class Settings(dict):
+        pass
+
+    p = Settings(w=_weights())
+
+    def change(k):
+        p["w"] = _weights() * k
+
+    return lambda x: x * p["w"], change
+
+
+def double_ended_queue():
+    p = collections.deque([_weights()], maxlen=3)
+    return lambda x: x * p[0], lambda k: p.appendleft(_weights() * k)
+
+
+def named_tuple():
+    p = collections.namedtuple("P", "w s")(_weights(), 2.0)
+    return lambda x: x * p.w * p.s, lambda k: p.w.fill(k)
+
+
+def proxy_of_a_dict():
+    d = {"w": _weights()}
+    p = types.MappingProxyType(d)
+
+    def change(k):
+        d["w"] = _weights() * k
+
+    return lambda x: x * p["w"], change
+
+
+def set_of_numbers():
+    p = {2.0}
+
+    def f(x):
+        for s in p:
+            x = x * s
+        return x
+
+    def change(k):
+        p.clear()
+        p.add(float(k))
+
+    return f, change
+
+
+def context_variable():
+    v = contextvars.ContextVar("v")
+    v.set(2.0)
+    return lambda x: x * v.get(), lambda k: v.set(float(k))
+
+
+def weak_reference():
+    class Settings:
+        w = _weights()
+
+    settings = Settings()
+    r = weakref.ref(settings)
+
+    def change(k):
+        settings.w = _weights() * k
+
+    return lambda x: x * r().w, change
+
+
+def subclass_of_arrays():
+    class Weights(np.ndarray):
+        pass
+
+    w = _weights().view(Weights)
+    return lambda x: x * np.asarray(w), lambda k: w.fill(k)
+
+
+def array_of_objects():
+    w = np.empty(1, object)
+    w[0] = _weights()
+    return lambda x: x * w[0], lambda k: w[0].fill(k)
+
+
+def number_of_numpy():
+    holder = types.SimpleNamespace(s=np.float64(1.0))
+
+    def change(k):
+        holder.s = np.float64(k)
+
+    return lambda x: x * holder.s, change
+
+
+def name_in_a_string():
+    def change(k):
+        GLOBAL[:] = k
+
+    return lambda x: x * globals()["GLOBAL"], change
+
+
+def module_inside_of_a_module():
+    outer, inner = types.ModuleType("hostile_outer"), types.ModuleType("hostile_outer.inner")
+    exec("import numpy\nw = numpy.ones(3)\ndef g(x):\n    return x * w", vars(inner))
+    outer.inner = inner
+    scope = {"outer": outer, "__name__": "hostile"}
+    exec("f = lambda x: outer.inner.g(x) * outer.inner.w", scope)
+
+    def change(k):
+        inner.w = _weights() * k
+
+    return scope["f"], change
+
+
+def import_inside_of_the_function():
+    module = types.ModuleType("hostile_module")
+    module.w = _weights()
+    sys.modules["hostile_module"] = module
+
+    def f(x):
+        from hostile_module import w
+
+        return x * w
+
+    def change(k):
+        module.w = _weights() * k
+
+    return f, change
+
+
+GLOBAL = _weights()
+AROUND = [
+    class_attribute, attribute_of_the_class_of_an_object, slots, array_in_slots,
+    property_of_an_object, callable_object, class_method, attribute_of_a_function,
+    partial_of_an_array, partial_of_a_container, function_in_an_attribute,
+    derivative_in_an_attribute, method_in_a_list, compiled_function, compiled_function_itself,
+    cached_function, simple_namespace, ordered_dict, default_dict, subclass_of_dict,
+    double_ended_queue, named_tuple, proxy_of_a_dict, set_of_numbers, context_variable,
+    weak_reference, subclass_of_arrays, array_of_objects, number_of_numpy, name_in_a_string,
+    module_inside_of_a_module, import_inside_of_the_function,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("make", AROUND, ids=lambda make: make.__name__)
+def test_what_is_around_is_read_or_watched(make, monkeypatch):
+    monkeypatch.setitem(globals(), "GLOBAL", _weights())
+    f, change = make()
+    compiled = bp.compile(f)
+    for k, x in enumerate((X, Y, X, 2.0 * Y)):
+        np.testing.assert_allclose(compiled(x), f(x), rtol=1e-14)
+        change(k + 2)
+    sys.modules.pop("hostile_module", None)
+
+
+def test_objects_that_are_arguments_are_watched():
+    class Model:
+        def __init__(self, w):
+            self.w = w
+
+    compiled, model = bp.compile(lambda m, x: m.w * x), Model(2.0)
+    np.testing.assert_array_equal(compiled(model, X), 2.0 * X)
+    model.w = 3.0
+    np.testing.assert_array_equal(compiled(model, X), 3.0 * X)
+    model.w = X.copy()
+    np.testing.assert_array_equal(compiled(model, X), X * X)
+    model.w[:] = 1.0
+    np.testing.assert_array_equal(compiled(model, X), X)
+
+
+def test_state_that_a_function_changes():
+    state = types.SimpleNamespace(n=0, w=np.zeros(3))
+
+    def f(x):
+        state.n += 1
+        state.w += 1.0
+        return x * state.w * state.n
+
+    compiled = bp.compile(f)
+    for k in range(1, 5):
+        np.testing.assert_array_equal(compiled(X), X * k * k)
+
+
+def test_writes_into_arrays_around_are_refused():
+    w = _weights()
+
+    def f(x):
+        v = w[1:]
+        v += 1.0
+        return x * w
+
+    with pytest.raises(FrozenValueError, match=r"writes into an array of shape \(3,\)"):
+        bp.compile(f)(X)
+    np.testing.assert_array_equal(w, _weights())
+
+
+def test_too_much_around():
+    many = [types.SimpleNamespace(a=float(k)) for k in range(20_000)]
+    with pytest.raises(FrozenValueError, match="more than 16384 objects"):
+        bp.compile(lambda x: x * many[0].a)(X)
+
+
+# ---- what is read, returned, chosen by values
+
+
+def test_a_refusal_that_is_caught_is_one():
+    def f(x):
+        try:
+            n = float(x[0])
+        except Exception:
+            n = 5.0
+        return x * n
+
+    with pytest.raises(FrozenValueError, match="read as a plain number"):
+        bp.compile(f)(X)
+
+
+def test_results_that_may_hide_values():
+    class Pair:
+        def __init__(self, a):
+            self.a = a
+
+    for f in (
+        Pair,
+        lambda x: (v for v in x),
+        lambda x: {"a": x}.values(),
+        lambda x: lambda: x,
+        lambda x: slice(x[0]),
+        lambda x: {1.0, 2.0},
+    ):
+        with pytest.raises(FrozenValueError, match="returns a"):
+            bp.compile(f)(X)
+
+
+def test_random_numbers_of_python_are_refused():
+    generator = random.Random(0)
+    for f in (lambda x: x * random.random(), lambda x: x * generator.random()):
+        with pytest.raises(FrozenValueError, match="draws random numbers"):
+            bp.compile(f)(X)
+
+
+def test_shapes_that_depend_on_values_call_the_function():
+    # A Jacobian of the maximum has as many places as there are equal elements.
+    for f, calls in (
+        (np.repeat, [(X, np.array([1, 2, 3])), (X, np.array([1, 1, 1])), (Y, np.array([1, 2, 3]))]),
+        (lambda x: x[x > 0], [(X,), (Y,), (-Y,)]),
+        (np.unique, [(X,), (np.ones(3),)]),
+        (np.linalg.cholesky, [(np.diag(X**2),), (np.diag(Y**2),)]),
+    ):
+        compiled = bp.compile(lambda *args, f=f: f(*args))
+        for args in (*calls, *calls):
+            np.testing.assert_array_equal(compiled(*args), f(*args))
+
+
+def test_errors_of_values_are_those_of_the_function():
+    compiled = bp.compile(lambda x: np.linalg.cholesky(np.diag(x)))
+    compiled(X**2)
+    with pytest.raises(np.linalg.LinAlgError):
+        compiled(X)
+    np.testing.assert_array_equal(compiled(Y**2), np.linalg.cholesky(np.diag(Y**2)))
+
+
+@pytest.mark.parametrize(
+    ("first", "other"),
+    [
+        ([1.0, 2.0], [3.0, 2.0]),
+        ({"a": [1.0, X]}, {"a": [1.0, Y]}),
+        (X, Y),
+        ((X, X), (X, Y)),
+    ],
+)
+def test_static_arguments_by_value(first, other):
+    def f(x, s):
+        return x * np.sum([np.sum(leaf) for leaf in tree.flatten(s)[0]])
+
+    compiled, s = bp.compile(f, static_argnums=1), copy.deepcopy(first)
+    for given in (s, other, first, copy.deepcopy(other)):
+        np.testing.assert_allclose(compiled(X, given), f(X, given))
+    assert compiled.stats()["plans"] == 2
+    if isinstance(s, list):
+        s[0] = 9.0  # in place
+        np.testing.assert_allclose(compiled(X, s), f(X, s))
+
+
+# ---- memory of bound calls
+
+
+def test_bound_arrays_stay_alive():
+    w = np.full(100_000, 2.0)
+    compiled, x = bp.compile(lambda x: x * w), np.ones(100_000)
+    step = compiled.bind(x)
+    w = np.zeros(3)
+    with pytest.raises(ValueError, match="resize"):
+        x.resize(200_000)
+    del x
+    gc.collect()
+    others = [np.full(100_000, 9.0) for _ in range(20)]  # in memory that was given free
+    np.testing.assert_array_equal(step(), 2.0)
+    del others
+
+
+def test_bound_outputs_that_are_arguments():
+    def f(x, y):
+        return x[::-1] * 2.0, x[0] + np.cumsum(y[::-1] * x)
+
+    compiled, x, y = bp.compile(f), X.copy(), Y.copy()
+    want = f(X, Y)
+    step = compiled.bind(x, y, out=(x, y))
+    found = step()
+    assert found[0] is x
+    assert found[1] is y
+    np.testing.assert_allclose(found, want)
+    want = f(*want)
+    np.testing.assert_allclose(step(), want)
+
+
+def test_bound_outputs_must_be_apart():
+    out = np.empty(5)
+    with pytest.raises(ValueError, match="two of them share memory"):
+        bp.compile(lambda x: (x * 2.0, x * 3.0)).bind(X.copy(), out=(out[:3], out[2:]))
+
+
+def test_one_thread_at_a_time_calls_what_is_bound():
+    entered, leave = threading.Event(), threading.Event()
+
+    def slow(x):
+        if entered.is_set() is False and slow.waits:
+            entered.set()
+            leave.wait(10)
+        return x * 2.0
+
+    slow.waits = False
+    rule = bp.custom_rule(slow, vjp=lambda g, ans, x: 2.0 * g)
+    step = bp.compile(lambda x: rule(x) + 1.0).bind(X.copy())
+    slow.waits = True
+    thread = threading.Thread(target=step)
+    thread.start()
+    assert entered.wait(10)
+    with pytest.raises(RuntimeError, match="bind one for each thread"):
+        step()
+    leave.set()
+    thread.join()
+    np.testing.assert_array_equal(step(), 2.0 * X + 1.0)
+
+
+def test_no_references_are_kept(rng):
+    compiled, x, p = bp.compile(lambda x, p: (x * p["a"], x)), X.copy(), {"a": Y.copy()}
+    found = compiled(x, p)
+    counts = [sys.getrefcount(y) for y in (x, p, p["a"])]
+    for _ in range(100):
+        found = compiled(x, p)
+    assert counts == [sys.getrefcount(y) for y in (x, p, p["a"])]
+    assert [sys.getrefcount(y) for y in found] == [3, 3]
