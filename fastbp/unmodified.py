@@ -176,6 +176,10 @@ class Twins:
         for space in self.spaces.values():
             space.write_back()
 
+    def builtins(self) -> dict[str, Any]:
+        """Return what stands for builtins of Python, by name."""
+        return {}
+
     def replaces(self, x: Any) -> bool:
         """Say whether something else may stand for a value of a cell."""
         return callable(x) or isinstance(x, types.ModuleType)
@@ -344,6 +348,7 @@ def _builtins_of(space: _Space) -> dict[str, Any]:
         return x
 
     names["__import__"] = find
+    names.update(space.twins.builtins())
     return names
 
 

@@ -243,9 +243,10 @@ class Compiled(Caller):
             if len(self.entries) >= MOST_PLANS:
                 self.clear()
             self.add(entry)
-        else:
-            self._reasons[-1] += ", not kept: a zero cotangent met a slope that is not finite"
-        return result
+            return result
+        self._reasons[-1] += ", not kept: a zero cotangent met a slope that is not finite"
+        # What it means depends on where the zero is from, which this record has not kept.
+        return self.__wrapped__(*args, **kwargs)
 
 
 class _Fast(Compiled):

@@ -611,12 +611,15 @@ def _joined(b: Builder, link: Any, operands: list[Any]) -> Value | None:
         part = _part(x, y, places, flat[places] - starts[k])
         if part is None:
             return None
+        if x.shape != part.shape:  # one element, in some places
+            x = x.view((), x.offset, ())
         parts.append((x, part))
     if base and written.any():
         b.append(Copy([operands[0]], [y]))
     apart = len({id(x.storage) for x, _ in parts}) == len(parts) and not (base and written.any())
     for x, part in parts:
-        if apart and part.contiguous and x.whole and is_movable(x.storage):
+        fits = x.size == part.size and part.contiguous and x.whole
+        if apart and fits and is_movable(x.storage):
             x.storage.inside, x.storage.offset = y.storage, part.offset
             y.storage.holds.append(x.storage)
             y.storage.step = max(y.storage.step, x.storage.step)

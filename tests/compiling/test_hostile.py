@@ -589,3 +589,53 @@ def test_no_references_are_kept(rng):
         found = compiled(x, p)
     assert counts == [sys.getrefcount(y) for y in (x, p, p["a"])]
     assert [sys.getrefcount(y) for y in found] == [3, 3]
+
+
+# ---- what else was wrong
+
+
+def test_instances():
+    def f(x, s):
+        y = x * 2.0 if isinstance(x, np.ndarray) else np.nan
+        z = s * 3.0 if isinstance(s, float) and not isinstance(s, np.ndarray | list) else np.nan
+        w = np.sum(x) if isinstance(np.sum(x), (float, int)) else np.nan
+        return y + z + w if isinstance(np.zeros(2), np.ndarray) and not isinstance(x, float) else y
+
+    compiled = bp.compile(f)
+    for args in ((X, 2.0), (Y, 3.0)):
+        np.testing.assert_allclose(compiled(*args), f(*args))
+    assert compiled.stats()["plans"] == 1
+
+
+def test_one_array_twice_in_another():
+    def f(x):
+        y = np.tanh(x[:1, None, None])
+        return np.concatenate([y, y]), np.stack([y, y], axis=-1)
+
+    compiled = bp.compile(f)
+    for x in (X, Y):
+        for found, want in zip(compiled(x), f(x), strict=True):
+            np.testing.assert_array_equal(found, want)
+
+
+def test_bins_that_depend_on_values():
+    compiled = bp.compile(np.bincount)
+    for bins in ([0, 2, 1], [0, 1, 1], [0, 0, 4], [2, 2, 0]):
+        found = compiled(np.array(bins), X)
+        np.testing.assert_allclose(found, np.bincount(bins, X))
+
+
+def test_a_first_call_at_an_infinite_slope_calls_the_function_itself():
+    # The function itself tells what a zero means: the record has lost where it is from.
+    kinds = []
+
+    def loss(x):
+        kinds.append(type(x))
+        return np.sum(np.sqrt(x) * 0.0)
+
+    slope = bp.grad(loss)
+    want = slope(np.zeros(3))
+    kinds.clear()
+    found = bp.compile(slope)(np.zeros(3))
+    np.testing.assert_array_equal(found, want)
+    assert len(kinds) == 2

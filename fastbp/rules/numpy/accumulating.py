@@ -31,8 +31,9 @@ def bincount(x, /, weights=None, minlength=0):
             f"numpy.bincount: the bins are a Variable of dtype {x.dtype}, not integers"
         )
     weights = as_operand(weights, "numpy.bincount: weights=", real=True).astype(np.float64)
-    size = np.bincount(array_of(x), array_of(weights), minlength).size  # raises where NumPy does
+    np.bincount(array_of(x), array_of(weights), minlength)  # raises where NumPy does
     x = as_constant(x, "numpy.bincount: x")
+    size = max(int(np.max(x)) + 1 if x.size else 0, minlength)
     return scatter_add_op(weights, size=size, places=x.astype(np.intp), behind=0)
 
 
