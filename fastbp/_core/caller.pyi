@@ -37,7 +37,7 @@ class Entry:
         surroundings: list[Spec],
         watched: list[Any],
         compared: list[Any],
-        guards: list[np.ndarray],
+        guards: list[np.ndarray | None],
         form: Form | Callable[[list[Any]], Any],
     ) -> None: ...
     def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any: ...

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import enum
 import functools
 import itertools
@@ -20,11 +19,13 @@ from fastbp._core.caller import MISSED, Bound, Caller, Entry, Form, Spec
 from fastbp._core.graph import Passive, Variable
 from fastbp._core.replay import strong_zeros_met
 from fastbp._core.tape import Tape
+from fastbp.compiling import passive
 from fastbp.compiling.layout import laid_out
 from fastbp.compiling.lowering import lower
 from fastbp.compiling.reach import LENGTH, found_in, same
 from fastbp.compiling.surroundings import Surroundings
 from fastbp.errors import DTypeError, FrozenValueError
+from fastbp.unmodified import function_in, unmodified
 
 __all__ = ["Compiled", "compile"]
 
@@ -135,7 +136,7 @@ class Compiled(Caller):
         found = super().__call__(*args, **kwargs)
         self._calls += 1
         if self._calls % self.verify == 0 and not _any_recorded(args, kwargs):
-            _compare(found, self.__wrapped__(*args, **kwargs), self)
+            _compare(found, self._eager(*args, **kwargs), self)
         return found
 
     def __new__(cls, f: Any = None, static: Any = (), verify: int = 0) -> Any:  # noqa: D102
@@ -231,7 +232,13 @@ class Compiled(Caller):
 
     def failed(self, error: Exception, args: Any, kwargs: Any) -> Any:
         """Call the function as it is: a plan could not tell the result."""
-        return self.__wrapped__(*args, **kwargs)
+        return self._eager(*args, **kwargs)
+
+    @functools.cached_property
+    def _eager(self) -> Callable[..., Any]:
+        # As it was recorded: with arrays of fastbp.numpy where a derivative is taken.
+        f = self.__wrapped__
+        return f if function_in(f) is None else unmodified(f)
 
     def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Record the function for these arguments."""
@@ -464,17 +471,39 @@ def recorded_inputs(arrays: Sequence[np.ndarray]) -> list[Any]:
     return [next(made) if x.dtype.kind in "fc" else graph.passive_input(x) for x in arrays]
 
 
+def _handle(x: Any) -> Any:
+    """Return a handle on the value that `x` has now."""
+    return graph.handle(x) if type(x) is Variable else graph.handle_of(x)
+
+
 class Reads:
     """What is read as plain numbers while a function is recorded.
 
     What fastbp's own functions read decides how they compute: it becomes a guard of the plan. What
-    the user's code reads would be frozen.
+    the user's code reads would be frozen. Shapes are read without a word, so where values may have
+    decided one, the array is a guard by its shape.
+
+    Attributes
+    ----------
+    of_user : list
+        What the user's code has read.
+    handles, values : list
+        The guards, and what they were; None: only its shape counts.
     """
 
     def __init__(self) -> None:
         self.of_user: list[tuple[str, str, int]] = []
         self.handles: list[Any] = []
-        self.values: list[np.ndarray] = []
+        self.values: list[np.ndarray | None] = []
+
+    def called(self, function: Any, operands: list[Any], result: Any) -> None:
+        """Take note of a call without derivative."""
+        if function is not None and passive.keeps_shape(function, operands):
+            return
+        for x in result if isinstance(result, tuple | list) else (result,):
+            if type(x) is Passive or type(x) is Variable:
+                self.values.append(None)
+                self.handles.append(_handle(x))
 
     def read(self, what: str, handle: Any, file: str, line: int) -> None:
         """Take note of one."""
@@ -483,9 +512,7 @@ class Reads:
             self.of_user.append((what, file, line))
         else:
             self.values.append(np.array(graph.array_of(handle), order="C"))
-            self.handles.append(
-                graph.handle(handle) if type(handle) is Variable else copy.copy(handle)
-            )
+            self.handles.append(_handle(handle))
 
 
 class _Arguments:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastbp._core import graph
 from fastbp._core.program import MASKS, Trace, compile_program
 from fastbp.compiling.values import Value
 
 if TYPE_CHECKING:
     from fastbp.compiling.lowering import Builder
 
-__all__ = ["lowered"]
+__all__ = ["keeps_shape", "lowered"]
 
 _OPERATORS = {
     operator.gt: np.greater,
@@ -43,6 +44,38 @@ _SHOWING = (
     np.reshape, np.ravel, np.transpose, np.swapaxes, np.moveaxis, np.squeeze, np.expand_dims,
     np.broadcast_to, np.flip, np.diagonal, np.atleast_1d, np.atleast_2d,
 )  # fmt: skip
+
+# Functions whose results have shapes that no values decide, if their further arguments do not.
+_OF_SHAPES = frozenset(
+    """
+    all amax amin any argmax argmin argpartition argsort around array asarray astype average
+    broadcast_to clip column_stack concatenate conj copy copysign corrcoef count_nonzero cov cross
+    cumprod cumsum cumulative_prod cumulative_sum det diff digitize dot einsum expand_dims flip
+    fliplr flipud full_like heaviside hstack imag inner interp inv isclose iscomplex isin isreal
+    kron lexsort matmul matrix_transpose max mean median min moveaxis nan_to_num nanargmax nanargmin
+    nanmax nanmean nanmedian nanmin nanstd nansum nanvar ones_like outer partition permute_dims
+    prod ptp quantile percentile ravel real reshape result roll rot90 round searchsorted select
+    sort squeeze stack std sum swapaxes take take_along_axis tensordot trace transpose tril triu
+    unstack var vdot vstack zeros_like
+    """.split()
+)
+
+
+def keeps_shape(function: Any, operands: list[Any]) -> bool:
+    """Say whether the shape of what a call returns follows from the shapes of its operands."""
+    if isinstance(function, np.ufunc) or function in _OPERATORS or function is graph.identity:
+        return True
+    if function is operator.getitem:
+        return not any(getattr(getattr(x, "dtype", None), "kind", "") == "b" for x in operands[1:])
+    if (getattr(function, "__module__", None) or "numpy").partition(".")[0] != "numpy":
+        return False
+    arrays = [x for x in operands[1:] if isinstance(x, np.ndarray)]
+    name = getattr(function, "__name__", "")
+    if name == "where":
+        return len(operands) == 3
+    if name in ("take", "take_along_axis", "searchsorted", "digitize", "interp", "select"):
+        return True
+    return name in _OF_SHAPES and not any(x.dtype.kind in "iu" for x in arrays)
 
 
 def lowered(b: Builder, link: Any, operands: list[Any]) -> Value | None:

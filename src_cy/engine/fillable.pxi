@@ -31,7 +31,8 @@ def recorded_call(f, args, dict kwargs, left=None):
         may decide what constants are. An entry is (what, file, line), the line that of the user:
         the first of each kind, "bool" for what decides a branch and "value" for all else. Nothing
         leaves where it stays empty. Anything else than a list has a method ``read(what, handle,
-        file, line)``, which is called for each of them; the handle on what was read may be None.
+        file, line)``, which is called for each of them (the handle on what was read may be None),
+        and ``called(function, operands, result)``, for each call without derivative.
     """
     global fastbp_left
     cdef PyObject *before = fastbp_left

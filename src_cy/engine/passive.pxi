@@ -74,6 +74,12 @@ def passive(x):
     return x
 
 
+def handle_of(Passive x not None):
+    """Return another handle on the value of `x`."""
+    current(x)
+    return _new_passive(x.array, x.node)
+
+
 def identity(x):
     """Return the argument; recorded for what is given on without its derivative."""
     return x
@@ -196,8 +202,11 @@ cdef object _passive_call(object function, tuple args, dict kwargs):
         saved.append(None if parent is not None and parent.flags & KEEPS else x)
     op = _op_of(function, arranged)
     found = (<Op> op).forward(*values, **static)
-    return _results(op, operands, tuple(parents), tuple(saved), static,
-                    flags & INHERITED | PASSIVE, found)
+    found = _results(op, operands, tuple(parents), tuple(saved), static,
+                     flags & INHERITED | PASSIVE, found)
+    if fastbp_left != NULL and type(<object> fastbp_left) is not list:
+        (<object> fastbp_left).called(function, values, found)
+    return found
 
 
 cdef object _locked(cnp.ndarray array):
@@ -362,7 +371,12 @@ cdef object _moving(Op op, tuple operands, dict static, list which):
     moving = _moving_ops.get(key)
     if moving is None:
         moving = _moving_ops[key] = _moving_op(op, tuple(which), len(operands))
-    return record(moving, operands + tuple(extra), rest)
+    found = record(moving, operands + tuple(extra), rest)
+    # Places of elements have a shape of their own; all else may decide that of the result.
+    if fastbp_left != NULL and type(<object> fastbp_left) is not list \
+            and any([name not in ("index", "places") for name, k in which]):
+        (<object> fastbp_left).called(None, [], found)
+    return found
 
 
 def _moving_op(Op op, tuple which, Py_ssize_t own):
