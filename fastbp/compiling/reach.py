@@ -204,6 +204,7 @@ class Reach:
 
     def use(self, f: types.FunctionType) -> set[str]:
         """Take note of the names in the code of a function; return them. Look into modules."""
+        self.watched.append((f, "__code__", f.__code__))
         names = functions_names(f)
         self._names |= names
         if is_library(f.__globals__.get("__name__")):

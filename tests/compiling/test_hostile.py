@@ -10,6 +10,7 @@ import sys
 import threading
 import types
 import weakref
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -639,3 +640,33 @@ def test_a_first_call_at_an_infinite_slope_calls_the_function_itself():
     found = bp.compile(slope)(np.zeros(3))
     np.testing.assert_array_equal(found, want)
     assert len(kinds) == 2
+
+
+@dataclass
+class Layer:
+    w: object
+    options: object = field(default=2, metadata={"static": True})
+
+
+def test_static_fields_and_defaults_of_containers():
+    compiled = bp.compile(lambda m, x: m.w * x * np.sum(m.options))
+    for options in (2, 3, 2, [2, 3], [2, 4], X, Y):
+        found = compiled(Layer(X, options), Y)
+        np.testing.assert_allclose(found, X * Y * np.sum(options))
+    changing = [1.0]
+    for k in range(3):
+        changing[0] = float(k)
+        np.testing.assert_allclose(compiled([Layer(X, changing)][0], Y), X * Y * k)
+    given = bp.compile(lambda p, x: p["missing"] * x)
+    for factory in (lambda: 2.0, lambda: 3.0):
+        np.testing.assert_allclose(given(collections.defaultdict(factory), X), factory() * X)
+
+
+def test_code_that_is_exchanged():
+    def f(x):
+        return x * 2.0
+
+    compiled = bp.compile(f)
+    np.testing.assert_array_equal(compiled(X), X * 2.0)
+    f.__code__ = (lambda x: x * 3.0).__code__  # as tools that reload modules do
+    np.testing.assert_array_equal(compiled(X), X * 3.0)
