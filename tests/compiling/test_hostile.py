@@ -1,5 +1,6 @@
 """Programs that a compiled function once computed wrongly, or failed at."""
 
+import argparse
 import collections
 import contextvars
 import copy
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 import fastbp as bp
 from fastbp import tree
@@ -368,6 +370,39 @@ def import_inside_of_the_function():
     return f, change
 
 
+def parsed_arguments():
+    settings = argparse.Namespace(s=1.0, w=_weights())
+
+    def change(k):
+        settings.s = float(k)
+
+    return lambda x: x * settings.s * settings.w, change
+
+
+def user_dict():
+    p = collections.UserDict(w=_weights())
+
+    def change(k):
+        p["w"] = _weights() * k
+
+    return lambda x: x * p["w"], change
+
+
+def values_of_a_thread():
+    local = threading.local()
+    local.w = _weights()
+
+    def change(k):
+        local.w = _weights() * k
+
+    return lambda x: x * local.w, change
+
+
+def sparse_matrix():
+    a = sparse.csr_array(np.diag(_weights()))
+    return lambda x: x * a.diagonal(), lambda k: a.data.fill(k)
+
+
 GLOBAL = _weights()
 AROUND = [
     class_attribute, attribute_of_the_class_of_an_object, slots, array_in_slots,
@@ -377,6 +412,7 @@ AROUND = [
     cached_function, simple_namespace, ordered_dict, default_dict, subclass_of_dict,
     double_ended_queue, named_tuple, proxy_of_a_dict, set_of_numbers, context_variable,
     weak_reference, subclass_of_arrays, array_of_objects, number_of_numpy, name_in_a_string,
+    parsed_arguments, user_dict, values_of_a_thread, sparse_matrix,
     module_inside_of_a_module, import_inside_of_the_function,
 ]  # fmt: skip
 
