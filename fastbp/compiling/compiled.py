@@ -35,7 +35,23 @@ _SINGLE = (np.dtype("f4"), np.dtype("c8"))
 caller.bind("found_in", found_in)
 caller.bind("same", same)
 caller.set_length_key(LENGTH)
-caller.bind("flatten", tree.flatten)
+
+
+def _taken_apart(x: Any) -> tuple[list[Any], tree.TreeDef]:
+    """Do as `tree.flatten`; what a structure keeps beside the leaves comes after them."""
+    leaves, structure = tree.flatten(x)
+    return leaves + _extras(structure), structure
+
+
+def _extras(structure: tree.TreeDef) -> list[Any]:
+    own = structure._extra  # static fields, or a default
+    found = [] if own is None else list(own) if isinstance(own, tuple | list) else [own]
+    for child in structure._children:
+        found += _extras(child)
+    return found
+
+
+caller.bind("flatten", _taken_apart)
 
 
 def compile(
@@ -76,10 +92,11 @@ def compile(
     Notes
     -----
     Arrays that `f` finds in enclosing functions, global names and defaults are read in every call,
-    with the elements that they have then. Other things around it are compared with what they were,
-    arrays in attributes of objects by their elements; if something else is there, `f` is recorded
-    again. What `f` does beside computing (printing, appending to a list) is done when it is
-    recorded only. Warnings of floating-point errors are not given by a plan.
+    with the elements that they have then. All else that can be reached is compared with what it
+    was, arrays by their elements; if something else is there, `f` is recorded again. Writing into
+    an argument changes no array of the caller's; into an array around `f` it is refused.
+    What `f` does beside computing (printing, appending to a list) is done when it is recorded
+    only. Warnings of floating-point errors are not given by a plan.
 
     Where a function of fastbp's decides by values how to compute, they are compared in every call;
     if they differ, `f` itself is called.
@@ -563,7 +580,8 @@ class _Arguments:
         leaves, structure = tree.flatten(x)
         if not (len(leaves) == 1 and leaves[0] is x):
             parts = tuple([self._spec(item, f"a part of {what}") for item in leaves])
-            return Spec("tree", structure, parts)
+            fixed = [self._of_values(item, f"a field of {what}") for item in _extras(structure)]
+            return Spec("tree", structure, (*parts, *fixed))
         return self._static(x, what)
 
     def _input(self, kind: str, value: Any, array: np.ndarray) -> Spec:
@@ -583,7 +601,8 @@ class _Arguments:
             return Spec("elements", x.copy())
         leaves, structure = tree.flatten(x)
         if not (len(leaves) == 1 and leaves[0] is x):
-            parts = tuple([self._of_values(item, f"a part of {what}") for item in leaves])
+            items = leaves + _extras(structure)
+            parts = tuple([self._of_values(item, f"a part of {what}") for item in items])
             return Spec("tree", structure, parts)
         if kind is set:
             return Spec("static", x.copy())
@@ -615,7 +634,7 @@ class _Arguments:
             pairs = zip(x, spec.parts, strict=True)
             return type(x)([self._put(item, part, handles) for item, part in pairs])
         leaves, structure = tree.flatten(x)
-        pairs = zip(leaves, spec.parts, strict=True)
+        pairs = zip(leaves, spec.parts, strict=False)
         return structure.unflatten([self._put(item, part, handles) for item, part in pairs])
 
 

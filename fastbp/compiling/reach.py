@@ -10,6 +10,7 @@ import contextvars
 import functools
 import random
 import sys
+import threading
 import types
 import weakref
 from collections import deque
@@ -29,6 +30,7 @@ _SEQUENCES = (list, deque)
 _WHOLE = (set, frozenset, bytearray, weakref.ref, contextvars.ContextVar)
 _WRAPPERS = (property, staticmethod, classmethod, functools.cached_property)
 _PARTS = ("__func__", "__self__", "__wrapped__", "fget", "func", "args", "keywords")
+_HOLDING = ("numpy", "scipy", "types", "argparse", "collections", "configparser")
 _HEAP = 1 << 9  # a type whose attributes can be assigned
 _ATOMS = (type(None), int, float, complex, str, bytes, np.generic, np.dtype, np.ufunc, range)
 _SLOTS = (types.WrapperDescriptorType, types.MethodDescriptorType, types.GetSetDescriptorType)
@@ -132,7 +134,7 @@ class Reach:
                 for item in part.values() if name == "keywords" and part else (part,):
                     self.into(item)
         own = is_own(kind.__module__)
-        if is_library(kind.__module__) and kind is not types.SimpleNamespace and not own:
+        if not own and is_library(kind.__module__) and not _holds(kind):
             return
         held = getattr(x, "__dict__", None)
         if type(held) is dict:
@@ -204,6 +206,7 @@ class Reach:
 
     def use(self, f: types.FunctionType) -> set[str]:
         """Take note of the names in the code of a function; return them. Look into modules."""
+        self.watched.append((f, "__code__", f.__code__))
         names = functions_names(f)
         self._names |= names
         if is_library(f.__globals__.get("__name__")):
@@ -245,6 +248,11 @@ class Reach:
     def drawn(self) -> bool:
         """Say whether one of the generators has drawn numbers."""
         return any(now() != state for now, state in self.generators)
+
+
+def _holds(kind: type) -> bool:
+    """Say whether a type of a library is one whose objects hold what a user gives them."""
+    return kind is threading.local or kind.__module__.partition(".")[0] in _HOLDING
 
 
 def is_own(name: str | None) -> bool:

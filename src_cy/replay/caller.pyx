@@ -27,6 +27,8 @@ cnp.import_array()
 cdef extern from "Python.h":
     PyObject *PyCell_GET(object cell)
     int PyCell_Check(object x)
+    int PyFunction_Check(object x)
+    PyObject *PyFunction_GET_CODE(object f)
 
 cdef enum SpecKind:
     ARRAY
@@ -426,6 +428,8 @@ cdef object _found_in(object container, object key):
             return <object> x
     if type(container) is _MAPPING_PROXY:
         return container.get(key, _NOTHING)
+    if PyFunction_Check(container) and key == "__code__":
+        return <object> PyFunction_GET_CODE(container)
     if PyList_CheckExact(container):
         if 0 <= key < PyList_GET_SIZE(container):
             return <object> PyList_GET_ITEM(container, key)
@@ -436,7 +440,7 @@ cdef object _found_in(object container, object key):
 cdef str _named(object container, object key):
     if PyCell_Check(container):
         return "a variable of an enclosing function"
-    return repr(key) if isinstance(key, (str, int)) else "the length of a container"
+    return repr(key) if isinstance(key, (str, int)) else "a container"
 
 
 cdef bint _same(object x, object y):

@@ -1,5 +1,6 @@
 """Programs that a compiled function once computed wrongly, or failed at."""
 
+import argparse
 import collections
 import contextvars
 import copy
@@ -10,9 +11,11 @@ import sys
 import threading
 import types
 import weakref
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 import fastbp as bp
 from fastbp import tree
@@ -367,6 +370,39 @@ def import_inside_of_the_function():
     return f, change
 
 
+def parsed_arguments():
+    settings = argparse.Namespace(s=1.0, w=_weights())
+
+    def change(k):
+        settings.s = float(k)
+
+    return lambda x: x * settings.s * settings.w, change
+
+
+def user_dict():
+    p = collections.UserDict(w=_weights())
+
+    def change(k):
+        p["w"] = _weights() * k
+
+    return lambda x: x * p["w"], change
+
+
+def values_of_a_thread():
+    local = threading.local()
+    local.w = _weights()
+
+    def change(k):
+        local.w = _weights() * k
+
+    return lambda x: x * local.w, change
+
+
+def sparse_matrix():
+    a = sparse.csr_array(np.diag(_weights()))
+    return lambda x: x * a.diagonal(), lambda k: a.data.fill(k)
+
+
 GLOBAL = _weights()
 AROUND = [
     class_attribute, attribute_of_the_class_of_an_object, slots, array_in_slots,
@@ -376,6 +412,7 @@ AROUND = [
     cached_function, simple_namespace, ordered_dict, default_dict, subclass_of_dict,
     double_ended_queue, named_tuple, proxy_of_a_dict, set_of_numbers, context_variable,
     weak_reference, subclass_of_arrays, array_of_objects, number_of_numpy, name_in_a_string,
+    parsed_arguments, user_dict, values_of_a_thread, sparse_matrix,
     module_inside_of_a_module, import_inside_of_the_function,
 ]  # fmt: skip
 
@@ -615,7 +652,7 @@ def test_one_array_twice_in_another():
     compiled = bp.compile(f)
     for x in (X, Y):
         for found, want in zip(compiled(x), f(x), strict=True):
-            np.testing.assert_array_equal(found, want)
+            np.testing.assert_allclose(found, want, rtol=1e-14)
 
 
 def test_bins_that_depend_on_values():
@@ -639,3 +676,33 @@ def test_a_first_call_at_an_infinite_slope_calls_the_function_itself():
     found = bp.compile(slope)(np.zeros(3))
     np.testing.assert_array_equal(found, want)
     assert len(kinds) == 2
+
+
+@dataclass
+class Layer:
+    w: object
+    options: object = field(default=2, metadata={"static": True})
+
+
+def test_static_fields_and_defaults_of_containers():
+    compiled = bp.compile(lambda m, x: m.w * x * np.sum(m.options))
+    for options in (2, 3, 2, [2, 3], [2, 4], X, Y):
+        found = compiled(Layer(X, options), Y)
+        np.testing.assert_allclose(found, X * Y * np.sum(options))
+    changing = [1.0]
+    for k in range(3):
+        changing[0] = float(k)
+        np.testing.assert_allclose(compiled([Layer(X, changing)][0], Y), X * Y * k)
+    given = bp.compile(lambda p, x: p["missing"] * x)
+    for factory in (lambda: 2.0, lambda: 3.0):
+        np.testing.assert_allclose(given(collections.defaultdict(factory), X), factory() * X)
+
+
+def test_code_that_is_exchanged():
+    def f(x):
+        return x * 2.0
+
+    compiled = bp.compile(f)
+    np.testing.assert_array_equal(compiled(X), X * 2.0)
+    f.__code__ = (lambda x: x * 3.0).__code__  # as tools that reload modules do
+    np.testing.assert_array_equal(compiled(X), X * 3.0)
