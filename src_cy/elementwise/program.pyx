@@ -121,18 +121,28 @@ _INLINE = {
 }
 
 
-cdef void _run_one(const Instruction *code, int n_code, char **slot_ptr,
-                   const intptr_t *slot_step) noexcept nogil:
+cdef void _run_one(Program p, char **ptrs) noexcept nogil:
     """Run a program of float64 on one element."""
+    cdef char *slot_ptr[MAX_SLOTS]
+    cdef double temps[MAX_TEMPS]
     cdef char *args[4]
-    cdef intptr_t steps[4]
+    cdef intptr_t arg_steps[4]
     cdef intptr_t one = 1
     cdef const Instruction *ins
     cdef double x, y
     cdef double *out
-    cdef int i, j, which
-    for i in range(n_code):
-        ins = code + i
+    cdef int i, j, which, k = p.n_inputs + p.n_outputs
+    for i in range(k):
+        slot_ptr[i] = ptrs[i]
+    for i in range(p.n_constants):
+        slot_ptr[k + i] = p.constants + i * 8
+    k += p.n_constants
+    for i in range(p.n_temps):
+        slot_ptr[k + i] = <char *> &temps[i]
+    for j in range(4):
+        arg_steps[j] = 8
+    for i in range(p.n_code):
+        ins = p.code + i
         which = ins.inline_code
         x = (<double *> slot_ptr[ins.slots[0]])[0] if which else 0.0
         if which == STRONG_MULTIPLY and x == 0.0:
@@ -140,8 +150,7 @@ cdef void _run_one(const Instruction *code, int n_code, char **slot_ptr,
         if which == NONE:
             for j in range(ins.nin + 1):
                 args[j] = slot_ptr[ins.slots[j]]
-                steps[j] = slot_step[ins.slots[j]]
-            ins.fn(args, &one, steps, ins.data)
+            ins.fn(args, &one, arg_steps, ins.data)
         elif which == NEGATIVE:
             (<double *> slot_ptr[ins.slots[1]])[0] = -x
         elif which == SQUARE:
@@ -191,6 +200,9 @@ cdef class Program:
         cdef int n_external = self.n_inputs + self.n_outputs
         cdef int i, j, k
         cdef Instruction *ins
+        if n == 1 and self.inlines:
+            _run_one(self, ptrs)
+            return
         for i in range(n_external):
             slot_ptr[i] = ptrs[i]
             slot_step[i] = steps[i]
@@ -203,9 +215,6 @@ cdef class Program:
             slot_ptr[k] = temps + i * block * self.itemsize
             slot_step[k] = self.itemsize
             k += 1
-        if n == 1 and self.inlines:
-            _run_one(self.code, self.n_code, slot_ptr, slot_step)
-            return
         while n > 0:
             # A program of one instruction has no temporaries: one call does it all.
             count = n if n <= block or self.n_code == 1 else block
