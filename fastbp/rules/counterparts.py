@@ -8,7 +8,7 @@ import functools
 import importlib
 import inspect
 
-from fastbp._core.graph import has_variable, values_of
+from fastbp._core.graph import has_variable, unfilled, values_of
 from fastbp.errors import NoRuleError
 from fastbp.rules.table import CONSTANTS, REFUSED, implements
 
@@ -39,6 +39,9 @@ def stands_for(path, samples, kinks="", prepared=None):
 
         @functools.wraps(f)
         def function(*args, **kwargs):
+            # What was made in a recorded function and has taken no recorded value is a constant.
+            args = tuple(map(unfilled, args))
+            kwargs = {key: unfilled(x) for key, x in kwargs.items()}
             if not has_variable((args, tuple(kwargs.values()))):
                 return theirs(*args, **kwargs)
             given = signature.bind(*args, **kwargs)

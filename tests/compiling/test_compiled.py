@@ -544,3 +544,39 @@ def test_functions_of_fastbp_numpy():
     compiled = bp.compile(bp.grad(f))
     for x in (X, Y, -np.abs(X)):
         np.testing.assert_allclose(compiled(x), bp.grad(f)(x), rtol=1e-13)
+
+
+SHAPES = {
+    "a mask": lambda x: np.sum(np.where(x > 0, x, 0.0)) / len(x[x > 0]),
+    "its size": lambda x: np.sum(x) * x[x > 0].size,
+    "its shape": lambda x: np.sum(x) * np.flatnonzero(x > 0).shape[0],
+    "places": lambda x: np.sum(x) * len(np.where(x > 0)[0]),
+    "nonzero": lambda x: np.sum(x) * (x > 0).nonzero()[0].size,
+    "unique": lambda x: np.sum(x) * np.unique(np.round(x)).size,
+    "tile": lambda x: np.sum(np.tile(x, np.argmax(x) + 1)),
+    "repeat": lambda x: np.sum(np.repeat(x, np.argmax(x) + 1) ** 2),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_shapes_that_values_decide_are_not_frozen(name):
+    f = SHAPES[name]
+    for g in (f, bp.grad(f)):
+        compiled = bp.compile(g)
+        for x in (np.array([1.0, 2.0, 3.0]), np.array([4.0, -2.0, 0.5]), np.array([1.0, 2.0, 3.0])):
+            np.testing.assert_allclose(compiled(x), bp.unmodified(g)(x), rtol=1e-13)
+
+
+def test_shapes_of_whole_numbers_are_not_frozen():
+    compiled = bp.compile(lambda x, k: np.sum(x) * len(np.unique(k)))
+    for k in ([1, 2, 3], [1, 1, 1], [2, 2, 5]):
+        assert compiled(X, np.array(k)) == X.sum() * len(set(k))
+
+
+def test_the_function_runs_as_it_was_recorded_where_a_plan_cannot_tell():
+    def f(x):
+        return np.linalg.norm(np.array([x[0], x[1] * 2.0]))  # recorded values in a list
+
+    compiled = bp.compile(bp.grad(f))
+    for x in (np.array([1.0, 2.0]), np.zeros(2), np.array([3.0, 0.5])):
+        np.testing.assert_allclose(compiled(x), bp.grad(bp.unmodified(f))(x))

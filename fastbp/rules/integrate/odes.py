@@ -11,7 +11,7 @@ by nesting there are derivatives of any order.
 import numpy as np
 from scipy import integrate
 
-from fastbp._core.graph import Op, array_of, has_variable, values_of
+from fastbp._core.graph import Op, array_of, has_variable, unfilled, values_of
 from fastbp.errors import DTypeError, NoRuleError, ShapeError
 from fastbp.rules.integrate.calling import Function, Known, is_recorded, of_numbers, pulled, pushed
 from fastbp.rules.numpy.structural import as_operand
@@ -313,6 +313,7 @@ def odeint(func, y0, t, args=(), Dfun=None, full_output=0, tfirst=False, **optio
     -0.735758...
     """
     name = "scipy.integrate.odeint"
+    options = {key: unfilled(value) for key, value in options.items()}
     if not is_recorded(y0, t, args, options):
         func = of_numbers(func, name)
         return integrate.odeint(
@@ -411,6 +412,7 @@ def solve_ivp(
     -0.735758...
     """
     name = "scipy.integrate.solve_ivp"
+    options = {key: unfilled(value) for key, value in options.items()}
     if not is_recorded(t_span, y0, t_eval, args, options):
         fun = of_numbers(fun, name)
         return integrate.solve_ivp(

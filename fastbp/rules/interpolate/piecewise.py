@@ -6,7 +6,7 @@ Everything is made of NumPy's rows, but for the slopes of a spline, which solve 
 import numpy as np
 from scipy import interpolate, sparse
 
-from fastbp._core.graph import has_variable, passive, values_of
+from fastbp._core.graph import has_variable, passive, unfilled, values_of
 from fastbp.errors import DTypeError, NoRuleError
 from fastbp.rules.interpolate.solving import Factors, solved
 from fastbp.rules.numpy.structural import as_operand
@@ -22,6 +22,7 @@ __all__ = [
 
 def constant_points(name, x):
     """Return places that are constants, as an array."""
+    x = unfilled(x)
     if has_variable(x):
         raise NoRuleError(
             f"scipy.interpolate.{name}: x, where the data is, is a constant, no Variable"

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 from scipy import interpolate
 
-from fastbp._core.graph import has_variable, passive, values_of
+from fastbp._core.graph import has_variable, passive, unfilled, values_of
 from fastbp.errors import NoRuleError
 from fastbp.rules.counterparts import refused
 from fastbp.rules.interpolate.piecewise import Delegating
@@ -47,6 +47,7 @@ class RegularGridInterpolator(Delegating):
     def __init__(
         self, points, values, method="linear", bounds_error=True, fill_value=np.nan, **solver
     ):
+        points = [unfilled(x) for x in points]
         if has_variable((points, fill_value)):
             raise NoRuleError(
                 "scipy.interpolate.RegularGridInterpolator: points and fill_value are constants, "

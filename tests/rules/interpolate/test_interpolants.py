@@ -258,3 +258,20 @@ def test_a_step_that_begins_at_the_last_knot():
     np.testing.assert_array_equal(vjp(np.array([0.0, 0.0, 1.0, 1.0]))[0], [0.0, 0.0, 2.0])
     with pytest.raises(NoRuleError, match=r"BSpline: an end knot 3 times at degree k=1"):
         bp.vjp(lambda c: bip.BSpline([0.0, 0.0, 1.0, 2.0, 2.0, 2.0], c, 1)(at), np.ones(4))
+
+
+@pytest.mark.parametrize(
+    "name", ["CubicSpline", "PchipInterpolator", "Akima1DInterpolator", "interp1d"]
+)
+def test_points_that_are_made_inside(name):
+    theirs, y = getattr(scipy.interpolate, name), np.array([1.0, 2.0, 4.0, 3.0, 5.0])
+    points = np.linspace(0, 1, 5)
+
+    def inside(v):
+        return np.sum(theirs(np.linspace(0, 1, 5), v)(0.3))
+
+    def outside(v):
+        return np.sum(theirs(points, v)(0.3))
+
+    found, wanted = (bp.grad(bp.unmodified(f))(y) for f in (inside, outside))
+    np.testing.assert_allclose(found, wanted, rtol=1e-14)
