@@ -145,8 +145,10 @@ cdef void _run_one(Program p, char **ptrs) noexcept nogil:
         ins = p.code + i
         which = ins.inline_code
         x = (<double *> slot_ptr[ins.slots[0]])[0] if which else 0.0
-        if which == STRONG_MULTIPLY and x == 0.0:
-            which = NONE        # the kernel counts such zeros
+        if which == STRONG_MULTIPLY:
+            y = x * (<double *> slot_ptr[ins.slots[1]])[0]
+            if x == 0.0 or y != y:
+                which = NONE    # the kernel counts products that are undefined
         if which == NONE:
             for j in range(ins.nin + 1):
                 args[j] = slot_ptr[ins.slots[j]]

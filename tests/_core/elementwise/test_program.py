@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastbp as bp
-from fastbp._core import loops
+from fastbp._core import loops, replay
 from fastbp._core.program import Trace, compile_program
 
 from ...harness import DTYPES, EPS
@@ -143,6 +143,14 @@ def test_one_element_is_computed_as_many_are():
         trace.call("select", a, b, a * 2.0), np.exp(trace.call("mulz", b, a)) - b,
     ]  # fmt: skip
     program = compile_program(trace, outputs, np.dtype(float).num)
+    strong = compile_program(
+        (one := Trace()), [one.call("mulz", one.input(), one.input())], np.dtype(float).num
+    )
+    for k in range(x.size):
+        before = replay.strong_zeros_met()
+        (found,) = strong(x[k : k + 1], y[k : k + 1])
+        undefined = (x[k] == 0.0 and not np.isfinite(y[k])) or np.isnan(found[0])
+        assert (replay.strong_zeros_met() != before) == undefined
     with np.errstate(all="ignore"):
         many = program(x, y)
         for k in range(x.size):

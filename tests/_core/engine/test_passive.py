@@ -202,6 +202,7 @@ FUNCTIONS = {
 }
 # A decision by a value in a rule; a plain array that is indexed asks for plain numbers.
 EXITS = {
+    "bincount": ("value",),  # how many bins there are
     "gradient of kinks": ("bool",),
     "constant table": ("value",),
     "searchsorted": ("value",),
