@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, final
 
 import numpy as np
+from typing_extensions import disjoint_base
 
 from fastbp._core.replay import Plan
 
@@ -58,6 +59,7 @@ class Bound:
     ) -> None: ...
     def __call__(self) -> Any: ...
 
+@disjoint_base
 class Caller:
     entries: list[Entry]
     def add(self, entry: Entry) -> None: ...

@@ -26,6 +26,8 @@ class Rules:
 @final
 class Op:
     name: str
+    title: str
+    def has_program(self, typenum: int) -> bool: ...
     kind: int
     nin: int
     nout: int
@@ -107,6 +109,7 @@ class View:
 
 @final
 class Variable:
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
     __array_priority__: float
     __pandas_priority__: int
     name: str | None

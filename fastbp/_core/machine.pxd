@@ -87,7 +87,6 @@ cdef class Machine:
     cdef int capacity
     cdef int work_buffer
     cdef list keep, calls, frames
-    cdef readonly list descriptions
     cdef Step *_step(self, InstructionKind kind, size_t size, double work) except NULL
     cdef int _set(self, Place *place, object pair) except -1
     cdef int _stretch(self, Frame frame, int first, int end)

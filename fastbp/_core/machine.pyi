@@ -7,10 +7,9 @@ import numpy as np
 
 from fastbp._core.program import Program
 
-Place = tuple[int, int]
-
 @final
-class Frame: ...
+class Frame:
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
 
 @final
 class Machine:
@@ -24,7 +23,7 @@ class Machine:
         self,
         program: Program,
         shape: tuple[int, ...],
-        slots: list[tuple[Place, tuple[int, ...]]],
+        slots: list[tuple[tuple[int, int], tuple[int, ...]]],
     ) -> None: ...
     def product(
         self,
@@ -37,19 +36,25 @@ class Machine:
         accumulate: bool,
     ) -> None: ...
     def sum(
-        self, typenum: int, sizes: tuple[int, int, int], source: Place, target: Place
+        self,
+        typenum: int,
+        sizes: tuple[int, int, int],
+        source: tuple[int, int],
+        target: tuple[int, int],
     ) -> None: ...
     def copy(
         self,
         itemsize: int,
         shape: tuple[int, ...],
-        source: Place,
+        source: tuple[int, int],
         from_strides: tuple[int, ...],
-        target: Place,
+        target: tuple[int, int],
         to_strides: tuple[int, ...],
     ) -> None: ...
-    def pick(self, itemsize: int, table: np.ndarray, source: Place, target: Place) -> None: ...
-    def zero(self, size: int, target: Place) -> None: ...
+    def pick(
+        self, itemsize: int, table: np.ndarray, source: tuple[int, int], target: tuple[int, int]
+    ) -> None: ...
+    def zero(self, size: int, target: tuple[int, int]) -> None: ...
     def call(
         self, function: Callable[..., Any], operands: list[Any], results: list[Any]
     ) -> None: ...

@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 MODES: dict[str, int]
 
 @final
+class Buffers: ...
+
+@final
 class Splines:
     shape: tuple[int, ...]
     size: int

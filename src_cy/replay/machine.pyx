@@ -69,7 +69,7 @@ cdef class Machine:
         if not 0 <= work_buffer < n_buffers or work_bytes < 0:
             raise ValueError("Machine: the workspace must be one of the buffers")
         self.n_buffers, self.work_buffer, self.work_bytes = n_buffers, work_buffer, work_bytes
-        self.keep, self.calls, self.frames, self.descriptions = [], [], [], []
+        self.keep, self.calls, self.frames = [], [], []
         for buffer, array in constants.items():
             if not 0 <= buffer < n_buffers:
                 raise ValueError(f"Machine: there is no buffer {buffer}")
@@ -330,12 +330,11 @@ cdef class Machine:
         frame.bases[self.work_buffer] = frame.work
         frame.arrays = []
         frame.held = []
-        for buffer, array in self.keep_constants():
-            frame.bases[<int> buffer] = cnp.PyArray_BYTES(<cnp.ndarray> array)
+        for item in self.keep:
+            if type(item) is tuple:     # a constant, and its buffer
+                frame.bases[<int> (<tuple> item)[0]] = cnp.PyArray_BYTES(
+                    <cnp.ndarray> (<tuple> item)[1])
         return frame
-
-    def keep_constants(self):
-        return [item for item in self.keep if type(item) is tuple]
 
     cdef int give_back(self, Frame frame) except -1:
         if frame.arrays:
