@@ -77,11 +77,11 @@ SCIPY_MISSING = """* of SciPy: everything but what `fastbp.scipy` has, functions
 Some functions have rules without some of their arguments (`out=`, `initial=`, the nuclear norm):
 [operations.md](operations.md) says which.
 
-## Not real numbers
+## Other numbers
 
-Derivatives are of float64 and float32. Complex numbers, float16, longdouble, object arrays, masked
-arrays and `numpy.matrix` raise `DTypeError`. An array of integers takes no recorded value: write
-`np.zeros(3)`, not `np.zeros(3, int)`.
+Derivatives are of float64, float32, complex128 and complex64. float16, longdouble, object arrays,
+masked arrays and `numpy.matrix` raise `DTypeError`. An array of integers takes no recorded value:
+write `np.zeros(3)`, not `np.zeros(3, int)`.
 """
 
 # What has arguments that are no floats: dates, bits, files, places.

@@ -72,8 +72,8 @@ _NUMBERS = {
         "compute it from plain numbers, or write int(x.value), which has no derivative"
     ),
     "complex": (
-        "complex(x) of a Variable would lose its derivative: fastbp differentiates real numbers, "
-        "so keep real and imaginary parts in Variables of their own"
+        "complex(x) of a Variable would lose its derivative: x itself is a number for NumPy, and "
+        "x + 0j a complex one; for the bare number, complex(x.value[()])"
     ),
     "dlpack": (
         "from_dlpack(x) of a Variable would lose its derivative: x itself is an array for NumPy; "

@@ -267,7 +267,7 @@ def test_out_is_named(x):
         (lambda x: math.log(x) + 1.0, "write numpy.log(x)"),
         (lambda x: B.dot(x), "the method dot of a plain array takes no Variable: write numpy.dot"),
         (int, "numpy.trunc(x)"),
-        (complex, "real and imaginary parts"),
+        (complex, "x + 0j"),
         (range, "cannot stand for an integer"),
         (lambda x: [1, 2, 3][x], "cannot stand for an integer"),
         (np.asarray, "fastbp.numpy.array([x, y]) or numpy.stack([x, y])"),
