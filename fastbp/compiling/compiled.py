@@ -532,6 +532,16 @@ class Reads:
             self.handles.append(_handle(handle))
 
 
+_PLAIN_CONTAINERS = (tuple, list, dict)
+
+
+def _container(spec: Callable[[Any, str], Spec], x: Any, what: str) -> Spec:
+    """Return the spec of a tuple, list or dict, whose items have those that `spec` returns."""
+    pairs = x.items() if type(x) is dict else enumerate(x)
+    parts = tuple([spec(item, f"{what}[{k!r}]") for k, item in pairs])
+    return Spec(type(x).__name__, list(x) if type(x) is dict else None, parts)
+
+
 class _Arguments:
     """The arguments of a call, taken apart: specs of them, and recorded values in their place."""
 
@@ -560,12 +570,8 @@ class _Arguments:
 
     def _spec(self, x: Any, what: str) -> Spec:
         kind = type(x)
-        if kind is tuple or kind is list:
-            parts = tuple([self._spec(item, f"{what}[{k}]") for k, item in enumerate(x)])
-            return Spec("tuple" if kind is tuple else "list", None, parts)
-        if kind is dict:
-            parts = tuple([self._spec(item, f"{what}[{k!r}]") for k, item in x.items()])
-            return Spec("dict", list(x), parts)
+        if kind in _PLAIN_CONTAINERS:
+            return _container(self._spec, x, what)
         if isinstance(x, np.ndarray):
             if kind is not np.ndarray or not _is_taken(x.dtype):
                 raise DTypeError(
@@ -590,13 +596,8 @@ class _Arguments:
 
     def _of_values(self, x: Any, what: str) -> Spec:
         """Return the spec of a static argument: containers and arrays by what they hold."""
-        kind = type(x)
-        if kind is tuple or kind is list:
-            parts = tuple([self._of_values(item, f"{what}[{k}]") for k, item in enumerate(x)])
-            return Spec("tuple" if kind is tuple else "list", None, parts)
-        if kind is dict:
-            parts = tuple([self._of_values(item, f"{what}[{k!r}]") for k, item in x.items()])
-            return Spec("dict", list(x), parts)
+        if type(x) in _PLAIN_CONTAINERS:
+            return _container(self._of_values, x, what)
         if isinstance(x, np.ndarray) and not x.dtype.hasobject:
             return Spec("elements", x.copy())
         leaves, structure = tree.flatten(x)
@@ -604,7 +605,7 @@ class _Arguments:
             items = leaves + _extras(structure)
             parts = tuple([self._of_values(item, f"a part of {what}") for item in items])
             return Spec("tree", structure, parts)
-        if kind is set:
+        if type(x) is set:
             return Spec("static", x.copy())
         return self._static(x, what)
 

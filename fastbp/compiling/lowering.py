@@ -35,7 +35,6 @@ class Builder:
         self.steps: list[Step] = []
         self.constants: dict[int, Value] = {}
         self.n_given = 0
-        self.held: list[Any] = []
 
     # -- memory
 
@@ -521,16 +520,12 @@ def _elementwise(b: Builder, link: Any, operands: list[Any]) -> Value | None:
     found = [b.constant(x) if isinstance(x, np.ndarray) else x for x in found]
     if not any(isinstance(x, Value) for x in found):
         return None
-    if _no_loop(op, link.dtype):
+    if not op.has_program(link.dtype.num):
         return None
     y = b.elementwise(op.kernel or op.forward, found, link.dtype)
     if y is not None and y.shape != link.shape:
         return None
     return y
-
-
-def _no_loop(op: Any, dtype: Any) -> bool:
-    return not op.has_program(dtype.num)
 
 
 def _planned(b: Builder, link: Any, operands: list[Any]) -> Value | None:
@@ -672,7 +667,6 @@ def _called(b: Builder, link: Any, operands: list[Any], joint: dict[Any, Any]) -
         if key is not None:
             joint[key] = results, step
         b.append(step)
-        b.held.append((static, operands))
     if results[place] is None:
         storage = Storage("given", math.prod(link.shape) * link.dtype.itemsize, b.n_given)
         b.n_given += 1
