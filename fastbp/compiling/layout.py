@@ -7,7 +7,7 @@ from typing import Any
 
 from fastbp._core.machine import Machine
 from fastbp._core.replay import Plan
-from fastbp.compiling.lowering import Builder
+from fastbp.compiling.builder import Builder
 from fastbp.compiling.steps import Copy, Region, Step
 from fastbp.compiling.values import Storage, Value
 

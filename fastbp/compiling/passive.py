@@ -17,7 +17,7 @@ from fastbp._core.program import MASKS, Trace, compile_program
 from fastbp.compiling.values import Value
 
 if TYPE_CHECKING:
-    from fastbp.compiling.lowering import Builder
+    from fastbp.compiling.builder import Builder
 
 __all__ = ["keeps_shape", "lowered"]
 

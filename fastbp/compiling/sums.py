@@ -18,7 +18,7 @@ from fastbp.compiling.steps import Add, Copy, Zero
 from fastbp.compiling.values import Storage, Value, strides_of
 
 if TYPE_CHECKING:
-    from fastbp.compiling.lowering import Builder
+    from fastbp.compiling.builder import Builder
 
 __all__ = ["Term", "Waiting", "is_movable", "made"]
 

@@ -1,7 +1,7 @@
 """How a plan computes an operation that is neither elementwise nor moves elements.
 
 A row names one of these by `plan=`: ``plan(b, link, *operands)`` gets a builder of plans
-(`fastbp.compiling.lowering.Builder`), the operation as it was applied, and what its operands are in
+(`fastbp.compiling.builder.Builder`), the operation as it was applied, and what its operands are in
 the plan, and returns what its value is there. None: not in this case, the plan calls the function
 of the row. A row that says nothing is called.
 """

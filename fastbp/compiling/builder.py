@@ -1,0 +1,314 @@
+"""Appends the instructions of a plan: memory, elementwise work, sums, products."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastbp.compiling.steps import Call, Copy, Product, Region, Step, Sum, Zero
+from fastbp.compiling.sums import Term, Waiting, made
+from fastbp.compiling.values import Storage, Value, strides_of
+
+__all__ = ["Builder", "view_of"]
+
+FLOATS = "fc"
+
+
+class Builder:
+    """Takes operations in the order of the record, and appends instructions."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.constants: dict[int, Value] = {}
+        self.n_given = 0
+
+    # -- memory
+
+    def new(self, shape: tuple[int, ...], dtype: Any) -> Value:
+        """Return a new array of the workspace."""
+        return Value(Storage("work", math.prod(shape) * dtype.itemsize), shape, dtype)
+
+    def constant(self, x: Any) -> Value:
+        """Return an array that is the same in every call."""
+        array = np.array(x, order="C")
+        array.flags.writeable = False
+        return Value(Storage("constant", array.nbytes, array=array), array.shape, array.dtype)
+
+    def append(self, step: Step) -> None:
+        """Append an instruction."""
+        for storage in step.written():
+            storage.step = len(self.steps)
+        self.steps.append(step)
+
+    def contiguous(self, x: Value) -> Value:
+        """Return the value in C order, a copy if it is not."""
+        if x.contiguous:
+            return x
+        y = self.new(x.shape, x.dtype)
+        self.append(Copy([x], [y]))
+        return y
+
+    # -- elementwise work
+
+    def elementwise(self, function: Any, operands: Sequence[Any], dtype: Any) -> Value | None:
+        """Append elementwise work; operands are values of one dtype, or numbers."""
+        shapes = [x.shape for x in operands if isinstance(x, Value)]
+        shape = shapes[0] if len(set(shapes)) == 1 else np.broadcast_shapes(*shapes)
+        if any(isinstance(x, Value) and x.dtype != dtype for x in operands) or not shapes:
+            return None
+        y = self.new(shape, dtype)
+        if y.size == 0:
+            return y
+        after = max(_after(x) for x in operands if isinstance(x, Value))
+        region = self._region(shape, dtype, after)
+        region.members.append((function, tuple(operands), y))
+        y.region, y.storage.step = region, region.position
+        return y
+
+    def masked(self, function: Any, operands: Sequence[Any], dtype: Any) -> Value | None:
+        """Append elementwise work whose value is a mask."""
+        y = self.elementwise(function, operands, dtype)
+        if y is not None:
+            y.mask = True
+        return y
+
+    def boolean(self, x: Value) -> Value:
+        """Return a mask as booleans."""
+        if not x.mask:
+            return x
+        storage = Storage("given", x.size, self.n_given)
+        self.n_given += 1
+        y = Value(storage, x.shape, np.dtype(bool))
+        y.returned = True
+        self.append(Call("booleans", _booleans, [x], [y]))
+        return y
+
+    def seen(self, x: Value, function: Any) -> Value | None:
+        """Return what a function shows of an array, if that is a view of it."""
+        y = view_of(x, function)
+        if y is not None:
+            y.mask = x.mask
+        return y
+
+    def _region(self, shape: tuple[int, ...], dtype: Any, after: int) -> Region:
+        for position in range(len(self.steps) - 1, max(after, 0) - 1, -1):
+            step = self.steps[position]
+            if (
+                isinstance(step, Region)
+                and step.shape == shape
+                and step.dtype == dtype
+                and step.has_room()
+            ):
+                return step
+            if len(self.steps) - position > 64:
+                break
+        region = Region(shape, dtype, len(self.steps))
+        self.steps.append(region)
+        return region
+
+    # -- what rows say by `plan=`
+
+    def sum(self, x: Value, axis: Sequence[int], shape: tuple[int, ...]) -> Value | None:
+        """Append a sum along axes, in the shape that it has."""
+        if x.dtype.kind not in FLOATS:
+            return None
+        axes = {k % len(x.shape) for k in axis} if x.shape else set()
+        axes = {k for k in axes if x.shape[k] != 1}
+        if math.prod(n for k, n in enumerate(x.shape) if k not in axes) != math.prod(shape):
+            return None
+        if not axes or x.size == 0:
+            if x.size == 0:
+                y = self.new(shape, x.dtype)
+                self.append(Zero(y))
+                return y
+            x = self.contiguous(x)
+            return x.view(shape, x.offset, strides_of(shape, x.dtype.itemsize))
+        x = self.contiguous(x)
+        dims = list(x.shape)
+        end = len(dims)
+        while end > 0:
+            if end - 1 not in axes:
+                end -= 1
+                continue
+            first = end - 1
+            while first > 0 and (first - 1 in axes or dims[first - 1] == 1):
+                first -= 1
+            outer, rows, n = (
+                math.prod(dims[a:b]) for a, b in ((0, first), (first, end), (end, None))
+            )
+            dims[first:end] = [1] * (end - first)
+            y = self.new(tuple(dims), x.dtype)
+            self.append(Sum(x, y, (outer, rows, n)))
+            x, end = y, first
+        return x.view(shape, 0, strides_of(shape, x.dtype.itemsize))
+
+    def put(self, x: Value, index: Any, shape: tuple[int, ...]) -> Value:
+        """Append zeros with elements written at an index without arrays."""
+        y = self.new(shape, x.dtype)
+        y.waiting = Waiting()
+        if x.size:
+            y.waiting.parts.append((x, index))
+        return y
+
+    def part(self, y: Value, index: Any) -> Value:
+        """Return the layout of a part, at an index without arrays."""
+        part = view_of(y, lambda array: array[index])
+        assert part is not None
+        return part
+
+    def read(self, y: Value) -> Value:
+        """Return a value as something that lies in memory."""
+        if y.waiting is not None:
+            if not (y.waiting.terms or y.waiting.parts or y.waiting.others):
+                y.waiting = None
+                self.append(Zero(y))
+            else:
+                made(self, y)
+        return y
+
+    def contract(
+        self,
+        x: Value,
+        left: Sequence[int],
+        y: Value,
+        right: Sequence[int],
+        out: Sequence[int],
+    ) -> Value | None:
+        """Append a product over labelled axes."""
+        dtype = x.dtype
+        if dtype != y.dtype or dtype.kind not in FLOATS:
+            return None
+        sizes = dict(zip(left, x.shape, strict=True))
+        for label, n in zip(right, y.shape, strict=True):
+            if n != 1 or label not in sizes:
+                sizes[label] = n
+        shape = tuple([sizes[label] for label in out])
+        summed = [label for label in sizes if label not in out]
+        outer = not set(left) & set(right) and len(out) == len(left) + len(right)
+        if 0 in sizes.values():
+            z = self.new(shape, dtype)
+            self.append(Zero(z))
+            return z
+        if not summed and not (outer and len(out) == 2):
+            return self.elementwise(
+                np.multiply, (_lined_up(x, left, out), _lined_up(y, right, out)), dtype
+            )
+        batch = [k for k in out if k in left and k in right]
+        rows = [k for k in out if k in left and k not in right]
+        columns = [k for k in out if k not in left]
+        order = [*batch, *rows, *columns]
+        axes = [order.index(k) for k in out]
+        z = self.new(tuple([sizes[k] for k in order]), dtype)
+        if axes == sorted(axes):
+            z.waiting = Waiting()
+            z.waiting.terms.append(Term(x, left, y, right, out, sizes))
+            return z
+        self.append(self.product(x, left, y, right, z, order, sizes))
+        return z.view(shape, 0, tuple([z.strides[k] for k in axes]))
+
+    def product(
+        self,
+        x: Value,
+        left: Sequence[int],
+        y: Value,
+        right: Sequence[int],
+        z: Value,
+        out: Sequence[int],
+        sizes: dict[int, int],
+        accumulate: bool = False,
+    ) -> Product:
+        """Describe a product as the machine takes it: one label a row, column and sum, or none."""
+        in_x, in_y = set(left), set(right)
+        rows = [m for m in out if m in in_x and m not in in_y]
+        columns = [m for m in out if m in in_y and m not in in_x]
+        sums = [m for m in left if m not in out]
+        x, y = _readable(self, x, left, rows, sums), _readable(self, y, right, sums, columns)
+        steps = [
+            {
+                label: stride // x.dtype.itemsize if n != 1 else 0
+                for label, n, stride in zip(labels, v.shape, v.strides, strict=True)
+            }
+            for labels, v in ((left, x), (right, y), (out, z))
+        ]
+        m, n = rows[-1] if rows else None, columns[-1] if columns else None
+        k = sums[-1] if sums else None
+        rest = [label for label in sizes if label not in (m, n, k)]
+        size = tuple(sizes[label] if label is not None else 1 for label in (m, n, k))
+        batch = tuple(sizes[label] for label in rest)
+
+        def strides(own: dict[int, int], row: Any, col: Any) -> Any:
+            return own.get(row, 0), own.get(col, 0), tuple(own.get(label, 0) for label in rest)
+
+        a, b, c = strides(steps[0], m, k), strides(steps[1], k, n), strides(steps[2], m, n)
+        return Product(x, y, z, (size, batch, a, b, c), accumulate)
+
+
+def _after(x: Value) -> int:
+    """Return the first position at which elementwise work can read a value.
+
+    That is the region which computes it, unless it is another layout of what that computes.
+    """
+    return x.storage.step + (x.region is None and x.storage.step >= 0)
+
+
+def _readable(
+    b: Builder, x: Value, own: Sequence[int], rows: Sequence[int], columns: Sequence[int]
+) -> Value:
+    """Return an operand of a product as BLAS can read the matrix of its last row and column."""
+    item = x.dtype.itemsize
+    step = {k: s // item if n != 1 else 0 for k, n, s in zip(own, x.shape, x.strides, strict=True)}
+    size = dict(zip(own, x.shape, strict=True))
+    if all(s % item == 0 and s >= 0 for s in x.strides):
+        row = (size[rows[-1]], step[rows[-1]]) if rows else (1, 0)
+        col = (size[columns[-1]], step[columns[-1]]) if columns else (1, 0)
+        if _is_layout(row, col):
+            return x
+    order = [k for k in own if k not in rows and k not in columns] + [*rows, *columns]
+    axes = [own.index(k) for k in order]
+    moved = x.view(tuple(x.shape[a] for a in axes), x.offset, tuple(x.strides[a] for a in axes))
+    y = b.new(moved.shape, x.dtype)
+    b.append(Copy([moved], [y]))
+    back = [order.index(k) for k in own]
+    return y.view(tuple(y.shape[a] for a in back), 0, tuple(y.strides[a] for a in back))
+
+
+def _is_layout(row: tuple[int, int], col: tuple[int, int]) -> bool:
+    """Say whether BLAS reads a matrix of these (size, stride) pairs, as `strided.layout`."""
+    (rows, step), (cols, inner) = row, col
+    if (cols <= 1 or inner == 1) and (rows <= 1 or (step >= cols and step >= 1)):
+        return True
+    return (rows <= 1 or step == 1) and inner >= rows and inner >= 1
+
+
+def _lined_up(x: Value, own: Sequence[int], out: Sequence[int]) -> Value:
+    shape, strides = [], []
+    for label in out:
+        if label in own:
+            k = list(own).index(label)
+            shape.append(x.shape[k])
+            strides.append(x.strides[k])
+        else:
+            shape.append(1)
+            strides.append(0)
+    return x.view(tuple(shape), x.offset, tuple(strides))
+
+
+def _booleans(x: Any) -> tuple[Any]:
+    return (x != 0.0,)
+
+
+def view_of(x: Value, function: Any) -> Value | None:
+    """Return what a function returns if that is a view of its argument."""
+    memory = np.empty(max(x.storage.nbytes, 1), np.uint8)
+    array = np.ndarray(x.shape, x.dtype, memory, x.offset, x.strides)
+    with np.errstate(all="ignore"):
+        found = function(array)
+    if not isinstance(found, np.ndarray) or found.dtype != x.dtype:
+        return None
+    if not np.may_share_memory(found, memory):
+        return None
+    start = found.__array_interface__["data"][0] - memory.__array_interface__["data"][0]
+    return x.view(found.shape, start, found.strides)
