@@ -78,7 +78,7 @@ def lower(
     for position, link in enumerate(links):
         if link.op is None:
             continue
-        key = _key(link, values)
+        key = _key(link, values) if "common" in b.passes else None
         if key is not None and key in known and known[key].position >= -1:
             values[position] = y = known[key]
             y.position = -1  # it has readers of more than one operation
@@ -144,7 +144,7 @@ def _key(link: Any, values: dict[int, Value]) -> Any:
     for p, x in zip(link.parents, link.operands, strict=True):
         if p >= 0:
             v = values[p]
-            parts.append((id(v.storage), v.offset, v.shape, v.strides, v.mask))
+            parts.append((v.layout, v.mask))
         elif isinstance(x, bool | int | float | complex):
             parts.append((type(x), str(x)))
         elif isinstance(x, np.ndarray | np.generic) and x.size <= 16 and x.dtype.kind in "fcbiu":
@@ -204,15 +204,13 @@ def _elementwise(b: Builder, link: Any, operands: list[Any]) -> Value | None:
             return None
         if isinstance(x, np.ndarray | np.generic) and not x.ndim:
             x = x.item()
-        if isinstance(x, np.ndarray):
-            if x.dtype != link.dtype:
-                return None
-            if x.size and op is mulz and (x == 1.0).all() and x.shape == link.shape:
-                x = 1.0
+        if isinstance(x, np.ndarray) and x.dtype != link.dtype:
+            return None
         found.append(x)
-    if op is mulz and type(found[0]) is float and found[0] == 1.0:
-        y = found[1]
-        if isinstance(y, Value) and y.shape == link.shape and y.dtype == link.dtype:
+    if "folding" in b.passes:
+        found = _with_numbers(found, link.shape)
+        y = _same(op, found)
+        if y is not None and y.shape == link.shape and y.dtype == link.dtype:
             return y
     found = [b.constant(x) if isinstance(x, np.ndarray) else x for x in found]
     if not any(isinstance(x, Value) for x in found):
@@ -223,6 +221,46 @@ def _elementwise(b: Builder, link: Any, operands: list[Any]) -> Value | None:
     if y is not None and y.shape != link.shape:
         return None
     return y
+
+
+def _with_numbers(operands: list[Any], shape: tuple[int, ...]) -> list[Any]:
+    """Return operands with a number for an array of equal elements, if the others have the shape.
+
+    A sweep starts with ones, as many as there are elements.
+    """
+    shapes = [x.shape for x in operands if isinstance(x, Value)]
+    if not any(isinstance(x, np.ndarray) for x in operands):
+        return operands
+    if not shapes or np.broadcast_shapes(*shapes) != shape:
+        return operands
+    return [_number(x) if isinstance(x, np.ndarray) else x for x in operands]
+
+
+def _number(x: np.ndarray) -> Any:
+    if x.size == 0:
+        return x
+    first = x.flat[0]
+    alike = not any(x.strides) or x.tobytes() == first.tobytes() * x.size
+    return first.item() if alike else x
+
+
+def _same(op: Any, operands: list[Any]) -> Value | None:
+    """Return the operand that the value is, bit for bit: a factor of one is none."""
+    if len(operands) != 2:
+        return None
+    x, y = operands
+    if isinstance(y, Value) and type(x) is float:
+        return y if x == 1.0 and (op is mulz or _is(op, np.multiply)) else None
+    if isinstance(x, Value) and type(y) is float:
+        if y == 1.0 and (op is mulz or _is(op, np.multiply) or _is(op, np.divide)):
+            return x
+        if y == 0.0 and _is(op, np.subtract) and math.copysign(1.0, y) > 0.0:
+            return x
+    return None
+
+
+def _is(op: Any, ufunc: np.ufunc) -> bool:
+    return op.forward is ufunc and not op.kernel
 
 
 def _planned(b: Builder, link: Any, operands: list[Any]) -> Value | None:
