@@ -148,6 +148,22 @@ class Builder:
             x, end = y, first
         return x.view(shape, 0, strides_of(shape, x.dtype.itemsize))
 
+    def half(self, z: Value, imaginary: bool) -> Value:
+        """Return the layout of the real or imaginary parts of complex numbers."""
+        dtype = np.dtype(f"f{z.dtype.itemsize // 2}")
+        offset = z.offset + imaginary * dtype.itemsize
+        return Value(z.storage, z.shape, dtype, offset, z.strides)
+
+    def joined(self, re: Value | float, im: Value | float, like: Value) -> Value:
+        """Append copies that make complex numbers, of the shape of `like`, of their parts."""
+        z = self.new(like.shape, np.dtype(f"c{2 * like.dtype.itemsize}"))
+        for imaginary, x in enumerate((re, im)):
+            if not isinstance(x, Value):
+                x = self.constant(np.asarray(x, like.dtype))
+            if z.size:
+                self.append(Copy([x], [self.half(z, bool(imaginary))]))
+        return z
+
     def put(self, x: Value, index: Any, shape: tuple[int, ...]) -> Value:
         """Append zeros with elements written at an index without arrays."""
         y = self.new(shape, x.dtype)

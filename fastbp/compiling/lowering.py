@@ -17,11 +17,11 @@ import numpy as np
 from fastbp._core import graph
 from fastbp.compiling import passive
 from fastbp.compiling.builder import Builder, view_of
+from fastbp.compiling.folding import same, with_numbers
 from fastbp.compiling.steps import Call, Copy, Pick
 from fastbp.compiling.sums import Waiting, is_movable
 from fastbp.compiling.values import Storage, Value
 from fastbp.rules import patterns, plans
-from fastbp.rules.engine import mulz
 
 __all__ = ["lower"]
 
@@ -172,18 +172,20 @@ def _is_plain(x: Any) -> bool:
 
 def _lowered(b: Builder, link: Any, operands: list[Any], joint: dict[Any, Any]) -> Value:
     op = link.op
+    if op.kind == CALL and isinstance(op.forward, graph.Op):
+        op = op.forward  # of values without derivative
     if link.output is None and not op.residuals and op.nout == 1:
         y = None
         if op.kind == ELEMENTWISE:
-            y = _elementwise(b, link, operands)
+            y = _elementwise(b, op, link, operands)
         elif op.kind == CALL and op.forward is graph.identity:
             y = operands[0]
         elif op.kind == CALL:
             y = passive.lowered(b, link, operands)
         elif op.info.get("plan") is not None:
-            y = _planned(b, link, operands)
+            y = _planned(b, op, link, operands)
         elif op.pattern is patterns.moves:
-            y = _moved(b, link, operands)
+            y = _moved(b, op, link, operands)
         if y is not None and y.shape == link.shape and _has_dtype(y, link.dtype):
             return y
     operands = [b.boolean(x) if isinstance(x, Value) else x for x in operands]
@@ -194,8 +196,7 @@ def _has_dtype(y: Value, dtype: Any) -> bool:
     return bool(dtype.kind == "b") if y.mask else bool(dtype == y.dtype)
 
 
-def _elementwise(b: Builder, link: Any, operands: list[Any]) -> Value | None:
-    op = link.op
+def _elementwise(b: Builder, op: Any, link: Any, operands: list[Any]) -> Value | None:
     if op.forward is np.positive and not op.kernel:
         return operands[0] if isinstance(operands[0], Value) else None
     found: list[Any] = []
@@ -208,8 +209,8 @@ def _elementwise(b: Builder, link: Any, operands: list[Any]) -> Value | None:
             return None
         found.append(x)
     if "folding" in b.passes:
-        found = _with_numbers(found, link.shape)
-        y = _same(op, found)
+        found = with_numbers(found, link.shape)
+        y = same(op, found)
         if y is not None and y.shape == link.shape and y.dtype == link.dtype:
             return y
     found = [b.constant(x) if isinstance(x, np.ndarray) else x for x in found]
@@ -223,48 +224,8 @@ def _elementwise(b: Builder, link: Any, operands: list[Any]) -> Value | None:
     return y
 
 
-def _with_numbers(operands: list[Any], shape: tuple[int, ...]) -> list[Any]:
-    """Return operands with a number for an array of equal elements, if the others have the shape.
-
-    A sweep starts with ones, as many as there are elements.
-    """
-    shapes = [x.shape for x in operands if isinstance(x, Value)]
-    if not any(isinstance(x, np.ndarray) for x in operands):
-        return operands
-    if not shapes or np.broadcast_shapes(*shapes) != shape:
-        return operands
-    return [_number(x) if isinstance(x, np.ndarray) else x for x in operands]
-
-
-def _number(x: np.ndarray) -> Any:
-    if x.size == 0:
-        return x
-    first = x.flat[0]
-    alike = not any(x.strides) or x.tobytes() == first.tobytes() * x.size
-    return first.item() if alike else x
-
-
-def _same(op: Any, operands: list[Any]) -> Value | None:
-    """Return the operand that the value is, bit for bit: a factor of one is none."""
-    if len(operands) != 2:
-        return None
-    x, y = operands
-    if isinstance(y, Value) and type(x) is float:
-        return y if x == 1.0 and (op is mulz or _is(op, np.multiply)) else None
-    if isinstance(x, Value) and type(y) is float:
-        if y == 1.0 and (op is mulz or _is(op, np.multiply) or _is(op, np.divide)):
-            return x
-        if y == 0.0 and _is(op, np.subtract) and math.copysign(1.0, y) > 0.0:
-            return x
-    return None
-
-
-def _is(op: Any, ufunc: np.ufunc) -> bool:
-    return op.forward is ufunc and not op.kernel
-
-
-def _planned(b: Builder, link: Any, operands: list[Any]) -> Value | None:
-    plan = link.op.info["plan"]
+def _planned(b: Builder, op: Any, link: Any, operands: list[Any]) -> Value | None:
+    plan = op.info["plan"]
     found: list[Any] = []
     for x in operands:
         if isinstance(x, Value):
@@ -283,14 +244,14 @@ def _planned(b: Builder, link: Any, operands: list[Any]) -> Value | None:
     return y
 
 
-def _moved(b: Builder, link: Any, operands: list[Any]) -> Value | None:
+def _moved(b: Builder, op: Any, link: Any, operands: list[Any]) -> Value | None:
     """Apply an operation that moves elements to the numbers of their places."""
     operands = [_moving(b, x, link.dtype) for x in operands]
     if any(x is None for x in operands):
         return None
     if math.prod(link.shape) == 0:
         return b.new(link.shape, link.dtype)
-    forward, static = link.op.forward, link.static
+    forward, static = op.forward, link.static
     if len(operands) == 1:
         (x,) = operands
         y = view_of(x, lambda array: forward(array, **static))
@@ -303,7 +264,7 @@ def _moved(b: Builder, link: Any, operands: list[Any]) -> Value | None:
         y = b.new(link.shape, link.dtype)
         b.append(Pick(x, y, table))
         return y
-    return _joined(b, link, operands)
+    return _joined(b, op, link, operands)
 
 
 def _moving(b: Builder, x: Any, dtype: Any) -> Value | None:
@@ -313,7 +274,7 @@ def _moving(b: Builder, x: Any, dtype: Any) -> Value | None:
     return x if x.dtype == dtype and not x.mask else None
 
 
-def _joined(b: Builder, link: Any, operands: list[Any]) -> Value | None:
+def _joined(b: Builder, op: Any, link: Any, operands: list[Any]) -> Value | None:
     """Put the operands of a concatenation, or of a write, in their places.
 
     The first may be an array in which others are written.
@@ -324,7 +285,7 @@ def _joined(b: Builder, link: Any, operands: list[Any]) -> Value | None:
         np.arange(start, start + x.size).reshape(x.shape)
         for start, x in zip(starts, operands, strict=False)
     ]
-    found = np.asarray(link.op.forward(*numbers, **link.static))
+    found = np.asarray(op.forward(*numbers, **link.static))
     if found.shape != link.shape or not found.all():
         return None
     flat = found.reshape(-1)
