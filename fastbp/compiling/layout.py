@@ -28,11 +28,11 @@ def laid_out(b: Builder, inputs: Sequence[Value | None], outputs: Sequence[Value
         What the plan returns, each in memory of its own.
     """
     results = _results(b, outputs)
-    steps = _needed(b.steps, results)
+    steps = _needed(b.steps, results, "dead" in b.passes)
     for step in steps:
         if isinstance(step, Region):
             step.settle()
-    work_bytes = _give_out(steps)
+    work_bytes = _give_out(steps, "reuse" in b.passes)
     constants: dict[int, Any] = {}
     n = len(inputs)
     for number, x in enumerate(inputs):
@@ -82,11 +82,19 @@ def _results(b: Builder, outputs: Sequence[Value]) -> list[Value]:
     return results
 
 
-def _needed(steps: Sequence[Step], results: Sequence[Value]) -> list[Step]:
-    """Return the steps that lead to the results, regions with the members that do."""
+def _needed(steps: Sequence[Step], results: Sequence[Value], only: bool) -> list[Step]:
+    """Return the steps that lead to the results, regions with the members that do.
+
+    All steps, and all members, unless `only` what is needed is asked for.
+    """
     needed: set[int] = set()
     for y in results:
         _need(needed, y.storage)
+    if not only:
+        for step in steps:
+            made = (y for _, _, y in step.members) if isinstance(step, Region) else step.writes
+            for y in made:
+                _need(needed, y.storage)
     kept: list[Step] = []
     for step in reversed(steps):
         if isinstance(step, Region):
@@ -124,8 +132,11 @@ def _storages(steps: Sequence[Step], results: Sequence[Value]) -> list[Storage]:
     return list(found.values())
 
 
-def _give_out(steps: Sequence[Step]) -> int:
-    """Give memory of the workspace to what is alive, and return how much that takes."""
+def _give_out(steps: Sequence[Step], again: bool) -> int:
+    """Give memory of the workspace to what is alive, and return how much that takes.
+
+    `again`: memory of what is not read any more is given out again.
+    """
     last: dict[int, int] = {}
     for position, step in enumerate(steps):
         for storage in (*step.read(), *step.written()):
@@ -144,7 +155,7 @@ def _give_out(steps: Sequence[Step]) -> int:
             if storage.offset < 0:
                 storage.offset, top = top, top + size
             ending.setdefault(last[id(storage)], []).append(storage)
-        for storage in ending.pop(position, ()):
+        for storage in ending.pop(position, ()) if again else ():
             size = -(-max(storage.nbytes, 1) // ALIGNMENT) * ALIGNMENT
             _give_back(free, storage.offset, size)
     return top
