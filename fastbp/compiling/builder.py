@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbp.compiling.passes import enabled
 from fastbp.compiling.steps import Call, Copy, Product, Region, Step, Sum, Zero
 from fastbp.compiling.sums import Term, Waiting, made
 from fastbp.compiling.values import Storage, Value, strides_of
@@ -21,6 +22,7 @@ class Builder:
     """Takes operations in the order of the record, and appends instructions."""
 
     def __init__(self) -> None:
+        self.passes = enabled()
         self.steps: list[Step] = []
         self.constants: dict[int, Value] = {}
         self.n_given = 0
@@ -126,13 +128,29 @@ class Builder:
             x, end = y, first
         return x.view(shape, 0, strides_of(shape, x.dtype.itemsize))
 
+    def half(self, z: Value, imaginary: bool) -> Value:
+        """Return the layout of the real or imaginary parts of complex numbers."""
+        dtype = np.dtype(f"f{z.dtype.itemsize // 2}")
+        offset = z.offset + imaginary * dtype.itemsize
+        return Value(z.storage, z.shape, dtype, offset, z.strides)
+
+    def joined(self, re: Value | float, im: Value | float, like: Value) -> Value:
+        """Append copies that make complex numbers, of the shape of `like`, of their parts."""
+        z = self.new(like.shape, np.dtype(f"c{2 * like.dtype.itemsize}"))
+        for imaginary, x in enumerate((re, im)):
+            if not isinstance(x, Value):
+                x = self.constant(np.asarray(x, like.dtype))
+            if z.size:
+                self.append(Copy([x], [self.half(z, bool(imaginary))]))
+        return z
+
     def put(self, x: Value, index: Any, shape: tuple[int, ...]) -> Value:
         """Append zeros with elements written at an index without arrays."""
         y = self.new(shape, x.dtype)
         y.waiting = Waiting()
         if x.size:
             y.waiting.parts.append((x, index))
-        return y
+        return y if "waiting" in self.passes else self.read(y)
 
     def part(self, y: Value, index: Any) -> Value:
         """Return the layout of a part, at an index without arrays."""
@@ -183,7 +201,7 @@ class Builder:
         order = [*batch, *rows, *columns]
         axes = [order.index(k) for k in out]
         z = self.new(tuple([sizes[k] for k in order]), dtype)
-        if axes == sorted(axes):
+        if axes == sorted(axes) and "waiting" in self.passes:
             z.waiting = Waiting()
             z.waiting.terms.append(Term(x, left, y, right, out, sizes))
             return z

@@ -29,9 +29,11 @@ def laid_out(b: Builder, inputs: Sequence[Value | None], outputs: Sequence[Value
         What the plan returns, each in memory of its own.
     """
     results = _results(b, outputs)
-    steps = fused(_needed(b.steps, results))
-    _compile(steps, results)
-    work_bytes = _give_out(steps)
+    steps = _needed(b.steps, results) if "dead" in b.passes else b.steps
+    if "fusion" in b.passes:
+        steps = fused(steps)
+    _compile(steps, results, "dead" not in b.passes)
+    work_bytes = _give_out(steps, "reuse" in b.passes)
     constants: dict[int, Any] = {}
     n = len(inputs)
     for number, x in enumerate(inputs):
@@ -90,14 +92,15 @@ def _needed(steps: Sequence[Step], results: Sequence[Value]) -> list[Step]:
     return kept[::-1]
 
 
-def _compile(steps: Sequence[Step], results: Sequence[Value]) -> None:
-    """Compile the regions: each writes what somebody else reads."""
+def _compile(steps: Sequence[Step], results: Sequence[Value], everything: bool) -> None:
+    """Compile the regions: each writes what somebody else reads, or `everything`."""
     wanted = {id(part) for y in results for part in y.storage.parts()}
     for step in steps:
         wanted.update([id(part) for storage in step.read() for part in storage.parts()])
     for step in steps:
         if isinstance(step, Region):
-            step.finish({id(y) for _, _, y in step.members if id(y.storage) in wanted})
+            made = [y for _, _, y in step.members]
+            step.finish({id(y) for y in made if everything or id(y.storage) in wanted})
             step.settle()
 
 
@@ -109,8 +112,11 @@ def _storages(steps: Sequence[Step], results: Sequence[Value]) -> list[Storage]:
     return list(found.values())
 
 
-def _give_out(steps: Sequence[Step]) -> int:
-    """Give memory of the workspace to what is alive, and return how much that takes."""
+def _give_out(steps: Sequence[Step], again: bool) -> int:
+    """Give memory of the workspace to what is alive, and return how much that takes.
+
+    `again`: memory of what is not read any more is given out again.
+    """
     last: dict[int, int] = {}
     for position, step in enumerate(steps):
         for storage in (*step.read(), *step.written()):
@@ -129,7 +135,7 @@ def _give_out(steps: Sequence[Step]) -> int:
             if storage.offset < 0:
                 storage.offset, top = top, top + size
             ending.setdefault(last[id(storage)], []).append(storage)
-        for storage in ending.pop(position, ()):
+        for storage in ending.pop(position, ()) if again else ():
             size = -(-max(storage.nbytes, 1) // ALIGNMENT) * ALIGNMENT
             _give_back(free, storage.offset, size)
     return top

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastbp._core.machine import Machine
-from fastbp._core.program import Expr, Trace, compile_program
+from fastbp.compiling.programs import Member, program_of
 from fastbp.compiling.values import Storage, Value
 
 __all__ = ["Add", "Call", "Copy", "Pick", "Product", "Region", "Step", "Sum", "Zero"]
@@ -61,7 +61,7 @@ class Region(Step):
     def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
         super().__init__([], [])
         self.shape, self.dtype = shape, dtype
-        self.members: list[tuple[Any, tuple[Any, ...], Value]] = []
+        self.members: list[Member] = []
         self.programs: list[tuple[Any, list[Value], list[Value]]] = []
 
     def has_room(self, n: int) -> bool:
@@ -77,10 +77,10 @@ class Region(Step):
         return self._compile(self.members, wanted)
 
     def _compile(self, members: list[Any], wanted: set[int]) -> bool:
-        program, inputs, outputs = _compiled(members, wanted, self.dtype)
+        program, inputs, outputs = program_of(members, wanted, self.dtype)
         if program is not None:
-            if outputs:
-                self.programs.append((program, inputs, outputs))
+            self.programs.append((program, inputs, outputs))
+        if program is not None or not outputs:
             return True
         if len(members) == 1:
             return False
@@ -119,40 +119,6 @@ class Region(Step):
             machine.region(program, self.shape, slots)
 
 
-def _compiled(members: list[Any], wanted: set[int], dtype: Any) -> Any:
-    trace = Trace()
-    known: dict[Any, Expr] = {}
-    inside = {id(value) for _, _, value in members}
-    inputs: list[Value] = []
-    for _, operands, _ in members:  # the inputs of a trace come first
-        for x in operands:
-            if isinstance(x, Value) and id(x) not in inside and _key(x) not in known:
-                known[_key(x)] = trace.input()
-                inputs.append(x)
-    made: dict[int, Expr] = {}
-    outputs, results = [], []
-    for function, operands, value in members:
-        found = [
-            (made[id(x)] if id(x) in made else known[_key(x)]) if isinstance(x, Value) else x
-            for x in operands
-        ]
-        if isinstance(function, str | np.ufunc):
-            expr = trace.call(function, *found)
-        else:
-            expr = trace.lift(function(*[trace.lift(x) for x in found]))
-        made[id(value)] = expr
-        if id(value) in wanted:
-            outputs.append(value)
-            results.append(expr)
-    if not results:
-        return True, [], []
-    return compile_program(trace, results, dtype.num), inputs, outputs
-
-
-def _key(x: Value) -> Any:
-    return id(x.storage), x.offset, x.shape, x.strides
-
-
 class Product(Step):
     """A (batched) product of matrices, in the form that the machine takes."""
 
@@ -183,9 +149,8 @@ class Add(Step):
 
     def __init__(self, x: Value, y: Value) -> None:
         super().__init__([x, y], [y])
-        trace = Trace()
-        into, what = trace.input(), trace.input()
-        program = compile_program(trace, [trace.call(np.add, into, what)], y.dtype.num)
+        total = Value(y.storage, y.shape, y.dtype)
+        program, _, _ = program_of([(np.add, (y, x), total)], {id(total)}, y.dtype)
         assert program is not None
         self.program = program
 

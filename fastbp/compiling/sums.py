@@ -77,8 +77,8 @@ def made(b: Builder, y: Value) -> None:
     y.waiting = None
     filled = _others(b, y, waiting.others)
     groups: dict[Any, list[Term]] = {}
-    for term in waiting.terms:
-        groups.setdefault(term.kind, []).append(term)
+    for number, term in enumerate(waiting.terms):
+        groups.setdefault(term.kind if "stacking" in b.passes else number, []).append(term)
     for terms in groups.values():
         filled = _products(b, y, terms, filled)
     _parts(b, y, waiting.parts, filled)

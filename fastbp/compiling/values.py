@@ -88,6 +88,11 @@ class Value:
         return math.prod(self.shape)
 
     @property
+    def layout(self) -> tuple[int, int, tuple[int, ...], tuple[int, ...]]:
+        """What is equal for values that show the same elements of one memory."""
+        return id(self.storage), self.offset, self.shape, self.strides
+
+    @property
     def contiguous(self) -> bool:
         """Whether its elements lie in C order, one after the other."""
         want = strides_of(self.shape, self.dtype.itemsize)
