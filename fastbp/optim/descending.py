@@ -156,9 +156,8 @@ def adam(
     >>> rng = np.random.default_rng(0)
     >>> x = rng.standard_normal((64, 2))
     >>> params = {"w": rng.standard_normal((2, 16)), "v": np.zeros(16)}
-    >>> params, result = bp.optim.adam(
-    ...     loss, params, steps=300, learning_rate=0.03, args=(x, np.sin(2 * x[:, 0])), compiled=True
-    ... )
+    >>> data = x, np.sin(2 * x[:, 0])
+    >>> params, result = bp.optim.adam(loss, params, 300, 0.03, args=data, compiled=True)
     >>> result.steps, bool(result.values[-1] < 0.2 * result.values[0])
     (300, True)
     """
