@@ -46,11 +46,16 @@ cdef class Plan:
         For each (buffer, shape, dtype).
     facts : list
         For each instruction what it is, for people.
+    steps : list
+        For each the step that it was emitted by, and the numbers of the machine's instructions that
+        are its own: the first one, and behind the last.
     """
 
-    def __init__(self, Machine machine not None, list inputs, list outputs, list facts):
+    def __init__(self, Machine machine not None, list inputs, list outputs, list facts,
+                 list steps=[]):
         cdef int k, axis
-        self.machine, self.inputs, self.facts = machine, inputs, facts
+        self.machine, self.inputs, self.facts, self.steps = machine, inputs, facts, steps
+        self.returned = outputs
         self.n_inputs, self.n_outputs = len(inputs), len(outputs)
         self.dtypes = [item[2] for item in outputs]
         self.outputs = <Output *> calloc(max(self.n_outputs, 1), sizeof(Output))
