@@ -89,6 +89,16 @@ class Region(Step):
         read = {id(x) for _, operands, _ in second for x in operands if isinstance(x, Value)}
         return self._compile(first, wanted | read) and self._compile(second, wanted)
 
+    def read(self) -> list[Storage]:
+        """Return the memory that it reads: before `finish`, from one member to another too."""
+        if self.programs:
+            return super().read()
+        return [x.storage for _, xs, _ in self.members for x in xs if isinstance(x, Value)]
+
+    def written(self) -> list[Storage]:
+        """Return the memory that it writes: before `finish`, what it may write."""
+        return super().written() if self.programs else [y.storage for _, _, y in self.members]
+
     def settle(self) -> None:
         """Know what is read and written, once `finish` has said which programs there are."""
         self.reads = [v for _, inputs, _ in self.programs for v in inputs]

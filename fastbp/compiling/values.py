@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-__all__ = ["Storage", "Value", "aligned", "strides_of"]
+__all__ = ["Storage", "Value", "aligned", "outermost", "strides_of"]
 
 
 class Storage:
@@ -13,8 +13,9 @@ class Storage:
 
     Attributes
     ----------
-    kind : {"input", "constant", "work", "output", "given"}
-        Who has it: the caller, the plan, the workspace, the caller afterwards, a call of Python.
+    kind : {"input", "constant", "work", "output", "given", "moving"}
+        Who has it: the caller, the plan, the workspace, the caller afterwards, a call of Python;
+        memory that moves in a loop is a part of other memory.
     step : int
         The position of the last instruction that writes it; -1 for an input or a constant.
     """
@@ -77,6 +78,11 @@ class Value:
     def spread(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return its strides over the axes of a shape that it broadcasts to."""
         return aligned(self.shape, self.strides, shape)
+
+
+def outermost(storage: Storage) -> Storage:
+    """Return the memory that another one is a part of, or that one itself."""
+    return storage if storage.inside is None else storage.inside
 
 
 def strides_of(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
