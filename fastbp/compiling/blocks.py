@@ -7,7 +7,7 @@ from typing import Any
 
 from fastbp._core.machine import Machine
 from fastbp.compiling.steps import Step, at
-from fastbp.compiling.values import Storage, Value, outermost
+from fastbp.compiling.values import Storage, Value
 
 __all__ = ["Branch", "Leave", "Loop", "Moving", "walked"]
 
@@ -94,7 +94,7 @@ class Loop(Block):
 
     def read(self) -> list[Storage]:
         own = {id(m.storage) for m in self.moving}
-        return [s for s in super().read() if id(outermost(s)) not in own]
+        return [s for s in super().read() if id(s.outermost) not in own]
 
     def places(self) -> dict[int, list[Storage]]:
         """Return in which memory what moves may lie, by the id of its storage."""
@@ -108,7 +108,7 @@ class Loop(Block):
         for a, b in self.swaps:
             partners[id(a.storage)], partners[id(b.storage)] = b.storage, a.storage
         found = []
-        for storage in map(outermost, super().written()):
+        for storage in [s.outermost for s in super().written()]:
             found += [storage, *places.get(id(storage), ())]
             if id(storage) in partners:
                 found.append(partners[id(storage)])

@@ -9,8 +9,9 @@ from fastbp._core.machine import Machine
 from fastbp._core.replay import Plan
 from fastbp.compiling.blocks import Block, Loop, walked
 from fastbp.compiling.builder import Builder
+from fastbp.compiling.fusing import fused
 from fastbp.compiling.steps import Copy, Region, Step
-from fastbp.compiling.values import Storage, Value, outermost
+from fastbp.compiling.values import Storage, Value
 
 __all__ = ["laid_out"]
 
@@ -29,8 +30,11 @@ def laid_out(b: Builder, inputs: Sequence[Value | None], outputs: Sequence[Value
         What the plan returns, each in memory of its own.
     """
     results = _results(b, outputs)
-    steps = _needed(b.steps, results)
-    work_bytes = _give_out(steps)
+    steps = _needed(b.steps, results) if "dead" in b.passes else b.steps
+    if "fusion" in b.passes:
+        steps = fused(steps)
+    _compile(steps, results, "dead" not in b.passes)
+    work_bytes = _give_out(steps, "reuse" in b.passes)
     constants: dict[int, Any] = {}
     n = len(inputs)
     for number, x in enumerate(inputs):
@@ -38,22 +42,17 @@ def laid_out(b: Builder, inputs: Sequence[Value | None], outputs: Sequence[Value
             x.storage.buffer = number
     work, n = n, n + 1
     in_memory = {id(storage) for step in walked(steps) for storage in step.read_in_memory()}
-    inside = []
     for storage in _storages(steps, results):
         if storage.kind == "given" and id(storage) not in in_memory:
             continue  # it goes from call to call
         if storage.inside is not None:
-            inside.append(storage)
-        elif storage.kind == "work":
+            continue  # it is there with what it is a part of
+        if storage.kind == "work":
             storage.buffer = work
         elif storage.buffer < 0:
             storage.buffer, n = n, n + 1
             if storage.kind == "constant":
                 constants[storage.buffer] = storage.array
-    for storage in inside:
-        assert storage.inside is not None
-        storage.buffer = storage.inside.buffer
-        storage.offset += storage.inside.offset
     machine = Machine(n, work, work_bytes, constants)
     for step in steps:
         step.emit(machine)
@@ -97,43 +96,24 @@ def _results(b: Builder, outputs: Sequence[Value]) -> list[Value]:
 
 
 def _needed(steps: Sequence[Step], results: Sequence[Value]) -> list[Step]:
-    """Return the steps that lead to the results, regions with the members that do."""
-    needed: set[int] = set()
-    for y in results:
-        _need(needed, y.storage)
-    return _kept(steps, needed, True)
+    """Return the steps that lead to the results."""
+    return _kept(steps, {id(part) for y in results for part in y.storage.parts()}, True)
 
 
 def _kept(steps: Sequence[Step], needed: set[int], final: bool) -> list[Step]:
     """Return the steps that write what is needed, and add what they read.
 
-    Where it is not yet `final`, steps are left as they are.
+    Where it is not yet `final`, blocks are left as they are.
     """
     kept: list[Step] = []
     for step in reversed(steps):
-        if isinstance(step, Region):
-            wanted = {id(y) for _, _, y in step.members if id(y.storage) in needed}
-            members = []
-            for member in reversed(step.members):
-                if id(member[2].storage) in needed:
-                    members.append(member)
-                    for x in member[1]:
-                        if isinstance(x, Value):
-                            _need(needed, x.storage)
-            if not members:
-                continue
-            if final:
-                step.members = members[::-1]
-                step.finish(wanted)
-                step.settle()
-            kept.append(step)
-        elif isinstance(step, Block):
-            if any(id(storage) in needed for storage in step.written()):
-                (_loop_kept if isinstance(step, Loop) else _parts_kept)(step, needed, final)
-                kept.append(step)
-        elif step.kind == "leave" or any(id(storage) in needed for storage in step.written()):
-            for storage in step.read():
-                _need(needed, storage)
+        if step.kind == "leave" or any(id(storage) in needed for storage in step.written()):
+            if isinstance(step, Loop):
+                _loop_kept(step, needed, final)
+            elif isinstance(step, Block):
+                _parts_kept(step, needed, final)
+            else:
+                _need(needed, step.read())
             kept.append(step)
     return kept[::-1]
 
@@ -147,89 +127,84 @@ def _parts_kept(step: Block, needed: set[int], final: bool) -> None:
         if final:
             step.parts[k] = kept
     needed |= found
-    for storage in step.own():
-        _need(needed, storage)
+    _need(needed, step.own())
 
 
-def _loop_kept(loop: Block, needed: set[int], final: bool) -> None:
+def _loop_kept(loop: Loop, needed: set[int], final: bool) -> None:
     """Find what the body has to write, for what follows and for the next iteration."""
-    assert isinstance(loop, Loop)
-    carried = _carried(loop.body)
+    carried = _carried(loop.body) | {id(m.storage) for m in loop.moving}
     live = set(needed)
     while True:
         for m in loop.moving:
             if id(m.start.storage) in live:
-                _need(live, m.storage)
+                _need(live, [m.storage])
         for pair in loop.swaps:
             if any(id(m.storage) in live for m in pair):
-                for m in pair:
-                    _need(live, m.storage)
+                _need(live, [m.storage for m in pair])
         before = set(live)
         _kept(loop.body, before, False)
-        moved = {id(m.storage) for m in loop.moving}
-        found = {x for x in before - live if x in carried or x in moved}
         starts = [m.start.storage for m in loop.moving if id(m.storage) in before]
-        if not found and all(id(storage) in live for storage in starts):
+        found = (before & carried) | {id(part) for x in starts for part in x.parts()}
+        if found <= live:
             break
         live |= found
-        for storage in starts:
-            _need(live, storage)
     if final:
         loop.parts[0] = _kept(loop.body, set(live), True)
-        read = {id(outermost(s)) for step in loop.body for s in (*step.read(), *step.written())}
-        loop.swaps = [pair for pair in loop.swaps if any(id(m.storage) in read for m in pair)]
-        read |= {id(m.storage) for pair in loop.swaps for m in pair} | needed
-        loop.moving = [m for m in loop.moving if id(m.storage) in read]
-    needed |= before | live
+        used = {id(s.outermost) for step in loop.body for s in (*step.read(), *step.written())}
+        used |= needed
+        loop.swaps = [pair for pair in loop.swaps if any(id(m.storage) in used for m in pair)]
+        used |= {id(m.storage) for pair in loop.swaps for m in pair}
+        loop.moving = [m for m in loop.moving if id(m.storage) in used]
+    needed |= before
 
 
 def _carried(body: Sequence[Step]) -> set[int]:
-    """Return the memory that a body reads before it writes it, parts of it included."""
+    """Return the memory that a body reads before it writes it, its parts included."""
     written: set[int] = set()
     carried: set[int] = set()
 
-    def read(storage: Storage) -> None:
-        if id(outermost(storage)) not in written:
-            _need(carried, outermost(storage))
+    def read(storages: Sequence[Storage]) -> None:
+        _need(carried, [s.outermost for s in storages if id(s.outermost) not in written])
 
     for step in body:
-        if isinstance(step, Region):
-            for _, operands, y in step.members:
-                for x in operands:
-                    if isinstance(x, Value):
-                        read(x.storage)
-                written.add(id(outermost(y.storage)))
-            continue
-        if isinstance(step, Block) and not isinstance(step, Loop):
+        read(step.own() if isinstance(step, Block) else step.read())
+        if isinstance(step, Block):
             for part in step.parts:
                 carried |= _carried(part) - written
-        for storage in step.own() if isinstance(step, Block) else step.read():
-            read(storage)
-        if isinstance(step, Loop):
-            carried |= _carried(step.body) - written
-        written |= {id(outermost(storage)) for storage in step.written()}
+        written |= {id(storage.outermost) for storage in step.written()}
     return carried
 
 
-def _need(needed: set[int], storage: Storage) -> None:
-    needed.add(id(storage))
-    for part in storage.holds:
-        needed.add(id(part))
+def _need(needed: set[int], storages: Sequence[Storage]) -> None:
+    needed.update([id(part) for storage in storages for part in storage.parts()])
 
 
-# ---- memory
+# ---- regions and memory
+
+
+def _compile(steps: Sequence[Step], results: Sequence[Value], everything: bool) -> None:
+    """Compile the regions: each writes what somebody else reads, or `everything`."""
+    wanted = {id(part) for y in results for part in y.storage.parts()}
+    for step in walked(steps):
+        _need(wanted, step.read())
+        if isinstance(step, Loop):
+            _need(wanted, [m.storage for m in step.moving])
+    for step in walked(steps):
+        if isinstance(step, Region):
+            made = [y for _, _, y in step.members]
+            step.finish({id(y) for y in made if everything or id(y.storage) in wanted})
+            step.settle()
 
 
 def _storages(steps: Sequence[Step], results: Sequence[Value]) -> list[Storage]:
     found = {id(y.storage): y.storage for y in results}
     for step in walked(steps):
-        if isinstance(step, Block):
-            own = step.own() + [m.storage for m in step.moving] if isinstance(step, Loop) else []
-        else:
-            own = [*step.read(), *step.written()]
+        own = step.own() if isinstance(step, Block) else [*step.read(), *step.written()]
+        if isinstance(step, Loop):
+            own += [m.storage for m in step.moving]
         for storage in own:
             found[id(storage)] = storage
-            found[id(outermost(storage))] = outermost(storage)
+            found[id(storage.outermost)] = storage.outermost
     return list(found.values())
 
 
@@ -266,7 +241,7 @@ class _Accesses:
                 self.loops.append((first, len(self.found)))
 
     def _note(self, storages: Sequence[Storage], written: bool) -> None:
-        for storage in map(outermost, storages):
+        for storage in [s.outermost for s in storages]:
             if storage.kind == "moving":
                 self._note(self.moving[id(storage)], written)
             elif storage.kind == "work":
@@ -295,8 +270,11 @@ class _Accesses:
         return [(storage, first, last) for storage, first, last in spans.values()]
 
 
-def _give_out(steps: Sequence[Step]) -> int:
-    """Give memory of the workspace to what is alive, and return how much that takes."""
+def _give_out(steps: Sequence[Step], again: bool) -> int:
+    """Give memory of the workspace to what is alive, and return how much that takes.
+
+    `again`: memory of what is not read any more is given out again.
+    """
     starting: dict[int, list[Storage]] = {}
     ending: dict[int, list[Storage]] = {}
     for storage, first, last in _Accesses(steps).spans():
@@ -310,7 +288,7 @@ def _give_out(steps: Sequence[Step]) -> int:
             storage.offset = _take(free, size)
             if storage.offset < 0:
                 storage.offset, top = top, top + size
-        for storage in ending.get(moment, ()):
+        for storage in ending.get(moment, ()) if again else ():
             size = -(-max(storage.nbytes, 1) // ALIGNMENT) * ALIGNMENT
             _give_back(free, storage.offset, size)
     return top

@@ -26,8 +26,7 @@ def rows(x, first=0, step=1):
 
 def written(b, y, moving):
     """Let a value of a body lie in memory that moves."""
-    y.storage.inside = moving.storage
-    moving.storage.holds.append(y.storage)
+    y.storage.put_inside(moving.storage, 0)
 
 
 def kinds(plan):
@@ -82,7 +81,6 @@ def test_swaps_and_what_follows():
     written(body, y, there)
     b.append(Loop(5, body.steps, [here, there], [(here, there)]))
     last = here.value((4,), DOUBLE)
-    last.storage.step = len(b.steps) - 1
     z = b.elementwise(np.add, (last, 1.0), DOUBLE)
     plan = laid_out(b, [x], [z])
     np.testing.assert_array_equal(plan(np.arange(4.0))[0], 32 * np.arange(4.0) + 1)
