@@ -58,7 +58,7 @@ def recurrence(n_steps, backward=False):
 
 @pytest.mark.parametrize("backward", [False, True])
 @pytest.mark.parametrize("n_steps", [1, 2, 7])
-def test_what_moves_is_read_and_written_row_by_row(n_steps, backward, rng):
+def test_what_moves_is_read_and_written_row_by_row(n_steps, backward, all_passes, rng):
     plan = recurrence(n_steps, backward)
     w, x, h = rng.standard_normal((3, 3)), rng.standard_normal((n_steps, 3)), np.ones(3)
     (found,) = plan(w, x, h)
@@ -86,7 +86,7 @@ def test_swaps_and_what_follows():
     np.testing.assert_array_equal(plan(np.arange(4.0))[0], 32 * np.arange(4.0) + 1)
 
 
-def test_loops_nest_and_their_memory_is_used_again(rng):
+def test_loops_nest_and_their_memory_is_used_again(all_passes, rng):
     x = rng.standard_normal((3, 5, 4))
     b = Builder()
     (given_x,) = given(x)
