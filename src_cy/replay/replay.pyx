@@ -14,6 +14,8 @@ from fastbp._core.elementwise cimport take_fp_flags
 from fastbp._core.loops cimport strong_zeros
 from fastbp._core.machine cimport Frame, Machine
 
+import math
+
 import numpy as np
 
 cnp.import_array()
@@ -65,6 +67,10 @@ cdef class Plan:
             buffer, shape, dtype = outputs[k]
             if len(shape) > MAX_OUT_NDIM or not 0 <= buffer < machine.n_buffers:
                 raise ValueError("Plan: no such output")
+            if machine.size_of(buffer) >= 0 and (
+                    machine.size_of(buffer) != math.prod(shape) * dtype.itemsize
+                    or buffer in [item[0] for item in outputs[:k]] or dtype.kind not in "biufc"):
+                raise ValueError("Plan: an output is not all of a buffer of its own")
             self.outputs[k].buffer = buffer
             self.outputs[k].nd = len(shape)
             self.outputs[k].typenum = dtype.num
