@@ -54,9 +54,9 @@ cdef class Plan:
     """
 
     def __init__(self, Machine machine not None, list inputs, list outputs, list facts,
-                 list steps=[]):
+                 list steps=None):
         cdef int k, axis
-        self.machine, self.inputs, self.facts, self.steps = machine, inputs, facts, steps
+        self.machine, self.inputs, self.facts, self.steps = machine, inputs, facts, steps or []
         self.returned = outputs
         self.n_inputs, self.n_outputs = len(inputs), len(outputs)
         self.dtypes = [item[2] for item in outputs]
