@@ -8,12 +8,11 @@ from typing import Any
 from fastbp._core.machine import Machine
 from fastbp._core.replay import Plan
 from fastbp.compiling.builder import Builder
+from fastbp.compiling.memory import give_out
 from fastbp.compiling.steps import Copy, Region, Step
 from fastbp.compiling.values import Storage, Value
 
 __all__ = ["laid_out"]
-
-ALIGNMENT = 64
 
 
 def laid_out(b: Builder, inputs: Sequence[Value | None], outputs: Sequence[Value]) -> Plan:
@@ -32,7 +31,7 @@ def laid_out(b: Builder, inputs: Sequence[Value | None], outputs: Sequence[Value
     for step in steps:
         if isinstance(step, Region):
             step.settle()
-    work_bytes = _give_out(steps, "reuse" in b.passes)
+    work_bytes = give_out(steps, b.passes)
     constants: dict[int, Any] = {}
     n = len(inputs)
     for number, x in enumerate(inputs):
@@ -40,17 +39,21 @@ def laid_out(b: Builder, inputs: Sequence[Value | None], outputs: Sequence[Value
             x.storage.buffer = number
     work, n = n, n + 1
     in_memory = {id(storage) for step in steps for storage in step.read_in_memory()}
-    for storage in _storages(steps, results):
+    found = _storages(steps, results)
+    for storage in found:
         if storage.kind == "given" and id(storage) not in in_memory:
             continue  # it goes from call to call
+        if storage.inside is not None:
+            continue
         if storage.kind == "work":
             storage.buffer = work
-            if storage.inside is not None:
-                storage.offset += storage.inside.offset
         elif storage.buffer < 0:
             storage.buffer, n = n, n + 1
             if storage.kind == "constant":
                 constants[storage.buffer] = storage.array
+    inner = [storage for storage in found if storage.inside is not None]
+    for storage, start in zip(inner, [storage.start for storage in inner], strict=True):
+        storage.buffer, storage.offset = storage.outermost.buffer, start
     machine = Machine(n, work, work_bytes, constants)
     for step in steps:
         step.emit(machine)
@@ -129,62 +132,5 @@ def _storages(steps: Sequence[Step], results: Sequence[Value]) -> list[Storage]:
     for step in steps:
         for storage in (*step.read(), *step.written()):
             found[id(storage)] = storage
+            found[id(storage.outermost)] = storage.outermost
     return list(found.values())
-
-
-def _give_out(steps: Sequence[Step], again: bool) -> int:
-    """Give memory of the workspace to what is alive, and return how much that takes.
-
-    `again`: memory of what is not read any more is given out again.
-    """
-    last: dict[int, int] = {}
-    for position, step in enumerate(steps):
-        for storage in (*step.read(), *step.written()):
-            last[id(_outermost(storage))] = position
-    ending: dict[int, list[Storage]] = {}
-    free: list[tuple[int, int]] = []  # (offset, size), by offset
-    top = 0
-    placed: set[int] = set()
-    for position, step in enumerate(steps):
-        for storage in map(_outermost, step.written()):
-            if storage.kind != "work" or id(storage) in placed:
-                continue
-            placed.add(id(storage))
-            size = -(-max(storage.nbytes, 1) // ALIGNMENT) * ALIGNMENT
-            storage.offset = _take(free, size)
-            if storage.offset < 0:
-                storage.offset, top = top, top + size
-            ending.setdefault(last[id(storage)], []).append(storage)
-        for storage in ending.pop(position, ()) if again else ():
-            size = -(-max(storage.nbytes, 1) // ALIGNMENT) * ALIGNMENT
-            _give_back(free, storage.offset, size)
-    return top
-
-
-def _outermost(storage: Storage) -> Storage:
-    return storage if storage.inside is None else storage.inside
-
-
-def _take(free: list[tuple[int, int]], size: int) -> int:
-    """Return the offset of the smallest free part that is large enough, or -1."""
-    fitting = [(have, offset) for offset, have in free if have >= size]
-    if not fitting:
-        return -1
-    have, offset = min(fitting)
-    free.remove((offset, have))
-    if have > size:
-        free.append((offset + size, have - size))
-        free.sort()
-    return offset
-
-
-def _give_back(free: list[tuple[int, int]], offset: int, size: int) -> None:
-    free.append((offset, size))
-    free.sort()
-    merged: list[tuple[int, int]] = []
-    for start, n in free:
-        if merged and merged[-1][0] + merged[-1][1] == start:
-            merged[-1] = (merged[-1][0], merged[-1][1] + n)
-        else:
-            merged.append((start, n))
-    free[:] = merged

@@ -27,6 +27,23 @@ class Storage:
         self.inside: Storage | None = None  # it is a part of this one, at `offset`
         self.holds: list[Storage] = []  # these are parts of it
 
+    @property
+    def outermost(self) -> Storage:
+        """What it is a part of, in the end; itself if of nothing."""
+        storage = self
+        while storage.inside is not None:
+            storage = storage.inside
+        return storage
+
+    @property
+    def start(self) -> int:
+        """Where it starts in what it is a part of."""
+        offset, storage = self.offset, self
+        while storage.inside is not None:
+            storage = storage.inside
+            offset += storage.offset
+        return offset
+
 
 class Value:
     """An array: a layout of some memory, strides and offset in bytes."""
