@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bisect
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from fastbp.compiling.steps import Region, Step
 from fastbp.compiling.values import Storage, Value
@@ -95,7 +96,10 @@ def _may_be_lost(x: Value, y: Value) -> bool:
     )
 
 
-def _is_read_once(x: Value, i: int, programs: list[tuple[object, list[Value], list[Value]]]) -> bool:
+Programs = list[tuple[Any, list[Value], list[Value]]]
+
+
+def _is_read_once(x: Value, i: int, programs: Programs) -> bool:
     """Say whether input `i` of the first program is all that they have to do with its memory."""
     outer = x.storage.outermost
     for number, (_, inputs, outputs) in enumerate(programs):
