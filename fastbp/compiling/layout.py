@@ -7,8 +7,10 @@ from typing import Any
 
 from fastbp._core.machine import Machine
 from fastbp._core.replay import Plan
+from fastbp.compiling.blocks import Block, Loop, walked
 from fastbp.compiling.builder import Builder
-from fastbp.compiling.memory import give_out
+from fastbp.compiling.fusing import fused
+from fastbp.compiling.memory import carried, give_out, need
 from fastbp.compiling.steps import Copy, Region, Step
 from fastbp.compiling.values import Storage, Value
 
@@ -27,10 +29,10 @@ def laid_out(b: Builder, inputs: Sequence[Value | None], outputs: Sequence[Value
         What the plan returns, each in memory of its own.
     """
     results = _results(b, outputs)
-    steps = _needed(b.steps, results, "dead" in b.passes)
-    for step in steps:
-        if isinstance(step, Region):
-            step.settle()
+    steps = _needed(b.steps, results) if "dead" in b.passes else b.steps
+    if "fusion" in b.passes:
+        steps = fused(steps)
+    _compile(steps, results, "dead" not in b.passes)
     work_bytes = give_out(steps, b.passes)
     constants: dict[int, Any] = {}
     n = len(inputs)
@@ -38,22 +40,18 @@ def laid_out(b: Builder, inputs: Sequence[Value | None], outputs: Sequence[Value
         if x is not None:
             x.storage.buffer = number
     work, n = n, n + 1
-    in_memory = {id(storage) for step in steps for storage in step.read_in_memory()}
-    found = _storages(steps, results)
-    for storage in found:
+    in_memory = {id(storage) for step in walked(steps) for storage in step.read_in_memory()}
+    for storage in _storages(steps, results):
         if storage.kind == "given" and id(storage) not in in_memory:
             continue  # it goes from call to call
         if storage.inside is not None:
-            continue
+            continue  # it is there with what it is a part of
         if storage.kind == "work":
             storage.buffer = work
         elif storage.buffer < 0:
             storage.buffer, n = n, n + 1
             if storage.kind == "constant":
                 constants[storage.buffer] = storage.array
-    inner = [storage for storage in found if storage.inside is not None]
-    for storage, start in zip(inner, [storage.start for storage in inner], strict=True):
-        storage.buffer, storage.offset = storage.outermost.buffer, start
     machine = Machine(n, work, work_bytes, constants)
     for step in steps:
         step.emit(machine)
@@ -61,12 +59,20 @@ def laid_out(b: Builder, inputs: Sequence[Value | None], outputs: Sequence[Value
         machine,
         [None if x is None else (x.shape, x.dtype) for x in inputs],
         [(y.storage.buffer, y.shape, y.dtype) for y in results],
-        [_facts(step) for step in steps],
+        _facts(steps),
     )
 
 
-def _facts(step: Step) -> tuple[Any, ...]:
-    return step.kind, [v.shape for v in step.writes], step.described()
+def _facts(steps: Sequence[Step], indent: str = "") -> list[tuple[Any, ...]]:
+    found = []
+    for step in steps:
+        found.append((indent + step.kind, [v.shape for v in step.writes], step.described()))
+        if isinstance(step, Block):
+            for k, part in enumerate(step.parts):
+                if k:
+                    found.append((indent + "otherwise", [], ""))
+                found += _facts(part, indent + "  ")
+    return found
 
 
 def _results(b: Builder, outputs: Sequence[Value]) -> list[Value]:
@@ -85,52 +91,96 @@ def _results(b: Builder, outputs: Sequence[Value]) -> list[Value]:
     return results
 
 
-def _needed(steps: Sequence[Step], results: Sequence[Value], only: bool) -> list[Step]:
-    """Return the steps that lead to the results, regions with the members that do.
+# ---- what is needed
 
-    All steps, and all members, unless `only` what is needed is asked for.
+
+def _needed(steps: Sequence[Step], results: Sequence[Value]) -> list[Step]:
+    """Return the steps that lead to the results."""
+    return _kept(steps, {id(part) for y in results for part in y.storage.parts()}, True)
+
+
+def _kept(steps: Sequence[Step], needed: set[int], final: bool) -> list[Step]:
+    """Return the steps that write what is needed, and add what they read.
+
+    Where it is not yet `final`, blocks are left as they are.
     """
-    needed: set[int] = set()
-    for y in results:
-        _need(needed, y.storage)
-    if not only:
-        for step in steps:
-            made = (y for _, _, y in step.members) if isinstance(step, Region) else step.writes
-            for y in made:
-                _need(needed, y.storage)
     kept: list[Step] = []
     for step in reversed(steps):
-        if isinstance(step, Region):
-            wanted = {id(y) for _, _, y in step.members if id(y.storage) in needed}
-            members = []
-            for member in reversed(step.members):
-                if id(member[2].storage) in needed:
-                    members.append(member)
-                    for x in member[1]:
-                        if isinstance(x, Value):
-                            _need(needed, x.storage)
-            step.members = members[::-1]
-            if not members:
-                continue
-            step.finish(wanted)
-            kept.append(step)
-        elif any(id(storage) in needed for storage in step.written()):
-            for storage in step.read():
-                _need(needed, storage)
+        if step.kind == "leave" or any(id(storage) in needed for storage in step.written()):
+            if isinstance(step, Loop):
+                _loop_kept(step, needed, final)
+            elif isinstance(step, Block):
+                _parts_kept(step, needed, final)
+            else:
+                need(needed, step.read())
             kept.append(step)
     return kept[::-1]
 
 
-def _need(needed: set[int], storage: Storage) -> None:
-    needed.add(id(storage))
-    for part in storage.holds:
-        needed.add(id(part))
+def _parts_kept(step: Block, needed: set[int], final: bool) -> None:
+    found: set[int] = set()
+    for k, part in enumerate(step.parts):
+        own = set(needed)
+        kept = _kept(part, own, final)
+        found |= own
+        if final:
+            step.parts[k] = kept
+    needed |= found
+    need(needed, step.own())
+
+
+def _loop_kept(loop: Loop, needed: set[int], final: bool) -> None:
+    """Find what the body has to write, for what follows and for the next iteration."""
+    carry = carried(loop.body) | {id(m.storage) for m in loop.moving}
+    live = set(needed)
+    while True:
+        for m in loop.moving:
+            if id(m.start.storage) in live:
+                need(live, [m.storage])
+        for pair in loop.swaps:
+            if any(id(m.storage) in live for m in pair):
+                need(live, [m.storage for m in pair])
+        before = set(live)
+        _kept(loop.body, before, False)
+        starts = [m.start.storage for m in loop.moving if id(m.storage) in before]
+        found = (before & carry) | {id(part) for x in starts for part in x.parts()}
+        if found <= live:
+            break
+        live |= found
+    if final:
+        loop.parts[0] = _kept(loop.body, set(live), True)
+        used = {id(s.outermost) for step in loop.body for s in (*step.read(), *step.written())}
+        used |= needed
+        loop.swaps = [pair for pair in loop.swaps if any(id(m.storage) in used for m in pair)]
+        used |= {id(m.storage) for pair in loop.swaps for m in pair}
+        loop.moving = [m for m in loop.moving if id(m.storage) in used]
+    needed |= before
+
+
+# ---- regions
+
+
+def _compile(steps: Sequence[Step], results: Sequence[Value], everything: bool) -> None:
+    """Compile the regions: each writes what somebody else reads, or `everything`."""
+    wanted = {id(part) for y in results for part in y.storage.parts()}
+    for step in walked(steps):
+        need(wanted, step.read())
+        if isinstance(step, Loop):
+            need(wanted, [m.storage for m in step.moving])
+    for step in walked(steps):
+        if isinstance(step, Region):
+            made = [y for _, _, y in step.members]
+            step.finish({id(y) for y in made if everything or id(y.storage) in wanted})
+            step.settle()
 
 
 def _storages(steps: Sequence[Step], results: Sequence[Value]) -> list[Storage]:
     found = {id(y.storage): y.storage for y in results}
-    for step in steps:
-        for storage in (*step.read(), *step.written()):
+    for step in walked(steps):
+        own = step.own() if isinstance(step, Block) else [*step.read(), *step.written()]
+        if isinstance(step, Loop):
+            own += [m.storage for m in step.moving]
+        for storage in own:
             found[id(storage)] = storage
             found[id(storage.outermost)] = storage.outermost
     return list(found.values())

@@ -1,7 +1,7 @@
 """Memory of a plan: one workspace, given out to what is alive.
 
-Work that reads an array for the last time may write into it. What is written at one position and
-not read after another one has a part of the workspace between these; it goes to what comes next.
+Work that reads an array for the last time may write into it. What is used from one moment to
+another one has a part of the workspace between these; then it goes to what comes next.
 """
 
 from __future__ import annotations
@@ -10,12 +10,16 @@ import bisect
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from fastbp.compiling.blocks import Block, Loop
 from fastbp.compiling.steps import Region, Step
 from fastbp.compiling.values import Storage, Value
 
-__all__ = ["give_out"]
+__all__ = ["carried", "give_out", "need"]
 
 ALIGNMENT = 64
+
+Programs = list[tuple[Any, list[Value], list[Value]]]
+Spans = dict[int, list[Any]]  # by the id of memory: what it is, first and last moment
 
 
 def give_out(steps: Sequence[Step], passes: Collection[str]) -> int:
@@ -29,26 +33,22 @@ def give_out(steps: Sequence[Step], passes: Collection[str]) -> int:
         "inplace": work may write into what it reads for the last time; "reuse": memory of what is
         not read any more is given out again.
     """
-    last: dict[int, int] = {}
-    for position, step in enumerate(steps):
-        for storage in (*step.read(), *step.written()):
-            last[id(storage.outermost)] = position
+    accesses = _Accesses(steps)
+    spans = accesses.spans()
     if "inplace" in passes:
-        for position, step in enumerate(steps):
-            if isinstance(step, Region):
-                _write_over(step, position, last)
+        for moment, repeated, region in accesses.regions:
+            _write_over(region, moment, repeated, spans)
+    starting: dict[int, list[Storage]] = {}
+    ending: dict[int, list[Storage]] = {}
+    for storage, first, last in spans.values():
+        starting.setdefault(first, []).append(storage)
+        ending.setdefault(last, []).append(storage)
     free = _Free()
-    ending: list[list[Storage]] = [[] for _ in steps]
-    placed: set[int] = set()
-    for position, step in enumerate(steps):
-        for storage in step.written():
-            storage = storage.outermost
-            if storage.kind == "work" and id(storage) not in placed:
-                placed.add(id(storage))
-                storage.offset = free.take(_rounded(storage.nbytes))
-                ending[last[id(storage)]].append(storage)
+    for moment in sorted({*starting, *ending}):
+        for storage in starting.get(moment, ()):
+            storage.offset = free.take(_rounded(storage.nbytes))
         if "reuse" in passes:
-            for storage in ending[position]:
+            for storage in ending.get(moment, ()):
                 free.give_back(storage.offset, _rounded(storage.nbytes))
     return free.top
 
@@ -57,46 +57,138 @@ def _rounded(nbytes: int) -> int:
     return -(-max(nbytes, 1) // ALIGNMENT) * ALIGNMENT
 
 
-def _write_over(region: Region, position: int, last: dict[int, int]) -> None:
+# ---- when it is used
+
+
+def carried(body: Sequence[Step]) -> set[int]:
+    """Return the memory that a body reads before it writes it, its parts included."""
+    written: set[int] = set()
+    found: set[int] = set()
+
+    def read(storages: Sequence[Storage]) -> None:
+        need(found, [s.outermost for s in storages if id(s.outermost) not in written])
+
+    for step in body:
+        read(step.own() if isinstance(step, Block) else step.read())
+        if isinstance(step, Block):
+            for part in step.parts:
+                found |= carried(part) - written
+        written |= {id(storage.outermost) for storage in step.written()}
+    return found
+
+
+def need(needed: set[int], storages: Sequence[Storage]) -> None:
+    """Add memory and its parts to what is needed."""
+    needed.update([id(part) for storage in storages for part in storage.parts()])
+
+
+class _Accesses:
+    """Who reads and writes the workspace, in order: (moment, memory, whether it is written)."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self.found: list[tuple[int, Storage, bool]] = []
+        self.loops: list[tuple[int, int]] = []  # places of what is found in them, inner ones first
+        self.moving: dict[int, list[Storage]] = {}
+        self.regions: list[tuple[int, bool, Region]] = []  # with moment, and whether in a block
+        self.now = self.depth = 0
+        self._take(steps)
+
+    def _take(self, steps: Sequence[Step]) -> None:
+        for step in steps:
+            self.now += 1
+            if isinstance(step, Region):
+                self.regions.append((self.now, self.depth > 0, step))
+            if not isinstance(step, Block):
+                self._note(step.read(), False)
+                self._note(step.written(), True)
+                continue
+            first = len(self.found)
+            if isinstance(step, Loop):
+                self.moving |= step.places()
+                carry = carried(step.body)
+                for m in step.moving:
+                    self._note([m.start.storage], id(m.storage) not in carry)
+            else:
+                self._note(step.own(), False)
+            self.depth += 1
+            for part in step.parts:
+                self._take(part)
+            self.depth -= 1
+            self.now += 1
+            self._note(step.own(), False)
+            if isinstance(step, Loop):
+                self.loops.append((first, len(self.found)))
+
+    def _note(self, storages: Sequence[Storage], written: bool) -> None:
+        for storage in [s.outermost for s in storages]:
+            if storage.kind == "moving":
+                self._note(self.moving[id(storage)], written)
+            elif storage.kind == "work":
+                self.found.append((self.now, storage, written))
+
+    def spans(self) -> dict[int, list[Any]]:
+        """Return by the id of memory what it is, and from which moment to which it is used.
+
+        What a loop reads before it writes it, or others use too, is used in all of its iterations.
+        """
+        spans: dict[int, list[Any]] = {}
+        for moment, storage, _ in self.found:
+            spans.setdefault(id(storage), [storage, moment, moment])[2] = moment
+        for first, end in self.loops:
+            if first == end:
+                continue
+            begin, last = self.found[first][0], self.found[end - 1][0]
+            seen: set[int] = set()
+            for _, storage, written in self.found[first:end]:
+                if id(storage) in seen:
+                    continue
+                seen.add(id(storage))
+                span = spans[id(storage)]
+                if not written or span[1] < begin or span[2] > last:
+                    span[1:] = min(span[1], begin), max(span[2], last)
+        return spans
+
+
+# ---- work in place
+
+
+def _write_over(region: Region, moment: int, repeated: bool, spans: Spans) -> None:
     """Let the outputs of a region lie where operands are that nobody reads afterwards."""
     for number, (program, inputs, outputs) in enumerate(region.programs):
         for k, y in enumerate(outputs):
-            if y.shape != region.shape or not _is_alone(y):
+            if y.shape != region.shape or not _is_new(y, moment, repeated, spans):
                 continue
             for i, x in enumerate(inputs):
                 if (
                     x.shape == y.shape
                     and program.may_write_over(i, k)
-                    and last[id(x.storage.outermost)] == position
-                    and _may_be_lost(x, y)
+                    and _is_lost(x, y, moment, spans)
                     and _is_read_once(x, i, region.programs[number:])
                 ):
-                    _join(x.storage.outermost, y.storage, last)
+                    _join(x.storage.outermost, y.storage, spans)
                     break
 
 
-def _is_alone(y: Value) -> bool:
+def _is_new(y: Value, moment: int, repeated: bool, spans: Spans) -> bool:
+    """Say whether an output is all of memory that is used from this moment on."""
     storage = y.storage
-    return (
-        y.whole
-        and storage.kind in ("work", "output")
-        and storage.inside is None
-        and not storage.holds
-    )
+    if not y.whole or storage.inside is not None or storage.holds:
+        return False
+    if storage.kind == "output":
+        return not repeated
+    return storage.kind == "work" and bool(spans[id(storage)][1] == moment)
 
 
-def _may_be_lost(x: Value, y: Value) -> bool:
-    """Say whether the memory of `x` can be that of `y`, as far as the two of them go."""
+def _is_lost(x: Value, y: Value, moment: int, spans: Spans) -> bool:
+    """Say whether an operand is all of memory that nobody reads after this moment."""
     outer = x.storage.outermost
     return (
         x.whole
         and outer.kind == "work"
         and outer.nbytes == y.storage.nbytes
         and outer is not y.storage
+        and bool(spans[id(outer)][2] == moment)
     )
-
-
-Programs = list[tuple[Any, list[Value], list[Value]]]
 
 
 def _is_read_once(x: Value, i: int, programs: Programs) -> bool:
@@ -109,11 +201,17 @@ def _is_read_once(x: Value, i: int, programs: Programs) -> bool:
     return True
 
 
-def _join(x: Storage, y: Storage, last: dict[int, int]) -> None:
+def _join(x: Storage, y: Storage, spans: Spans) -> None:
     """Make `y` the memory of `x`, or `x` that of `y` where this is the caller's afterwards."""
-    outer, inner = (y, x) if y.kind == "output" else (x, y)
-    inner.inside, inner.offset = outer, 0
-    last[id(outer)] = max(last[id(x)], last[id(y)])
+    if y.kind == "output":
+        x.put_inside(y, 0)
+        del spans[id(x)]
+    else:
+        y.put_inside(x, 0)
+        spans[id(x)][2] = spans.pop(id(y))[2]
+
+
+# ---- the workspace
 
 
 class _Free:
