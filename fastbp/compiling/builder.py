@@ -41,8 +41,6 @@ class Builder:
 
     def append(self, step: Step) -> None:
         """Append an instruction."""
-        for storage in step.written():
-            storage.step = len(self.steps)
         self.steps.append(step)
 
     def contiguous(self, x: Value) -> Value:
@@ -64,10 +62,9 @@ class Builder:
         y = self.new(shape, dtype)
         if y.size == 0:
             return y
-        after = max(_after(x) for x in operands if isinstance(x, Value))
-        region = self._region(shape, dtype, after)
+        region = Region(shape, dtype)
         region.members.append((function, tuple(operands), y))
-        y.region, y.storage.step = region, region.position
+        self.steps.append(region)
         return y
 
     def masked(self, function: Any, operands: Sequence[Any], dtype: Any) -> Value | None:
@@ -94,23 +91,6 @@ class Builder:
         if y is not None:
             y.mask = x.mask
         return y
-
-    def _region(self, shape: tuple[int, ...], dtype: Any, after: int) -> Region:
-        first = max(after, 0) if "fusion" in self.passes else len(self.steps)
-        for position in range(len(self.steps) - 1, first - 1, -1):
-            step = self.steps[position]
-            if (
-                isinstance(step, Region)
-                and step.shape == shape
-                and step.dtype == dtype
-                and step.has_room()
-            ):
-                return step
-            if len(self.steps) - position > 64:
-                break
-        region = Region(shape, dtype, len(self.steps))
-        self.steps.append(region)
-        return region
 
     # -- what rows say by `plan=`
 
@@ -263,14 +243,6 @@ class Builder:
 
         a, b, c = strides(steps[0], m, k), strides(steps[1], k, n), strides(steps[2], m, n)
         return Product(x, y, z, (size, batch, a, b, c), accumulate)
-
-
-def _after(x: Value) -> int:
-    """Return the first position at which elementwise work can read a value.
-
-    That is the region which computes it, unless it is another layout of what that computes.
-    """
-    return x.storage.step + (x.region is None and x.storage.step >= 0)
 
 
 def _readable(

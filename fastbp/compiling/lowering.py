@@ -311,9 +311,7 @@ def _joined(b: Builder, op: Any, link: Any, operands: list[Any]) -> Value | None
     for x, part in parts:
         fits = x.size == part.size and part.contiguous and x.whole
         if apart and fits and is_movable(x.storage):
-            x.storage.inside, x.storage.offset = y.storage, part.offset
-            y.storage.holds.append(x.storage)
-            y.storage.step = max(y.storage.step, x.storage.step)
+            x.storage.put_inside(y.storage, part.offset)
         else:
             b.append(Copy([x], [part]))
     return y
@@ -359,7 +357,6 @@ def _called(b: Builder, link: Any, operands: list[Any], joint: dict[Any, Any]) -
     else:
         results = [None] * (1 if key is None else len(link.ans))
         step = Call(op.name, _function(op, static, key is not None), list(operands), results)
-        step.position = len(b.steps)
         if key is not None:
             joint[key] = results, step
         b.append(step)
@@ -368,7 +365,6 @@ def _called(b: Builder, link: Any, operands: list[Any], joint: dict[Any, Any]) -
         b.n_given += 1
         results[place] = Value(storage, link.shape, link.dtype)
         results[place].returned = True
-        storage.step = step.position
         step.writes.append(results[place])
     y: Value = results[place]
     return y

@@ -46,7 +46,7 @@ class Step:
 
 def at(value: Value) -> Place:
     """Return where a value lies once memory is given out."""
-    return value.storage.buffer, value.storage.offset + value.offset
+    return value.storage.outermost.buffer, value.storage.start + value.offset
 
 
 class Region(Step):
@@ -58,15 +58,15 @@ class Region(Step):
     kind = "region"
     MOST = 24  # members: more do not fit the slots of a program
 
-    def __init__(self, shape: tuple[int, ...], dtype: Any, position: int) -> None:
+    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
         super().__init__([], [])
-        self.shape, self.dtype, self.position = shape, dtype, position
+        self.shape, self.dtype = shape, dtype
         self.members: list[Member] = []
         self.programs: list[tuple[Any, list[Value], list[Value]]] = []
 
-    def has_room(self) -> bool:
-        """Say whether another member may fit."""
-        return len(self.members) < self.MOST
+    def has_room(self, n: int) -> bool:
+        """Say whether so many more members may fit."""
+        return len(self.members) + n <= self.MOST
 
     def finish(self, wanted: set[int]) -> bool:
         """Compile the members; `wanted` are the ids of values that others read.
@@ -88,6 +88,19 @@ class Region(Step):
         first, second = members[:half], members[half:]
         read = {id(x) for _, operands, _ in second for x in operands if isinstance(x, Value)}
         return self._compile(first, wanted | read) and self._compile(second, wanted)
+
+    def external(self) -> list[Value]:
+        """Return what its members read that none of them computes."""
+        own = {id(y) for _, _, y in self.members}
+        operands = [x for _, xs, _ in self.members for x in xs if isinstance(x, Value)]
+        return [x for x in operands if id(x) not in own]
+
+    def read(self) -> list[Storage]:
+        return [x.storage for x in (self.reads if self.programs else self.external())]
+
+    def written(self) -> list[Storage]:
+        written = self.writes if self.programs else [y for _, _, y in self.members]
+        return [y.storage for y in written]
 
     def settle(self) -> None:
         """Know what is read and written, once `finish` has said which programs there are."""
@@ -182,7 +195,7 @@ class Pick(Step):
 
     def emit(self, machine: Machine) -> None:
         x, y = self.reads[0], self.writes[0]
-        machine.pick(x.dtype.itemsize, self.table, (at(x)[0], x.storage.offset), at(y))
+        machine.pick(x.dtype.itemsize, self.table, at(x.view(x.shape, 0, x.strides)), at(y))
 
 
 class Zero(Step):
@@ -211,7 +224,6 @@ class Call(Step):
             [x for x in operands if isinstance(x, Value)], [y for y in results if y is not None]
         )
         self.name, self.function, self.operands, self.results = name, function, operands, results
-        self.position = -1
 
     def read_in_memory(self) -> list[Storage]:
         return [x.storage for x in self.reads if not x.returned]
