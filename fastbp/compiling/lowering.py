@@ -17,11 +17,11 @@ import numpy as np
 from fastbp._core import graph
 from fastbp.compiling import passive
 from fastbp.compiling.builder import Builder, view_of
+from fastbp.compiling.folding import same, with_numbers
 from fastbp.compiling.steps import Call, Copy, Pick
 from fastbp.compiling.sums import Waiting, is_movable
 from fastbp.compiling.values import Storage, Value
 from fastbp.rules import patterns, plans
-from fastbp.rules.engine import mulz
 
 __all__ = ["lower"]
 
@@ -78,7 +78,7 @@ def lower(
     for position, link in enumerate(links):
         if link.op is None:
             continue
-        key = _key(link, values)
+        key = _key(link, values) if "common" in b.passes else None
         if key is not None and key in known and known[key].position >= -1:
             values[position] = y = known[key]
             y.position = -1  # it has readers of more than one operation
@@ -144,7 +144,7 @@ def _key(link: Any, values: dict[int, Value]) -> Any:
     for p, x in zip(link.parents, link.operands, strict=True):
         if p >= 0:
             v = values[p]
-            parts.append((id(v.storage), v.offset, v.shape, v.strides, v.mask))
+            parts.append((v.layout, v.mask))
         elif isinstance(x, bool | int | float | complex):
             parts.append((type(x), str(x)))
         elif isinstance(x, np.ndarray | np.generic) and x.size <= 16 and x.dtype.kind in "fcbiu":
@@ -205,15 +205,13 @@ def _elementwise(b: Builder, op: Any, link: Any, operands: list[Any]) -> Value |
             return None
         if isinstance(x, np.ndarray | np.generic) and not x.ndim:
             x = x.item()
-        if isinstance(x, np.ndarray):
-            if x.dtype != link.dtype:
-                return None
-            if x.size and op is mulz and (x == 1.0).all() and x.shape == link.shape:
-                x = 1.0
+        if isinstance(x, np.ndarray) and x.dtype != link.dtype:
+            return None
         found.append(x)
-    if op is mulz and type(found[0]) is float and found[0] == 1.0:
-        y = found[1]
-        if isinstance(y, Value) and y.shape == link.shape and y.dtype == link.dtype:
+    if "folding" in b.passes:
+        found = with_numbers(found, link.shape)
+        y = same(op, found)
+        if y is not None and y.shape == link.shape and y.dtype == link.dtype:
             return y
     found = [b.constant(x) if isinstance(x, np.ndarray) else x for x in found]
     if not any(isinstance(x, Value) for x in found):
@@ -313,9 +311,7 @@ def _joined(b: Builder, op: Any, link: Any, operands: list[Any]) -> Value | None
     for x, part in parts:
         fits = x.size == part.size and part.contiguous and x.whole
         if apart and fits and is_movable(x.storage):
-            x.storage.inside, x.storage.offset = y.storage, part.offset
-            y.storage.holds.append(x.storage)
-            y.storage.step = max(y.storage.step, x.storage.step)
+            x.storage.put_inside(y.storage, part.offset)
         else:
             b.append(Copy([x], [part]))
     return y
@@ -361,7 +357,6 @@ def _called(b: Builder, link: Any, operands: list[Any], joint: dict[Any, Any]) -
     else:
         results = [None] * (1 if key is None else len(link.ans))
         step = Call(op.name, _function(op, static, key is not None), list(operands), results)
-        step.position = len(b.steps)
         if key is not None:
             joint[key] = results, step
         b.append(step)
@@ -370,7 +365,6 @@ def _called(b: Builder, link: Any, operands: list[Any], joint: dict[Any, Any]) -
         b.n_given += 1
         results[place] = Value(storage, link.shape, link.dtype)
         results[place].returned = True
-        storage.step = step.position
         step.writes.append(results[place])
     y: Value = results[place]
     return y

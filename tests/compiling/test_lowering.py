@@ -8,6 +8,8 @@ import pytest
 import fastbp as bp
 import fastbp.numpy as bnp
 
+pytestmark = pytest.mark.usefixtures("all_passes")
+
 X = np.array([0.5, -1.25, 2.0, 0.75])
 
 
