@@ -251,6 +251,23 @@ cdef class Program:
                 for function, args in [self.traced[i] for i in live]]
         return n, code, [number[i] for i in self.results]
 
+    def may_write_over(self, int i, int k):
+        """Say whether output `k` may lie where input `i` lies, element on element.
+
+        It is so where no instruction reads the input once the output is written.
+        """
+        cdef int j, n, slot = self.n_inputs + k
+        cdef bint written = False
+        if not 0 <= i < self.n_inputs or not 0 <= k < self.n_outputs:
+            raise IndexError("may_write_over: there is no such input, or output")
+        for n in range(self.n_code):
+            if written:
+                for j in range(self.code[n].nin):
+                    if self.code[n].slots[j] == i:
+                        return False
+            written = written or self.code[n].slots[self.code[n].nin] == slot
+        return True
+
     def __call__(self, *inputs):
         """Run on 1-D contiguous arrays of one length and of the program's dtype; for tests."""
         cdef char *ptrs[MAX_EXTERNAL]
@@ -357,28 +374,33 @@ def program_from(int n_inputs, code, outputs, int typenum):
     ValueError
         For what describes none: a function of other operands, values that are not there.
     """
-    trace = Trace()
     if slot_of(typenum) < 0:
         raise ValueError(f"a program of type number {typenum}")
     if n_inputs < 0 or n_inputs > MAX_EXTERNAL or not 0 < len(outputs) <= MAX_EXTERNAL:
         return None
-    values = [trace.input() for _ in range(n_inputs)]
-    for function, operands in code:
+    trace = Trace()
+    for _ in range(n_inputs):
+        trace.input()
+    for function, operands in code:     # as it is, in this order: outputs may lie on inputs
         if function == "constant":
             if not isinstance(operands, (int, float, complex)):
                 raise ValueError("a program has a constant that is no number")
-            values.append(trace.lift(operands))
+            trace.code.append((function, (operands,)))
             continue
         if isinstance(function, np.ufunc):
             fitting = function.nin == len(operands) and function.nout == 1
         else:
             fitting = isinstance(function, str) and kernel_arity(function) == len(operands)
-        if not fitting or not all([type(k) is int and 0 <= k < len(values) for k in operands]):
+        if not fitting or not _are_values(operands, len(trace.code)):
             raise ValueError(f"a program calls {function!r} of values that are not there")
-        values.append(trace.call(function, *[values[k] for k in operands]))
-    if not all([type(k) is int and 0 <= k < len(values) for k in outputs]):
+        trace.code.append((function, tuple(operands)))
+    if not _are_values(outputs, len(trace.code)):
         raise ValueError("a program returns values that are not there")
-    return compile_program(trace, [values[k] for k in outputs], typenum)
+    return compile_program(trace, [Expr(trace, k) for k in outputs], typenum)
+
+
+cdef bint _are_values(object numbers, Py_ssize_t n):
+    return all([type(k) is int and 0 <= k < n for k in numbers])
 
 
 cdef object _assemble(
