@@ -134,6 +134,11 @@ cdef class Machine:
             raise ValueError(f"Machine: there is no place {pair}")
         return 0
 
+    @property
+    def constants(self):
+        """Buffers that are the same in every call, and their arrays."""
+        return dict([item for item in self.keep if type(item) is tuple])
+
     # -- what instructions may reach: as far as they are appended, what is there when they run
 
     def size_of(self, int buffer):
