@@ -279,17 +279,16 @@ class BodyBuilder(Builder):
         def made() -> Value:
             found = outer.contract(*pairs[0], *pairs[1], (lead, *term.out))
             assert found is not None
-            y: Value = outer.read(found)
-            return y
+            return outer.read(found)
 
         return made
 
     def _added(self, y: Value) -> Value:
         """Return the place into which each step adds."""
         assert y.waiting is not None
-        for x in y.waiting.others:
-            if x.position == -3:
-                return x
+        known: list[Value] = [x for x in y.waiting.others if x.position == -3]
+        if known:
+            return known[0]
         total = self.outer.new(y.shape, y.dtype)
         total.position = -3
         self.outer.append(Zero(total))
