@@ -60,10 +60,10 @@ def load(path: Any) -> Loaded:
     >>> g = bp.load(path)
     >>> bool(g(np.ones(2)) == y)
     True
-    >>> g(np.ones(3))
+    >>> g(np.ones(3))  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...
-    fastbp.errors.NoFunctionError: <lambda>, from a file, has no plan for these arguments: it takes (float64[2])
+    fastbp.errors.NoFunctionError: <lambda>, from a file, has no plan ... it takes (float64[2])
     """
     with open(path, "rb") as file:
         return Loaded(file.read())
@@ -75,7 +75,7 @@ class Loaded(Plans):
     def __init__(self, data: bytes) -> None:
         entries, self.__name__ = read(data)
         self._data = data
-        for entry in reversed(entries):
+        for entry in entries:
             self.add(entry)
 
     def __reduce__(self) -> Any:

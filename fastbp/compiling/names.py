@@ -1,8 +1,8 @@
 """Functions that a plan calls, by names: what may stand in a file.
 
 A name leads to a row of fastbp's table, a function beside it, a ufunc, or one of NumPy's functions
-of arrays that are listed here. Nothing else can be named, so what is read from a file imports nothing and runs no code
-but that of these functions.
+of arrays that are listed here. Nothing else can be named, so what is read from a file imports
+nothing and runs no code but that of these functions.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ _OPERATORS = (
 ).split()
 _NUMPY = OF_SHAPES | frozenset(
     "argwhere bincount broadcast_arrays flatnonzero geomspace gradient histogram interp lexsort "
-    "linspace logspace nanpercentile nanquantile nonzero swapaxes tril_indices_from triu_indices_from unique unwrap where".split()
+    "linspace logspace nanpercentile nanquantile nonzero swapaxes tril_indices_from "
+    "triu_indices_from unique unwrap where".split()
 )
 _METHODS = OF_SHAPES | {"compress", "nonzero", "swapaxes"}
 _UFUNC_METHODS = ("accumulate", "outer", "reduce", "reduceat")

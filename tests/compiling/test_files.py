@@ -5,7 +5,6 @@ import io
 import json
 import pickle
 import random
-from collections import OrderedDict
 from typing import NamedTuple
 
 import numpy as np
@@ -41,7 +40,7 @@ FUNCTIONS = {
     "gradient": (bp.grad(lambda x: np.sum(np.tanh(x) ** 3)), (X,)),
     "single precision": (bp.grad(lambda x: np.sum(np.sin(x))), (X.astype(np.float32),)),
     "complex": (lambda z: np.exp(z) * (2 + 1j), (X + 1j * X,)),
-    "training step": (training, (PARAMS, bp.optim.Adam().init(PARAMS), M, M[:, :2])),
+    "training step": (training, (PARAMS, bp.optim.Adam().init(PARAMS), M, PARAMS["w"])),
     "calls": (
         lambda x, k: {"s": np.sort(x, axis=1)[k], "i": np.argmax(x, axis=0), "n": None},
         (M, 1),
@@ -50,7 +49,7 @@ FUNCTIONS = {
     "masks": (bp.grad(lambda x: np.sum(np.where(x > 0, x, 0.1 * x)) + np.max(x)), (X,)),
     "moved": (lambda x: np.concatenate([x[::-1], x[:1], np.zeros(2)])[::2], (X,)),
     "integers": (lambda i, x: x[np.clip(i, 0, 2)] + (i + 1), (np.array([0, 2]), X)),
-    "containers": (lambda p: OrderedDict(a=p["l"][0], b=[p["t"][0], (p["t"][1],)]), None),
+    "containers": (lambda p: {"a": p["l"][0] + 1, "b": [p["t"][0] * 2, (p["t"][1],)]}, None),
     "keywords": (lambda x, *, scale: {"y": x * scale, "note": "fixed", "z": 2.5}, None),
     "fixed arrays": (lambda x: (x + 1.0, np.arange(3)), (X,)),
     "around": (lambda x: x @ WEIGHTS, (X,)),
@@ -95,7 +94,7 @@ def assert_same(found, want):
             assert x == y
 
 
-@pytest.mark.parametrize("name", [n for n in FUNCTIONS if n != "containers"])
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_what_is_loaded_computes_the_same(name, tmp_path):
     f, args, kwargs = compiled(name)
     path = tmp_path / "f.plan"
@@ -154,19 +153,23 @@ def test_arrays_around_are_those_of_the_time_of_saving(tmp_path):
 
 
 def test_where_the_function_is_needed(tmp_path):
-    f = bp.compile(bp.grad(lambda x: np.sum(np.where(x > 0, np.sqrt(x), 0.0))))
+    f = bp.compile(bp.grad(lambda x: np.sum(np.sqrt(x))))
     f(np.ones(3))
     g = bp.compile(bp.grad(lambda x: np.linalg.norm(x - X)))
     g(M[0])
+    refused = 0
     for function, args in ((f, (np.array([1.0, 0.0, 2.0]),)), (g, (X,))):
         function.save(tmp_path / "f.plan")
         loaded = bp.load(tmp_path / "f.plan")
-        try:
-            found = loaded(*args)
-        except NoFunctionError as error:
-            assert "cannot tell the result for these values" in str(error)
-        else:
-            np.testing.assert_array_equal(found, function(*args))
+        with np.errstate(all="ignore"):
+            want = function(*args)
+            try:
+                np.testing.assert_array_equal(loaded(*args), want)
+            except NoFunctionError:
+                refused += 1
+    assert refused
+    with pytest.raises(NoFunctionError, match="cannot tell the result for these values"):
+        loaded(*args)
     singular = bp.compile(np.linalg.inv)
     singular(M)
     singular.save(tmp_path / "f.plan")
@@ -191,10 +194,8 @@ def test_what_no_file_can_hold(tmp_path):
         saved(lambda p: p.a, Pair(X, X))
     with pytest.raises(PlanFileError, match="save: a Pair is among the arguments or results"):
         saved(lambda x: Pair(x, x), X)
-    with pytest.raises(
-        PlanFileError, match=r"save: an argument has a function '.*', which no file"
-    ):
-        saved(lambda x, f: f(x), X, test_bind_of_what_is_loaded.__class__)
+    with pytest.raises(PlanFileError, match=r"save: an argument has a .* 'abs', which no file"):
+        saved(lambda x, f: f(x), X, abs)
     assert not path.exists()
 
 
@@ -273,8 +274,11 @@ def places(x, path=()):
 def edited(head, draw):
     head = copy.deepcopy(head)
     for _ in range(draw.choice((1, 1, 1, 2, 3))):
-        path = draw.choice(list(places(head["plans"])) + list(places(head["programs"])) * 3)
-        root = head["programs"] if path in set(places(head["programs"])) else head["plans"]
+        root = head["programs"] if head["programs"] and draw.random() < 0.3 else head["plans"]
+        found = list(places(root))
+        if not found:
+            continue
+        path = draw.choice(found)
         for key in path[:-1]:
             root = root[key]
         old, kind = root[path[-1]], draw.randrange(4)
@@ -293,8 +297,6 @@ def edited(head, draw):
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_edited_files(name):
     """A file that was made up is refused, or computes something: in memory of its own."""
-    if name == "containers":
-        pytest.skip("there is no file of it")
     f, args, kwargs = compiled(name)
     head, arrays = content(files.written(f.entries, "f"))
     draw = random.Random(name)
