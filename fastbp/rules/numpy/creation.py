@@ -250,6 +250,20 @@ def ascontiguousarray(a, dtype=None, *, like=None):
     return np.atleast_1d(asarray(a, dtype, "C", like=like))
 
 
+@implements(
+    name="asfortranarray",
+    samples=lambda rng: [(([1.0, rng.normal(size=())],), {}), ((rng.normal(size=(2, 3)),), {})],
+)
+def asfortranarray(a, dtype=None, *, like=None):
+    """Make an array in Fortran order, or a Variable: a copy, where NumPy makes one.
+
+    Arguments as in `numpy.asfortranarray`; results have no memory layout of their own.
+    """
+    plain = array_of(a) if isinstance(a, Variable) else None
+    apart = plain is not None and not np.may_share_memory(plain, np.asfortranarray(plain))
+    return asarray(a, dtype, "F", copy=apart or None, like=like)
+
+
 # ---- ranges whose ends are Variables
 
 
