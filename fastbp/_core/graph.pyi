@@ -50,6 +50,7 @@ class Op:
     kernel: str | None
     on_complex: Any
     pattern: Callable[..., Any] | tuple[Callable[..., Any], ...] | None
+    free: Callable[..., Any] | None
     ufunc: np.ufunc | None
     info: dict[str, Any]
     constant_partials: tuple[float | None, ...] | None
@@ -79,6 +80,7 @@ class Op:
         objects: tuple[int, ...] = (),
         promotes: tuple[int, ...] = (),
         residuals: bool = False,
+        free: Callable[..., Any] | None = None,
         **info: Any,
     ) -> None: ...
     @property

@@ -434,7 +434,7 @@ def _moving_op(Op op, tuple which, Py_ssize_t own):
         op.name, forward, nin=own + extra, vjp=vjp, jvp=jvp, saves=(*saves, *extras),
         blocks=op.blocks, opaque=op.opaque, writes=op.writes, coefficients=op.coefficients,
         nout=op.nout, constants=op.constants,
-        objects=(*op.objects, *extras), residuals=op.residuals, **info)
+        objects=(*op.objects, *extras), residuals=op.residuals, free=op.free, **info)
 
 
 # ---- the handle ----------------------------------------------------------------------------------
