@@ -25,7 +25,7 @@ __all__ = ["Decoder", "Encoder", "dtype_from", "structure_from", "structure_of"]
 _TYPES = {t.__name__: t for t in (bool, int, float, complex)} | {
     f"numpy.{np.dtype(code).name}": np.dtype(code).type for code in "?bBhHiIlLfdFD"
 }
-_CONTAINERS = {"dict": dict, "list": list, "tuple": tuple, "none": type(None)}
+_CONTAINERS: dict[str, Any] = {"dict": dict, "list": list, "tuple": tuple, "none": type(None)}
 
 
 def dtype_from(text: Any) -> np.dtype:

@@ -345,7 +345,8 @@ def _read_step(decoder: Decoder, data: list[Any]) -> Emitted:
         decoder.last_slot = -1
         args = decoder.decode(args)
         if name == "call":
-            _check_call(*args, decoder.last_slot)
+            function, operands, results = args
+            _check_call(function, operands, results, decoder.last_slot)
         found.append((name, args))
     if not isinstance(kind, str) or not isinstance(what, str):
         raise ValueError("an instruction without a name")
