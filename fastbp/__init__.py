@@ -16,7 +16,7 @@ Start here: write a function with NumPy, and differentiate it.
 `scan`, `checkpoint`           loops with a carried state; memory for time
 `compile`, `load`              recorded once, replayed without Python; from a file
 `custom_rule`, `stop_gradient` a rule for what has none; constants
-`variable`, `gradients`        the graph itself
+`variable`, `gradients`        the graph itself; `draw` a picture of it
 
 Where a derivative would be lost, an error says what to write instead. Submodules:
 
@@ -85,6 +85,7 @@ if TYPE_CHECKING:  # loaded when they are asked for, see below
     from fastbp import testing as testing
     from fastbp import tree as tree
     from fastbp.compiling import compile, load
+    from fastbp.drawing import draw
     from fastbp.recurrent.scan import scan
 
 __version__ = "0.1.0"
@@ -94,6 +95,7 @@ __all__ = [
     "checkpoint",
     "compile",
     "custom_rule",
+    "draw",
     "elementwise_grad",
     "errors",
     "grad",
@@ -134,6 +136,8 @@ if not TYPE_CHECKING:  # or every name would be there for type checkers
             return _import_module(f"fastbp.{name}")
         if name in ("compile", "load"):
             return getattr(_import_module("fastbp.compiling"), name)
+        if name == "draw":
+            return _import_module("fastbp.drawing").draw
         if name == "scan":
             return _import_module("fastbp.recurrent").scan
         raise _import_module("fastbp.elsewhere").no_attribute(name)

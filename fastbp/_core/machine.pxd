@@ -137,5 +137,6 @@ cdef class Machine:
     cdef Frame frame(self)
     cdef int give_back(self, Frame frame) except -1
     cdef int run(self, Frame frame) except -1
+    cdef list times(self, Frame frame, list parts)
     cdef int _run_with_calls(self, Frame frame, int first, int end) except -1
     cdef int _loop_with_calls(self, Frame frame, int k) except -1
