@@ -5,6 +5,7 @@ __all__ = [
     "DegenerateError",
     "FastbpError",
     "FrozenValueError",
+    "MappedValueError",
     "NoRuleError",
     "NotBuiltError",
     "ReadOnlyError",
@@ -40,6 +41,10 @@ class DegenerateError(FastbpError, ValueError):
 
 class FrozenValueError(FastbpError, TypeError):
     """A value that depends on arguments would be frozen into a compiled function."""
+
+
+class MappedValueError(FastbpError, TypeError):
+    """A value that depends on the member of a batch would be that of the first one for all."""
 
 
 class NoRuleError(FastbpError, TypeError, NotImplementedError):

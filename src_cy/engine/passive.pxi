@@ -199,7 +199,7 @@ cdef object _passive_call(object function, tuple args, dict kwargs):
             flags |= parent.flags
         parents.append(parent)
         values.append(x)
-        saved.append(None if parent is not None and parent.flags & KEEPS else x)
+        saved.append(None if parent is not None and _is_again(parent) else x)
     op = _op_of(function, arranged)
     found = (<Op> op).forward(*values, **static)
     found = _results(op, operands, tuple(parents), tuple(saved), static,

@@ -1,0 +1,100 @@
+"""A record of one member, applied to a batch: ordinary recorded operations, with an axis in front.
+
+What depends on the member has that axis, all else is as it was recorded. How an operation takes it
+follows from its row (`fastbp.rules.batching`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastbp._core import graph
+from fastbp._core.tape import Tape
+from fastbp.mapping import calls
+from fastbp.rules.batching import Applied, batch_of
+
+__all__ = ["replayed"]
+
+CALL = 2  # the kind of an operation without rules: any function
+
+
+def replayed(tape: Tape, inputs: Sequence[Any], n: int) -> dict[int, Any]:
+    """Return the values of a record at other inputs.
+
+    Parameters
+    ----------
+    tape : Tape
+        Of a member, which keeps everything.
+    inputs : sequence of array, Variable or Passive
+        In the places of its inputs, with an axis of length `n` in front.
+    n : int
+
+    Returns
+    -------
+    dict
+        Position on the tape -> value, with the axis.
+    """
+    values: dict[int, Any] = {}
+    for x, position in zip(inputs, tape.input_positions, strict=True):
+        if position >= 0:
+            values[position] = x
+    joint: dict[Any, tuple[Any, ...]] = {}
+    links = tape.links()
+    last = tape.last_readers
+    dying: dict[int, list[int]] = {}
+    for position, reader in enumerate(last):
+        dying.setdefault(reader, []).append(position)
+    for position, link in enumerate(links):
+        if link.op is None:
+            continue
+        if link.output is None:
+            values[position] = _value(link, values, tape.outer, n)
+        else:
+            key = _key(link)
+            if key not in joint:
+                joint[key] = _value(link, values, tape.outer, n)
+            values[position] = joint[key][link.output]
+        for dead in dying.get(position, ()):
+            values.pop(dead, None)
+    return values
+
+
+def _key(link: Any) -> Any:
+    """Return what the outputs of one operation have in common."""
+    constants = [
+        id(x) if p < 0 else p for p, x in zip(link.parents, link.operands, strict=True)
+    ]
+    return (id(link.op), id(link.static), *constants)
+
+
+def _operands(link: Any, values: dict[int, Any], outer: bool) -> tuple[list[Any], tuple[bool, ...]]:
+    found = []
+    for k, (p, x) in enumerate(zip(link.parents, link.operands, strict=True)):
+        if p >= 0:
+            found.append(values[p])
+        elif outer and not link.fixed[k]:
+            found.append(link.outer(k))
+        else:
+            found.append(x)
+    return found, tuple([p >= 0 for p in link.parents])
+
+
+def _value(link: Any, values: dict[int, Any], outer: bool, n: int) -> Any:
+    operands, mapped = _operands(link, values, outer)
+    op, static, moving = link.op, link.static, {}
+    if op.kind == CALL and not isinstance(op.forward, graph.Op):
+        return calls.called(op.forward, operands, mapped, static, n, link)
+    if op.kind == CALL:
+        op = op.forward
+    if "unmoved" in op.info:
+        which, own = op.info["which"], op.nin - len(op.info["which"])
+        taking = zip(which, mapped[own:], strict=True)
+        moving = {name: at for (name, at), moves in taking if moves}
+        operands, static = op.info["apart"](tuple(operands), static)
+        op, operands, mapped = op.info["unmoved"], list(operands), mapped[:own]
+    shape = link.shape if link.output is None else None
+    applied = Applied(op, n, operands, mapped, static, moving, shape)
+    return batch_of(op)(applied)
