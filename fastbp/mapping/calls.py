@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,17 @@ import numpy as np
 
 from fastbp._core import graph
 from fastbp._core.graph import Arranged, Slot
-from fastbp.rules.batching import CALLS, Members, stacks, with_rank
+from fastbp.rules.batching import (
+    CALLS,
+    Applied,
+    Members,
+    batch_of,
+    indexed,
+    of_call,
+    spread,
+    stacks,
+    with_rank,
+)
 from fastbp.rules.numpy.structural import constant_call
 
 __all__ = ["called", "is_known"]
@@ -28,18 +39,29 @@ ELEMENTWISE = frozenset(
         operator.truediv, operator.neg, operator.pow,
         np.where, np.clip, np.isclose, np.nan_to_num, np.round, np.around, np.real, np.imag,
         np.angle, np.isreal, np.iscomplex, np.copy, np.zeros_like, np.ones_like, np.empty_like,
-        np.astype, np.sinc, np.heaviside, graph.identity,
+        np.astype, np.sinc, np.heaviside, graph.identity, graph.cast_to,
     ]
 )  # fmt: skip
-# Along the axis `axis=`, of all elements without it.
-ALONG = frozenset(
+# Over the axes `axis=`, or all of them.
+REDUCING = frozenset(
     """
-    all amax amin any argmax argmin argpartition argsort average count_nonzero cumprod cumsum
-    cumulative_prod cumulative_sum max mean median min nanargmax nanargmin nancumprod nancumsum
-    nanmax nanmean nanmedian nanmin nanprod nanstd nansum nanvar partition prod ptp sort std sum
-    var
+    all amax amin any count_nonzero max mean median min nanmax nanmean nanmedian nanmin nanprod
+    nanstd nansum nanvar prod ptp reduce std sum var
     """.split()
 )
+# Along one axis; without `axis=` of all elements in a row.
+ALONG = REDUCING | frozenset(
+    """
+    accumulate argmax argmin argpartition argsort cumprod cumsum cumulative_prod cumulative_sum
+    nanargmax nanargmin nancumprod nancumsum partition sort take_along_axis trapezoid unwrap
+    """.split()
+)
+_OF_UFUNCS = {
+    "reduce": inspect.signature(
+        lambda array, axis=0, dtype=None, out=None, keepdims=False, initial=None, where=True: None
+    ),
+    "accumulate": inspect.signature(lambda array, axis=0, dtype=None, out=None: None),
+}
 # What moves elements: it is applied to their numbers.
 MOVING = frozenset(
     """
@@ -58,7 +80,6 @@ def called(
     mapped: tuple[bool, ...],
     static: dict[str, Any],
     n: int,
-    link: Any,
 ) -> Any:
     """Return what a function returns for many members.
 
@@ -73,19 +94,39 @@ def called(
         The other arguments.
     n : int
         How many members there are.
-    link : Link
-        The call, as it was recorded.
     """
     template: tuple[Any, Any] = (tuple(map(Slot, range(len(operands)))), static)
     if isinstance(function, Arranged):
         function, template = function.function, static["call"]
     function = _of_numpy(function)
+    if isinstance(function, graph.Op):
+        return _of_row(function, template, operands, mapped, n)
     if (isinstance(function, np.ufunc) and function.signature is None) or function in ELEMENTWISE:
-        if _is_flat(template) and not isinstance(link, tuple):
+        if _is_flat(template):
             found = _aligned(operands, mapped)
             args = [found[x.index] if type(x) is Slot else x for x in template[0]]
             return constant_call(function, *args, **template[1])
     return constant_call(_computed, function, template, mapped, n, *operands)
+
+
+def _of_row(
+    op: Any, template: tuple[Any, Any], operands: list[Any], mapped: tuple[bool, ...], n: int
+) -> Any:
+    """Apply an operation of the table to values without derivative."""
+    args, kwargs = template
+    moving: dict[str, int | None] = {}
+    static = {}
+    for name, value in kwargs.items():
+        if type(value) is Slot and mapped[value.index]:
+            moving[name] = None
+        elif type(value) is tuple:
+            for k, item in enumerate(value):
+                if type(item) is Slot and mapped[item.index]:
+                    moving[name] = k
+        static[name] = _filled(value, operands)
+    of_members = tuple([type(x) is Slot and mapped[x.index] for x in args])
+    given = [_filled(x, operands) for x in args]
+    return batch_of(op)(Applied(op, n, given, of_members, static, moving, None))
 
 
 def is_known(function: Any) -> bool:
@@ -109,6 +150,8 @@ def _of_numpy(function: Any) -> Any:
 
 
 def _name(function: Any) -> str:
+    if isinstance(getattr(function, "__self__", None), np.ufunc):
+        return str(function.__name__)  # a method of it
     module = getattr(function, "__module__", None) or ""
     return getattr(function, "__name__", "") if module.partition(".")[0] == "numpy" else ""
 
@@ -132,10 +175,11 @@ def _has_slot(x: Any) -> bool:
 
 
 def _aligned(operands: list[Any], mapped: tuple[bool, ...]) -> list[Any]:
-    shapes = [np.shape(graph.array_of(x)) for x in operands]
-    nd = max([len(s) + (not m) for s, m in zip(shapes, mapped, strict=True)])
+    pairs = list(zip(map(graph.array_of, operands), mapped, strict=True))
+    nd = 1 + max([x.ndim - m for x, m in pairs if isinstance(x, np.ndarray | np.generic)])
     return [
-        with_rank(x, nd) if m else x for x, m in zip(map(graph.passive, operands), mapped, strict=True)
+        with_rank(x, nd) if m else x
+        for x, m in zip(map(graph.passive, operands), mapped, strict=True)
     ]
 
 
@@ -194,31 +238,37 @@ def _has_members(x: Any) -> bool:
 
 def _along(function: Any, n: int, *args: Any, **kwargs: Any) -> Any:
     """Call a function that works along axes, by their numbers from the end."""
-    bound = inspect.signature(function).bind(*args, **kwargs)
-    first, *others = bound.arguments
-    x = bound.arguments[first]
-    if type(x) is not Members or any(_has_members(bound.arguments[k]) for k in others):
-        return NotImplemented
+    name = _name(function)
+    signature = _OF_UFUNCS.get(name) or inspect.signature(function)
+    bound = signature.bind(*args, **kwargs)
     given = bound.arguments
-    default = inspect.signature(function).parameters["axis"].default
-    axis = given.get("axis", default)
-    array = x.array
-    if axis is None or not x.ndim:
-        if given.get("keepdims", False) is True:
-            given["axis"] = tuple(range(1, array.ndim))
-        else:
-            array, given["axis"] = array.reshape(n, -1) if n else array.reshape(0, x_size(x)), -1
+    first, *others = given
+    beside = [k for k in others if _has_members(given[k])]
+    if set(beside) - {"where", "indices"}:
+        return NotImplemented
+    x = given[first]
+    if type(x) is not Members:
+        x = Members(np.broadcast_to(x, (n, *np.shape(x))))
+    array, axis = x.array, given.get("axis", signature.parameters["axis"].default)
+    for k in beside:
+        given[k] = with_rank(given[k].array, array.ndim)
+    if name == "take_along_axis" and not beside:
+        given["indices"] = np.broadcast_to(given["indices"], (n, *np.shape(given["indices"])))
+    if axis is None and name in REDUCING:
+        axis = tuple(range(-x.ndim, 0))
+    elif axis is None or not x.ndim:
+        array, axis = array.reshape(n, math.prod(x.shape)), -1
+        if name == "take_along_axis":
+            given["indices"] = given["indices"].reshape(n, -1) if n else given["indices"]
     elif isinstance(axis, tuple):
-        given["axis"] = tuple([k if k < 0 else k - x.ndim for k in axis])
-    else:
-        given["axis"] = axis if axis < 0 else axis - x.ndim
-    given[first] = array
-    return function(*bound.args, **bound.kwargs)
-
-
-def x_size(x: Members) -> int:
-    """Return how many elements one member has."""
-    return int(np.prod(x.shape, dtype=int))
+        axis = tuple([k if k < 0 else k - x.ndim for k in axis])
+    elif axis >= 0:
+        axis -= x.ndim
+    given[first], given["axis"] = array, axis
+    named = {k: value for k, value in given.items() if k != first}
+    if name in ("nancumprod", "nancumsum", "cumprod", "cumsum", "ptp", "count_nonzero"):
+        named.pop("out", None)
+    return function(array, **named)
 
 
 def _moved(function: Any, n: int, *args: Any, **kwargs: Any) -> Any:
@@ -229,7 +279,7 @@ def _moved(function: Any, n: int, *args: Any, **kwargs: Any) -> Any:
     def numbered(x: Any) -> Any:
         nonlocal start
         if type(x) is Members:
-            size = x_size(x)
+            size = math.prod(x.shape)
             parts.append(x.array.reshape(n, size))
             numbers = np.arange(start, start + size).reshape(x.shape)
         elif isinstance(x, np.ndarray | np.generic):
@@ -243,7 +293,7 @@ def _moved(function: Any, n: int, *args: Any, **kwargs: Any) -> Any:
         return numbers
 
     first = args[0]
-    if any(map(_has_members, (*args[1:], *kwargs.values()))):
+    if "dtype" in kwargs or any(map(_has_members, (*args[1:], *kwargs.values()))):
         return NotImplemented
     if type(first) in (tuple, list) and not all(
         isinstance(x, Members | np.ndarray | np.generic) for x in first
@@ -254,3 +304,99 @@ def _moved(function: Any, n: int, *args: Any, **kwargs: Any) -> Any:
     if isinstance(table, tuple | list):
         return type(table)([flat[:, t] for t in table])
     return flat[:, table]
+
+
+def _quantiles(function: Any, n: int, a: Any, q: Any, axis: Any = None, **options: Any) -> Any:
+    if type(q) is Members or options.get("weights") is not None:
+        return NotImplemented
+    found = _along(function, n, a, q, axis, **options)
+    return found if found is NotImplemented else np.moveaxis(found, np.ndim(q), 0)
+
+
+for _function in (np.quantile, np.percentile, np.nanquantile, np.nanpercentile):
+    of_call(_function)(functools.partial(_quantiles, _function))
+
+
+@of_call(np.searchsorted)
+def _searchsorted(n: int, a: Any, v: Any, *args: Any, **kwargs: Any) -> Any:
+    if type(a) is Members or _has_members((args, *kwargs.values())):
+        return NotImplemented
+    return np.searchsorted(a, v.array, *args, **kwargs)
+
+
+@of_call(np.digitize)
+def _digitize(n: int, x: Any, bins: Any, right: bool = False) -> Any:
+    return NotImplemented if type(bins) is Members else np.digitize(x.array, bins, right)
+
+
+@of_call(np.isin)
+def _isin(n: int, element: Any, test_elements: Any, **kwargs: Any) -> Any:
+    if _has_members(test_elements):
+        return NotImplemented
+    return np.isin(element.array, test_elements, **kwargs)
+
+
+@of_call(np.broadcast_arrays)
+def _broadcast_arrays(n: int, *arrays: Any, subok: bool = False) -> Any:
+    nd = 1 + max([x.ndim if type(x) is Members else np.ndim(x) for x in arrays])
+    given = [with_rank(x.array, nd) if type(x) is Members else x for x in arrays]
+    return tuple(np.broadcast_arrays(*given))
+
+
+@of_call(np.lexsort)
+def _lexsort(n: int, keys: Any, axis: int = -1) -> Any:
+    if type(keys) is Members:
+        keys = [keys.array[:, k] for k in range(keys.shape[0])]
+    else:
+        keys = [x.array if type(x) is Members else spread(x, n) for x in keys]
+    return np.lexsort(keys, axis if axis < 0 else axis - (keys[0].ndim - 1))
+
+
+# ---- what the handles of recorded values call
+
+
+@of_call(operator.getitem)
+def _element(n: int, x: Any, index: Any) -> Any:
+    return indexed(n, x, index)
+
+
+@of_call(graph.part_of)
+def _part(n: int, x: Members, name: str) -> Any:
+    array = x.array
+    if name in ("real", "imag"):
+        return getattr(array, name)
+    return array.transpose(0, *range(x.ndim, 0, -1)) if name == "T" else np.swapaxes(array, -1, -2)
+
+
+@of_call(graph.assigned)
+def _assigned(n: int, x: Any, index: Any, value: Any) -> Any:
+    if not isinstance(x, Members | np.ndarray):
+        return NotImplemented
+    array = x.array if type(x) is Members else np.broadcast_to(x, (n, *x.shape))
+    shape = array.shape[1:]
+    numbers = np.arange(math.prod(shape)).reshape(shape)
+    if _has_members(index):
+        numbers = indexed(n, numbers, index)
+        if numbers is NotImplemented:
+            return numbers
+    else:
+        numbers = np.broadcast_to(numbers[index], (n, *np.shape(numbers[index])))
+    if type(value) is Members:
+        value = with_rank(value.array, numbers.ndim)
+    value = np.broadcast_to(value, numbers.shape)
+    found = np.array(array).reshape(n, math.prod(shape))
+    places = numbers.reshape(n, math.prod(numbers.shape[1:]))
+    np.put_along_axis(found, places, value.reshape(places.shape), 1)
+    return found.reshape(array.shape)
+
+
+@of_call(graph.computed_into)
+def _computed_into(
+    n: int, out: Any, ufunc: np.ufunc, method: str, operands: tuple[Any, ...], kwargs: Any
+) -> Any:
+    if method != "__call__" or kwargs or ufunc.signature is not None:
+        return NotImplemented
+    nd = 1 + max([x.ndim if type(x) is Members else np.ndim(x) for x in operands])
+    given = [with_rank(x.array, nd) if type(x) is Members else x for x in operands]
+    array = out.array if type(out) is Members else np.broadcast_to(out, (n, *out.shape))
+    return ufunc(*given, out=np.array(array))

@@ -94,12 +94,8 @@ def _call(f: Any, in_axes: Any, out_axes: Any, /, *args: Any, **kwargs: Any) -> 
     try:
         leaves, mapped = _results(f, batch, member)
         structure = member.structure
-    except _Differ:
+    except (_Differ, Ragged):
         leaves, mapped, structure = _each(f, batch)
-    except Ragged as error:
-        raise MappedValueError(
-            f"vmap: in {name_of(f)} values that depend on the member decide a shape: {error}"
-        ) from None
     return _placed(batch, out_axes, leaves, mapped, structure)
 
 
@@ -234,7 +230,12 @@ def _each(f: Any, batch: _Batch) -> tuple[list[Any], list[bool], tree.TreeDef]:
         structure = own
         found.append(leaves)
     assert structure is not None
-    leaves = [stacks(list(parts)) for parts in zip(*found, strict=True)]
+    try:
+        leaves = [stacks(list(parts)) for parts in zip(*found, strict=True)]
+    except Ragged as error:
+        raise MappedValueError(
+            f"vmap: in {name_of(f)} values that depend on the member decide a shape: {error}"
+        ) from None
     return leaves, [True] * len(leaves), structure
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import random
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,7 +69,7 @@ class Member:
         except BaseException as error:
             constants.release(locks)
             if isinstance(error, Exception):
-                self._check(f, reads, error)
+                _refuse(f, [e for e in reads.entries if e.what != "shape"], self.inputs, error)
             raise
         if _drawn(generators) != drawn:
             raise MappedValueError(
@@ -79,10 +79,10 @@ class Member:
             )
         leaves, self.structure = tree.flatten(result)
         self.leaves = [graph.unfilled(y) for y in leaves]
-        self._check(f, reads, None)
         self.guards = reads.guards
         self.settled = strong_zeros_met() == met
         ends = [y for y in self.leaves if type(y) is Variable or type(y) is Passive]
+        _refuse(f, reads.entries, self.inputs, None, ends)
         self.tape = Tape(ends + [handle for handle, _ in self.guards], self.inputs, keep=True)
         positions = iter(self.tape.output_positions)
         self.positions = [
@@ -91,15 +91,43 @@ class Member:
         ]
         self.guarded = list(positions)
 
-    def _check(self, f: Any, reads: Reads, error: Exception | None) -> None:
-        """Refuse what depends on the member, and tell who watches a record around of the rest."""
-        handles = [e.handle for e in reads.entries if e.handle is not None]
-        tape = Tape(handles, self.inputs, keep=True)
-        positions = iter(tape.output_positions)
-        for entry in reads.entries:
-            if entry.handle is None or next(positions) >= 0:
-                raise entry.refusal(f) from error
+
+def _refuse(
+    f: Any,
+    entries: Sequence[Read],
+    inputs: list[Any],
+    error: Exception | None,
+    results: Sequence[Any] = (),
+) -> None:
+    """Refuse reads that depend on the member, and shapes of what reaches results.
+
+    Tell who watches a record around this one of the rest.
+    """
+    if not entries:
+        return
+    handles = [e.handle for e in entries if e.handle is not None]
+    tape = Tape([*handles, *results], inputs, keep=True)
+    positions = iter(tape.output_positions)
+    where = [-1 if e.handle is None else next(positions) for e in entries]
+    behind = _behind(tape, list(positions))
+    for entry, position in zip(entries, where, strict=True):
+        depends = position in behind if entry.what == "shape" else position >= 0
+        if entry.handle is None or depends:
+            raise entry.refusal(f) from error
+        if position < 0:
             entry.hand_on()
+
+
+def _behind(tape: Tape, ends: Iterable[int]) -> set[int]:
+    """Return the positions on a tape that some of them are computed from, and these."""
+    found: set[int] = set()
+    pending = [p for p in ends if p >= 0]
+    while pending:
+        position = pending.pop()
+        if position not in found:
+            found.add(position)
+            pending += [p for p in tape.parents_of(position) if p >= 0]
+    return found
 
 
 class Reads:

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from fastbp._core import graph
 from fastbp._core.tape import Tape
 from fastbp.mapping import calls
 from fastbp.rules.batching import Applied, batch_of
@@ -85,10 +84,8 @@ def _operands(link: Any, values: dict[int, Any], outer: bool) -> tuple[list[Any]
 def _value(link: Any, values: dict[int, Any], outer: bool, n: int) -> Any:
     operands, mapped = _operands(link, values, outer)
     op, static, moving = link.op, link.static, {}
-    if op.kind == CALL and not isinstance(op.forward, graph.Op):
-        return calls.called(op.forward, operands, mapped, static, n, link)
     if op.kind == CALL:
-        op = op.forward
+        return calls.called(op.forward, operands, mapped, static, n)
     if "unmoved" in op.info:
         which, own = op.info["which"], op.nin - len(op.info["which"])
         taking = zip(which, mapped[own:], strict=True)

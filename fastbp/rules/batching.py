@@ -10,11 +10,28 @@ front. A row that says nothing is computed member by member (`loops`).
 Functions without derivative have no rows: what was called is looked up in `CALLS`, see `of_call`.
 """
 
+import math
+
 import numpy as np
 
 from fastbp._core import graph
 
-__all__ = ["CALLS", "Applied", "Members", "Ragged", "aligns", "leads", "loops", "of_call", "spread", "stacks"]
+__all__ = [
+    "CALLS",
+    "Applied",
+    "Members",
+    "Ragged",
+    "aligns",
+    "batch_of",
+    "indexed",
+    "leads",
+    "loops",
+    "of_call",
+    "spread",
+    "stacks",
+    "with_cores",
+    "with_rank",
+]
 
 CALLS = {}  # a function without derivative -> what computes it for many members
 
@@ -51,6 +68,16 @@ class Applied:
         """Return how many axes operand `k` of a member has."""
         return np.ndim(graph.array_of(self.operands[k])) - self.mapped[k]
 
+    def of(self, op, **static):
+        """Return the same of another operation, with further static arguments."""
+        static = {**self.static, **static}
+        return Applied(op, self.n, self.operands, self.mapped, static, self.moving, self.shape)
+
+    def member(self, k):
+        """Return what operand `k` of a member is like: its shape and dtype, no values."""
+        x = graph.array_of(self.operands[k])
+        return x[0] if self.mapped[k] and self.n else x.reshape(x.shape[1:]) if self.mapped[k] else x
+
     def __call__(self, *operands, **changed):
         """Apply the operation to other operands."""
         return self.op(*operands, **{**self.static, **changed})
@@ -71,13 +98,18 @@ def with_rank(x, nd, at=1):
 
 def aligns(a):
     """Apply an operation whose operands broadcast: the axis stands in front of all others."""
-    nd = 1 + max(map(a.ndim, range(len(a.operands))))
-    return a(
-        *[
-            with_rank(x, nd) if mapped else x
-            for x, mapped in zip(a.operands, a.mapped, strict=True)
-        ]
-    )
+    return with_cores(*(0,) * len(a.operands))(a)
+
+
+def with_cores(*cores):
+    """Return the same for operands whose last axes, so many of each, are their own."""
+
+    def align(a):
+        extra = max([a.ndim(k) - core for k, core in enumerate(cores)])
+        parts = zip(a.operands, a.mapped, cores, strict=True)
+        return a(*[with_rank(x, 1 + extra + n) if mapped else x for x, mapped, n in parts])
+
+    return align
 
 
 def leads(a):
@@ -150,6 +182,68 @@ class Members:
     def ndim(self):
         """How many axes one member has."""
         return self.array.ndim - 1
+
+
+def indexed(n, x, index):
+    """Return the elements that an index names, for many members.
+
+    Parameters
+    ----------
+    n : int
+    x : ndarray or Members
+    index
+        As in ``x[index]``, or a tuple of such items; arrays of integers in it may be `Members`.
+    """
+    items = list(index) if type(index) is tuple else [index]
+    mapped = [type(k) is Members for k in items]
+    if not any(mapped):
+        return _plainly_indexed(n, x, tuple(items))
+    if any([type(k) is slice and Members in map(type, (k.start, k.stop, k.step)) for k in items]):
+        return NotImplemented
+    if any([getattr(k, "dtype", None) == bool or type(k) is bool for k in items]):
+        return NotImplemented
+    if any([m and k.array.dtype == bool for k, m in zip(items, mapped, strict=True)]):
+        return NotImplemented
+    # One more array, of the numbers of members, in front; with a slice between it and the others
+    # NumPy puts the axes of all arrays first: then they are moved to where those of a member are.
+    arrays = [k for k, item in enumerate(items) if _is_array(item)]
+    nd = max([items[k].ndim if mapped[k] else np.ndim(items[k]) for k in arrays])
+    together = arrays == [*range(arrays[0], arrays[-1] + 1)]
+    own = x if type(x) is not Members else x.array
+    before = _axes_before(items[: arrays[0]], own.ndim - (type(x) is Members), items)
+    for k, m in enumerate(mapped):
+        if m:
+            items[k] = with_rank(items[k].array, 1 + nd)
+    members = np.arange(n).reshape((n,) + (1,) * nd)
+    if type(x) is Members:
+        found = own[(members, *items)]
+        first = arrays[0] == 0 and together
+    else:
+        found = own[tuple(items)]
+        first = not together or before == 0
+        if not first:
+            found = np.moveaxis(found, before, 0)
+        return found
+    return found if first or not together else np.moveaxis(
+        found, range(1, 1 + nd), range(1 + before, 1 + before + nd)
+    )
+
+
+def _plainly_indexed(n, x, items):
+    if not any(map(_is_array, items)):
+        return x.array[(slice(None), *items)]
+    numbers = np.arange(math.prod(x.shape)).reshape(x.shape)[items]
+    return x.array.reshape(n, math.prod(x.shape))[:, numbers]
+
+
+def _is_array(item):
+    return type(item) is Members or not (item is None or item is ... or type(item) is slice)
+
+
+def _axes_before(items, nd, all_items):
+    """Return how many axes of a result come from these items of an index without arrays."""
+    named = sum([item is not None and item is not ... for item in all_items])
+    return sum([nd - named if item is ... else 1 for item in items])
 
 
 def of_call(*functions):

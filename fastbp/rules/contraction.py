@@ -15,7 +15,7 @@ import numpy as np
 from fastbp._core.graph import promoted
 from fastbp._core.matmul import matmul
 from fastbp.errors import ShapeError
-from fastbp.rules import local, patterns, plans
+from fastbp.rules import batching, local, patterns, plans
 from fastbp.rules.table import general, linear
 
 # ---- two operands
@@ -95,6 +95,16 @@ def _jvp_right(t, ans, a, b, left, right, out):
     return contract(a, t, left=left, right=lead + right, out=lead + out)
 
 
+def _contract_members(a):
+    """Contract with one more label: that of the members."""
+    left, right, out = (a.static[name] for name in ("left", "right", "out"))
+    lead = (1 + max((*left, *right, *out), default=0),)
+    left, right = (
+        lead + own if mapped else own for own, mapped in zip((left, right), a.mapped, strict=True)
+    )
+    return a(*a.operands, left=left, right=right, out=lead + out)
+
+
 # `left`, `right` and `out` are tuples of labels, none of which is twice in the same tuple; each is
 # in two of them at least.
 contract = general(
@@ -108,6 +118,7 @@ contract = general(
     pattern=patterns.contracts,
     local=local.contracts,
     plan=plans.contracts,
+    batch=_contract_members,
 )
 
 

@@ -5,7 +5,7 @@ import scipy.linalg
 
 from fastbp._core.graph import array_of, values_of
 from fastbp.errors import DegenerateError, NoRuleError, ShapeError
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.linalg import decompositions
 from fastbp.rules.linalg.decompositions import regular
 from fastbp.rules.linalg.of_scipy import matrices, of_scipy, square, stacked
@@ -86,6 +86,7 @@ unitary_op = general(
     jvp=(_unitary_jvp,),
     pattern=patterns.couples,
     source="Higham 2008, section 8.2",
+    batch=batching.aligns,
 )
 
 
@@ -229,6 +230,7 @@ schur_op = general(
     jvp=(_schur_jvp,),
     pattern=(patterns.couples, patterns.couples),
     source="D. Kressner, Numerical Methods for General and Structured Eigenvalue Problems, 2005",
+    batch=batching.aligns,
 )
 
 

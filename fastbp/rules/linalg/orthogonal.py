@@ -9,7 +9,7 @@ import numpy as np
 
 from fastbp._core.graph import is_passive, passive
 from fastbp.errors import DegenerateError, NoRuleError
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.linalg import lapack
 from fastbp.rules.linalg.gaps import check_beyond, diagonal_of, with_diagonal
 from fastbp.rules.numpy.products import mh, mm, mt
@@ -108,6 +108,7 @@ qr_op = general(
     jvp=(_qr_jvp,),
     pattern=(patterns.couples, patterns.couples),
     source="Walter and Lehmann 2010",
+    batch=batching.aligns,
 )
 
 

@@ -16,7 +16,7 @@ import scipy.linalg
 
 from fastbp._core.graph import passive
 from fastbp.errors import DegenerateError, NoRuleError, ShapeError
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.linalg.eigen import DEGENERATE, eig_op
 from fastbp.rules.linalg.gaps import (
     check_apart,
@@ -48,6 +48,7 @@ any_op = general(
     jvp=eig_op.jvp,
     pattern=eig_op.pattern,
     source=eig_op.info["source"],
+    batch=batching.aligns,
 )
 
 
@@ -85,6 +86,7 @@ sides_op = general(
     jvp=(_sides_jvp,),
     pattern=(patterns.couples_into_vectors, patterns.couples, patterns.couples),
     source=eig_op.info["source"],
+    batch=batching.aligns,
 )
 
 
@@ -196,6 +198,7 @@ pencil_op = general(
     jvp=_pencil_jvp,
     pattern=(patterns.couples_into_vectors, patterns.couples, patterns.couples),
     source="Stewart and Sun 1990, chapter VI",
+    batch=batching.aligns,
 )
 
 

@@ -8,7 +8,7 @@ to those of U; vectors beyond the values (``full_matrices=True``) do not turn am
 
 import numpy as np
 
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.linalg import lapack
 from fastbp.rules.linalg.eigen import eigh
 from fastbp.rules.linalg.gaps import (
@@ -154,6 +154,7 @@ svd_op = general(
     jvp=(_svd_jvp,),
     pattern=(patterns.couples, patterns.couples_into_vectors, patterns.couples),
     source="Townsend 2016",
+    batch=batching.aligns,
 )
 
 

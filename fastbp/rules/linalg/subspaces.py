@@ -10,7 +10,7 @@ import scipy.linalg
 
 from fastbp._core.graph import array_of, passive, values_of
 from fastbp.errors import ShapeError
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.linalg.gaps import check_beyond
 from fastbp.rules.linalg.of_scipy import matrices, of_scipy, stacked
 from fastbp.rules.linalg.solving import pinv_op
@@ -38,6 +38,7 @@ null_op = general(
     jvp=(lambda t, ans, a, rcond: -mm(pinv_op(a, atol=None, rtol=rcond), mm(t, ans)),),
     pattern=patterns.couples,
     source=SOURCE,
+    batch=batching.aligns,
 )
 
 
@@ -114,6 +115,7 @@ range_op = general(
     jvp=(_range_jvp,),
     pattern=patterns.couples,
     source=SOURCE,
+    batch=batching.aligns,
 )
 
 

@@ -8,7 +8,7 @@ values where those have kinks: the absolute value is a `hypot`, the angle an `ar
 import numpy as np
 
 from fastbp._core import graph
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.numpy import constant  # noqa: F401  # what they are on real numbers
 from fastbp.rules.numpy.elementwise import direction
 from fastbp.rules.table import general, implements, linear
@@ -37,6 +37,7 @@ join_op = general(
     vjp=(lambda g, ans, re, im: g, lambda g, ans, re, im: _times_i(g)),
     jvp=(lambda t, ans, re, im: t, lambda t, ans, re, im: _times_i(t)),
     pattern=patterns.same,
+    batch=batching.aligns,
 )
 
 
@@ -67,6 +68,7 @@ conj_op = general(
     vjp=(lambda g, ans, x: np.conjugate(g),),
     jvp=(lambda t, ans, x: np.conjugate(t),),
     pattern=patterns.same,
+    batch=batching.aligns,
 )
 
 
