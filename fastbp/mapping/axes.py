@@ -49,8 +49,8 @@ def axes_of(axes: Any, x: Any, what: str) -> list[int | None]:
     """
     if axes is None or not _is_container(axes):
         return [axes] * len(tree.flatten(x)[0])
-    parts, own = _items(axes), _items(x)
-    if own is None or type(axes) is not type(x) and not _alike(axes, x) or len(parts) != len(own):
+    parts, own = _items(axes) or {}, _items(x)
+    if own is None or (type(axes) is not type(x) and not _alike(axes, x)) or len(parts) != len(own):
         raise ShapeError(
             f"vmap: {what} {axes!r} do not fit {_shown(x)}: one axis is needed, or a "
             f"container of axes like it"
@@ -78,9 +78,7 @@ def _items(x: Any) -> dict[Any, Any] | None:
         return None
     fields = getattr(type(x), "__dataclass_fields__", {})
     return {
-        name: getattr(x, name)
-        for name, field in fields.items()
-        if not field.metadata.get("static")
+        name: getattr(x, name) for name, field in fields.items() if not field.metadata.get("static")
     }
 
 

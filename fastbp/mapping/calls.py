@@ -67,8 +67,8 @@ MOVING = frozenset(
     """
     atleast_1d atleast_2d atleast_3d broadcast_to concatenate concat column_stack diag diagflat
     diagonal dstack expand_dims flatten flip fliplr flipud hstack matrix_transpose moveaxis
-    permute_dims ravel repeat reshape roll rollaxis rot90 squeeze stack swapaxes take tile
-    transpose unstack vstack
+    permute_dims ravel repeat reshape roll rollaxis rot90 squeeze stack swapaxes tile transpose
+    unstack vstack
     """.split()
 )
 _METHODS = {"astype": np.astype, "flatten": np.ravel, "conj": np.conjugate}
@@ -146,13 +146,16 @@ def _of_numpy(function: Any) -> Any:
     if owner is not np.ndarray:
         return function
     name = function.__name__
+    if name in MOVING:
+        return function  # shapes may be several arguments
     return _METHODS.get(name) or getattr(np, name, function)
 
 
 def _name(function: Any) -> str:
     if isinstance(getattr(function, "__self__", None), np.ufunc):
         return str(function.__name__)  # a method of it
-    module = getattr(function, "__module__", None) or ""
+    of_array = getattr(function, "__objclass__", None) is np.ndarray
+    module = "numpy" if of_array else getattr(function, "__module__", None) or ""
     return getattr(function, "__name__", "") if module.partition(".")[0] == "numpy" else ""
 
 
@@ -201,9 +204,7 @@ def _computed(
         found = batched(n, *args, **kwargs)
         if found is not NotImplemented:
             return found
-    return stacks(
-        [function(*_member(args, i), **_member(kwargs, i)) for i in range(n)]
-    )
+    return stacks([function(*_member(args, i), **_member(kwargs, i)) for i in range(n)])
 
 
 def _filled(x: Any, operands: list[Any]) -> Any:
@@ -254,10 +255,12 @@ def _along(function: Any, n: int, *args: Any, **kwargs: Any) -> Any:
         given[k] = with_rank(given[k].array, array.ndim)
     if name == "take_along_axis" and not beside:
         given["indices"] = np.broadcast_to(given["indices"], (n, *np.shape(given["indices"])))
-    if axis is None and name in REDUCING:
+    if axis is None and x.ndim and name in REDUCING:
         axis = tuple(range(-x.ndim, 0))
     elif axis is None or not x.ndim:
         array, axis = array.reshape(n, math.prod(x.shape)), -1
+        if not x.ndim:
+            given.pop("keepdims", None)
         if name == "take_along_axis":
             given["indices"] = given["indices"].reshape(n, -1) if n else given["indices"]
     elif isinstance(axis, tuple):
@@ -313,8 +316,23 @@ def _quantiles(function: Any, n: int, a: Any, q: Any, axis: Any = None, **option
     return found if found is NotImplemented else np.moveaxis(found, np.ndim(q), 0)
 
 
-for _function in (np.quantile, np.percentile, np.nanquantile, np.nanpercentile):
-    of_call(_function)(functools.partial(_quantiles, _function))
+for _quantile in (np.quantile, np.percentile, np.nanquantile, np.nanpercentile):
+    of_call(_quantile)(functools.partial(_quantiles, _quantile))
+
+
+@of_call(np.take)
+def _take(n: int, a: Any, indices: Any, axis: int | None = None, mode: str = "raise") -> Any:
+    array = a.array if type(a) is Members else np.broadcast_to(a, (n, *np.shape(a)))
+    if axis is None or array.ndim == 1:
+        array, axis = array.reshape(n, math.prod(array.shape[1:])), 0
+    axis %= array.ndim - 1
+    size = array.shape[1 + axis]
+    if type(indices) is not Members:
+        return np.take(array, indices, 1 + axis, mode=mode)  # type: ignore[call-overload]
+    places = indices.array
+    if mode != "raise":
+        places = places % size if mode == "wrap" else np.clip(places, 0, size - 1)
+    return indexed(n, Members(array), (slice(None),) * axis + (Members(places),))
 
 
 @of_call(np.searchsorted)
@@ -341,6 +359,14 @@ def _broadcast_arrays(n: int, *arrays: Any, subok: bool = False) -> Any:
     nd = 1 + max([x.ndim if type(x) is Members else np.ndim(x) for x in arrays])
     given = [with_rank(x.array, nd) if type(x) is Members else x for x in arrays]
     return tuple(np.broadcast_arrays(*given))
+
+
+def _triangle(function: Any, n: int, m: Any, k: int = 0) -> Any:
+    return function(m.array, k) if m.ndim > 1 else NotImplemented
+
+
+for _half in (np.tril, np.triu):
+    of_call(_half)(functools.partial(_triangle, _half))
 
 
 @of_call(np.lexsort)
@@ -372,7 +398,7 @@ def _part(n: int, x: Members, name: str) -> Any:
 def _assigned(n: int, x: Any, index: Any, value: Any) -> Any:
     if not isinstance(x, Members | np.ndarray):
         return NotImplemented
-    array = x.array if type(x) is Members else np.broadcast_to(x, (n, *x.shape))
+    array = x.array if isinstance(x, Members) else np.broadcast_to(x, (n, *x.shape))
     shape = array.shape[1:]
     numbers = np.arange(math.prod(shape)).reshape(shape)
     if _has_members(index):
@@ -398,5 +424,5 @@ def _computed_into(
         return NotImplemented
     nd = 1 + max([x.ndim if type(x) is Members else np.ndim(x) for x in operands])
     given = [with_rank(x.array, nd) if type(x) is Members else x for x in operands]
-    array = out.array if type(out) is Members else np.broadcast_to(out, (n, *out.shape))
+    array = out.array if isinstance(out, Members) else np.broadcast_to(out, (n, *out.shape))
     return ufunc(*given, out=np.array(array))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from fastbp.errors import MappedValueError, ShapeError
 from fastbp.mapping.axes import axes_of, checked, size_of
 from fastbp.mapping.recording import Member, name_of
 from fastbp.mapping.replaying import replayed
-from fastbp.rules.batching import Ragged, spread, stacks
+from fastbp.rules.batching import RaggedError, spread, stacks
 
 __all__ = ["vmap"]
 
@@ -84,17 +85,23 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
     return named(g, "vmap", f)
 
 
-class _Differ(Exception):
+class _DifferError(Exception):
     """Members need records of their own."""
 
 
 def _call(f: Any, in_axes: Any, out_axes: Any, /, *args: Any, **kwargs: Any) -> Any:
     batch = _Batch(f, in_axes, args, kwargs)
-    member = Member(f, batch.first(), batch.put)
+    try:
+        member = Member(f, batch.first(), batch.put)
+    except MappedValueError:
+        if not batch.common:
+            raise
+        # A plain array takes no recorded index: what all have in common is recorded as well.
+        member = Member(f, batch.first(), batch.put, batch.common)
     try:
         leaves, mapped = _results(f, batch, member)
         structure = member.structure
-    except (_Differ, Ragged):
+    except (_DifferError, RaggedError):
         leaves, mapped, structure = _each(f, batch)
     return _placed(batch, out_axes, leaves, mapped, structure)
 
@@ -102,9 +109,7 @@ def _call(f: Any, in_axes: Any, out_axes: Any, /, *args: Any, **kwargs: Any) -> 
 class _Batch:
     """The arguments of a call, taken apart."""
 
-    def __init__(
-        self, f: Any, in_axes: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> None:
+    def __init__(self, f: Any, in_axes: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if isinstance(in_axes, tuple | list) and len(in_axes) != len(args):
             raise ShapeError(
                 f"vmap: in_axes has {len(in_axes)} items, and {name_of(f)} is called with "
@@ -128,21 +133,31 @@ class _Batch:
                     )
             axis = axis % np.ndim(graph.array_of(x))
             self.arrays.append(np.moveaxis(x, axis, 0) if axis else x)
+        pairs = zip(self.leaves, self.mapped, strict=True)
+        self.common = [x for x, mapped in pairs if not mapped and _is_array(x)]
 
     def first(self) -> list[np.ndarray]:
         """Return the arrays of the first member; made up where there is none."""
         arrays = [graph.array_of(x) for x in self.arrays]
         return [np.array(x[0]) if self.n else _made_up(x) for x in arrays]
 
-    def put(self, members: list[Any]) -> tuple[Any, Any]:
-        """Return arguments with these in the places of what is mapped."""
-        rest = iter(members)
-        leaves = [
-            next(rest) if mapped else graph.handle(x) if type(x) is Variable else x
-            for x, mapped in zip(self.leaves, self.mapped, strict=True)
-        ]
+    def put(self, members: list[Any], common: Sequence[Any] = ()) -> tuple[Any, Any]:
+        """Return arguments with these in the places of what is mapped, and of arrays in common."""
+        rest, others = iter(members), iter(common or self.common)
+        leaves = []
+        for x, mapped in zip(self.leaves, self.mapped, strict=True):
+            if mapped:
+                leaves.append(next(rest))
+            elif _is_array(x):
+                leaves.append(next(others))
+            else:
+                leaves.append(graph.handle(x) if type(x) is Variable else x)
         args, kwargs = self.structure.unflatten(leaves)
         return args, kwargs
+
+
+def _is_array(x: Any) -> bool:
+    return type(x) is np.ndarray and x.dtype.kind in "fciub"
 
 
 def _path(path: str) -> str:
@@ -168,16 +183,19 @@ def _made_up(x: np.ndarray) -> np.ndarray:
 def _results(f: Any, batch: _Batch, member: Member) -> tuple[list[Any], list[bool]]:
     """Return the results of all members, and which of them depend on the member."""
     if not member.settled:
-        raise _Differ
+        raise _DifferError
     if not batch.n:
         return _of_none(batch, member)
     met = strong_zeros_met()
-    values = replayed(member.tape, batch.arrays, batch.n)
+    # Where members may need records of their own, warnings are theirs.
+    quiet = any(position >= 0 for position in member.guarded)
+    with np.errstate(all="ignore") if quiet else contextlib.nullcontext():
+        values = replayed(member, batch.arrays, batch.n)
     if strong_zeros_met() != met:
-        raise _Differ
+        raise _DifferError
     for (_, value), position in zip(member.guards, member.guarded, strict=True):
         if position >= 0 and not _is_same(values[position], value):
-            raise _Differ
+            raise _DifferError
     leaves = [
         values[position] if position >= 0 else _constant(y, member)
         for y, position in zip(member.leaves, member.positions, strict=True)
@@ -188,13 +206,16 @@ def _results(f: Any, batch: _Batch, member: Member) -> tuple[list[Any], list[boo
 def _is_same(x: Any, value: np.ndarray) -> bool:
     """Say whether all members have the same value."""
     found = x.value if type(x) is Variable or type(x) is Passive else x
-    return bool(np.array_equal(found, np.broadcast_to(value, found.shape), value.dtype.kind in "fc"))
+    return bool(
+        np.array_equal(found, np.broadcast_to(value, found.shape), value.dtype.kind in "fc")
+    )
 
 
 def _constant(y: Any, member: Member) -> Any:
     """Return a result that does not depend on the member: recorded, if what is outside is."""
-    if (type(y) is Variable or type(y) is Passive) and not member.tape.outer:
-        return np.array(graph.array_of(y))
+    if (type(y) is Variable or type(y) is Passive) and not member.is_outer(y):
+        y = np.array(graph.array_of(y))
+        return y if y.ndim else y[()]
     return y
 
 
@@ -211,7 +232,7 @@ def _of_none(batch: _Batch, member: Member) -> tuple[list[Any], list[bool]]:
             continue
         shape, dtype = np.shape(graph.array_of(y)), y.dtype
         if type(total) is Variable and dtype.kind in "fc":
-            leaves.append(np.broadcast_to(np.astype(total, dtype), (0, *shape)))
+            leaves.append(np.broadcast_to(total.astype(dtype), (0, *shape)))
         else:
             leaves.append(np.zeros((0, *shape), dtype))
     return leaves, [position >= 0 for position in member.positions]
@@ -232,7 +253,7 @@ def _each(f: Any, batch: _Batch) -> tuple[list[Any], list[bool], tree.TreeDef]:
     assert structure is not None
     try:
         leaves = [stacks(list(parts)) for parts in zip(*found, strict=True)]
-    except Ragged as error:
+    except RaggedError as error:
         raise MappedValueError(
             f"vmap: in {name_of(f)} values that depend on the member decide a shape: {error}"
         ) from None

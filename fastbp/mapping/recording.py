@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import operator
 import random
 import sys
@@ -55,14 +57,16 @@ class Member:
         self,
         f: Callable[..., Any],
         arrays: list[np.ndarray],
-        given: Callable[[list[Any]], tuple[Any, Any]],
+        given: Callable[..., tuple[Any, Any]],
+        common: list[np.ndarray] | None = None,
     ) -> None:
         locks, met = constants.mark(), strong_zeros_met()
         self.inputs = recorded_inputs(arrays)
         # Handles of its own: a function that writes into its arguments must not move our ends.
-        args, kwargs = given([_handle(x) for x in self.inputs])
-        generators = _generators(f, (args, kwargs))
-        drawn = _drawn(generators)
+        handles = [_handle(x) for x in self.inputs]
+        args, kwargs = given(handles, recorded_inputs(common) if common else ())
+        self._outer: dict[int, bool] = {}
+        drawing = Drawing(f, (args, kwargs))
         reads = Reads()
         try:
             result = graph.recorded_call(f, args, kwargs, reads, True)
@@ -71,7 +75,7 @@ class Member:
             if isinstance(error, Exception):
                 _refuse(f, [e for e in reads.entries if e.what != "shape"], self.inputs, error)
             raise
-        if _drawn(generators) != drawn:
+        if drawing.now() != drawing.before:
             raise MappedValueError(
                 f"vmap: {name_of(f)} draws random numbers, which would be the same for all "
                 "members: draw them outside, with an axis for the members, and give them as an "
@@ -90,6 +94,16 @@ class Member:
             for y in self.leaves
         ]
         self.guarded = list(positions)
+
+    def is_outer(self, x: Any) -> bool:
+        """Say whether a recorded value depends on what was recorded around the member."""
+        if not self.tape.outer:
+            return False
+        if type(x) is Passive:
+            return Tape([x], self.inputs, keep=True).outer
+        if x.node_id not in self._outer:
+            self._outer[x.node_id] = Tape([x], self.inputs, keep=True).outer
+        return self._outer[x.node_id]
 
 
 def _refuse(
@@ -218,21 +232,55 @@ def _handle(x: Any) -> Any:
 
 # ---- random numbers
 
+_KEY_AND_PLACE = 625 * 4  # bytes of a Mersenne twister that drawing changes
 
-def _generators(f: Any, arguments: Any) -> list[np.random.Generator]:
-    """Return the generators that a function is given, or that its code names."""
-    found = [x for x in tree.flatten(arguments)[0] if isinstance(x, np.random.Generator)]
-    while f is not None:
-        code = getattr(f, "__code__", None)
-        if code is not None:
-            names = [f.__globals__.get(name) for name in code.co_names]
-            cells = [_content(cell) for cell in f.__closure__ or ()]
-            defaults = [*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()]
-            found += [
-                x for x in (*names, *cells, *defaults) if isinstance(x, np.random.Generator)
-            ]
-        f = getattr(f, "__wrapped__", None)
-    return found
+
+class Drawing:
+    """What a function may draw from, as far as it is seen without looking into all it can reach.
+
+    NumPy's global generator, and generators that the function is given or that its code names.
+    """
+
+    def __init__(self, f: Any, arguments: Any) -> None:
+        self.states: list[Callable[[], Any]] = []
+        self.take([x for x in tree.flatten(arguments)[0] if isinstance(x, _GENERATORS)])
+        own = np.random.get_bit_generator()  # type: ignore[attr-defined]
+        named = False
+        while f is not None:
+            code = getattr(f, "__code__", None)
+            if code is not None:
+                named = named or "random" in code.co_names
+                self.take([f.__globals__.get(name) for name in code.co_names])
+                self.take([_content(cell) for cell in f.__closure__ or ()])
+                self.take([*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()])
+            f = getattr(f, "__wrapped__", None)
+        if named:  # with the number that a pair of normal ones leaves
+            self.states += [lambda: str(np.random.get_state()), random.getstate]  # noqa: NPY002
+        elif type(own) is np.random.MT19937:  # a hundred times as fast as its state
+            address = own.ctypes.state_address
+            self.states.append(lambda: ctypes.string_at(address, _KEY_AND_PLACE))
+        else:
+            self.states.append(lambda: str(own.state))
+        self.before = self.now()
+
+    def take(self, found: Iterable[Any]) -> None:
+        """Watch the generators among objects."""
+        for x in found:
+            if isinstance(x, _GENERATORS):
+                self.states.append(functools.partial(_state_of, x))
+
+    def now(self) -> list[Any]:
+        """Return the present states."""
+        return [state() for state in self.states]
+
+
+_GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
+
+
+def _state_of(x: Any) -> Any:
+    if isinstance(x, random.Random):
+        return x.getstate()
+    return str(x.bit_generator.state if isinstance(x, np.random.Generator) else x.get_state())
 
 
 def _content(cell: Any) -> Any:
@@ -240,14 +288,3 @@ def _content(cell: Any) -> Any:
         return cell.cell_contents
     except ValueError:  # of a name that is not bound yet
         return None
-
-
-def _drawn(generators: Iterable[np.random.Generator]) -> Any:
-    """Return the states of what a function may draw from."""
-    state = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
-    return (
-        state["pos"],
-        state["key"].tobytes(),
-        random.getstate()[1][-1],
-        [str(g.bit_generator.state) for g in generators],
-    )

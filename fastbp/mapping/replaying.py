@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from fastbp._core.tape import Tape
 from fastbp.mapping import calls
+from fastbp.mapping.recording import Member
 from fastbp.rules.batching import Applied, batch_of
 
 __all__ = ["replayed"]
@@ -20,13 +18,12 @@ __all__ = ["replayed"]
 CALL = 2  # the kind of an operation without rules: any function
 
 
-def replayed(tape: Tape, inputs: Sequence[Any], n: int) -> dict[int, Any]:
+def replayed(member: Member, inputs: Sequence[Any], n: int) -> dict[int, Any]:
     """Return the values of a record at other inputs.
 
     Parameters
     ----------
-    tape : Tape
-        Of a member, which keeps everything.
+    member : Member
     inputs : sequence of array, Variable or Passive
         In the places of its inputs, with an axis of length `n` in front.
     n : int
@@ -36,10 +33,9 @@ def replayed(tape: Tape, inputs: Sequence[Any], n: int) -> dict[int, Any]:
     dict
         Position on the tape -> value, with the axis.
     """
-    values: dict[int, Any] = {}
-    for x, position in zip(inputs, tape.input_positions, strict=True):
-        if position >= 0:
-            values[position] = x
+    tape = member.tape
+    places = zip(tape.input_positions, inputs, strict=True)
+    values = {position: x for position, x in places if position >= 0}
     joint: dict[Any, tuple[Any, ...]] = {}
     links = tape.links()
     last = tape.last_readers
@@ -50,11 +46,11 @@ def replayed(tape: Tape, inputs: Sequence[Any], n: int) -> dict[int, Any]:
         if link.op is None:
             continue
         if link.output is None:
-            values[position] = _value(link, values, tape.outer, n)
+            values[position] = _value(link, values, member, n)
         else:
             key = _key(link)
             if key not in joint:
-                joint[key] = _value(link, values, tape.outer, n)
+                joint[key] = _value(link, values, member, n)
             values[position] = joint[key][link.output]
         for dead in dying.get(position, ()):
             values.pop(dead, None)
@@ -63,26 +59,27 @@ def replayed(tape: Tape, inputs: Sequence[Any], n: int) -> dict[int, Any]:
 
 def _key(link: Any) -> Any:
     """Return what the outputs of one operation have in common."""
-    constants = [
-        id(x) if p < 0 else p for p, x in zip(link.parents, link.operands, strict=True)
-    ]
+    constants = [id(x) if p < 0 else p for p, x in zip(link.parents, link.operands, strict=True)]
     return (id(link.op), id(link.static), *constants)
 
 
-def _operands(link: Any, values: dict[int, Any], outer: bool) -> tuple[list[Any], tuple[bool, ...]]:
+def _operands(
+    link: Any, values: dict[int, Any], member: Member
+) -> tuple[list[Any], tuple[bool, ...]]:
     found = []
     for k, (p, x) in enumerate(zip(link.parents, link.operands, strict=True)):
         if p >= 0:
             found.append(values[p])
-        elif outer and not link.fixed[k]:
-            found.append(link.outer(k))
+        elif member.tape.outer and not link.fixed[k]:
+            handle = link.outer(k)
+            found.append(handle if member.is_outer(handle) else x)
         else:
             found.append(x)
     return found, tuple([p >= 0 for p in link.parents])
 
 
-def _value(link: Any, values: dict[int, Any], outer: bool, n: int) -> Any:
-    operands, mapped = _operands(link, values, outer)
+def _value(link: Any, values: dict[int, Any], member: Member, n: int) -> Any:
+    operands, mapped = _operands(link, values, member)
     op, static, moving = link.op, link.static, {}
     if op.kind == CALL:
         return calls.called(op.forward, operands, mapped, static, n)

@@ -20,7 +20,7 @@ __all__ = [
     "CALLS",
     "Applied",
     "Members",
-    "Ragged",
+    "RaggedError",
     "aligns",
     "batch_of",
     "indexed",
@@ -36,7 +36,7 @@ __all__ = [
 CALLS = {}  # a function without derivative -> what computes it for many members
 
 
-class Ragged(Exception):
+class RaggedError(Exception):
     """Results of members have different shapes."""
 
 
@@ -76,7 +76,9 @@ class Applied:
     def member(self, k):
         """Return what operand `k` of a member is like: its shape and dtype, no values."""
         x = graph.array_of(self.operands[k])
-        return x[0] if self.mapped[k] and self.n else x.reshape(x.shape[1:]) if self.mapped[k] else x
+        return (
+            x[0] if self.mapped[k] and self.n else x.reshape(x.shape[1:]) if self.mapped[k] else x
+        )
 
     def __call__(self, *operands, **changed):
         """Apply the operation to other operands."""
@@ -133,7 +135,9 @@ def stacks(values):
     first = values[0]
     if any([x.shape != first.shape for x in values[1:]]):
         shapes = {np.shape(graph.array_of(x)) for x in values}
-        raise Ragged(f"members have results of the shapes {', '.join(map(str, sorted(shapes)))}")
+        raise RaggedError(
+            f"members have results of the shapes {', '.join(map(str, sorted(shapes)))}"
+        )
     return np.stack(values)
 
 
@@ -198,11 +202,7 @@ def indexed(n, x, index):
     mapped = [type(k) is Members for k in items]
     if not any(mapped):
         return _plainly_indexed(n, x, tuple(items))
-    if any([type(k) is slice and Members in map(type, (k.start, k.stop, k.step)) for k in items]):
-        return NotImplemented
-    if any([getattr(k, "dtype", None) == bool or type(k) is bool for k in items]):
-        return NotImplemented
-    if any([m and k.array.dtype == bool for k, m in zip(items, mapped, strict=True)]):
+    if any(map(_is_of_another_shape, items)):
         return NotImplemented
     # One more array, of the numbers of members, in front; with a slice between it and the others
     # NumPy puts the axes of all arrays first: then they are moved to where those of a member are.
@@ -224,8 +224,10 @@ def indexed(n, x, index):
         if not first:
             found = np.moveaxis(found, before, 0)
         return found
-    return found if first or not together else np.moveaxis(
-        found, range(1, 1 + nd), range(1 + before, 1 + before + nd)
+    return (
+        found
+        if first or not together
+        else np.moveaxis(found, range(1, 1 + nd), range(1 + before, 1 + before + nd))
     )
 
 
@@ -234,6 +236,14 @@ def _plainly_indexed(n, x, items):
         return x.array[(slice(None), *items)]
     numbers = np.arange(math.prod(x.shape)).reshape(x.shape)[items]
     return x.array.reshape(n, math.prod(x.shape))[:, numbers]
+
+
+def _is_of_another_shape(item):
+    """Say whether what an item of an index names may differ in number: a mask, a moving slice."""
+    if type(item) is slice:
+        return any([type(k) is Members for k in (item.start, item.stop, item.step)])
+    item = item.array if type(item) is Members else item
+    return type(item) is bool or getattr(getattr(item, "dtype", None), "kind", "") == "b"
 
 
 def _is_array(item):

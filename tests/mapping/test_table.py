@@ -1,12 +1,15 @@
 """Every function of the table, of many members at once: as a loop over them has it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import fastbp as bp
 from fastbp import tree
 from fastbp.errors import MappedValueError, NoRuleError
-from fastbp.rules.table import SAMPLES
+from fastbp.rules import batching
+from fastbp.rules.table import OPS, SAMPLES
 
 from ..harness import calls_of
 
@@ -68,9 +71,12 @@ def ways(call):
     ]
     n = len(stacked)
     yield (0,) * n, stacked
-    for k in range(n) if n > 1 else ():
+    for k in range(n) if n > 1 else ():  # each alone
         axes = tuple([0 if j == k else None for j in range(n)])
-        yield axes, [a if axis == 0 else x for a, x, axis in zip(stacked, call.arrays, axes, strict=True)]
+        yield (
+            axes,
+            [a if axis == 0 else x for a, x, axis in zip(stacked, call.arrays, axes, strict=True)],
+        )
 
 
 def compare(name, f, call):
@@ -97,3 +103,12 @@ def test_samples(name, call):
 @pytest.mark.parametrize(("name", "call"), CALLS)
 def test_gradients_of_samples(name, call):
     compare(name, gradient(call), call)
+
+
+def test_the_page_lists_what_is_computed_member_by_member():
+    page = (Path(__file__).parents[2] / "docs" / "vmap.md").read_text()
+    listed = " ".join([line for line in page.splitlines() if line.startswith("    ")])
+    rows = {name for name, op in OPS.items() if batching.batch_of(op) is batching.loops}
+    assert rows & set(listed.split()) == rows
+    for line in listed.split():
+        assert line in rows or line not in OPS

@@ -107,7 +107,9 @@ def _together(places, ties, n):
     there = number < counts[:, None]
     sizes = np.ones(n * size, np.intp)
     sizes[(first + number)[there]] = ties[:, 1][there]
-    return places_of_all(places, n, size).reshape(-1), np.stack([(ties[:, 0] + first).reshape(-1), sizes])
+    return places_of_all(places, n, size).reshape(-1), np.stack(
+        [(ties[:, 0] + first).reshape(-1), sizes]
+    )
 
 
 def _sort_members(a):
