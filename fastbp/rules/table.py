@@ -305,6 +305,7 @@ def general(
     plan=None,
     batch=None,
     direct=(),
+    free=None,
     samples=None,
     source="",
 ):
@@ -355,6 +356,9 @@ def general(
     direct : tuple of str, optional
         For each operand what its VJP computes from the cotangent ``g``, in a few words; the last
         one stands for all that follow.
+    free : callable, optional
+        ``free(ans, *operands, **static)``, tangents along what nothing fixes, as the vectors of a
+        basis; see `fastbp._core.graph.Op`.
     samples : callable, optional
         ``samples(rng)`` returns calls for the tests, as in `implements`, of an operation that no
         function of the table records.
@@ -389,6 +393,7 @@ def general(
         plan=plan,
         batch=batch,
         direct=direct,
+        free=free,
         samples=samples,
         source=source,
         kind="general",
