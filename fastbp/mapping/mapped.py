@@ -15,6 +15,7 @@ from fastbp._core.replay import strong_zeros_met
 from fastbp.derived import derived, named
 from fastbp.errors import MappedValueError, ShapeError
 from fastbp.mapping.axes import axes_of, checked, size_of
+from fastbp.mapping.blocks import applied
 from fastbp.mapping.recording import Member, name_of
 from fastbp.mapping.replaying import replayed
 from fastbp.rules.batching import RaggedError, spread, stacks
@@ -190,7 +191,7 @@ def _results(f: Any, batch: _Batch, member: Member) -> tuple[list[Any], list[boo
     # Where members may need records of their own, warnings are theirs.
     quiet = any(position >= 0 for position in member.guarded)
     with np.errstate(all="ignore") if quiet else contextlib.nullcontext():
-        values = replayed(member, batch.arrays, batch.n)
+        values, _ = replayed(member.tape, batch.arrays, batch.n, applied, member.is_outer)
     if strong_zeros_met() != met:
         raise _DifferError
     for (_, value), position in zip(member.guards, member.guarded, strict=True):

@@ -600,6 +600,23 @@ def test_scan(rng):
     same(bp.vmap(g)(h, xs), loop(g, h, xs))
 
 
+def test_compiled_scan_is_one_loop_of_all(rng):
+    def f(w, h, xs):
+        step = lambda h, x: (np.tanh(w @ h + x), np.sum(h))
+        h, ys = bp.scan(step, h, xs)
+        return np.sum(h**2) + np.sum(ys)
+
+    w, h, xs = rng.normal(size=(2, 2)), rng.normal(size=(3, 2)), rng.normal(size=(3, 4, 2))
+    g = bp.grad(f, (0, 1, 2))
+    compiled = bp.compile(bp.vmap(g, (None, 0, 0)))
+    for moved in (h, h + 0.5):
+        same(compiled(w, moved, xs), loop(lambda h, xs: g(w, h, xs), moved, xs))
+    assert compiled.explain().count("loop") == 2
+    total = lambda w: np.sum(bp.vmap(f, (None, 0, 0))(w, h, xs) ** 2)
+    wanted = lambda w: sum([f(w, h[k], xs[k]) ** 2 for k in range(3)])
+    same(bp.compile(bp.grad(total))(w), bp.grad(wanted)(w))
+
+
 # ---- random programs
 
 
