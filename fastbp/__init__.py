@@ -140,7 +140,7 @@ if not TYPE_CHECKING:  # or every name would be there for type checkers
             return _import_module("fastbp.mapping").vmap
         if name == "scan":
             return _import_module("fastbp.recurrent").scan
-        raise AttributeError(f"module 'fastbp' has no attribute {name!r}")
+        raise _import_module("fastbp.elsewhere").no_attribute(name)
 
 
 def __dir__():
