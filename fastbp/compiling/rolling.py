@@ -113,12 +113,12 @@ def _loops(
         if n >= FEWEST:
             begin = first + k * period
             times = _times(steps[begin : begin + period])
-            times = times if n // times >= FEWEST else 1
             rows = places[k : k + n // times * times]
             rolling = _Rolling(steps, begin, period, rows, relation, times, uses)
-            loop = rolling.loop()
+            loop = rolling.loop() if len(rows) >= FEWEST * times else None
             if loop is not None:
                 found.append((begin, period * len(rows), loop))
+                places = _places(steps, first, period, end)  # memory was laid out
         k += n
     return found
 
@@ -131,7 +131,7 @@ def _times(body: Sequence[Step]) -> int:
     for step in body:
         if not isinstance(step, Region) or step.shape != first.shape or step.dtype != first.dtype:
             return 1
-    return Region.MOST // len(body)
+    return max(Region.MOST // len(body), 1)
 
 
 def _places(steps: Sequence[Step], first: int, period: int, end: int) -> list[list[Any]]:
@@ -229,8 +229,7 @@ class _Rolling:
 
     def loop(self) -> Loop | None:
         """Return the loop, or None where memory cannot be laid out for one."""
-        self._find_chains()
-        prepared = self._prepared()
+        prepared = self._prepared() if self._find_chains() else None
         if prepared is None:
             return None
         body = fused(prepared)
@@ -242,11 +241,14 @@ class _Rolling:
             assert lengths is not None
             self._lay_out(chain, lengths)
         new = [step.on([self._moved(x) for x in step.operands_of()]) for step in body]
-        return Loop(self.count, new, list(self.moving.values()), self.swaps)
+        loop = Loop(self.count, new, list(self.moving.values()), self.swaps)
+        loop.is_fused = True
+        return loop
 
     # -- what shifts
 
-    def _find_chains(self) -> None:
+    def _find_chains(self) -> bool:
+        """Put what follows each other in order; False if something comes back."""
         following: dict[int, Storage] = {}
         storages: dict[int, Storage] = {}
         for before, after in zip(self.rows, self.rows[1:], strict=False):
@@ -266,6 +268,7 @@ class _Rolling:
             self.chains.append(chain)
             for k, x in enumerate(elements):
                 self.elements[id(x)] = chain, k
+        return all([key in self.elements for key in storages])
 
     def _prepared(self) -> list[Step] | None:
         """Return the first iterations, in which each value shifts in one way only."""
@@ -380,9 +383,7 @@ class _Rolling:
 
     def _length(self, touched: list[Any], used: list[Any], n: int) -> int:
         moments = [moment - k * n for k, moment, _ in touched]
-        written = [
-            (k, moment - k * n) for k, moment, is_written in touched if is_written
-        ]
+        written = [(k, moment - k * n) for k, moment, is_written in touched if is_written]
         if not written:
             return 0
         length = (max(moments) - min([moment for _, moment in written])) // n + 1
@@ -399,8 +400,10 @@ class _Rolling:
         outside = {k for k, _ in self._outside(chain)}
         if chain.elements[0].kind == "given":
             return
+        used = [position for x in chain.elements for position in self.uses.get(id(x), ())]
         if not lengths:
             stack = Storage("work", size * len(chain.elements))
+            self.uses[id(stack)] = used
             for k, x in enumerate(chain.elements):
                 x.put_inside(stack, k * size)
             for k in touched:
@@ -409,6 +412,7 @@ class _Rolling:
             return
         for turn, length in lengths.items():
             ring = Storage("work", size * length)
+            self.uses[id(ring)] = used
             own = [k for k in touched if k % self.times == turn]
             for k in outside:
                 if k % self.times == turn:

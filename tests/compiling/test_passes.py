@@ -65,13 +65,13 @@ CASES = {
     "waiting": (
         bp.grad(weights),
         W,
-        {"product": 6, "region": 6, "copy": 3},
+        {"product": 6, "region": 6, "copy": 1},
         {"product": 8, "region": 8},
     ),
     "stacking": (
         bp.grad(weights),
         W,
-        {"product": 6, "region": 6, "copy": 3},
+        {"product": 6, "region": 6, "copy": 1},
         {"product": 8, "region": 6},
     ),
 }
