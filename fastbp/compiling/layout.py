@@ -10,13 +10,12 @@ from fastbp._core.replay import Plan
 from fastbp.compiling.blocks import Block, Loop, walked
 from fastbp.compiling.builder import Builder
 from fastbp.compiling.fusing import fused
+from fastbp.compiling.memory import carried, give_out, need
 from fastbp.compiling.rolling import rolled
 from fastbp.compiling.steps import Copy, Region, Step
 from fastbp.compiling.values import Storage, Value
 
 __all__ = ["laid_out"]
-
-ALIGNMENT = 64
 
 
 def laid_out(b: Builder, inputs: Sequence[Value | None], outputs: Sequence[Value]) -> Plan:
@@ -38,7 +37,7 @@ def laid_out(b: Builder, inputs: Sequence[Value | None], outputs: Sequence[Value
     if "fusion" in b.passes:
         steps = fused(steps)
     _compile(steps, results, "dead" not in b.passes)
-    work_bytes = _give_out(steps, "reuse" in b.passes)
+    work_bytes = give_out(steps, b.passes)
     constants: dict[int, Any] = {}
     n = len(inputs)
     for number, x in enumerate(inputs):
@@ -103,7 +102,7 @@ def _results(outputs: Sequence[Value]) -> tuple[list[Value], list[Step]]:
 def _needed(steps: Sequence[Step], results: Sequence[Value]) -> list[Step]:
     """Return the steps that lead to the results."""
     needed: set[int] = set()
-    _need(needed, [y.storage for y in results])
+    need(needed, [y.storage for y in results])
     return _kept(steps, needed, True)
 
 
@@ -120,7 +119,7 @@ def _kept(steps: Sequence[Step], needed: set[int], final: bool) -> list[Step]:
             elif isinstance(step, Block):
                 _parts_kept(step, needed, final)
             else:
-                _need(needed, step.read())
+                need(needed, step.read())
             kept.append(step)
     return kept[::-1]
 
@@ -134,24 +133,24 @@ def _parts_kept(step: Block, needed: set[int], final: bool) -> None:
         if final:
             step.parts[k] = kept
     needed |= found
-    _need(needed, step.own())
+    need(needed, step.own())
 
 
 def _loop_kept(loop: Loop, needed: set[int], final: bool) -> None:
     """Find what the body has to write, for what follows and for the next iteration."""
-    carried = _carried(loop.body) | {id(m.storage) for m in loop.moving}
+    carry = carried(loop.body) | {id(m.storage) for m in loop.moving}
     live = set(needed)
     while True:
         for m in loop.moving:
             if id(m.start.storage) in live:
-                _need(live, [m.storage])
+                need(live, [m.storage])
         for pair in loop.swaps:
             if any(id(m.storage) in live for m in pair):
-                _need(live, [m.storage for m in pair])
+                need(live, [m.storage for m in pair])
         before = set(live)
         _kept(loop.body, before, False)
         starts = [m.start.storage for m in loop.moving if id(m.storage) in before]
-        found = (before & carried) | {id(part) for x in starts for part in x.parts()}
+        found = (before & carry) | {id(part) for x in starts for part in x.parts()}
         if found <= live:
             break
         live |= found
@@ -165,38 +164,17 @@ def _loop_kept(loop: Loop, needed: set[int], final: bool) -> None:
     needed |= before
 
 
-def _carried(body: Sequence[Step]) -> set[int]:
-    """Return the memory that a body reads before it writes it, its parts included."""
-    written: set[int] = set()
-    carried: set[int] = set()
-
-    def read(storages: Sequence[Storage]) -> None:
-        _need(carried, [s.outermost for s in storages if id(s.outermost) not in written])
-
-    for step in body:
-        read(step.own() if isinstance(step, Block) else step.read())
-        if isinstance(step, Block):
-            for part in step.parts:
-                carried |= _carried(part) - written
-        written |= {id(storage.outermost) for storage in step.written()}
-    return carried
-
-
-def _need(needed: set[int], storages: Sequence[Storage]) -> None:
-    needed.update([id(part) for storage in storages for part in storage.overlapping()])
-
-
-# ---- regions and memory
+# ---- regions
 
 
 def _compile(steps: Sequence[Step], results: Sequence[Value], everything: bool) -> None:
     """Compile the regions: each writes what somebody else reads, or `everything`."""
     wanted: set[int] = set()
-    _need(wanted, [y.storage for y in results])
+    need(wanted, [y.storage for y in results])
     for step in walked(steps):
-        _need(wanted, step.read())
+        need(wanted, step.read())
         if isinstance(step, Loop):
-            _need(wanted, [m.storage for m in step.moving])
+            need(wanted, [m.storage for m in step.moving])
     for step in walked(steps):
         if isinstance(step, Region):
             made = [y for _, _, y in step.members]
@@ -214,114 +192,3 @@ def _storages(steps: Sequence[Step], results: Sequence[Value]) -> list[Storage]:
             found[id(storage)] = storage
             found[id(storage.outermost)] = storage.outermost
     return list(found.values())
-
-
-class _Accesses:
-    """Who reads and writes the workspace, in order: (moment, memory, whether it is written)."""
-
-    def __init__(self, steps: Sequence[Step]) -> None:
-        self.found: list[tuple[int, Storage, bool]] = []
-        self.loops: list[tuple[int, int]] = []  # places of what is found in them, inner ones first
-        self.moving: dict[int, list[Storage]] = {}
-        self.now = 0
-        self._take(steps)
-
-    def _take(self, steps: Sequence[Step]) -> None:
-        for step in steps:
-            self.now += 1
-            if not isinstance(step, Block):
-                self._note(step.read(), False)
-                self._note(step.written(), True)
-                continue
-            first = len(self.found)
-            if isinstance(step, Loop):
-                self.moving |= step.places()
-                carried = _carried(step.body)
-                for m in step.moving:
-                    self._note([m.start.storage], id(m.storage) not in carried)
-            else:
-                self._note(step.own(), False)
-            for part in step.parts:
-                self._take(part)
-            self.now += 1
-            self._note(step.own(), False)
-            if isinstance(step, Loop):
-                self.loops.append((first, len(self.found)))
-
-    def _note(self, storages: Sequence[Storage], written: bool) -> None:
-        for storage in [s.outermost for s in storages]:
-            if storage.kind == "moving":
-                self._note(self.moving[id(storage)], written)
-            elif storage.kind == "work":
-                self.found.append((self.now, storage, written))
-
-    def spans(self) -> list[tuple[Storage, int, int]]:
-        """Return from which moment to which memory is used.
-
-        What a loop reads before it writes it, or others use too, is used in all of its iterations.
-        """
-        spans: dict[int, list[Any]] = {}
-        for moment, storage, _ in self.found:
-            spans.setdefault(id(storage), [storage, moment, moment])[2] = moment
-        for first, end in self.loops:
-            if first == end:
-                continue
-            begin, last = self.found[first][0], self.found[end - 1][0]
-            seen: set[int] = set()
-            for _, storage, written in self.found[first:end]:
-                if id(storage) in seen:
-                    continue
-                seen.add(id(storage))
-                span = spans[id(storage)]
-                if not written or span[1] < begin or span[2] > last:
-                    span[1:] = min(span[1], begin), max(span[2], last)
-        return [(storage, first, last) for storage, first, last in spans.values()]
-
-
-def _give_out(steps: Sequence[Step], again: bool) -> int:
-    """Give memory of the workspace to what is alive, and return how much that takes.
-
-    `again`: memory of what is not read any more is given out again.
-    """
-    starting: dict[int, list[Storage]] = {}
-    ending: dict[int, list[Storage]] = {}
-    for storage, first, last in _Accesses(steps).spans():
-        starting.setdefault(first, []).append(storage)
-        ending.setdefault(last, []).append(storage)
-    free: list[tuple[int, int]] = []  # (offset, size), by offset
-    top = 0
-    for moment in sorted({*starting, *ending}):
-        for storage in starting.get(moment, ()):
-            size = -(-max(storage.nbytes, 1) // ALIGNMENT) * ALIGNMENT
-            storage.offset = _take(free, size)
-            if storage.offset < 0:
-                storage.offset, top = top, top + size
-        for storage in ending.get(moment, ()) if again else ():
-            size = -(-max(storage.nbytes, 1) // ALIGNMENT) * ALIGNMENT
-            _give_back(free, storage.offset, size)
-    return top
-
-
-def _take(free: list[tuple[int, int]], size: int) -> int:
-    """Return the offset of the smallest free part that is large enough, or -1."""
-    fitting = [(have, offset) for offset, have in free if have >= size]
-    if not fitting:
-        return -1
-    have, offset = min(fitting)
-    free.remove((offset, have))
-    if have > size:
-        free.append((offset + size, have - size))
-        free.sort()
-    return offset
-
-
-def _give_back(free: list[tuple[int, int]], offset: int, size: int) -> None:
-    free.append((offset, size))
-    free.sort()
-    merged: list[tuple[int, int]] = []
-    for start, n in free:
-        if merged and merged[-1][0] + merged[-1][1] == start:
-            merged[-1] = (merged[-1][0], merged[-1][1] + n)
-        else:
-            merged.append((start, n))
-    free[:] = merged

@@ -106,19 +106,19 @@ def _loops(
 ) -> list[tuple[int, int, Loop]]:
     """Return (position, number of steps, loop) for what can be rolled of a run."""
     found = []
-    places = _places(steps, first, period, end)
-    k, last = 0, len(places) - 1
-    while k < last:
+    places = _Places(steps, first, period, (end - first) // period)
+    k = 0
+    while k < places.count - 1:
         n, relation = _alike(places, k)
         if n >= FEWEST:
             begin = first + k * period
             times = _times(steps[begin : begin + period])
-            rows = places[k : k + n // times * times]
+            rows = [places[k + j] for j in range(n // times * times)]
             rolling = _Rolling(steps, begin, period, rows, relation, times, uses)
             loop = rolling.loop() if len(rows) >= FEWEST * times else None
             if loop is not None:
                 found.append((begin, period * len(rows), loop))
-                places = _places(steps, first, period, end)  # memory was laid out
+                places.forget()
         k += n
     return found
 
@@ -134,28 +134,39 @@ def _times(body: Sequence[Step]) -> int:
     return max(Region.MOST // len(body), 1)
 
 
-def _places(steps: Sequence[Step], first: int, period: int, end: int) -> list[list[Any]]:
-    """Return the operands of each iteration: numbers, and (memory, offset)."""
-    found = []
-    for begin in range(first, end - period + 1, period):
-        row: list[Any] = []
-        for step in steps[begin : begin + period]:
-            for x in step.operands_of():
-                if isinstance(x, Value):
-                    row.append((x.storage.outermost, x.offset + x.storage.start))
-                else:
-                    row.append(x)
-        found.append(row)
-    return found
+class _Places:
+    """The operands of each iteration: numbers, and (memory, offset)."""
+
+    def __init__(self, steps: Sequence[Step], first: int, period: int, count: int) -> None:
+        self.steps, self.first, self.period, self.count = steps, first, period, count
+        self.rows: dict[int, list[Any]] = {}
+
+    def __getitem__(self, k: int) -> list[Any]:
+        if k not in self.rows:
+            row: list[Any] = []
+            begin = self.first + k * self.period
+            for step in self.steps[begin : begin + self.period]:
+                for x in step.operands_of():
+                    if isinstance(x, Value):
+                        row.append((x.storage.outermost, x.offset + x.storage.start))
+                    else:
+                        row.append(x)
+            self.rows[k] = row
+        return self.rows[k]
+
+    def forget(self) -> None:
+        """Look again where operands are."""
+        self.rows = {}
 
 
-def _alike(places: Sequence[list[Any]], first: int) -> tuple[int, list[Any]]:
+def _alike(places: _Places, first: int) -> tuple[int, list[Any]]:
     """Return how many iterations shift alike from one on, and how their operands shift."""
     relation: list[Any] | None = None
     following: dict[int, int] = {}
     leading: dict[int, int] = {}
     n = 1
-    for before, after in zip(places[first:], places[first + 1 :], strict=False):
+    for k in range(first, places.count - 1):
+        before, after = places[k], places[k + 1]
         found: list[Any] = []
         pairs: list[tuple[int, int]] = []
         for x, y in zip(before, after, strict=True):
@@ -295,7 +306,7 @@ class _Rolling:
             if len({array.tobytes() for array in arrays}) == 1:
                 return x
             stack = self._constant(np.stack(arrays))
-            key = tuple([id(array) for array in arrays]), x.shape, x.strides, x.offset, x.mask
+            key: Any = (tuple(map(id, arrays)), x.shape, x.strides, x.offset, x.mask)
             return self._copy(x, key, stack, arrays[0].nbytes, x.offset)
         storage, offset = x.storage.outermost, x.offset + x.storage.start
         if how is NEXT:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Term", "Waiting", "is_movable", "made"]
 
 _LOOKED_AT = 1 << 16  # elements of an array whose parts are compared
+_MANY = 4  # values whose sum is one instruction
 
 
 class Term:
@@ -86,13 +87,30 @@ def made(b: Builder, y: Value) -> None:
 def _others(b: Builder, y: Value, others: list[Value]) -> bool:
     if not others:
         return False
-    total = others[0]
-    for x in others[1:]:
+    total, *rest = _summed(b, others)
+    for x in rest:
         found = b.elementwise(np.add, (total, x), y.dtype)
         assert found is not None
         total = found
     b.append(Copy([total], [y]))
     return True
+
+
+def _summed(b: Builder, values: list[Value]) -> list[Value]:
+    """Return fewer values of the same sum: many that lie side by side are one."""
+    groups: dict[Any, list[Value]] = {}
+    for v in values:
+        groups.setdefault((v.shape, v.strides), []).append(v)
+    found = []
+    for own in groups.values():
+        size = own[0].size
+        if len(own) < _MANY or _copied(own) * 2 > size * len(own) or "stacking" not in b.passes:
+            found += own
+            continue
+        stack = _stacked(b, own if (_spacing(own) or 0) > 0 else own[::-1])
+        total = b.sum(stack, (0,), own[0].shape)
+        found += own if total is None else [total]
+    return found
 
 
 def _products(b: Builder, y: Value, terms: list[Term], filled: bool) -> bool:
@@ -151,14 +169,16 @@ def _stacked(b: Builder, values: list[Value]) -> Value:
         start = first.offset + first.storage.start
         return Value(first.storage.outermost, shape, first.dtype, start, (space, *first.strides))
     nbytes = first.size * first.dtype.itemsize
-    steps = strides_of(first.shape, first.dtype.itemsize)
-    stack = b.new(shape, first.dtype)
-    for k, (v, fixed) in enumerate(zip(values, _fixed(values), strict=True)):
-        if fixed:
-            b.append(Copy([v], [stack.view(first.shape, k * nbytes, steps)]))
+    fixed = _fixed(values)
+    steps = strides_of(first.shape, first.dtype.itemsize) if all(fixed) else first.strides
+    memory = Storage("work", len(values) * nbytes)
+    for k, v in enumerate(values):
+        if fixed[k]:
+            place = Value(memory, first.shape, first.dtype, k * nbytes, steps)
+            b.append(Copy([v], [place]))
         else:
-            v.storage.put_inside(stack.storage, k * nbytes)
-    return stack
+            v.storage.put_inside(memory, k * nbytes)
+    return Value(memory, shape, first.dtype, 0, (nbytes, *steps))
 
 
 def is_movable(storage: Storage) -> bool:
@@ -169,6 +189,7 @@ def is_movable(storage: Storage) -> bool:
 def _parts(b: Builder, y: Value, parts: list[tuple[Value, Any]], filled: bool) -> None:
     if not parts:
         return
+    parts = _joined(b, parts)
     places = [b.part(y, index) for _, index in parts]
     known = None
     if not filled:
@@ -188,3 +209,13 @@ def _parts(b: Builder, y: Value, parts: list[tuple[Value, Any]], filled: bool) -
         b.append(Copy([x], [place]) if fresh else Add(x, place))
         if known is not None:
             known[index] = True
+
+
+def _joined(b: Builder, parts: list[tuple[Value, Any]]) -> list[tuple[Value, Any]]:
+    """Add up what goes to the same place."""
+    groups: dict[str, list[tuple[Value, Any]]] = {}
+    for x, index in parts:
+        groups.setdefault(repr(index), []).append((x, index))
+    return [
+        (x, own[0][1]) for own in groups.values() for x in _summed(b, [value for value, _ in own])
+    ]
