@@ -26,6 +26,14 @@ class Builder:
         self.steps: list[Step] = []
         self.constants: dict[int, Value] = {}
         self.n_given = 0
+        self.position = -1  # of the operation that is lowered
+
+    def home(self, operands: Sequence[Any]) -> Builder:
+        """Return the builder to which an operation on these operands belongs."""
+        return self
+
+    def take(self, y: Value, home: Builder) -> None:
+        """Take note of a value that another builder made."""
 
     # -- memory
 

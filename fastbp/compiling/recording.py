@@ -19,6 +19,7 @@ from fastbp._core.graph import Passive, Variable
 from fastbp._core.replay import Plan, strong_zeros_met
 from fastbp._core.tape import Tape
 from fastbp.compiling import passive
+from fastbp.compiling.bodies import UnrolledError, note_inputs, with_blocks
 from fastbp.compiling.inputs import Arguments
 from fastbp.compiling.layout import laid_out
 from fastbp.compiling.lowering import lower
@@ -32,12 +33,24 @@ def recorded(
     f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], static: tuple[int, ...]
 ) -> tuple[Any, Entry | None]:
     """Call a function once; return what it returns, and the plan for calls like this one."""
+    try:
+        with with_blocks(True):
+            return _recorded(f, args, kwargs, static)
+    except UnrolledError:
+        with with_blocks(False):
+            return _recorded(f, args, kwargs, static)
+
+
+def _recorded(
+    f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], static: tuple[int, ...]
+) -> tuple[Any, Entry | None]:
     around = Surroundings(f)
     given = Arguments(args, kwargs, static)
     for x in given.fixed:
         around.watch(x)
     around.reach.finish()
     left = Reads()
+    note_inputs([*given.inputs, *around.inputs])
     met, drawn, since = strong_zeros_met(), _random_state(), constants.mark()
     try:
         result = graph.recorded_call(around.function, given.args, given.kwargs, left)

@@ -252,6 +252,7 @@ class _Rolling:
             assert lengths is not None
             self._lay_out(chain, lengths)
         new = [step.on([self._moved(x) for x in step.operands_of()]) for step in body]
+        self._begin_where_it_reads([x for step in new for x in step.operands_of()])
         loop = Loop(self.count, new, list(self.moving.values()), self.swaps)
         loop.is_fused = True
         return loop
@@ -346,6 +347,20 @@ class _Rolling:
         if key not in self.moving:
             self.moving[key] = Moving(Value(storage, (), np.dtype(np.int8), start), step)
         return self.moving[key]
+
+    def _begin_where_it_reads(self, operands: Sequence[Any]) -> None:
+        """Let what moves start at the first byte that is read or written in it."""
+        found: dict[int, dict[int, Value]] = {id(m.storage): {} for m in self.moving.values()}
+        for x in operands:
+            if isinstance(x, Value) and id(x.storage) in found:
+                found[id(x.storage)][id(x)] = x
+        for m in self.moving.values():
+            values = found[id(m.storage)].values()
+            if m.step and values:
+                start = min([x.offset + _lowest(x) for x in values])
+                m.start.offset += start
+                for x in values:
+                    x.offset -= start
 
     # -- memory that each iteration makes anew
 
@@ -455,3 +470,8 @@ def _placed(x: Value, storage: Storage, offset: int) -> Value:
     y = Value(storage, x.shape, x.dtype, offset, x.strides)
     y.mask, y.returned = x.mask, x.returned
     return y
+
+
+def _lowest(x: Value) -> int:
+    """Return where the first byte of an array lies, from its first element."""
+    return sum([min(step * (n - 1), 0) for n, step in zip(x.shape, x.strides, strict=True)])

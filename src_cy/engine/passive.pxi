@@ -80,6 +80,11 @@ def handle_of(Passive x not None):
     return _new_passive(x.array, x.node)
 
 
+def with_value(x, cnp.ndarray value not None):
+    """Return a handle on the node of `x`, a Variable or Passive, that has this value."""
+    return handle_on(value, (<Passive> x).node if type(x) is Passive else (<Variable?> x).node)
+
+
 def identity(x):
     """Return the argument; recorded for what is given on without its derivative."""
     return x
