@@ -18,7 +18,7 @@ from fastbp._core import graph
 from fastbp.compiling import passive
 from fastbp.compiling.builder import Builder, view_of
 from fastbp.compiling.folding import same, with_numbers
-from fastbp.compiling.steps import Call, Copy, Pick
+from fastbp.compiling.steps import Applied, Call, Copy, Pick
 from fastbp.compiling.sums import Waiting, is_movable
 from fastbp.compiling.values import Storage, Value
 from fastbp.rules import patterns, plans
@@ -434,7 +434,7 @@ def _called(b: Builder, link: Any, operands: list[Any], joint: dict[Any, Any]) -
         results, step = joint[key]
     else:
         results = [None] * (1 if key is None else len(link.ans))
-        function = _function(op, static, key is not None)
+        function = Applied(op, static, key is not None)
         step = Call(op.name, function, list(operands), results, _call_key(link))
         if key is not None:
             joint[key] = results, step
@@ -455,13 +455,3 @@ def _call_key(link: Any) -> Any:
     if static and not all(_is_plain(v) for v in static.values()):
         return None
     return id(link.op), link.output is None, repr(sorted(static.items())) if static else ""
-
-
-def _function(op: Any, static: dict[str, Any], several: bool) -> Any:
-    def call(*operands: Any) -> tuple[Any, ...]:
-        found = op.forward(*operands, **static)
-        if op.residuals:
-            found = found[0]
-        return found if several else (found,)
-
-    return call
