@@ -319,3 +319,20 @@ def test_what_lapack_would_not_end_with_is_nan():
     a = np.array([[1.0, np.inf], [0.5, 2.0]])
     for part in bp.vjp(linalg.polar, a)[0]:
         assert np.isnan(part).all()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"select": "i", "select_range": (1, 3)},
+        {"select": "v", "select_range": (-1.0, 1.0)},
+        {"lapack_driver": "stebz"},
+    ],
+)
+def test_parts_of_tridiagonal_spectra_have_scipys_signs(options, rng):
+    for _ in range(4):
+        d, e = rng.normal(size=5), rng.normal(size=4)
+        found = linalg.eigh_tridiagonal(bp.variable(d), e, **options)
+        expected = scipy.linalg.eigh_tridiagonal(d, e, **options)
+        for x, y in zip(found, expected, strict=True):
+            np.testing.assert_allclose(x.value, y, atol=1e-12)
