@@ -336,7 +336,7 @@ cdef class Entry:
         try:
             if not self.fits(args, kwargs, frame):
                 return MISSED
-            held = self.plan.new_outputs(frame)     # until the end
+            _results = self.plan.new_outputs(frame)     # kept to the end
             return [self.plan.machine.times(frame, parts) for _ in range(passes)]
         finally:
             self.plan.machine.give_back(frame)
