@@ -15,6 +15,8 @@ PASSES = {
     "common": "equal operations on equal operands are made once",
     "folding": "what follows from constants is one",
     "fusion": "elementwise work over one shape is one region",
+    "reductions": "what elementwise work computes is summed where it runs",
+    "placing": "what goes to a part of a larger array is computed there, or added there",
     "waiting": "sums of products and of parts are added up where they lie",
     "stacking": "a sum of products is one product of stacked operands",
     "inplace": "work writes into what it reads for the last time",
