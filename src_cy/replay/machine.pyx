@@ -73,20 +73,35 @@ cdef class Machine:
         Which of them is the workspace, and how large it is.
     constants : dict of int to ndarray
         Buffers that are the same in every call. Their arrays must not be written into.
+    sizes : dict of int to (int, bool), optional
+        Of the buffers that a call brings, how many bytes they have and whether they are written.
+        With it an instruction that reaches outside of a buffer, reads one before it is there, or
+        writes into another, is refused. Without it nothing of that is checked.
     """
 
-    def __init__(self, int n_buffers, int work_buffer, Py_ssize_t work_bytes, dict constants):
+    def __init__(self, int n_buffers, int work_buffer, Py_ssize_t work_bytes, dict constants,
+                 dict sizes=None):
         if not 0 <= work_buffer < n_buffers or work_bytes < 0:
             raise ValueError("Machine: the workspace must be one of the buffers")
         self.n_buffers, self.work_buffer, self.work_bytes = n_buffers, work_buffer, work_bytes
         self.keep, self.calls, self.frames, self.blocks = [], [], [], []
+        self.begun = [[]]
+        if sizes is not None:
+            self.extents = <Extent *> calloc(n_buffers, sizeof(Extent))
+            if self.extents == NULL:
+                raise MemoryError
+            self._bring(work_buffer, work_bytes, True)
+            for buffer, (size, written) in sizes.items():
+                self._bring(buffer, size, written)
         for buffer, array in constants.items():
             if not 0 <= buffer < n_buffers:
                 raise ValueError(f"Machine: there is no buffer {buffer}")
+            self._bring(buffer, array.nbytes, False)
             self.keep.append((buffer, array))
 
     def __dealloc__(self):
         cdef int k
+        free(self.extents)
         for k in range(self.n_steps):
             if self.steps[k].kind == PRODUCT:
                 free((<Gemm *> self.steps[k].facts).batched)
@@ -121,6 +136,80 @@ cdef class Machine:
             raise ValueError(f"Machine: there is no place {pair}")
         return 0
 
+    # -- what instructions may reach: as far as they are appended, what is there when they run
+
+    def size_of(self, int buffer):
+        """Return how many bytes of a buffer may be written by now; -1: it is not known."""
+        if self.extents == NULL or not 0 <= buffer < self.n_buffers:
+            return -1
+        return self.extents[buffer].size if self.extents[buffer].written else 0
+
+    cdef int _bring(self, int buffer, double size, bint written) except -1:
+        """Let a buffer be there from now on, to the end of the block that has begun."""
+        if not 0 <= buffer < self.n_buffers:
+            raise ValueError(f"Machine: there is no buffer {buffer}")
+        if self.extents == NULL:
+            return 0
+        if self.extents[buffer].there or size < 0:
+            raise ValueError(f"Machine: buffer {buffer} is another one already, or has no size")
+        self.extents[buffer] = Extent(size, True, written)
+        (<list> self.begun[len(self.begun) - 1]).append(buffer)
+        return 0
+
+    cdef int _reach(self, Place *place, object pair, double low, double high,
+                    bint written) except -1:
+        """Set a place, of which bytes from `low` to `high` are read or written."""
+        self._set(place, pair)
+        if self.extents == NULL or low == high:
+            return 0
+        cdef Extent *extent = &self.extents[place.buffer]
+        if not extent.there or place.offset + low < 0 or place.offset + high > extent.size:
+            raise ValueError(f"Machine: an operand at {pair} is outside of what is there")
+        if written and not extent.written:
+            raise ValueError(f"Machine: an instruction writes at {pair}, which is only read")
+        return 0
+
+    cdef int _move(self, Loop *loop, bint inside) except -1:
+        """Say how far what moves may be reached in a loop, or behind it."""
+        cdef Moving *moving
+        cdef Extent *extent
+        cdef Extent *start
+        cdef double first, last
+        cdef Py_ssize_t count = loop.count
+        cdef int k
+        if self.extents == NULL:
+            return 0
+        for k in range(loop.n_moving):
+            moving = &loop.moving[k]
+            start = &self.extents[moving.start.buffer]
+            extent = &self.extents[moving.buffer]
+            if count < 0 and moving.step != 0:
+                raise ValueError("Machine.loop: what moves without end")
+            if inside:
+                self._bring(moving.buffer, 0, start.written)
+            first = moving.start.offset
+            last = first + <double> moving.step * max(count - (1 if inside else 0), 0)
+            extent.size = 0
+            if start.there and min(first, last) >= 0:
+                extent.size = max(start.size - max(first, last), 0.0)
+        swapping = [loop.swaps[k] for k in range(2 * loop.n_swaps)]
+        if any([loop.moving[k].step != 0 and loop.moving[k].buffer in swapping
+                for k in range(loop.n_moving)]) or len(set(swapping)) < len(swapping):
+            raise ValueError("Machine.loop: what swaps, once, does not move by itself")
+        for k in range(loop.n_swaps):
+            extent = &self.extents[loop.swaps[2 * k]]
+            start = &self.extents[loop.swaps[2 * k + 1]]
+            extent.size = start.size = min(extent.size, start.size)
+            extent.written = start.written = extent.written and start.written
+        return 0
+
+    cdef int _forget(self) except -1:
+        """End a block: what it has brought may not be there behind it."""
+        for buffer in <list> self.begun.pop():
+            if self.extents != NULL:
+                self.extents[<int> buffer] = Extent(0, False, False)
+        return 0
+
     def region(self, Program program not None, tuple shape, list slots, tuple sums=None,
                bint ordered=False):
         """Append a run of a program.
@@ -143,12 +232,14 @@ cdef class Machine:
         cdef cnp.npy_intp dims[MAX_NDIM]
         cdef Region *region
         cdef Walk plan
-        cdef Py_ssize_t total = 1
+        cdef double low[MAX_EXTERNAL]
+        cdef double high[MAX_EXTERNAL]
+        cdef Py_ssize_t total
         if nd > MAX_NDIM or n != program.n_inputs + program.n_outputs:
             raise ValueError("Machine.region: too many axes, or slots missing")
         for axis in range(nd):
             dims[axis] = shape[axis]
-            total *= dims[axis]
+        total = _count(dims, nd)
         if total == 0:
             return
         for k in range(n):
@@ -156,6 +247,7 @@ cdef class Machine:
                 raise ValueError("Machine.region: a stride for each axis is needed")
             for axis in range(nd):
                 plan.steps[k][axis] = slots[k][1][axis]
+            _span(dims, plan.steps[k], nd, program.itemsize, &low[k], &high[k])
         plan.nd = merge_axes(plan.steps, n, nd, dims, plan.shape)
         if plan.nd == 0:
             for k in range(n):
@@ -171,8 +263,12 @@ cdef class Machine:
         self.keep.append(program)
         region.n_slots, region.total = n, total
         region.parallel = plan.nd <= 1 and total >= PARALLEL and not ordered
+        for axis in range(n_sums):
+            k = program.n_inputs + sums[2][axis][0]
+            if program.n_inputs <= k < n:
+                low[k] = high[k] = 0
         for k in range(n):
-            self._set(&region.places[k], slots[k][0])
+            self._reach(&region.places[k], slots[k][0], low[k], high[k], k >= program.n_inputs)
             region.steps[k] = plan.steps[k][0]
         if n_sums:
             self._total(region, shape, slots, sums, ordered)
@@ -205,7 +301,6 @@ cdef class Machine:
             if not 0 <= outputs[k][0] < program.n_outputs:
                 raise ValueError("Machine.region: there is no output that is summed")
             totals.summed[k] = program.n_inputs + outputs[k][0]
-            self._set(&region.places[n + k], outputs[k][1])
         for group, start, stop in ((0, 0, first), (1, first, end), (2, end, len(shape))):
             nd = stop - start
             sizes[group] = 1
@@ -224,6 +319,9 @@ cdef class Machine:
             for k in range(n):
                 totals.steps[k][group] = steps[k][0] if nd else 0
         totals.outer, totals.rows, totals.n = sizes[0], sizes[1], sizes[2]
+        for k in range(totals.n_sums):
+            self._reach(&region.places[n + k], outputs[k][1], 0,
+                        <double> totals.outer * totals.n * program.itemsize, True)
         totals.rows_merge = totals.outer_merge = True
         for k in range(n):
             if k in [totals.summed[axis] for axis in range(totals.n_sums)]:
@@ -254,6 +352,8 @@ cdef class Machine:
         """
         cdef Product *p = <Product *> calloc(1, sizeof(Product))
         cdef Gemm *gemm
+        cdef double low[3]
+        cdef double high[3]
         cdef int axis
         cdef bint tc
         cdef double work
@@ -268,16 +368,19 @@ cdef class Machine:
             for axis in range(p.ndim):
                 p.dims[axis] = batch[axis]
                 work *= p.dims[axis]
-            if work <= 0:
+            if min(*sizes, *batch) <= 0:
                 raise ValueError("Machine.product: sizes must be positive")
             for matrix, facts in ((0, a), (1, b), (2, c)):
                 _load(&p.a if matrix == 0 else &p.b if matrix == 1 else &p.c, facts, p.ndim)
+            _span_of(p, &p.a, p.m, p.k, itemsize_of(typenum), &low[0], &high[0])
+            _span_of(p, &p.b, p.k, p.n, itemsize_of(typenum), &low[1], &high[1])
+            _span_of(p, &p.c, p.m, p.n, itemsize_of(typenum), &low[2], &high[2])
             fold(p)
             step = self._step(PRODUCT, sizeof(Gemm), work)
             gemm = <Gemm *> step.facts
-            self._set(&gemm.a, a[0])
-            self._set(&gemm.b, b[0])
-            self._set(&gemm.c, c[0])
+            self._reach(&gemm.a, a[0], low[0], high[0], False)
+            self._reach(&gemm.b, b[0], low[1], high[1], False)
+            self._reach(&gemm.c, c[0], low[2], high[2], True)
             gemm.slot, gemm.accumulate = slot_of(typenum), accumulate
             gemm.single = p.ndim == 0
             gemm.m, gemm.n, gemm.k = p.m, p.n, p.k
@@ -302,13 +405,19 @@ cdef class Machine:
         cdef Sum *facts
         if not has_sums() or slot_of(typenum) < 0:
             raise ValueError("Machine.sum: no dtype of sums")
+        cdef cnp.npy_intp dims[3]
+        cdef int itemsize = itemsize_of(typenum)
+        dims[0], dims[1], dims[2] = sizes
         outer, rows, n = sizes
+        cdef double total = <double> _count(dims, 3) * itemsize
+        dims[1] = 1
+        cdef double written = <double> _count(dims, 3) * itemsize
         step = self._step(SUM, sizeof(Sum), <double> outer * rows * n)
         facts = <Sum *> step.facts
-        self._set(&facts.source, source)
-        self._set(&facts.target, target)
+        self._reach(&facts.source, source, 0, total, False)
+        self._reach(&facts.target, target, 0, written, True)
         facts.outer, facts.rows, facts.n = outer, rows, n
-        facts.size = <intptr_t> outer * n * itemsize_of(typenum)
+        facts.size = <intptr_t> written
         facts.typenum = typenum
 
     def copy(self, int itemsize, tuple shape, source, tuple from_strides, target,
@@ -316,17 +425,25 @@ cdef class Machine:
         """Append a copy of elements between two layouts; strides in bytes."""
         cdef Copy *facts
         cdef int axis, nd = len(shape)
-        cdef double total = 1
+        cdef cnp.npy_intp dims[MAX_NDIM]
+        cdef intptr_t steps[2][MAX_NDIM]
+        cdef double low[2]
+        cdef double high[2]
+        cdef Py_ssize_t total
         if nd > MAX_NDIM or itemsize not in (1, 2, 4, 8, 16):
             raise ValueError("Machine.copy: too many axes, or elements of that size")
-        for n in shape:
-            total *= n
+        for axis in range(nd):
+            dims[axis] = shape[axis]
+            steps[0][axis], steps[1][axis] = from_strides[axis], to_strides[axis]
+        total = _count(dims, nd)
         if total == 0:
             return
+        _span(dims, steps[0], nd, itemsize, &low[0], &high[0])
+        _span(dims, steps[1], nd, itemsize, &low[1], &high[1])
         step = self._step(COPY, sizeof(Copy), total)
         facts = <Copy *> step.facts
-        self._set(&facts.source, source)
-        self._set(&facts.target, target)
+        self._reach(&facts.source, source, low[0], high[0], False)
+        self._reach(&facts.target, target, low[1], high[1], True)
         facts.itemsize = itemsize
         facts.nd = 0
         for axis in range(nd):
@@ -354,18 +471,20 @@ cdef class Machine:
             raise ValueError("Machine.pick: elements of that size")
         step = self._step(PICK, sizeof(Pick), <double> cnp.PyArray_SIZE(table))
         facts = <Pick *> step.facts
-        self._set(&facts.source, source)
-        self._set(&facts.target, target)
         facts.n, facts.itemsize = cnp.PyArray_SIZE(table), itemsize
+        self._reach(&facts.source, source, 0, (np.max(table, initial=-1) + 1.0) * itemsize, False)
+        self._reach(&facts.target, target, 0, <double> facts.n * itemsize, True)
         facts.table = <const intptr_t *> cnp.PyArray_DATA(table)
         self.keep.append(table)
 
     def zero(self, Py_ssize_t size, target):
         """Append the filling of bytes with 0."""
         cdef Zero *facts
+        if size < 0:
+            raise ValueError("Machine.zero: a size must be positive")
         step = self._step(ZERO, sizeof(Zero), <double> size / 8)
         facts = <Zero *> step.facts
-        self._set(&facts.target, target)
+        self._reach(&facts.target, target, 0, size, True)
         facts.size = size
 
     def call(self, function, list operands, list results):
@@ -387,9 +506,17 @@ cdef class Machine:
         cdef bint large = any([
             facts is not None and facts[3] is not None
             and math.prod(facts[2]) * facts[3].itemsize >= LARGE for facts in results])
+        cdef Place place
+        for operand in operands:
+            if operand[0] == "array":
+                low, high = _span_of_view(operand[2], operand[3], operand[4].itemsize)
+                self._reach(&place, operand[1], low, high, False)
         step = self._step(CALL, sizeof(Call), 0.0)
         (<Call *> step.facts).number = len(self.calls)
         self.calls.append((function, operands, results, large))
+        for facts in results:
+            if facts is not None and facts[1] >= 0:
+                self._bring(facts[1], <double> math.prod(facts[2]) * facts[3].itemsize, True)
 
     def loop(self, Py_ssize_t count, list moving, swaps=()):
         """Append a loop over the instructions that follow, up to `end`.
@@ -424,7 +551,9 @@ cdef class Machine:
             self._set(&loop.moving[k].start, start)
         for k in range(m):
             loop.swaps[2 * k], loop.swaps[2 * k + 1] = swaps[k]
+        self._move(loop, True)
         self.blocks.append(self.n_steps - 1)
+        self.begun.append([])
 
     def leave(self, Py_ssize_t size, place):
         """Append the end of the loop that it stands in, where a value of this size is 0."""
@@ -433,7 +562,7 @@ cdef class Machine:
             raise ValueError("Machine.leave: it stands in no loop")
         step = self._step(LEAVE, sizeof(Leave), 0.0)
         facts = <Leave *> step.facts
-        self._set(&facts.place, place)
+        self._reach(&facts.place, place, 0, max(size, 0), False)
         facts.size = size
 
     def branch(self, Py_ssize_t size, place):
@@ -444,9 +573,10 @@ cdef class Machine:
         cdef Branch *facts
         step = self._step(BRANCH, sizeof(Branch), 0.0)
         facts = <Branch *> step.facts
-        self._set(&facts.place, place)
+        self._reach(&facts.place, place, 0, max(size, 0), False)
         facts.size, facts.n_first = size, -1
         self.blocks.append(self.n_steps - 1)
+        self.begun.append([])
 
     def otherwise(self):
         """Go on with the instructions of a choice where the value is 0."""
@@ -456,6 +586,8 @@ cdef class Machine:
             raise ValueError("Machine.otherwise: it stands in no branch, or there is one")
         (<Branch *> step.facts).n_first = self.n_steps - first - 1
         self._close(first + 1, &step.work)
+        self._forget()
+        self.begun.append([])
 
     def end(self):
         """End the last loop or branch that has begun."""
@@ -469,8 +601,10 @@ cdef class Machine:
             raise ValueError("Machine.end: nothing has begun")
         first = self.blocks.pop()
         step = &self.steps[first]
+        self._forget()
         if step.kind == LOOP:
             loop = <Loop *> step.facts
+            self._move(loop, False)
             loop.n_body = self.n_steps - first - 1
             loop.calls = self._close(first + 1, &work)
             step.work = work * (loop.count if loop.count >= 0 else UNWATCHED)
@@ -668,6 +802,59 @@ cdef object _view_of(Frame frame, tuple place, tuple shape, tuple strides, objec
     Py_INCREF(frame)
     cnp.PyArray_SetBaseObject(array, frame)     # takes one, too
     return array
+
+
+cdef Py_ssize_t _count(const cnp.npy_intp *dims, int nd) except -1:
+    """How many elements a shape has."""
+    cdef double total = 1
+    cdef int axis
+    for axis in range(nd):
+        if dims[axis] < 0:
+            raise ValueError("Machine: a size must be positive")
+        total *= dims[axis]
+    if total > 1e18:
+        raise ValueError("Machine: no memory has so many elements")
+    return <Py_ssize_t> total
+
+
+cdef void _span(const cnp.npy_intp *dims, const intptr_t *steps, int nd, int itemsize, double *low,
+                double *high) noexcept:
+    """From where to where the bytes of a layout are, of at least one element."""
+    cdef double reach
+    cdef int axis
+    low[0], high[0] = 0, itemsize
+    for axis in range(nd):
+        reach = <double> (dims[axis] - 1) * <double> steps[axis]
+        low[0] += min(reach, 0.0)
+        high[0] += max(reach, 0.0)
+
+
+cdef void _span_of(const Product *p, const Matrix *matrix, Py_ssize_t rows, Py_ssize_t cols,
+                   int itemsize, double *low, double *high) noexcept:
+    """The same of a matrix of a product, whose strides are in elements."""
+    cdef intptr_t steps[2]
+    cdef cnp.npy_intp dims[2]
+    cdef double reach
+    cdef int axis
+    dims[0], dims[1] = rows, cols
+    steps[0], steps[1] = matrix.row, matrix.col
+    _span(dims, steps, 2, 1, low, high)
+    for axis in range(p.ndim):
+        reach = <double> (p.dims[axis] - 1) * <double> matrix.batch[axis]
+        low[0] += min(reach, 0.0)
+        high[0] += max(reach, 0.0)
+    low[0] *= itemsize
+    high[0] *= itemsize
+
+
+cdef tuple _span_of_view(tuple shape, tuple strides, int itemsize):
+    if len(shape) != len(strides) or min(shape, default=0) < 0:
+        raise ValueError("Machine.call: a stride for each axis is needed")
+    if 0 in shape:
+        return 0.0, 0.0
+    reach = [(n - 1) * step for n, step in zip(shape, strides)]
+    low, high = sum([min(x, 0) for x in reach]), sum([max(x, 0) for x in reach])
+    return float(low), float(high + itemsize)
 
 
 cdef int _load(Matrix *matrix, tuple facts, int ndim) except -1:

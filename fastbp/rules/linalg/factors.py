@@ -8,7 +8,7 @@ from fastbp.errors import DegenerateError, NoRuleError, ShapeError
 from fastbp.rules import patterns
 from fastbp.rules.linalg import decompositions
 from fastbp.rules.linalg.decompositions import regular
-from fastbp.rules.linalg.of_scipy import matrices, of_scipy, square, stacked
+from fastbp.rules.linalg.of_scipy import matrices, of_finite, of_scipy, square, stacked
 from fastbp.rules.linalg.sylvester import sylvester_op
 from fastbp.rules.numpy.products import mh, mm, mt
 from fastbp.rules.numpy.structural import conjugated
@@ -23,7 +23,9 @@ def _unitary(a):
     return u @ vh, (s, vh)
 
 
-_each_svd = stacked(lambda a: scipy.linalg.svd(a, full_matrices=False, check_finite=False), 2)
+_each_svd = stacked(
+    of_finite(lambda a: scipy.linalg.svd(a, full_matrices=False, check_finite=False)), 2
+)
 
 
 def _turn(p, m, residuals):
@@ -215,7 +217,8 @@ def _schur_vjp(g, ans, a, output):
     return conjugated(z @ inner @ mh(z))
 
 
-def _schur(a, output):
+@of_finite
+def _schur(a, *, output):
     return tuple(scipy.linalg.schur(a, output, check_finite=False))
 
 

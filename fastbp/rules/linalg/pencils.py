@@ -25,7 +25,7 @@ from fastbp.rules.linalg.gaps import (
     lost_where,
     with_diagonal,
 )
-from fastbp.rules.linalg.of_scipy import of_scipy, square, stacked
+from fastbp.rules.linalg.of_scipy import of_finite, of_scipy, square, stacked
 from fastbp.rules.numpy.products import aligned, mh, mm, mt
 from fastbp.rules.numpy.structural import conjugated
 from fastbp.rules.table import general
@@ -33,6 +33,7 @@ from fastbp.rules.table import general
 # ---- of a matrix
 
 
+@of_finite
 def _eig(a):
     w, v = scipy.linalg.eig(a, check_finite=False)
     return (w.real if v.dtype.kind == "f" else w), v
@@ -51,6 +52,7 @@ any_op = general(
 )
 
 
+@of_finite
 def _sides(*matrices):
     """Return eigenvalues, left and right vectors, real ones where all are."""
     w, u, v = scipy.linalg.eig(*matrices, left=True, check_finite=False)

@@ -73,8 +73,11 @@ def interp(x, xp, fp, left=None, right=None, period=None):
         (below, above), (here, next) = (
             [chosen_op(v, places=np.reshape(k, -1) + j) for j in (0, 1)] for v in (fp, xp)
         )
-        y = (above - below) / (next - here) * (np.reshape(x, -1) - here) + below
+        width = np.where(passive(next) == passive(here), 1.0, next - here)
+        y = (above - below) / width * (np.reshape(x, -1) - here) + below
         y = np.reshape(y, x.shape)
+        jumps = knots[last - 1] == knots[last]  # no line ends where the last knot is there twice
+        y = np.where(np.logical_and(jumps, at == knots[last]), fp[last], y)
     y = np.where(at < knots[0], fp[0] if left is None else left, y)
     y = np.where(at > knots[last], fp[last] if right is None else right, y)
     return y[()] if y.ndim == 0 else y

@@ -313,3 +313,9 @@ def test_forms_that_are_kept_solve_for_all_derivatives(dtype, rng):
 def test_a_lyapunov_equation_without_a_solution_warns():
     with pytest.warns(RuntimeWarning, match="eigenvalues whose sum is 0"):
         linalg.solve_continuous_lyapunov(bp.variable(np.diag([1.0, -1.0])), np.eye(2))
+
+
+def test_what_lapack_would_not_end_with_is_nan():
+    a = np.array([[1.0, np.inf], [0.5, 2.0]])
+    for part in bp.vjp(linalg.polar, a)[0]:
+        assert np.isnan(part).all()
