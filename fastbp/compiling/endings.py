@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 
-from fastbp.compiling.blocks import Block
+from fastbp.compiling.blocks import Block, Loop, walked
 from fastbp.compiling.steps import Add, Copy, Region, Step, Sum, Zero
 from fastbp.compiling.values import Storage, Value, strides_of
 
@@ -24,7 +24,9 @@ _LOOKED_AT = 64  # accesses to one memory; where there are more, nothing is move
 
 def with_endings(steps: Sequence[Step], passes: Collection[str]) -> list[Step]:
     """Return steps in which regions end in sums, and in what goes to a place of its own."""
-    return _Endings(steps, passes).found()
+    loops = [step for step in walked(steps) if isinstance(step, Loop)]
+    hidden = {id(m.start.storage.outermost) for loop in loops for m in loop.moving}
+    return _Endings(steps, passes, hidden).found()
 
 
 class _Endings:
@@ -34,8 +36,11 @@ class _Endings:
     region itself, touches what it writes. Zeros wait for the first who does.
     """
 
-    def __init__(self, steps: Sequence[Step], passes: Collection[str]) -> None:
+    def __init__(
+        self, steps: Sequence[Step], passes: Collection[str], hidden: Collection[int]
+    ) -> None:
         self.steps, self.passes = steps, passes
+        self.hidden = hidden  # memory that is touched by other names, too: what moves in loops
         self.computed: dict[int, tuple[int, Value]] = {}  # by memory: in which region, and what
         self.touched: dict[int, list[_Access]] = {}  # by memory
         self.waiting: dict[int, list[tuple[Zero, _Access]]] = {}
@@ -47,7 +52,9 @@ class _Endings:
         kept: list[tuple[int, Step]] = []
         for now, step in enumerate(self.steps):
             if isinstance(step, Block):
-                step.parts[:] = [with_endings(part, self.passes) for part in step.parts]
+                step.parts[:] = [
+                    _Endings(part, self.passes, self.hidden).found() for part in step.parts
+                ]
             if isinstance(step, Zero) and "placing" in self.passes:
                 (y,) = step.writes
                 access = self._touch(_bytes(y), y.storage.outermost, now, now)
@@ -102,7 +109,9 @@ class _Endings:
     def _may_move(self, y: Value, position: int) -> bool:
         """Say whether nobody touches a place since a region; in it, only what ends there."""
         outer, where = y.storage.outermost, _bytes(y)
-        if outer.kind not in ("work", "output") or position < self.left:
+        if outer.kind not in ("work", "output") or id(outer) in self.hidden:
+            return False
+        if position < self.left:
             return False
         own = [_bytes(x) for x in self.ended.get(position, ()) if x.storage is y.storage]
         zeros = [access for _, access in self.waiting.get(id(outer), ())]

@@ -66,6 +66,8 @@ def keeps_shape(function: Any, operands: list[Any]) -> bool:
     """Say whether the shape of what a call returns follows from the shapes of its operands."""
     if isinstance(function, np.ufunc) or function in _OPERATORS or function is graph.identity:
         return True
+    if isinstance(function, graph.Op) and function.name.startswith("linalg."):
+        return True
     if function is operator.getitem:
         return not any(getattr(getattr(x, "dtype", None), "kind", "") == "b" for x in operands[1:])
     if (getattr(function, "__module__", None) or "numpy").partition(".")[0] != "numpy":

@@ -302,6 +302,7 @@ def general(
     local=None,
     plan=None,
     direct=(),
+    free=None,
     samples=None,
     source="",
 ):
@@ -349,6 +350,9 @@ def general(
     direct : tuple of str, optional
         For each operand what its VJP computes from the cotangent ``g``, in a few words; the last
         one stands for all that follow.
+    free : callable, optional
+        ``free(ans, *operands, **static)``, tangents along what nothing fixes, as the vectors of a
+        basis; see `fastbp._core.graph.Op`.
     samples : callable, optional
         ``samples(rng)`` returns calls for the tests, as in `implements`, of an operation that no
         function of the table records.
@@ -382,6 +386,7 @@ def general(
         local=local,
         plan=plan,
         direct=direct,
+        free=free,
         samples=samples,
         source=source,
         kind="general",

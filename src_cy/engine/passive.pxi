@@ -80,6 +80,11 @@ def handle_of(Passive x not None):
     return _new_passive(x.array, x.node)
 
 
+def with_value(x, cnp.ndarray value not None):
+    """Return a handle on the node of `x`, a Variable or Passive, that has this value."""
+    return handle_on(value, (<Passive> x).node if type(x) is Passive else (<Variable?> x).node)
+
+
 def identity(x):
     """Return the argument; recorded for what is given on without its derivative."""
     return x
@@ -429,7 +434,7 @@ def _moving_op(Op op, tuple which, Py_ssize_t own):
         op.name, forward, nin=own + extra, vjp=vjp, jvp=jvp, saves=(*saves, *extras),
         blocks=op.blocks, opaque=op.opaque, writes=op.writes, coefficients=op.coefficients,
         nout=op.nout, constants=op.constants,
-        objects=(*op.objects, *extras), residuals=op.residuals, **info)
+        objects=(*op.objects, *extras), residuals=op.residuals, free=op.free, **info)
 
 
 # ---- the handle ----------------------------------------------------------------------------------

@@ -387,6 +387,12 @@ cdef class Variable:
         return x >= y
 
     def __hash__(self):
+        # A number of NumPy's is found by its value; found so, a recorded one would be another's.
+        if fastbp_recorded_calls and not self.node.shape:
+            raise NoRuleError(
+                "a recorded number has no hash: a set, a dict or a cache would not find it by its "
+                "value: write `x in (1.0, 2.0)` in place of `x in {1.0, 2.0}`, or find a constant "
+                "by float(fastbp.stop_gradient(x))")
         return <Py_ssize_t> <void *> self >> 4
 
     def __bool__(self):

@@ -232,3 +232,13 @@ def test_free_parts_of_the_workspace_are_joined():
     free.give_back(192, 64)
     free.give_back(0, 192)
     assert free.take(640) == 0
+
+
+def test_a_result_that_is_written_twice_is_nobody_elses_memory():
+    def f(x, y):
+        z = (x + x) * np.argmax(y)
+        return np.sum(z) + np.sum(np.take(x, [0, 0]) * y)
+
+    plan_of(bp.grad(f, (0, 1)), np.array([0.75]), np.array([-0.5, 0.25]))
+    # One output of a region is stored, the other added to it: neither lies where operands were.
+    plan_of(bp.grad(lambda x: np.sum(np.sin((np.eye(4) @ x)[1:] * (np.eye(4) @ x)[:-1]))), X)

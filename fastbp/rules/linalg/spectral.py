@@ -36,6 +36,7 @@ def _with_values_of(op, forward):
         vjp=(lambda g, ans, a, driver=None, **static: vjp(g, ans, a, **static),),
         jvp=(lambda t, ans, a, driver=None, **static: jvp(t, ans, a, **static),),
         pattern=op.pattern,
+        free=lambda ans, a, driver=None, **static: op.free(ans, a, **static),
         source=op.info["source"],
     )
 

@@ -255,11 +255,13 @@ def ascontiguousarray(a, dtype=None, *, like=None):
     samples=lambda rng: [(([1.0, rng.normal(size=())],), {}), ((rng.normal(size=(2, 3)),), {})],
 )
 def asfortranarray(a, dtype=None, *, like=None):
-    """Make an array in Fortran order, or a Variable, as `asarray`.
+    """Make an array in Fortran order, or a Variable: a copy, where NumPy makes one.
 
-    Arguments as in `numpy.asfortranarray`; a Variable has no memory layout.
+    Arguments as in `numpy.asfortranarray`; results have no memory layout of their own.
     """
-    return asarray(a, dtype, "F", like=like)
+    plain = array_of(a) if isinstance(a, Variable) else None
+    apart = plain is not None and not np.may_share_memory(plain, np.asfortranarray(plain))
+    return asarray(a, dtype, "F", copy=apart or None, like=like)
 
 
 # ---- ranges whose ends are Variables
