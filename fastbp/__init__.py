@@ -15,6 +15,7 @@ Start here: write a function with NumPy, and differentiate it.
 `unmodified`                   code that makes plain arrays and fills them, as it is
 `scan`, `checkpoint`           loops with a carried state; memory for time
 `compile`, `load`              recorded once, replayed without Python; from a file
+`vmap`                         a function of one member for a whole batch
 `custom_rule`, `stop_gradient` a rule for what has none; constants
 `variable`, `gradients`        the graph itself
 
@@ -85,6 +86,7 @@ if TYPE_CHECKING:  # loaded when they are asked for, see below
     from fastbp import testing as testing
     from fastbp import tree as tree
     from fastbp.compiling import compile, load
+    from fastbp.mapping import vmap
     from fastbp.recurrent.scan import scan
 
 __version__ = "0.1.0"
@@ -111,6 +113,7 @@ __all__ = [
     "value_and_grad",
     "variable",
     "vjp",
+    "vmap",
 ]
 
 _SUBMODULES = (
@@ -134,6 +137,8 @@ if not TYPE_CHECKING:  # or every name would be there for type checkers
             return _import_module(f"fastbp.{name}")
         if name in ("compile", "load"):
             return getattr(_import_module("fastbp.compiling"), name)
+        if name == "vmap":
+            return _import_module("fastbp.mapping").vmap
         if name == "scan":
             return _import_module("fastbp.recurrent").scan
         raise _import_module("fastbp.elsewhere").no_attribute(name)

@@ -5,6 +5,7 @@ __all__ = [
     "DegenerateError",
     "FastbpError",
     "FrozenValueError",
+    "MappedValueError",
     "NoFunctionError",
     "NoRuleError",
     "NotBuiltError",
@@ -42,6 +43,10 @@ class DegenerateError(FastbpError, ValueError):
 
 class FrozenValueError(FastbpError, TypeError):
     """A value that depends on arguments would be frozen into a compiled function."""
+
+
+class MappedValueError(FastbpError, TypeError):
+    """A value that depends on the member of a batch would be that of the first one for all."""
 
 
 class NoFunctionError(FastbpError, RuntimeError):

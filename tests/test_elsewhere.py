@@ -25,6 +25,21 @@ def test_names_of_nobody():
         bp.nothing  # noqa: B018
 
 
+def test_attributes_of_other_arrays():
+    x = bp.variable(np.ones(2))
+    for name, instead in (
+        ("grad", r"fastbp\.gradients"),
+        ("backward", r"fastbp\.gradients"),
+        ("detach", r"fastbp\.stop_gradient"),
+        ("numpy", r"x\.value"),
+        ("at", r"x\[i\] = v"),
+    ):
+        with pytest.raises(AttributeError, match=f"no attribute '{name}': write {instead}"):
+            getattr(x, name)
+    with pytest.raises(AttributeError, match=r"^Variable has no attribute 'nothing'$"):
+        x.nothing  # noqa: B018
+
+
 @pytest.mark.parametrize(
     "transform", [bp.grad, bp.value_and_grad, bp.elementwise_grad, bp.jacobian, bp.hessian]
 )

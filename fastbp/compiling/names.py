@@ -45,7 +45,7 @@ _UFUNC_METHODS = ("accumulate", "outer", "reduce", "reduceat")
 def _functions() -> dict[str, Callable[..., Any]]:
     found: dict[str, Any] = {f"operator {name}": getattr(operator, name) for name in _OPERATORS}
     found["mask booleans"] = booleans
-    for f in (graph.identity, graph._cast, graph._assigned, _computed_into):
+    for f in (graph.identity, graph.cast_to, graph.assigned, _computed_into):
         found[f"record {f.__name__}"] = f
     for module in (np, unwrapped):
         for name, f in vars(module).items():
@@ -65,13 +65,13 @@ def _functions() -> dict[str, Callable[..., Any]]:
 @functools.cache
 def _names() -> dict[Any, str]:
     names = {f: name for name, f in reversed(_functions().items())}
-    return names | {graph._computed_into: names[_computed_into]}
+    return names | {graph.computed_into: names[_computed_into]}
 
 
 def _computed_into(out: Any, ufunc: Any, method: str, operands: Any, kwargs: Any) -> Any:
     if not isinstance(ufunc, np.ufunc) or method not in ("__call__", *_UFUNC_METHODS):
         raise ValueError("a plan calls what is no method of a ufunc")
-    return graph._computed_into(out, ufunc, method, operands, kwargs)
+    return graph.computed_into(out, ufunc, method, operands, kwargs)
 
 
 def name_of(function: Any) -> str | None:

@@ -222,6 +222,7 @@ def linear(
     moving=None,
     local=None,
     plan=None,
+    batch=None,
     direct=(),
     samples=None,
     source="",
@@ -247,8 +248,8 @@ def linear(
         Which elements depend on which: one of `fastbp.rules.patterns`.
     moving : callable
         The same where static arguments are computed from values; by default all on all.
-    local, plan, direct, samples
-        As in `general`.
+    local, plan, batch, direct, samples
+        As in `general`. Without `batch` axes in front pass through where many members are computed.
 
     Returns
     -------
@@ -272,6 +273,7 @@ def linear(
         saves=saves,
         local=local,
         plan=plan,
+        batch=batch,
         direct=direct,
         samples=samples,
         source=source,
@@ -301,6 +303,7 @@ def general(
     moving=None,
     local=None,
     plan=None,
+    batch=None,
     direct=(),
     free=None,
     samples=None,
@@ -347,6 +350,9 @@ def general(
         of `fastbp.rules.local`.
     plan : callable, optional
         How a compiled plan computes it: one of `fastbp.rules.plans`; otherwise it calls `forward`.
+    batch : callable, optional
+        How it is applied to many members at once: one of `fastbp.rules.batching`; otherwise to one
+        after the other.
     direct : tuple of str, optional
         For each operand what its VJP computes from the cotangent ``g``, in a few words; the last
         one stands for all that follow.
@@ -385,6 +391,7 @@ def general(
         saves=saves,
         local=local,
         plan=plan,
+        batch=batch,
         direct=direct,
         free=free,
         samples=samples,

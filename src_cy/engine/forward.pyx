@@ -297,7 +297,9 @@ cdef class ForwardSweep(Sweep):
     cdef object started(self, Node node, object t, object more):
         """Add the tangents that begin at a node to the one that has come to it."""
         if is_joint(node):
-            return list(more if t is None else map(sum_of, t[0], more)), None
+            if t is not None:
+                more = [sum_of(x, y) for x, y in zip(t[0], more)]
+            return list(more), None
         more = self.conform(node, more, node.op.name)
         return more if t is None else sum_of(t, more)
 

@@ -727,7 +727,7 @@ cdef int _keep_constants(Node node, tuple operands, PyObject **arrays) except -1
 
 cdef bint _is_kept(object x) noexcept:
     """Whether an operand is a Variable that the record can compute again."""
-    return type(x) is Variable and (<Variable> x).node.flags & KEEPS
+    return type(x) is Variable and _is_again((<Variable> x).node)
 
 
 cdef Variable _elementwise_variable(
@@ -877,7 +877,7 @@ cdef int _complete(Node node, tuple operands, list values, list parents, dict st
             # The shape and dtype of a Variable are its node's.
             if flags & KEEPS and parents[k] is None:
                 value = kept(value) if cnp.PyArray_CheckExact(value) else value
-            elif flags & KEEPS and not (<Node> parents[k]).flags & KEEPS:
+            elif flags & KEEPS and not _is_again(<Node> parents[k]):
                 value = _of_variable(<Variable> operands[k])
             else:
                 value = None if parents[k] is not None or k in op.objects else spec_of(value)

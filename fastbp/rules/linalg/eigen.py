@@ -9,7 +9,7 @@ matrices have length 1, and their largest component is real, which their derivat
 import numpy as np
 
 from fastbp._core.graph import passive
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.linalg import lapack
 from fastbp.rules.linalg.decompositions import GILES, check_square, of_symmetric
 from fastbp.rules.linalg.free import phases_of
@@ -91,6 +91,7 @@ eigh_op = general(
     pattern=(patterns.couples_into_vectors, patterns.couples),
     free=_eigh_free,
     source=GILES,
+    batch=batching.aligns,
 )
 
 
@@ -209,6 +210,7 @@ eig_op = general(
     jvp=(_eig_jvp,),
     pattern=(patterns.couples_into_vectors, patterns.couples),
     source=GILES,
+    batch=batching.aligns,
 )
 
 

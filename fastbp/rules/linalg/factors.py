@@ -5,7 +5,7 @@ import scipy.linalg
 
 from fastbp._core.graph import array_of, passive, values_of
 from fastbp.errors import DegenerateError, NoRuleError, ShapeError
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.linalg import decompositions
 from fastbp.rules.linalg.decompositions import regular
 from fastbp.rules.linalg.free import phases_of_form
@@ -90,6 +90,7 @@ unitary_op = general(
     jvp=(_unitary_jvp,),
     pattern=patterns.couples,
     source="Higham 2008, section 8.2",
+    batch=batching.aligns,
 )
 
 
@@ -237,6 +238,7 @@ schur_op = general(
     pattern=(patterns.couples, patterns.couples),
     free=lambda ans, a, output: phases_of_form(ans[1], ans[0]),
     source="D. Kressner, Numerical Methods for General and Structured Eigenvalue Problems, 2005",
+    batch=batching.aligns,
 )
 
 

@@ -5,6 +5,7 @@ The derivative of a function f of a matrix along E is the upper right block of f
 the derivative at ``A.T``, and as the rule is f itself, it holds in every order.
 """
 
+import functools
 import inspect
 
 import numpy as np
@@ -12,7 +13,7 @@ import scipy.linalg
 
 from fastbp._core.graph import array_of, has_variable, passive, values_of
 from fastbp.errors import ShapeError
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.counterparts import constant, refused
 from fastbp.rules.linalg import decompositions
 from fastbp.rules.linalg.of_scipy import of_scipy, square, stacked
@@ -64,9 +65,27 @@ def _function(name, forward, along=None):
         vjp=(lambda g, ans, a, **static: along(mt(a), g, **static),),
         jvp=(lambda t, ans, a, **static: along(a, t, **static),),
         pattern=patterns.couples,
+        batch=batching.aligns,
         source=MATHIAS,
     )
     return op
+
+
+def _without_drawing(function):
+    """Return a function of SciPy's that leaves the user's random numbers as they are.
+
+    Some estimate norms by NumPy's global generator.
+    """
+
+    @functools.wraps(function)
+    def same(*args, **kwargs):
+        state = np.random.get_state()  # noqa: NPY002
+        try:
+            return function(*args, **kwargs)
+        finally:
+            np.random.set_state(state)  # noqa: NPY002
+
+    return same
 
 
 def _quiet(name):
@@ -74,7 +93,7 @@ def _quiet(name):
 
     It measures the error by the roundings of float64.
     """
-    theirs = getattr(scipy.linalg, name)
+    theirs = _without_drawing(getattr(scipy.linalg, name))
     given = inspect.signature(theirs).parameters.get("disp")
     older = given is not None and given.default is True  # SciPy before 1.17
 
@@ -224,11 +243,12 @@ sqrtm_op = general(
     jvp=(lambda t, ans, a: _half(ans, t),),
     pattern=patterns.couples,
     source="N. J. Higham, Functions of Matrices, SIAM 2008, section 6.1",
+    batch=batching.aligns,
 )
 logm_op = _regular("logm", stacked(_quiet("logm"), 2))
 power_op = _regular(
     "fractional_matrix_power",
-    stacked(lambda a, power: scipy.linalg.fractional_matrix_power(a, power), 2),
+    stacked(_without_drawing(lambda a, power: scipy.linalg.fractional_matrix_power(a, power)), 2),
 )
 
 
@@ -246,6 +266,7 @@ signm_op = general(
     jvp=(lambda t, ans, a: _signm_along(t, ans, a),),
     pattern=patterns.couples,
     source="Higham 2008, theorem 5.3",
+    batch=batching.aligns,
 )
 
 

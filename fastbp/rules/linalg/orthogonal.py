@@ -9,7 +9,7 @@ import numpy as np
 
 from fastbp._core.graph import passive, values_of
 from fastbp.errors import DegenerateError, NoRuleError
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.linalg import lapack
 from fastbp.rules.linalg.free import behind, turns_of
 from fastbp.rules.linalg.gaps import check_beyond, diagonal_of, with_diagonal
@@ -116,6 +116,7 @@ qr_op = general(
     pattern=(patterns.couples, patterns.couples),
     free=_qr_free,
     source="Walter and Lehmann 2010",
+    batch=batching.aligns,
 )
 
 

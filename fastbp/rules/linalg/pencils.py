@@ -16,7 +16,7 @@ import scipy.linalg
 
 from fastbp._core.graph import passive, values_of
 from fastbp.errors import DegenerateError, NoRuleError, ShapeError
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.linalg.eigen import DEGENERATE, eig_op
 from fastbp.rules.linalg.free import phases_of
 from fastbp.rules.linalg.gaps import (
@@ -50,6 +50,7 @@ any_op = general(
     jvp=eig_op.jvp,
     pattern=eig_op.pattern,
     source=eig_op.info["source"],
+    batch=batching.aligns,
 )
 
 
@@ -88,6 +89,7 @@ sides_op = general(
     jvp=(_sides_jvp,),
     pattern=(patterns.couples_into_vectors, patterns.couples, patterns.couples),
     source=eig_op.info["source"],
+    batch=batching.aligns,
 )
 
 
@@ -214,6 +216,7 @@ pencil_op = general(
     pattern=(patterns.couples_into_vectors, patterns.couples, patterns.couples),
     free=_pencil_free,
     source="Stewart and Sun 1990, chapter VI",
+    batch=batching.aligns,
 )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastbp._core.graph import passive, values_of
 from fastbp.errors import DegenerateError
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.linalg import lapack
 from fastbp.rules.linalg.eigen import eigh
 from fastbp.rules.linalg.free import leaving, phases_of, sum_of_moves, turns_of
@@ -205,6 +205,7 @@ svd_op = general(
     pattern=(patterns.couples, patterns.couples_into_vectors, patterns.couples),
     free=_svd_free,
     source="Townsend 2016",
+    batch=batching.aligns,
 )
 
 

@@ -10,7 +10,7 @@ import scipy.linalg
 
 from fastbp._core.graph import array_of, passive, values_of
 from fastbp.errors import ShapeError
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.linalg.free import turns_of
 from fastbp.rules.linalg.gaps import check_beyond
 from fastbp.rules.linalg.of_scipy import matrices, of_scipy, stacked
@@ -40,6 +40,7 @@ null_op = general(
     pattern=patterns.couples,
     free=lambda ans, a, rcond: turns_of(ans),
     source=SOURCE,
+    batch=batching.aligns,
 )
 
 
@@ -116,6 +117,7 @@ range_op = general(
     jvp=(_range_jvp,),
     pattern=patterns.couples,
     source=SOURCE,
+    batch=batching.aligns,
 )
 
 

@@ -136,6 +136,27 @@ def test_a_loss_at_the_next_order(rng):
         bp.hessian(lambda a: np.sum(basis(a)[0] ** 3))(a)
 
 
+@pytest.mark.parametrize("name", ["numpy qr", "numpy svd", "null_space"])
+def test_one_behind_the_other(rng, name):
+    a, t = rng.normal(size=(2, 5, 3))
+    basis, projector = BESIDE[name], _projector(BESIDE[name])
+
+    def through(f):
+        return lambda a: f(a + 0.3 * projector(a) @ np.sin(a))
+
+    found = bp.jvp(through(projector), (a,), (t,))[1]
+    expected = _differences(through(projector), a, t)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    assert np.isnan(bp.jvp(through(basis), (a,), (t,))[1]).all()
+
+    def of_a_basis(a):  # whose value depends on which one it is
+        return projector(a + 0.3 * np.sum(basis(a), axis=1)[:, None])
+
+    assert np.isnan(bp.jvp(of_a_basis, (a,), (t,))[1]).all()
+    with pytest.raises(DegenerateError):
+        bp.grad(lambda a: of_a_basis(a)[0, 0])(a)
+
+
 @pytest.mark.parametrize("mode", ["auto", "forward", "reverse", "chain"])
 def test_jacobians_that_have_it_inside(rng, mode):
     a = rng.normal(size=(3, 5))  # the basis is narrower than both ends
