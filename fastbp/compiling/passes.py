@@ -14,6 +14,7 @@ PASSES = {
     "dead": "what leads to no result is left out",
     "common": "equal operations on equal operands are made once",
     "folding": "what follows from constants is one",
+    "rolling": "repeated instructions are one loop",
     "fusion": "elementwise work over one shape is one region",
     "reductions": "what elementwise work computes is summed where it runs",
     "placing": "what goes to a part of a larger array is computed there, or added there",
