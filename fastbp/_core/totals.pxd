@@ -15,7 +15,7 @@ cdef struct Totals:
     bint rows_merge, outer_merge    # all slots walk evenly through rows, and through outer ones
     intptr_t outer, rows, n
     int summed[MAX_SUMS]            # slots of outputs
-    intptr_t steps[MAX_EXTERNAL][3] # in bytes, along the three axes; of summed ones unused
+    intptr_t steps[MAX_EXTERNAL][3]  # in bytes, along the three axes; of summed ones unused
 
 # `targets`: for each sum a contiguous array of shape (outer, n). -1 where there is no memory.
 cdef int run_totals(const Totals *totals, char **ptrs, char **targets) noexcept nogil
