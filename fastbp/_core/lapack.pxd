@@ -1,0 +1,55 @@
+# LAPACK on row-major matrices: the C interface of fastbp._core.lapack (internal).
+
+cdef enum Routine:
+    LU                  # a (n, n) -> factors in Fortran's order, pivots; singular ones too if LOOSE
+    LU_SOLVE            # factors, pivots, b (n, k) -> x; TRANSPOSED
+    INVERSE             # factors, pivots -> x
+    DETERMINANT         # factors, pivots -> det ()
+    SIGN_AND_LOG        # factors, pivots -> sign (), log ()
+    CHOLESKY            # a -> its lower triangular factor, from the lower triangle
+    TRIANGLE_SOLVE      # a, b (n, k) -> x; LOWER, TRANSPOSED, UNIT
+    TRIANGLE_INVERSE    # a -> x, of a lower triangle with zeros above
+    EIGH                # a -> w (n), v; LOWER
+    SVD                 # a (m, n) -> u, s, vh; FULL
+    QR                  # a (m, n) -> q, r; FULL
+    GAPS                # w (n) -> 1 / (w[j] - w[i]), 0 where i = j; fails where two are equal
+    N_ROUTINES
+
+cdef enum Flag:
+    LOOSE = 1
+    TRANSPOSED = 2
+    LOWER = 4
+    UNIT = 8
+    FULL = 16
+
+cdef enum:
+    MAX_MATRICES = 4
+    FAILED = 3          # a status: the routine cannot do this matrix
+
+# A matrix, or a vector (col) or a number (neither): where it is, and its strides in elements.
+cdef struct Strided:
+    char *data
+    Py_ssize_t row
+    Py_ssize_t col
+
+# Elements of LAPACK's workspaces.
+cdef struct Rooms:
+    Py_ssize_t number, real, integer
+
+cdef struct Task:
+    int routine, slot, flags
+    Py_ssize_t m, n, k
+    Rooms rooms
+
+# Check a task, ask LAPACK for its rooms, and return how many bytes of workspace it takes.
+cdef Py_ssize_t prepare(Task *t) except -1
+
+# Run a routine; operands first, then results, which are in C order unless said above, and share no
+# memory with operands. Needs no GIL. Returns 0, FAILED, or a status of BLAS.
+cdef int run_task(const Task *t, const Strided *x, char *work) noexcept nogil
+
+cdef int count_of(int routine) noexcept nogil
+# The type number of an operand or a result.
+cdef int typenum_of(const Task *t, int which) noexcept nogil
+# Its number of rows and columns; 1 for an axis that it has not.
+cdef void shape_of(const Task *t, int which, Py_ssize_t *rows, Py_ssize_t *columns) noexcept nogil
