@@ -24,6 +24,7 @@ fastbp.numpy      NumPy's functions, arrays that take recorded values, activatio
 fastbp.scipy      SciPy's functions: special, linalg, integrate, stats, signal and others
 fastbp.sparse     sparse Jacobians and Hessians; what SciPy's solvers take
 fastbp.recurrent  rnn, gru, lstm over whole sequences; Jacobians along trajectories
+fastbp.optim      sgd, adam, adamw, lbfgs over nested containers
 fastbp.chain      products of Jacobians in the cheapest order
 fastbp.tensor     explicit derivative tensors without their zeros
 fastbp.testing    check_grads: derivatives against differences
@@ -76,6 +77,7 @@ if TYPE_CHECKING:  # loaded when they are asked for, see below
     from fastbp import chain as chain
     from fastbp import limits as limits
     from fastbp import numpy as numpy
+    from fastbp import optim as optim
     from fastbp import recurrent as recurrent
     from fastbp import scipy as scipy
     from fastbp import sparse as sparse
@@ -115,6 +117,7 @@ _SUBMODULES = (
     "chain",
     "limits",
     "numpy",
+    "optim",
     "recurrent",
     "scipy",
     "sparse",

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbp.compiling.passes import enabled
 from fastbp.compiling.steps import Call, Copy, Product, Region, Step, Sum, Zero
 from fastbp.compiling.sums import Term, Waiting, made
 from fastbp.compiling.values import Storage, Value, strides_of
@@ -21,6 +22,7 @@ class Builder:
     """Takes operations in the order of the record, and appends instructions."""
 
     def __init__(self) -> None:
+        self.passes = enabled()
         self.steps: list[Step] = []
         self.constants: dict[int, Value] = {}
         self.n_given = 0
@@ -39,8 +41,6 @@ class Builder:
 
     def append(self, step: Step) -> None:
         """Append an instruction."""
-        for storage in step.written():
-            storage.step = len(self.steps)
         self.steps.append(step)
 
     def contiguous(self, x: Value) -> Value:
@@ -62,10 +62,9 @@ class Builder:
         y = self.new(shape, dtype)
         if y.size == 0:
             return y
-        after = max(_after(x) for x in operands if isinstance(x, Value))
-        region = self._region(shape, dtype, after)
+        region = Region(shape, dtype)
         region.members.append((function, tuple(operands), y))
-        y.region, y.storage.step = region, region.position
+        self.steps.append(region)
         return y
 
     def masked(self, function: Any, operands: Sequence[Any], dtype: Any) -> Value | None:
@@ -92,22 +91,6 @@ class Builder:
         if y is not None:
             y.mask = x.mask
         return y
-
-    def _region(self, shape: tuple[int, ...], dtype: Any, after: int) -> Region:
-        for position in range(len(self.steps) - 1, max(after, 0) - 1, -1):
-            step = self.steps[position]
-            if (
-                isinstance(step, Region)
-                and step.shape == shape
-                and step.dtype == dtype
-                and step.has_room()
-            ):
-                return step
-            if len(self.steps) - position > 64:
-                break
-        region = Region(shape, dtype, len(self.steps))
-        self.steps.append(region)
-        return region
 
     # -- what rows say by `plan=`
 
@@ -145,13 +128,29 @@ class Builder:
             x, end = y, first
         return x.view(shape, 0, strides_of(shape, x.dtype.itemsize))
 
+    def half(self, z: Value, imaginary: bool) -> Value:
+        """Return the layout of the real or imaginary parts of complex numbers."""
+        dtype = np.dtype(f"f{z.dtype.itemsize // 2}")
+        offset = z.offset + imaginary * dtype.itemsize
+        return Value(z.storage, z.shape, dtype, offset, z.strides)
+
+    def joined(self, re: Value | float, im: Value | float, like: Value) -> Value:
+        """Append copies that make complex numbers, of the shape of `like`, of their parts."""
+        z = self.new(like.shape, np.dtype(f"c{2 * like.dtype.itemsize}"))
+        for imaginary, x in enumerate((re, im)):
+            if not isinstance(x, Value):
+                x = self.constant(np.asarray(x, like.dtype))
+            if z.size:
+                self.append(Copy([x], [self.half(z, bool(imaginary))]))
+        return z
+
     def put(self, x: Value, index: Any, shape: tuple[int, ...]) -> Value:
         """Append zeros with elements written at an index without arrays."""
         y = self.new(shape, x.dtype)
         y.waiting = Waiting()
         if x.size:
             y.waiting.parts.append((x, index))
-        return y
+        return y if "waiting" in self.passes else self.read(y)
 
     def part(self, y: Value, index: Any) -> Value:
         """Return the layout of a part, at an index without arrays."""
@@ -202,7 +201,7 @@ class Builder:
         order = [*batch, *rows, *columns]
         axes = [order.index(k) for k in out]
         z = self.new(tuple([sizes[k] for k in order]), dtype)
-        if axes == sorted(axes):
+        if axes == sorted(axes) and "waiting" in self.passes:
             z.waiting = Waiting()
             z.waiting.terms.append(Term(x, left, y, right, out, sizes))
             return z
@@ -244,14 +243,6 @@ class Builder:
 
         a, b, c = strides(steps[0], m, k), strides(steps[1], k, n), strides(steps[2], m, n)
         return Product(x, y, z, (size, batch, a, b, c), accumulate)
-
-
-def _after(x: Value) -> int:
-    """Return the first position at which elementwise work can read a value.
-
-    That is the region which computes it, unless it is another layout of what that computes.
-    """
-    return x.storage.step + (x.region is None and x.storage.step >= 0)
 
 
 def _readable(

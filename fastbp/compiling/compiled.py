@@ -145,9 +145,10 @@ class Compiled(Caller):
         *args, **kwargs
             As the function takes them. Arrays must be in C order: they are read in every call, as
             they are then. Numbers stay what they are.
-        out : array, or tuple of arrays, optional
-            Where results go: arrays in C order, as the function returns them. New ones by default.
-            They may be arguments: these are written when all is computed.
+        out : array, or container of arrays, optional
+            Where results go: arrays in C order, in the containers in which the function returns
+            them. New ones by default. They may be arguments: these are written when all is
+            computed.
 
         Returns
         -------
@@ -181,8 +182,9 @@ class Compiled(Caller):
         made = entry.plan.empty()
         n = len(made) - entry.n_guards
         if out is not None:
-            given = list(out) if isinstance(out, tuple | list) else [out]
-            fitting = len(given) == n and all(
+            places = [_Place() for _ in range(n)]
+            given = _given_for(out, entry.built(list(places)), places)
+            fitting = all(
                 isinstance(x, np.ndarray)
                 and x.shape == y.shape
                 and x.dtype == y.dtype
@@ -251,6 +253,23 @@ class _Fast(Compiled):
 
     def __reduce__(self) -> Any:
         return Compiled, (self.__wrapped__, self.static, self.verify)
+
+
+class _Place:
+    """Stands for an output of a plan in a result."""
+
+
+def _given_for(out: Any, result: Any, places: list[_Place]) -> list[Any]:
+    """Return what is given for the outputs of a plan: in the result's containers, or a flat list.
+
+    What else is in the result is the same in each call.
+    """
+    if isinstance(out, tuple | list) and len(out) == len(places):
+        if all(isinstance(x, np.ndarray) for x in out):
+            return list(out)
+    leaves, structure = tree.flatten(result)
+    given = {id(x): y for x, y in zip(leaves, structure.leaves_of(out, "bind: out"), strict=True)}
+    return [given[id(x)] for x in places]
 
 
 def _apart(outputs: list[np.ndarray], read: list[np.ndarray]) -> list[np.ndarray | None]:

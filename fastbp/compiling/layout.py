@@ -8,6 +8,7 @@ from typing import Any
 from fastbp._core.machine import Machine
 from fastbp._core.replay import Plan
 from fastbp.compiling.builder import Builder
+from fastbp.compiling.fusing import fused
 from fastbp.compiling.steps import Copy, Region, Step
 from fastbp.compiling.values import Storage, Value
 
@@ -28,11 +29,11 @@ def laid_out(b: Builder, inputs: Sequence[Value | None], outputs: Sequence[Value
         What the plan returns, each in memory of its own.
     """
     results = _results(b, outputs)
-    steps = _needed(b.steps, results)
-    for step in steps:
-        if isinstance(step, Region):
-            step.settle()
-    work_bytes = _give_out(steps)
+    steps = _needed(b.steps, results) if "dead" in b.passes else b.steps
+    if "fusion" in b.passes:
+        steps = fused(steps)
+    _compile(steps, results, "dead" not in b.passes)
+    work_bytes = _give_out(steps, "reuse" in b.passes)
     constants: dict[int, Any] = {}
     n = len(inputs)
     for number, x in enumerate(inputs):
@@ -45,8 +46,6 @@ def laid_out(b: Builder, inputs: Sequence[Value | None], outputs: Sequence[Value
             continue  # it goes from call to call
         if storage.kind == "work":
             storage.buffer = work
-            if storage.inside is not None:
-                storage.offset += storage.inside.offset
         elif storage.buffer < 0:
             storage.buffer, n = n, n + 1
             if storage.kind == "constant":
@@ -83,37 +82,26 @@ def _results(b: Builder, outputs: Sequence[Value]) -> list[Value]:
 
 
 def _needed(steps: Sequence[Step], results: Sequence[Value]) -> list[Step]:
-    """Return the steps that lead to the results, regions with the members that do."""
-    needed: set[int] = set()
-    for y in results:
-        _need(needed, y.storage)
+    """Return the steps that lead to the results."""
+    needed = {id(part) for y in results for part in y.storage.parts()}
     kept: list[Step] = []
     for step in reversed(steps):
-        if isinstance(step, Region):
-            wanted = {id(y) for _, _, y in step.members if id(y.storage) in needed}
-            members = []
-            for member in reversed(step.members):
-                if id(member[2].storage) in needed:
-                    members.append(member)
-                    for x in member[1]:
-                        if isinstance(x, Value):
-                            _need(needed, x.storage)
-            step.members = members[::-1]
-            if not members:
-                continue
-            step.finish(wanted)
-            kept.append(step)
-        elif any(id(storage) in needed for storage in step.written()):
-            for storage in step.read():
-                _need(needed, storage)
+        if any(id(storage) in needed for storage in step.written()):
+            needed.update([id(part) for storage in step.read() for part in storage.parts()])
             kept.append(step)
     return kept[::-1]
 
 
-def _need(needed: set[int], storage: Storage) -> None:
-    needed.add(id(storage))
-    for part in storage.holds:
-        needed.add(id(part))
+def _compile(steps: Sequence[Step], results: Sequence[Value], everything: bool) -> None:
+    """Compile the regions: each writes what somebody else reads, or `everything`."""
+    wanted = {id(part) for y in results for part in y.storage.parts()}
+    for step in steps:
+        wanted.update([id(part) for storage in step.read() for part in storage.parts()])
+    for step in steps:
+        if isinstance(step, Region):
+            made = [y for _, _, y in step.members]
+            step.finish({id(y) for y in made if everything or id(y.storage) in wanted})
+            step.settle()
 
 
 def _storages(steps: Sequence[Step], results: Sequence[Value]) -> list[Storage]:
@@ -124,18 +112,21 @@ def _storages(steps: Sequence[Step], results: Sequence[Value]) -> list[Storage]:
     return list(found.values())
 
 
-def _give_out(steps: Sequence[Step]) -> int:
-    """Give memory of the workspace to what is alive, and return how much that takes."""
+def _give_out(steps: Sequence[Step], again: bool) -> int:
+    """Give memory of the workspace to what is alive, and return how much that takes.
+
+    `again`: memory of what is not read any more is given out again.
+    """
     last: dict[int, int] = {}
     for position, step in enumerate(steps):
         for storage in (*step.read(), *step.written()):
-            last[id(_outermost(storage))] = position
+            last[id(storage.outermost)] = position
     ending: dict[int, list[Storage]] = {}
     free: list[tuple[int, int]] = []  # (offset, size), by offset
     top = 0
     placed: set[int] = set()
     for position, step in enumerate(steps):
-        for storage in map(_outermost, step.written()):
+        for storage in [storage.outermost for storage in step.written()]:
             if storage.kind != "work" or id(storage) in placed:
                 continue
             placed.add(id(storage))
@@ -144,14 +135,10 @@ def _give_out(steps: Sequence[Step]) -> int:
             if storage.offset < 0:
                 storage.offset, top = top, top + size
             ending.setdefault(last[id(storage)], []).append(storage)
-        for storage in ending.pop(position, ()):
+        for storage in ending.pop(position, ()) if again else ():
             size = -(-max(storage.nbytes, 1) // ALIGNMENT) * ALIGNMENT
             _give_back(free, storage.offset, size)
     return top
-
-
-def _outermost(storage: Storage) -> Storage:
-    return storage if storage.inside is None else storage.inside
 
 
 def _take(free: list[tuple[int, int]], size: int) -> int:

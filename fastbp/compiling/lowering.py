@@ -17,11 +17,11 @@ import numpy as np
 from fastbp._core import graph
 from fastbp.compiling import passive
 from fastbp.compiling.builder import Builder, view_of
+from fastbp.compiling.folding import same, with_numbers
 from fastbp.compiling.steps import Call, Copy, Pick
 from fastbp.compiling.sums import Waiting, is_movable
 from fastbp.compiling.values import Storage, Value
 from fastbp.rules import patterns, plans
-from fastbp.rules.engine import mulz
 
 __all__ = ["lower"]
 
@@ -78,7 +78,7 @@ def lower(
     for position, link in enumerate(links):
         if link.op is None:
             continue
-        key = _key(link, values)
+        key = _key(link, values) if "common" in b.passes else None
         if key is not None and key in known and known[key].position >= -1:
             values[position] = y = known[key]
             y.position = -1  # it has readers of more than one operation
@@ -144,7 +144,7 @@ def _key(link: Any, values: dict[int, Value]) -> Any:
     for p, x in zip(link.parents, link.operands, strict=True):
         if p >= 0:
             v = values[p]
-            parts.append((id(v.storage), v.offset, v.shape, v.strides, v.mask))
+            parts.append((v.layout, v.mask))
         elif isinstance(x, bool | int | float | complex):
             parts.append((type(x), str(x)))
         elif isinstance(x, np.ndarray | np.generic) and x.size <= 16 and x.dtype.kind in "fcbiu":
@@ -172,18 +172,20 @@ def _is_plain(x: Any) -> bool:
 
 def _lowered(b: Builder, link: Any, operands: list[Any], joint: dict[Any, Any]) -> Value:
     op = link.op
+    if op.kind == CALL and isinstance(op.forward, graph.Op):
+        op = op.forward  # of values without derivative
     if link.output is None and not op.residuals and op.nout == 1:
         y = None
         if op.kind == ELEMENTWISE:
-            y = _elementwise(b, link, operands)
+            y = _elementwise(b, op, link, operands)
         elif op.kind == CALL and op.forward is graph.identity:
             y = operands[0]
         elif op.kind == CALL:
             y = passive.lowered(b, link, operands)
         elif op.info.get("plan") is not None:
-            y = _planned(b, link, operands)
+            y = _planned(b, op, link, operands)
         elif op.pattern is patterns.moves:
-            y = _moved(b, link, operands)
+            y = _moved(b, op, link, operands)
         if y is not None and y.shape == link.shape and _has_dtype(y, link.dtype):
             return y
     operands = [b.boolean(x) if isinstance(x, Value) else x for x in operands]
@@ -194,8 +196,7 @@ def _has_dtype(y: Value, dtype: Any) -> bool:
     return bool(dtype.kind == "b") if y.mask else bool(dtype == y.dtype)
 
 
-def _elementwise(b: Builder, link: Any, operands: list[Any]) -> Value | None:
-    op = link.op
+def _elementwise(b: Builder, op: Any, link: Any, operands: list[Any]) -> Value | None:
     if op.forward is np.positive and not op.kernel:
         return operands[0] if isinstance(operands[0], Value) else None
     found: list[Any] = []
@@ -204,15 +205,13 @@ def _elementwise(b: Builder, link: Any, operands: list[Any]) -> Value | None:
             return None
         if isinstance(x, np.ndarray | np.generic) and not x.ndim:
             x = x.item()
-        if isinstance(x, np.ndarray):
-            if x.dtype != link.dtype:
-                return None
-            if x.size and op is mulz and (x == 1.0).all() and x.shape == link.shape:
-                x = 1.0
+        if isinstance(x, np.ndarray) and x.dtype != link.dtype:
+            return None
         found.append(x)
-    if op is mulz and type(found[0]) is float and found[0] == 1.0:
-        y = found[1]
-        if isinstance(y, Value) and y.shape == link.shape and y.dtype == link.dtype:
+    if "folding" in b.passes:
+        found = with_numbers(found, link.shape)
+        y = same(op, found)
+        if y is not None and y.shape == link.shape and y.dtype == link.dtype:
             return y
     found = [b.constant(x) if isinstance(x, np.ndarray) else x for x in found]
     if not any(isinstance(x, Value) for x in found):
@@ -225,8 +224,8 @@ def _elementwise(b: Builder, link: Any, operands: list[Any]) -> Value | None:
     return y
 
 
-def _planned(b: Builder, link: Any, operands: list[Any]) -> Value | None:
-    plan = link.op.info["plan"]
+def _planned(b: Builder, op: Any, link: Any, operands: list[Any]) -> Value | None:
+    plan = op.info["plan"]
     found: list[Any] = []
     for x in operands:
         if isinstance(x, Value):
@@ -245,14 +244,14 @@ def _planned(b: Builder, link: Any, operands: list[Any]) -> Value | None:
     return y
 
 
-def _moved(b: Builder, link: Any, operands: list[Any]) -> Value | None:
+def _moved(b: Builder, op: Any, link: Any, operands: list[Any]) -> Value | None:
     """Apply an operation that moves elements to the numbers of their places."""
     operands = [_moving(b, x, link.dtype) for x in operands]
     if any(x is None for x in operands):
         return None
     if math.prod(link.shape) == 0:
         return b.new(link.shape, link.dtype)
-    forward, static = link.op.forward, link.static
+    forward, static = op.forward, link.static
     if len(operands) == 1:
         (x,) = operands
         y = view_of(x, lambda array: forward(array, **static))
@@ -265,7 +264,7 @@ def _moved(b: Builder, link: Any, operands: list[Any]) -> Value | None:
         y = b.new(link.shape, link.dtype)
         b.append(Pick(x, y, table))
         return y
-    return _joined(b, link, operands)
+    return _joined(b, op, link, operands)
 
 
 def _moving(b: Builder, x: Any, dtype: Any) -> Value | None:
@@ -275,7 +274,7 @@ def _moving(b: Builder, x: Any, dtype: Any) -> Value | None:
     return x if x.dtype == dtype and not x.mask else None
 
 
-def _joined(b: Builder, link: Any, operands: list[Any]) -> Value | None:
+def _joined(b: Builder, op: Any, link: Any, operands: list[Any]) -> Value | None:
     """Put the operands of a concatenation, or of a write, in their places.
 
     The first may be an array in which others are written.
@@ -286,7 +285,7 @@ def _joined(b: Builder, link: Any, operands: list[Any]) -> Value | None:
         np.arange(start, start + x.size).reshape(x.shape)
         for start, x in zip(starts, operands, strict=False)
     ]
-    found = np.asarray(link.op.forward(*numbers, **link.static))
+    found = np.asarray(op.forward(*numbers, **link.static))
     if found.shape != link.shape or not found.all():
         return None
     flat = found.reshape(-1)
@@ -312,9 +311,7 @@ def _joined(b: Builder, link: Any, operands: list[Any]) -> Value | None:
     for x, part in parts:
         fits = x.size == part.size and part.contiguous and x.whole
         if apart and fits and is_movable(x.storage):
-            x.storage.inside, x.storage.offset = y.storage, part.offset
-            y.storage.holds.append(x.storage)
-            y.storage.step = max(y.storage.step, x.storage.step)
+            x.storage.put_inside(y.storage, part.offset)
         else:
             b.append(Copy([x], [part]))
     return y
@@ -360,7 +357,6 @@ def _called(b: Builder, link: Any, operands: list[Any], joint: dict[Any, Any]) -
     else:
         results = [None] * (1 if key is None else len(link.ans))
         step = Call(op.name, _function(op, static, key is not None), list(operands), results)
-        step.position = len(b.steps)
         if key is not None:
             joint[key] = results, step
         b.append(step)
@@ -369,7 +365,6 @@ def _called(b: Builder, link: Any, operands: list[Any], joint: dict[Any, Any]) -
         b.n_given += 1
         results[place] = Value(storage, link.shape, link.dtype)
         results[place].returned = True
-        storage.step = step.position
         step.writes.append(results[place])
     y: Value = results[place]
     return y

@@ -15,6 +15,7 @@ import numpy as np
 from fastbp._core import graph
 from fastbp._core.program import MASKS, Trace, compile_program
 from fastbp.compiling.values import Value
+from fastbp.rules import plans
 
 if TYPE_CHECKING:
     from fastbp.compiling.builder import Builder
@@ -90,6 +91,8 @@ def lowered(b: Builder, link: Any, operands: list[Any]) -> Value | None:
         return _element(b, link, x, operands[1])
     if function is np.astype or getattr(function, "__name__", "") == "astype":
         return _cast(link, x)
+    if function is np.imag:
+        return plans.imaginary_parts(b, link, x) if not x.mask and x.dtype.kind in "fc" else None
     if function in _SHOWING:
         return b.seen(x, lambda array: function(array, *operands[1:], **link.static))
     return None

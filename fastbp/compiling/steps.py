@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastbp._core.machine import Machine
-from fastbp._core.program import Expr, Trace, compile_program
+from fastbp.compiling.programs import Member, program_of
 from fastbp.compiling.values import Storage, Value
 
 __all__ = ["Add", "Call", "Copy", "Pick", "Product", "Region", "Step", "Sum", "Zero"]
@@ -46,7 +46,7 @@ class Step:
 
 def at(value: Value) -> Place:
     """Return where a value lies once memory is given out."""
-    return value.storage.buffer, value.storage.offset + value.offset
+    return value.storage.buffer, value.storage.start + value.offset
 
 
 class Region(Step):
@@ -58,15 +58,15 @@ class Region(Step):
     kind = "region"
     MOST = 24  # members: more do not fit the slots of a program
 
-    def __init__(self, shape: tuple[int, ...], dtype: Any, position: int) -> None:
+    def __init__(self, shape: tuple[int, ...], dtype: Any) -> None:
         super().__init__([], [])
-        self.shape, self.dtype, self.position = shape, dtype, position
-        self.members: list[tuple[Any, tuple[Any, ...], Value]] = []
+        self.shape, self.dtype = shape, dtype
+        self.members: list[Member] = []
         self.programs: list[tuple[Any, list[Value], list[Value]]] = []
 
-    def has_room(self) -> bool:
-        """Say whether another member may fit."""
-        return len(self.members) < self.MOST
+    def has_room(self, n: int) -> bool:
+        """Say whether so many more members may fit."""
+        return len(self.members) + n <= self.MOST
 
     def finish(self, wanted: set[int]) -> bool:
         """Compile the members; `wanted` are the ids of values that others read.
@@ -77,10 +77,10 @@ class Region(Step):
         return self._compile(self.members, wanted)
 
     def _compile(self, members: list[Any], wanted: set[int]) -> bool:
-        program, inputs, outputs = _compiled(members, wanted, self.dtype)
+        program, inputs, outputs = program_of(members, wanted, self.dtype)
         if program is not None:
-            if outputs:
-                self.programs.append((program, inputs, outputs))
+            self.programs.append((program, inputs, outputs))
+        if program is not None or not outputs:
             return True
         if len(members) == 1:
             return False
@@ -88,6 +88,19 @@ class Region(Step):
         first, second = members[:half], members[half:]
         read = {id(x) for _, operands, _ in second for x in operands if isinstance(x, Value)}
         return self._compile(first, wanted | read) and self._compile(second, wanted)
+
+    def external(self) -> list[Value]:
+        """Return what its members read that none of them computes."""
+        own = {id(y) for _, _, y in self.members}
+        operands = [x for _, xs, _ in self.members for x in xs if isinstance(x, Value)]
+        return [x for x in operands if id(x) not in own]
+
+    def read(self) -> list[Storage]:
+        return [x.storage for x in (self.reads if self.programs else self.external())]
+
+    def written(self) -> list[Storage]:
+        written = self.writes if self.programs else [y for _, _, y in self.members]
+        return [y.storage for y in written]
 
     def settle(self) -> None:
         """Know what is read and written, once `finish` has said which programs there are."""
@@ -104,40 +117,6 @@ class Region(Step):
         for program, inputs, outputs in self.programs:
             slots = [(at(v), v.spread(self.shape)) for v in (*inputs, *outputs)]
             machine.region(program, self.shape, slots)
-
-
-def _compiled(members: list[Any], wanted: set[int], dtype: Any) -> Any:
-    trace = Trace()
-    known: dict[Any, Expr] = {}
-    inside = {id(value) for _, _, value in members}
-    inputs: list[Value] = []
-    for _, operands, _ in members:  # the inputs of a trace come first
-        for x in operands:
-            if isinstance(x, Value) and id(x) not in inside and _key(x) not in known:
-                known[_key(x)] = trace.input()
-                inputs.append(x)
-    made: dict[int, Expr] = {}
-    outputs, results = [], []
-    for function, operands, value in members:
-        found = [
-            (made[id(x)] if id(x) in made else known[_key(x)]) if isinstance(x, Value) else x
-            for x in operands
-        ]
-        if isinstance(function, str | np.ufunc):
-            expr = trace.call(function, *found)
-        else:
-            expr = trace.lift(function(*[trace.lift(x) for x in found]))
-        made[id(value)] = expr
-        if id(value) in wanted:
-            outputs.append(value)
-            results.append(expr)
-    if not results:
-        return True, [], []
-    return compile_program(trace, results, dtype.num), inputs, outputs
-
-
-def _key(x: Value) -> Any:
-    return id(x.storage), x.offset, x.shape, x.strides
 
 
 class Product(Step):
@@ -170,9 +149,8 @@ class Add(Step):
 
     def __init__(self, x: Value, y: Value) -> None:
         super().__init__([x, y], [y])
-        trace = Trace()
-        into, what = trace.input(), trace.input()
-        program = compile_program(trace, [trace.call(np.add, into, what)], y.dtype.num)
+        total = Value(y.storage, y.shape, y.dtype)
+        program, _, _ = program_of([(np.add, (y, x), total)], {id(total)}, y.dtype)
         assert program is not None
         self.program = program
 
@@ -217,7 +195,7 @@ class Pick(Step):
 
     def emit(self, machine: Machine) -> None:
         x, y = self.reads[0], self.writes[0]
-        machine.pick(x.dtype.itemsize, self.table, (at(x)[0], x.storage.offset), at(y))
+        machine.pick(x.dtype.itemsize, self.table, (x.storage.buffer, x.storage.start), at(y))
 
 
 class Zero(Step):
@@ -246,7 +224,6 @@ class Call(Step):
             [x for x in operands if isinstance(x, Value)], [y for y in results if y is not None]
         )
         self.name, self.function, self.operands, self.results = name, function, operands, results
-        self.position = -1
 
     def read_in_memory(self) -> list[Storage]:
         return [x.storage for x in self.reads if not x.returned]

@@ -77,8 +77,8 @@ def made(b: Builder, y: Value) -> None:
     y.waiting = None
     filled = _others(b, y, waiting.others)
     groups: dict[Any, list[Term]] = {}
-    for term in waiting.terms:
-        groups.setdefault(term.kind, []).append(term)
+    for number, term in enumerate(waiting.terms):
+        groups.setdefault(term.kind if "stacking" in b.passes else number, []).append(term)
     for terms in groups.values():
         filled = _products(b, y, terms, filled)
     _parts(b, y, waiting.parts, filled)
@@ -121,10 +121,8 @@ def _stacked(b: Builder, values: list[Value]) -> Value:
             return first.view(shape, first.offset, (min(spaces), *first.strides))
     if len(apart) == n and all(v.whole and is_movable(v.storage) for v in values):
         together = Storage("work", n * nbytes)
-        together.holds = [v.storage for v in values]
-        together.step = max(v.storage.step for v in values)
         for k, v in enumerate(values):
-            v.storage.inside, v.storage.offset = together, k * nbytes
+            v.storage.put_inside(together, k * nbytes)
         return Value(together, shape, first.dtype, 0, (nbytes, *first.strides))
     stack = b.new(shape, first.dtype)
     steps = strides_of(first.shape, first.dtype.itemsize)

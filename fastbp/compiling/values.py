@@ -15,24 +15,55 @@ class Storage:
     ----------
     kind : {"input", "constant", "work", "output", "given"}
         Who has it: the caller, the plan, the workspace, the caller afterwards, a call of Python.
-    step : int
-        The position of the last instruction that writes it; -1 for an input or a constant.
     """
 
-    __slots__ = ("array", "buffer", "holds", "inside", "kind", "nbytes", "number", "offset", "step")
+    __slots__ = ("array", "buffer", "holds", "inside", "kind", "nbytes", "number", "offset")
 
     def __init__(self, kind: str, nbytes: int, number: int = -1, array: Any = None) -> None:
         self.kind, self.nbytes, self.number, self.array = kind, nbytes, number, array
-        self.step, self.buffer, self.offset = -1, -1, 0
+        self.buffer, self.offset = -1, 0
         self.inside: Storage | None = None  # it is a part of this one, at `offset`
         self.holds: list[Storage] = []  # these are parts of it
+
+    @property
+    def outermost(self) -> Storage:
+        """The memory that it is a part of, or itself."""
+        storage = self
+        while storage.inside is not None:
+            storage = storage.inside
+        return storage
+
+    @property
+    def start(self) -> int:
+        """Where it begins in its buffer, once memory is given out; before, in the outermost."""
+        return self.offset if self.inside is None else self.offset + self.inside.start
+
+    def overlapping(self) -> list[Storage]:
+        """Return itself, what it is a part of, and its parts."""
+        found, storage = self.parts(), self
+        while storage.inside is not None:
+            storage = storage.inside
+            found.append(storage)
+        return found
+
+    def parts(self) -> list[Storage]:
+        """Return itself and its parts, and theirs."""
+        found = [self]
+        for part in self.holds:
+            found += part.parts()
+        return found
+
+    def put_inside(self, storage: Storage, offset: int) -> None:
+        """Become a part of other memory."""
+        self.inside, self.offset = storage, offset
+        storage.holds.append(self)
 
 
 class Value:
     """An array: a layout of some memory, strides and offset in bytes."""
 
     __slots__ = (
-        "dtype", "mask", "offset", "position", "region", "returned", "shape", "storage", "strides",
+        "dtype", "mask", "offset", "position", "returned", "shape", "storage", "strides",
         "waiting",
     )  # fmt: skip
 
@@ -48,7 +79,6 @@ class Value:
         self.strides = strides_of(shape, dtype.itemsize) if strides is None else strides
         self.returned = False  # it is what a call returned, no other layout of that
         self.mask = False  # it stands for booleans, as 1 and 0
-        self.region: Any = None  # the elementwise work that computes it
         self.waiting: Any = None  # the sum that it is, as long as nobody reads it
         self.position = -1  # the operation of the record that made it
 
@@ -56,6 +86,11 @@ class Value:
     def size(self) -> int:
         """The number of its elements."""
         return math.prod(self.shape)
+
+    @property
+    def layout(self) -> tuple[int, int, tuple[int, ...], tuple[int, ...]]:
+        """What is equal for values that show the same elements of one memory."""
+        return id(self.storage), self.offset, self.shape, self.strides
 
     @property
     def contiguous(self) -> bool:

@@ -35,6 +35,41 @@ def puts(b, link, x):
     return b.put(x, link.static["index"], link.shape)
 
 
+def real_parts(b, link, z):
+    """Show the real parts."""
+    return b.half(z, False) if z.dtype.kind == "c" else z
+
+
+def imaginary_parts(b, link, z):
+    """Show the imaginary parts; those of real numbers are zeros."""
+    if z.dtype.kind == "c":
+        return b.half(z, True)
+    zeros = b.constant(np.zeros((), z.dtype))
+    return zeros.view(z.shape, 0, (0,) * len(z.shape))
+
+
+def joins_parts(b, link, re, im):
+    """Make complex numbers of two parts."""
+    return b.joined(re, im, re) if re.dtype == im.dtype else None
+
+
+def conjugates(b, link, z):
+    """Turn the signs of the imaginary parts."""
+    if z.dtype.kind != "c":
+        return z
+    re, im = b.half(z, False), b.half(z, True)
+    return b.joined(re, b.elementwise(np.negative, (im,), im.dtype), re)
+
+
+def casts(b, link, x):
+    """Make real numbers complex; leave what has the dtype already."""
+    if x.dtype == link.dtype:
+        return x
+    if x.dtype.kind == "f" and link.dtype == np.dtype(f"c{2 * x.dtype.itemsize}"):
+        return b.joined(x, 0.0, x)
+    return None
+
+
 def chooses(b, link, condition, x, y):
     """Choose between elements, as `numpy.where` does."""
     if not condition.mask or not x.dtype == y.dtype == link.dtype == condition.dtype:

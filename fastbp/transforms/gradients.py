@@ -18,7 +18,7 @@ from fastbp.transforms.scalars import (
     holomorphic_value,
 )
 
-__all__ = ["elementwise_grad", "grad", "gradient_for", "value_and_grad"]
+__all__ = ["elementwise_grad", "grad", "gradient_for", "value_and_grad", "value_and_gradient_for"]
 
 
 def value_and_grad(
@@ -148,6 +148,14 @@ def gradient_for(
     bound, (f, argnums, _) = _bound(name, f, argnums, False, unconnected)
     g = derived(calls.gradient, bound, gradient_for, name, f, argnums, unconnected)
     return named(g, "grad", f)
+
+
+def value_and_gradient_for(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the value and gradient of `f` as a part of another function, which errors name."""
+    bound, (f, argnums, has_aux) = _bound(name, f, 0, False, "warn")
+    options = {"holomorphic": False, "unconnected": "warn"}
+    g = derived(calls.value_and_gradient, bound, value_and_grad, f, argnums, has_aux, **options)
+    return named(g, "value_and_grad", f)
 
 
 def elementwise_grad(

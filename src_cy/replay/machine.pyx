@@ -6,7 +6,7 @@ so any number of calls may run the same instructions at once. What an instructio
 when it was made: from shapes and strides, once.
 """
 
-from cpython.ref cimport Py_INCREF
+from cpython.ref cimport Py_INCREF, PyObject
 from cython cimport doublecomplex, floatcomplex
 from libc.stdint cimport intptr_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc, realloc
@@ -15,12 +15,15 @@ from libc.string cimport memcpy, memset
 cimport cython
 cimport numpy as cnp
 from fastbp._core.blas cimport c_gemm, number
+from fastbp._core.buffers cimport LARGE, enter_pool, leave_pool
 from fastbp._core.dtypes cimport itemsize_of, slot_of
 from fastbp._core.elementwise cimport (
     MAX_NDIM, PARALLEL, has_sums, merge_axes, run_parts, sum_runs, walk,
 )
 from fastbp._core.program cimport MAX_EXTERNAL, Program
 from fastbp._core.strided cimport MAX_BATCH, Matrix, Product, fold, layout, run_slot
+
+import math
 
 import numpy as np
 
@@ -309,8 +312,11 @@ cdef class Machine:
             and other instructions; -1 for the buffer of what these do not read: it stays as it was
             returned.
         """
+        cdef bint large = any([
+            facts is not None and facts[3] is not None
+            and math.prod(facts[2]) * facts[3].itemsize >= LARGE for facts in results])
         self._step(CALL, 0, 0.0)
-        self.calls.append((self.n_steps - 1, function, operands, results))
+        self.calls.append((self.n_steps - 1, function, operands, results, large))
 
     # -- running
 
@@ -393,7 +399,7 @@ cdef class Machine:
                 operands.append(frame.arrays[operand[1]])
             else:
                 operands.append(operand[1])
-        found = call[1](*operands)
+        found = _result(call[1], operands, call[4])
         for item, facts in zip(found, call[3], strict=True):
             if facts is None:
                 continue
@@ -407,6 +413,18 @@ cdef class Machine:
                 frame.bases[buffer] = cnp.PyArray_BYTES(array)
             frame.arrays[place] = item
         return 0
+
+
+cdef object _result(object function, list operands, bint large):
+    """What a function returns; large arrays that it makes are from the pool."""
+    cdef PyObject *before
+    if not large:
+        return function(*operands)
+    before = enter_pool()
+    try:
+        return function(*operands)
+    finally:
+        leave_pool(before)
 
 
 cdef object _own(object item, tuple shape, object dtype, str order):

@@ -520,6 +520,7 @@ def test_bind():
         compiled.bind(bp.variable(X))
 
 
+@pytest.mark.usefixtures("all_passes")
 def test_explain():
     compiled = bp.compile(bp.grad(lambda w, x: np.sum(np.tanh(x @ w) ** 2)))
     compiled(np.ones((3, 2)), np.ones((4, 3)))

@@ -8,6 +8,8 @@ import pytest
 import fastbp as bp
 import fastbp.numpy as bnp
 
+pytestmark = pytest.mark.usefixtures("all_passes")
+
 X = np.array([0.5, -1.25, 2.0, 0.75])
 
 
@@ -180,3 +182,27 @@ def test_long_indices_are_not_taken_for_equal(rng):
     for scale in (1.0, 2.0):
         want = bp.grad(lambda x: np.sum(f(x) ** 2))(scale * x)
         np.testing.assert_allclose(compiled(scale * x), want, rtol=1e-10, atol=1e-9)
+
+
+def test_parts_of_complex_numbers_are_views():
+    w = np.array([1.0, 2.0, 0.5])
+
+    def power(x):
+        z = np.fft.rfft(x)
+        return np.sum((z.real**2 + z.imag**2) * w)
+
+    assert kinds(power, X)["call"] == 1  # the transform
+    assert kinds(bp.grad(power), X)["call"] == 2
+
+    def turned(x):
+        z = x + 1j * x[::-1]
+        return np.abs(np.conj(z) * (2.0 + 1j)) + (z * z).imag
+
+    assert "call" not in kinds(turned, X)
+
+
+def test_large_results_of_calls_are_from_the_pool():
+    x = np.linspace(0.0, 1.0, 1 << 15)
+    f = bp.compile(lambda x: np.fft.rfft(x).real)
+    np.testing.assert_allclose(f(x), np.fft.rfft(x).real, atol=1e-12 * len(x))
+    np.testing.assert_allclose(f(x + 1), np.fft.rfft(x + 1).real, atol=1e-12 * len(x))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import fastbp.numpy as bnp
+from fastbp import optim
 from fastbp.autograd.misc.flatten import flatten
 from fastbp.autograd.wrap_util import wraps
 
@@ -37,14 +38,53 @@ def unflatten_optimizer(optimize: Callable[..., Any]) -> Callable[..., Any]:
     return of_containers
 
 
+class _AsWritten:
+    """As autograd takes them: any settings, complex gradients and squares as they are."""
+
+    def setting(self, what: str, x: Any, low: float, high: float) -> Any:
+        return x
+
+    def uphill(self, g: Any) -> Any:
+        return g
+
+    def squared(self, g: Any) -> Any:
+        return g**2
+
+
+class _SGD(_AsWritten, optim.SGD):
+    pass
+
+
+class _Adam(_AsWritten, optim.Adam):
+    def dtype_of(self, name: str, dtype: Any) -> Any:
+        return dtype
+
+
+class _RMSProp(_AsWritten, optim.Optimizer):
+    kept = ("square",)
+
+    def __init__(self, step_size: Any, gamma: Any, eps: Any) -> None:
+        super().__init__(step_size)
+        self.gamma, self.eps = gamma, eps
+
+    def init(self, params: Any) -> dict[str, Any]:
+        state = super().init(params)
+        return {**state, "square": state["square"] + 1.0}
+
+    def step(self, g: Any, p: Any, kept: Any, rate: Any, number: Any) -> Any:
+        square = kept[0] * self.gamma + self.squared(g) * (1.0 - self.gamma)
+        return p - rate * g / (bnp.sqrt(square) + self.eps), (square,)
+
+
 def _descend(
-    grad: Callable[..., Any], x: Any, callback: Any, num_iters: int, step: Callable[..., Any]
+    grad: Callable[..., Any], x: Any, callback: Any, num_iters: int, rule: optim.Optimizer
 ) -> Any:
+    state = rule.init(x)
     for i in range(num_iters):
         g = grad(x, i)
         if callback:
             callback(x, i, g)
-        x = x + step(g, i)
+        x, state = rule.update(g, state, x)
     return x
 
 
@@ -58,14 +98,8 @@ def sgd(
     mass: float = 0.9,
 ) -> Any:
     """Descend with momentum `mass`."""
-    velocity = bnp.zeros(len(x))
-
-    def step(g: Any, i: int) -> Any:
-        nonlocal velocity
-        velocity = mass * velocity - (1.0 - mass) * g
-        return step_size * velocity
-
-    return _descend(grad, x, callback, num_iters, step)
+    # The velocity is a mean of gradients: a sum, times (1 - mass).
+    return _descend(grad, x, callback, num_iters, _SGD(step_size * (1.0 - mass), mass))
 
 
 @unflatten_optimizer
@@ -79,14 +113,7 @@ def rmsprop(
     eps: float = 1e-8,
 ) -> Any:
     """Descend by gradients over the root of their mean square."""
-    mean_square = bnp.ones(len(x))
-
-    def step(g: Any, i: int) -> Any:
-        nonlocal mean_square
-        mean_square = mean_square * gamma + g**2 * (1 - gamma)
-        return -step_size * g / (bnp.sqrt(mean_square) + eps)
-
-    return _descend(grad, x, callback, num_iters, step)
+    return _descend(grad, x, callback, num_iters, _RMSProp(step_size, gamma, eps))
 
 
 @unflatten_optimizer
@@ -101,13 +128,4 @@ def adam(
     eps: float = 1e-8,
 ) -> Any:
     """Descend by mean gradients over mean squares, both corrected for their start (Adam)."""
-    mean, mean_square = bnp.zeros(len(x)), bnp.zeros(len(x))
-
-    def step(g: Any, i: int) -> Any:
-        nonlocal mean, mean_square
-        mean = (1 - b1) * g + b1 * mean
-        mean_square = (1 - b2) * g**2 + b2 * mean_square
-        corrected = mean / (1 - b1 ** (i + 1))
-        return -step_size * corrected / (bnp.sqrt(mean_square / (1 - b2 ** (i + 1))) + eps)
-
-    return _descend(grad, x, callback, num_iters, step)
+    return _descend(grad, x, callback, num_iters, _Adam(step_size, b1, b2, eps))

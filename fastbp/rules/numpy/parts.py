@@ -8,15 +8,27 @@ values where those have kinks: the absolute value is a `hypot`, the angle an `ar
 import numpy as np
 
 from fastbp._core import graph
-from fastbp.rules import patterns
+from fastbp.rules import patterns, plans
 from fastbp.rules.numpy import constant  # noqa: F401  # what they are on real numbers
 from fastbp.rules.numpy.elementwise import direction
 from fastbp.rules.table import general, implements, linear
 
 # ---- parts
 
-real_op = linear("real", lambda x: x.real, lambda g, ans, x: g, pattern=patterns.same)
-imag_op = linear("imag", lambda x: x.imag, lambda g, ans, x: _times_i(-g), pattern=patterns.same)
+real_op = linear(
+    "real",
+    lambda x: x.real,
+    lambda g, ans, x: g,
+    pattern=patterns.same,
+    plan=plans.real_parts,
+)
+imag_op = linear(
+    "imag",
+    lambda x: x.imag,
+    lambda g, ans, x: _times_i(-g),
+    pattern=patterns.same,
+    plan=plans.imaginary_parts,
+)
 
 
 graph.bind("real_part", real_op)
@@ -37,6 +49,7 @@ join_op = general(
     vjp=(lambda g, ans, re, im: g, lambda g, ans, re, im: _times_i(g)),
     jvp=(lambda t, ans, re, im: t, lambda t, ans, re, im: _times_i(t)),
     pattern=patterns.same,
+    plan=plans.joins_parts,
 )
 
 
@@ -67,6 +80,7 @@ conj_op = general(
     vjp=(lambda g, ans, x: np.conjugate(g),),
     jvp=(lambda t, ans, x: np.conjugate(t),),
     pattern=patterns.same,
+    plan=plans.conjugates,
 )
 
 

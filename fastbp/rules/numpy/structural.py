@@ -115,6 +115,7 @@ cast = linear(
     lambda g, ans, x, dtype: g,
     pattern=patterns.same,
     local=local.keeps_order,
+    plan=plans.casts,
 )
 
 

@@ -1,0 +1,142 @@
+"""The passes that make a plan short: what each does, counted with it and without."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+
+import fastbp as bp
+from fastbp.compiling.passes import PASSES, enabled
+from fastbp.compiling.programs import program_of
+from fastbp.compiling.values import Storage, Value
+
+pytestmark = pytest.mark.usefixtures("all_passes")
+
+X = np.array([0.5, -1.25, 2.0, 0.75])
+DOUBLE = np.dtype(float)
+
+
+def plan_of(f, *args):
+    """Return the plan of a compiled function; its values are compared."""
+    compiled = bp.compile(f)
+    for scale in (1.0, 1.25, 1.0):
+        given = [x * scale for x in args]
+        np.testing.assert_allclose(compiled(*given), f(*given), rtol=1e-12, atol=1e-13)
+    (entry,) = compiled.entries
+    return entry.plan
+
+
+def counted(plan):
+    return dict(Counter(kind for kind, *_ in plan.facts))
+
+
+def repeated(x):
+    return np.sin(x) * np.cumsum(np.sin(x)) + np.cumsum(np.sin(x))
+
+
+def unneeded(x):
+    y = np.cumsum(x)
+    y[:] = x * 2.0  # nothing of what was there is left
+    return y
+
+
+def ones(x):
+    return (x * np.ones(4) - np.zeros(4)) / np.float64(1.0)
+
+
+def expression(x):
+    return np.tanh(np.sin(x) * x)
+
+
+def weights(w):
+    h = np.ones(4)
+    for _ in range(3):
+        h = np.tanh(w @ h)
+    return h @ h
+
+
+W = np.arange(16.0).reshape(4, 4) / 16.0
+# For each pass a function, and its instructions with and without it.
+CASES = {
+    "dead": (unneeded, X, {"region": 1, "copy": 1}, {"region": 1, "copy": 1, "call": 1}),
+    "common": (repeated, X, {"region": 2, "call": 1}, {"region": 3, "call": 2}),
+    "folding": (ones, X, {"copy": 1}, {"region": 1}),
+    "fusion": (expression, X, {"region": 1}, {"region": 3}),
+    "waiting": (
+        bp.grad(weights),
+        W,
+        {"product": 6, "region": 6, "copy": 3},
+        {"product": 8, "region": 8},
+    ),
+    "stacking": (
+        bp.grad(weights),
+        W,
+        {"product": 6, "region": 6, "copy": 3},
+        {"product": 8, "region": 6},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_instructions_with_and_without(name, monkeypatch):
+    f, x, with_it, without = CASES[name]
+    assert counted(plan_of(f, x)) == with_it
+    monkeypatch.setenv("FASTBP_PASSES", f"-{name}")
+    assert counted(plan_of(f, x)) == without
+
+
+def test_memory_is_given_out_again(monkeypatch):
+    def f(x):
+        for _ in range(20):
+            x = np.cumsum(np.tanh(x)) / 10.0
+        return x
+
+    x = np.linspace(0.0, 1.0, 64)
+    assert plan_of(f, x).machine.work_bytes <= 3 * x.nbytes
+    monkeypatch.setenv("FASTBP_PASSES", "-reuse")
+    assert plan_of(f, x).machine.work_bytes >= 19 * x.nbytes
+
+
+def test_what_is_switched(monkeypatch):
+    for text, want in {
+        "": set(PASSES),
+        "-fusion,-reuse": set(PASSES) - {"fusion", "reuse"},
+        "none": set(),
+        "none, fusion +dead": {"fusion", "dead"},
+    }.items():
+        monkeypatch.setenv("FASTBP_PASSES", text)
+        assert enabled() == want
+    monkeypatch.setenv("FASTBP_PASSES", "-fussion")
+    with pytest.raises(ValueError, match="names '-fussion'; the passes are dead, common"):
+        bp.compile(lambda x: x * 2.0)(X)
+
+
+def value(n=4):
+    return Value(Storage("work", 8 * n), (n,), DOUBLE)
+
+
+def work(x, number):
+    """A sum, scaled and shifted by a number, of two values."""
+    y, z, w = value(), value(), value()
+    return [(np.add, (x, value()), y), (np.multiply, (y, number), z), (np.add, (z, x), w)], w
+
+
+def test_equal_work_is_one_program():
+    members, last = work(value(), 2.0)
+    program, inputs, outputs = program_of(members, {id(last)}, DOUBLE)
+    assert len(inputs) == 2
+    assert outputs == [last]
+    others, other = work(value(), 2.0)
+    assert program_of(others, {id(other)}, DOUBLE)[0] is program
+    # Another number, another output, the sign of a zero: other programs.
+    found = {id(program), id(program_of(others, {id(y) for *_, y in others}, DOUBLE)[0])}
+    for number in (3.0, 0.0, -0.0):
+        members, last = work(value(), number)
+        found.add(id(program_of(members, {id(last)}, DOUBLE)[0]))
+    assert len(found) == 5
+    np.testing.assert_array_equal(program(X, 2.0 * X)[0], (X + 2.0 * X) * 2.0 + X)
+
+
+def test_no_program_of_what_nobody_reads():
+    members, _ = work(value(), 2.0)
+    assert program_of(members, set(), DOUBLE)[0] is None
