@@ -12,18 +12,19 @@ n = 4 430 / 45, n = 8 720 / 165. QR with its Q: n = 3 1300 / 75, n = 8 4300 / 56
 cimport numpy as cnp
 from cython cimport doublecomplex, floatcomplex, floating
 from libc.float cimport DBL_EPSILON, FLT_EPSILON
-from libc.math cimport fabs, hypot, log, sqrt
+from libc.math cimport HUGE_VAL, exp, fabs, hypot, log, sqrt
 from libc.stdint cimport intptr_t, uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 from scipy.linalg.cython_lapack cimport (
-    cgeqrf, cgesdd, cgetrf, cgetri, cheevd, cpotrf, ctrtri, cungqr, dgeqrf, dgesdd, dgetrf, dgetri,
-    dorgqr, dpotrf, dsyevd, dtrtri, sgeqrf, sgesdd, sgetrf, sgetri, sorgqr, spotrf, ssyevd, strtri,
-    zgeqrf, zgesdd, zgetrf, zgetri, zheevd, zpotrf, ztrtri, zungqr,
+    cgeqrf, cgesdd, cgetrf, cgetri, cheevd, cpotrf, cungqr, dgeqrf, dgesdd, dgetrf, dgetri, dorgqr,
+    dpotrf, dsyevd, sgeqrf, sgesdd, sgetrf, sgetri, sorgqr, spotrf, ssyevd, zgeqrf, zgesdd, zgetrf,
+    zgetri, zheevd, zpotrf, zungqr,
 )
 
 from fastbp._core.blas cimport c_trsm, enter_level2, leave, number
 from fastbp._core.dtypes cimport itemsize_of, real_of, slot_of
+from fastbp._core.elementwise cimport MAX_NDIM
 
 import numpy as np
 
@@ -58,9 +59,10 @@ _FACTS = {
     INVERSE: "nnF nI > nn",
     DETERMINANT: "nnF nI > -",
     SIGN_AND_LOG: "nnF nI > - -R",
+    COFACTORS: "nn > nn",
     CHOLESKY: "nn > nn",
     TRIANGLE_SOLVE: "nn nk > nk",
-    TRIANGLE_INVERSE: "nn > nn",
+    INDEPENDENT: "nn > nn",
     EIGH: "nn > nR nn",
     SVD: "mn > mp sR qn",
     QR: "mn > mp qn",
@@ -68,8 +70,8 @@ _FACTS = {
 }
 NAMES = {
     "lu": LU, "lu_solve": LU_SOLVE, "inverse": INVERSE, "determinant": DETERMINANT,
-    "sign_and_log": SIGN_AND_LOG, "cholesky": CHOLESKY, "triangle_solve": TRIANGLE_SOLVE,
-    "triangle_inverse": TRIANGLE_INVERSE, "eigh": EIGH, "svd": SVD, "qr": QR, "gaps": GAPS,
+    "sign_and_log": SIGN_AND_LOG, "cofactors": COFACTORS, "cholesky": CHOLESKY, "triangle_solve": TRIANGLE_SOLVE,
+    "independent": INDEPENDENT, "eigh": EIGH, "svd": SVD, "qr": QR, "gaps": GAPS,
 }
 FLAGS = {"loose": LOOSE, "transposed": TRANSPOSED, "lower": LOWER, "unit": UNIT, "full": FULL}
 
@@ -95,6 +97,15 @@ def _fill():
 
 
 _fill()
+
+# What a routine reads, and what it makes: for each its axes, and its kind.
+PARTS = {
+    name: [
+        [(part.rstrip("RIF").replace("-", ""), part.lstrip("mnkpqs-") or "N") for part in side.split()]
+        for side in _FACTS[code].split(">")
+    ]
+    for name, code in NAMES.items()
+}
 
 
 cdef int count_of(int routine) noexcept nogil:
@@ -424,39 +435,96 @@ cdef inline bint _odd(const blas_int *pivots, Py_ssize_t n) noexcept nogil:
     return odd
 
 
+cdef bint _sign_and_log_of(const number *a, bint odd, Py_ssize_t n, double *sign,
+                           double *log_of) noexcept nogil:
+    # Of the product of a diagonal: a sign of two parts, and the logarithm of its size. Returns
+    # whether the product itself is far from overflow all the way, and then has it in `sign`.
+    cdef double re, im, x, y, size, total = 0, most = 1, least = 1
+    cdef double px = -1 if odd else 1, py = 0
+    cdef Py_ssize_t i
+    sign[0], sign[1] = px, 0
+    for i in range(n):
+        if number in floating:
+            x, y = a[i * n + i], 0
+            size = fabs(x)
+        else:
+            x, y = a[i * n + i].real, a[i * n + i].imag
+            size = hypot(x, y)
+        px, py = px * x - py * y, px * y + py * x
+        most, least = max(most, fabs(px) + fabs(py)), min(least, fabs(px) + fabs(py))
+        if log_of == NULL:
+            continue
+        if size == 0:
+            sign[0] = sign[1] = 0
+            log_of[0] = -HUGE_VAL
+            return True
+        if number in floating:
+            sign[0] = -sign[0] if x < 0 else sign[0]
+        else:
+            re, im = sign[0], sign[1]
+            sign[0], sign[1] = (re * x - im * y) / size, (re * y + im * x) / size
+        total += log(size)
+    if log_of == NULL:
+        sign[0], sign[1] = px, py
+    else:
+        log_of[0] = total
+    return 1e-290 < least and most < 1e290
+
+
 cdef int _determinant(const Task *t, const Strided *x, number *nothing) noexcept nogil:
     cdef const number *a = <const number *> x[0].data
-    cdef number det = 1
-    cdef Py_ssize_t i
-    for i in range(t.n):
-        det *= a[i * t.n + i]
-    (<number *> x[2].data)[0] = -det if _odd(<const blas_int *> x[1].data, t.n) else det
+    cdef bint odd = _odd(<const blas_int *> x[1].data, t.n)
+    cdef double[2] det
+    cdef double size
+    if not _sign_and_log_of(a, odd, t.n, det, NULL):
+        _sign_and_log_of(a, odd, t.n, det, &size)
+        size = exp(size)
+        det[0], det[1] = det[0] * size if det[0] else 0, det[1] * size if det[1] else 0
+    _write(<number *> x[2].data, det[0], det[1])
     return OK
 
 
-cdef int _sign_and_log(const Task *t, const Strided *x, number *nothing) noexcept nogil:
-    cdef const number *a = <const number *> x[0].data
-    cdef number sign = -1 if _odd(<const blas_int *> x[1].data, t.n) else 1
-    cdef double total = 0, size
-    cdef double minus_infinity = -1e308 * 10
-    cdef Py_ssize_t i
-    for i in range(t.n):
-        if number in floating:
-            size = fabs(a[i * t.n + i])
-            sign *= -1 if a[i * t.n + i] < 0 else 1
-        else:
-            size = hypot(a[i * t.n + i].real, a[i * t.n + i].imag)
-            if size != 0:
-                sign = sign * (a[i * t.n + i] / <number> size)
-        if size == 0:
-            sign, total = 0, minus_infinity
-            break
-        total += log(size)
-    (<number *> x[2].data)[0] = sign
-    if number is float or number is floatcomplex:
-        (<float *> x[3].data)[0] = <float> total
+cdef inline void _write(number *x, double re, double im) noexcept nogil:
+    if number in floating:
+        x[0] = <number> re
+    elif number is floatcomplex:
+        (<float *> x)[0], (<float *> x)[1] = <float> re, <float> im
     else:
-        (<double *> x[3].data)[0] = total
+        (<double *> x)[0], (<double *> x)[1] = re, im
+
+
+cdef int _sign_and_log(const Task *t, const Strided *x, number *nothing) noexcept nogil:
+    cdef double[2] sign
+    cdef double size
+    _sign_and_log_of(<const number *> x[0].data, _odd(<const blas_int *> x[1].data, t.n), t.n, sign,
+                     &size)
+    _write(<number *> x[2].data, sign[0], sign[1])
+    if number is float or number is floatcomplex:
+        (<float *> x[3].data)[0] = <float> size
+    else:
+        (<double *> x[3].data)[0] = size
+    return OK
+
+
+# The cofactors of up to 3 x 3, as they are: products of the other elements.
+
+cdef int _cofactors(const Task *t, const Strided *x, number *nothing) noexcept nogil:
+    cdef const number *a = <const number *> x[0].data
+    cdef number *y = <number *> x[1].data
+    cdef Py_ssize_t i, j, r = x[0].row, c = x[0].col
+    cdef Py_ssize_t i1, i2, j1, j2
+    if t.n == 1:
+        y[0] = 1
+    elif t.n == 2:
+        y[0], y[1], y[2], y[3] = a[r + c], -a[r], -a[c], a[0]
+    elif t.n == 3:
+        for i in range(3):
+            i1, i2 = r * ((i + 1) % 3), r * ((i + 2) % 3)
+            for j in range(3):
+                j1, j2 = c * ((j + 1) % 3), c * ((j + 2) % 3)
+                y[3 * i + j] = a[i1 + j1] * a[i2 + j2] - a[i1 + j2] * a[i2 + j1]
+    else:
+        return FAILED
     return OK
 
 
@@ -506,29 +574,6 @@ cdef int _triangle_solve(const Task *t, const Strided *x, number *nothing) noexc
     if col != 1 and t.n > 1:
         return BAD_LAYOUT
     return c_trsm(lower, trans, unit, t.n, t.k, a, max(row, t.n), y, t.k)
-
-
-cdef int _triangle_inverse(const Task *t, const Strided *x, number *nothing) noexcept nogil:
-    cdef number *a = <number *> x[1].data
-    cdef Py_ssize_t i
-    cdef blas_int n = _int(t.n), info = 0
-    cdef char uplo = c"U"
-    cdef char diag = c"N"
-    cdef bint locked
-    _put(a, &x[0], t.n, t.n)
-    for i in range(t.n):
-        memset(a + i * t.n + i + 1, 0, (t.n - i - 1) * sizeof(number))
-    locked = _lock(t)
-    if number is float:
-        strtri(&uplo, &diag, &n, a, &n, &info)
-    elif number is double:
-        dtrtri(&uplo, &diag, &n, a, &n, &info)
-    elif number is floatcomplex:
-        ctrtri(&uplo, &diag, &n, a, &n, &info)
-    else:
-        ztrtri(&uplo, &diag, &n, a, &n, &info)
-    leave(locked)
-    return OK if info == 0 else FAILED
 
 
 cdef int _eigh_at(const Task *t, number *a, char *w, number *work, char *rwork, blas_int *iwork,
@@ -662,10 +707,15 @@ cdef inline Py_ssize_t _up(Py_ssize_t nbytes) noexcept nogil:
 
 
 
-cdef Py_ssize_t prepare(Task *t) except -1:
+cdef Py_ssize_t fill_task(Task *t, routine, flags, int typenum, sizes) except -1:
     cdef int status
-    if not 0 <= t.routine < N_ROUTINES or not 0 <= t.slot < 4:
-        raise ValueError("lapack: no such routine, or dtype")
+    memset(t, 0, sizeof(Task))
+    t.routine, t.flags, t.slot = <int> NAMES[routine], 0, slot_of(typenum)
+    for name in flags:
+        t.flags |= <int> FLAGS[name]
+    t.m, t.n, t.k = sizes
+    if t.slot < 0:
+        raise ValueError("lapack: no such dtype")
     if min(t.m, t.n, t.k) < 0:
         raise ValueError("lapack: sizes must not be negative")
     if t.routine == QR and t.m < t.n:
@@ -756,6 +806,24 @@ cdef int _qr(const Task *t, const Strided *x, number *work) noexcept nogil:
     return status
 
 
+cdef int _independent(const Task *t, const Strided *x, number *nothing) noexcept nogil:
+    # What is copied has no zero on its diagonal, to rounding.
+    cdef number *y = <number *> x[1].data
+    cdef double size, least = HUGE_VAL, most = 0
+    cdef Py_ssize_t i
+    _put(y, &x[0], t.n, t.n)
+    for i in range(t.n):
+        if number in floating:
+            size = fabs(y[i * (t.n + 1)])
+        else:
+            size = hypot(y[i * (t.n + 1)].real, y[i * (t.n + 1)].imag)
+        least, most = min(least, size), max(most, size)
+    if number is float or number is floatcomplex:
+        return FAILED if least <= t.n * FLT_EPSILON * most else OK
+    else:
+        return FAILED if least <= t.n * DBL_EPSILON * most else OK
+
+
 cdef int _gaps_of(Py_ssize_t n, const floating *w, Py_ssize_t step, floating *y) noexcept nogil:
     cdef Py_ssize_t i, j
     cdef floating size = 0, least, wi
@@ -797,12 +865,14 @@ cdef inline int _run(const Task *t, const Strided *x, number *work) noexcept nog
         return _determinant(t, x, work)
     if t.routine == SIGN_AND_LOG:
         return _sign_and_log(t, x, work)
+    if t.routine == COFACTORS:
+        return _cofactors(t, x, work)
     if t.routine == CHOLESKY:
         return _cholesky(t, x, work)
     if t.routine == TRIANGLE_SOLVE:
         return _triangle_solve(t, x, work)
-    if t.routine == TRIANGLE_INVERSE:
-        return _triangle_inverse(t, x, work)
+    if t.routine == INDEPENDENT:
+        return _independent(t, x, work)
     if t.routine == EIGH:
         return _eigh(t, x, work)
     if t.routine == SVD:
@@ -822,98 +892,168 @@ cdef int run_task(const Task *t, const Strided *x, char *work) noexcept nogil:
     return _run[doublecomplex](t, x, <double complex *> work)
 
 
+cdef int run_batch(const Task *t, Strided *x, int nd, const intptr_t *shape, const intptr_t *steps,
+                   char *work) noexcept nogil:
+    cdef intptr_t[MAX_NDIM] counter
+    cdef int k, axis, status, n = counts[t.routine]
+    for axis in range(nd):
+        counter[axis] = 0
+    while True:
+        status = run_task(t, x, work)
+        if status:
+            return status
+        axis = nd - 1
+        while axis >= 0:
+            counter[axis] += 1
+            for k in range(n):
+                x[k].data += steps[k * nd + axis]
+            if counter[axis] < shape[axis]:
+                break
+            for k in range(n):
+                x[k].data -= steps[k * nd + axis] * shape[axis]
+            counter[axis] = 0
+            axis -= 1
+        if axis < 0:
+            return OK
+
+
 # ---- the Python layer
 
 
-cdef int _flags(object names) except -1:
-    cdef int found = 0
-    for name in names:
-        found |= <int> FLAGS[name]
-    return found
+cdef inline int _axes(int code, int which) noexcept nogil:
+    return (facts[code][which].row != c" ") + (facts[code][which].column != c" ")
 
 
-cdef Py_ssize_t _given(tuple arrays, int routine, char axis) except -1:
+cdef Py_ssize_t _given(list arrays, int code, char axis) except -1:
     # The size of an axis, by the operands.
-    cdef int which
+    cdef int which, first
     cdef cnp.ndarray array
-    for which in range(operands[routine]):
+    for which in range(operands[code]):
         array = arrays[which]
-        if facts[routine][which].row == axis and cnp.PyArray_NDIM(array) >= 1:
-            return cnp.PyArray_DIM(array, 0)
-        if facts[routine][which].column == axis and cnp.PyArray_NDIM(array) == 2:
-            return cnp.PyArray_DIM(array, 1)
+        first = cnp.PyArray_NDIM(array) - _axes(code, which)
+        if first < 0:
+            raise ValueError("lapack: an operand has too few axes")
+        if facts[code][which].row == axis:
+            return cnp.PyArray_DIM(array, first)
+        if facts[code][which].column == axis:
+            return cnp.PyArray_DIM(array, first + 1)
     return 0
 
 
-cdef int _describe(const Task *t, int which, cnp.ndarray array, Strided *x) except -1:
-    cdef Py_ssize_t rows, columns
-    cdef int typenum = typenum_of(t, which), item = cnp.PyArray_ITEMSIZE(array)
-    cdef bint is_result = which >= operands[t.routine]
+cdef object _behaved(int code, int which, cnp.ndarray array):
+    # What can be read as it is: whole elements, a triangle in one of both orders.
+    cdef Py_ssize_t item = cnp.PyArray_ITEMSIZE(array)
+    cdef int axis, nd = cnp.PyArray_NDIM(array)
+    cdef bint good = cnp.PyArray_ISBEHAVED_RO(array)
+    for axis in range(nd):
+        good &= cnp.PyArray_STRIDE(array, axis) % item == 0
+    if code == TRIANGLE_SOLVE and which == 0 and nd >= 2:
+        good &= (cnp.PyArray_STRIDE(array, nd - 1) == item
+                 and cnp.PyArray_STRIDE(array, nd - 2) == item * cnp.PyArray_DIM(array, nd - 1)
+                 or cnp.PyArray_STRIDE(array, nd - 2) == item
+                 and cnp.PyArray_STRIDE(array, nd - 1) == item * cnp.PyArray_DIM(array, nd - 2))
+    return array if good else np.array(array, array.dtype.newbyteorder("="), order="C")
+
+
+cdef bint _describe(const Task *t, int which, cnp.ndarray array, int nd, const intptr_t *shape,
+                    Strided *x, intptr_t *steps) except -1:
+    # Fill in strides of the matrix and of the batch; return whether the array fits.
+    cdef int axis, axes = _axes(t.routine, which), own = cnp.PyArray_NDIM(array) - axes
     cdef bint is_fortran = facts[t.routine][which].kind == c"F"
-    cdef bint fits
-    shape_of(t, which, &rows, &columns)
-    fits = cnp.PyArray_TYPE(array) == typenum and cnp.PyArray_ISBEHAVED_RO(array)
-    fits &= cnp.PyArray_SIZE(array) == rows * columns
-    x.data, x.row, x.col = cnp.PyArray_BYTES(array), columns, 1
-    if is_result or is_fortran or typenum != TYPES[t.slot]:
-        fits &= not is_result or cnp.PyArray_ISWRITEABLE(array)
-        fits &= bool(cnp.PyArray_IS_F_CONTIGUOUS(array) if is_fortran
-                     else cnp.PyArray_IS_C_CONTIGUOUS(array))
-    elif fits:
-        fits = cnp.PyArray_NDIM(array) == 2
-        if fits:
-            fits = (cnp.PyArray_DIM(array, 0) == rows and cnp.PyArray_STRIDE(array, 0) % item == 0
-                    and cnp.PyArray_STRIDE(array, 1) % item == 0)
-            x.row = cnp.PyArray_STRIDE(array, 0) // item
-            x.col = cnp.PyArray_STRIDE(array, 1) // item
-    if not fits:
-        raise ValueError(f"lapack: operand or result {which} has another dtype, shape or layout")
-    return 0
+    cdef bint is_result = which >= operands[t.routine]
+    cdef Py_ssize_t[2] size
+    cdef Py_ssize_t[2] step
+    cdef Py_ssize_t item = cnp.PyArray_ITEMSIZE(array)
+    if cnp.PyArray_TYPE(array) != typenum_of(t, which) or own < 0 or own > nd:
+        return False
+    shape_of(t, which, &size[0], &size[1])
+    step[0] = step[1] = item
+    for axis in range(axes):
+        if cnp.PyArray_DIM(array, own + axis) != size[axis]:
+            return False
+        step[axis] = cnp.PyArray_STRIDE(array, own + axis)
+    x.data, x.row, x.col = cnp.PyArray_BYTES(array), step[0] // item, step[1] // item
+    if is_result and not cnp.PyArray_ISWRITEABLE(array):
+        return False
+    if axes and (is_result or is_fortran or axes == 1):     # of fixed layout
+        if size[axes - 1] > 1 and step[axes - 1] != (item * size[0] if is_fortran else item):
+            return False
+        if axes == 2 and size[0] > 1 and step[0] != (item if is_fortran else item * size[1]):
+            return False
+    for axis in range(nd):
+        steps[axis] = 0
+        if axis < nd - own:
+            if is_result:
+                return False
+            continue
+        if cnp.PyArray_DIM(array, axis - nd + own) == shape[axis]:
+            steps[axis] = cnp.PyArray_STRIDE(array, axis - nd + own)
+        elif is_result or cnp.PyArray_DIM(array, axis - nd + own) != 1:
+            return False
+    return True
 
 
-def run(str routine not None, cnp.ndarray first not None, *arrays, flags=()):
-    """Run a routine on single matrices, into arrays apart; return whether it can do them.
+def run(str routine not None, *arrays, flags=()):
+    """Run a routine on matrices, or stacks of them; return whether it can do them all.
 
     Parameters
     ----------
     routine : str
         One of `NAMES`.
-    first, *arrays : ndarray
-        Its operands, then its results in C order, factors of LU in Fortran's. The dtype of the
-        first one counts.
+    *arrays : ndarray
+        Its operands, whose axes in front broadcast, then its results: in C order, the factors of
+        LU in Fortran's, apart from all others. The dtype of the first operand counts.
     flags : tuple of str
         Of `FLAGS`.
     """
     cdef Task t
     cdef Strided[MAX_MATRICES] x
-    cdef int which, status
-    cdef Py_ssize_t size
-    cdef tuple given = (first, *arrays)
+    cdef intptr_t[MAX_NDIM] shape
+    cdef intptr_t[MAX_MATRICES * MAX_NDIM] steps
+    cdef int which, axis, nd, code = NAMES[routine]
+    cdef Py_ssize_t size, total = 1
+    cdef int status = OK
+    cdef cnp.ndarray array
+    cdef list given = list(arrays)
     cdef char *work = NULL
     cdef char *start
-    memset(&t, 0, sizeof(Task))
-    t.routine, t.flags = <int> NAMES[routine], _flags(flags)
-    t.slot = slot_of(cnp.PyArray_TYPE(first))
-    if len(given) != counts[t.routine] or t.slot < 0:
-        raise ValueError(f"lapack.{routine}: {counts[t.routine]} arrays are needed, of float or "
-                         "complex numbers")
-    t.m, t.n, t.k = (_given(given, t.routine, axis) for axis in b"mnk")
-    size = prepare(&t)
-    for which in range(counts[t.routine]):
-        _describe(&t, which, given[which], &x[which])
-    if size:
-        work = <char *> malloc(size + 64)
-        if work == NULL:
-            raise MemoryError
+    if len(given) != counts[code]:
+        raise ValueError(f"lapack.{routine}: {counts[code]} arrays are needed")
+    for which in range(operands[code]):
+        given[which] = _behaved(code, which, given[which])
+    array = given[0]
+    size = fill_task(&t, routine, flags, cnp.PyArray_TYPE(array),
+                     (_given(given, code, axis) for axis in b"mnk"))
+    array = given[counts[code] - 1]
+    nd = cnp.PyArray_NDIM(array) - _axes(code, counts[code] - 1)
+    if not 0 <= nd <= MAX_NDIM:
+        raise ValueError(f"lapack.{routine}: too many axes, or too few")
+    for axis in range(nd):
+        shape[axis] = cnp.PyArray_DIM(array, axis)
+        total *= shape[axis]
+    for which in range(counts[code]):
+        if not _describe(&t, which, given[which], nd, shape, &x[which], &steps[which * nd]):
+            raise ValueError(f"lapack.{routine}: array {which} has another dtype, shape or layout")
+    if total == 0:
+        return True
+    work = <char *> malloc(size + 64)
+    if work == NULL:
+        raise MemoryError
     start = <char *> ((<uintptr_t> work + 63) & ~<uintptr_t> 63)
     try:
-        if max(t.m, t.n) <= SMALL:
-            status = run_task(&t, x, start)
+        if total * max(t.m, t.n) <= 4 * SMALL:
+            status = run_batch(&t, x, nd, shape, steps, start)
         else:
             with nogil:
-                status = run_task(&t, x, start)
+                status = run_batch(&t, x, nd, shape, steps, start)
     finally:
         free(work)
     if status and status != FAILED:
         raise OverflowError(f"lapack.{routine}: a size that LAPACK does not take")
     return status == OK
+
+
+def room(str routine not None, tuple flags, dtype, tuple sizes):
+    """Return how many bytes of workspace a routine takes, for sizes m, n and k."""
+    cdef Task t
+    return fill_task(&t, routine, flags, np.dtype(dtype).num, sizes)

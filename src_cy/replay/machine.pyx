@@ -20,12 +20,16 @@ from fastbp._core.dtypes cimport itemsize_of, slot_of
 from fastbp._core.elementwise cimport (
     MAX_NDIM, PARALLEL, has_sums, merge_axes, run_parts, sum_runs, walk,
 )
+from fastbp._core.lapack cimport (
+    FAILED, MAX_MATRICES, Strided, Task, count_of, fill_task, run_batch,
+)
 from fastbp._core.program cimport MAX_EXTERNAL, Program
 from fastbp._core.strided cimport MAX_BATCH, Matrix, Product, fold, layout, run_slot
 
 import math
 
 import numpy as np
+from numpy.linalg import LinAlgError
 
 cnp.import_array()
 
@@ -296,6 +300,59 @@ cdef class Machine:
         self._set(&facts.target, target)
         facts.size = size
 
+    def lapack(self, str routine, tuple flags, int typenum, tuple sizes, tuple batch, list slots,
+               work):
+        """Append a routine of LAPACK's on matrices, or on each of a batch.
+
+        Parameters
+        ----------
+        routine : str
+        flags : tuple of str
+            As `lapack.run` takes them.
+        typenum : int
+            Of the first operand.
+        sizes : tuple of int
+            m, n and k.
+        batch : tuple of int
+        slots : list
+            For each operand, then each result: place, strides in elements along rows and columns,
+            tuple of strides in bytes along the batch.
+        work : tuple
+            A place with as many bytes as `lapack.room` says.
+        """
+        cdef Task task
+        cdef Matrices *facts
+        cdef int k, axis, nd = len(batch), n = len(slots)
+        cdef double total = 1
+        fill_task(&task, routine, flags, typenum, sizes)
+        if nd > MAX_NDIM or n != count_of(task.routine):
+            raise ValueError("Machine.lapack: too many axes, or slots missing")
+        for axis in range(nd):
+            total *= batch[axis]
+        if total == 0:
+            return
+        step = self._step(
+            LAPACK,
+            sizeof(Matrices) + n * (sizeof(Strided) + sizeof(Place)) + (n + 1) * nd * sizeof(intptr_t),
+            10.0 * total * max(task.m, task.n) * max(task.n, task.k) * task.n)
+        facts = <Matrices *> step.facts
+        facts.task, facts.n, facts.nd = task, n, nd
+        facts.x = <Strided *> (facts + 1)
+        facts.places = <Place *> (facts.x + n)
+        facts.shape = <intptr_t *> (facts.places + n)
+        facts.steps = facts.shape + nd
+        self._set(&facts.work, work)
+        for axis in range(nd):
+            facts.shape[axis] = batch[axis]
+        for k in range(n):
+            place, row, col, steps = slots[k]
+            self._set(&facts.places[k], place)
+            facts.x[k].row, facts.x[k].col = row, col
+            if len(steps) != nd:
+                raise ValueError("Machine.lapack: a stride for each batch axis is needed")
+            for axis in range(nd):
+                facts.steps[k * nd + axis] = steps[axis]
+
     def call(self, function, list operands, list results):
         """Append a call of a function of arrays.
 
@@ -463,6 +520,9 @@ cdef object _view_of(Frame frame, tuple place, tuple shape, tuple strides, objec
 cdef int _failed(int status) except -1:
     if status < 0:
         raise MemoryError
+    if status == FAILED:
+        raise LinAlgError("compile: a matrix is singular, not positive definite, or has equal values: "
+                          "call the function as it is")
     raise OverflowError("compile: a product has a size that BLAS does not take")
 
 
@@ -500,6 +560,10 @@ cdef int run_steps(const Step *steps, int n, char **bases) noexcept nogil:
         elif steps[k].kind == ZERO:
             memset(_at((<const Zero *> steps[k].facts).target, bases), 0,
                    (<const Zero *> steps[k].facts).size)
+        elif steps[k].kind == LAPACK:
+            status = _run_lapack(<const Matrices *> steps[k].facts, bases)
+            if status:
+                return status
     return 0
 
 
@@ -544,6 +608,15 @@ cdef int _run_product(const Gemm *g, char **bases) noexcept nogil:
     p = g.batched[0]
     p.a.data, p.b.data, p.c.data = a, b, c
     return run_slot(&p, g.slot, g.accumulate)
+
+
+cdef int _run_lapack(const Matrices *m, char **bases) noexcept nogil:
+    cdef Strided[MAX_MATRICES] x
+    cdef int k
+    for k in range(m.n):
+        x[k] = m.x[k]
+        x[k].data = _at(m.places[k], bases)
+    return run_batch(&m.task, x, m.nd, m.shape, m.steps, _at(m.work, bases))
 
 
 cdef int _run_sum(const Sum *s, char **bases) noexcept nogil:

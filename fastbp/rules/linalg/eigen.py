@@ -10,7 +10,7 @@ import numpy as np
 
 from fastbp._core.graph import passive
 from fastbp.rules import patterns
-from fastbp.rules.linalg import lapack
+from fastbp.rules.linalg import lapack, plans
 from fastbp.rules.linalg.decompositions import GILES, check_square, of_symmetric
 from fastbp.rules.linalg.gaps import (
     check_apart,
@@ -63,13 +63,13 @@ def _eigh_vjp(g, ans, a, uplo):
 def _eigh_jvp(t, ans, a, uplo):
     w, v = ans
     inner = mm(mm(mh(v), 0.5 * (t + mh(t))), v)
-    tied = ties(w)
-    gaps = lost_where(tied, from_gaps(_differences(w), tied))
+    gaps, tied = reciprocals(w)
+    gaps = lost_where(tied, gaps)
     return np.real(diagonal_of(inner)), mm(v, inner * gaps.astype(v.dtype))
 
 
 def _eigh(a, uplo):
-    if a.ndim > 2 or not a.size or uplo not in ("L", "U"):
+    if not a.size or uplo not in ("L", "U"):
         return tuple(np.linalg.eigh(a, uplo))
     return lapack.eigh(a, uplo == "L")
 
@@ -83,6 +83,7 @@ eigh_op = general(
     vjp=(_eigh_vjp,),
     jvp=(_eigh_jvp,),
     pattern=(patterns.couples_into_vectors, patterns.couples),
+    plan=plans.diagonalises,
     source=GILES,
 )
 

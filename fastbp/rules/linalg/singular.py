@@ -9,7 +9,7 @@ to those of U; vectors beyond the values (``full_matrices=True``) do not turn am
 import numpy as np
 
 from fastbp.rules import patterns
-from fastbp.rules.linalg import lapack
+from fastbp.rules.linalg import lapack, plans
 from fastbp.rules.linalg.eigen import eigh
 from fastbp.rules.linalg.gaps import (
     check_apart,
@@ -19,7 +19,6 @@ from fastbp.rules.linalg.gaps import (
     from_gaps,
     lost_where,
     reciprocals,
-    ties,
     with_diagonal,
 )
 from fastbp.rules.numpy.products import mh, mm, mt
@@ -30,11 +29,10 @@ SVDResult = type(np.linalg.svd(np.eye(1)))
 DEGENERATE = "singular vectors have none at equal singular values"
 
 
-def _gaps(s):
-    """Return ties among singular values, and reciprocals of the differences of their squares."""
-    row, column = s[..., None, :], s[..., :, None]
-    tied = ties(s)
-    return tied, from_gaps((row - column) * (row + column), tied)
+def _over_sums(s):
+    """Return the reciprocals of the sums of values, 0 of zeros."""
+    total = s[..., None, :] + s[..., :, None]
+    return from_gaps(total, total == 0.0)
 
 
 def _columns(x, d):
@@ -102,11 +100,11 @@ def _turns(of_u, of_v, s):
     check_apart(
         "numpy.linalg.svd", "singular values", tied, of_u, mt(of_v) if np.ndim(of_v) else of_v
     )
-    total = s[..., None, :] + s[..., :, None]
     if alike.dtype.kind == "c":
+        total = s[..., None, :] + s[..., :, None]
         gaps, sums = gaps.astype(alike.dtype), 1.0 / total.astype(alike.dtype)
     else:  # beside a value 0 real vectors do not turn by a phase
-        sums = from_gaps(total, total == 0.0)
+        sums = _over_sums(s)
     return 0.5 * ((alike - mh(alike)) * gaps + (apart - mh(apart)) * sums)
 
 
@@ -115,7 +113,8 @@ def _svd_jvp(t, ans, a, full):
     k = s.shape[-1]
     m, n = a.shape[-2:]
     u1, vh1 = u[..., :, :k], vh[..., :k, :]
-    gaps = lost_where(*_gaps(s)).astype(u.dtype)
+    gaps, tied = reciprocals(s)
+    gaps = lost_where(tied, gaps * _over_sums(s)).astype(u.dtype)
     inner = mm(mm(mh(u1), t), mh(vh1))
     with np.errstate(divide="ignore", invalid="ignore"):
         over = 1.0 / s.astype(u.dtype) if m != n or u.dtype.kind == "c" else None
@@ -141,7 +140,7 @@ def _svd_jvp(t, ans, a, full):
 
 
 def _svd(a, full):
-    return tuple(np.linalg.svd(a, full)) if a.ndim != 2 or not a.size else lapack.svd(a, full)
+    return lapack.svd(a, full) if a.size else tuple(np.linalg.svd(a, full))
 
 
 svd_op = general(
@@ -153,6 +152,7 @@ svd_op = general(
     vjp=(_svd_vjp,),
     jvp=(_svd_jvp,),
     pattern=(patterns.couples, patterns.couples_into_vectors, patterns.couples),
+    plan=plans.decomposes,
     source="Townsend 2016",
 )
 
