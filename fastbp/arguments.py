@@ -19,6 +19,7 @@ from fastbp._core.dtypes import DIFFERENTIABLE, NAMES
 from fastbp._core.graph import Variable
 from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError
+from fastbp.rules import refusals
 
 __all__ = [
     "check_argnums",
@@ -293,17 +294,16 @@ def explain(
     """Add to an error of the user's function what its traceback does not say.
 
     A list of numbers is a list for the function, too; an array that a record reads is read-only
-    (`locked` says whether there was one).
+    (`locked` says whether there was one); a function without a rule was given a Variable.
     """
-    if isinstance(error, DTypeError) or not isinstance(error, (TypeError, ValueError)):
-        return
-    notes = []
-    if locked and "read-only" in str(error):
+    notes = [note for note in (refusals.unsaid(error),) if note is not None]
+    is_plain = isinstance(error, (TypeError, ValueError)) and not isinstance(error, DTypeError)
+    if is_plain and locked and "read-only" in str(error):
         notes.append(
             "fastbp keeps an array that a recorded operation will read again read-only while the "
             "record lives: write into a copy, or make a new array instead of using a buffer again"
         )
-    if isinstance(error, TypeError):
+    if is_plain and isinstance(error, TypeError):
         for i in positions:
             if _is_list_of_numbers(args[i]):
                 kind = type(args[i]).__name__

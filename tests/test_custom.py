@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastbp as bp
-from fastbp.errors import DTypeError, ShapeError
+from fastbp.errors import DTypeError, NoRuleError, ShapeError
 
 A = np.array([0.5, -1.0, 2.0])
 
@@ -202,3 +202,24 @@ def test_a_rule_shows_its_name(f, name, shown):
     rule = bp.custom_rule(f, vjp=lambda g, ans, x: g * ans, name=name)
     assert repr(rule) == shown
     assert repr(bp.grad(rule)) == f"<function grad({shown.removeprefix('<function ')[:-1]})>"
+
+
+def test_a_rule_that_hides_what_it_is_given_is_no_zero():
+    x = np.array([0.3, 0.5])
+    plain = lambda g: np.array(getattr(g, "value", g))
+    by_vjp = bp.custom_rule(np.sin, vjp=lambda g, ans, x: plain(g) * np.cos(x), name="cut")
+    np.testing.assert_allclose(bp.grad(lambda x: np.sum(by_vjp(x)))(x), np.cos(x))
+    with pytest.raises(NoRuleError, match="cut: it has a VJP only, from which a JVP cannot be had"):
+        bp.jvp(by_vjp, (x,), (x,))
+    in_part = bp.custom_rule(np.sin, vjp=lambda g, ans, x: (g + plain(g)) / 2 * np.cos(x))
+    with pytest.raises(NoRuleError, match="VJP only"):
+        bp.jvp(in_part, (x,), (x,))
+    by_jvp = bp.custom_rule(np.sin, jvp=lambda t, ans, x: plain(t[0]) * np.cos(x))
+    with pytest.raises(NoRuleError, match="JVP only, from which a VJP cannot be had"):
+        bp.grad(lambda x: np.sum(by_jvp(x)))(x)
+    for dtype in (np.float32, np.float64, np.complex128):
+        z = x.astype(dtype)
+        honest = bp.custom_rule(np.sin, vjp=lambda g, ans, x: g * np.cos(x))
+        np.testing.assert_allclose(bp.jvp(honest, (z,), (z,))[1], z * np.cos(z), rtol=1e-6)
+        honest = bp.custom_rule(np.sin, jvp=lambda t, ans, x: t[0] * np.cos(x))
+        np.testing.assert_allclose(bp.vjp(honest, z)[1](z)[0], z * np.cos(z), rtol=1e-6)

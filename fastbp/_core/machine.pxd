@@ -17,6 +17,9 @@ cdef enum InstructionKind:
     ZERO        # bytes
     LAPACK      # a routine on matrices, or on a batch of them
     CALL        # a function of Python's
+    LOOP        # the instructions behind it, again and again
+    BRANCH      # the instructions behind it, or those behind these
+    LEAVE       # the end of the loop that it stands in, where a value is 0
 
 # Where an operand lies.
 cdef struct Place:
@@ -78,6 +81,33 @@ cdef struct Matrices:
     intptr_t *shape         # of the batch
     intptr_t *steps         # in bytes, along the batch: nd of each operand and result
 
+# The number of a call in the list of them.
+cdef struct Call:
+    int number
+
+# A buffer that lies elsewhere in each iteration.
+cdef struct Moving:
+    int buffer
+    Place start
+    intptr_t step
+
+cdef struct Loop:
+    Py_ssize_t count        # -1: until it is left
+    int n_body, n_moving, n_swaps
+    bint calls              # the body calls Python
+    Moving *moving
+    int *swaps              # pairs of moving buffers that change places after each iteration
+
+cdef struct Branch:
+    Place place
+    intptr_t size
+    int n_first, n_second   # instructions where the value is not 0, and where it is
+    bint calls
+
+cdef struct Leave:
+    Place place
+    intptr_t size
+
 cdef struct Step:
     InstructionKind kind
     void *facts
@@ -98,12 +128,14 @@ cdef class Machine:
     cdef readonly Py_ssize_t work_bytes
     cdef int capacity
     cdef int work_buffer
-    cdef list keep, calls, frames
+    cdef list keep, calls, frames, blocks
     cdef Step *_step(self, InstructionKind kind, size_t size, double work) except NULL
     cdef int _set(self, Place *place, object pair) except -1
-    cdef int _stretch(self, Frame frame, int first, int end)
+    cdef int _close(self, int first, double *work) except -1
+    cdef int _stretch(self, Frame frame, int first, int end) except -1
     cdef int _called(self, Frame frame, tuple call) except -1
     cdef Frame frame(self)
     cdef int give_back(self, Frame frame) except -1
     cdef int run(self, Frame frame) except -1
-    cdef int _run_with_calls(self, Frame frame) except -1
+    cdef int _run_with_calls(self, Frame frame, int first, int end) except -1
+    cdef int _loop_with_calls(self, Frame frame, int k) except -1

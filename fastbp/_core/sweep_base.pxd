@@ -50,3 +50,7 @@ cdef list stacked(list rows)
 
 cdef tuple shape_of(object x)                           # of an array or a Variable
 cdef Variable zeros_variable(tuple shape, int typenum)
+cdef Variable seed_variable(Node node, tuple shape, int typenum)
+cdef int check_transposed(Node node, str given, str wanted, object total, list seeds,
+                          list found) except -1
+cdef object product_of(object x, object y)

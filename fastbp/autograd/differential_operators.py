@@ -17,7 +17,7 @@ from fastbp._core.graph import array_of
 from fastbp.autograd import core
 from fastbp.autograd.vspaces import vspace
 from fastbp.autograd.wrap_util import checked_argnum, unary_to_nary, wrap_nary_f
-from fastbp.errors import ShapeError
+from fastbp.errors import NoRuleError, ShapeError
 
 __all__ = [
     "checkpoint",
@@ -169,11 +169,16 @@ def jacobian(fun: Callable[..., Any], argnum: Any = 0) -> Callable[..., Any]:
 def hessian(fun: Callable[..., Any], argnum: Any = 0) -> Callable[..., Any]:
     """Return a function that computes the second derivatives: ``out.shape + 2 * in.shape``."""
     argnum = checked_argnum(argnum)
-    call = jacobians.jacobian(jacobians.jacobian(fun, argnum, "reverse"), argnum, "forward")
+    inner = jacobians.jacobian(fun, argnum, "reverse")
+    call = jacobians.jacobian(inner, argnum, "forward")
+    by_vjps = jacobians.jacobian(inner, argnum, "reverse")
 
     @wrap_nary_f(fun, hessian, argnum)
     def nary_f(*args: Any, **kwargs: Any) -> Any:
-        return call(*args, **kwargs)
+        try:
+            return call(*args, **kwargs)
+        except NoRuleError:  # a program's VJP from which no tangents follow
+            return by_vjps(*args, **kwargs)
 
     return nary_f
 

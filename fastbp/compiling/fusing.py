@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fastbp.compiling.blocks import Block
 from fastbp.compiling.steps import Region, Step
 from fastbp.compiling.values import Value
 
@@ -21,6 +22,8 @@ def fused(steps: Sequence[Step]) -> list[Step]:
     written: dict[int, int] = {}
     regions: dict[int, int] = {}  # the region that computes a value
     for step in steps:
+        if isinstance(step, Block):
+            step.parts[:] = [fused(part) for part in step.parts]
         if not isinstance(step, Region):
             for storage in step.written():
                 written[id(storage)] = len(out)

@@ -7,14 +7,14 @@ from typing import Any
 
 from fastbp._core.machine import Machine
 from fastbp._core.replay import Plan
+from fastbp.compiling.blocks import Block, Loop, walked
 from fastbp.compiling.builder import Builder
 from fastbp.compiling.fusing import fused
+from fastbp.compiling.memory import carried, give_out, need
 from fastbp.compiling.steps import Copy, Region, Step
 from fastbp.compiling.values import Storage, Value
 
 __all__ = ["laid_out"]
-
-ALIGNMENT = 64
 
 
 def laid_out(b: Builder, inputs: Sequence[Value | None], outputs: Sequence[Value]) -> Plan:
@@ -33,17 +33,19 @@ def laid_out(b: Builder, inputs: Sequence[Value | None], outputs: Sequence[Value
     if "fusion" in b.passes:
         steps = fused(steps)
     _compile(steps, results, "dead" not in b.passes)
-    work_bytes = _give_out(steps, "reuse" in b.passes)
+    work_bytes = give_out(steps, b.passes)
     constants: dict[int, Any] = {}
     n = len(inputs)
     for number, x in enumerate(inputs):
         if x is not None:
             x.storage.buffer = number
     work, n = n, n + 1
-    in_memory = {id(storage) for step in steps for storage in step.read_in_memory()}
+    in_memory = {id(storage) for step in walked(steps) for storage in step.read_in_memory()}
     for storage in _storages(steps, results):
         if storage.kind == "given" and id(storage) not in in_memory:
             continue  # it goes from call to call
+        if storage.inside is not None:
+            continue  # it is there with what it is a part of
         if storage.kind == "work":
             storage.buffer = work
         elif storage.buffer < 0:
@@ -57,12 +59,20 @@ def laid_out(b: Builder, inputs: Sequence[Value | None], outputs: Sequence[Value
         machine,
         [None if x is None else (x.shape, x.dtype) for x in inputs],
         [(y.storage.buffer, y.shape, y.dtype) for y in results],
-        [_facts(step) for step in steps],
+        _facts(steps),
     )
 
 
-def _facts(step: Step) -> tuple[Any, ...]:
-    return step.kind, [v.shape for v in step.writes], step.described()
+def _facts(steps: Sequence[Step], indent: str = "") -> list[tuple[Any, ...]]:
+    found = []
+    for step in steps:
+        found.append((indent + step.kind, [v.shape for v in step.writes], step.described()))
+        if isinstance(step, Block):
+            for k, part in enumerate(step.parts):
+                if k:
+                    found.append((indent + "otherwise", [], ""))
+                found += _facts(part, indent + "  ")
+    return found
 
 
 def _results(b: Builder, outputs: Sequence[Value]) -> list[Value]:
@@ -81,23 +91,83 @@ def _results(b: Builder, outputs: Sequence[Value]) -> list[Value]:
     return results
 
 
+# ---- what is needed
+
+
 def _needed(steps: Sequence[Step], results: Sequence[Value]) -> list[Step]:
     """Return the steps that lead to the results."""
-    needed = {id(part) for y in results for part in y.storage.parts()}
+    return _kept(steps, {id(part) for y in results for part in y.storage.parts()}, True)
+
+
+def _kept(steps: Sequence[Step], needed: set[int], final: bool) -> list[Step]:
+    """Return the steps that write what is needed, and add what they read.
+
+    Where it is not yet `final`, blocks are left as they are.
+    """
     kept: list[Step] = []
     for step in reversed(steps):
-        if any(id(storage) in needed for storage in step.written()):
-            needed.update([id(part) for storage in step.read() for part in storage.parts()])
+        if step.kind == "leave" or any(id(storage) in needed for storage in step.written()):
+            if isinstance(step, Loop):
+                _loop_kept(step, needed, final)
+            elif isinstance(step, Block):
+                _parts_kept(step, needed, final)
+            else:
+                need(needed, step.read())
             kept.append(step)
     return kept[::-1]
+
+
+def _parts_kept(step: Block, needed: set[int], final: bool) -> None:
+    found: set[int] = set()
+    for k, part in enumerate(step.parts):
+        own = set(needed)
+        kept = _kept(part, own, final)
+        found |= own
+        if final:
+            step.parts[k] = kept
+    needed |= found
+    need(needed, step.own())
+
+
+def _loop_kept(loop: Loop, needed: set[int], final: bool) -> None:
+    """Find what the body has to write, for what follows and for the next iteration."""
+    carry = carried(loop.body) | {id(m.storage) for m in loop.moving}
+    live = set(needed)
+    while True:
+        for m in loop.moving:
+            if id(m.start.storage) in live:
+                need(live, [m.storage])
+        for pair in loop.swaps:
+            if any(id(m.storage) in live for m in pair):
+                need(live, [m.storage for m in pair])
+        before = set(live)
+        _kept(loop.body, before, False)
+        starts = [m.start.storage for m in loop.moving if id(m.storage) in before]
+        found = (before & carry) | {id(part) for x in starts for part in x.parts()}
+        if found <= live:
+            break
+        live |= found
+    if final:
+        loop.parts[0] = _kept(loop.body, set(live), True)
+        used = {id(s.outermost) for step in loop.body for s in (*step.read(), *step.written())}
+        used |= needed
+        loop.swaps = [pair for pair in loop.swaps if any(id(m.storage) in used for m in pair)]
+        used |= {id(m.storage) for pair in loop.swaps for m in pair}
+        loop.moving = [m for m in loop.moving if id(m.storage) in used]
+    needed |= before
+
+
+# ---- regions
 
 
 def _compile(steps: Sequence[Step], results: Sequence[Value], everything: bool) -> None:
     """Compile the regions: each writes what somebody else reads, or `everything`."""
     wanted = {id(part) for y in results for part in y.storage.parts()}
-    for step in steps:
-        wanted.update([id(part) for storage in step.read() for part in storage.parts()])
-    for step in steps:
+    for step in walked(steps):
+        need(wanted, step.read())
+        if isinstance(step, Loop):
+            need(wanted, [m.storage for m in step.moving])
+    for step in walked(steps):
         if isinstance(step, Region):
             made = [y for _, _, y in step.members]
             step.finish({id(y) for y in made if everything or id(y.storage) in wanted})
@@ -106,61 +176,11 @@ def _compile(steps: Sequence[Step], results: Sequence[Value], everything: bool) 
 
 def _storages(steps: Sequence[Step], results: Sequence[Value]) -> list[Storage]:
     found = {id(y.storage): y.storage for y in results}
-    for step in steps:
-        for storage in (*step.read(), *step.written()):
+    for step in walked(steps):
+        own = step.own() if isinstance(step, Block) else [*step.read(), *step.written()]
+        if isinstance(step, Loop):
+            own += [m.storage for m in step.moving]
+        for storage in own:
             found[id(storage)] = storage
+            found[id(storage.outermost)] = storage.outermost
     return list(found.values())
-
-
-def _give_out(steps: Sequence[Step], again: bool) -> int:
-    """Give memory of the workspace to what is alive, and return how much that takes.
-
-    `again`: memory of what is not read any more is given out again.
-    """
-    last: dict[int, int] = {}
-    for position, step in enumerate(steps):
-        for storage in (*step.read(), *step.written()):
-            last[id(storage.outermost)] = position
-    ending: dict[int, list[Storage]] = {}
-    free: list[tuple[int, int]] = []  # (offset, size), by offset
-    top = 0
-    placed: set[int] = set()
-    for position, step in enumerate(steps):
-        for storage in [storage.outermost for storage in step.written()]:
-            if storage.kind != "work" or id(storage) in placed:
-                continue
-            placed.add(id(storage))
-            size = -(-max(storage.nbytes, 1) // ALIGNMENT) * ALIGNMENT
-            storage.offset = _take(free, size)
-            if storage.offset < 0:
-                storage.offset, top = top, top + size
-            ending.setdefault(last[id(storage)], []).append(storage)
-        for storage in ending.pop(position, ()) if again else ():
-            size = -(-max(storage.nbytes, 1) // ALIGNMENT) * ALIGNMENT
-            _give_back(free, storage.offset, size)
-    return top
-
-
-def _take(free: list[tuple[int, int]], size: int) -> int:
-    """Return the offset of the smallest free part that is large enough, or -1."""
-    fitting = [(have, offset) for offset, have in free if have >= size]
-    if not fitting:
-        return -1
-    have, offset = min(fitting)
-    free.remove((offset, have))
-    if have > size:
-        free.append((offset + size, have - size))
-        free.sort()
-    return offset
-
-
-def _give_back(free: list[tuple[int, int]], offset: int, size: int) -> None:
-    free.append((offset, size))
-    free.sort()
-    merged: list[tuple[int, int]] = []
-    for start, n in free:
-        if merged and merged[-1][0] + merged[-1][1] == start:
-            merged[-1] = (merged[-1][0], merged[-1][1] + n)
-        else:
-            merged.append((start, n))
-    free[:] = merged

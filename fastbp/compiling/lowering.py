@@ -226,7 +226,7 @@ def _elementwise(b: Builder, op: Any, link: Any, operands: list[Any]) -> Value |
     return y
 
 
-def _planned(b: Builder, op: Any, link: Any, operands: list[Any]) -> Value | None:
+def _planned(b: Builder, op: Any, link: Any, operands: list[Any]) -> Any:
     plan = op.info["plan"]
     found: list[Any] = []
     for x in operands:
@@ -251,7 +251,8 @@ def _output(
     key = ("planned", *_application(link, operands))
     if key not in joint:
         joint[key] = _planned(b, op, link, operands)
-    return joint[key] and joint[key][link.output]
+    made: list[Value] | None = joint[key]
+    return None if made is None else made[link.output]
 
 
 def _application(link: Any, operands: list[Any]) -> Any:

@@ -86,7 +86,7 @@ def routine(
         or not math.prod([*batch, *_used(sizes, parts)])
     ):
         return None
-    given = tuple(sizes.values())
+    given = sizes["m"], sizes["n"], sizes["k"]
     sizes["s"] = min(sizes["m"], sizes["n"])
     whole = "full" in flags
     sizes["p"] = sizes["m" if whole else "s"]
@@ -98,7 +98,7 @@ def routine(
         _readable(b, name, kind, x) if k == 0 else x
         for k, (x, (_, kind)) in enumerate(zip(operands, parts, strict=True))
     ]
-    b.append(Matrices(name, flags, given, batch, reads, [*made, work]))  # type: ignore[arg-type]
+    b.append(Matrices(name, flags, given, batch, reads, [*made, work]))
     return made
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import gc
 import itertools
 import random
 import sys
@@ -15,7 +16,7 @@ from fastbp import tree
 from fastbp._core import constants, graph
 from fastbp._core.caller import Entry, Form, Spec
 from fastbp._core.graph import Passive, Variable
-from fastbp._core.replay import strong_zeros_met
+from fastbp._core.replay import Plan, strong_zeros_met
 from fastbp._core.tape import Tape
 from fastbp.compiling import passive
 from fastbp.compiling.inputs import Arguments
@@ -65,10 +66,7 @@ def recorded(
         if position >= 0
     ]
     made_of = [position for position in where if position >= 0]
-    b, taken, made = lower(
-        tape.links(), tape.input_positions, made_of + [position for position, _ in guards]
-    )
-    plan = laid_out(b, taken, made)
+    plan = _planned(tape, made_of + [position for position, _ in guards])
     numbers = itertools.count()
     results = [
         (next(numbers) if position >= 0 else -1, value)
@@ -86,6 +84,17 @@ def recorded(
         _form(result, iter(results)) or _builder(structure, results),
     )
     return structure.unflatten(values), entry
+
+
+def _planned(tape: Tape, outputs: list[int]) -> Plan:
+    # Nothing becomes garbage here, but so much is made that the collector would look for it often.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return laid_out(*lower(tape.links(), tape.input_positions, outputs))
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _form(result: Any, leaves: Iterator[tuple[int, Any]]) -> Form | None:

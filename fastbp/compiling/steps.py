@@ -46,7 +46,7 @@ class Step:
 
 def at(value: Value) -> Place:
     """Return where a value lies once memory is given out."""
-    return value.storage.buffer, value.storage.start + value.offset
+    return value.storage.outermost.buffer, value.storage.start + value.offset
 
 
 class Region(Step):
@@ -195,7 +195,7 @@ class Pick(Step):
 
     def emit(self, machine: Machine) -> None:
         x, y = self.reads[0], self.writes[0]
-        machine.pick(x.dtype.itemsize, self.table, (x.storage.buffer, x.storage.start), at(y))
+        machine.pick(x.dtype.itemsize, self.table, at(x.view(x.shape, 0, x.strides)), at(y))
 
 
 class Zero(Step):

@@ -13,8 +13,9 @@ class Storage:
 
     Attributes
     ----------
-    kind : {"input", "constant", "work", "output", "given"}
-        Who has it: the caller, the plan, the workspace, the caller afterwards, a call of Python.
+    kind : {"input", "constant", "work", "output", "given", "moving"}
+        Who has it: the caller, the plan, the workspace, the caller afterwards, a call of Python;
+        memory that moves in a loop is a part of other memory.
     """
 
     __slots__ = ("array", "buffer", "holds", "inside", "kind", "nbytes", "number", "offset")

@@ -4,7 +4,6 @@ Nothing here runs before an error is certain: the frames of the callers tell who
 """
 
 import importlib
-import inspect
 import math
 import sys
 import types
@@ -14,9 +13,10 @@ import numpy as np
 from fastbp._core import graph
 from fastbp.errors import DTypeError, NoRuleError, ReturnedVariableError
 from fastbp.rules.calls import called, doing
+from fastbp.rules.frames import asking_function, given, is_theirs, name_in_frame, name_of
 from fastbp.rules.table import REFUSED
 
-__all__ = ["INSTEAD", "counterpart", "name_of", "refusal", "write_instead"]
+__all__ = ["INSTEAD", "counterpart", "refusal", "unsaid", "write_instead"]
 
 #: What to write in place of functions that have no counterpart of the same name: Python, or words
 #: with Python between backticks.
@@ -133,12 +133,12 @@ def refusal(asked, *details):
         not (a function, the method of a ufunc); a plain array to write the result to (a ufunc,
         operands, out).
     """
-    if asked == "out":
-        return _out(*details)
     frame = sys._getframe(1)
-    while frame.f_globals["__name__"].startswith("fastbp.rules."):
+    while str(frame.f_globals.get("__name__")).startswith("fastbp.rules."):
         frame = frame.f_back
-    caller = _asking_function(frame)
+    caller = asking_function(frame)
+    if asked == "out":
+        return _out(caller, *details)
     if asked == "rule":
         return _no_rule(caller, *details)
     if caller is not None:
@@ -190,9 +190,6 @@ def _by_compiled(function):
             f"the method {name} of a plain array takes no Variable: write numpy.{name}(a, x); "
             f"{_VALUES}"
         )
-    if isinstance(function, type) and function.__module__.startswith("scipy."):
-        shown = name_of(function)
-        return f"{shown} takes no Variable: {write_instead(shown)}; {_VALUES}"
     kind = type(owner)
     if kind.__module__.startswith("numpy.random."):
         shown = "numpy.random" if kind.__name__ == "RandomState" else "numpy.random.Generator"
@@ -200,6 +197,9 @@ def _by_compiled(function):
         if name in _SAMPLES:
             instead = f"write {_SAMPLES[name]}, differentiated at fixed random numbers"
         return f"{shown}.{name} takes no Variable: {instead}; {_VALUES}"
+    if str(getattr(function, "__module__", "")).startswith("scipy."):
+        shown = name_of(function)
+        return f"{shown} takes no Variable: {write_instead(shown)}; {_VALUES}"
     return None
 
 
@@ -211,17 +211,9 @@ def _calls_back(name):
 
 def _was_given(frame, x):
     """Say whether a Variable is one of the arguments of the function that the user called."""
-    while frame.f_back is not None and _is_theirs(frame.f_back):
+    while frame.f_back is not None and is_theirs(frame.f_back):
         frame = frame.f_back
-    code = frame.f_code
-    has_more = bool(code.co_flags & inspect.CO_VARARGS) + bool(
-        code.co_flags & inspect.CO_VARKEYWORDS
-    )
-    count = code.co_argcount + code.co_kwonlyargcount + has_more
-    given = [frame.f_locals.get(name) for name in code.co_varnames[:count]]
-    given += [v for values in given if isinstance(values, (list, tuple)) for v in values]
-    given += [v for values in given if isinstance(values, dict) for v in values.values()]
-    return any(v is x for v in given)
+    return any(v is x for v in given(frame))
 
 
 def _no_rule(caller, function, method="__call__"):
@@ -236,8 +228,32 @@ def _no_rule(caller, function, method="__call__"):
     return NoRuleError(f"{name} has no derivative rule in fastbp: {write_instead(name)}; {_VALUES}")
 
 
-def _out(ufunc, operands, out):
+def unsaid(error):
+    """Return what an error does not say: which function without a rule met a Variable; or None.
+
+    NumPy's and SciPy's functions that look at types have errors of their own for Variables.
+    """
+    trace = error.__traceback__
+    while trace is not None:
+        frame = trace.tb_frame
+        name = name_in_frame(frame) if is_theirs(frame) else None
+        if name is not None:
+            met = any(type(v) in (graph.Variable, graph.Passive) for v in given(frame))
+            if not met or name in str(error) or _has_rule(name):
+                return None
+            return f"{name} was given a Variable: {write_instead(name)}; {_VALUES}"
+        trace = trace.tb_next
+    return None
+
+
+def _out(caller, ufunc, operands, out):
     name, shown = ufunc.__name__, name_of(ufunc)
+    if caller is not None:
+        instead = "write " + f"{caller}(fastbp.variable(a), ...)" if _has_rule(caller) else ""
+        return NoRuleError(
+            f"{caller} takes no Variable beside a plain array (it calls {shown} in place): "
+            f"{instead or write_instead(caller)}; {_VALUES}"
+        )
     sign = _SIGNS.get(name)
     if sign is not None and len(operands) == 2 and out[0] is operands[0]:
         return NoRuleError(
@@ -309,113 +325,6 @@ def _has_rule(name):
     """Say whether a function of NumPy's is recorded where an argument itself is a Variable."""
     module, _, last = name.rpartition(".")
     return graph.implementation_of(getattr(sys.modules.get(module), last, None)) is not None
-
-
-def name_of(function):
-    """Return the name by which a user knows a function or ufunc, with its module."""
-    name = getattr(function, "__name__", repr(function))
-    module = getattr(function, "__module__", None)
-    if isinstance(function, np.ufunc):
-        owners = [np, sys.modules.get("scipy.special")]
-        module = next((o.__name__ for o in owners if getattr(o, name, None) is function), None)
-        return f"{module}.{name}" if module else name
-    return f"{_public(module or 'numpy')}.{name}"
-
-
-# ---- who asked
-
-
-def _asking_function(frame):
-    """Return the public name of the function of NumPy or SciPy that the user's code has called.
-
-    It may be many calls away from `frame`, where the Variable was met. None: it was the user's own
-    code, or a compiled function that this called.
-    """
-    frames = []
-    while frame is not None and _is_theirs(frame):
-        frames.append(frame)
-        frame = frame.f_back
-    for outer in reversed(frames):
-        name = _name_in_frame(outer)
-        if name is not None:
-            return name
-    return _public(frames[-1].f_globals["__name__"]) if frames else None
-
-
-def _is_theirs(frame):
-    return _is_of_theirs(frame.f_globals.get("__name__"))
-
-
-def _is_of_theirs(module):
-    return (module or "").partition(".")[0] in _LIBRARIES
-
-
-_LIBRARIES = ("numpy", "scipy", "pandas", "xarray")
-
-
-def _public(module):
-    """Return the part of a module's name in front of the first private one."""
-    parts = module.split(".")
-    private = [k for k, part in enumerate(parts) if part.startswith("_")]
-    return ".".join(parts[: private[0]] if private else parts)
-
-
-def _name_in_frame(frame):
-    """Return the public name of what a frame runs; None for private functions and wrappers."""
-    name, owner = frame.f_code.co_name, frame.f_locals.get("self")
-    if owner is not None:
-        return _method_name(frame.f_globals["__name__"], name, owner, type(owner))
-    if isinstance(frame.f_locals.get("cls"), type):
-        return _method_name(frame.f_globals["__name__"], name, None, frame.f_locals["cls"])
-    found = _function_name(frame.f_globals["__name__"], name)
-    if found is None:  # a wrapper: the function that it wraps is one of its free variables
-        wrapped = [frame.f_locals.get(variable) for variable in frame.f_code.co_freevars]
-        names = [
-            _function_name(f.__module__, f.__name__)
-            for f in wrapped
-            if type(f) is types.FunctionType and _is_of_theirs(f.__module__)
-        ]
-        found = next(filter(None, names), None)
-    return found
-
-
-def _function_name(module, name):
-    if not name.startswith("_"):
-        for known in _namespaces(module):
-            if callable(vars(known).get(name)):
-                return f"{known.__name__}.{name}"
-    return None
-
-
-def _method_name(module, name, owner, kind):
-    """Return the name of a method by that of its object, as scipy.stats.norm, or its class."""
-    suffix = "" if name in ("__init__", "__new__", "__call__", "__getitem__") else f".{name}"
-    if module.startswith("scipy.stats."):
-        owner = getattr(owner, "dist", owner)  # of a distribution with fixed parameters
-        kind = kind if owner is None else type(owner)
-    public = [(f"{m.__name__}.{key}", x) for m in _namespaces(module) for key, x in vars(m).items()]
-    same = [
-        key
-        for key, x in public
-        if owner is not None and x is owner and not key.rpartition(".")[2].startswith("_")
-    ]
-    alike = [key for key, x in public if x is kind or (type(x) is kind and name != "__init__")]
-    if same or alike:
-        return f"{(same or alike)[0]}{suffix}"
-    if name.startswith("_") and name not in ("__init__", "__new__"):
-        return None
-    bases = [key for base in kind.__mro__[1:-1] for key, x in public if x is base]
-    if bases:  # of a private class, as StateSpace makes them
-        return f"{bases[0]}{suffix}"
-    return None if name.startswith("_") else f"{_public(module)}.{kind.__name__}.{name}"
-
-
-def _namespaces(module):
-    """Return the public modules in which a user may have found what a module defines."""
-    public = _public(module)
-    library = public.partition(".")[0]
-    names = (public, library) if library in ("numpy", "scipy") else (library,)
-    return [sys.modules[name] for name in names if name in sys.modules]
 
 
 graph.bind("refusal", refusal)

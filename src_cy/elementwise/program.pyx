@@ -230,6 +230,23 @@ cdef class Program:
             for i in range(n_external):
                 slot_ptr[i] += count * slot_step[i]
 
+    def may_write_over(self, int i, int k):
+        """Say whether output `k` may lie where input `i` lies, element on element.
+
+        It is so where no instruction reads the input once the output is written.
+        """
+        cdef int j, n, slot = self.n_inputs + k
+        cdef bint written = False
+        if not 0 <= i < self.n_inputs or not 0 <= k < self.n_outputs:
+            raise IndexError("may_write_over: there is no such input, or output")
+        for n in range(self.n_code):
+            if written:
+                for j in range(self.code[n].nin):
+                    if self.code[n].slots[j] == i:
+                        return False
+            written = written or self.code[n].slots[self.code[n].nin] == slot
+        return True
+
     def __call__(self, *inputs):
         """Run on 1-D contiguous arrays of one length and of the program's dtype; for tests."""
         cdef char *ptrs[MAX_EXTERNAL]

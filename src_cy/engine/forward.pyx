@@ -21,7 +21,7 @@ from fastbp._core.program cimport MAX_EXTERNAL, Program
 from fastbp._core.reverse cimport run_reverse
 from fastbp._core.sweep_base cimport (
     Sweep, answer_of, apply_jvp, apply_vjp, exact_partials, operands_of, shape_of, stacked,
-    zeros_variable,
+    check_transposed, seed_variable,
 )
 from fastbp._core.tape cimport HAS_PARENTS, Tape, collect, node_dtype
 from fastbp._core.zeros cimport probe_to, probed_jvp
@@ -294,28 +294,30 @@ cdef object _transposed_vjp(Node node, list tangents, bint recorded):
     cdef Output output
     cdef list outputs, gs
     if is_joint(node):
-        gs = [None if output.constant else zeros_variable(lead + output.shape, output.typenum)
-              for output in node.ans]
+        gs = [None if output.constant
+              else seed_variable(node, lead + output.shape, output.typenum) for output in node.ans]
         values = apply_vjp(node, needs, tuple(gs), True)
     else:
-        g = zeros_variable(lead + node.shape, node.typenum)
+        g = seed_variable(node, lead + node.shape, node.typenum)
+        gs = [g]
         values = apply_vjp(node, needs, g, True)
     inner = None
     for value, t in zip(values, tangents):
-        if t is not None and type(value) is Variable:
+        if t is not None and value is not None and (type(value) is Variable or node.op.opaque):
             term = np.sum(value * t)
             inner = term if inner is None else inner + term
-    outputs = [inner]
-    if is_joint(node):
-        if inner is None:
-            return [None] * len(gs)
-        inputs = [x for x in gs if x is not None]
+    inputs = [x for x in gs if x is not None]
+    if type(inner) is Variable:
+        outputs = [inner]
         tape = collect(outputs, inputs, False)
-        found = iter(run_reverse(tape, [None], recorded, 0, False, True))
-        return [None if x is None else next(found) for x in gs]
-    if inner is None:
-        return np.zeros(g.shape, node_dtype(node))
-    return run_reverse(collect(outputs, [g], False), [None], recorded, 0, False, True)[0]
+        found = run_reverse(tape, [None], recorded, 0, False, True)
+    else:
+        found = [None] * len(inputs)
+    check_transposed(node, "VJP", "JVP", inner, inputs, found)
+    if is_joint(node):
+        rest = iter(found)
+        return [None if x is None else next(rest) for x in gs]
+    return np.zeros(g.shape, node_dtype(node)) if found[0] is None else found[0]
 
 
 cdef tuple _block_shape(Node node, list tangents):

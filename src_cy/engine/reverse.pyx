@@ -20,7 +20,7 @@ from fastbp._core.loops cimport strong_zeros
 from fastbp._core.program cimport MAX_EXTERNAL, Program
 from fastbp._core.sweep_base cimport (
     Sweep, answer_of, apply_jvp, apply_vjp, exact_partials, operands_of, shape_of, stacked,
-    zeros_variable,
+    check_transposed, product_of, seed_variable,
 )
 from fastbp._core.tape cimport HAS_PARENTS, IS_END, Tape, bytes_held, collect, node_dtype
 from fastbp._core.zeros cimport probe_to, probed_vjp
@@ -352,6 +352,7 @@ cdef object _transposed_jvp(Node node, tuple needs, object g, bint recorded):
     cdef list tangents = [None] * len(needs), inputs
     cdef list outputs, gs = list(g) if is_joint(node) else [g]
     cdef tuple lead = ()
+    cdef object total = None
     for k in range(len(gs)):
         if gs[k] is not None:
             own = (<Output> node.ans[k]).shape if is_joint(node) else node.shape
@@ -359,13 +360,21 @@ cdef object _transposed_jvp(Node node, tuple needs, object g, bint recorded):
     for k in range(len(needs)):
         if needs[k]:
             parent = parent_of(node, k)
-            tangents[k] = zeros_variable(lead + parent.shape, parent.typenum)
+            tangents[k] = seed_variable(node, lead + parent.shape, parent.typenum)
     inputs = [t for t in tangents if t is not None]
     value = apply_jvp(node, tangents, True)
     outputs = list(value) if is_joint(node) else [value]
-    if is_joint(node):      # no rule returns a Variable for what is zero
+    if node.op.opaque:
+        for y, weight in zip(outputs, gs):
+            if y is not None and weight is not None:
+                term = product_of(y, weight)
+                total = term if total is None else total + term
+    if is_joint(node) or node.op.opaque:  # what is zero may be no Variable
         moving = [k for k in range(len(gs)) if gs[k] is not None and type(outputs[k]) is Variable]
         outputs, gs = [outputs[k] for k in moving], [gs[k] for k in moving]
-    tape = collect(outputs, inputs, False)
-    found = iter(run_reverse(tape, gs, recorded, 0, False, True))
+    results = [None] * len(inputs)
+    if outputs:
+        results = run_reverse(collect(outputs, inputs, False), gs, recorded, 0, False, True)
+    check_transposed(node, "JVP", "VJP", total, inputs, results)
+    found = iter(results)
     return [next(found) if needs[k] else None for k in range(len(needs))]

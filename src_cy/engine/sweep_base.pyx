@@ -25,10 +25,12 @@ from fastbp._core.partials cimport SAVES_ANS
 from fastbp._core.program cimport Program
 from fastbp._core.tape cimport Tape, node_dtype
 
+import math
+
 import numpy as np
 
 from fastbp._core.operands import as_array
-from fastbp.errors import ShapeError
+from fastbp.errors import NoRuleError, ShapeError
 
 cnp.import_array()
 
@@ -363,3 +365,45 @@ cdef tuple shape_of(object x):
 
 cdef Variable zeros_variable(tuple shape, int typenum):
     return hook("variable")(np.zeros(shape, dtype_of(typenum)))
+
+
+cdef Variable seed_variable(Node node, tuple shape, int typenum):
+    """The (co)tangent by which a rule is differentiated, to transpose it.
+
+    A rule of a user gets numbers by which `check_transposed` sees whether it computes with them.
+    """
+    if not node.op.opaque:
+        return zeros_variable(shape, typenum)
+    size = math.prod(shape)
+    return hook("variable")(np.linspace(1.0, 2.0, size, dtype=dtype_of(typenum)).reshape(shape))
+
+
+cdef int check_transposed(Node node, str given, str wanted, object total, list seeds,
+                          list found) except -1:
+    """Raise where a user's rule is not what its derivative says it is, a linear function.
+
+    `total` is the sum of what it returned for the seeds, and `found` its derivative by them. A rule
+    that takes its argument as a plain number would be zero without a word.
+    """
+    if not node.op.opaque or total is None:
+        return 0
+    total = np.real(_plain(total))
+    with np.errstate(all="ignore"):
+        terms = [product_of(seed, x) for seed, x in zip(seeds, found, strict=True)
+                 if x is not None]
+        again, scale = sum(terms), abs(total) + sum(map(abs, terms))
+    if not np.isfinite(scale) or abs(total - again) <= 1e-3 * scale:
+        return 0
+    raise NoRuleError(
+        f"{node.op.name}: it has a {given} only, from which a {wanted} cannot be had: the rule is "
+        "not linear in what it is given, or takes it as a plain number (.value, float(), getval). "
+        f"State a {wanted} too, or use the mode that needs none")
+
+
+cdef object product_of(object x, object y):
+    """The real part of the sum of products of elements, a number."""
+    return np.real(np.sum(_plain(x) * _plain(y)))
+
+
+cdef object _plain(object x):
+    return (<Variable> x).array if type(x) is Variable else x

@@ -370,7 +370,8 @@ cdef int c_trsm(
     cdef char side = c"R"
     cdef char uplo = c"U" if lower else c"L"
     cdef char diag = c"U" if unit else c"N"
-    cdef char op = c"T" if (trans != 0) == (k > 1) else c"N"     # of b.T from the right, or of a vector
+    # Of b.T, from the right; a vector is its own transpose.
+    cdef char op = c"T" if (trans != 0) == (k > 1) else c"N"
     cdef blas_int n_ = <blas_int>n, k_ = <blas_int>k, lda_ = <blas_int>lda, ldb_ = <blas_int>ldb
     cdef number one = 1
     cdef bint locked = _enter(one, <double>n * <double>(n + k), THREADED_LEVEL2)

@@ -37,9 +37,15 @@ cdef extern from "numpy/arrayobject.h":
     object PyArray_NewFromDescr(type subtype, cnp.dtype descr, int nd, const cnp.npy_intp *dims,
                                 const cnp.npy_intp *strides, void *data, int flags, object obj)
 
+cdef extern from "Python.h":
+    int check_signals "PyErr_CheckSignals"()    # leaves the exception where it is
+
 cdef enum:
     ALIGNMENT = 64
     FRAMES_KEPT = 4
+    LEFT = 1 << 20          # what instructions return where a loop ends
+    INTERRUPTED = 1 << 21   # ... where an exception is set
+    UNWATCHED = 1 << 12     # iterations of a loop without end between looks at signals
 
 # Releasing the GIL costs about 50 ns: below so much work it is kept.
 cdef double WORTH_RELEASING = 1 << 15
@@ -76,7 +82,7 @@ cdef class Machine:
         if not 0 <= work_buffer < n_buffers or work_bytes < 0:
             raise ValueError("Machine: the workspace must be one of the buffers")
         self.n_buffers, self.work_buffer, self.work_bytes = n_buffers, work_buffer, work_bytes
-        self.keep, self.calls, self.frames = [], [], []
+        self.keep, self.calls, self.frames, self.blocks = [], [], [], []
         for buffer, array in constants.items():
             if not 0 <= buffer < n_buffers:
                 raise ValueError(f"Machine: there is no buffer {buffer}")
@@ -89,8 +95,7 @@ cdef class Machine:
                 free((<Gemm *> self.steps[k].facts).batched)
             if self.steps[k].kind == REGION:
                 free((<Region *> self.steps[k].facts).walk)
-            if self.steps[k].kind != CALL:
-                free(self.steps[k].facts)
+            free(self.steps[k].facts)
         free(self.steps)
 
     # -- making
@@ -333,7 +338,8 @@ cdef class Machine:
             return
         step = self._step(
             LAPACK,
-            sizeof(Matrices) + n * (sizeof(Strided) + sizeof(Place)) + (n + 1) * nd * sizeof(intptr_t),
+            sizeof(Matrices) + n * (sizeof(Strided) + sizeof(Place))
+            + (n + 1) * nd * sizeof(intptr_t),
             10.0 * total * max(task.m, task.n) * max(task.n, task.k) * task.n)
         facts = <Matrices *> step.facts
         facts.task, facts.n, facts.nd = task, n, nd
@@ -372,8 +378,103 @@ cdef class Machine:
         cdef bint large = any([
             facts is not None and facts[3] is not None
             and math.prod(facts[2]) * facts[3].itemsize >= LARGE for facts in results])
-        self._step(CALL, 0, 0.0)
-        self.calls.append((self.n_steps - 1, function, operands, results, large))
+        step = self._step(CALL, sizeof(Call), 0.0)
+        (<Call *> step.facts).number = len(self.calls)
+        self.calls.append((function, operands, results, large))
+
+    def loop(self, Py_ssize_t count, list moving, swaps=()):
+        """Append a loop over the instructions that follow, up to `end`.
+
+        Parameters
+        ----------
+        count : int
+            Iterations; -1 for a loop that goes on until it is left.
+        moving : list of tuple
+            ``(buffer, place, step)``: a buffer that lies at the place in the first iteration, and
+            so many bytes further, or before, in each one after. Behind the loop it lies where
+            another iteration would find it.
+        swaps : list of tuple
+            Pairs of moving buffers that change places after each iteration.
+        """
+        cdef Loop *loop
+        cdef int k, n = len(moving), m = len(swaps)
+        if count < -1:
+            raise ValueError("Machine.loop: the count must be positive, or -1")
+        moved = [buffer for buffer, _, _ in moving]
+        if len(set(moved)) != n or not all(x in moved for pair in swaps for x in pair):
+            raise ValueError("Machine.loop: a buffer moves once, and those that swap move")
+        step = self._step(LOOP, sizeof(Loop) + n * sizeof(Moving) + 2 * m * sizeof(int), 0.0)
+        loop = <Loop *> step.facts
+        loop.moving = <Moving *> (loop + 1)
+        loop.swaps = <int *> (loop.moving + n)
+        loop.count, loop.n_moving, loop.n_swaps = count, n, m
+        for k in range(n):
+            buffer, start, stride = moving[k]
+            self._set(&loop.moving[k].start, (buffer, 0))
+            loop.moving[k].buffer, loop.moving[k].step = buffer, stride
+            self._set(&loop.moving[k].start, start)
+        for k in range(m):
+            loop.swaps[2 * k], loop.swaps[2 * k + 1] = swaps[k]
+        self.blocks.append(self.n_steps - 1)
+
+    def leave(self, Py_ssize_t size, place):
+        """Append the end of the loop that it stands in, where a value of this size is 0."""
+        cdef Leave *facts
+        if not any([self.steps[<int> k].kind == LOOP for k in self.blocks]):
+            raise ValueError("Machine.leave: it stands in no loop")
+        step = self._step(LEAVE, sizeof(Leave), 0.0)
+        facts = <Leave *> step.facts
+        self._set(&facts.place, place)
+        facts.size = size
+
+    def branch(self, Py_ssize_t size, place):
+        """Append a choice: the instructions that follow, up to `otherwise`, or those up to `end`.
+
+        The first ones run where the value of this size is not 0, the others where it is.
+        """
+        cdef Branch *facts
+        step = self._step(BRANCH, sizeof(Branch), 0.0)
+        facts = <Branch *> step.facts
+        self._set(&facts.place, place)
+        facts.size, facts.n_first = size, -1
+        self.blocks.append(self.n_steps - 1)
+
+    def otherwise(self):
+        """Go on with the instructions of a choice where the value is 0."""
+        cdef int first = self.blocks[len(self.blocks) - 1] if self.blocks else -1
+        cdef Step *step = &self.steps[max(first, 0)]
+        if first < 0 or step.kind != BRANCH or (<Branch *> step.facts).n_first >= 0:
+            raise ValueError("Machine.otherwise: it stands in no branch, or there is one")
+        (<Branch *> step.facts).n_first = self.n_steps - first - 1
+        self._close(first + 1, &step.work)
+
+    def end(self):
+        """End the last loop or branch that has begun."""
+        cdef Step *step
+        cdef Loop *loop
+        cdef Branch *branch
+        cdef int first
+        cdef bint calls
+        cdef double work = 0
+        if not self.blocks:
+            raise ValueError("Machine.end: nothing has begun")
+        first = self.blocks.pop()
+        step = &self.steps[first]
+        if step.kind == LOOP:
+            loop = <Loop *> step.facts
+            loop.n_body = self.n_steps - first - 1
+            loop.calls = self._close(first + 1, &work)
+            step.work = work * (loop.count if loop.count >= 0 else UNWATCHED)
+            return
+        branch = <Branch *> step.facts
+        calls = self._close(first + 1, &work)
+        if branch.n_first < 0:
+            branch.n_first = self.n_steps - first - 1
+            step.work = work
+        else:
+            step.work = max(step.work, work - step.work)
+        branch.n_second = self.n_steps - first - 1 - branch.n_first
+        branch.calls = calls
 
     # -- running
 
@@ -382,6 +483,8 @@ cdef class Machine:
         cdef uintptr_t start
         if self.frames:
             return self.frames.pop()
+        if self.blocks:
+            raise ValueError("Machine: a loop or a branch has no end")
         frame = Frame.__new__(Frame)
         frame.bases = <char **> calloc(max(self.n_buffers, 1), sizeof(char *))
         frame.memory = <char *> malloc(self.work_bytes + ALIGNMENT)
@@ -409,55 +512,99 @@ cdef class Machine:
         return 0
 
     cdef int run(self, Frame frame) except -1:
-        cdef int status
         if self.calls:
             with np.errstate(all="ignore"):
-                return self._run_with_calls(frame)
-        status = self._stretch(frame, 0, self.n_steps)
-        if status:
-            _failed(status)
+                self._run_with_calls(frame, 0, self.n_steps)
+        else:
+            self._stretch(frame, 0, self.n_steps)
         return 0
 
-    cdef int _run_with_calls(self, Frame frame) except -1:
-        cdef int first = 0, end, status
-        cdef tuple call
-        for call in self.calls:
-            end = call[0]
-            status = self._stretch(frame, first, end)
-            if status:
-                _failed(status)
-            self._called(frame, call)
-            first = end + 1
-        status = self._stretch(frame, first, self.n_steps)
-        if status:
-            _failed(status)
+    cdef int _close(self, int first, double *work) except -1:
+        """Add the work of the instructions since `first`; return whether some call Python."""
+        cdef int k = first
+        cdef bint calls = False
+        while k < self.n_steps:
+            work[0] += self.steps[k].work
+            calls = calls or calls_python(&self.steps[k])
+            k += 1 + behind(&self.steps[k])
+        return calls
+
+    # The next three return whether the loop is left that they are a part of.
+
+    cdef int _run_with_calls(self, Frame frame, int first, int end) except -1:
+        cdef int k = first, start = first
+        cdef Step *step
+        cdef Branch *branch
+        while k < end:
+            step = &self.steps[k]
+            if not calls_python(step):
+                k += 1 + behind(step)
+                continue
+            if self._stretch(frame, start, k):
+                return 1
+            start = k + 1 + behind(step)
+            if step.kind == CALL:
+                self._called(frame, self.calls[(<Call *> step.facts).number])
+            elif step.kind == LOOP:
+                self._loop_with_calls(frame, k)
+            else:
+                branch = <Branch *> step.facts
+                k += 1
+                if is_set(branch.place, branch.size, frame.bases):
+                    if self._run_with_calls(frame, k, k + branch.n_first):
+                        return 1
+                elif self._run_with_calls(frame, k + branch.n_first, start):
+                    return 1
+            k = start
+        return self._stretch(frame, start, end)
+
+    cdef int _loop_with_calls(self, Frame frame, int k) except -1:
+        cdef const Loop *loop = <const Loop *> self.steps[k].facts
+        cdef Py_ssize_t i = 0
+        begin(loop, frame.bases)
+        while i != loop.count:
+            if self._run_with_calls(frame, k + 1, k + 1 + loop.n_body):
+                return 0
+            advance(loop, frame.bases)
+            i += 1
         return 0
 
-    cdef int _stretch(self, Frame frame, int first, int end):
+    cdef int _stretch(self, Frame frame, int first, int end) except -1:
         cdef double work = 0
-        cdef int k, status
+        cdef int k = first, status
         cdef char **bases = frame.bases
-        for k in range(first, end):
+        while k < end:
             work += self.steps[k].work
+            k += 1 + behind(&self.steps[k])
         if work < WORTH_RELEASING:
-            return run_steps(self.steps + first, end - first, bases)
-        with nogil:
             status = run_steps(self.steps + first, end - first, bases)
-        return status
+        else:
+            with nogil:
+                status = run_steps(self.steps + first, end - first, bases)
+        if status == 0 or status == LEFT:
+            return status == LEFT
+        if status == INTERRUPTED:
+            return -1
+        if status < 0:
+            raise MemoryError
+        if status == FAILED:
+            raise LinAlgError("compile: a matrix is singular, not positive definite, or has equal "
+                              "values: call the function as it is")
+        raise OverflowError("compile: a product has a size that BLAS does not take")
 
     cdef int _called(self, Frame frame, tuple call) except -1:
         cdef list operands = []
         cdef cnp.ndarray array
         cdef int buffer
-        for operand in <list> call[2]:
+        for operand in <list> call[1]:
             if operand[0] == "array":
                 operands.append(_view_of(frame, operand[1], operand[2], operand[3], operand[4]))
             elif operand[0] == "given":
                 operands.append(frame.arrays[operand[1]])
             else:
                 operands.append(operand[1])
-        found = _result(call[1], operands, call[4])
-        for item, facts in zip(found, call[3], strict=True):
+        found = _result(call[0], operands, call[3])
+        for item, facts in zip(found, call[2], strict=True):
             if facts is None:
                 continue
             place, buffer, shape, dtype = facts
@@ -517,15 +664,6 @@ cdef object _view_of(Frame frame, tuple place, tuple shape, tuple strides, objec
     return array
 
 
-cdef int _failed(int status) except -1:
-    if status < 0:
-        raise MemoryError
-    if status == FAILED:
-        raise LinAlgError("compile: a matrix is singular, not positive definite, or has equal values: "
-                          "call the function as it is")
-    raise OverflowError("compile: a product has a size that BLAS does not take")
-
-
 cdef int _load(Matrix *matrix, tuple facts, int ndim) except -1:
     cdef int axis
     cdef tuple batch = facts[3]
@@ -541,18 +679,15 @@ cdef int _load(Matrix *matrix, tuple facts, int ndim) except -1:
 
 
 cdef int run_steps(const Step *steps, int n, char **bases) noexcept nogil:
-    cdef int k, status
-    for k in range(n):
+    cdef int k = 0, status = 0
+    cdef const Branch *branch
+    while k < n:
         if steps[k].kind == REGION:
             _run_region(<const Region *> steps[k].facts, bases)
         elif steps[k].kind == PRODUCT:
             status = _run_product(<const Gemm *> steps[k].facts, bases)
-            if status:
-                return status
         elif steps[k].kind == SUM:
             status = _run_sum(<const Sum *> steps[k].facts, bases)
-            if status:
-                return status
         elif steps[k].kind == COPY:
             _run_copy(<const Copy *> steps[k].facts, bases)
         elif steps[k].kind == PICK:
@@ -562,9 +697,87 @@ cdef int run_steps(const Step *steps, int n, char **bases) noexcept nogil:
                    (<const Zero *> steps[k].facts).size)
         elif steps[k].kind == LAPACK:
             status = _run_lapack(<const Matrices *> steps[k].facts, bases)
-            if status:
-                return status
+        elif steps[k].kind == LOOP:
+            status = _run_loop(<const Loop *> steps[k].facts, steps + k + 1, bases)
+            k += (<const Loop *> steps[k].facts).n_body
+        elif steps[k].kind == BRANCH:
+            branch = <const Branch *> steps[k].facts
+            if is_set(branch.place, branch.size, bases):
+                status = run_steps(steps + k + 1, branch.n_first, bases)
+            else:
+                status = run_steps(steps + k + 1 + branch.n_first, branch.n_second, bases)
+            k += branch.n_first + branch.n_second
+        elif steps[k].kind == LEAVE:
+            if not is_set((<const Leave *> steps[k].facts).place,
+                          (<const Leave *> steps[k].facts).size, bases):
+                return LEFT
+        if status:
+            return status
+        k += 1
     return 0
+
+
+cdef int _run_loop(const Loop *loop, const Step *body, char **bases) noexcept nogil:
+    cdef Py_ssize_t i = 0
+    cdef int status
+    begin(loop, bases)
+    while i != loop.count:
+        status = run_steps(body, loop.n_body, bases)
+        if status:
+            return 0 if status == LEFT else status
+        advance(loop, bases)
+        i += 1
+        if loop.count < 0 and i % UNWATCHED == 0 and _interrupted():
+            return INTERRUPTED
+    return 0
+
+
+cdef inline void begin(const Loop *loop, char **bases) noexcept nogil:
+    cdef int k
+    for k in range(loop.n_moving):
+        bases[loop.moving[k].buffer] = _at(loop.moving[k].start, bases)
+
+
+cdef inline void advance(const Loop *loop, char **bases) noexcept nogil:
+    cdef int k
+    cdef char *first
+    for k in range(loop.n_moving):
+        bases[loop.moving[k].buffer] += loop.moving[k].step
+    for k in range(loop.n_swaps):
+        first = bases[loop.swaps[2 * k]]
+        bases[loop.swaps[2 * k]] = bases[loop.swaps[2 * k + 1]]
+        bases[loop.swaps[2 * k + 1]] = first
+
+
+cdef bint _interrupted() noexcept nogil:
+    with gil:
+        return check_signals() < 0
+
+
+cdef inline bint is_set(Place place, intptr_t size, char **bases) noexcept nogil:
+    cdef const char *value = _at(place, bases)
+    cdef intptr_t k
+    for k in range(size):
+        if value[k]:
+            return True
+    return False
+
+
+cdef inline int behind(const Step *step) noexcept nogil:
+    """Return how many instructions behind this one are a part of it."""
+    if step.kind == LOOP:
+        return (<const Loop *> step.facts).n_body
+    if step.kind == BRANCH:
+        return (<const Branch *> step.facts).n_first + (<const Branch *> step.facts).n_second
+    return 0
+
+
+cdef inline bint calls_python(const Step *step) noexcept nogil:
+    if step.kind == LOOP:
+        return (<const Loop *> step.facts).calls
+    if step.kind == BRANCH:
+        return (<const Branch *> step.facts).calls
+    return step.kind == CALL
 
 
 cdef inline char *_at(Place place, char **bases) noexcept nogil:

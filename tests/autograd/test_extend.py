@@ -517,3 +517,20 @@ def test_sparse_objects_are_cotangents():
     assert not mutable
     assert add_outgrads((X, False), X)[0].tolist() == (2 * X).tolist()
     assert identity_vjp((0,))(3.0) == identity_jvp(3.0) == 3.0
+
+
+def test_hessian_where_a_vjp_takes_values():
+    # Tangents do not follow from such a VJP: the Hessian is by VJPs then, as autograd's is.
+    @primitive
+    def slope(x):
+        return np.cos(x)
+
+    defvjp(slope, lambda ans, x: lambda g: -getval(g) * np.sin(getval(x)))
+
+    @primitive
+    def wave(x):
+        return np.sin(x)
+
+    defvjp(wave, lambda ans, x: lambda g: g * slope(x))
+    x = np.array([0.3, 0.5])
+    onp.testing.assert_allclose(hessian(lambda x: np.sum(wave(x)))(x), -np.diag(np.sin(x)))

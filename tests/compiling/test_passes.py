@@ -1,11 +1,13 @@
 """The passes that make a plan short: what each does, counted with it and without."""
 
+import gc
 from collections import Counter
 
 import numpy as np
 import pytest
 
 import fastbp as bp
+from fastbp.compiling.memory import _Free
 from fastbp.compiling.passes import PASSES, enabled
 from fastbp.compiling.programs import program_of
 from fastbp.compiling.values import Storage, Value
@@ -140,3 +142,76 @@ def test_equal_work_is_one_program():
 def test_no_program_of_what_nobody_reads():
     members, _ = work(value(), 2.0)
     assert program_of(members, set(), DOUBLE)[0] is None
+
+
+def test_work_writes_over_what_it_reads_last(monkeypatch):
+    def f(x):
+        for _ in range(5):
+            x = np.tanh(np.cumsum(x))  # a call's result is nobody's workspace
+            x = x[::-1] @ np.eye(64) + x
+        return np.sum(x)
+
+    def g(x):
+        y = np.eye(64) @ x
+        z = y * 2.0 + 1.0
+        return np.cumsum(z), np.exp(np.eye(64) @ z)
+
+    x = np.linspace(0.0, 1.0, 64)
+    sizes = []
+    for passes in ("-reuse", "-reuse,-inplace"):
+        monkeypatch.setenv("FASTBP_PASSES", passes)
+        plan_of(f, x)
+        sizes.append(plan_of(g, x).machine.work_bytes)
+    assert sizes == [x.nbytes, 3 * x.nbytes]
+
+
+def test_nothing_is_written_over_that_is_read_later():
+    # Of a program: the first output is there before the operand is read for the last time.
+    def f(x):
+        y = np.eye(4) @ x
+        z = np.exp(y)
+        return np.eye(4) @ z, np.eye(4) @ (z * y)
+
+    plan_of(f, X)
+    members, _ = work(x := value(), 2.0)
+    program, inputs, _ = program_of(members, {id(y) for *_, y in members}, DOUBLE)
+    assert inputs[0] is x
+    assert [[program.may_write_over(i, k) for k in range(3)] for i in range(2)] == [
+        [False, False, True],
+        [True, True, True],
+    ]
+    with pytest.raises(IndexError):
+        program.may_write_over(2, 0)
+    # Of a region: another operand is another layout of the same memory.
+    plan_of(lambda x: np.sum((np.eye(4) @ x) * (np.eye(4) @ x)[::-1] + 1.0), X)
+    plan_of(lambda x: np.eye(4) @ ((np.eye(4) @ x) * (np.eye(4) @ x)[::-1]), X)
+
+
+def test_the_collector_is_as_it_was():
+    assert gc.isenabled()
+    bp.compile(lambda x: x * 2.0)(X)
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        bp.compile(lambda x: x * 2.0)(X)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
+
+
+def test_free_parts_of_the_workspace_are_joined():
+    free = _Free()
+    parts = [free.take(size) for size in (64, 128, 64, 256)]
+    assert parts == [0, 64, 192, 256]
+    free.give_back(0, 64)
+    free.give_back(192, 64)
+    assert free.take(128) == 512  # neither is large enough
+    free.give_back(64, 128)  # the three are one
+    assert free.take(192) == 0
+    assert free.take(64) == 192
+    assert free.top == 640
+    free.give_back(512, 128)
+    free.give_back(256, 256)
+    free.give_back(192, 64)
+    free.give_back(0, 192)
+    assert free.take(640) == 0

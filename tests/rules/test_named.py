@@ -9,7 +9,7 @@ import fastbp.numpy as bnp
 import fastbp.scipy.special as bsp
 from fastbp._core import graph
 from fastbp.errors import DTypeError, FastbpError, NoRuleError, ShapeError, named
-from fastbp.rules.refusals import name_of
+from fastbp.rules.frames import name_of
 from fastbp.rules.table import SAMPLES
 
 from ..harness import ELEMENTWISE, called_name, calls_of, operands_of

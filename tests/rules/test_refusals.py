@@ -20,7 +20,7 @@ import scipy.stats
 import fastbp as bp
 import fastbp.numpy as bnp
 from fastbp.errors import DTypeError, NoRuleError
-from fastbp.rules import refusals
+from fastbp.rules import frames, refusals
 
 from .. import versions
 
@@ -66,6 +66,8 @@ CALLS = {
     "scipy.stats.levy.pdf": lambda x, m: scipy.stats.levy.pdf(x),
     "scipy.signal.lfilter": lambda x, m: scipy.signal.lfilter([1.0], [1.0, 0.5], x),
     "scipy.fft.fft": lambda x, m: scipy.fft.fft(x),
+    "scipy.fft.fht": lambda x, m: scipy.fft.fht(B, 0.1, 0.5, x[0]),
+    "scipy.optimize.linear_sum_assignment": lambda x, m: scipy.optimize.linear_sum_assignment(m),
     "scipy.integrate.trapezoid": lambda x, m: scipy.integrate.trapezoid(x),
     "scipy.integrate.quad": lambda x, m: scipy.integrate.quad(lambda t: t * x[0], 0.0, 1.0),
     "scipy.integrate.dblquad": lambda x, m: scipy.integrate.dblquad(
@@ -108,6 +110,8 @@ INSTEAD = {
     "scipy.stats.levy.pdf": "fastbp.custom_rule(scipy.stats.levy.pdf, vjp=...)",
     "scipy.signal.lfilter": "write fastbp.scipy.signal.lfilter",
     "scipy.fft.fft": "write fastbp.scipy.fft.fft",
+    "scipy.fft.fht": "beside a plain array (it calls numpy.multiply in place): fastbp.scipy has",
+    "scipy.optimize.linear_sum_assignment": "derivatives by fastbp.grad",
     "scipy.integrate.trapezoid": "write fastbp.scipy.integrate.trapezoid",
     "scipy.integrate.quad": "write fastbp.scipy.integrate.quad",
     "scipy.integrate.dblquad": "fastbp.scipy.integrate.quad with another one as its integrand",
@@ -161,6 +165,36 @@ def test_objects_of_one_class_have_names_of_their_own(x):
 )
 def test_what_has_no_rule_is_named_by_its_module(call, name, x):
     assert refused(call, x).startswith(f"{name} has no derivative rule in fastbp: ")
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "says"),
+    [
+        (
+            lambda x: scipy.special.lmbda(1.5, x[0]),
+            ValueError,
+            "scipy.special.lmbda was given a Variable: fastbp.scipy has none",
+        ),
+        (
+            lambda x: scipy.optimize.brentq(lambda t: t - 1.5, 0.0, x[1]),
+            RuntimeError,
+            "scipy.optimize.brentq was given a Variable: give it plain numbers",
+        ),
+        (lambda x: np.sum(x, axis=3), ValueError, None),  # an error of the user's
+        (lambda x: x[0] + [][0], IndexError, None),
+    ],
+)
+def test_errors_of_scipys_own_are_explained(call, error, says):
+    with pytest.raises(error) as caught:
+        bp.grad(call)(B)
+    notes = getattr(caught.value, "__notes__", [])
+    assert notes == [] if says is None else notes[0].startswith(says)
+
+
+def test_a_plain_array_beside_a_variable(x):
+    message = refused(lambda: np.linalg.norm(B, x[0] + 0.5))
+    assert message.startswith("numpy.linalg.norm takes no Variable beside a plain array")
+    assert "write numpy.linalg.norm(fastbp.variable(a), ...)" in message
 
 
 def test_what_is_recommended_exists():
@@ -412,9 +446,9 @@ def test_what_the_message_about_diagonals_says_works():
 
 def test_names_are_found_in_any_frame():
     """Functions by their module, methods by their object, private ones not at all."""
-    assert refusals.name_of(np.sum) == "numpy.sum"
-    assert refusals.name_of(scipy.special.gammaln) == "scipy.special.gammaln"
-    assert refusals.name_of(np.frompyfunc(math.sin, 1, 1)) == "sin (vectorized)"
+    assert frames.name_of(np.sum) == "numpy.sum"
+    assert frames.name_of(scipy.special.gammaln) == "scipy.special.gammaln"
+    assert frames.name_of(np.frompyfunc(math.sin, 1, 1)) == "sin (vectorized)"
     assert refusals.write_instead("sin (vectorized)").endswith("fastbp.custom_rule(f, vjp=...)")
-    assert refusals.name_of(np.linalg.inv) == "numpy.linalg.inv"
-    assert refusals._asking_function(sys._getframe()) is None
+    assert frames.name_of(np.linalg.inv) == "numpy.linalg.inv"
+    assert frames.asking_function(sys._getframe()) is None

@@ -224,6 +224,35 @@ def test_a_zero_row_is_no_matter_of_the_others():
     assert np.isfinite(bp.hessian(chosen)(x)).all()  # the branch was not taken
 
 
+@pytest.mark.parametrize("order", [1.0, 2.0, 3.0, 4.0])
+@pytest.mark.parametrize("norm", [np.linalg.norm, np.linalg.vector_norm])
+def test_norms_by_their_order(norm, order):
+    """A Variable for the order takes no branch that forgets it, at 1 and 2 neither."""
+    x = np.array([0.3, -0.6, 0.0, 1.2])
+    powers, total = np.abs(x) ** order, norm(x, ord=order)
+    logs = np.log(np.where(x == 0.0, 1.0, np.abs(x)))
+    exact = total / order * (np.sum(powers * logs) / np.sum(powers) - np.log(total))
+    assert bp.grad(lambda p: norm(bp.variable(x), ord=p))(order) == pytest.approx(exact, rel=1e-13)
+    for derivative in (bp.grad, bp.hessian):
+        found = derivative(functools.partial(norm, ord=bp.variable(order)))(x)
+        expected = derivative(functools.partial(norm, ord=order))(x)
+        np.testing.assert_allclose(found.value, expected, atol=1e-14)
+
+
+def test_the_derivative_of_a_determinant_with_an_infinity_ends():
+    a = np.array(
+        [
+            [np.inf, -0.13210486, 0.64042265],
+            [0.10490012, -0.53566937, 0.36159505],
+            [1.30400005, 0.94708096, -0.70373524],
+        ]
+    )
+    b = np.stack([a, np.ones((3, 3)), np.eye(3)])
+    found = bp.grad(lambda b: np.sum(np.linalg.det(b)))(b)
+    assert np.isnan(found[0]).all()
+    np.testing.assert_allclose(found[1:], [np.zeros((3, 3)), np.eye(3)], atol=1e-14)
+
+
 @pytest.mark.parametrize("scale", [1e200, 1e-200, 1e300, 1e-300, 3e-320])
 @pytest.mark.parametrize("order", [None, 2, 3, 1.5])
 def test_norms_over_the_whole_range(scale, order):

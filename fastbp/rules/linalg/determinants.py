@@ -9,7 +9,8 @@ from numpy.linalg import LinAlgError
 
 from fastbp.rules import patterns
 from fastbp.rules.linalg import lapack, plans
-from fastbp.rules.linalg.decompositions import GILES, check_square, regular
+from fastbp.rules.linalg.decompositions import check_square, regular
+from fastbp.rules.linalg.triangles import GILES
 from fastbp.rules.numpy.products import aligned, mm, mt
 from fastbp.rules.table import general, implements
 
@@ -67,7 +68,9 @@ def _cofactors(a, factors=None, det=None):
 
 def _singular(a):
     """Return the determinant of both bases of singular vectors, and the decomposition."""
-    u, s, vh = np.linalg.svd(a)
+    finite = np.isfinite(a).all((-2, -1), keepdims=True)  # LAPACK may never end, of infinities
+    u, s, vh = np.linalg.svd(np.where(finite, a, 0.0))
+    s = np.where(finite[..., 0], s, np.nan)
     sign = np.linalg.det(u) * np.linalg.det(vh)
     return sign if a.dtype.kind == "c" else np.rint(sign), u, s, vh
 

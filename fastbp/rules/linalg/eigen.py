@@ -11,7 +11,7 @@ import numpy as np
 from fastbp._core.graph import passive
 from fastbp.rules import patterns
 from fastbp.rules.linalg import lapack, plans
-from fastbp.rules.linalg.decompositions import GILES, check_square, of_symmetric
+from fastbp.rules.linalg.decompositions import check_square, of_symmetric
 from fastbp.rules.linalg.gaps import (
     check_apart,
     check_phases,
@@ -22,6 +22,7 @@ from fastbp.rules.linalg.gaps import (
     ties,
     with_diagonal,
 )
+from fastbp.rules.linalg.triangles import GILES
 from fastbp.rules.numpy.products import mh, mm, mt
 from fastbp.rules.numpy.structural import conjugated
 from fastbp.rules.table import general, implements

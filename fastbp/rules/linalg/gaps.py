@@ -48,7 +48,7 @@ def _gaps(w):
 
 def _gaps_vjp(g, ans, w):
     slope = g * ans * ans
-    return np.sum(slope, -1) - np.sum(slope, -2)
+    return np.sum(slope - np.swapaxes(slope, -1, -2), -1)
 
 
 gaps_op = general(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastbp._core.graph import is_passive, passive
+from fastbp._core.graph import Variable, is_passive, passive
 from fastbp.errors import ShapeError
 from fastbp.rules import patterns
 from fastbp.rules.numpy import products
@@ -55,6 +55,8 @@ def _vector_norm(x, ord, axis, keepdims):
     """Return the norm of the elements along `axis`, a tuple of negative axes."""
     if isinstance(ord, str):
         raise ValueError(f"Invalid norm order '{ord}' for vectors")
+    if type(ord) is Variable and passive(ord) not in (0, np.inf, -np.inf):
+        return _norm_of_order(x, ord, axis, keepdims)  # the others lose its own derivative
     if ord is None or ord == 2:
         return norm_op(x, axis=axis, keepdims=keepdims)
     if ord == 0:  # counts, so it is constant almost everywhere
@@ -66,7 +68,13 @@ def _vector_norm(x, ord, axis, keepdims):
         return np.min(size, axis=axis, keepdims=keepdims)
     if ord == 1:
         return np.sum(size, axis=axis, keepdims=keepdims)
-    total = np.sum(size**ord, axis=axis, keepdims=keepdims)
+    return _norm_of_order(x, ord, axis, keepdims)
+
+
+def _norm_of_order(x, ord, axis, keepdims):
+    is_even = type(ord) is Variable and passive(ord) % 2 == 0  # no kink at an element 0
+    powers = squares(x) ** (0.5 * ord) if is_even else np.abs(x) ** ord
+    total = np.sum(powers, axis=axis, keepdims=keepdims)
     known = passive(total)
     low = np.finfo(x.dtype).tiny ** 0.3  # higher orders have powers of it, too
     if not is_passive(known) and ((known > low) & (known < 1.0 / low)).all():

@@ -250,6 +250,18 @@ def ascontiguousarray(a, dtype=None, *, like=None):
     return np.atleast_1d(asarray(a, dtype, "C", like=like))
 
 
+@implements(
+    name="asfortranarray",
+    samples=lambda rng: [(([1.0, rng.normal(size=())],), {}), ((rng.normal(size=(2, 3)),), {})],
+)
+def asfortranarray(a, dtype=None, *, like=None):
+    """Make an array in Fortran order, or a Variable, as `asarray`.
+
+    Arguments as in `numpy.asfortranarray`; a Variable has no memory layout.
+    """
+    return asarray(a, dtype, "F", like=like)
+
+
 # ---- ranges whose ends are Variables
 
 

@@ -3,6 +3,7 @@
 import math
 
 import numpy as np
+import scipy
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from fastbp._core.graph import passive
@@ -140,6 +141,10 @@ def zscore(a, axis=0, ddof=0):
     return (a - mean) / np.std(a, axis, ddof=ddof, keepdims=True)
 
 
+# Before, SciPy broadcast probabilities that it had made sum to 1.
+_BROADCASTS_LATE = np.lib.NumpyVersion(scipy.__version__) < "1.15.0"
+
+
 @_statistic(
     "entropy",
     lambda rng: [
@@ -150,9 +155,12 @@ def zscore(a, axis=0, ddof=0):
 def entropy(pk, qk=None, base=None, axis=0):
     """Arguments as in `scipy.stats.entropy`; they need not sum to 1."""
     pk = as_operand(pk, "scipy.stats.entropy: pk", True)
+    if _BROADCASTS_LATE:
+        pk = pk / np.sum(pk, axis, keepdims=True)
     if qk is not None:
         pk, qk = np.broadcast_arrays(pk, as_operand(qk, "scipy.stats.entropy: qk", True))
-    pk = pk / np.sum(pk, axis, keepdims=True)
+    if not _BROADCASTS_LATE:
+        pk = pk / np.sum(pk, axis, keepdims=True)
     if qk is None:
         found = np.sum(special.entr(pk), axis)
     else:

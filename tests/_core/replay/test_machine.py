@@ -1,5 +1,7 @@
 """Instructions of a machine, one kind at a time, against NumPy."""
 
+import signal
+
 import numpy as np
 import pytest
 
@@ -212,3 +214,82 @@ def test_places_are_checked():
         machine.product(
             12, (2, 2, 2), (), ((0, 0), 4, 2, ()), ((0, 0), 2, 1, ()), ((0, 0), 2, 1, ()), False
         )
+
+
+def test_loops_move_buffers_and_swap_them():
+    machine = Machine(6, 1, 16, {})
+    x = np.arange(5.0)
+    machine.copy(8, (1,), (0, 0), (8,), (1, 0), (8,))
+    machine.loop(4, [(3, (1, 0), 0), (4, (1, 8), 0), (5, (0, 32), -8)], [(3, 4)])
+    sums = program(lambda a, b: a - b, 2, float)
+    machine.region(sums, (), [((5, 0), ()), ((3, 0), ()), ((4, 0), ())])
+    machine.end()
+    machine.copy(8, (1,), (3, 0), (8,), (2, 0), (8,))
+    plan = Plan(machine, [(x.shape, x.dtype)], [(2, (1,), x.dtype)], [])
+    total = 0.0
+    for number in (4, 3, 2, 1):
+        total = number - total
+    assert plan(x)[0] == [total]
+    assert machine.n_steps == 4
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_loops_of_calls_that_are_left(count):
+    machine = Machine(4, 1, 0, {})
+    machine.zero(8, (2, 0))
+    machine.loop(count, [])
+    machine.branch(1, (0, 0))
+    machine.call(
+        lambda x: (x + 1,),
+        [("array", (2, 0), (), (), np.dtype(float))],
+        [(0, 3, (), np.dtype(float))],
+    )
+    machine.copy(8, (1,), (3, 0), (8,), (2, 0), (8,))
+    machine.otherwise()
+    machine.leave(1, (0, 0))
+    machine.end()
+    machine.end()
+    plan = Plan(machine, [((), np.dtype(bool))], [(2, (), np.dtype(float))], [])
+    assert plan(np.True_) == [count]
+    assert plan(np.False_) == [0]
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer of the system")
+def test_a_loop_without_end_is_interrupted():
+    machine = Machine(2, 0, 8, {})
+    machine.loop(-1, [])
+    machine.zero(8, (0, 0))
+    machine.end()
+    machine.zero(8, (1, 0))
+    plan = Plan(machine, [], [(1, (), np.dtype(float))], [])
+    kept = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        with pytest.raises(KeyboardInterrupt):
+            plan()
+    finally:
+        signal.signal(signal.SIGALRM, kept)
+
+
+def test_blocks_are_checked():
+    machine = Machine(3, 0, 8, {})
+    with pytest.raises(ValueError, match="nothing has begun"):
+        machine.end()
+    with pytest.raises(ValueError, match="stands in no loop"):
+        machine.leave(8, (0, 0))
+    with pytest.raises(ValueError, match="stands in no branch"):
+        machine.otherwise()
+    with pytest.raises(ValueError, match="the count must be"):
+        machine.loop(-2, [])
+    with pytest.raises(ValueError, match="a buffer moves once"):
+        machine.loop(1, [(1, (0, 0), 8), (1, (0, 0), 8)])
+    with pytest.raises(ValueError, match="those that swap move"):
+        machine.loop(1, [(1, (0, 0), 8)], [(1, 2)])
+    with pytest.raises(ValueError, match="there is no place"):
+        machine.loop(1, [(3, (0, 0), 8)])
+    machine.branch(8, (0, 0))
+    machine.otherwise()
+    with pytest.raises(ValueError, match="or there is one"):
+        machine.otherwise()
+    with pytest.raises(ValueError, match="has no end"):
+        Plan(machine, [], [(1, (), np.dtype(float))], [])()

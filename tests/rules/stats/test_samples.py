@@ -9,15 +9,17 @@ import scipy.stats
 import fastbp as bp
 import fastbp.scipy.stats as bst
 
+from ... import versions
+
 GAPS = np.array([[0.4, np.nan, -0.3], [0.7, 1.5, 2.0]])
+NEGATIVE = versions.needs("scipy 1.15", "NaN, and no error, of negative numbers")
+MEANS = [("hmean", (GAPS,)), ("hmean", (GAPS, 1)), ("pmean", (GAPS, 2.0))]
 
 
 @pytest.mark.parametrize(
     ("name", "args"),
     [
-        ("hmean", (GAPS,)),
-        ("hmean", (GAPS, 1)),
-        ("pmean", (GAPS, 2.0)),
+        *[pytest.param(*case, marks=NEGATIVE) for case in MEANS],
         ("moment", (GAPS, 1)),
         ("moment", (np.array([1.0, np.inf]), 1)),
         ("entropy", (np.array(0.3), np.array([0.1, 0.5, 0.9]))),

@@ -1,0 +1,260 @@
+"""Memory of a plan: one workspace, given out to what is alive.
+
+Work that reads an array for the last time may write into it. What is used from one moment to
+another one has a part of the workspace between these; then it goes to what comes next.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from fastbp.compiling.blocks import Block, Loop
+from fastbp.compiling.steps import Region, Step
+from fastbp.compiling.values import Storage, Value
+
+__all__ = ["carried", "give_out", "need"]
+
+ALIGNMENT = 64
+
+Programs = list[tuple[Any, list[Value], list[Value]]]
+Spans = dict[int, list[Any]]  # by the id of memory: what it is, first and last moment
+
+
+def give_out(steps: Sequence[Step], passes: Collection[str]) -> int:
+    """Give out memory of the workspace, and return how much that takes.
+
+    Parameters
+    ----------
+    steps : sequence of Step
+        In the order in which they run.
+    passes : collection of str
+        "inplace": work may write into what it reads for the last time; "reuse": memory of what is
+        not read any more is given out again.
+    """
+    accesses = _Accesses(steps)
+    spans = accesses.spans()
+    if "inplace" in passes:
+        for moment, repeated, region in accesses.regions:
+            _write_over(region, moment, repeated, spans)
+    starting: dict[int, list[Storage]] = {}
+    ending: dict[int, list[Storage]] = {}
+    for storage, first, last in spans.values():
+        starting.setdefault(first, []).append(storage)
+        ending.setdefault(last, []).append(storage)
+    free = _Free()
+    for moment in sorted({*starting, *ending}):
+        for storage in starting.get(moment, ()):
+            storage.offset = free.take(_rounded(storage.nbytes))
+        if "reuse" in passes:
+            for storage in ending.get(moment, ()):
+                free.give_back(storage.offset, _rounded(storage.nbytes))
+    return free.top
+
+
+def _rounded(nbytes: int) -> int:
+    return -(-max(nbytes, 1) // ALIGNMENT) * ALIGNMENT
+
+
+# ---- when it is used
+
+
+def carried(body: Sequence[Step]) -> set[int]:
+    """Return the memory that a body reads before it writes it, its parts included."""
+    written: set[int] = set()
+    found: set[int] = set()
+
+    def read(storages: Sequence[Storage]) -> None:
+        need(found, [s.outermost for s in storages if id(s.outermost) not in written])
+
+    for step in body:
+        read(step.own() if isinstance(step, Block) else step.read())
+        if isinstance(step, Block):
+            for part in step.parts:
+                found |= carried(part) - written
+        written |= {id(storage.outermost) for storage in step.written()}
+    return found
+
+
+def need(needed: set[int], storages: Sequence[Storage]) -> None:
+    """Add memory and its parts to what is needed."""
+    needed.update([id(part) for storage in storages for part in storage.parts()])
+
+
+class _Accesses:
+    """Who reads and writes the workspace, in order: (moment, memory, whether it is written)."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self.found: list[tuple[int, Storage, bool]] = []
+        self.loops: list[tuple[int, int]] = []  # places of what is found in them, inner ones first
+        self.moving: dict[int, list[Storage]] = {}
+        self.regions: list[tuple[int, bool, Region]] = []  # with moment, and whether in a block
+        self.now = self.depth = 0
+        self._take(steps)
+
+    def _take(self, steps: Sequence[Step]) -> None:
+        for step in steps:
+            self.now += 1
+            if isinstance(step, Region):
+                self.regions.append((self.now, self.depth > 0, step))
+            if not isinstance(step, Block):
+                self._note(step.read(), False)
+                self._note(step.written(), True)
+                continue
+            first = len(self.found)
+            if isinstance(step, Loop):
+                self.moving |= step.places()
+                carry = carried(step.body)
+                for m in step.moving:
+                    self._note([m.start.storage], id(m.storage) not in carry)
+            else:
+                self._note(step.own(), False)
+            self.depth += 1
+            for part in step.parts:
+                self._take(part)
+            self.depth -= 1
+            self.now += 1
+            self._note(step.own(), False)
+            if isinstance(step, Loop):
+                self.loops.append((first, len(self.found)))
+
+    def _note(self, storages: Sequence[Storage], written: bool) -> None:
+        for storage in [s.outermost for s in storages]:
+            if storage.kind == "moving":
+                self._note(self.moving[id(storage)], written)
+            elif storage.kind == "work":
+                self.found.append((self.now, storage, written))
+
+    def spans(self) -> dict[int, list[Any]]:
+        """Return by the id of memory what it is, and from which moment to which it is used.
+
+        What a loop reads before it writes it, or others use too, is used in all of its iterations.
+        """
+        spans: dict[int, list[Any]] = {}
+        for moment, storage, _ in self.found:
+            spans.setdefault(id(storage), [storage, moment, moment])[2] = moment
+        for first, end in self.loops:
+            if first == end:
+                continue
+            begin, last = self.found[first][0], self.found[end - 1][0]
+            seen: set[int] = set()
+            for _, storage, written in self.found[first:end]:
+                if id(storage) in seen:
+                    continue
+                seen.add(id(storage))
+                span = spans[id(storage)]
+                if not written or span[1] < begin or span[2] > last:
+                    span[1:] = min(span[1], begin), max(span[2], last)
+        return spans
+
+
+# ---- work in place
+
+
+def _write_over(region: Region, moment: int, repeated: bool, spans: Spans) -> None:
+    """Let the outputs of a region lie where operands are that nobody reads afterwards."""
+    for number, (program, inputs, outputs) in enumerate(region.programs):
+        for k, y in enumerate(outputs):
+            if y.shape != region.shape or not _is_new(y, moment, repeated, spans):
+                continue
+            for i, x in enumerate(inputs):
+                if (
+                    x.shape == y.shape
+                    and program.may_write_over(i, k)
+                    and _is_lost(x, y, moment, spans)
+                    and _is_read_once(x, i, region.programs[number:])
+                ):
+                    _join(x.storage.outermost, y.storage, spans)
+                    break
+
+
+def _is_new(y: Value, moment: int, repeated: bool, spans: Spans) -> bool:
+    """Say whether an output is all of memory that is used from this moment on."""
+    storage = y.storage
+    if not y.whole or storage.inside is not None or storage.holds:
+        return False
+    if storage.kind == "output":
+        return not repeated
+    return storage.kind == "work" and bool(spans[id(storage)][1] == moment)
+
+
+def _is_lost(x: Value, y: Value, moment: int, spans: Spans) -> bool:
+    """Say whether an operand is all of memory that nobody reads after this moment."""
+    outer = x.storage.outermost
+    return (
+        x.whole
+        and outer.kind == "work"
+        and outer.nbytes == y.storage.nbytes
+        and outer is not y.storage
+        and bool(spans[id(outer)][2] == moment)
+    )
+
+
+def _is_read_once(x: Value, i: int, programs: Programs) -> bool:
+    """Say whether input `i` of the first program is all that they have to do with its memory."""
+    outer = x.storage.outermost
+    for number, (_, inputs, outputs) in enumerate(programs):
+        for k, v in enumerate([*inputs, *outputs]):
+            if v.storage.outermost is outer and (number, k) != (0, i):
+                return False
+    return True
+
+
+def _join(x: Storage, y: Storage, spans: Spans) -> None:
+    """Make `y` the memory of `x`, or `x` that of `y` where this is the caller's afterwards."""
+    if y.kind == "output":
+        x.put_inside(y, 0)
+        del spans[id(x)]
+    else:
+        y.put_inside(x, 0)
+        spans[id(x)][2] = spans.pop(id(y))[2]
+
+
+# ---- the workspace
+
+
+class _Free:
+    """The free parts of a workspace that grows."""
+
+    def __init__(self) -> None:
+        self.top = 0
+        self.by_size: list[tuple[int, int]] = []  # (size, offset), sorted
+        self.starts: dict[int, int] = {}  # offset -> size
+        self.ends: dict[int, int] = {}  # the end of a part -> its offset
+
+    def take(self, size: int) -> int:
+        """Return the offset of the smallest free part that is large enough, or of a new one."""
+        k = bisect.bisect_left(self.by_size, (size, 0))
+        if k == len(self.by_size):
+            offset, self.top = self.top, self.top + size
+            return offset
+        have, offset = self.by_size[k]
+        self._remove(offset, have)
+        if have > size:
+            self._add(offset + size, have - size)
+        return offset
+
+    def give_back(self, offset: int, size: int) -> None:
+        """Take a part back, and join it with free ones beside it."""
+        end = offset + size
+        if end in self.starts:
+            after = self.starts[end]
+            self._remove(end, after)
+            size += after
+        if offset in self.ends:
+            before = self.ends[offset]
+            have = self.starts[before]
+            self._remove(before, have)
+            offset, size = before, size + have
+        self._add(offset, size)
+
+    def _add(self, offset: int, size: int) -> None:
+        bisect.insort(self.by_size, (size, offset))
+        self.starts[offset] = size
+        self.ends[offset + size] = offset
+
+    def _remove(self, offset: int, size: int) -> None:
+        del self.by_size[bisect.bisect_left(self.by_size, (size, offset))]
+        del self.starts[offset]
+        del self.ends[offset + size]
