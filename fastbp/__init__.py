@@ -14,7 +14,8 @@ Start here: write a function with NumPy, and differentiate it.
 `vjp`, `jvp`, `hvp`            products with them; `linearize`
 `unmodified`                   code that makes plain arrays and fills them, as it is
 `scan`, `checkpoint`           loops with a carried state; memory for time
-`compile`                      recorded once, replayed without Python
+`compile`, `load`              recorded once, replayed without Python; from a file
+`vmap`                         a function of one member for a whole batch
 `custom_rule`, `stop_gradient` a rule for what has none; constants
 `variable`, `gradients`        the graph itself
 
@@ -84,7 +85,8 @@ if TYPE_CHECKING:  # loaded when they are asked for, see below
     from fastbp import tensor as tensor
     from fastbp import testing as testing
     from fastbp import tree as tree
-    from fastbp.compiling import compile
+    from fastbp.compiling import compile, load
+    from fastbp.mapping import vmap
     from fastbp.recurrent.scan import scan
 
 __version__ = "0.1.0"
@@ -103,6 +105,7 @@ __all__ = [
     "jacobian",
     "jvp",
     "linearize",
+    "load",
     "matmul_vjp",
     "scan",
     "stop_gradient",
@@ -110,6 +113,7 @@ __all__ = [
     "value_and_grad",
     "variable",
     "vjp",
+    "vmap",
 ]
 
 _SUBMODULES = (
@@ -131,11 +135,13 @@ if not TYPE_CHECKING:  # or every name would be there for type checkers
     def __getattr__(name):
         if name in _SUBMODULES:
             return _import_module(f"fastbp.{name}")
-        if name == "compile":
-            return _import_module("fastbp.compiling").compile
+        if name in ("compile", "load"):
+            return getattr(_import_module("fastbp.compiling"), name)
+        if name == "vmap":
+            return _import_module("fastbp.mapping").vmap
         if name == "scan":
             return _import_module("fastbp.recurrent").scan
-        raise AttributeError(f"module 'fastbp' has no attribute {name!r}")
+        raise _import_module("fastbp.elsewhere").no_attribute(name)
 
 
 def __dir__():

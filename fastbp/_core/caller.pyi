@@ -16,17 +16,30 @@ class GuardError(ArithmeticError): ...
 class Spec:
     number: int
     parts: tuple[Spec, ...]
+    value: Any
+    @property
+    def name(self) -> str: ...
     def __init__(
         self, kind: str, value: Any, parts: tuple[Spec, ...] = (), number: int = -1
     ) -> None: ...
 
 @final
 class Form:
+    kind: str
+    value: Any
+    parts: tuple[Form, ...]
     def __init__(self, kind: str, value: Any, parts: tuple[Form, ...] = ()) -> None: ...
 
 @final
 class Entry:
     plan: Plan
+    arguments: tuple[Spec, ...]
+    keywords: Spec | None
+    places: list[Any]
+    surroundings: list[Spec]
+    guards: list[np.ndarray | None]
+    form: Form | None
+    build: Callable[[list[Any]], Any] | None
     missed: int
     n_guards: int
     def __init__(
@@ -43,7 +56,7 @@ class Entry:
     ) -> None: ...
     def call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any: ...
     def found(self) -> list[Any]: ...
-    def reason(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None: ...
+    def reason(self, args: tuple[Any, ...] | None, kwargs: dict[str, Any] | None) -> str | None: ...
     def built(self, results: list[Any]) -> Any: ...
 
 @final

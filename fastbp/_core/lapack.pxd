@@ -56,4 +56,10 @@ cdef int run_task(const Task *t, const Strided *x, char *work) noexcept nogil
 cdef int run_batch(const Task *t, Strided *x, int nd, const intptr_t *shape, const intptr_t *steps,
                    char *work) noexcept nogil
 
+# How an operand or a result may lie: its sizes, the bytes of an element, and whether it must be in
+# one piece (in the order that is its own), whatever its strides are said to be.
+cdef bint layout_of(const Task *t, int which, Py_ssize_t *rows, Py_ssize_t *columns,
+                    Py_ssize_t *item) noexcept nogil
+cdef bint is_result(const Task *t, int which) noexcept nogil
+
 cdef int count_of(int routine) noexcept nogil

@@ -113,6 +113,11 @@ cdef struct Step:
     void *facts
     double work             # multiplications, or what takes as long
 
+# How much of a buffer is there, and whether it may be written.
+cdef struct Extent:
+    double size
+    bint there, written
+
 # What one call needs: its addresses, and memory. A call takes one, and gives it back.
 cdef class Frame:
     cdef char **bases
@@ -129,8 +134,15 @@ cdef class Machine:
     cdef int capacity
     cdef int work_buffer
     cdef list keep, calls, frames, blocks
+    cdef list begun         # for each block that has begun the buffers that it has brought
+    cdef Extent *extents    # NULL: what instructions reach is not checked
     cdef Step *_step(self, InstructionKind kind, size_t size, double work) except NULL
     cdef int _set(self, Place *place, object pair) except -1
+    cdef int _bring(self, int buffer, double size, bint written) except -1
+    cdef int _reach(self, Place *place, object pair, double low, double high,
+                    bint written) except -1
+    cdef int _move(self, Loop *loop, bint inside) except -1
+    cdef int _forget(self) except -1
     cdef int _close(self, int first, double *work) except -1
     cdef int _stretch(self, Frame frame, int first, int end) except -1
     cdef int _called(self, Frame frame, tuple call) except -1

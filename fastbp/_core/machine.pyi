@@ -17,8 +17,16 @@ class Machine:
     n_buffers: int
     work_bytes: int
     def __init__(
-        self, n_buffers: int, work_buffer: int, work_bytes: int, constants: dict[int, np.ndarray]
+        self,
+        n_buffers: int,
+        work_buffer: int,
+        work_bytes: int,
+        constants: dict[int, np.ndarray],
+        sizes: dict[int, tuple[int, bool]] | None = None,
     ) -> None: ...
+    @property
+    def constants(self) -> dict[int, np.ndarray]: ...
+    def size_of(self, buffer: int) -> int: ...
     def region(
         self,
         program: Program,

@@ -22,6 +22,7 @@ cdef class Program:
     cdef readonly int typenum
     cdef readonly unsigned int reads    # bit i: external input i is read
     cdef int n_code, n_constants, n_temps, itemsize, block
+    cdef list traced, live, results     # what it was compiled from
     cdef bint inlines                   # some instructions have an `inline_code`
     cdef Instruction *code
     cdef char *constants

@@ -13,7 +13,7 @@ cdef struct Output:
 
 cdef class Plan:
     cdef readonly Machine machine
-    cdef readonly list inputs, facts
+    cdef readonly list inputs, returned, facts, steps
     cdef list dtypes
     cdef readonly int n_inputs, n_outputs
     cdef Output *outputs

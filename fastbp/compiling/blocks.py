@@ -9,7 +9,7 @@ from fastbp._core.machine import Machine
 from fastbp.compiling.steps import Step, at
 from fastbp.compiling.values import Storage, Value
 
-__all__ = ["Branch", "Leave", "Loop", "Moving", "walked"]
+__all__ = ["Branch", "Leave", "Loop", "Moving", "extent", "walked"]
 
 
 class Moving:
@@ -25,11 +25,19 @@ class Moving:
 
     def __init__(self, start: Value, step: int) -> None:
         self.start, self.step = start, step
-        self.storage = Storage("moving", 0)
+        self.storage = Storage("moving", extent(start))
 
     def value(self, shape: tuple[int, ...], dtype: Any) -> Value:
         """Return an array in C order that moves."""
-        return Value(self.storage, shape, dtype)
+        y = Value(self.storage, shape, dtype)
+        self.storage.nbytes = max(self.storage.nbytes, extent(y))
+        return y
+
+
+def extent(x: Value) -> int:
+    """Return how many bytes there are from the first element of a value behind the last one."""
+    steps = [(n - 1) * max(s, 0) for n, s in zip(x.shape, x.strides, strict=True)]
+    return sum(steps) + x.dtype.itemsize if x.size else 0
 
 
 class Block(Step):

@@ -52,14 +52,20 @@ def laid_out(b: Builder, inputs: Sequence[Value | None], outputs: Sequence[Value
             storage.buffer, n = n, n + 1
             if storage.kind == "constant":
                 constants[storage.buffer] = storage.array
-    machine = Machine(n, work, work_bytes, constants)
+    ends = [x for x in (*inputs, *results) if x is not None]
+    sizes = {x.storage.buffer: (x.storage.nbytes, x.storage.kind == "output") for x in ends}
+    machine = Machine(n, work, work_bytes, constants, sizes)
+    emitted = []
     for step in steps:
+        first = machine.n_steps
         step.emit(machine)
+        emitted.append((step, first, machine.n_steps))
     return Plan(
         machine,
         [None if x is None else (x.shape, x.dtype) for x in inputs],
         [(y.storage.buffer, y.shape, y.dtype) for y in results],
         _facts(steps),
+        emitted,
     )
 
 

@@ -18,12 +18,12 @@ from fastbp._core import graph
 from fastbp.compiling import passive
 from fastbp.compiling.builder import Builder, view_of
 from fastbp.compiling.folding import same, with_numbers
-from fastbp.compiling.steps import Call, Copy, Pick
+from fastbp.compiling.steps import Applied, Call, Copy, Pick
 from fastbp.compiling.sums import Waiting, is_movable
 from fastbp.compiling.values import Storage, Value
 from fastbp.rules import patterns, plans
 
-__all__ = ["lower"]
+__all__ = ["as_value", "lower", "lower_links"]
 
 ELEMENTWISE, GENERAL, CALL = 0, 1, 2
 
@@ -72,11 +72,20 @@ def lower(
         if position not in values:
             values[position] = x
         given.append(values[position])
+    lower_links(b, links, values, outputs)
+    return b, given, [b.boolean(b.read(values[p])) for p in outputs]
+
+
+def lower_links(
+    b: Builder, links: Sequence[Any], values: dict[int, Value], outputs: Sequence[int]
+) -> None:
+    """Append the instructions for links; `values` has those of inputs, and gets all others."""
     joint: dict[Any, Any] = {}
     known: dict[Any, Value] = {}
     readers = _readers(links, outputs)
+    groups = _groups(links)
     for position, link in enumerate(links):
-        if link.op is None:
+        if link.op is None or position in values:
             continue
         key = _key(link, values) if "common" in b.passes else None
         if key is not None and key in known and known[key].position >= -1:
@@ -89,7 +98,7 @@ def lower(
         waiting = _waiting_sum(b, link, operands, readers)
         if waiting is None:
             operands = [b.read(x) if isinstance(x, Value) else x for x in operands]
-            y = _lowered(b, link, operands, joint)
+            y = _placed(b, position, link, operands, joint, groups)
         else:
             y = waiting
         if not any(y is x for x in operands):
@@ -97,7 +106,75 @@ def lower(
         values[position] = y
         if key is not None:
             known[key] = y
-    return b, given, [b.boolean(b.read(values[p])) for p in outputs]
+
+
+def _placed(
+    b: Builder,
+    position: int,
+    link: Any,
+    operands: list[Any],
+    joint: dict[Any, Any],
+    groups: dict[Any, list[Any]],
+) -> Value:
+    home = b.home(operands)
+    block = _block_of(link)
+    b.position, home.position = position, position if home is b else -1
+    if block is None:
+        y = _lowered(home, link, operands, joint)
+    else:
+        y = _in_block(home, block, link, operands, joint, groups)
+    b.take(y, home)
+    return y
+
+
+def _block_of(link: Any) -> Any:
+    """Return the loop or branch that an operation is, or None."""
+    op = link.op
+    if op.kind == CALL and isinstance(op.forward, graph.Op):
+        op = op.forward  # of values without derivative
+    return op.info.get("block")
+
+
+def _operation(block: Any, link: Any) -> Any:
+    constants = [
+        (x.shape, x.dtype, x.tobytes()) if isinstance(x, np.ndarray) and x.nbytes <= 4096 else id(x)
+        for p, x in zip(link.parents, link.operands, strict=True)
+        if p < 0
+    ]
+    return id(block.root), link.parents, tuple(constants)
+
+
+def _groups(links: Sequence[Any]) -> dict[Any, list[Any]]:
+    """Return blocks that differ in their outputs only: they are made at once."""
+    groups: dict[Any, list[Any]] = {}
+    for link in links:
+        block = None if link.op is None else _block_of(link)
+        if block is not None:
+            own = groups.setdefault(_operation(block, link), [])
+            if not any(block is other for other in own):
+                own.append(block)
+    return groups
+
+
+def _in_block(
+    b: Builder,
+    block: Any,
+    link: Any,
+    operands: list[Any],
+    joint: dict[Any, Any],
+    groups: dict[Any, list[Any]],
+) -> Value:
+    key = _operation(block, link)
+    if key not in joint:
+        joint[key] = block.lowered(b, operands, groups[key])
+    number = next(k for k, other in enumerate(groups[key]) if other is block)
+    y: Value = b.read(joint[key][number][link.output or 0])
+    return y
+
+
+def as_value(b: Builder, x: Any, dtype: Any) -> Value:
+    """Return an operand as a value."""
+    return b.read(x) if isinstance(x, Value) else b.constant(np.asarray(x, dtype))
 
 
 def _readers(links: Sequence[Any], outputs: Sequence[int]) -> list[int]:
@@ -108,7 +185,8 @@ def _readers(links: Sequence[Any], outputs: Sequence[int]) -> list[int]:
             if p >= 0:
                 readers[p] += 1
     for p in outputs:
-        readers[p] += 1
+        if p >= 0:
+            readers[p] += 1
     return readers
 
 
@@ -373,7 +451,7 @@ def _called(b: Builder, link: Any, operands: list[Any], joint: dict[Any, Any]) -
         results, step = joint[key]
     else:
         results = [None] * (1 if key is None else len(link.ans))
-        step = Call(op.name, _function(op, static, key is not None), list(operands), results)
+        step = Call(op.name, Applied(op, static, key is not None), list(operands), results)
         if key is not None:
             joint[key] = results, step
         b.append(step)
@@ -385,13 +463,3 @@ def _called(b: Builder, link: Any, operands: list[Any], joint: dict[Any, Any]) -
         step.writes.append(results[place])
     y: Value = results[place]
     return y
-
-
-def _function(op: Any, static: dict[str, Any], several: bool) -> Any:
-    def call(*operands: Any) -> tuple[Any, ...]:
-        found = op.forward(*operands, **static)
-        if op.residuals:
-            found = found[0]
-        return found if several else (found,)
-
-    return call

@@ -17,6 +17,7 @@ PASSES = {
     "fusion": "elementwise work over one shape is one region",
     "waiting": "sums of products and of parts are added up where they lie",
     "stacking": "a sum of products is one product of stacked operands",
+    "hoisting": "what depends on no carry of a loop is computed before it",
     "inplace": "work writes into what it reads for the last time",
     "reuse": "memory of what is not read any more is given out again",
 }

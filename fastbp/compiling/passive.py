@@ -20,7 +20,7 @@ from fastbp.rules import plans
 if TYPE_CHECKING:
     from fastbp.compiling.builder import Builder
 
-__all__ = ["keeps_shape", "lowered"]
+__all__ = ["OF_SHAPES", "keeps_shape", "lowered"]
 
 _OPERATORS = {
     operator.gt: np.greater,
@@ -47,7 +47,7 @@ _SHOWING = (
 )  # fmt: skip
 
 # Functions whose results have shapes that no values decide, if their further arguments do not.
-_OF_SHAPES = frozenset(
+OF_SHAPES = frozenset(
     """
     all amax amin any argmax argmin argpartition argsort around array asarray astype average
     broadcast_to clip column_stack concatenate conj copy copysign corrcoef count_nonzero cov cross
@@ -66,6 +66,8 @@ def keeps_shape(function: Any, operands: list[Any]) -> bool:
     """Say whether the shape of what a call returns follows from the shapes of its operands."""
     if isinstance(function, np.ufunc) or function in _OPERATORS or function is graph.identity:
         return True
+    if isinstance(function, graph.Op) and function.name.startswith("linalg."):
+        return True
     if function is operator.getitem:
         return not any(getattr(getattr(x, "dtype", None), "kind", "") == "b" for x in operands[1:])
     if (getattr(function, "__module__", None) or "numpy").partition(".")[0] != "numpy":
@@ -76,7 +78,7 @@ def keeps_shape(function: Any, operands: list[Any]) -> bool:
         return len(operands) == 3
     if name in ("take", "take_along_axis", "searchsorted", "digitize", "interp", "select"):
         return True
-    return name in _OF_SHAPES and not any(x.dtype.kind in "iu" for x in arrays)
+    return name in OF_SHAPES and not any(x.dtype.kind in "iu" for x in arrays)
 
 
 def lowered(b: Builder, link: Any, operands: list[Any]) -> Value | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastbp.compiling.steps import Add, Copy, Zero
+from fastbp.compiling.steps import Add, Copy, Region, Zero
 from fastbp.compiling.values import Storage, Value, strides_of
 
 if TYPE_CHECKING:
@@ -75,6 +75,9 @@ def made(b: Builder, y: Value) -> None:
     waiting = y.waiting
     assert waiting is not None
     y.waiting = None
+    if len(waiting.terms) == 1 and waiting.others and not waiting.parts:
+        _added(b, y, waiting)
+        return
     filled = _others(b, y, waiting.others)
     groups: dict[Any, list[Term]] = {}
     for number, term in enumerate(waiting.terms):
@@ -84,15 +87,31 @@ def made(b: Builder, y: Value) -> None:
     _parts(b, y, waiting.parts, filled)
 
 
+def _added(b: Builder, y: Value, waiting: Waiting) -> None:
+    """Make a sum of one product and others: elementwise work, which joins what reads it."""
+    (t,) = waiting.terms
+    product = b.new(y.shape, y.dtype)
+    b.append(b.product(t.x, t.left, t.y, t.right, product, t.out, t.sizes))
+    _total(b, [product, *waiting.others])
+    region = b.steps[-1]
+    assert isinstance(region, Region)
+    function, operands, _ = region.members[0]
+    region.members[0] = function, operands, y
+
+
+def _total(b: Builder, values: list[Value]) -> Value:
+    total = values[0]
+    for x in values[1:]:
+        found = b.elementwise(np.add, (total, x), total.dtype)
+        assert found is not None
+        total = found
+    return total
+
+
 def _others(b: Builder, y: Value, others: list[Value]) -> bool:
     if not others:
         return False
-    total = others[0]
-    for x in others[1:]:
-        found = b.elementwise(np.add, (total, x), y.dtype)
-        assert found is not None
-        total = found
-    b.append(Copy([total], [y]))
+    b.append(Copy([_total(b, others)], [y]))
     return True
 
 

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from fastbp import tree
-from fastbp._core.graph import Variable, array_of, values_of
+from fastbp._core.graph import Passive, Variable, array_of, values_of
 from fastbp._core.operands import as_array
 from fastbp.checkpointing import checkpoint as checkpointed
+from fastbp.compiling.bodies import UnrolledError, recording_blocks
+from fastbp.compiling.scanning import scanned
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.recurrent.checks import steps_of, without_xs
 from fastbp.transforms import stop_gradient
@@ -99,6 +101,11 @@ def scan(
     if count == 0:
         return init, _empty(step, init, xs)
     loop = _Loop(step, _Carry.of(init), reverse, truncate)
+    if recording_blocks():
+        try:
+            return loop.recorded(init, xs, count, checkpoint)
+        except UnrolledError:
+            pass
     if checkpoint is None:
         return loop.run(init, xs, 0, count)
     if checkpoint == "binomial":
@@ -161,7 +168,8 @@ class _Carry:
 
 
 def _kind(x: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    value = x.value if type(x) is Variable else as_array(x, "scan: the carry")
+    recorded = type(x) is Variable or type(x) is Passive
+    value = array_of(x) if recorded else as_array(x, "scan: the carry")
     return value.shape, value.dtype
 
 
@@ -187,6 +195,18 @@ class _Loop:
         if self.reverse:
             ys.reverse()
         return carry, tree.map(lambda *parts: np.stack(parts), *ys)
+
+    def recorded(self, init: Any, xs: Any, count: int, checkpoint: Any) -> tuple[Any, Any]:
+        """Record the loop as one operation."""
+
+        def check(result: Any) -> tuple[Any, Any]:
+            carry, y = _pair(result)
+            self.carry.check(carry, 0)
+            return carry, y
+
+        if self.truncate is not None or checkpoint is not None:
+            raise UnrolledError
+        return scanned(self.step, init, xs, count, self.reverse, False, check)
 
     def cut(self, carry: Any, xs: Any, size: int, count: int) -> tuple[Any, Any]:
         """Checkpoint parts of `size` steps."""

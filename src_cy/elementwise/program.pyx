@@ -12,7 +12,7 @@ from libc.string cimport memcpy
 
 cimport cython
 cimport numpy as cnp
-from fastbp._core.dtypes cimport dtype_of, is_complex, itemsize_of
+from fastbp._core.dtypes cimport dtype_of, is_complex, itemsize_of, slot_of
 from fastbp._core.loops cimport Loop, find_kernel_loop, find_ufunc_loop, kernel_arity
 
 import numpy as np
@@ -230,6 +230,27 @@ cdef class Program:
             for i in range(n_external):
                 slot_ptr[i] += count * slot_step[i]
 
+    def expression(self):
+        """Return what is computed, as data.
+
+        Returns
+        -------
+        n_inputs : int
+        code : list of tuple
+            ``(function, operands)``: a ufunc, or the name of a kernel, of values by number, inputs
+            first, then what is computed here; ``("constant", number)``.
+        outputs : list of int
+            Which values the outputs are.
+        """
+        cdef int n = self.n_inputs
+        live = [i for i in self.live if self.traced[i][0] != "input"]
+        number = {i: args[0] for i, (function, args) in enumerate(self.traced)
+                  if function == "input"}
+        number.update({i: n + k for k, i in enumerate(live)})
+        code = [(function, args[0] if function == "constant" else tuple([number[a] for a in args]))
+                for function, args in [self.traced[i] for i in live]]
+        return n, code, [number[i] for i in self.results]
+
     def may_write_over(self, int i, int k):
         """Say whether output `k` may lie where input `i` lies, element on element.
 
@@ -338,7 +359,48 @@ def compile_program(trace, outputs, int typenum):
                 temp_slot[i] = temps_free.pop()
                 slots[i] = ("temp", temp_slot[i])
             code.append((function, [slots[a] for a in args], slots[i]))
-    return _assemble(trace, len(outputs), constants, n_temps, code, slots, typenum)
+    program = _assemble(trace, len(outputs), constants, n_temps, code, slots, typenum)
+    if program is not None:
+        (<Program> program).traced, (<Program> program).live = trace.code, live
+        (<Program> program).results = [e.index for e in outputs]
+    return program
+
+
+def program_from(int n_inputs, code, outputs, int typenum):
+    """Return the program that `Program.expression` describes; None as from `compile_program`.
+
+    Raises
+    ------
+    ValueError
+        For what describes none: a function of other operands, values that are not there.
+    """
+    if slot_of(typenum) < 0:
+        raise ValueError(f"a program of type number {typenum}")
+    if n_inputs < 0 or n_inputs > MAX_EXTERNAL or not 0 < len(outputs) <= MAX_EXTERNAL:
+        return None
+    trace = Trace()
+    for _ in range(n_inputs):
+        trace.input()
+    for function, operands in code:     # as it is, in this order: outputs may lie on inputs
+        if function == "constant":
+            if not isinstance(operands, (int, float, complex)):
+                raise ValueError("a program has a constant that is no number")
+            trace.code.append((function, (operands,)))
+            continue
+        if isinstance(function, np.ufunc):
+            fitting = function.nin == len(operands) and function.nout == 1
+        else:
+            fitting = isinstance(function, str) and kernel_arity(function) == len(operands)
+        if not fitting or not _are_values(operands, len(trace.code)):
+            raise ValueError(f"a program calls {function!r} of values that are not there")
+        trace.code.append((function, tuple(operands)))
+    if not _are_values(outputs, len(trace.code)):
+        raise ValueError("a program returns values that are not there")
+    return compile_program(trace, [Expr(trace, k) for k in outputs], typenum)
+
+
+cdef bint _are_values(object numbers, Py_ssize_t n):
+    return all([type(k) is int and 0 <= k < n for k in numbers])
 
 
 cdef object _assemble(

@@ -69,7 +69,8 @@ _FACTS = {
 NAMES = {
     "lu": LU, "lu_solve": LU_SOLVE, "inverse": INVERSE, "determinant": DETERMINANT,
     "sign_and_log": SIGN_AND_LOG, "cofactors": COFACTORS, "cholesky": CHOLESKY,
-    "triangle_solve": TRIANGLE_SOLVE, "independent": INDEPENDENT, "eigh": EIGH, "svd": SVD, "qr": QR, "gaps": GAPS,
+    "triangle_solve": TRIANGLE_SOLVE, "independent": INDEPENDENT, "eigh": EIGH, "svd": SVD, "qr": QR,
+    "gaps": GAPS,
 }
 FLAGS = {"loose": LOOSE, "transposed": TRANSPOSED, "lower": LOWER, "unit": UNIT, "full": FULL}
 
@@ -135,6 +136,18 @@ cdef int typenum_of(const Task *t, int which) noexcept nogil:
     if kind == c"I":
         return cnp.NPY_INT if sizeof(blas_int) == sizeof(int) else cnp.NPY_INT64
     return real_of(TYPES[t.slot]) if kind == c"R" else TYPES[t.slot]
+
+
+cdef bint layout_of(const Task *t, int which, Py_ssize_t *rows, Py_ssize_t *columns,
+                    Py_ssize_t *item) noexcept nogil:
+    cdef char kind = facts[t.routine][which].kind
+    shape_of(t, which, rows, columns)
+    item[0] = sizeof(blas_int) if kind == c"I" else itemsize_of(typenum_of(t, which))
+    return kind == c"F" or kind == c"I" or which >= operands[t.routine]
+
+
+cdef bint is_result(const Task *t, int which) noexcept nogil:
+    return which >= operands[t.routine]
 
 
 # ---- copies
@@ -355,7 +368,7 @@ cdef inline void _swap_rows(number *x, const blas_int *pivots, Py_ssize_t n, Py_
     for s in range(n):
         i = n - 1 - s if back else s
         j = pivots[i] - 1
-        if i != j:
+        if i != j and 0 <= j < n:
             for c in range(k):
                 y = x[i * k + c]
                 x[i * k + c] = x[j * k + c]
@@ -399,7 +412,7 @@ cdef int _inverse(const Task *t, const Strided *x, number *work) noexcept nogil:
     cdef blas_int n = _int(t.n), info = 0, lwork
     cdef bint locked
     for i in range(t.n):
-        if a[i * t.n + i] == 0:
+        if a[i * t.n + i] == 0 or not 0 < pivots[i] <= n:
             return FAILED
     if number in floating:
         if t.n <= SMALL:

@@ -58,19 +58,23 @@ cdef class Spec:
         Of a container.
     number : int
         Which input of the plan it is.
+
+    Attributes
+    ----------
+    value
+        Of an array its shape and dtype.
     """
     cdef SpecKind kind
     cdef readonly int number
     cdef int typenum, nd, itemsize
     cdef cnp.npy_intp dims[MAX_NDIM]
-    cdef object value
+    cdef readonly object value
     cdef readonly tuple parts
 
     def __init__(self, str kind, value, tuple parts=(), int number=-1):
         cdef cnp.ndarray array
         cdef int axis
-        kinds = ("array", "number", "static", "tuple", "list", "dict", "tree", "elements")
-        self.kind = <SpecKind> <int> kinds.index(kind)
+        self.kind = <SpecKind> <int> _KINDS.index(kind)
         self.value, self.parts, self.number = value, parts, number
         if self.kind == ARRAY:
             array = value
@@ -80,8 +84,15 @@ cdef class Spec:
             self.itemsize = cnp.PyArray_ITEMSIZE(array)
             for axis in range(self.nd):
                 self.dims[axis] = cnp.PyArray_DIM(array, axis)
-            self.value = None
+            self.value = tuple([self.dims[axis] for axis in range(self.nd)]), array.dtype
 
+    @property
+    def name(self):
+        """The kind."""
+        return _KINDS[self.kind]
+
+
+_KINDS = ("array", "number", "static", "tuple", "list", "dict", "tree", "elements")
 
 cdef int match(Spec spec, object x, Frame frame) except -1:
     """Say whether `x` is like the spec, and note in the frame where its arrays lie."""
@@ -172,10 +183,10 @@ cdef class Form:
         The number of the output, or what is fixed: an array is copied. Of a dict its keys.
     parts : tuple of Form
     """
-    cdef str kind
-    cdef object value
+    cdef readonly str kind
+    cdef readonly object value
     cdef int number
-    cdef tuple parts
+    cdef readonly tuple parts
 
     def __init__(self, str kind, value, tuple parts=()):
         self.kind, self.value, self.parts = kind, value, parts
@@ -223,13 +234,13 @@ cdef class Entry:
         tuples, lists nor dicts.
     """
     cdef readonly Plan plan
-    cdef tuple arguments
-    cdef Spec keywords
-    cdef list places, surroundings, watched, compared
-    cdef list guards
+    cdef readonly tuple arguments
+    cdef readonly Spec keywords
+    cdef readonly list places, surroundings, guards
+    cdef list watched, compared
     cdef readonly int missed        # calls in a row for which a guard did not hold
-    cdef Form form
-    cdef object build
+    cdef readonly Form form
+    cdef readonly object build
 
     def __init__(self, Plan plan not None, tuple arguments, Spec keywords, list places,
                  list surroundings, list watched, list compared, list guards, form):
@@ -248,12 +259,12 @@ cdef class Entry:
         """Return the arrays of the surroundings, as they are now."""
         return [_found_in(facts[0], facts[1]) for facts in self.places]
 
-    def reason(self, tuple args, dict kwargs):
-        """Say why the plan is not for a call; None: it is."""
+    def reason(self, args, kwargs):
+        """Say why the plan is not for a call; None: it is. No arguments: for any call."""
         cdef Frame frame = self.plan.machine.frame()
         cdef Py_ssize_t k
         try:
-            if not self._is_called(args, kwargs, frame):
+            if args is not None and not self._is_called(args, kwargs, frame):
                 return "other arguments"
             for facts in self.watched:
                 x = _found_in(facts[0], facts[1])

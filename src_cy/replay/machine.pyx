@@ -21,7 +21,7 @@ from fastbp._core.elementwise cimport (
     MAX_NDIM, PARALLEL, has_sums, merge_axes, run_parts, sum_runs, walk,
 )
 from fastbp._core.lapack cimport (
-    FAILED, MAX_MATRICES, Strided, Task, count_of, fill_task, run_batch,
+    FAILED, MAX_MATRICES, Strided, Task, count_of, fill_task, is_result, layout_of, run_batch,
 )
 from fastbp._core.program cimport MAX_EXTERNAL, Program
 from fastbp._core.strided cimport MAX_BATCH, Matrix, Product, fold, layout, run_slot
@@ -76,20 +76,35 @@ cdef class Machine:
         Which of them is the workspace, and how large it is.
     constants : dict of int to ndarray
         Buffers that are the same in every call. Their arrays must not be written into.
+    sizes : dict of int to (int, bool), optional
+        Of the buffers that a call brings, how many bytes they have and whether they are written.
+        With it an instruction that reaches outside of a buffer, reads one before it is there, or
+        writes into another, is refused. Without it nothing of that is checked.
     """
 
-    def __init__(self, int n_buffers, int work_buffer, Py_ssize_t work_bytes, dict constants):
+    def __init__(self, int n_buffers, int work_buffer, Py_ssize_t work_bytes, dict constants,
+                 dict sizes=None):
         if not 0 <= work_buffer < n_buffers or work_bytes < 0:
             raise ValueError("Machine: the workspace must be one of the buffers")
         self.n_buffers, self.work_buffer, self.work_bytes = n_buffers, work_buffer, work_bytes
         self.keep, self.calls, self.frames, self.blocks = [], [], [], []
+        self.begun = [[]]
+        if sizes is not None:
+            self.extents = <Extent *> calloc(n_buffers, sizeof(Extent))
+            if self.extents == NULL:
+                raise MemoryError
+            self._bring(work_buffer, work_bytes, True)
+            for buffer, (size, written) in sizes.items():
+                self._bring(buffer, size, written)
         for buffer, array in constants.items():
             if not 0 <= buffer < n_buffers:
                 raise ValueError(f"Machine: there is no buffer {buffer}")
+            self._bring(buffer, array.nbytes, False)
             self.keep.append((buffer, array))
 
     def __dealloc__(self):
         cdef int k
+        free(self.extents)
         for k in range(self.n_steps):
             if self.steps[k].kind == PRODUCT:
                 free((<Gemm *> self.steps[k].facts).batched)
@@ -123,7 +138,87 @@ cdef class Machine:
             raise ValueError(f"Machine: there is no place {pair}")
         return 0
 
-    def region(self, Program program not None, tuple shape, list slots):
+    @property
+    def constants(self):
+        """Buffers that are the same in every call, and their arrays."""
+        return dict([item for item in self.keep if type(item) is tuple])
+
+    # -- what instructions may reach: as far as they are appended, what is there when they run
+
+    def size_of(self, int buffer):
+        """Return how many bytes of a buffer may be written by now; -1: it is not known."""
+        if self.extents == NULL or not 0 <= buffer < self.n_buffers:
+            return -1
+        return self.extents[buffer].size if self.extents[buffer].written else 0
+
+    cdef int _bring(self, int buffer, double size, bint written) except -1:
+        """Let a buffer be there from now on, to the end of the block that has begun."""
+        if not 0 <= buffer < self.n_buffers:
+            raise ValueError(f"Machine: there is no buffer {buffer}")
+        if self.extents == NULL:
+            return 0
+        if self.extents[buffer].there or size < 0:
+            raise ValueError(f"Machine: buffer {buffer} is another one already, or has no size")
+        self.extents[buffer] = Extent(size, True, written)
+        (<list> self.begun[len(self.begun) - 1]).append(buffer)
+        return 0
+
+    cdef int _reach(self, Place *place, object pair, double low, double high,
+                    bint written) except -1:
+        """Set a place, of which bytes from `low` to `high` are read or written."""
+        self._set(place, pair)
+        if self.extents == NULL or low == high:
+            return 0
+        cdef Extent *extent = &self.extents[place.buffer]
+        if not extent.there or place.offset + low < 0 or place.offset + high > extent.size:
+            raise ValueError(f"Machine: an operand at {pair} is outside of what is there")
+        if written and not extent.written:
+            raise ValueError(f"Machine: an instruction writes at {pair}, which is only read")
+        return 0
+
+    cdef int _move(self, Loop *loop, bint inside) except -1:
+        """Say how far what moves may be reached in a loop, or behind it."""
+        cdef Moving *moving
+        cdef Extent *extent
+        cdef Extent *start
+        cdef double first, last
+        cdef Py_ssize_t count = loop.count
+        cdef int k
+        if self.extents == NULL:
+            return 0
+        for k in range(loop.n_moving):
+            moving = &loop.moving[k]
+            start = &self.extents[moving.start.buffer]
+            extent = &self.extents[moving.buffer]
+            if count < 0 and moving.step != 0:
+                raise ValueError("Machine.loop: what moves without end")
+            if inside:
+                self._bring(moving.buffer, 0, start.written)
+            first = moving.start.offset
+            last = first + <double> moving.step * max(count - (1 if inside else 0), 0)
+            extent.size = 0
+            if start.there and min(first, last) >= 0:
+                extent.size = max(start.size - max(first, last), 0.0)
+        swapping = [loop.swaps[k] for k in range(2 * loop.n_swaps)]
+        if any([loop.moving[k].step != 0 and loop.moving[k].buffer in swapping
+                for k in range(loop.n_moving)]) or len(set(swapping)) < len(swapping):
+            raise ValueError("Machine.loop: what swaps, once, does not move by itself")
+        for k in range(loop.n_swaps):
+            extent = &self.extents[loop.swaps[2 * k]]
+            start = &self.extents[loop.swaps[2 * k + 1]]
+            extent.size = start.size = min(extent.size, start.size)
+            extent.written = start.written = extent.written and start.written
+        return 0
+
+    cdef int _forget(self) except -1:
+        """End a block: what it has brought may not be there behind it."""
+        for buffer in <list> self.begun.pop():
+            if self.extents != NULL:
+                self.extents[<int> buffer] = Extent(0, False, False)
+        return 0
+
+    @cython.boundscheck(True)     # what is given may be from a file
+    def region(self, Program program not None, tuple shape not None, list slots not None):
         """Append a run of a program.
 
         Parameters
@@ -138,12 +233,14 @@ cdef class Machine:
         cdef cnp.npy_intp dims[MAX_NDIM]
         cdef Region *region
         cdef Walk plan
-        cdef Py_ssize_t total = 1
+        cdef double low[MAX_EXTERNAL]
+        cdef double high[MAX_EXTERNAL]
+        cdef Py_ssize_t total
         if nd > MAX_NDIM or n != program.n_inputs + program.n_outputs:
             raise ValueError("Machine.region: too many axes, or slots missing")
         for axis in range(nd):
             dims[axis] = shape[axis]
-            total *= dims[axis]
+        total = _count(dims, nd)
         if total == 0:
             return
         for k in range(n):
@@ -151,6 +248,7 @@ cdef class Machine:
                 raise ValueError("Machine.region: a stride for each axis is needed")
             for axis in range(nd):
                 plan.steps[k][axis] = slots[k][1][axis]
+            _span(dims, plan.steps[k], nd, program.itemsize, &low[k], &high[k])
         plan.nd = merge_axes(plan.steps, n, nd, dims, plan.shape)
         if plan.nd == 0:
             for k in range(n):
@@ -166,7 +264,7 @@ cdef class Machine:
         region.n_slots, region.total = n, total
         region.parallel = plan.nd <= 1 and total >= PARALLEL
         for k in range(n):
-            self._set(&region.places[k], slots[k][0])
+            self._reach(&region.places[k], slots[k][0], low[k], high[k], k >= program.n_inputs)
             region.steps[k] = plan.steps[k][0]
         if plan.nd > 1:
             region.walk = <Walk *> malloc(sizeof(Walk))
@@ -174,8 +272,9 @@ cdef class Machine:
                 raise MemoryError
             region.walk[0] = plan
 
-    def product(self, int typenum, tuple sizes, tuple batch, tuple a, tuple b, tuple c,
-                bint accumulate):
+    @cython.boundscheck(True)
+    def product(self, int typenum, tuple sizes not None, tuple batch not None, tuple a not None,
+                tuple b not None, tuple c not None, bint accumulate):
         """Append ``c (m, n) = a (m, k) @ b (k, n)``, or the same added to c, for a batch of them.
 
         Parameters
@@ -191,6 +290,8 @@ cdef class Machine:
         """
         cdef Product *p = <Product *> calloc(1, sizeof(Product))
         cdef Gemm *gemm
+        cdef double low[3]
+        cdef double high[3]
         cdef int axis
         cdef bint tc
         cdef double work
@@ -205,16 +306,19 @@ cdef class Machine:
             for axis in range(p.ndim):
                 p.dims[axis] = batch[axis]
                 work *= p.dims[axis]
-            if work <= 0:
+            if min(*sizes, *batch) <= 0:
                 raise ValueError("Machine.product: sizes must be positive")
             for matrix, facts in ((0, a), (1, b), (2, c)):
                 _load(&p.a if matrix == 0 else &p.b if matrix == 1 else &p.c, facts, p.ndim)
+            _span_of(p, &p.a, p.m, p.k, itemsize_of(typenum), &low[0], &high[0])
+            _span_of(p, &p.b, p.k, p.n, itemsize_of(typenum), &low[1], &high[1])
+            _span_of(p, &p.c, p.m, p.n, itemsize_of(typenum), &low[2], &high[2])
             fold(p)
             step = self._step(PRODUCT, sizeof(Gemm), work)
             gemm = <Gemm *> step.facts
-            self._set(&gemm.a, a[0])
-            self._set(&gemm.b, b[0])
-            self._set(&gemm.c, c[0])
+            self._reach(&gemm.a, a[0], low[0], high[0], False)
+            self._reach(&gemm.b, b[0], low[1], high[1], False)
+            self._reach(&gemm.c, c[0], low[2], high[2], True)
             gemm.slot, gemm.accumulate = slot_of(typenum), accumulate
             gemm.single = p.ndim == 0
             gemm.m, gemm.n, gemm.k = p.m, p.n, p.k
@@ -234,36 +338,54 @@ cdef class Machine:
         finally:
             free(p)
 
-    def sum(self, int typenum, tuple sizes, source, target):
+    @cython.boundscheck(True)
+    def sum(self, int typenum, tuple sizes not None, source, target):
         """Append the sum of a contiguous array of shape (outer, rows, n) over its rows."""
         cdef Sum *facts
         if not has_sums() or slot_of(typenum) < 0:
             raise ValueError("Machine.sum: no dtype of sums")
+        cdef cnp.npy_intp dims[3]
+        cdef int itemsize = itemsize_of(typenum)
+        dims[0], dims[1], dims[2] = sizes
         outer, rows, n = sizes
+        cdef double total = <double> _count(dims, 3) * itemsize
+        dims[1] = 1
+        cdef double written = <double> _count(dims, 3) * itemsize
         step = self._step(SUM, sizeof(Sum), <double> outer * rows * n)
         facts = <Sum *> step.facts
-        self._set(&facts.source, source)
-        self._set(&facts.target, target)
+        self._reach(&facts.source, source, 0, total, False)
+        self._reach(&facts.target, target, 0, written, True)
         facts.outer, facts.rows, facts.n = outer, rows, n
-        facts.size = <intptr_t> outer * n * itemsize_of(typenum)
+        facts.size = <intptr_t> written
         facts.typenum = typenum
 
-    def copy(self, int itemsize, tuple shape, source, tuple from_strides, target,
-             tuple to_strides):
+    @cython.boundscheck(True)
+    def copy(self, int itemsize, tuple shape not None, source, tuple from_strides not None, target,
+             tuple to_strides not None):
         """Append a copy of elements between two layouts; strides in bytes."""
         cdef Copy *facts
         cdef int axis, nd = len(shape)
-        cdef double total = 1
+        cdef cnp.npy_intp dims[MAX_NDIM]
+        cdef intptr_t steps[2][MAX_NDIM]
+        cdef double low[2]
+        cdef double high[2]
+        cdef Py_ssize_t total
         if nd > MAX_NDIM or itemsize not in (1, 2, 4, 8, 16):
             raise ValueError("Machine.copy: too many axes, or elements of that size")
-        for n in shape:
-            total *= n
+        if len(from_strides) != nd or len(to_strides) != nd:
+            raise ValueError("Machine.copy: a stride for each axis is needed")
+        for axis in range(nd):
+            dims[axis] = shape[axis]
+            steps[0][axis], steps[1][axis] = from_strides[axis], to_strides[axis]
+        total = _count(dims, nd)
         if total == 0:
             return
+        _span(dims, steps[0], nd, itemsize, &low[0], &high[0])
+        _span(dims, steps[1], nd, itemsize, &low[1], &high[1])
         step = self._step(COPY, sizeof(Copy), total)
         facts = <Copy *> step.facts
-        self._set(&facts.source, source)
-        self._set(&facts.target, target)
+        self._reach(&facts.source, source, low[0], high[0], False)
+        self._reach(&facts.target, target, low[1], high[1], True)
         facts.itemsize = itemsize
         facts.nd = 0
         for axis in range(nd):
@@ -282,6 +404,7 @@ cdef class Machine:
             facts.nd, facts.shape[0] = 1, 1
             facts.from_steps[0] = facts.to_steps[0] = itemsize
 
+    @cython.boundscheck(True)
     def pick(self, int itemsize, cnp.ndarray table not None, source, target):
         """Append ``target[i] = source[table[i]]``, 0 where that is -1; both are contiguous."""
         cdef Pick *facts
@@ -291,22 +414,26 @@ cdef class Machine:
             raise ValueError("Machine.pick: elements of that size")
         step = self._step(PICK, sizeof(Pick), <double> cnp.PyArray_SIZE(table))
         facts = <Pick *> step.facts
-        self._set(&facts.source, source)
-        self._set(&facts.target, target)
         facts.n, facts.itemsize = cnp.PyArray_SIZE(table), itemsize
+        self._reach(&facts.source, source, 0, (np.max(table, initial=-1) + 1.0) * itemsize, False)
+        self._reach(&facts.target, target, 0, <double> facts.n * itemsize, True)
         facts.table = <const intptr_t *> cnp.PyArray_DATA(table)
         self.keep.append(table)
 
+    @cython.boundscheck(True)
     def zero(self, Py_ssize_t size, target):
         """Append the filling of bytes with 0."""
         cdef Zero *facts
+        if size < 0:
+            raise ValueError("Machine.zero: a size must be positive")
         step = self._step(ZERO, sizeof(Zero), <double> size / 8)
         facts = <Zero *> step.facts
-        self._set(&facts.target, target)
+        self._reach(&facts.target, target, 0, size, True)
         facts.size = size
 
-    def lapack(self, str routine, tuple flags, int typenum, tuple sizes, tuple batch, list slots,
-               work):
+    @cython.boundscheck(True)
+    def lapack(self, str routine not None, tuple flags not None, int typenum, tuple sizes not None,
+               tuple batch not None, list slots not None, work):
         """Append a routine of LAPACK's on matrices, or on each of a batch.
 
         Parameters
@@ -328,11 +455,15 @@ cdef class Machine:
         cdef Task task
         cdef Matrices *facts
         cdef int k, axis, nd = len(batch), n = len(slots)
-        cdef double total = 1
-        fill_task(&task, routine, flags, typenum, sizes)
+        cdef double total = 1, low, high, far
+        cdef Py_ssize_t rows, columns, item, room
+        cdef bint whole
+        room = fill_task(&task, routine, flags, typenum, sizes)
         if nd > MAX_NDIM or n != count_of(task.routine):
             raise ValueError("Machine.lapack: too many axes, or slots missing")
         for axis in range(nd):
+            if batch[axis] < 0:
+                raise ValueError("Machine.lapack: sizes must be positive")
             total *= batch[axis]
         if total == 0:
             return
@@ -347,19 +478,29 @@ cdef class Machine:
         facts.places = <Place *> (facts.x + n)
         facts.shape = <intptr_t *> (facts.places + n)
         facts.steps = facts.shape + nd
-        self._set(&facts.work, work)
+        self._reach(&facts.work, work, 0, room, True)
         for axis in range(nd):
             facts.shape[axis] = batch[axis]
         for k in range(n):
             place, row, col, steps = slots[k]
-            self._set(&facts.places[k], place)
             facts.x[k].row, facts.x[k].col = row, col
             if len(steps) != nd:
                 raise ValueError("Machine.lapack: a stride for each batch axis is needed")
+            whole = layout_of(&task, k, &rows, &columns, &item)
+            low = 0
+            high = <double> item * (rows * columns if rows and columns else 0)
+            if not whole and high:
+                high = item
+                for far in ((rows - 1.0) * row * item, (columns - 1.0) * col * item):
+                    low, high = low + min(far, 0.0), high + max(far, 0.0)
             for axis in range(nd):
                 facts.steps[k * nd + axis] = steps[axis]
+                far = (<double> facts.shape[axis] - 1) * facts.steps[k * nd + axis]
+                low, high = low + min(far, 0.0), high + max(far, 0.0)
+            self._reach(&facts.places[k], place, low, high, is_result(&task, k))
 
-    def call(self, function, list operands, list results):
+    @cython.boundscheck(True)
+    def call(self, function, list operands not None, list results not None):
         """Append a call of a function of arrays.
 
         Parameters
@@ -378,11 +519,20 @@ cdef class Machine:
         cdef bint large = any([
             facts is not None and facts[3] is not None
             and math.prod(facts[2]) * facts[3].itemsize >= LARGE for facts in results])
+        cdef Place place
+        for operand in operands:
+            if operand[0] == "array":
+                low, high = _span_of_view(operand[2], operand[3], operand[4].itemsize)
+                self._reach(&place, operand[1], low, high, False)
         step = self._step(CALL, sizeof(Call), 0.0)
         (<Call *> step.facts).number = len(self.calls)
         self.calls.append((function, operands, results, large))
+        for facts in results:
+            if facts is not None and facts[1] >= 0:
+                self._bring(facts[1], <double> math.prod(facts[2]) * facts[3].itemsize, True)
 
-    def loop(self, Py_ssize_t count, list moving, swaps=()):
+    @cython.boundscheck(True)
+    def loop(self, Py_ssize_t count, list moving not None, swaps=()):
         """Append a loop over the instructions that follow, up to `end`.
 
         Parameters
@@ -415,8 +565,11 @@ cdef class Machine:
             self._set(&loop.moving[k].start, start)
         for k in range(m):
             loop.swaps[2 * k], loop.swaps[2 * k + 1] = swaps[k]
+        self._move(loop, True)
         self.blocks.append(self.n_steps - 1)
+        self.begun.append([])
 
+    @cython.boundscheck(True)
     def leave(self, Py_ssize_t size, place):
         """Append the end of the loop that it stands in, where a value of this size is 0."""
         cdef Leave *facts
@@ -424,9 +577,10 @@ cdef class Machine:
             raise ValueError("Machine.leave: it stands in no loop")
         step = self._step(LEAVE, sizeof(Leave), 0.0)
         facts = <Leave *> step.facts
-        self._set(&facts.place, place)
+        self._reach(&facts.place, place, 0, max(size, 0), False)
         facts.size = size
 
+    @cython.boundscheck(True)
     def branch(self, Py_ssize_t size, place):
         """Append a choice: the instructions that follow, up to `otherwise`, or those up to `end`.
 
@@ -435,9 +589,10 @@ cdef class Machine:
         cdef Branch *facts
         step = self._step(BRANCH, sizeof(Branch), 0.0)
         facts = <Branch *> step.facts
-        self._set(&facts.place, place)
+        self._reach(&facts.place, place, 0, max(size, 0), False)
         facts.size, facts.n_first = size, -1
         self.blocks.append(self.n_steps - 1)
+        self.begun.append([])
 
     def otherwise(self):
         """Go on with the instructions of a choice where the value is 0."""
@@ -447,6 +602,8 @@ cdef class Machine:
             raise ValueError("Machine.otherwise: it stands in no branch, or there is one")
         (<Branch *> step.facts).n_first = self.n_steps - first - 1
         self._close(first + 1, &step.work)
+        self._forget()
+        self.begun.append([])
 
     def end(self):
         """End the last loop or branch that has begun."""
@@ -460,8 +617,10 @@ cdef class Machine:
             raise ValueError("Machine.end: nothing has begun")
         first = self.blocks.pop()
         step = &self.steps[first]
+        self._forget()
         if step.kind == LOOP:
             loop = <Loop *> step.facts
+            self._move(loop, False)
             loop.n_body = self.n_steps - first - 1
             loop.calls = self._close(first + 1, &work)
             step.work = work * (loop.count if loop.count >= 0 else UNWATCHED)
@@ -664,11 +823,69 @@ cdef object _view_of(Frame frame, tuple place, tuple shape, tuple strides, objec
     return array
 
 
+cdef Py_ssize_t _count(const cnp.npy_intp *dims, int nd) except -1:
+    """How many elements a shape has."""
+    cdef double total = 1
+    cdef int axis
+    for axis in range(nd):
+        if dims[axis] < 0:
+            raise ValueError("Machine: a size must be positive")
+        total *= dims[axis]
+    if total > 1e18:
+        raise ValueError("Machine: no memory has so many elements")
+    return <Py_ssize_t> total
+
+
+cdef void _span(const cnp.npy_intp *dims, const intptr_t *steps, int nd, int itemsize, double *low,
+                double *high) noexcept:
+    """From where to where the bytes of a layout are, of at least one element."""
+    cdef double reach
+    cdef int axis
+    low[0], high[0] = 0, itemsize
+    for axis in range(nd):
+        reach = <double> (dims[axis] - 1) * <double> steps[axis]
+        low[0] += min(reach, 0.0)
+        high[0] += max(reach, 0.0)
+
+
+cdef void _span_of(const Product *p, const Matrix *matrix, Py_ssize_t rows, Py_ssize_t cols,
+                   int itemsize, double *low, double *high) noexcept:
+    """The same of a matrix of a product, whose strides are in elements."""
+    cdef intptr_t steps[2]
+    cdef cnp.npy_intp dims[2]
+    cdef double reach
+    cdef int axis
+    dims[0], dims[1] = rows, cols
+    steps[0], steps[1] = matrix.row, matrix.col
+    _span(dims, steps, 2, 1, low, high)
+    for axis in range(p.ndim):
+        reach = <double> (p.dims[axis] - 1) * <double> matrix.batch[axis]
+        low[0] += min(reach, 0.0)
+        high[0] += max(reach, 0.0)
+    low[0] *= itemsize
+    high[0] *= itemsize
+
+
+@cython.boundscheck(True)
+cdef tuple _span_of_view(shape, strides, int itemsize):
+    if len(shape) != len(strides) or min(shape, default=0) < 0:
+        raise ValueError("Machine.call: a stride for each axis is needed")
+    if 0 in shape:
+        return 0.0, 0.0
+    reach = [(n - 1) * step for n, step in zip(shape, strides)]
+    low, high = sum([min(x, 0) for x in reach]), sum([max(x, 0) for x in reach])
+    return float(low), float(high + itemsize)
+
+
+@cython.boundscheck(True)
 cdef int _load(Matrix *matrix, tuple facts, int ndim) except -1:
     cdef int axis
-    cdef tuple batch = facts[3]
+    cdef tuple batch
+    if len(facts) != 4:
+        raise ValueError("Machine.product: a place, and three kinds of strides are needed")
+    batch = facts[3]
     matrix.row, matrix.col = facts[1], facts[2]
-    if len(batch) != ndim:
+    if batch is None or len(batch) != ndim:
         raise ValueError("Machine.product: a stride for each batch axis is needed")
     for axis in range(ndim):
         matrix.batch[axis] = batch[axis]

@@ -14,6 +14,8 @@ from fastbp._core.elementwise cimport take_fp_flags
 from fastbp._core.loops cimport strong_zeros
 from fastbp._core.machine cimport Frame, Machine
 
+import math
+
 import numpy as np
 
 cnp.import_array()
@@ -46,11 +48,17 @@ cdef class Plan:
         For each (buffer, shape, dtype).
     facts : list
         For each instruction what it is, for people.
+    steps : list
+        For each the step that it was emitted by, and the numbers of the machine's instructions that
+        are its own: the first one, and behind the last.
     """
 
-    def __init__(self, Machine machine not None, list inputs, list outputs, list facts):
+    def __init__(self, Machine machine not None, list inputs, list outputs, list facts,
+                 list steps=None):
         cdef int k, axis
-        self.machine, self.inputs, self.facts = machine, inputs, facts
+        self.machine, self.inputs, self.facts, self.steps = machine, inputs, facts, steps or []
+        self.returned = outputs
+        machine.give_back(machine.frame())      # there is memory, and every block has an end
         self.n_inputs, self.n_outputs = len(inputs), len(outputs)
         self.dtypes = [item[2] for item in outputs]
         self.outputs = <Output *> calloc(max(self.n_outputs, 1), sizeof(Output))
@@ -60,6 +68,10 @@ cdef class Plan:
             buffer, shape, dtype = outputs[k]
             if len(shape) > MAX_OUT_NDIM or not 0 <= buffer < machine.n_buffers:
                 raise ValueError("Plan: no such output")
+            if machine.size_of(buffer) >= 0 and (
+                    machine.size_of(buffer) != math.prod(shape) * dtype.itemsize
+                    or buffer in [item[0] for item in outputs[:k]] or dtype.kind not in "biufc"):
+                raise ValueError("Plan: an output is not all of a buffer of its own")
             self.outputs[k].buffer = buffer
             self.outputs[k].nd = len(shape)
             self.outputs[k].typenum = dtype.num

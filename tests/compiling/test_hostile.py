@@ -18,6 +18,7 @@ import pytest
 from scipy import sparse
 
 import fastbp as bp
+import fastbp.scipy.linalg as bsl
 from fastbp import tree
 from fastbp.errors import FrozenValueError
 
@@ -37,6 +38,35 @@ def test_sums_of_broadcast_operands_below_block_axes(rng):
         for _ in range(2):
             x, y = rng.standard_normal((2, 3, 3))
             np.testing.assert_allclose(compiled(x, y), slope(x, y), rtol=1e-13)
+
+
+@pytest.mark.parametrize("derivative", [lambda f: f, bp.grad])
+@pytest.mark.parametrize("name", ["eigvals", "svdvals", "schur", "solve", "eigvalsh"])
+def test_matrices_that_are_not_finite(name, derivative):
+    """As SciPy does, a plan refuses them; LAPACK would not end, or leave its memory."""
+
+    def f(a):
+        found = getattr(bsl, name)(*(a, np.ones(3)) if name == "solve" else (a,))
+        return np.sum(np.abs(found[0] if type(found) is tuple else found) ** 2)
+
+    a = np.diag([3.0, 5.0, 9.0]) + 0.1 * np.arange(9.0).reshape(3, 3)
+    compiled = bp.compile(derivative(f))
+    compiled(a)
+    for bad in (np.inf, -np.inf, np.nan):
+        b = a.copy()
+        b[1, 2] = bad
+        with pytest.raises(ValueError, match="must not contain infs or NaNs"):
+            compiled(b)
+    np.testing.assert_allclose(compiled(a + 1.0), derivative(f)(a + 1.0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("f", [np.roots, bp.jacobian(np.roots)])
+def test_how_many_roots_there_are(f):
+    p = np.array([1.0, -3.5, 2.0, 0.5])
+    for recorded in (p, 0.0 * p, np.array([0.0, 1.0, 3.0, 1.0])):
+        compiled = bp.compile(f)
+        for q in (recorded, p, 0.0 * p, np.array([0.0, 1.0, 2.0, 3.0]), 2.0 * p):
+            np.testing.assert_allclose(compiled(q), f(q), rtol=1e-12)
 
 
 # ---- what is found around a function

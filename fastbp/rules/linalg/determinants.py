@@ -7,7 +7,7 @@ On cofactors: R. A. Horn and C. R. Johnson, "Matrix Analysis", 2nd ed., Cambridg
 import numpy as np
 from numpy.linalg import LinAlgError
 
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.linalg import lapack, plans
 from fastbp.rules.linalg.decompositions import check_square, regular
 from fastbp.rules.linalg.triangles import GILES
@@ -120,6 +120,7 @@ cofactors_push_op = general(
         lambda s, ans, t, a: _third(t, aligned(s, a, ans.ndim), a),
     ),
     pattern=patterns.couples,
+    batch=batching.aligns,
 )
 cofactors_op = general(
     "linalg.cofactors",
@@ -130,6 +131,7 @@ cofactors_op = general(
     jvp=(lambda t, ans, a: cofactors_push_op(t, a),),
     pattern=patterns.couples,
     plan=plans.takes_cofactors,
+    batch=batching.aligns,
 )
 
 
@@ -148,6 +150,7 @@ det_op = general(
     jvp=(lambda t, ans, a, residuals: np.sum(_slopes(ans, a, residuals) * t, axis=(-2, -1)),),
     pattern=patterns.reduces_matrices,
     plan=plans.takes_determinants,
+    batch=batching.aligns,
 )
 
 
@@ -191,6 +194,7 @@ slogdet_op = general(
     pattern=(patterns.nothing, patterns.reduces_matrices),
     plan=plans.takes_signs_and_logs,
     source=GILES,
+    batch=batching.aligns,
 )
 
 
@@ -224,6 +228,7 @@ complex_slogdet_op = general(
     plan=plans.takes_signs_and_logs,
     source=GILES,
     samples=lambda rng: [((regular(rng, 2, 3, 3),), {})],
+    batch=batching.aligns,
 )
 
 

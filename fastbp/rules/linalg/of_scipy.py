@@ -10,12 +10,12 @@ import numpy as np
 from numpy.linalg import LinAlgError
 
 from fastbp import tree
-from fastbp._core.graph import Variable, array_of, promoted
+from fastbp._core.graph import Variable, array_of, is_passive, passive, promoted, values_of
 from fastbp.errors import ShapeError
 from fastbp.rules.counterparts import stands_for
 from fastbp.rules.numpy.structural import as_operand
 
-__all__ = ["matrices", "of_scipy", "operands", "square", "stacked"]
+__all__ = ["matrices", "of_finite", "of_scipy", "operands", "square", "stacked"]
 
 
 def _prepared(arguments):
@@ -26,6 +26,8 @@ def _prepared(arguments):
         for x in tree.flatten(list(arguments.values()))[0]:
             if isinstance(x, (Variable, np.ndarray)):
                 np.asarray_chkfinite(array_of(x))
+            if is_passive(known := passive(x)):
+                values_of(known - known)  # a plan compares: NaN, where it is not finite
 
 
 def of_scipy(name, samples, kinks=""):
@@ -63,6 +65,22 @@ def square(name, **given):
                 f"scipy.linalg.{name}: {what} must be square, not of shape {x.shape[-2:]}"
             )
     return found
+
+
+def of_finite(function):
+    """Return a function of matrices that is NaN of infinities and NaN.
+
+    Of these an iteration of LAPACK may never end, or leave its memory.
+    """
+
+    @functools.wraps(function)
+    def checked(*given, **static):
+        if all([np.isfinite(a).all() for a in given]):
+            return function(*given, **static)
+        found = function(*[np.eye(*a.shape, dtype=a.dtype) for a in given], **static)
+        return tuple([np.full_like(x, np.nan) for x in found])
+
+    return checked
 
 
 def stacked(function, *cores):

@@ -8,8 +8,9 @@ experimental design", 2010. For complex numbers the diagonal of R stays real, as
 import numpy as np
 
 from fastbp.errors import DegenerateError, NoRuleError
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.linalg import lapack, plans
+from fastbp.rules.linalg.free import behind, turns_of
 from fastbp.rules.linalg.gaps import check_beyond, diagonal_of, with_diagonal
 from fastbp.rules.linalg.triangles import triangle_solve
 from fastbp.rules.numpy.products import mh, mm, mt
@@ -57,6 +58,7 @@ independent_op = general(
     jvp=(lambda t, ans, r: t,),
     pattern=patterns.same,
     plan=plans.checks_independence,
+    batch=batching.aligns,
     samples=lambda rng: [((np.triu(rng.normal(size=(3, 3))) + 3.0 * np.eye(3),), {})],
 )
 
@@ -113,6 +115,12 @@ def _qr_jvp(t, ans, a, complete):
     return dq, dr
 
 
+def _qr_free(ans, a, complete):
+    n = a.shape[-1]
+    turns = turns_of(ans[0][..., :, n:]) if complete else None
+    return None if turns is None else (behind(n, turns), None)
+
+
 qr_op = general(
     "linalg.qr",
     _qr,
@@ -123,7 +131,9 @@ qr_op = general(
     jvp=(_qr_jvp,),
     pattern=(patterns.couples, patterns.couples),
     plan=plans.makes_bases,
+    free=_qr_free,
     source="Walter and Lehmann 2010",
+    batch=batching.aligns,
 )
 
 
@@ -144,9 +154,9 @@ def qr(a, mode="reduced"):
     Notes
     -----
     The first columns, as many as there are rows, must be linearly independent: else the derivative
-    does not exist, and `DegenerateError` is raised. With ``mode="complete"`` vectors beyond the
-    columns do not turn among themselves: only what does not depend on that has the derivative of
-    LAPACK's choice.
+    does not exist, and `DegenerateError` is raised. With ``mode="complete"`` nothing fixes how two
+    or more vectors beyond the columns turn among themselves: what depends on that raises it in
+    reverse mode and is NaN in forward mode; what does not, as ``q2 @ q2.T``, has its derivative.
     """
     if mode not in ("reduced", "complete", "r"):
         np.linalg.qr(np.eye(1), mode)  # raises

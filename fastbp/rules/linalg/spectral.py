@@ -9,10 +9,11 @@ import scipy.linalg
 
 from fastbp._core.graph import array_of, values_of
 from fastbp.errors import NoRuleError, ShapeError
+from fastbp.rules import batching
 from fastbp.rules.linalg.decompositions import cholesky_op, of_symmetric, positive
 from fastbp.rules.linalg.eigen import DEGENERATE, eigh_op
 from fastbp.rules.linalg.least_squares import solved
-from fastbp.rules.linalg.of_scipy import matrices, of_scipy, operands, square, stacked
+from fastbp.rules.linalg.of_scipy import matrices, of_finite, of_scipy, operands, square, stacked
 from fastbp.rules.linalg.orthogonal import qr_op
 from fastbp.rules.linalg.singular import svd_op
 from fastbp.rules.linalg.solving import inverse, mirror_op
@@ -36,6 +37,8 @@ def _with_values_of(op, forward):
         vjp=(lambda g, ans, a, driver=None, **static: vjp(g, ans, a, **static),),
         jvp=(lambda t, ans, a, driver=None, **static: jvp(t, ans, a, **static),),
         pattern=op.pattern,
+        free=lambda ans, a, driver=None, **static: op.free(ans, a, **static),
+        batch=batching.aligns,
         source=op.info["source"],
     )
 
@@ -43,7 +46,8 @@ def _with_values_of(op, forward):
 # ---- Hermitian matrices
 
 
-def _eigh(a, uplo, driver):
+@of_finite
+def _eigh(a, *, uplo, driver):
     if not a.size:
         return np.zeros(0, a.real.dtype), a
     return tuple(scipy.linalg.eigh(a, lower=uplo == "L", driver=driver, check_finite=False))
@@ -182,9 +186,12 @@ def pinvh(a, atol=None, rtol=None, lower=True):
 # ---- singular values
 
 
-singular_op = _with_values_of(
-    svd_op, lambda a, full: tuple(scipy.linalg.svd(a, full_matrices=full, check_finite=False))
-)
+@of_finite
+def _svd(a, *, full):
+    return tuple(scipy.linalg.svd(a, full_matrices=full, check_finite=False))
+
+
+singular_op = _with_values_of(svd_op, _svd)
 
 
 @of_scipy(

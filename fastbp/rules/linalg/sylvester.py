@@ -10,8 +10,8 @@ import numpy as np
 import scipy.linalg
 from scipy.linalg import lapack
 
-from fastbp.rules import patterns
-from fastbp.rules.linalg.of_scipy import stacked
+from fastbp.rules import batching, patterns
+from fastbp.rules.linalg.of_scipy import of_finite, stacked
 from fastbp.rules.numpy.products import aligned, mm, mt
 from fastbp.rules.numpy.structural import conjugated
 from fastbp.rules.table import general
@@ -23,16 +23,21 @@ def _adjoint(x):
     return np.conj(x.T)
 
 
+@of_finite
+def _schur(a):
+    return scipy.linalg.schur(a, "real", check_finite=False)
+
+
 class Forms:
     """The Schur forms of two matrices `a` and `b`; without `b` that is the adjoint of `a`."""
 
     def __init__(self, a, b=None):
-        self._r, self._u = scipy.linalg.schur(a, "real", check_finite=False)
+        self._r, self._u = _schur(a)
         self._adjoint_of_b = b is not a
         if b is None or b is a:
             self._s, self._v = self._r, self._u
         else:
-            self._s, self._v = scipy.linalg.schur(_adjoint(b), "real", check_finite=False)
+            self._s, self._v = _schur(_adjoint(b))
 
     def solve(self, q, adjoint=False, warns=False):
         """Solve ``a X + X b = q`` for one or many `q`, or ``a.H X + X b.H = q``."""
@@ -109,4 +114,5 @@ sylvester_op = general(
     jvp=_jvp,
     pattern=patterns.couples,
     source="Higham 2008, section 6.1",
+    batch=batching.aligns,
 )

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.linalg import LinAlgError
 
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.linalg import lapack, plans
 from fastbp.rules.numpy.products import aligned, mm, mt
 from fastbp.rules.numpy.structural import conjugated
@@ -59,6 +59,7 @@ triangle_op = general(
     jvp=_jvp,
     pattern=patterns.solves,
     plan=plans.solves_triangles,
+    batch=batching.aligns,
     source=GILES,
 )
 

@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 
-from fastbp._core.graph import values_of
+from fastbp._core.graph import passive, values_of
 from fastbp.rules import patterns
 from fastbp.rules.numpy.structural import as_operand
 from fastbp.rules.table import general, implements
@@ -60,6 +60,7 @@ def roots(p):
     p = np.atleast_1d(as_operand(p, "numpy.roots: p"))
     if p.ndim != 1:
         raise ValueError(f"numpy.roots: p has shape {p.shape}, coefficients are a vector")
+    values_of(passive(p) != 0.0)  # zeros in front decide how many roots there are
     return roots_op(p)
 
 

@@ -8,7 +8,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from fastbp._core.graph import Variable, passive, values_of
 from fastbp.rules import patterns
-from fastbp.rules.numpy.indexing import scatter_add_op
+from fastbp.rules.numpy.indexing import gather_members, gather_op, scatter_add_op, scatter_members
 from fastbp.rules.numpy.structural import as_operand, conjugated, constant_call
 from fastbp.rules.table import implements, linear
 
@@ -20,12 +20,14 @@ chosen_op = linear(
     lambda x, places: x[..., places],
     lambda g, ans, x, places: chosen_back_op(g, size=x.shape[-1], places=places),
     pattern=patterns.chosen,
+    batch=lambda a: gather_members(a.of(gather_op, behind=0)),
 )
 chosen_back_op = linear(
     "chosen_back",
     lambda g, size, places: scatter_add_op(g, size=size, places=places, behind=0),
     lambda g, ans, x, size, places: chosen_op(g, places=places),
     pattern=patterns.chosen,
+    batch=lambda a: scatter_members(a.of(scatter_add_op, behind=0)),
 )
 
 
@@ -73,8 +75,11 @@ def interp(x, xp, fp, left=None, right=None, period=None):
         (below, above), (here, next) = (
             [chosen_op(v, places=np.reshape(k, -1) + j) for j in (0, 1)] for v in (fp, xp)
         )
-        y = (above - below) / (next - here) * (np.reshape(x, -1) - here) + below
+        width = np.where(passive(next) == passive(here), 1.0, next - here)
+        y = (above - below) / width * (np.reshape(x, -1) - here) + below
         y = np.reshape(y, x.shape)
+        jumps = knots[last - 1] == knots[last]  # no line ends where the last knot is there twice
+        y = np.where(np.logical_and(jumps, at == knots[last]), fp[last], y)
     y = np.where(at < knots[0], fp[0] if left is None else left, y)
     y = np.where(at > knots[last], fp[last] if right is None else right, y)
     return y[()] if y.ndim == 0 else y

@@ -293,3 +293,117 @@ def test_blocks_are_checked():
         machine.otherwise()
     with pytest.raises(ValueError, match="has no end"):
         Plan(machine, [], [(1, (), np.dtype(float))], [])()
+
+
+# ---- what instructions may reach
+
+
+def refused(machine, what, *args):
+    with pytest.raises(ValueError, match=what):
+        getattr(machine, args[0])(*args[1:])
+
+
+def sized(n_buffers=4):
+    """Buffer 0 is an input of 64 bytes, 1 the workspace of 128, 2 an output of 64, 3 nothing."""
+    return Machine(n_buffers, 1, 128, {}, {0: (64, False), 2: (64, True)})
+
+
+INTO = ("is outside of what is there", "which is only read")
+
+
+def test_operands_that_reach_outside_are_refused():
+    sine = program(np.sin, 1, float)
+    region = lambda x, xs, y, ys, shape: ("region", sine, shape, [(x, xs), (y, ys)])
+    sized().region(sine, (8,), [((0, 0), (8,)), ((1, 64), (8,))])
+    refused(sized(), INTO[0], *region((0, 8), (8,), (1, 0), (8,), (8,)))
+    refused(sized(), INTO[0], *region((0, 0), (16,), (1, 0), (8,), (8,)))
+    refused(sized(), INTO[0], *region((0, 0), (8,), (1, 72), (8,), (8,)))
+    refused(sized(), INTO[0], *region((0, 0), (-8,), (1, 0), (8,), (2,)))
+    refused(sized(), INTO[0], *region((3, 0), (0,), (1, 0), (8,), (2,)))
+    refused(sized(), INTO[1], *region((1, 0), (8,), (0, 0), (8,), (8,)))
+    refused(sized(), "size must be positive", *region((0, 0), (8,), (1, 0), (8,), (-8, -1)))
+    refused(sized(), "no memory has so many", *region((0, 0), (0, 0), (1, 0), (0, 0), (2**40,) * 2))
+    two = ((0, 0), 2, 1, ()), ((1, 0), 2, 1, ()), ((2, 0), 2, 1, ())
+    sized().product(12, (4, 2, 2), (), *two, False)
+    refused(sized(), INTO[0], "product", 12, (5, 2, 2), (), *two, False)
+    refused(sized(), INTO[0], "product", 12, (4, 2, 2), (3,), *[(*x[:3], (1,)) for x in two], False)
+    refused(sized(), INTO[1], "product", 12, (4, 2, 2), (), two[2], two[1], two[0], False)
+    refused(sized(), "sizes must be positive", "product", 12, (-4, -2, 2), (), *two, False)
+    sized().sum(12, (1, 8, 1), (0, 0), (2, 56))
+    refused(sized(), INTO[0], "sum", 12, (1, 9, 1), (0, 0), (2, 0))
+    refused(sized(), INTO[0], "sum", 12, (2, 4, 1), (0, 0), (2, 56))
+    sized().copy(8, (2, 4), (0, 0), (32, 8), (1, 0), (8, 16))
+    refused(sized(), INTO[0], "copy", 8, (2, 5), (0, 0), (32, 8), (1, 0), (8, 16))
+    refused(sized(), INTO[0], "copy", 8, (2, 4), (0, 0), (32, 8), (1, 80), (8, 16))
+    table = np.array([7, -1, 0])
+    sized().pick(8, table, (0, 0), (1, 0))
+    refused(sized(), INTO[0], "pick", 8, table + 1, (0, 0), (1, 0))
+    refused(sized(), INTO[0], "pick", 8, table, (0, 0), (1, 112))
+    refused(sized(), INTO[0], "zero", 129, (1, 0))
+    refused(sized(), "size must be positive", "zero", -1, (1, 0))
+
+
+def test_what_functions_return_is_there_behind_them():
+    view = ("array", (0, 0), (8,), (8,), np.dtype(float))
+    call = lambda *results: ("call", lambda x: (x,), [view], list(results))
+    given = (0, 3, (2,), np.dtype(float))
+    machine = sized()
+    refused(machine, INTO[0], "copy", 8, (2,), (3, 0), (8,), (1, 0), (8,))
+    machine.call(*call(given)[1:])
+    machine.copy(8, (2,), (3, 0), (8,), (1, 0), (8,))
+    refused(machine, INTO[0], "copy", 8, (3,), (3, 0), (8,), (1, 0), (8,))
+    refused(machine, "buffer 3 is another one already", *call(given))
+    refused(sized(), "buffer 1 is another one already", *call((0, 1, (2,), np.dtype(float))))
+    refused(sized(), INTO[0], "call", None, [("array", (0, 0), (9,), (8,), np.dtype(float))], [])
+    refused(sized(), "a stride for each", "call", None, [("array", (0, 0), (), (8,), given[3])], [])
+    # Where it is called in one of two branches only, it is not there.
+    machine = sized()
+    machine.branch(8, (0, 0))
+    machine.call(*call(given)[1:])
+    machine.copy(8, (2,), (3, 0), (8,), (1, 0), (8,))
+    machine.otherwise()
+    refused(machine, INTO[0], "copy", 8, (2,), (3, 0), (8,), (1, 0), (8,))
+    machine.end()
+    refused(machine, INTO[0], "copy", 8, (2,), (3, 0), (8,), (1, 0), (8,))
+    refused(machine, INTO[0], "branch", 8, (0, 60))
+
+
+def test_what_moves_stays_in_its_buffer():
+    row = lambda at: ("copy", 8, (2,), (3, at), (8,), (1, 0), (8,))
+    machine = sized()
+    machine.loop(4, [(3, (0, 0), 16)])
+    getattr(machine, row(0)[0])(*row(0)[1:])
+    refused(machine, INTO[0], *row(8))  # the last iteration would read behind it
+    refused(machine, INTO[1], "copy", 8, (2,), (1, 0), (8,), (3, 0), (8,))
+    machine.end()
+    refused(machine, INTO[0], *row(0))
+    machine = sized()
+    machine.loop(4, [(3, (0, 48), -16)])
+    getattr(machine, row(0)[0])(*row(0)[1:])
+    refused(machine, INTO[0], *row(8))
+    machine.end()
+    machine = sized()
+    machine.loop(5, [(3, (0, 48), -16)])
+    refused(machine, INTO[0], *row(0))
+    refused(sized(), "what moves without end", "loop", -1, [(3, (0, 0), 8)])
+    refused(sized(), "buffer 2 is another one", "loop", 2, [(2, (0, 0), 8)])
+    machine = sized(5)
+    machine.loop(2, [(3, (1, 0), 0), (4, (2, 48), 0)], [(3, 4)])
+    getattr(machine, row(0)[0])(*row(0)[1:])
+    refused(machine, INTO[0], *row(8))  # it is the other one in every second iteration
+    moving = [(3, (1, 0), 8), (4, (2, 0), 0)]
+    refused(sized(5), "what swaps, once, does not move", "loop", 2, moving, [(3, 4)])
+
+
+def test_outputs_are_whole_buffers_of_their_own():
+    double = np.dtype(float)
+    Plan(sized(), [], [(2, (8,), double)], [])
+    for outputs in (
+        [(2, (7,), double)],
+        [(0, (8,), double)],
+        [(3, (8,), double)],
+        [(2, (8,), double)] * 2,
+        [(2, (8,), np.dtype(object))],
+    ):
+        with pytest.raises(ValueError, match="an output is not all of a buffer of its own"):
+            Plan(sized(), [], outputs, [])

@@ -313,3 +313,20 @@ def test_forms_that_are_kept_solve_for_all_derivatives(dtype, rng):
 def test_a_lyapunov_equation_without_a_solution_warns():
     with pytest.warns(RuntimeWarning, match="eigenvalues whose sum is 0"):
         linalg.solve_continuous_lyapunov(bp.variable(np.diag([1.0, -1.0])), np.eye(2))
+
+
+def test_what_lapack_would_not_end_with_is_nan():
+    a = np.array([[1.0, np.inf], [0.5, 2.0]])
+    for part in bp.vjp(linalg.polar, a)[0]:
+        assert np.isnan(part).all()
+
+
+@pytest.mark.parametrize(
+    "f",
+    [linalg.sqrtm, linalg.logm, linalg.signm, lambda a: linalg.fractional_matrix_power(a, 0.5)],
+)
+@pytest.mark.filterwarnings("ignore")  # SciPy's, of singular matrices
+def test_functions_of_singular_matrices_have_no_derivative(f):
+    for a in (np.zeros((1, 1)), np.diag([1.0, 0.0]), np.array([[1.0, 2.0], [2.0, 4.0]])):
+        assert np.isnan(bp.jvp(f, (a,), (np.ones(a.shape),))[1]).all()
+        assert np.isnan(bp.grad(lambda a: np.sum(f(a).real))(a)).all()

@@ -42,6 +42,19 @@ def test_interp_at_knots_and_outside():
     np.testing.assert_array_equal(one[1](np.ones(7))[0], 7.0)
 
 
+def test_interp_at_jumps():
+    """A knot is there twice: its last value holds, at the last knot too, as in NumPy."""
+    xp, fp = np.array([0.0, 0.0, 1.0, 1.0, 2.0, 2.0]), np.arange(6.0)
+    x = np.array([0.0, 0.5, 1.0, 1.5, 2.0, 3.0, -1.0])
+    found, pull = bp.vjp(np.interp, x, xp, fp)
+    np.testing.assert_array_equal(found, np.interp(x, xp, fp))
+    by_x, _, by_fp = pull(np.ones(7))
+    np.testing.assert_array_equal(by_x, [1, 1, 1, 1, 0, 0, 0])
+    np.testing.assert_array_equal(by_fp, [1, 1.5, 0.5, 1.5, 0.5, 2])
+    found = np.interp(x, 0.0 * xp, bp.variable(fp))
+    np.testing.assert_array_equal(found.value, np.interp(x, 0.0 * xp, fp))
+
+
 def test_the_gradient_of_gradient_is_that_of_its_matrix(rng):
     h = np.cumsum(rng.uniform(0.5, 1.0, 6))
     for args, order in (((), 1), ((0.25,), 2), ((h,), 1), ((h,), 2)):

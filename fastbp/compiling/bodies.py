@@ -1,0 +1,300 @@
+"""Steps of loops and branches, recorded once: what is computed from which inputs, and derivatives.
+
+A body is a record with named ends, as any other: its derivatives are sweeps along it, which are
+recorded, too. So a derivative of a body is a body.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from fastbp import tree
+from fastbp._core import graph, sweep
+from fastbp._core.graph import Passive, Variable
+from fastbp._core.tape import Tape
+from fastbp.compiling.inputs import recorded_inputs
+from fastbp.compiling.layout import laid_out
+from fastbp.compiling.lowering import lower
+
+__all__ = [
+    "UnrolledError",
+    "independent",
+    "is_float",
+    "is_recorded",
+    "note_inputs",
+    "pulled",
+    "pushed",
+    "recorded_body",
+    "recording_blocks",
+    "replaced",
+    "saved_for",
+    "valued",
+    "with_blocks",
+    "zeros_like",
+]
+
+_state = threading.local()
+
+# Operations that are cheaper to do again than to keep the result of.
+_CHEAP = frozenset(
+    """
+    add subtract multiply negative positive square conjugate mulz tanh_slope greater greater_equal
+    less less_equal equal not_equal logical_not logical_and logical_or invert bitwise_and bitwise_or
+    where
+    """.split()
+)
+_DEPTH = 3  # ... of which so many may follow one another
+
+
+class UnrolledError(Exception):
+    """A loop has to be recorded step by step."""
+
+
+@contextmanager
+def with_blocks(on: bool) -> Iterator[None]:
+    """Record loops and branches as operations of their own, or not."""
+    before = recording_blocks(), _inputs()
+    _state.on, _state.inputs = on, []
+    try:
+        yield
+    finally:
+        _state.on, _state.inputs = before
+
+
+def _inputs() -> list[Any]:
+    """Return the inputs of what is recorded in this thread, those of bodies last."""
+    return getattr(_state, "inputs", [])
+
+
+def note_inputs(inputs: Sequence[Any]) -> None:
+    """Take note of the inputs of what is recorded."""
+    _inputs().extend(inputs)
+
+
+def valued(ends: Sequence[Any]) -> list[Any]:
+    """Return handles that have the values which their nodes had when they were recorded."""
+    if not ends:
+        return []
+    inputs = _inputs()
+    tape = independent(ends, inputs, keep=True)
+    b, taken, made = lower(tape.links(), tape.input_positions, tape.output_positions)
+    found = laid_out(b, taken, made)(*[graph.array_of(x) for x in inputs])
+    return [graph.with_value(x, value) for x, value in zip(ends, found, strict=True)]
+
+
+def recording_blocks() -> bool:
+    """Say whether loops and branches are operations of the record."""
+    return getattr(_state, "on", False)
+
+
+def is_recorded(x: Any) -> bool:
+    """Say whether a leaf is on a record."""
+    return type(x) is Variable or type(x) is Passive
+
+
+def is_float(x: Any) -> bool:
+    """Say whether an end of a body may have a derivative."""
+    return type(x) is Variable
+
+
+def zeros_like(x: Any, lead: tuple[int, ...] = ()) -> np.ndarray:
+    """Return the zeros that a (co)tangent of an end is."""
+    return np.zeros((*lead, *x.shape), x.dtype)
+
+
+class _Left:
+    """Whether values leave the record of a body: then it is no body."""
+
+    def __init__(self) -> None:
+        self.any = False
+
+    def called(self, function: Any, operands: list[Any], result: Any) -> None:
+        from fastbp.compiling import passive
+
+        if function is None or not passive.keeps_shape(function, operands):
+            self.any = True
+
+    def read(self, what: str, handle: Any, file: str, line: int) -> None:
+        self.any = True
+
+
+def recorded_body(
+    f: Callable[..., Any], args: Sequence[Any]
+) -> tuple[list[Any], list[Any], Any, list[Any]]:
+    """Call a function once on recorded values like those of `args`, trees of arrays.
+
+    Returns
+    -------
+    inputs : list
+        For each leaf of the arguments its recorded value.
+    outputs : list
+        The leaves of what `f` returned.
+    structure : TreeDef
+        Of what it returned.
+    outer : list
+        Recorded values from outside that it depends on.
+
+    Raises
+    ------
+    UnrolledError
+        If values leave the record.
+    """
+    leaves, structure = tree.flatten(tuple(args))
+    inputs = recorded_inputs([np.asarray(graph.array_of(x)) for x in leaves])
+    handles = [graph.handle(x) if type(x) is Variable else graph.handle_of(x) for x in inputs]
+    left = _Left()
+    since = graph.current_id()
+    # The inputs are older than what is recorded; what is older than these is from outside.
+    before = _inputs()
+    _state.inputs = [*before, *inputs]
+    try:
+        result = graph.recorded_call(f, structure.unflatten(handles), {}, left)
+    finally:
+        _state.inputs = before
+    if left.any:
+        raise UnrolledError
+    outputs, out_def = tree.flatten(result)
+    outputs = [_end(y) for y in outputs]
+    ends = [y for y in outputs if is_recorded(y)]
+    outer = Tape(ends, inputs, since=since, keep=True).outer_inputs() if ends else []
+    return inputs, outputs, out_def, valued(outer)
+
+
+def _end(y: Any) -> Any:
+    if type(y) is Variable:
+        return graph.handle(y)
+    return graph.handle_of(y) if type(y) is Passive else np.asarray(y)
+
+
+def independent(outputs: Sequence[Any], inputs: Sequence[Any], keep: bool = False) -> Tape:
+    """Return the tape between ends of a body."""
+    return Tape(list(outputs), list(inputs), independent=True, keep=keep)
+
+
+def dependence(outputs: Sequence[Any], inputs: Sequence[Any]) -> list[list[bool]]:
+    """Return for each output by which inputs it has a derivative."""
+    floats = [k for k, x in enumerate(inputs) if is_float(x)]
+    found = []
+    for y in outputs:
+        row = [False] * len(inputs)
+        if is_float(y) and floats:
+            reached = independent([y], [inputs[k] for k in floats]).reached
+            for k, reaches in zip(floats, reached, strict=True):
+                row[k] = reaches
+        found.append(row)
+    return found
+
+
+def seeds_like(ends: Sequence[Any], lead: tuple[int, ...]) -> list[Variable]:
+    """Return recorded (co)tangents for ends of a body."""
+    return recorded_inputs([np.ones((*lead, *x.shape), x.dtype) for x in ends])
+
+
+def pulled(
+    outputs: Sequence[Any], inputs: Sequence[Any], seeds: Sequence[Any], lead: tuple[int, ...]
+) -> list[Any]:
+    """Return cotangents of inputs, recorded, of those of the outputs."""
+    return _swept(sweep.reverse, outputs, inputs, seeds, lead, inputs)
+
+
+def pushed(
+    outputs: Sequence[Any], inputs: Sequence[Any], seeds: Sequence[Any], lead: tuple[int, ...]
+) -> list[Any]:
+    """Return tangents of outputs, recorded, of those of the inputs."""
+    return _swept(sweep.forward, outputs, inputs, seeds, lead, outputs)
+
+
+def _swept(
+    way: Any, outputs: Any, inputs: Any, seeds: Any, lead: tuple[int, ...], like: Any
+) -> list[Any]:
+    if not outputs or not inputs:
+        return [zeros_like(x, lead) for x in like]
+    handles = [graph.handle(x) for x in seeds]
+    tape, left = independent(outputs, inputs), _Left()
+
+    def swept() -> list[Any]:
+        found: list[Any] = way(tape, handles, True, len(lead), inner=True)
+        return found
+
+    found = graph.recorded_call(swept, (), {}, left)
+    if left.any:  # a rule decides by values
+        raise UnrolledError
+    return [zeros_like(x, lead) if y is None else _end(y) for x, y in zip(like, found, strict=True)]
+
+
+def replaced(wanted: Sequence[Any], there: Sequence[bool], found: Sequence[Any]) -> list[Any]:
+    """Return items of `found` where `there`, None elsewhere."""
+    items = iter(found)
+    return [next(items) if t else None for _, t in zip(wanted, there, strict=True)]
+
+
+def saved_for(
+    outputs: Sequence[Any],
+    seeds: Sequence[Any],
+    inputs: Sequence[Any],
+    known: Sequence[Any],
+    everything: bool,
+) -> list[Any]:
+    """Return what a derivative reads that has to be kept of the values it is a derivative at.
+
+    Parameters
+    ----------
+    outputs, seeds : list
+        The ends of the derivative.
+    inputs, known : list
+        What it may read: inputs of the body; its outputs, which are there anyway.
+    everything : bool
+        Compute everything again, from the inputs.
+    """
+    ends = [y for y in outputs if is_recorded(y)]
+    known = [y for y in known if is_recorded(y)]
+    if everything or not ends:
+        return []
+    tape = independent([*ends, *known], [*seeds, *inputs], keep=True)
+    links, positions = tape.links(), tape.input_positions
+    moving = {p for p in positions[: len(seeds)] if p >= 0}
+    free = {p for p in positions[len(seeds) :] if p >= 0}
+    there = {p for p in tape.output_positions[len(ends) :] if p >= 0} - free
+    for position, link in enumerate(links):
+        if any(p in moving for p in link.parents):
+            moving.add(position)
+    read = [p for p in tape.output_positions[: len(ends)] if p not in moving]
+    for position in sorted(moving):
+        read += [p for p in links[position].parents if p >= 0 and p not in moving]
+    saved: dict[int, Any] = {}
+
+    def keep(position: int) -> None:
+        if position in free or position in saved:
+            return
+        if position in there or not _is_cheap(links, position, free | there, _DEPTH):
+            saved[position] = tape.variable(position)
+            return
+        for p in links[position].parents:
+            if p >= 0:
+                keep(p)
+
+    for position in read:
+        keep(position)
+    return list(saved.values())
+
+
+def _is_cheap(links: Sequence[Any], position: int, free: set[int], depth: int) -> bool:
+    from fastbp.rules import patterns
+
+    link = links[position]
+    if position in free:
+        return True
+    if link.op is None or link.output is not None:
+        return False
+    op = link.op
+    name = getattr(op, "name", "")
+    moves = op.pattern is patterns.moves or op.forward is graph.identity
+    if not moves and (name not in _CHEAP or depth == 0):
+        return False
+    rest = depth if moves else depth - 1
+    return all(_is_cheap(links, p, free, rest) for p in link.parents if p >= 0)
