@@ -92,7 +92,7 @@ class Builder:
         self.n_given += 1
         y = Value(storage, x.shape, np.dtype(bool))
         y.returned = True
-        self.append(Call("booleans", booleans, [x], [y]))
+        self.append(Call("booleans", booleans, [x], [y], booleans))
         return y
 
     def seen(self, x: Value, function: Any) -> Value | None:

@@ -451,7 +451,8 @@ def _called(b: Builder, link: Any, operands: list[Any], joint: dict[Any, Any]) -
         results, step = joint[key]
     else:
         results = [None] * (1 if key is None else len(link.ans))
-        step = Call(op.name, Applied(op, static, key is not None), list(operands), results)
+        function = Applied(op, static, key is not None)
+        step = Call(op.name, function, list(operands), results, _call_key(link))
         if key is not None:
             joint[key] = results, step
         b.append(step)
@@ -463,3 +464,11 @@ def _called(b: Builder, link: Any, operands: list[Any], joint: dict[Any, Any]) -
         step.writes.append(results[place])
     y: Value = results[place]
     return y
+
+
+def _call_key(link: Any) -> Any:
+    """Return what is equal for calls of the same function with the same settings."""
+    static = link.static
+    if static and not all(_is_plain(v) for v in static.values()):
+        return None
+    return id(link.op), link.output is None, repr(sorted(static.items())) if static else ""

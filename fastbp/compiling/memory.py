@@ -78,8 +78,8 @@ def carried(body: Sequence[Step]) -> set[int]:
 
 
 def need(needed: set[int], storages: Sequence[Storage]) -> None:
-    """Add memory and its parts to what is needed."""
-    needed.update([id(part) for storage in storages for part in storage.parts()])
+    """Add memory to what is needed, its parts, and what it is a part of."""
+    needed.update([id(part) for storage in storages for part in storage.overlapping()])
 
 
 class _Accesses:

@@ -14,6 +14,7 @@ PASSES = {
     "dead": "what leads to no result is left out",
     "common": "equal operations on equal operands are made once",
     "folding": "what follows from constants is one",
+    "rolling": "repeated instructions are one loop",
     "fusion": "elementwise work over one shape is one region",
     "waiting": "sums of products and of parts are added up where they lie",
     "stacking": "a sum of products is one product of stacked operands",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -42,6 +44,22 @@ class Step:
     def described(self) -> str:
         """Say in a few words what is done."""
         return ""
+
+    # -- what it takes to find it again, on other memory
+
+    def facts_of(self) -> Any:
+        """Return what is equal for steps that do the same, beside layouts; None: nothing is."""
+        return None
+
+    def operands_of(self) -> list[Any]:
+        """Return its operands: values, and numbers."""
+        return [*self.reads, *self.writes]
+
+    def on(self, operands: Sequence[Any]) -> Step:
+        """Return the same step on other operands, in the order of `operands_of`."""
+        step, n = copy.copy(self), len(self.reads)
+        step.reads, step.writes = list(operands[:n]), list(operands[n:])
+        return step
 
 
 def at(value: Value) -> Place:
@@ -102,6 +120,19 @@ class Region(Step):
         written = self.writes if self.programs else [y for _, _, y in self.members]
         return [y.storage for y in written]
 
+    def facts_of(self) -> Any:
+        return self.shape, self.dtype, tuple([(f, len(xs)) for f, xs, _ in self.members])
+
+    def operands_of(self) -> list[Any]:
+        return [x for _, operands, y in self.members for x in (*operands, y)]
+
+    def on(self, operands: Sequence[Any]) -> Region:
+        step, rest = Region(self.shape, self.dtype), iter(operands)
+        for function, own, _ in self.members:
+            found = tuple([next(rest) for _ in own])
+            step.members.append((function, found, next(rest)))
+        return step
+
     def settle(self) -> None:
         """Know what is read and written, once `finish` has said which programs there are."""
         self.reads = [v for _, inputs, _ in self.programs for v in inputs]
@@ -127,6 +158,13 @@ class Product(Step):
     def __init__(self, a: Value, b: Value, c: Value, facts: Any, accumulate: bool = False) -> None:
         super().__init__([a, b, c] if accumulate else [a, b], [c])
         self.a, self.b, self.c, self.facts, self.accumulate = a, b, c, facts, accumulate
+
+    def facts_of(self) -> Any:
+        return self.facts, self.accumulate
+
+    def on(self, operands: Sequence[Any]) -> Product:
+        a, b, *_, c = operands
+        return Product(a, b, c, self.facts, self.accumulate)
 
     def described(self) -> str:
         (m, n, k), batch, *_ = self.facts
@@ -154,6 +192,9 @@ class Add(Step):
         assert program is not None
         self.program = program
 
+    def facts_of(self) -> Any:
+        return ()
+
     def emit(self, machine: Machine) -> None:
         (x, y), (_, strides) = self.reads, (0, self.writes[0].strides)
         slots = [(at(y), strides), (at(x), x.spread(y.shape)), (at(y), strides)]
@@ -169,6 +210,9 @@ class Sum(Step):
         super().__init__([x], [y])
         self.sizes = sizes
 
+    def facts_of(self) -> Any:
+        return self.sizes
+
     def emit(self, machine: Machine) -> None:
         x, y = self.reads[0], self.writes[0]
         machine.sum(x.dtype.num, self.sizes, at(x), at(y))
@@ -178,6 +222,9 @@ class Copy(Step):
     """Elements of one layout into another."""
 
     kind = "copy"
+
+    def facts_of(self) -> Any:
+        return ()
 
     def emit(self, machine: Machine) -> None:
         x, y = self.reads[0], self.writes[0]
@@ -193,6 +240,9 @@ class Pick(Step):
         super().__init__([x], [y])
         self.table = table
 
+    def facts_of(self) -> Any:
+        return self.table.shape, self.table.tobytes()
+
     def emit(self, machine: Machine) -> None:
         x, y = self.reads[0], self.writes[0]
         machine.pick(x.dtype.itemsize, self.table, at(x.view(x.shape, 0, x.strides)), at(y))
@@ -205,6 +255,9 @@ class Zero(Step):
 
     def __init__(self, y: Value) -> None:
         super().__init__([], [y])
+
+    def facts_of(self) -> Any:
+        return ()
 
     def emit(self, machine: Machine) -> None:
         (y,) = self.writes
@@ -228,15 +281,32 @@ class Call(Step):
     """A function of Python's.
 
     `operands` are Values or constants; `results` are Values of memory of kind "given", or None.
+    `key` is equal where functions do the same.
     """
 
     kind = "call"
 
-    def __init__(self, name: str, function: Any, operands: list[Any], results: list[Any]) -> None:
+    def __init__(
+        self, name: str, function: Any, operands: list[Any], results: list[Any], key: Any = None
+    ) -> None:
         super().__init__(
             [x for x in operands if isinstance(x, Value)], [y for y in results if y is not None]
         )
         self.name, self.function, self.operands, self.results = name, function, operands, results
+        self.key = key
+
+    def facts_of(self) -> Any:
+        if self.key is None:
+            return None
+        constants = [_fact(x) for x in self.operands if not isinstance(x, Value)]
+        returned = [x.returned for x in self.reads]
+        return self.key, tuple(constants), tuple(returned), tuple([y is None for y in self.results])
+
+    def on(self, operands: Sequence[Any]) -> Call:
+        rest = iter(operands)
+        own = [next(rest) if isinstance(x, Value) else x for x in self.operands]
+        results = [None if y is None else next(rest) for y in self.results]
+        return Call(self.name, self.function, own, results, self.key)
 
     def read_in_memory(self) -> list[Storage]:
         return [x.storage for x in self.reads if not x.returned]
@@ -258,3 +328,12 @@ class Call(Step):
             for y in self.results
         ]
         machine.call(self.function, operands, results)
+
+
+def _fact(x: Any) -> Any:
+    """Return what is equal for constants that are."""
+    if isinstance(x, np.ndarray | np.generic) and not x.dtype.hasobject and x.nbytes <= 4096:
+        return x.shape, x.dtype, x.tobytes()
+    if isinstance(x, bool | int | float | complex | str):
+        return type(x), repr(x)
+    return id(x)

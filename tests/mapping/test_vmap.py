@@ -11,7 +11,7 @@ from hypothesis import given, settings
 import fastbp as bp
 from fastbp import tree
 from fastbp._core import graph
-from fastbp.errors import MappedValueError, NoRuleError, ShapeError
+from fastbp.errors import DTypeError, MappedValueError, NoRuleError, ShapeError
 
 from .._core.engine.test_passive import with_masks
 from ..test_random_graphs import inputs_strategy, programs, sampled
@@ -559,9 +559,20 @@ def test_results_that_depend_have_an_axis(rng):
         bp.vmap(lambda x: x, out_axes=2)(rng.normal(size=(3, 2)))
 
 
-def test_strings_are_no_members():
-    with pytest.raises(TypeError, match="dtype"):
+def test_strings_and_objects_are_no_members():
+    with pytest.raises(DTypeError, match=r"argument 0 has shape .* and dtype <U1"):
         bp.vmap(lambda x: x)(np.array(["a", "b"]))
+    with pytest.raises(DTypeError, match=r"the result\[1\] is a str.*out_axes None"):
+        bp.vmap(lambda x: (x, "a"))(np.ones(2))
+    assert bp.vmap(lambda x: (x, "a"), out_axes=(0, None))(np.ones(2))[1] == "a"
+
+
+def test_sparse_jacobians_of_a_batch(rng):
+    f = lambda x: np.ravel(bp.vmap(lambda x: np.tanh(x) * np.sum(x))(np.reshape(x, (4, 3))))
+    x = rng.normal(size=12)
+    found = bp.sparse.jacobian(f)(x)
+    assert found.nnz == 36
+    same(found.toarray(), bp.jacobian(f)(x))
 
 
 def test_errors_of_the_function_come_through():
