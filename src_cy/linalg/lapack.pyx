@@ -69,8 +69,8 @@ _FACTS = {
 NAMES = {
     "lu": LU, "lu_solve": LU_SOLVE, "inverse": INVERSE, "determinant": DETERMINANT,
     "sign_and_log": SIGN_AND_LOG, "cofactors": COFACTORS, "cholesky": CHOLESKY,
-    "triangle_solve": TRIANGLE_SOLVE, "independent": INDEPENDENT, "eigh": EIGH, "svd": SVD, "qr": QR,
-    "gaps": GAPS,
+    "triangle_solve": TRIANGLE_SOLVE, "independent": INDEPENDENT, "eigh": EIGH, "svd": SVD,
+    "qr": QR, "gaps": GAPS,
 }
 FLAGS = {"loose": LOOSE, "transposed": TRANSPOSED, "lower": LOWER, "unit": UNIT, "full": FULL}
 
