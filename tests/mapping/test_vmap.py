@@ -11,7 +11,7 @@ from hypothesis import given, settings
 import fastbp as bp
 from fastbp import tree
 from fastbp._core import graph
-from fastbp.errors import DTypeError, MappedValueError, NoRuleError, ShapeError
+from fastbp.errors import DTypeError, FrozenValueError, MappedValueError, NoRuleError, ShapeError
 
 from .._core.engine.test_passive import with_masks
 from ..test_random_graphs import inputs_strategy, programs, sampled
@@ -649,3 +649,30 @@ def test_random_programs(program, shapes):
         except (NoRuleError, MappedValueError):
             return
         same(found, wanted, 1e-9)
+
+
+@settings(max_examples=25, deadline=None)
+@given(programs, inputs_strategy)
+def test_random_programs_nested_differentiated_and_compiled(program, shapes):
+    arrays = [x.astype(float) for x in sampled(shapes)]
+    rng = np.random.default_rng(1)
+    moved = lambda x, n: np.stack([x, *[x + 1e-3 * rng.standard_normal(x.shape) for _ in range(n)]])
+    batches = [moved(x, 2) for x in arrays]
+    twice = [moved(x, 1) for x in batches]
+    f = lambda *xs: with_masks(program, xs)[0]
+    in_parts = lambda *xs: np.stack([f(*[x[k] for x in xs]) for k in range(3)])
+
+    def slopes(g):
+        total = lambda *xs: np.sum(np.sin(g(*xs)))
+        return lambda *xs: bp.grad(total, tuple(range(len(xs))))(*xs)
+
+    for found, wanted, args in (
+        (bp.vmap(bp.vmap(f)), lambda *xs: loop(lambda *ys: loop(f, *ys), *xs), twice),
+        (slopes(bp.vmap(f)), slopes(in_parts), batches),
+        (bp.compile(bp.vmap(f)), lambda *xs: loop(f, *xs), batches),
+        (bp.compile(bp.vmap(slopes(f))), lambda *xs: loop(slopes(f), *xs), batches),
+    ):
+        try:
+            same(found(*args), wanted(*args), 1e-8)
+        except (NoRuleError, MappedValueError, FrozenValueError):
+            continue
