@@ -7,6 +7,7 @@ from fastbp._core.elementwise cimport MAX_NDIM
 from fastbp._core.lapack cimport Strided, Task
 from fastbp._core.program cimport MAX_EXTERNAL
 from fastbp._core.strided cimport Product
+from fastbp._core.totals cimport Totals
 
 cdef enum InstructionKind:
     REGION      # elementwise work: one program over one iteration space
@@ -39,6 +40,7 @@ cdef struct Region:
     bint parallel
     intptr_t total
     Walk *walk              # NULL: one run
+    Totals *totals          # not NULL: it ends in sums, whose places are behind those of the slots
     Place *places
     intptr_t *steps         # of one run
 
@@ -137,6 +139,8 @@ cdef class Machine:
     cdef list begun         # for each block that has begun the buffers that it has brought
     cdef Extent *extents    # NULL: what instructions reach is not checked
     cdef Step *_step(self, InstructionKind kind, size_t size, double work) except NULL
+    cdef int _total(self, Region *region, tuple shape, list slots, tuple sums,
+                    bint ordered) except -1
     cdef int _set(self, Place *place, object pair) except -1
     cdef int _bring(self, int buffer, double size, bint written) except -1
     cdef int _reach(self, Place *place, object pair, double low, double high,

@@ -32,6 +32,8 @@ class Machine:
         program: Program,
         shape: tuple[int, ...],
         slots: list[tuple[tuple[int, int], tuple[int, ...]]],
+        sums: tuple[int, int, list[tuple[int, tuple[int, int]]]] | None = ...,
+        ordered: bool = ...,
     ) -> None: ...
     def product(
         self,
