@@ -4,6 +4,7 @@ from libc.stdint cimport intptr_t
 cimport numpy as cnp
 
 from fastbp._core.elementwise cimport MAX_NDIM
+from fastbp._core.lapack cimport Strided, Task
 from fastbp._core.program cimport MAX_EXTERNAL
 from fastbp._core.strided cimport Product
 from fastbp._core.totals cimport Totals
@@ -15,6 +16,7 @@ cdef enum InstructionKind:
     COPY        # elements of one strided layout into another
     PICK        # elements from places of a table, 0 where it has -1
     ZERO        # bytes
+    LAPACK      # a routine on matrices, or on a batch of them
     CALL        # a function of Python's
     LOOP        # the instructions behind it, again and again
     BRANCH      # the instructions behind it, or those behind these
@@ -70,6 +72,16 @@ cdef struct Pick:
 cdef struct Zero:
     Place target
     intptr_t size
+
+# In one piece with its arrays, as a region.
+cdef struct Matrices:
+    Task task
+    int n, nd
+    Place work
+    Place *places
+    Strided *x              # strides only
+    intptr_t *shape         # of the batch
+    intptr_t *steps         # in bytes, along the batch: nd of each operand and result
 
 # The number of a call in the list of them.
 cdef struct Call:

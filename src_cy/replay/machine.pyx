@@ -20,6 +20,9 @@ from fastbp._core.dtypes cimport itemsize_of, slot_of
 from fastbp._core.elementwise cimport (
     MAX_NDIM, PARALLEL, has_sums, merge_axes, run_parts, sum_runs, walk,
 )
+from fastbp._core.lapack cimport (
+    FAILED, MAX_MATRICES, Strided, Task, count_of, fill_task, is_result, layout_of, run_batch,
+)
 from fastbp._core.program cimport MAX_EXTERNAL, Program
 from fastbp._core.strided cimport MAX_BATCH, Matrix, Product, fold, layout, run_slot
 from fastbp._core.totals cimport MAX_SUMS, Totals, run_totals
@@ -27,6 +30,7 @@ from fastbp._core.totals cimport MAX_SUMS, Totals, run_totals
 import math
 
 import numpy as np
+from numpy.linalg import LinAlgError
 
 cnp.import_array()
 
@@ -502,6 +506,74 @@ cdef class Machine:
         facts.size = size
 
     @cython.boundscheck(True)
+    def lapack(self, str routine not None, tuple flags not None, int typenum, tuple sizes not None,
+               tuple batch not None, list slots not None, work):
+        """Append a routine of LAPACK's on matrices, or on each of a batch.
+
+        Parameters
+        ----------
+        routine : str
+        flags : tuple of str
+            As `lapack.run` takes them.
+        typenum : int
+            Of the first operand.
+        sizes : tuple of int
+            m, n and k.
+        batch : tuple of int
+        slots : list
+            For each operand, then each result: place, strides in elements along rows and columns,
+            tuple of strides in bytes along the batch.
+        work : tuple
+            A place with as many bytes as `lapack.room` says.
+        """
+        cdef Task task
+        cdef Matrices *facts
+        cdef int k, axis, nd = len(batch), n = len(slots)
+        cdef double total = 1, low, high, far
+        cdef Py_ssize_t rows, columns, item, room
+        cdef bint whole
+        room = fill_task(&task, routine, flags, typenum, sizes)
+        if nd > MAX_NDIM or n != count_of(task.routine):
+            raise ValueError("Machine.lapack: too many axes, or slots missing")
+        for axis in range(nd):
+            if batch[axis] < 0:
+                raise ValueError("Machine.lapack: sizes must be positive")
+            total *= batch[axis]
+        if total == 0:
+            return
+        step = self._step(
+            LAPACK,
+            sizeof(Matrices) + n * (sizeof(Strided) + sizeof(Place))
+            + (n + 1) * nd * sizeof(intptr_t),
+            10.0 * total * max(task.m, task.n) * max(task.n, task.k) * task.n)
+        facts = <Matrices *> step.facts
+        facts.task, facts.n, facts.nd = task, n, nd
+        facts.x = <Strided *> (facts + 1)
+        facts.places = <Place *> (facts.x + n)
+        facts.shape = <intptr_t *> (facts.places + n)
+        facts.steps = facts.shape + nd
+        self._reach(&facts.work, work, 0, room, True)
+        for axis in range(nd):
+            facts.shape[axis] = batch[axis]
+        for k in range(n):
+            place, row, col, steps = slots[k]
+            facts.x[k].row, facts.x[k].col = row, col
+            if len(steps) != nd:
+                raise ValueError("Machine.lapack: a stride for each batch axis is needed")
+            whole = layout_of(&task, k, &rows, &columns, &item)
+            low = 0
+            high = <double> item * (rows * columns if rows and columns else 0)
+            if not whole and high:
+                high = item
+                for far in ((rows - 1.0) * row * item, (columns - 1.0) * col * item):
+                    low, high = low + min(far, 0.0), high + max(far, 0.0)
+            for axis in range(nd):
+                facts.steps[k * nd + axis] = steps[axis]
+                far = (<double> facts.shape[axis] - 1) * facts.steps[k * nd + axis]
+                low, high = low + min(far, 0.0), high + max(far, 0.0)
+            self._reach(&facts.places[k], place, low, high, is_result(&task, k))
+
+    @cython.boundscheck(True)
     def call(self, function, list operands not None, list results not None):
         """Append a call of a function of arrays.
 
@@ -748,6 +820,9 @@ cdef class Machine:
             return -1
         if status < 0:
             raise MemoryError
+        if status == FAILED:
+            raise LinAlgError("compile: a matrix is singular, not positive definite, or has equal "
+                              "values: call the function as it is")
         raise OverflowError("compile: a product has a size that BLAS does not take")
 
     cdef int _called(self, Frame frame, tuple call) except -1:
@@ -911,6 +986,8 @@ cdef int run_steps(const Step *steps, int n, char **bases) noexcept nogil:
         elif steps[k].kind == ZERO:
             memset(_at((<const Zero *> steps[k].facts).target, bases), 0,
                    (<const Zero *> steps[k].facts).size)
+        elif steps[k].kind == LAPACK:
+            status = _run_lapack(<const Matrices *> steps[k].facts, bases)
         elif steps[k].kind == LOOP:
             status = _run_loop(<const Loop *> steps[k].facts, steps + k + 1, bases)
             k += (<const Loop *> steps[k].facts).n_body
@@ -1041,6 +1118,15 @@ cdef int _run_product(const Gemm *g, char **bases) noexcept nogil:
     p = g.batched[0]
     p.a.data, p.b.data, p.c.data = a, b, c
     return run_slot(&p, g.slot, g.accumulate)
+
+
+cdef int _run_lapack(const Matrices *m, char **bases) noexcept nogil:
+    cdef Strided[MAX_MATRICES] x
+    cdef int k
+    for k in range(m.n):
+        x[k] = m.x[k]
+        x[k].data = _at(m.places[k], bases)
+    return run_batch(&m.task, x, m.nd, m.shape, m.steps, _at(m.work, bases))
 
 
 cdef int _run_sum(const Sum *s, char **bases) noexcept nogil:
