@@ -9,6 +9,7 @@ from fastbp._core.machine import Machine
 from fastbp._core.replay import Plan
 from fastbp.compiling.blocks import Block, Loop, walked
 from fastbp.compiling.builder import Builder
+from fastbp.compiling.endings import with_endings
 from fastbp.compiling.fusing import fused
 from fastbp.compiling.memory import carried, give_out, need
 from fastbp.compiling.rolling import rolled
@@ -36,6 +37,7 @@ def laid_out(b: Builder, inputs: Sequence[Value | None], outputs: Sequence[Value
     steps = steps + copies
     if "fusion" in b.passes:
         steps = fused(steps)
+    steps = with_endings(steps, b.passes)
     _compile(steps, results, "dead" not in b.passes)
     work_bytes = give_out(steps, b.passes)
     constants: dict[int, Any] = {}

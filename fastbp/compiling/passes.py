@@ -16,6 +16,8 @@ PASSES = {
     "folding": "what follows from constants is one",
     "rolling": "repeated instructions are one loop",
     "fusion": "elementwise work over one shape is one region",
+    "reductions": "what elementwise work computes is summed where it runs",
+    "placing": "what goes to a part of a larger array is computed there, or added there",
     "waiting": "sums of products and of parts are added up where they lie",
     "stacking": "a sum of products is one product of stacked operands",
     "hoisting": "what depends on no carry of a loop is computed before it",

@@ -15,6 +15,7 @@ from fastbp.compiling.values import Storage, Value
 __all__ = ["Add", "Applied", "Call", "Copy", "Pick", "Product", "Region", "Step", "Sum", "Zero"]
 
 Place = tuple[int, int]
+Pair = tuple[Value, Value]
 
 
 class Step:
@@ -71,6 +72,15 @@ class Region(Step):
     """Elementwise work over one iteration space: `members` are (function, operands, value).
 
     An operand is a `Value`, of another member or read from memory, or a number.
+
+    Attributes
+    ----------
+    sums : list of (value, target)
+        The sum of a member over the `axes` from one to another is written to the target.
+    stores, adds : list of (value, place)
+        A member is written in a place, or added to what is there.
+    ordered : bool
+        Such places overlap: elements must be computed in their order.
     """
 
     kind = "region"
@@ -80,7 +90,13 @@ class Region(Step):
         super().__init__([], [])
         self.shape, self.dtype = shape, dtype
         self.members: list[Member] = []
+        self.sums: list[Pair] = []
+        self.axes = (0, 0)
+        self.stores: list[Pair] = []
+        self.adds: list[Pair] = []
+        self.ordered = False
         self.programs: list[tuple[Any, list[Value], list[Value]]] = []
+        self.summed: dict[int, Value] = {}  # by the id of an output that is written nowhere
 
     def has_room(self, n: int) -> bool:
         """Say whether so many more members may fit."""
@@ -91,10 +107,42 @@ class Region(Step):
 
         Return False where an operation has no inner loop.
         """
+        members, places = self._ended(wanted, True)
+        found = program_of(members, wanted | self._written_last(members), self.dtype, places)
+        if found[0] is not None:
+            self.programs = [found]
+            return True
         self.programs = []
-        return self._compile(self.members, wanted)
+        members, _ = self._ended(wanted, False)
+        return self._compile(members, wanted | self._written_last(members))
 
-    def _compile(self, members: list[Any], wanted: set[int]) -> bool:
+    def _ended(self, wanted: set[int], directly: bool) -> tuple[list[Member], dict[int, Value]]:
+        """Return the members with what is done with their values in the end.
+
+        What is read by nobody else is computed where it belongs, if it may be so `directly`. What
+        is added to memory comes last: it may lie where other values were written.
+        """
+        members, places = list(self.members), {}
+        added = {id(x) for x, _ in self.adds}
+        self.summed = {}
+        ends = []
+        for x, y in self.sums:
+            ends.append((x, Value(y.storage, x.shape, x.dtype)))
+            self.summed[id(ends[-1][1])] = y
+        for x, place in [*ends, *self.stores]:
+            if directly and id(x) not in wanted and id(x) not in added and id(x) not in places:
+                places[id(x)] = place
+            else:
+                members.append((np.positive, (x,), place))
+        for x, place in self.adds:
+            before = place.view(place.shape, place.offset, place.strides)
+            members.append((np.add, (before, x), place))
+        return members, places
+
+    def _written_last(self, members: list[Member]) -> set[int]:
+        return {id(y) for _, _, y in members[len(self.members) :]}
+
+    def _compile(self, members: list[Member], wanted: set[int]) -> bool:
         program, inputs, outputs = program_of(members, wanted, self.dtype)
         if program is not None:
             self.programs.append((program, inputs, outputs))
@@ -113,12 +161,17 @@ class Region(Step):
         operands = [x for _, xs, _ in self.members for x in xs if isinstance(x, Value)]
         return [x for x in operands if id(x) not in own]
 
+    def ends(self) -> list[Value]:
+        """Return where sums, and values with a place elsewhere, are written."""
+        return [y for _, y in (*self.sums, *self.stores, *self.adds)]
+
     def read(self) -> list[Storage]:
-        return [x.storage for x in (self.reads if self.programs else self.external())]
+        reads = self.reads if self.programs else [*self.external(), *[y for _, y in self.adds]]
+        return [x.storage for x in reads]
 
     def written(self) -> list[Storage]:
-        written = self.writes if self.programs else [y for _, _, y in self.members]
-        return [y.storage for y in written]
+        own = [y for _, _, y in self.members]
+        return [y.storage for y in (self.writes if self.programs else own + self.ends())]
 
     def facts_of(self) -> Any:
         return self.shape, self.dtype, tuple([(f, len(xs)) for f, xs, _ in self.members])
@@ -136,18 +189,24 @@ class Region(Step):
     def settle(self) -> None:
         """Know what is read and written, once `finish` has said which programs there are."""
         self.reads = [v for _, inputs, _ in self.programs for v in inputs]
-        self.writes = [v for _, _, outputs in self.programs for v in outputs]
+        outputs = [v for _, _, found in self.programs for v in found]
+        self.writes = [self.summed.get(id(v), v) for v in outputs]
 
     def described(self) -> str:
         names = [
             f if isinstance(f, str) else getattr(f, "__name__", "") for f, _, _ in self.members
         ]
-        return " ".join(["expression" if name in ("", "<lambda>") else name for name in names])
+        names = ["expression" if name in ("", "<lambda>") else name for name in names]
+        return " ".join(names + ["summed"] * len(self.sums) + ["added"] * len(self.adds))
 
     def emit(self, machine: Machine) -> None:
         for program, inputs, outputs in self.programs:
             slots = [(at(v), v.spread(self.shape)) for v in (*inputs, *outputs)]
-            machine.region(program, self.shape, slots)
+            sums = [
+                (k, at(self.summed[id(v)])) for k, v in enumerate(outputs) if id(v) in self.summed
+            ]
+            ends = (*self.axes, sums) if sums else None
+            machine.region(program, self.shape, slots, ends, self.ordered)
 
 
 class Product(Step):

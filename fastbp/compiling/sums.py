@@ -7,7 +7,6 @@ its parts are written into one array.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -208,26 +207,37 @@ def is_movable(storage: Storage) -> bool:
 def _parts(b: Builder, y: Value, parts: list[tuple[Value, Any]], filled: bool) -> None:
     if not parts:
         return
-    parts = _joined(b, parts)
-    places = [b.part(y, index) for _, index in parts]
+    found = [(x, index, b.part(y, index)) for x, index in _joined(b, parts)]
+    if len({place.strides for *_, place in found}) == 1:
+        # What is further behind first: work that computes several can write them in one pass.
+        found.sort(key=lambda part: -part[2].offset)
     known = None
-    if not filled:
-        if y.size <= _LOOKED_AT:
-            known = np.zeros(y.shape, bool)
-            whole = sum(math.prod(place.shape) for place in places)
-            counted = np.zeros(y.shape, np.intp)
-            for _, index in parts:
-                counted[index] += 1
-            covered = whole == y.size and bool((counted == 1).all())
-        else:
-            covered = False
-        if not covered:
-            b.append(Zero(y))
-    for (x, index), place in zip(parts, places, strict=True):
-        fresh = not known[index].any() if known is not None else not filled and place is places[0]
+    if not filled and y.size <= _LOOKED_AT:
+        known = np.zeros(y.shape, bool)
+        counted = np.zeros(y.shape, np.intp)
+        for _, index, _ in found:
+            counted[index] += 1
+        if not (counted == 1).all():
+            _cleared(b, y, found[0][2])
+    elif not filled:
+        _cleared(b, y, found[0][2])
+    for number, (x, index, place) in enumerate(found):
+        fresh = not known[index].any() if known is not None else not filled and number == 0
         b.append(Copy([x], [place]) if fresh else Add(x, place))
         if known is not None:
             known[index] = True
+
+
+def _cleared(b: Builder, y: Value, place: Value) -> None:
+    """Append zeros wherever the first part is not written."""
+    item = y.dtype.itemsize
+    if not (y.contiguous and place.contiguous):
+        b.append(Zero(y))
+        return
+    behind = place.offset + place.size * item
+    for first, end in ((y.offset, place.offset), (behind, y.offset + y.size * item)):
+        if end > first:
+            b.append(Zero(y.view(((end - first) // item,), first, (item,))))
 
 
 def _joined(b: Builder, parts: list[tuple[Value, Any]]) -> list[tuple[Value, Any]]:
