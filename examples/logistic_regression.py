@@ -1,7 +1,7 @@
 """Logistic regression: damage to the O-rings of the space shuttle, by temperature.
 
-SciPy's Newton method with conjugate gradients asks for gradients and for products with the Hessian,
-which is not made. At the end it is, once, for the standard errors; a gradient carries them over to
+SciPy's Newton method with conjugate gradients asks for gradients, which are compiled, and for
+products with the Hessian, which is not made. At the end it is, once, for the standard errors; a gradient carries them over to
 the probability at the temperature of the last flight (delta method).
 """
 
@@ -30,7 +30,7 @@ def main():
     back = np.array([[1.0, -center / scale], [0.0, 1.0 / scale]])
 
     fit = minimize(
-        bp.value_and_grad(negative_log_likelihood),
+        bp.compile(bp.value_and_grad(negative_log_likelihood)),
         np.zeros(2),
         args=(X, y),
         jac=True,
