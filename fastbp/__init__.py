@@ -14,6 +14,7 @@ Start here: write a function with NumPy, and differentiate it.
 `vjp`, `jvp`, `hvp`            products with them; `linearize`
 `unmodified`                   code that makes plain arrays and fills them, as it is
 `scan`, `checkpoint`           loops with a carried state; memory for time
+`cond`, `while_loop`           branches and loops that values decide
 `compile`                      recorded once, replayed without Python
 `custom_rule`, `stop_gradient` a rule for what has none; constants
 `variable`, `gradients`        the graph itself
@@ -85,6 +86,7 @@ if TYPE_CHECKING:  # loaded when they are asked for, see below
     from fastbp import testing as testing
     from fastbp import tree as tree
     from fastbp.compiling import compile
+    from fastbp.recurrent.branches import cond, while_loop
     from fastbp.recurrent.scan import scan
 
 __version__ = "0.1.0"
@@ -93,6 +95,7 @@ __version__ = "0.1.0"
 __all__ = [
     "checkpoint",
     "compile",
+    "cond",
     "custom_rule",
     "elementwise_grad",
     "errors",
@@ -110,6 +113,7 @@ __all__ = [
     "value_and_grad",
     "variable",
     "vjp",
+    "while_loop",
 ]
 
 _SUBMODULES = (
@@ -133,8 +137,8 @@ if not TYPE_CHECKING:  # or every name would be there for type checkers
             return _import_module(f"fastbp.{name}")
         if name == "compile":
             return _import_module("fastbp.compiling").compile
-        if name == "scan":
-            return _import_module("fastbp.recurrent").scan
+        if name in ("cond", "scan", "while_loop"):
+            return getattr(_import_module("fastbp.recurrent"), name)
         raise AttributeError(f"module 'fastbp' has no attribute {name!r}")
 
 

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from fastbp import tree
-from fastbp._core.graph import Passive, Variable, array_of, values_of
-from fastbp._core.operands import as_array
+from fastbp._core.graph import array_of, values_of
 from fastbp.checkpointing import checkpoint as checkpointed
 from fastbp.compiling.bodies import UnrolledError, recording_blocks
 from fastbp.compiling.scanning import scanned
-from fastbp.errors import DTypeError, ShapeError
+from fastbp.recurrent.carries import Carry
 from fastbp.recurrent.checks import steps_of, without_xs
 from fastbp.transforms import stop_gradient
 
@@ -100,7 +99,7 @@ def scan(
         step = without_xs(step)
     if count == 0:
         return init, _empty(step, init, xs)
-    loop = _Loop(step, _Carry.of(init), reverse, truncate)
+    loop = _Loop(step, Carry.of("scan", init), reverse, truncate)
     if recording_blocks():
         try:
             return loop.recorded(init, xs, count, checkpoint)
@@ -137,48 +136,11 @@ def _empty(step: Callable[..., Any], init: Any, xs: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class _Carry:
-    """What every carry has to look like."""
-
-    treedef: tree.TreeDef
-    kinds: list[tuple[tuple[int, ...], np.dtype[Any]]]
-
-    @classmethod
-    def of(cls, init: Any) -> _Carry:
-        leaves, treedef = tree.flatten(init)
-        return cls(treedef, [_kind(x) for x in leaves])
-
-    def check(self, carry: Any, t: int) -> None:
-        """Raise if a carry that step `t` returned is another one."""
-        leaves, treedef = tree.flatten(carry)
-        if treedef != self.treedef:
-            raise ShapeError(
-                f"scan: step {t} returned a carry of structure {treedef}, "
-                f"it was given {self.treedef}"
-            )
-        for k, (x, (shape, dtype)) in enumerate(zip(leaves, self.kinds, strict=True)):
-            found = _kind(x)
-            if found == (shape, dtype):
-                continue
-            error = ShapeError if found[0] != shape else DTypeError
-            raise error(
-                f"scan: step {t} returned {treedef.paths('carry')[k]} of shape {found[0]} and "
-                f"dtype {found[1]}, it was given shape {shape} and dtype {dtype}"
-            )
-
-
-def _kind(x: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    recorded = type(x) is Variable or type(x) is Passive
-    value = array_of(x) if recorded else as_array(x, "scan: the carry")
-    return value.shape, value.dtype
-
-
-@dataclass(frozen=True)
 class _Loop:
     """The loop over a part of the sequence; its steps are numbered in the order of the loop."""
 
     step: Callable[..., Any]
-    carry: _Carry
+    carry: Carry
     reverse: bool
     truncate: int | None
 
@@ -190,7 +152,7 @@ class _Loop:
                 carry = tree.map(stop_gradient, carry)
             at = last - 1 - i if self.reverse else i - first
             carry, y = _pair(self.step(carry, tree.map(lambda x, at=at: x[at], xs)))
-            self.carry.check(carry, i)
+            self.carry.check(carry, f"step {i}")
             ys.append(y)
         if self.reverse:
             ys.reverse()
@@ -201,7 +163,7 @@ class _Loop:
 
         def check(result: Any) -> tuple[Any, Any]:
             carry, y = _pair(result)
-            self.carry.check(carry, 0)
+            self.carry.check(carry, "step 0")
             return carry, y
 
         if self.truncate is not None or checkpoint is not None:
