@@ -167,3 +167,81 @@ class FirstCall(Compiled):
     @classmethod
     def targets(cls, case) -> dict[str, Target]:
         return {"jax": faster(10.0)}
+
+
+# ---- gradients of members
+
+
+def member(np, p, x, y):
+    """Take two hidden layers of tanh, of one member."""
+    h = np.tanh(x @ p["w1"] + p["b1"])
+    h = np.tanh(h @ p["w2"] + p["b2"])
+    return np.sum((h @ p["w3"] - y) ** 2)
+
+
+def jax_members(inputs, batch, width, way):
+    import jax
+
+    gradient = jax.grad(lambda p, x, y: member(jax.numpy, p, x, y))
+    mapped = jax.jit(jax.vmap(gradient, in_axes=(None, 0, 0)))
+    p, x, y = (jax.device_put(inputs[key]) for key in ("p", "x", "y"))
+    return lambda: jax.block_until_ready(mapped(p, x, y))
+
+
+@bench("compile")
+class Members(Bench):
+    """Gradients of each member of a batch by vmap, as it is and compiled."""
+
+    params = {"batch": (256,), "width": (64,), "way": ("eager", "compiled")}
+    quick = {"batch": (8,), "width": (16,)}
+    rtol = 1e-8
+    peers = {"jax": jax_members}
+
+    def setup(self, batch, width, way):
+        rng = np.random.default_rng(5)
+        scale = width**-0.5
+        p = {
+            "w1": scale * rng.standard_normal((width, width)),
+            "b1": rng.standard_normal(width),
+            "w2": scale * rng.standard_normal((width, width)),
+            "b2": rng.standard_normal(width),
+            "w3": scale * rng.standard_normal((width, 10)),
+        }
+        self.inputs = {
+            "p": p,
+            "x": rng.standard_normal((batch, width)),
+            "y": rng.standard_normal((batch, 10)),
+        }
+        self.gradient = bp.grad(lambda p, x, y: member(np, p, x, y))
+        mapped = bp.vmap(self.gradient, in_axes=(None, 0, 0))
+        self.mapped = bp.compile(mapped) if way == "compiled" else mapped
+
+    def run(self):
+        return self.mapped(self.inputs["p"], self.inputs["x"], self.inputs["y"])
+
+    def loop(self):
+        """Compute the same, one member after the other."""
+        p, x, y = (self.inputs[key] for key in ("p", "x", "y"))
+        found = [self.gradient(p, x[k], y[k]) for k in range(len(x))]
+        return {key: np.stack([g[key] for g in found]) for key in p}
+
+    def check(self):
+        found = self.run()
+        compare(found, self.loop(), 1e-12)
+        p, x, y = (self.inputs[key] for key in ("p", "x", "y"))
+        keys = sorted(p)
+        return check_projection(
+            lambda *ws: sum(
+                member(np, dict(zip(keys, ws, strict=True)), x[k], y[k]) for k in range(len(x))
+            ),
+            [p[key] for key in keys],
+            [found[key].sum(axis=0) for key in keys],
+            1e-5,
+        )
+
+    def against(self):
+        return {"loop": self.loop}
+
+    @classmethod
+    def targets(cls, batch, width, way) -> dict[str, Target]:
+        return {"jax": faster(1 / 1.5, "one"), "loop": faster(20.0)}

@@ -15,7 +15,8 @@ Start here: write a function with NumPy, and differentiate it.
 `unmodified`                   code that makes plain arrays and fills them, as it is
 `scan`, `checkpoint`           loops with a carried state; memory for time
 `cond`, `while_loop`           branches and loops that values decide
-`compile`                      recorded once, replayed without Python
+`compile`, `load`              recorded once, replayed without Python; from a file
+`vmap`                         a function of one member for a whole batch
 `custom_rule`, `stop_gradient` a rule for what has none; constants
 `variable`, `gradients`        the graph itself
 
@@ -85,7 +86,8 @@ if TYPE_CHECKING:  # loaded when they are asked for, see below
     from fastbp import tensor as tensor
     from fastbp import testing as testing
     from fastbp import tree as tree
-    from fastbp.compiling import compile
+    from fastbp.compiling import compile, load
+    from fastbp.mapping import vmap
     from fastbp.recurrent.branches import cond, while_loop
     from fastbp.recurrent.scan import scan
 
@@ -106,6 +108,7 @@ __all__ = [
     "jacobian",
     "jvp",
     "linearize",
+    "load",
     "matmul_vjp",
     "scan",
     "stop_gradient",
@@ -113,6 +116,7 @@ __all__ = [
     "value_and_grad",
     "variable",
     "vjp",
+    "vmap",
     "while_loop",
 ]
 
@@ -135,11 +139,13 @@ if not TYPE_CHECKING:  # or every name would be there for type checkers
     def __getattr__(name):
         if name in _SUBMODULES:
             return _import_module(f"fastbp.{name}")
-        if name == "compile":
-            return _import_module("fastbp.compiling").compile
+        if name in ("compile", "load"):
+            return getattr(_import_module("fastbp.compiling"), name)
+        if name == "vmap":
+            return _import_module("fastbp.mapping").vmap
         if name in ("cond", "scan", "while_loop"):
             return getattr(_import_module("fastbp.recurrent"), name)
-        raise AttributeError(f"module 'fastbp' has no attribute {name!r}")
+        raise _import_module("fastbp.elsewhere").no_attribute(name)
 
 
 def __dir__():

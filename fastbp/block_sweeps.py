@@ -11,6 +11,7 @@ import numpy as np
 from fastbp._core import sweep
 from fastbp._core.graph import Variable, array_of, values_of
 from fastbp._core.tape import Tape
+from fastbp.errors import DegenerateError
 from fastbp.recording import holomorphic_part
 from fastbp.rules.numpy.parts import from_parts
 
@@ -72,7 +73,10 @@ def through_waist(
     after = Tape([y], [waist], True)
     behind = np.reshape(by_columns(after, [y], [waist], recorded)[0][0], (m, s))
     found = []
-    parts = by_rows(Tape([waist], inputs), waist, inputs, recorded)
+    try:
+        parts = by_rows(Tape([waist], inputs), waist, inputs, recorded)
+    except DegenerateError:
+        return None  # the waist has no derivative, as a basis; what is computed from it may have
     if not all(np.all(np.isfinite(values_of(part))) for part in (behind, *parts)):
         return None  # zeros of a sweep know where they are from, those of a product do not
     for x, before in zip(inputs, parts, strict=True):

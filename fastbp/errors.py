@@ -5,8 +5,11 @@ __all__ = [
     "DegenerateError",
     "FastbpError",
     "FrozenValueError",
+    "MappedValueError",
+    "NoFunctionError",
     "NoRuleError",
     "NotBuiltError",
+    "PlanFileError",
     "ReadOnlyError",
     "ReturnedVariableError",
     "SettingError",
@@ -42,6 +45,17 @@ class FrozenValueError(FastbpError, TypeError):
     """A value that depends on arguments would be frozen into a compiled function."""
 
 
+class MappedValueError(FastbpError, TypeError):
+    """A value that depends on the member of a batch would be that of the first one for all."""
+
+
+class NoFunctionError(FastbpError, RuntimeError):
+    """A plan from a file was called where the function that it was made of is needed.
+
+    With arguments of another structure, or with values for which a plan cannot tell the result.
+    """
+
+
 class NoRuleError(FastbpError, TypeError, NotImplementedError):
     """A function or option without a derivative rule was applied to a Variable."""
 
@@ -74,6 +88,10 @@ class NotBuiltError(FastbpError, ImportError):
 
     The package is imported from a source tree that was not built.
     """
+
+
+class PlanFileError(FastbpError, ValueError):
+    """A plan that no file can hold, or a file that holds none: damaged, or of another version."""
 
 
 class SettingError(FastbpError, ValueError):

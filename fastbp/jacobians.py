@@ -13,6 +13,7 @@ from fastbp._core.graph import Variable, array_of
 from fastbp._core.tape import Tape
 from fastbp.block_sweeps import by_columns, by_rows, through_waist
 from fastbp.derived import derived, named
+from fastbp.elsewhere import spelled
 from fastbp.errors import DTypeError, NoRuleError
 from fastbp.limits import check_memory
 from fastbp.recording import Recorded, connect, only_real, outputs_of
@@ -23,6 +24,7 @@ __all__ = ["hessian", "jacobian"]
 MODES = ("auto", "reverse", "forward", "chain")
 
 
+@spelled
 def jacobian(
     f: Callable[..., Any],
     argnums: Any = 0,
@@ -187,6 +189,7 @@ def _gathered(r: Recorded, row: list[Any], single: bool) -> Any:
     return parts[0] if single else tuple(parts)
 
 
+@spelled
 def hessian(
     f: Callable[..., Any],
     argnums: Any = 0,

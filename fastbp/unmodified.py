@@ -18,6 +18,8 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
+
 from fastbp import tree
 from fastbp._core import graph
 from fastbp.derived import Derived, derived, named
@@ -178,7 +180,7 @@ class Twins:
 
     def builtins(self) -> dict[str, Any]:
         """Return what stands for builtins of Python, by name."""
-        return {}
+        return {"isinstance": _is_instance}
 
     def replaces(self, x: Any) -> bool:
         """Say whether something else may stand for a value of a cell."""
@@ -330,6 +332,16 @@ class _Module:
         x = self._twins.counterpart(getattr(self._module, name))
         self._twins.ready(x)
         return x
+
+
+def _is_instance(x: Any, kinds: Any) -> bool:
+    """Do as `isinstance`, where a recorded value is an array, one without axes a number."""
+    if isinstance(x, kinds):
+        return True
+    if type(x) is not graph.Variable and type(x) is not graph.Passive:
+        return False
+    array = graph.array_of(x)
+    return issubclass(np.ndarray if array.ndim else array.dtype.type, kinds)
 
 
 def _builtins_of(space: _Space) -> dict[str, Any]:

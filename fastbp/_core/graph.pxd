@@ -56,6 +56,7 @@ cdef class Op:
     cdef readonly object kernel
     cdef readonly object on_complex     # elementwise: True, or what is called; None: refused
     cdef readonly object pattern        # sparsity: a function of fastbp.rules.patterns
+    cdef readonly object free           # tangents along what nothing fixes, or None
     cdef readonly object ufunc          # the ufunc that is recorded as this operation
     cdef readonly dict info             # documentation and samples
     cdef readonly tuple constant_partials

@@ -48,6 +48,7 @@ cdef object apply_jvp(Node node, list tangents, bint recorded, list operands=*)
 # What a rule returned for each vector of a block: one block an operand or output, None for zero.
 cdef list stacked(list rows)
 
+cpdef object sum_of(object x, object y)                 # of (co)tangents; None: zero
 cdef tuple shape_of(object x)                           # of an array or a Variable
 cdef Variable zeros_variable(tuple shape, int typenum)
 cdef Variable seed_variable(Node node, tuple shape, int typenum)

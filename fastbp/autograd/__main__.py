@@ -13,13 +13,18 @@ from fastbp.autograd import install
 
 __all__ = ["main"]
 
+USAGE = "usage: python -m fastbp.autograd (script.py | -m module | -c code) [args]"
+
 
 def main(argv: list[str]) -> None:
     """Run what the command line names."""
+    if argv and argv[0] in ("-h", "--help"):
+        print(f"{USAGE}\n\n{__doc__}")
+        return
     if not argv or (argv[0] in ("-m", "-c") and len(argv) == 1):
-        raise SystemExit(
-            "usage: python -m fastbp.autograd (script.py | -m module | -c code) [args]"
-        )
+        raise SystemExit(USAGE)
+    if argv[0] not in ("-m", "-c") and not os.path.exists(argv[0]):
+        raise SystemExit(f"fastbp.autograd: there is no file {argv[0]}\n{USAGE}")
     install()
     here = sys.path[0]  # `-m` has put the current directory there
     if argv[0] == "-m":

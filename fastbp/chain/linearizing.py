@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastbp._core.graph import Variable
+from fastbp._core.links import Link
 from fastbp._core.tape import Tape
 from fastbp.chain.base import Factor
 from fastbp.chain.factors import Dense, Diagonal, Identity, Kronecker, RowScaled, Sparse
@@ -83,6 +84,8 @@ def between(tape: Tape, y: Any, x: Variable) -> JacobianChain:
     if last == first:
         return JacobianChain([Identity(x.size, dtype=x.dtype)])
     ends = [tape.variable(p) for p in tape.waypoints()]
+    if any(_is_free(link) for link in tape.links()):
+        ends = [ends[0], ends[-1]]
     known: dict[Any, Factor] = {}
     tensors = [derivative_between(Tape([b], [a]), b, a) for a, b in pairwise(ends)]
     found = []
@@ -92,6 +95,12 @@ def between(tape: Tape, y: Any, x: Variable) -> JacobianChain:
             known[key] = factor_of(tensor)
         found.append(known[key])
     return JacobianChain([_cast(factor, x.dtype) for factor in found[::-1]])
+
+
+def _is_free(link: Link) -> bool:
+    """Say whether nothing fixes a value, as a basis: what is computed from it may be fixed."""
+    free = None if link.op is None else link.op.free
+    return free is not None and free(link.ans, *link.operands, **link.static) is not None
 
 
 def _key(tensor: DerivativeTensor) -> Any:

@@ -13,7 +13,7 @@ from fastbp.compiling.steps import Call, Copy, Product, Region, Step, Sum, Zero
 from fastbp.compiling.sums import Term, Waiting, made
 from fastbp.compiling.values import Storage, Value, strides_of
 
-__all__ = ["Builder", "view_of"]
+__all__ = ["Builder", "booleans", "view_of"]
 
 FLOATS = "fc"
 
@@ -90,7 +90,7 @@ class Builder:
         self.n_given += 1
         y = Value(storage, x.shape, np.dtype(bool))
         y.returned = True
-        self.append(Call("booleans", _booleans, [x], [y]))
+        self.append(Call("booleans", booleans, [x], [y]))
         return y
 
     def seen(self, x: Value, function: Any) -> Value | None:
@@ -295,7 +295,8 @@ def _lined_up(x: Value, own: Sequence[int], out: Sequence[int]) -> Value:
     return x.view(tuple(shape), x.offset, tuple(strides))
 
 
-def _booleans(x: Any) -> tuple[Any]:
+def booleans(x: Any) -> tuple[Any]:
+    """Return a mask of 1 and 0 as booleans."""
     return (x != 0.0,)
 
 

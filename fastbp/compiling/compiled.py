@@ -11,8 +11,8 @@ import numpy as np
 
 from fastbp import arguments, tree
 from fastbp._core import caller
-from fastbp._core.caller import MISSED, Bound, Caller, Entry
-from fastbp._core.graph import Passive, Variable
+from fastbp._core.caller import MISSED, Caller, Entry
+from fastbp.compiling.plans import Plans, any_recorded
 from fastbp.compiling.reach import LENGTH, found_in, same
 from fastbp.compiling.recording import recorded
 from fastbp.errors import FrozenValueError
@@ -101,7 +101,7 @@ def compile(
     return Compiled(f, numbers, verify)
 
 
-class Compiled(Caller):
+class Compiled(Plans):
     """A function with plans for its calls; made by `compile`."""
 
     __wrapped__: Callable[..., Any]
@@ -125,7 +125,7 @@ class Compiled(Caller):
         """Return what the function returns."""
         found = super().__call__(*args, **kwargs)
         self._calls += 1
-        if self._calls % self.verify == 0 and not _any_recorded(args, kwargs):
+        if self._calls % self.verify == 0 and not any_recorded(args, kwargs):
             _compare(found, self._eager(*args, **kwargs), self)
         return found
 
@@ -137,80 +137,13 @@ class Compiled(Caller):
         """Return how many plans there are, and why the function was recorded each time."""
         return {"plans": len(self.entries), "recorded": list(self._reasons)}
 
-    def bind(self, *args: Any, out: Any = None, **kwargs: Any) -> Bound:
-        """Return a function without arguments that reads these arrays and writes the same results.
-
-        Parameters
-        ----------
-        *args, **kwargs
-            As the function takes them. Arrays must be in C order: they are read in every call, as
-            they are then. Numbers stay what they are.
-        out : array, or container of arrays, optional
-            Where results go: arrays in C order, in the containers in which the function returns
-            them. New ones by default. They may be arguments: these are written when all is
-            computed.
-
-        Returns
-        -------
-        callable
-            It returns the same arrays each time; a number is an array of no axes. There are no
-            checks in front of the instructions, and one thread may call it at a time.
-
-        Raises
-        ------
-        StrongZeroError
-            When it is called, where the function itself must be called: see `compile`.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> import fastbp as bp
-        >>> x = np.array([1.0, 2.0])
-        >>> step = bp.compile(bp.grad(lambda x: np.sum(x**3))).bind(x)
-        >>> step()
-        array([ 3., 12.])
-        >>> x[:] = 1.0
-        >>> step()
-        array([3., 3.])
-        """
-        if _any_recorded(args, kwargs):
-            raise TypeError("bind: the arguments must be plain arrays and numbers")
-        for x in tree.flatten((args, kwargs))[0]:
-            if isinstance(x, np.ndarray) and not x.flags.carray:
-                raise ValueError("bind: arrays must be in C order and writable")
-        entry = self._entry(args, kwargs)
-        made = entry.plan.empty()
-        n = len(made) - entry.n_guards
-        if out is not None:
-            places = [_Place() for _ in range(n)]
-            given = _given_for(out, entry.built(list(places)), places)
-            fitting = all(
-                isinstance(x, np.ndarray)
-                and x.shape == y.shape
-                and x.dtype == y.dtype
-                and x.flags.carray
-                for x, y in zip(given, made, strict=False)
-            )
-            if not fitting:
-                like = ", ".join(f"{y.dtype}{list(y.shape)}" for y in made[:n])
-                raise ValueError(f"bind: out must be writable arrays in C order, like {like}")
-            read = [*tree.flatten((args, kwargs))[0], *entry.found()]
-            copied = _apart(given, [x for x in read if isinstance(x, np.ndarray)])
-            made[:n] = [own if x is None else x for own, x in zip(made, copied, strict=False)]
-            moved = [(own, x) for own, x in zip(made, given, strict=False) if own is not x]
-            return Bound(entry, args, kwargs, made, entry.built(given), moved)
-        return Bound(entry, args, kwargs, made, entry.built(made[:n]), [])
-
     def _reason(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         reasons = [entry.reason(args, kwargs) for entry in reversed(self.entries)]
         others = [text for text in reasons if text not in (None, "other arguments")]
         return others[0] or "" if others else "other arguments" if reasons else "first call"
 
-    def explain(self) -> str:
-        """Return what the plans do, one line for each instruction."""
-        return "\n\n".join(_explained(k, entry.plan) for k, entry in enumerate(self.entries))
-
-    def _entry(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Entry:
+    def entry_for(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Entry:
+        """Return the plan for a call, recorded if there is none."""
         for entry in self.entries:
             if entry.call(args, kwargs) is not MISSED:
                 return entry
@@ -234,7 +167,7 @@ class Compiled(Caller):
 
     def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Record the function for these arguments."""
-        if _any_recorded(args, kwargs):
+        if any_recorded(args, kwargs):
             return self.__wrapped__(*args, **kwargs)
         result, entry = recorded(self.__wrapped__, args, kwargs, self.static)
         self._reasons.append(self._reason(args, kwargs))
@@ -253,43 +186,6 @@ class _Fast(Compiled):
 
     def __reduce__(self) -> Any:
         return Compiled, (self.__wrapped__, self.static, self.verify)
-
-
-class _Place:
-    """Stands for an output of a plan in a result."""
-
-
-def _given_for(out: Any, result: Any, places: list[_Place]) -> list[Any]:
-    """Return what is given for the outputs of a plan: in the result's containers, or a flat list.
-
-    What else is in the result is the same in each call.
-    """
-    if isinstance(out, tuple | list) and len(out) == len(places):
-        if all(isinstance(x, np.ndarray) for x in out):
-            return list(out)
-    leaves, structure = tree.flatten(result)
-    given = {id(x): y for x, y in zip(leaves, structure.leaves_of(out, "bind: out"), strict=True)}
-    return [given[id(x)] for x in places]
-
-
-def _apart(outputs: list[np.ndarray], read: list[np.ndarray]) -> list[np.ndarray | None]:
-    """Return where a plan may write: None for an output that lies where something is read."""
-    for k, x in enumerate(outputs):
-        if any(np.may_share_memory(x, y) for y in outputs[:k]):
-            raise ValueError("bind: out must be arrays apart, two of them share memory")
-    return [None if any(np.may_share_memory(x, y) for y in read) else x for x in outputs]
-
-
-def _explained(k: int, plan: Any) -> str:
-    lines = [f"plan {k}: {len(plan.facts)} instructions, workspace {plan.machine.work_bytes} bytes"]
-    for kind, shapes, what in plan.facts:
-        lines.append(f"  {kind:<8} {', '.join(map(str, shapes)):<24} {what}".rstrip())
-    return "\n".join(lines)
-
-
-def _any_recorded(args: Any, kwargs: Any) -> bool:
-    leaves = tree.flatten((args, kwargs))[0]
-    return any(type(x) is Variable or type(x) is Passive for x in leaves)
 
 
 def _compare(found: Any, want: Any, f: Any) -> None:

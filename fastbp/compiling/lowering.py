@@ -18,7 +18,7 @@ from fastbp._core import graph
 from fastbp.compiling import passive
 from fastbp.compiling.builder import Builder, view_of
 from fastbp.compiling.folding import same, with_numbers
-from fastbp.compiling.steps import Call, Copy, Pick
+from fastbp.compiling.steps import Applied, Call, Copy, Pick
 from fastbp.compiling.sums import Waiting, is_movable
 from fastbp.compiling.values import Storage, Value
 from fastbp.rules import patterns, plans
@@ -434,7 +434,7 @@ def _called(b: Builder, link: Any, operands: list[Any], joint: dict[Any, Any]) -
         results, step = joint[key]
     else:
         results = [None] * (1 if key is None else len(link.ans))
-        step = Call(op.name, _function(op, static, key is not None), list(operands), results)
+        step = Call(op.name, Applied(op, static, key is not None), list(operands), results)
         if key is not None:
             joint[key] = results, step
         b.append(step)
@@ -446,13 +446,3 @@ def _called(b: Builder, link: Any, operands: list[Any], joint: dict[Any, Any]) -
         step.writes.append(results[place])
     y: Value = results[place]
     return y
-
-
-def _function(op: Any, static: dict[str, Any], several: bool) -> Any:
-    def call(*operands: Any) -> tuple[Any, ...]:
-        found = op.forward(*operands, **static)
-        if op.residuals:
-            found = found[0]
-        return found if several else (found,)
-
-    return call

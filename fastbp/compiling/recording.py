@@ -26,7 +26,7 @@ from fastbp.compiling.lowering import lower
 from fastbp.compiling.surroundings import Surroundings
 from fastbp.errors import FrozenValueError
 
-__all__ = ["recorded"]
+__all__ = ["Built", "recorded"]
 
 
 def recorded(
@@ -94,7 +94,7 @@ def _recorded(
         around.reach.watched,
         around.reach.compared,
         [value for _, value in guards],
-        _form(result, iter(results)) or _builder(structure, results),
+        _form(result, iter(results)) or Built(structure, results),
     )
     return structure.unflatten(values), entry
 
@@ -127,17 +127,26 @@ def _form(result: Any, leaves: Iterator[tuple[int, Any]]) -> Form | None:
     return Form("output", number) if number >= 0 else Form("fixed", value)
 
 
-def _builder(structure: tree.TreeDef, leaves: list[tuple[int, Any]]) -> Callable[..., Any]:
-    """Return a function that makes a result of a plan's arrays."""
+class Built:
+    """How a result is made of a plan's arrays, in any container that `fastbp.tree` knows.
 
-    def build(arrays: list[Any]) -> Any:
+    Parameters
+    ----------
+    structure : TreeDef
+    leaves : list of tuple
+        For each leaf the number of the array, and what it is where that is -1.
+    """
+
+    def __init__(self, structure: tree.TreeDef, leaves: list[tuple[int, Any]]) -> None:
+        self.structure, self.leaves = structure, leaves
+
+    def __call__(self, arrays: list[Any]) -> Any:
+        """Return the result."""
         found = [
             arrays[number] if number >= 0 else x.copy() if isinstance(x, np.ndarray) else x
-            for number, x in leaves
+            for number, x in self.leaves
         ]
-        return structure.unflatten(found)
-
-    return build
+        return self.structure.unflatten(found)
 
 
 def _plain(y: Any) -> Any:

@@ -10,7 +10,7 @@ from fastbp._core.machine import Machine
 from fastbp.compiling.programs import Member, program_of
 from fastbp.compiling.values import Storage, Value
 
-__all__ = ["Add", "Call", "Copy", "Pick", "Product", "Region", "Step", "Sum", "Zero"]
+__all__ = ["Add", "Applied", "Call", "Copy", "Pick", "Product", "Region", "Step", "Sum", "Zero"]
 
 Place = tuple[int, int]
 
@@ -209,6 +209,19 @@ class Zero(Step):
     def emit(self, machine: Machine) -> None:
         (y,) = self.writes
         machine.zero(y.size * y.dtype.itemsize, at(y))
+
+
+class Applied:
+    """An operation with its settings, as a function of arrays that returns a tuple."""
+
+    def __init__(self, op: Any, static: dict[str, Any], several: bool) -> None:
+        self.op, self.static, self.several = op, static, several
+
+    def __call__(self, *operands: Any) -> Any:
+        found = self.op.forward(*operands, **self.static)
+        if self.op.residuals:
+            found = found[0]
+        return found if self.several else (found,)
 
 
 class Call(Step):

@@ -150,9 +150,6 @@ class _Captured(Twins):
         self.around = around
         super().__init__(f, ())
 
-    def builtins(self) -> dict[str, Any]:
-        return {"isinstance": _is_instance}
-
     def replaces(self, x: Any) -> bool:
         return type(x) is np.ndarray or type(x) in _CONTAINERS or super().replaces(x)
 
@@ -167,16 +164,6 @@ class _Captured(Twins):
         if isinstance(x, dict):
             return {key: self.counterpart(value) for key, value in x.items()}
         return type(x)([self.counterpart(value) for value in x])
-
-
-def _is_instance(x: Any, kinds: Any) -> bool:
-    """Do as `isinstance`, where a recorded value is an array, one without axes a number."""
-    if isinstance(x, kinds):
-        return True
-    if type(x) is not graph.Variable and type(x) is not graph.Passive:
-        return False
-    array = graph.array_of(x)
-    return issubclass(np.ndarray if array.ndim else array.dtype.type, kinds)
 
 
 def _has_array(x: Any, depth: int) -> bool:

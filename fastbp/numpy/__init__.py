@@ -32,6 +32,7 @@ import numpy as _np
 from fastbp._core.graph import implementation_of as _implementation_of
 from fastbp.numpy import fft, linalg
 from fastbp.rules.numpy.applying import vectorize as _vectorize
+from fastbp.rules.numpy.constant import isscalar as _isscalar
 from fastbp.rules.numpy.descending import argsort as _argsort
 from fastbp.rules.numpy.descending import sort as _sort
 from fastbp.rules.table import CREATORS as _CREATORS
@@ -39,7 +40,7 @@ from fastbp.rules.table import FUNCTIONS as _FUNCTIONS
 from fastbp.rules.table import attribute as _attribute
 
 _names = {name: f for name, f in _FUNCTIONS.items() if "." not in name}
-_names.update(_CREATORS, argsort=_argsort, sort=_sort, vectorize=_vectorize)
+_names.update(_CREATORS, argsort=_argsort, isscalar=_isscalar, sort=_sort, vectorize=_vectorize)
 # NumPy's other names for the same ufunc: abs, acos, mod, pow ...
 for _name, _ufunc in vars(_np).items():
     if isinstance(_ufunc, _np.ufunc) and _implementation_of(_ufunc) is not None:

@@ -37,6 +37,7 @@ from fastbp.rules.numpy import (  # noqa: F401
     sets,
     structural,
     views,
+    windows,
 )
 from fastbp.rules.special import activations  # noqa: F401
 from fastbp.rules.table import FUNCTIONS, OPS

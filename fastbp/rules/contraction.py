@@ -12,11 +12,12 @@ from collections import Counter
 
 import numpy as np
 
+from fastbp._core.dtypes import DIFFERENTIABLE
 from fastbp._core.graph import promoted
 from fastbp._core.matmul import matmul
 from fastbp.errors import ShapeError
 from fastbp.rules import local, patterns, plans
-from fastbp.rules.table import general, linear
+from fastbp.rules.table import OPS, general, linear
 
 # ---- two operands
 
@@ -32,11 +33,17 @@ def _lowered(left, right, out):
         return lambda a, b: swapped(b, a)
     if all(label in out for label in left if label in right):
         view_a, view_b = _broadcast_view(left, out), _broadcast_view(right, out)
-        return lambda a, b: np.multiply(view_a(a), view_b(b))
+        return lambda a, b: _times(view_a(a), view_b(b))
     if batch and not free_a and not free_b:  # many short dot products are no work for BLAS
         labels_a, labels_b, labels = (_small(own, left) for own in (left, right, out))
         return lambda a, b: np.einsum(a, labels_a, b, labels_b, labels)
     return _matrix_product(left, right, out, batch, free_a, free_b)
+
+
+def _times(a, b):
+    if a.dtype == b.dtype and a.dtype in DIFFERENTIABLE:
+        return OPS["multiply"](a, b)  # a program, for axes along which one of them is repeated
+    return np.multiply(a, b)
 
 
 def _matrix_product(left, right, out, batch, free_a, free_b):
@@ -95,6 +102,16 @@ def _jvp_right(t, ans, a, b, left, right, out):
     return contract(a, t, left=left, right=lead + right, out=lead + out)
 
 
+def _contract_members(a):
+    """Contract with one more label: that of the members."""
+    left, right, out = (a.static[name] for name in ("left", "right", "out"))
+    lead = (1 + max((*left, *right, *out), default=0),)
+    left, right = (
+        lead + own if mapped else own for own, mapped in zip((left, right), a.mapped, strict=True)
+    )
+    return a(*a.operands, left=left, right=right, out=lead + out)
+
+
 # `left`, `right` and `out` are tuples of labels, none of which is twice in the same tuple; each is
 # in two of them at least.
 contract = general(
@@ -108,6 +125,7 @@ contract = general(
     pattern=patterns.contracts,
     local=local.contracts,
     plan=plans.contracts,
+    batch=_contract_members,
 )
 
 

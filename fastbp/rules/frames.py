@@ -58,21 +58,33 @@ def public_part(module):
 
 def name_in_frame(frame):
     """Return the public name of what a frame runs; None for private functions and wrappers."""
-    name, owner = frame.f_code.co_name, frame.f_locals.get("self")
+    code = frame.f_code
+    name, owner = code.co_name, frame.f_locals.get("self")
+    module = frame.f_globals["__name__"]
+    # Of a wrapper the function that it wraps is one of its free variables.
+    wrapped = [frame.f_locals.get(variable) for variable in code.co_freevars]
+    wrapped = [f for f in wrapped if type(f) is types.FunctionType and _is_of_theirs(f.__module__)]
     if owner is not None:
-        return _method_name(frame.f_globals["__name__"], name, owner, type(owner))
-    if isinstance(frame.f_locals.get("cls"), type):
-        return _method_name(frame.f_globals["__name__"], name, None, frame.f_locals["cls"])
-    found = _function_name(frame.f_globals["__name__"], name)
-    if found is None:  # a wrapper: the function that it wraps is one of its free variables
-        wrapped = [frame.f_locals.get(variable) for variable in frame.f_code.co_freevars]
-        names = [
-            _function_name(f.__module__, f.__name__)
-            for f in wrapped
-            if type(f) is types.FunctionType and _is_of_theirs(f.__module__)
-        ]
+        if wrapped and not hasattr(owner, name):
+            name = wrapped[0].__name__
+        return _method_name(module, name, owner, type(owner))
+    kind = frame.f_locals.get("cls")
+    if name == "__new__" and code.co_argcount:
+        kind = frame.f_locals.get(code.co_varnames[0])
+    if isinstance(kind, type):
+        return _method_name(module, name, None, kind)
+    found = _function_name(module, name)
+    if found is None:
+        names = [_function_name(f.__module__, f.__name__) for f in wrapped]
         found = next(filter(None, names), None)
-    return found
+    return found or _static_name(module, code.co_qualname)
+
+
+def _static_name(module, qualified):
+    """Return the name of a static method of a public class; None if there is no such class."""
+    kind, _, name = qualified.rpartition(".")
+    found = None if not kind or name.startswith("_") else _function_name(module, kind)
+    return found and f"{found}.{name}"
 
 
 def _function_name(module, name):
@@ -97,7 +109,9 @@ def _method_name(module, name, owner, kind):
     ]
     alike = [key for key, x in public if x is kind or (type(x) is kind and name != "__init__")]
     if same or alike:
-        return f"{(same or alike)[0]}{suffix}"
+        # numpy.matrix rather than numpy.matrixlib.defmatrix.matrix
+        found = min(same or alike, key=lambda key: key.count("."))
+        return f"{found}{suffix}"
     if name.startswith("_") and name not in ("__init__", "__new__"):
         return None
     bases = [key for base in kind.__mro__[1:-1] for key, x in public if x is base]
@@ -110,7 +124,9 @@ def _namespaces(module):
     """Return the public modules in which a user may have found what a module defines."""
     public = public_part(module)
     library = public.partition(".")[0]
-    names = (public, library) if library in ("numpy", "scipy") else (library,)
+    names = [public, library] if library in ("numpy", "scipy") else [library]
+    if public == "numpy.lib":
+        names += ["numpy.lib.stride_tricks", "numpy.lib.scimath"]
     return [sys.modules[name] for name in names if name in sys.modules]
 
 

@@ -16,7 +16,7 @@ from fastbp.rules.calls import called, doing
 from fastbp.rules.frames import asking_function, given, is_theirs, name_in_frame, name_of
 from fastbp.rules.table import REFUSED
 
-__all__ = ["INSTEAD", "counterpart", "refusal", "unsaid", "write_instead"]
+__all__ = ["FIT", "INSTEAD", "counterpart", "refusal", "unsaid", "write_instead"]
 
 #: What to write in place of functions that have no counterpart of the same name: Python, or words
 #: with Python between backticks.
@@ -37,9 +37,13 @@ INSTEAD = {
     "numpy.intersect1d": "numpy.unique(x[numpy.isin(x, y)])",
     "numpy.logaddexp.reduce": "fastbp.numpy.logsumexp(x, axis=axis)",
     "numpy.ndenumerate": "((i, x[i]) for i in numpy.ndindex(x.shape))",
+    "numpy.lib.stride_tricks.as_strided": ("numpy.lib.stride_tricks.sliding_window_view(x, ...)"),
+    "numpy.matrix": "numpy.atleast_2d(x)",
+    "numpy.nditer": "numpy.ravel(x)",
     "numpy.poly1d": "sum(c * x**k for k, c in enumerate(reversed(p)))",
     "numpy.polynomial.Polynomial": "sum(c * x**k for k, c in enumerate(p))",
     "numpy.polynomial.polynomial.polyval": "sum(c * x**k for k, c in enumerate(p))",
+    "scipy.special.legendre_p": "fastbp.scipy.special.eval_legendre(..., x)",
     "numpy.save": "numpy.save(file, x.value)",
     "numpy.savetxt": "numpy.savetxt(file, x.value)",
     "numpy.vectorize": "NumPy functions on whole arrays, or `fastbp.numpy.vectorize(f)(x)`",
@@ -49,6 +53,7 @@ INSTEAD = {
     "numpy.r_": "fastbp.numpy.r_[...]",
     "numpy.fromiter": "fastbp.numpy.array(list(...))",
 }
+FIT = "maximise the sum of logpdf, by scipy.optimize.minimize and fastbp.grad"
 _VALUES = "where no derivative is wanted, pass fastbp.stop_gradient(x)"
 _ASSIGNED = (
     "an element of a plain array cannot keep the derivative of a Variable that is assigned to it: "
@@ -167,7 +172,13 @@ def refusal(asked, *details):
     compiled = _by_compiled(called(frame))
     if compiled is not None:
         return NoRuleError(compiled)
-    return NoRuleError(_NUMBERS.get(asked, _ARRAY))
+    message = _NUMBERS.get(asked, _ARRAY)
+    if asked == "array":
+        function = called(frame)
+        if str(getattr(function, "__module__", "")).partition(".")[0] in ("numpy", "builtins"):
+            name = name_of(function).removeprefix("builtins.")
+            message = f"{name}: {message}"
+    return NoRuleError(message)
 
 
 def _by_compiled(function):
@@ -242,8 +253,20 @@ def unsaid(error):
             if not met or name in str(error) or _has_rule(name):
                 return None
             return f"{name} was given a Variable: {write_instead(name)}; {_VALUES}"
+        if trace.tb_next is None and name is None:
+            return _of_a_class(frame)
         trace = trace.tb_next
     return None
+
+
+def _of_a_class(frame):
+    """Return what to say of a compiled class of NumPy that a line of the user calls, or None."""
+    kind = called(frame)
+    if not isinstance(kind, type) or not str(kind.__module__).startswith("numpy"):
+        return None
+    if not any(type(x) is graph.Variable for x in frame.f_locals.values()):
+        return None
+    return f"{name_of(kind)} was given a Variable: {write_instead(name_of(kind))}; {_VALUES}"
 
 
 def _out(caller, ufunc, operands, out):
@@ -289,6 +312,8 @@ def write_instead(name):
     if name in REFUSED:
         return REFUSED[name]
     module = name.rpartition(".")[0]
+    if module.startswith("scipy.stats.") and name.endswith(".fit"):
+        return FIT
     if module.startswith("numpy.testing"):
         return f"write {name}(fastbp.stop_gradient(x), ...)"
     if module.startswith("scipy.sparse.linalg"):

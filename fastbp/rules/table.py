@@ -222,6 +222,7 @@ def linear(
     moving=None,
     local=None,
     plan=None,
+    batch=None,
     direct=(),
     samples=None,
     source="",
@@ -247,8 +248,8 @@ def linear(
         Which elements depend on which: one of `fastbp.rules.patterns`.
     moving : callable
         The same where static arguments are computed from values; by default all on all.
-    local, plan, direct, samples
-        As in `general`.
+    local, plan, batch, direct, samples
+        As in `general`. Without `batch` axes in front pass through where many members are computed.
 
     Returns
     -------
@@ -272,6 +273,7 @@ def linear(
         saves=saves,
         local=local,
         plan=plan,
+        batch=batch,
         direct=direct,
         samples=samples,
         source=source,
@@ -301,7 +303,9 @@ def general(
     moving=None,
     local=None,
     plan=None,
+    batch=None,
     direct=(),
+    free=None,
     samples=None,
     source="",
 ):
@@ -346,9 +350,15 @@ def general(
         of `fastbp.rules.local`.
     plan : callable, optional
         How a compiled plan computes it: one of `fastbp.rules.plans`; otherwise it calls `forward`.
+    batch : callable, optional
+        How it is applied to many members at once: one of `fastbp.rules.batching`; otherwise to one
+        after the other.
     direct : tuple of str, optional
         For each operand what its VJP computes from the cotangent ``g``, in a few words; the last
         one stands for all that follow.
+    free : callable, optional
+        ``free(ans, *operands, **static)``, tangents along what nothing fixes, as the vectors of a
+        basis; see `fastbp._core.graph.Op`.
     samples : callable, optional
         ``samples(rng)`` returns calls for the tests, as in `implements`, of an operation that no
         function of the table records.
@@ -381,7 +391,9 @@ def general(
         saves=saves,
         local=local,
         plan=plan,
+        batch=batch,
         direct=direct,
+        free=free,
         samples=samples,
         source=source,
         kind="general",

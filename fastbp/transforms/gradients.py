@@ -11,6 +11,7 @@ from fastbp import arguments
 from fastbp import unconnected as loss
 from fastbp._core import calls
 from fastbp.derived import derived, named
+from fastbp.elsewhere import spelled
 from fastbp.transforms.scalars import (
     elementwise_derivative,
     gradient_and_aux,
@@ -21,6 +22,7 @@ from fastbp.transforms.scalars import (
 __all__ = ["elementwise_grad", "grad", "gradient_for", "value_and_grad", "value_and_gradient_for"]
 
 
+@spelled
 def value_and_grad(
     f: Callable[..., Any],
     argnums: Any = 0,
@@ -84,6 +86,7 @@ def value_and_grad(
     return named(g, "value_and_grad", f)
 
 
+@spelled
 def grad(
     f: Callable[..., Any],
     argnums: Any = 0,
@@ -158,6 +161,7 @@ def value_and_gradient_for(name: str, f: Callable[..., Any]) -> Callable[..., An
     return named(g, "value_and_grad", f)
 
 
+@spelled
 def elementwise_grad(
     f: Callable[..., Any], argnums: Any = 0, *, unconnected: str = "warn"
 ) -> Callable[..., Any]:

@@ -10,16 +10,19 @@ cdef extern from *:
     #if defined(_MSC_VER)
     static __declspec(thread) int fastbp_recorded_calls = 0;
     static __declspec(thread) PyObject *fastbp_left = NULL;
+    static __declspec(thread) int fastbp_with_values = 0;
     #else
     static _Thread_local int fastbp_recorded_calls = 0;
     static _Thread_local PyObject *fastbp_left = NULL;
+    static _Thread_local int fastbp_with_values = 0;
     #endif
     """
     int fastbp_recorded_calls    # of functions that are running in this thread
     PyObject *fastbp_left        # the list of the innermost one that is watched; borrowed
+    int fastbp_with_values       # whether the innermost one keeps the values of all operands
 
 
-def recorded_call(f, args, dict kwargs, left=None):
+def recorded_call(f, args, dict kwargs, left=None, values=None):
     """Call a function that is recorded: arrays that it makes are fillables.
 
     If it returns one, that has taken no recorded value, and is returned as an array.
@@ -33,16 +36,22 @@ def recorded_call(f, args, dict kwargs, left=None):
         leaves where it stays empty. Anything else than a list has a method ``read(what, handle,
         file, line)``, which is called for each of them (the handle on what was read may be None),
         and ``called(function, operands, result)``, for each call without derivative.
+    values : bool, optional
+        Whether a record that keeps everything has the values of all operands, those too that can be
+        computed again: what is from a record around it may be among them. As there by default.
     """
-    global fastbp_left
+    global fastbp_left, fastbp_with_values
     cdef PyObject *before = fastbp_left
+    cdef int values_before = fastbp_with_values
     if left is None:
         return call_recorded(f, tuple(args), kwargs)
     fastbp_left = <PyObject *> left
+    if values is not None:
+        fastbp_with_values = values
     try:
         return call_recorded(f, tuple(args), kwargs)
     finally:
-        fastbp_left = before
+        fastbp_left, fastbp_with_values = before, values_before
         if before != NULL and type(left) is list:       # it leaves the outer record, too
             for item in <list> left:
                 _noted(<object> before, item[0], None, item[1], item[2])
@@ -64,9 +73,19 @@ cdef int _leave(str what, object handle=None) except -1:
             for item in <list> fastbp_left:
                 if item[0] == what:
                     return 0
-        file, line = _line_of_user()
+        file, line = line_of_user()
         _noted(<object> fastbp_left, what, handle, file, line)
     return 0
+
+
+def watching():
+    """Return who watches the innermost record, the `left` of its call; None where nobody does."""
+    return None if fastbp_left == NULL else <object> fastbp_left
+
+
+cdef inline bint _is_again(Node node) noexcept:
+    """Whether the value of a node need not be kept: the record can compute it again."""
+    return node.flags & KEEPS and not fastbp_with_values
 
 
 cdef int _noted(object left, str what, object handle, file, line) except -1:
@@ -83,7 +102,7 @@ def leave(str what):
     _leave(what)
 
 
-def _line_of_user():
+def line_of_user():
     """Return file and line of the innermost frame that is not of a library."""
     frame = sys._getframe()
     while frame.f_back is not None and str(

@@ -258,7 +258,7 @@ cdef int settle(Variable root) except -1:
             flags |= (<Variable> piece).node.flags
     flags &= KEEPS
     # What is written over does not matter, so the array as it is serves as the one before.
-    if flags and not f.base.flags & KEEPS:
+    if flags and not _is_again(f.base):
         saved.append(np.array(root.array))
     else:
         saved.append(spec_of(root.array) if f.base.fillable else None)

@@ -3,6 +3,12 @@
 A tangent is dropped after the last node that reads it. Large elementwise operations wait for others
 of their shape and run together, as a `Group` (fused.pyx). While an operation waits, its group
 stands in the place of its tangent; the group runs before anything else reads it.
+
+**What nothing fixes.** The value of an operation that states `free` is one of many: how the vectors
+of a basis turn among themselves nothing fixes, so their tangent is one of many, too. Whether a
+result depends on which one, a second sweep says: it starts at such values with a block of tangents
+along what is free (the first two) and along anything (the others). Where those of a result are not
+zero, compared with these, the result has no tangent and gets NaN; a projector has one.
 """
 
 from cpython.object cimport PyObject
@@ -14,20 +20,21 @@ from fastbp._core.dtypes cimport itemsize_of
 from fastbp._core.elementwise cimport run_program
 from fastbp._core.fused cimport Group, new_group
 from fastbp._core.graph cimport (
-    ELEMENTWISE, OUTPUT, Node, Op, Output, Variable, hook, is_joint, parent_count, parent_of,
+    ELEMENTWISE, KEEPS, OUTPUT, Node, Op, Output, Variable, hook, is_joint, parent_count, parent_of,
 )
 from fastbp._core.loops cimport strong_zeros
 from fastbp._core.program cimport MAX_EXTERNAL, Program
 from fastbp._core.reverse cimport run_reverse
 from fastbp._core.sweep_base cimport (
-    Sweep, answer_of, apply_jvp, apply_vjp, exact_partials, operands_of, shape_of, stacked,
-    check_transposed, seed_variable,
+    Sweep, answer_of, apply_jvp, apply_vjp, check_transposed, exact_partials, operands_of,
+    seed_variable, shape_of, stacked, sum_of,
 )
 from fastbp._core.tape cimport HAS_PARENTS, Tape, collect, node_dtype
 from fastbp._core.zeros cimport probe_to, probed_jvp
 
 import numpy as np
 
+from fastbp._core.graph import passive
 from fastbp.errors import NoRuleError
 
 cnp.import_array()
@@ -38,27 +45,73 @@ cdef enum:
 
 cdef list run_forward(Tape tape, list tangents, bint recorded, int lead, bint inner):
     cdef long long met = strong_zeros()
-    cdef list results = _swept(tape, tangents, recorded, lead, False, inner)
-    if strong_zeros() == met:
-        return results
-    return _swept(tape, tangents, recorded, lead, True, inner)
+    cdef ForwardSweep sweep = _swept(tape, tangents, recorded, lead, False, inner)
+    cdef list results
+    if strong_zeros() != met:
+        sweep = _swept(tape, tangents, recorded, lead, True, inner)
+    results = sweep.results(tape.output_positions)
+    if sweep.free is not None:
+        _lose(results, sweep)
+    return results
 
 
-cdef list _swept(Tape tape, list tangents, bint recorded, int lead, bint signs, bint inner):
+cdef ForwardSweep _swept(Tape tape, list tangents, bint recorded, int lead, bint signs, bint inner):
     cdef ForwardSweep sweep = ForwardSweep.__new__(ForwardSweep, tape, recorded, lead, signs)
-    cdef Py_ssize_t i
     sweep.seed(tangents, inner)
-    for i in range(tape.count):
-        if tape.roles[i] & HAS_PARENTS:
-            sweep.step(i)
-    sweep.run_group(tape.count)
-    return sweep.results(tape.output_positions)
+    sweep.run()
+    return sweep
+
+
+cdef int _lose(list results, ForwardSweep sweep) except -1:
+    """Put NaN where a tangent depends on what nothing fixes."""
+    cdef Tape tape = sweep.tape
+    cdef bint kept = False
+    cdef Py_ssize_t p
+    cdef ForwardSweep other
+    cdef Node node
+    cdef list found
+    for p in tape.output_positions:
+        kept = kept or (p >= 0 and (<Node> tape.nodes[p]).flags & KEEPS)
+    other = ForwardSweep.__new__(ForwardSweep, tape, kept, 1, False)
+    other.starts = {}
+    for p in sweep.free:
+        node = <Node> tape.nodes[p]
+        other.starts[p] = _free_tangents(node, kept)
+    other.run()
+    found = other.results(tape.output_positions)
+    for k, value in enumerate(results):
+        if value is not None and found[k] is not None:
+            results[k] = _lost(value, passive(found[k]), sweep.reached, sweep.lead, kept)
+    return 0
+
+
+def _lost(value, moved, reached, int lead, bint kept):
+    """Return a tangent with NaN where moves along what is free, the first two, are not zero."""
+    size = np.abs(moved)
+    real = size.dtype
+    bound = np.finfo(real).eps ** 0.5 * np.max(size[2:], axis=0)
+    lost = np.logical_not(np.max(size[:2], axis=0) <= bound)
+    if not kept and not np.any(lost):
+        return value
+    if lead:
+        reached = np.reshape(reached, (-1, *(1,) * lost.ndim))
+    lost = np.where(np.logical_and(lost, reached), np.nan, 1.0).astype(real)
+    value = value * lost
+    return np.asarray(value) if isinstance(value, np.generic) else value
+
+
+cdef object _free_tangents(Node node, bint recorded):
+    cdef dict static = node.static or {}
+    return node.op.free(answer_of(node, recorded), *operands_of(node, recorded), **static)
 
 
 @cython.final
 cdef class ForwardSweep(Sweep):
     cdef const Py_ssize_t *last     # for each node the last one that reads its tangent
     cdef Group group                # the operations that wait; None: there are none
+    cdef list free                  # positions whose values nothing fixes; None: there are none
+    cdef object reached             # which vectors of the block move one of these
+    cdef dict starts                # tangents that begin at nodes; None: at the inputs only
 
     def __cinit__(self, Tape tape, bint recorded, int lead, bint signs):
         self.last = tape.last_reader()
@@ -71,12 +124,21 @@ cdef class ForwardSweep(Sweep):
                 self.add(i, self.start(<Node> self.tape.nodes[i], tangents[k], "jvp", inner))
         return 0
 
+    cdef int run(self) except -1:
+        cdef Py_ssize_t i
+        for i in range(self.tape.count):
+            if self.tape.roles[i] & HAS_PARENTS:
+                self.step(i)
+        return self.run_group(self.tape.count)
+
     cdef int step(self, Py_ssize_t position) except -1:
         """Push through one node, and drop the tangents that nobody reads any more."""
         cdef Node node = <Node> self.tape.nodes[position]
         cdef Py_ssize_t *parents = self.tape.parents + self.tape.first[position]
         cdef Py_ssize_t k
         t = self.push(position, node, parents)
+        if self.starts is not None and position in self.starts:
+            t = self.started(node, t, self.starts[position])
         for k in range(parent_count(node)):
             if parents[k] >= 0 and self.last[parents[k]] == position:
                 if type(self.values[parents[k]]) is not Group:
@@ -104,6 +166,8 @@ cdef class ForwardSweep(Sweep):
             return self.push_elementwise(node, tangents)
         if node.op.kind == OUTPUT:
             return self.push_output(node, tangents[0])
+        if node.op.free is not None and self.starts is None:
+            self.note_free(position, node, tangents)
         return self.push_by_rule(node, tangents)
 
     cdef list tangents_of(self, Node node, Py_ssize_t *parents):
@@ -214,6 +278,30 @@ cdef class ForwardSweep(Sweep):
         if shape_of(total) != full:
             total = np.broadcast_to(total, full)
         return self.conform(node, total, node.op.name)
+
+    cdef int note_free(self, Py_ssize_t position, Node node, list tangents) except -1:
+        """Take note of an operation whose value nothing fixes, and of the vectors that move it."""
+        cdef object t
+        if _free_tangents(node, self.recorded and node.flags & KEEPS) is None:
+            return 0
+        if self.free is None:
+            self.free, self.reached = [], False
+        self.free.append(position)
+        for t in tangents:
+            if t is not None:
+                moves = np.not_equal(passive(t), 0.0)
+                moves = np.any(moves, axis=tuple(range(self.lead, moves.ndim)))
+                self.reached = np.logical_or(self.reached, moves)
+        return 0
+
+    cdef object started(self, Node node, object t, object more):
+        """Add the tangents that begin at a node to the one that has come to it."""
+        if is_joint(node):
+            if t is not None:
+                more = [sum_of(x, y) for x, y in zip(t[0], more)]
+            return list(more), None
+        more = self.conform(node, more, node.op.name)
+        return more if t is None else sum_of(t, more)
 
     cdef object push_by_rule(self, Node node, list tangents):
         cdef PyObject *before

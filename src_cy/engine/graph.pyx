@@ -246,6 +246,10 @@ cdef class Op:
         Which elements of the operands an element of the output depends on, one of
         `fastbp.rules.patterns`, of several outputs one for each or one for all; by default on all
         of them. Elementwise operations need none.
+    free : callable, optional
+        ``free(ans, *operands, **static)``: of an operation whose value is one of many that are as
+        good (a basis), tangents of its outputs along the others, and along anything; see
+        `fastbp._core.forward`. It returns None where nothing is free.
     title : str
         The name in messages, with the module in which users find it; by default `name`.
     **info
@@ -258,7 +262,7 @@ cdef class Op:
                  saves=(), blocks=True, kernel=None, opaque=False, writes=False,
                  dominant=0, selects=0, signed_partials=0, coefficients=None, squared=None,
                  pattern=None, nout=1, constants=(), objects=(), promotes=(),
-                 residuals=False, complex=None, title="", **info):
+                 residuals=False, complex=None, free=None, title="", **info):
         self.name, self.title = name, title or name
         self.nout, self.residuals = nout, residuals
         self.constants, self.objects = tuple(constants), tuple(objects)
@@ -280,6 +284,7 @@ cdef class Op:
         self.kernel = kernel
         self.on_complex = complex
         self.pattern = pattern
+        self.free = free
         self.info = info
         self.forwards = [None] * N_SLOTS
         self.pulls, self.pushes = [None] * (64 * N_SLOTS), [None] * (8 * N_SLOTS)
@@ -722,7 +727,7 @@ cdef int _keep_constants(Node node, tuple operands, PyObject **arrays) except -1
 
 cdef bint _is_kept(object x) noexcept:
     """Whether an operand is a Variable that the record can compute again."""
-    return type(x) is Variable and (<Variable> x).node.flags & KEEPS
+    return type(x) is Variable and _is_again((<Variable> x).node)
 
 
 cdef Variable _elementwise_variable(
@@ -872,7 +877,7 @@ cdef int _complete(Node node, tuple operands, list values, list parents, dict st
             # The shape and dtype of a Variable are its node's.
             if flags & KEEPS and parents[k] is None:
                 value = kept(value) if cnp.PyArray_CheckExact(value) else value
-            elif flags & KEEPS and not (<Node> parents[k]).flags & KEEPS:
+            elif flags & KEEPS and not _is_again(<Node> parents[k]):
                 value = _of_variable(<Variable> operands[k])
             else:
                 value = None if parents[k] is not None or k in op.objects else spec_of(value)

@@ -52,6 +52,18 @@ cdef class Link:
     def variable(self):
         return None if self.node is None else variable_of(self.node)
 
+    def outer(self, Py_ssize_t k):
+        """Return a handle on an operand from outside of the tape, which the link has the value of.
+
+        It is no input's descendant; a constant has none.
+        """
+        cdef Node node = self.node
+        if not 0 <= k < len(self.parents) or self.parents[k] >= 0 or self.fixed[k]:
+            raise ValueError(f"operand {k} of {self!r} is no recorded value from outside")
+        if node.op.kind == OUTPUT:
+            node = node.a
+        return handle_on(self.operands[k], parent_of(node, k))
+
     def __repr__(self):
         return f"<{'input' if self.op is None else self.op.name} {self.shape} {self.parents}>"
 

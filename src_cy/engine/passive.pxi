@@ -204,7 +204,7 @@ cdef object _passive_call(object function, tuple args, dict kwargs):
             flags |= parent.flags
         parents.append(parent)
         values.append(x)
-        saved.append(None if parent is not None and parent.flags & KEEPS else x)
+        saved.append(None if parent is not None and _is_again(parent) else x)
     op = _op_of(function, arranged)
     found = (<Op> op).forward(*values, **static)
     found = _results(op, operands, tuple(parents), tuple(saved), static,
@@ -311,12 +311,12 @@ cdef int current(Passive x) except -1:
 cdef Variable entered(Passive x, object dtype):
     """A handle on the same node, or that of a cast, as an operand of an operation with rules."""
     if dtype is not None and x.array.dtype != dtype:
-        x = _passive_call(_cast, (x, np.dtype(dtype)), {})
+        x = _passive_call(cast_to, (x, np.dtype(dtype)), {})
     current(x)
     return make_variable(x.array, x.node)
 
 
-def _cast(x, dtype):
+def cast_to(x, dtype):
     return np.asarray(x).astype(dtype)      # counts are Python's integers in some versions
 
 
@@ -434,7 +434,7 @@ def _moving_op(Op op, tuple which, Py_ssize_t own):
         op.name, forward, nin=own + extra, vjp=vjp, jvp=jvp, saves=(*saves, *extras),
         blocks=op.blocks, opaque=op.opaque, writes=op.writes, coefficients=op.coefficients,
         nout=op.nout, constants=op.constants,
-        objects=(*op.objects, *extras), residuals=op.residuals, **info)
+        objects=(*op.objects, *extras), residuals=op.residuals, free=op.free, **info)
 
 
 # ---- the handle ----------------------------------------------------------------------------------
@@ -444,13 +444,13 @@ cdef object _applied(object ufunc, object x, object y):
     return ufunc(x, y) if _operand_ok(x) and _operand_ok(y) else NotImplemented
 
 
-def _assigned(x, index, value):
+def assigned(x, index, value):
     x = x.copy()
     x[index] = value
     return x
 
 
-def _computed_into(out, ufunc, method, operands, kwargs):
+def computed_into(out, ufunc, method, operands, kwargs):
     out = out.copy()
     getattr(ufunc, method)(*operands, out=(out,), **kwargs)
     return out
@@ -462,7 +462,7 @@ def _mutated(x, function, args, kwargs):
     return x
 
 
-def _part_of(x, name):
+def part_of(x, name):
     return getattr(x, name)
 
 
@@ -543,7 +543,7 @@ cdef class Passive:
 
     def __getattr__(self, str name):
         if name in _PARTS:
-            return _passive_call(_part_of, (self, name), {})
+            return _passive_call(part_of, (self, name), {})
         if name in _LAYOUT:
             return getattr(self.seen(), name)
         found = getattr(self.seen(), name)      # raises where NumPy does
@@ -684,7 +684,7 @@ cdef class Passive:
         if not _operand_ok(other):
             return NotImplemented
         return self._become(_passive_call(
-            _computed_into, (self, ufunc, "__call__", (self, other), {}), {}))
+            computed_into, (self, ufunc, "__call__", (self, other), {}), {}))
 
     def __iadd__(self, other):
         return self._in_place(np.add, other)
@@ -728,7 +728,7 @@ cdef class Passive:
         if type(value) is Passive and (<Passive> value).root is not None and (
                 (<Passive> value).root is (self if self.root is None else self.root)):
             value = _passive_call(np.positive if value.dtype.kind != "b" else np.copy, (value,), {})
-        self._become(_passive_call(_assigned, (self, index, value), {}))
+        self._become(_passive_call(assigned, (self, index, value), {}))
 
     def __getitem__(self, index):
         if has_variable(index):
@@ -812,7 +812,7 @@ cdef class Passive:
         if out is not None:
             if len(out) == 1 and type(out[0]) is Passive:
                 return (<Passive> out[0])._become(_passive_call(
-                    _computed_into, (out[0], ufunc, method, operands, kwargs), {}))
+                    computed_into, (out[0], ufunc, method, operands, kwargs), {}))
             return getattr(ufunc, method)(
                 *_arrays_left(operands), out=_arrays_left(out), **_arrays_left(kwargs))
         function = ufunc if method == "__call__" else getattr(ufunc, method)
@@ -846,7 +846,7 @@ cdef object _called(object function, tuple args, dict kwargs):
     if type(out) is not Passive:
         return function(*_arrays_left(args), out=out, **_arrays_left(kwargs))
     found = _passive_call(function, args, kwargs)
-    return (<Passive> out)._become(_passive_call(_assigned, (out, Ellipsis, found), {}))
+    return (<Passive> out)._become(_passive_call(assigned, (out, Ellipsis, found), {}))
 
 
 def _mutate(function, x, args, kwargs):

@@ -286,7 +286,7 @@ cdef object apply_jvp(Node node, list tangents, bint recorded, list operands=Non
             term = op.jvp[k](tangents[k], ans, *operands, **static)
             if is_joint(node):
                 term = _checked(node, term)
-                total = term if total is None else list(map(_sum_of, total, term))
+                total = term if total is None else list(map(sum_of, total, term))
             else:
                 total = term if total is None else hook("add")(total, term)
     return total
@@ -302,7 +302,7 @@ cdef object _checked(Node node, object tangents):
     return tangents
 
 
-def _sum_of(x, y):
+cpdef object sum_of(object x, object y):
     return y if x is None else x if y is None else hook("add")(x, y)
 
 

@@ -6,6 +6,23 @@ import sys
 
 cdef dict _modules = sys.modules
 
+# What to write for attributes of other libraries' arrays.
+cdef dict _ELSEWHERE = {
+    "_value": "x.value",
+    "at": "x[i] = v, which is recorded",
+    "backward": "fastbp.gradients(y, x)",
+    "clone": "x.copy()",
+    "data": "x.value",
+    "detach": "fastbp.stop_gradient(x)",
+    "device_put": "x itself, there are no devices",
+    "grad": "fastbp.gradients(y, x)",
+    "numpy": "x.value",
+    "requires_grad": "fastbp.variable(x)",
+    "requires_grad_": "fastbp.variable(x)",
+    "unsqueeze": "numpy.expand_dims(x, axis)",
+    "view": "x.reshape(shape)",
+}
+
 cdef bint _operand_ok(object x) noexcept:
     """Whether an operator can take `x`; otherwise its own reflected method has a say."""
     return (type(x) is Variable or cnp.PyArray_Check(x)
@@ -387,6 +404,12 @@ cdef class Variable:
         return x >= y
 
     def __hash__(self):
+        # A number of NumPy's is found by its value; found so, a recorded one would be another's.
+        if fastbp_recorded_calls and not self.node.shape:
+            raise NoRuleError(
+                "a recorded number has no hash: a set, a dict or a cache would not find it by its "
+                "value: write `x in (1.0, 2.0)` in place of `x in {1.0, 2.0}`, or find a constant "
+                "by float(fastbp.stop_gradient(x))")
         return <Py_ssize_t> <void *> self >> 4
 
     def __bool__(self):
@@ -503,7 +526,8 @@ cdef class Variable:
     def __getattr__(self, str name):
         if is_fillable(self) and not name.startswith("__"):
             return getattr(_locked_view(self), name)
-        raise AttributeError(f"Variable has no attribute {name!r}")
+        hint = f": write {_ELSEWHERE[name]}" if name in _ELSEWHERE else ""
+        raise AttributeError(f"Variable has no attribute {name!r}{hint}")
 
     # NumPy's protocols: NEP 13 for ufuncs, NEP 18 for the other functions.
 

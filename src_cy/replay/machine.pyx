@@ -134,6 +134,11 @@ cdef class Machine:
             raise ValueError(f"Machine: there is no place {pair}")
         return 0
 
+    @property
+    def constants(self):
+        """Buffers that are the same in every call, and their arrays."""
+        return dict([item for item in self.keep if type(item) is tuple])
+
     # -- what instructions may reach: as far as they are appended, what is there when they run
 
     def size_of(self, int buffer):
@@ -208,7 +213,8 @@ cdef class Machine:
                 self.extents[<int> buffer] = Extent(0, False, False)
         return 0
 
-    def region(self, Program program not None, tuple shape, list slots):
+    @cython.boundscheck(True)     # what is given may be from a file
+    def region(self, Program program not None, tuple shape not None, list slots not None):
         """Append a run of a program.
 
         Parameters
@@ -262,8 +268,9 @@ cdef class Machine:
                 raise MemoryError
             region.walk[0] = plan
 
-    def product(self, int typenum, tuple sizes, tuple batch, tuple a, tuple b, tuple c,
-                bint accumulate):
+    @cython.boundscheck(True)
+    def product(self, int typenum, tuple sizes not None, tuple batch not None, tuple a not None,
+                tuple b not None, tuple c not None, bint accumulate):
         """Append ``c (m, n) = a (m, k) @ b (k, n)``, or the same added to c, for a batch of them.
 
         Parameters
@@ -327,7 +334,8 @@ cdef class Machine:
         finally:
             free(p)
 
-    def sum(self, int typenum, tuple sizes, source, target):
+    @cython.boundscheck(True)
+    def sum(self, int typenum, tuple sizes not None, source, target):
         """Append the sum of a contiguous array of shape (outer, rows, n) over its rows."""
         cdef Sum *facts
         if not has_sums() or slot_of(typenum) < 0:
@@ -347,8 +355,9 @@ cdef class Machine:
         facts.size = <intptr_t> written
         facts.typenum = typenum
 
-    def copy(self, int itemsize, tuple shape, source, tuple from_strides, target,
-             tuple to_strides):
+    @cython.boundscheck(True)
+    def copy(self, int itemsize, tuple shape not None, source, tuple from_strides not None, target,
+             tuple to_strides not None):
         """Append a copy of elements between two layouts; strides in bytes."""
         cdef Copy *facts
         cdef int axis, nd = len(shape)
@@ -359,6 +368,8 @@ cdef class Machine:
         cdef Py_ssize_t total
         if nd > MAX_NDIM or itemsize not in (1, 2, 4, 8, 16):
             raise ValueError("Machine.copy: too many axes, or elements of that size")
+        if len(from_strides) != nd or len(to_strides) != nd:
+            raise ValueError("Machine.copy: a stride for each axis is needed")
         for axis in range(nd):
             dims[axis] = shape[axis]
             steps[0][axis], steps[1][axis] = from_strides[axis], to_strides[axis]
@@ -389,6 +400,7 @@ cdef class Machine:
             facts.nd, facts.shape[0] = 1, 1
             facts.from_steps[0] = facts.to_steps[0] = itemsize
 
+    @cython.boundscheck(True)
     def pick(self, int itemsize, cnp.ndarray table not None, source, target):
         """Append ``target[i] = source[table[i]]``, 0 where that is -1; both are contiguous."""
         cdef Pick *facts
@@ -404,6 +416,7 @@ cdef class Machine:
         facts.table = <const intptr_t *> cnp.PyArray_DATA(table)
         self.keep.append(table)
 
+    @cython.boundscheck(True)
     def zero(self, Py_ssize_t size, target):
         """Append the filling of bytes with 0."""
         cdef Zero *facts
@@ -414,7 +427,8 @@ cdef class Machine:
         self._reach(&facts.target, target, 0, size, True)
         facts.size = size
 
-    def call(self, function, list operands, list results):
+    @cython.boundscheck(True)
+    def call(self, function, list operands not None, list results not None):
         """Append a call of a function of arrays.
 
         Parameters
@@ -445,7 +459,8 @@ cdef class Machine:
             if facts is not None and facts[1] >= 0:
                 self._bring(facts[1], <double> math.prod(facts[2]) * facts[3].itemsize, True)
 
-    def loop(self, Py_ssize_t count, list moving, swaps=()):
+    @cython.boundscheck(True)
+    def loop(self, Py_ssize_t count, list moving not None, swaps=()):
         """Append a loop over the instructions that follow, up to `end`.
 
         Parameters
@@ -482,6 +497,7 @@ cdef class Machine:
         self.blocks.append(self.n_steps - 1)
         self.begun.append([])
 
+    @cython.boundscheck(True)
     def leave(self, Py_ssize_t size, place):
         """Append the end of the loop that it stands in, where a value of this size is 0."""
         cdef Leave *facts
@@ -492,6 +508,7 @@ cdef class Machine:
         self._reach(&facts.place, place, 0, max(size, 0), False)
         facts.size = size
 
+    @cython.boundscheck(True)
     def branch(self, Py_ssize_t size, place):
         """Append a choice: the instructions that follow, up to `otherwise`, or those up to `end`.
 
@@ -774,7 +791,8 @@ cdef void _span_of(const Product *p, const Matrix *matrix, Py_ssize_t rows, Py_s
     high[0] *= itemsize
 
 
-cdef tuple _span_of_view(tuple shape, tuple strides, int itemsize):
+@cython.boundscheck(True)
+cdef tuple _span_of_view(shape, strides, int itemsize):
     if len(shape) != len(strides) or min(shape, default=0) < 0:
         raise ValueError("Machine.call: a stride for each axis is needed")
     if 0 in shape:
@@ -784,11 +802,15 @@ cdef tuple _span_of_view(tuple shape, tuple strides, int itemsize):
     return float(low), float(high + itemsize)
 
 
+@cython.boundscheck(True)
 cdef int _load(Matrix *matrix, tuple facts, int ndim) except -1:
     cdef int axis
-    cdef tuple batch = facts[3]
+    cdef tuple batch
+    if len(facts) != 4:
+        raise ValueError("Machine.product: a place, and three kinds of strides are needed")
+    batch = facts[3]
     matrix.row, matrix.col = facts[1], facts[2]
-    if len(batch) != ndim:
+    if batch is None or len(batch) != ndim:
         raise ValueError("Machine.product: a stride for each batch axis is needed")
     for axis in range(ndim):
         matrix.batch[axis] = batch[axis]

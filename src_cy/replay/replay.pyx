@@ -58,6 +58,7 @@ cdef class Plan:
         cdef int k, axis
         self.machine, self.inputs, self.facts, self.steps = machine, inputs, facts, steps or []
         self.returned = outputs
+        machine.give_back(machine.frame())      # there is memory, and every block has an end
         self.n_inputs, self.n_outputs = len(inputs), len(outputs)
         self.dtypes = [item[2] for item in outputs]
         self.outputs = <Output *> calloc(max(self.n_outputs, 1), sizeof(Output))

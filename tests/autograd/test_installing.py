@@ -7,6 +7,8 @@ import textwrap
 
 import pytest
 
+from fastbp.autograd.__main__ import main
+
 PROGRAM = """
 import sys
 import autograd
@@ -111,3 +113,14 @@ def test_installing_twice_and_undoing():
     """
     result = python("-c", textwrap.dedent(code), cwd="/")
     assert (result.stdout, result.stderr) == ("1 False\n", "")
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_of_the_command(flag, capsys):
+    main([flag])
+    assert capsys.readouterr().out.startswith("usage: python -m fastbp.autograd (script.py")
+
+
+def test_a_script_that_is_not_there():
+    with pytest.raises(SystemExit, match=r"there is no file nothing\.py"):
+        main(["nothing.py"])

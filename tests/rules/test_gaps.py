@@ -41,6 +41,16 @@ def writes(name, *args):
 # By name: what the line is run with beside x, `expected`, what the function itself computes of an
 # array, and `dots`, what stands for "..." in the line.
 CASES = {
+    "numpy.lib.stride_tricks.as_strided": {
+        "expected": lambda x: numpy.lib.stride_tricks.as_strided(x, (3, 2), 2 * x.strides),
+        "dots": "2",
+    },
+    "scipy.special.legendre_p": {
+        "expected": lambda x: scipy.special.eval_legendre(3, x),
+        "dots": "3",
+    },
+    "numpy.matrix": {"expected": lambda x: numpy.atleast_2d(x)},
+    "numpy.nditer": {"expected": lambda x: numpy.array([float(v) for v in numpy.nditer(x)])},
     "numpy.add.at": writes("add.at", [0, 2, 0, 1], "x"),
     "numpy.subtract.at": writes("subtract.at", [0, 2, 0, 1], "x"),
     "numpy.copyto": writes("copyto", "x"),

@@ -16,6 +16,7 @@ import scipy.signal
 import scipy.spatial
 import scipy.special
 import scipy.stats
+from scipy.spatial.transform import Rotation
 
 import fastbp as bp
 import fastbp.numpy as bnp
@@ -452,3 +453,32 @@ def test_names_are_found_in_any_frame():
     assert refusals.write_instead("sin (vectorized)").endswith("fastbp.custom_rule(f, vjp=...)")
     assert frames.name_of(np.linalg.inv) == "numpy.linalg.inv"
     assert frames.asking_function(sys._getframe()) is None
+
+
+def rotated(x):
+    return Rotation.from_rotvec(x[:3]).as_matrix()
+
+
+@pytest.mark.parametrize(
+    ("f", "said"),
+    [
+        (lambda x: scipy.stats.norm.fit(x)[0], r"scipy\.stats\.norm\.fit takes .*sum of logpdf"),
+        (lambda x: np.matrix(x), r"^numpy\.matrix takes no Variable: write numpy\.atleast_2d"),
+        (
+            lambda x: np.lib.stride_tricks.as_strided(x, (2, 2), (8, 8)),
+            r"^numpy\.lib\.stride_tricks\.as_strided takes .*write numpy\.lib.*sliding_window_view",
+        ),
+        (rotated, r"^scipy\.spatial\.transform\.Rotation\.from_rotvec takes no Variable"),
+        (lambda x: np.array([x[0], x[1]]), r"^numpy\.array: a Variable cannot become"),
+        (lambda x: np.asarray(x), r"^numpy\.asarray: a Variable cannot become"),
+    ],
+)
+def test_names_of_methods_classes_and_compiled_functions(f, said):
+    with pytest.raises(NoRuleError, match=said):
+        bp.grad(lambda x: np.sum(f(x)))(np.arange(1.0, 5.0))
+
+
+def test_a_compiled_class_is_named_beside_its_own_error():
+    with pytest.raises(TypeError) as e:
+        bp.grad(lambda x: sum(y for y in np.nditer(x)))(np.ones(3))
+    assert e.value.__notes__[0].startswith("numpy.nditer was given a Variable: write numpy.ravel")

@@ -10,7 +10,7 @@ import scipy.linalg
 
 from fastbp._core.graph import array_of, values_of
 from fastbp.errors import DTypeError, ShapeError
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.linalg.decompositions import cholesky_op
 from fastbp.rules.linalg.eigen import DEGENERATE, eigh_op
 from fastbp.rules.linalg.of_scipy import of_scipy, operands, stacked
@@ -131,6 +131,7 @@ band_op = general(
     vjp=_vjp,
     jvp=_jvp,
     pattern=patterns.everything,
+    batch=batching.aligns,
 )
 
 
@@ -390,6 +391,7 @@ tridiagonal_op = general(
     jvp=_tridiagonal_jvp,
     pattern=(patterns.everything, patterns.everything),
     source=eigh_op.info["source"],
+    batch=batching.aligns,
 )
 
 

@@ -12,7 +12,7 @@ from numpy.linalg import LinAlgError
 
 from fastbp._core.graph import passive, promoted, values_of
 from fastbp.errors import ShapeError
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.linalg import lapack
 from fastbp.rules.numpy.products import aligned, mh, mm, mt, stored
 from fastbp.rules.numpy.structural import conjugated
@@ -65,6 +65,7 @@ inv_op = general(
     vjp=(lambda g, ans, a: -mm(mm(mt(ans), g), mt(ans)),),
     jvp=(lambda t, ans, a: -mm(mm(ans, t), ans),),
     pattern=patterns.couples,
+    batch=batching.aligns,
 )
 
 
@@ -114,6 +115,7 @@ pinv_op = general(
     jvp=(_pinv_jvp,),
     pattern=patterns.couples,
     source="G. H. Golub and V. Pereyra, SIAM J. Numer. Anal. 10 (1973) 413-432, eq. 4.12",
+    batch=batching.aligns,
 )
 
 
@@ -123,12 +125,11 @@ def truncated(a, atol, rtol):
     None where singular values that are left out are zeros up to rounding: there the derivative at
     constant rank is that of the matrix itself, without singular vectors.
     """
-    values = np.asarray(values_of(a))
     atol, rtol = (np.asarray(values_of(0.0 if x is None else x))[..., None] for x in (atol, rtol))
-    zero = max(values.shape[-2:]) * np.finfo(values.dtype).eps
-    if not values.size or not (np.any(atol > 0.0) or np.any(rtol > zero)):
+    zero = max(a.shape[-2:]) * np.finfo(a.dtype).eps
+    if not a.size or not (np.any(atol > 0.0) or np.any(rtol > zero)):
         return None
-    s = np.linalg.svd(values, compute_uv=False)
+    s = np.linalg.svd(np.asarray(values_of(a)), compute_uv=False)
     first = s[..., :1]
     if not np.any((s <= atol + rtol * first) & (s > zero * first)):
         return None
@@ -205,6 +206,15 @@ def _lu_solve_jvp(tangents, ans, a, b, lu, pivots, trans):
     return lu_solve_op(a, right if t_b is None else t_b + right, lu, pivots, trans=trans)
 
 
+def _lu_solve_members(a):
+    matrix, b, *_ = a.operands
+    if not a.mapped[0]:
+        return a(*a.operands)
+    b = batching.with_rank(b, max(b.ndim, matrix.ndim)) if a.mapped[1] else b
+    matrix = batching.with_rank(matrix, b.ndim) if a.mapped[1] else matrix
+    return solve_op(mt(matrix) if a.static["trans"] else matrix, b)
+
+
 lu_op = general(
     "linalg.lu",
     _lu,
@@ -214,6 +224,7 @@ lu_op = general(
     saves=(),
     vjp=None,
     pattern=patterns.nothing,
+    batch=lambda a: (None, None),  # stacks are solved without
 )
 lu_solve_op = general(
     "linalg.lu_solve",
@@ -224,6 +235,7 @@ lu_solve_op = general(
     vjp=_lu_solve_vjp,
     jvp=_lu_solve_jvp,
     pattern=patterns.solves,
+    batch=_lu_solve_members,
     source=GILES,
 )
 
@@ -260,6 +272,7 @@ solve_op = general(
     jvp=_solve_jvp,
     pattern=patterns.solves,
     source=GILES,
+    batch=batching.aligns,
 )
 
 
@@ -346,6 +359,7 @@ cholesky_op = general(
     jvp=(_cholesky_jvp,),
     pattern=patterns.couples_lower,
     source="I. Murray, Differentiation of the Cholesky decomposition, arXiv:1602.07527, 2016",
+    batch=batching.aligns,
 )
 
 

@@ -7,7 +7,7 @@ On cofactors: R. A. Horn and C. R. Johnson, "Matrix Analysis", 2nd ed., Cambridg
 import numpy as np
 from numpy.linalg import LinAlgError
 
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.linalg import lapack
 from fastbp.rules.linalg.decompositions import GILES, check_square, regular
 from fastbp.rules.numpy.products import aligned, mm, mt
@@ -120,6 +120,7 @@ cofactors_push_op = general(
         lambda s, ans, t, a: _third(t, aligned(s, a, ans.ndim), a),
     ),
     pattern=patterns.couples,
+    batch=batching.aligns,
 )
 cofactors_op = general(
     "linalg.cofactors",
@@ -129,6 +130,7 @@ cofactors_op = general(
     vjp=(lambda g, ans, a: cofactors_push_op(g, a),),
     jvp=(lambda t, ans, a: cofactors_push_op(t, a),),
     pattern=patterns.couples,
+    batch=batching.aligns,
 )
 
 
@@ -146,6 +148,7 @@ det_op = general(
     vjp=(lambda g, ans, a, residuals: g[..., None, None] * _slopes(ans, a, residuals),),
     jvp=(lambda t, ans, a, residuals: np.sum(_slopes(ans, a, residuals) * t, axis=(-2, -1)),),
     pattern=patterns.reduces_matrices,
+    batch=batching.aligns,
 )
 
 
@@ -188,6 +191,7 @@ slogdet_op = general(
     jvp=(lambda t, ans, a, residuals: (None, _slogdet_push(t, a, residuals)),),
     pattern=(patterns.nothing, patterns.reduces_matrices),
     source=GILES,
+    batch=batching.aligns,
 )
 
 
@@ -220,6 +224,7 @@ complex_slogdet_op = general(
     pattern=(patterns.reduces_matrices, patterns.reduces_matrices),
     source=GILES,
     samples=lambda rng: [((regular(rng, 2, 3, 3),), {})],
+    batch=batching.aligns,
 )
 
 

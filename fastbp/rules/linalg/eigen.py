@@ -9,9 +9,10 @@ matrices have length 1, and their largest component is real, which their derivat
 import numpy as np
 
 from fastbp._core.graph import passive
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.linalg import lapack
 from fastbp.rules.linalg.decompositions import GILES, check_square, of_symmetric
+from fastbp.rules.linalg.free import phases_of
 from fastbp.rules.linalg.gaps import (
     check_apart,
     check_phases,
@@ -74,6 +75,11 @@ def _eigh(a, uplo):
     return lapack.eigh(a, uplo == "L")
 
 
+def _eigh_free(ans, a, uplo):
+    phases = phases_of(ans[1])
+    return None if phases is None else (None, phases)
+
+
 eigh_op = general(
     "linalg.eigh",
     _eigh,
@@ -83,7 +89,9 @@ eigh_op = general(
     vjp=(_eigh_vjp,),
     jvp=(_eigh_jvp,),
     pattern=(patterns.couples_into_vectors, patterns.couples),
+    free=_eigh_free,
     source=GILES,
+    batch=batching.aligns,
 )
 
 
@@ -111,8 +119,8 @@ def eigh(a, UPLO="L"):
     The derivative is along symmetric (Hermitian) directions, as that of `cholesky`. Where
     eigenvalues are equal their vectors have none: asking for it raises `DegenerateError` in reverse
     mode and gives NaN in forward mode; functions of the eigenvalues alone that treat them alike are
-    differentiated. Complex eigenvectors move orthogonally to themselves, whatever phase
-    LAPACK chooses: what depends on it raises `DegenerateError` in reverse mode.
+    differentiated. The same holds for what depends on the phases of complex vectors, which
+    nothing fixes; what does not, as ``abs(v) ** 2``, has its derivative.
     """
     return EighResult(*eigh_op(check_square(a), uplo=UPLO))
 
@@ -202,6 +210,7 @@ eig_op = general(
     jvp=(_eig_jvp,),
     pattern=(patterns.couples_into_vectors, patterns.couples),
     source=GILES,
+    batch=batching.aligns,
 )
 
 

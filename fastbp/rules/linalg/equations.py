@@ -8,7 +8,7 @@ import numpy as np
 import scipy.linalg
 
 from fastbp.errors import ShapeError
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.linalg import decompositions
 from fastbp.rules.linalg.of_scipy import matrices, of_scipy, square, stacked
 from fastbp.rules.linalg.sylvester import solved, sylvester_op
@@ -80,6 +80,7 @@ def _lyapunov(name, forward, change, pulled, residuals):
         vjp=vjp,
         jvp=jvp,
         pattern=patterns.couples,
+        batch=batching.aligns,
         source="Higham 2008, section 6.1",
     )
     return op
@@ -226,6 +227,7 @@ def _riccati(name, parts, linear):
         vjp=vjp,
         jvp=jvp,
         pattern=patterns.couples,
+        batch=batching.aligns,
         source="P. Lancaster and L. Rodman, Algebraic Riccati Equations, Oxford 1995",
     )
 

@@ -3,11 +3,13 @@
 import numpy as np
 import scipy.linalg
 
-from fastbp._core.graph import array_of, values_of
+from fastbp._core.graph import array_of, passive, values_of
 from fastbp.errors import DegenerateError, NoRuleError, ShapeError
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.linalg import decompositions
 from fastbp.rules.linalg.decompositions import regular
+from fastbp.rules.linalg.free import phases_of_form
+from fastbp.rules.linalg.gaps import check_phases, diagonal_of
 from fastbp.rules.linalg.of_scipy import matrices, of_finite, of_scipy, square, stacked
 from fastbp.rules.linalg.sylvester import sylvester_op
 from fastbp.rules.numpy.products import mh, mm, mt
@@ -49,7 +51,7 @@ def _over(x, p, residuals):
 
 def _check_rank(s):
     """Raise where the matrix has not full rank: its singular values are in descending order."""
-    if np.any(s[..., -1:] <= s.shape[-1] * np.finfo(s.dtype).eps * s[..., :1]):
+    if values_of(np.any(s[..., -1:] <= s.shape[-1] * np.finfo(s.dtype).eps * s[..., :1])):
         raise DegenerateError(
             "scipy.linalg.polar: the matrix has not full rank, so its unitary factor is not unique "
             "and has no derivative"
@@ -66,10 +68,10 @@ def _unitary_jvp(t, ans, a, residuals):
 
 
 def _unitary_vjp(g, ans, a, residuals):
-    if residuals is not None:
-        _check_rank(residuals[0])
-    g = conjugated(g)
     p = mh(ans) @ a
+    known = residuals is not None
+    _check_rank(residuals[0] if known else np.linalg.svd(passive(p), compute_uv=False))
+    g = conjugated(g)
     inner = mh(ans) @ g
     turn = _turn(p, inner, residuals)
     found = ans @ (turn - mh(turn))
@@ -88,6 +90,7 @@ unitary_op = general(
     jvp=(_unitary_jvp,),
     pattern=patterns.couples,
     source="Higham 2008, section 8.2",
+    batch=batching.aligns,
 )
 
 
@@ -212,6 +215,8 @@ def _schur_vjp(g, ans, a, output):
         of_turn = mh(t) @ inner - inner @ mh(t)
     if of_z is not None:
         of_turn = of_turn + mh(z) @ conjugated(of_z)
+    asked = [x for x in g if x is not None]
+    check_phases("scipy.linalg.schur", "Schur vectors", diagonal_of(of_turn), *asked)
     below = np.tril(of_turn - mh(of_turn), -1)
     inner = inner + _lower_turn_back(conjugated(t), below)
     return conjugated(z @ inner @ mh(z))
@@ -231,7 +236,9 @@ schur_op = general(
     vjp=(_schur_vjp,),
     jvp=(_schur_jvp,),
     pattern=(patterns.couples, patterns.couples),
+    free=lambda ans, a, output: phases_of_form(ans[1], ans[0]),
     source="D. Kressner, Numerical Methods for General and Structured Eigenvalue Problems, 2005",
+    batch=batching.aligns,
 )
 
 
@@ -248,9 +255,9 @@ def schur(a, output="real", lwork=None, sort=None):
 
     Notes
     -----
-    Eigenvalues must be different. With ``output="real"`` they must be real, too. Complex vectors do
-    not turn along themselves: only what does not depend on their phases has the derivative of
-    LAPACK's choice.
+    Eigenvalues must be different. With ``output="real"`` they must be real, too. What depends on
+    the phases of complex vectors, which nothing fixes, raises `DegenerateError` in reverse mode and
+    is NaN in forward mode.
     """
     if sort is not None:
         raise NoRuleError("scipy.linalg.schur: the argument sort= is not supported for Variables")

@@ -5,7 +5,7 @@ import scipy.linalg
 
 from fastbp._core.graph import array_of, values_of
 from fastbp.errors import DegenerateError, ShapeError
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.linalg.decompositions import of_symmetric
 from fastbp.rules.linalg.of_scipy import of_scipy, square, stacked
 from fastbp.rules.linalg.solving import mirror_op
@@ -56,6 +56,7 @@ hessenberg_op = general(
     jvp=(_hessenberg_jvp,),
     pattern=(patterns.couples, patterns.couples),
     source="Golub and Van Loan 2013, theorem 7.4.2",
+    batch=batching.aligns,
 )
 
 
@@ -150,6 +151,7 @@ ldl_op = general(
     jvp=(_ldl_jvp,),
     pattern=(patterns.couples, patterns.couples, patterns.nothing),
     source="by the rule of a Cholesky factor: Murray 2016",
+    batch=batching.aligns,
 )
 
 

@@ -5,14 +5,15 @@ The derivative of a function f of a matrix along E is the upper right block of f
 the derivative at ``A.T``, and as the rule is f itself, it holds in every order.
 """
 
+import functools
 import inspect
 
 import numpy as np
 import scipy.linalg
 
-from fastbp._core.graph import array_of, has_variable, values_of
+from fastbp._core.graph import array_of, has_variable, passive, values_of
 from fastbp.errors import ShapeError
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.counterparts import constant, refused
 from fastbp.rules.linalg import decompositions
 from fastbp.rules.linalg.of_scipy import of_scipy, square, stacked
@@ -64,9 +65,27 @@ def _function(name, forward, along=None):
         vjp=(lambda g, ans, a, **static: along(mt(a), g, **static),),
         jvp=(lambda t, ans, a, **static: along(a, t, **static),),
         pattern=patterns.couples,
+        batch=batching.aligns,
         source=MATHIAS,
     )
     return op
+
+
+def _without_drawing(function):
+    """Return a function of SciPy's that leaves the user's random numbers as they are.
+
+    Some estimate norms by NumPy's global generator.
+    """
+
+    @functools.wraps(function)
+    def same(*args, **kwargs):
+        state = np.random.get_state()  # noqa: NPY002
+        try:
+            return function(*args, **kwargs)
+        finally:
+            np.random.set_state(state)  # noqa: NPY002
+
+    return same
 
 
 def _quiet(name):
@@ -74,7 +93,7 @@ def _quiet(name):
 
     It measures the error by the roundings of float64.
     """
-    theirs = getattr(scipy.linalg, name)
+    theirs = _without_drawing(getattr(scipy.linalg, name))
     given = inspect.signature(theirs).parameters.get("disp")
     older = given is not None and given.default is True  # SciPy before 1.17
 
@@ -191,26 +210,51 @@ def _twice(a, q):
     return sylvester_op(a, a, q)
 
 
+def _lost_at_singular(found, a, power=1):
+    """Return derivatives with NaN where `a`, the root of a power of the matrix, is singular."""
+    if not a.size:
+        return found
+    size = np.abs(np.linalg.eigvals(passive(a))) ** power
+    rounding = size.shape[-1] * np.finfo(size.dtype).eps
+    singular = np.min(size, -1) <= rounding * np.max(size, -1)
+    return found * np.where(singular, np.nan, 1.0).astype(size.dtype)[..., None, None]
+
+
+def _regular(name, forward):
+    """Add a function of matrices that has no derivative at singular ones."""
+
+    def along(a, e, **static):
+        return _lost_at_singular(frechet(op, a, e, **static), a)
+
+    op = _function(name, forward, along)
+    return op
+
+
+def _half(root, q):
+    return _lost_at_singular(_twice(root, q), root, 2)
+
+
 sqrtm_op = general(
     "linalg.sqrtm",
     stacked(_quiet("sqrtm"), 2),
     nin=1,
     saves=("ans",),
-    vjp=(lambda g, ans, a: _twice(mt(ans), g),),
-    jvp=(lambda t, ans, a: _twice(ans, t),),
+    vjp=(lambda g, ans, a: _half(mt(ans), g),),
+    jvp=(lambda t, ans, a: _half(ans, t),),
     pattern=patterns.couples,
     source="N. J. Higham, Functions of Matrices, SIAM 2008, section 6.1",
+    batch=batching.aligns,
 )
-logm_op = _function("logm", stacked(_quiet("logm"), 2))
-power_op = _function(
+logm_op = _regular("logm", stacked(_quiet("logm"), 2))
+power_op = _regular(
     "fractional_matrix_power",
-    stacked(lambda a, power: scipy.linalg.fractional_matrix_power(a, power), 2),
+    stacked(_without_drawing(lambda a, power: scipy.linalg.fractional_matrix_power(a, power)), 2),
 )
 
 
 def _signm_along(e, s, a):
     """Return the derivative of the sign S along `e`; ``S a`` is the root of ``a @ a``."""
-    return _twice(mm(s, a), e - mm(mm(s, e), s))
+    return _lost_at_singular(_twice(mm(s, a), e - mm(mm(s, e), s)), a)
 
 
 signm_op = general(
@@ -222,6 +266,7 @@ signm_op = general(
     jvp=(lambda t, ans, a: _signm_along(t, ans, a),),
     pattern=patterns.couples,
     source="Higham 2008, theorem 5.3",
+    batch=batching.aligns,
 )
 
 
@@ -250,7 +295,7 @@ def sqrtm(A, disp=None, blocksize=None):
 
     Notes
     -----
-    The cotangent solves ``X.T S + S X.T = g`` with the root X; at a singular matrix there is none.
+    The cotangent solves ``X.T S + S X.T = g`` with the root X; at a singular matrix it is NaN.
     """
     (A,) = square("sqrtm", A=A)
     _refuse_disp("sqrtm", disp)
@@ -259,7 +304,12 @@ def sqrtm(A, disp=None, blocksize=None):
 
 @of_scipy("logm", samples=lambda rng: [((_positive_spectrum(rng, 3, 3),), {})])
 def logm(A, disp=None):
-    """Arguments as in `scipy.linalg.logm`; the principal logarithm has no derivative elsewhere."""
+    """Arguments as in `scipy.linalg.logm`; the principal logarithm has no derivative elsewhere.
+
+    Notes
+    -----
+    At a singular matrix it is NaN.
+    """
     (A,) = square("logm", A=A)
     _refuse_disp("logm", disp)
     return logm_op(A)
@@ -267,7 +317,7 @@ def logm(A, disp=None):
 
 @of_scipy("signm", samples=lambda rng: [((_positive_spectrum(rng, 3, 3) - 2.0,), {})])
 def signm(A, disp=None):
-    """Arguments as in `scipy.linalg.signm`."""
+    """Arguments as in `scipy.linalg.signm`; at a singular matrix the derivative is NaN."""
     (A,) = square("signm", A=A)
     _refuse_disp("signm", disp)
     return signm_op(A)
@@ -284,7 +334,8 @@ def signm(A, disp=None):
 def fractional_matrix_power(A, t):
     """Arguments as in `scipy.linalg.fractional_matrix_power`; `t` may be a Variable, too.
 
-    Then the value is ``expm(t * logm(A))``.
+    Then the value is ``expm(t * logm(A))``. At a singular matrix a power that is no integer has the
+    derivative NaN.
     """
     A = as_operand(A, "scipy.linalg.fractional_matrix_power: A")
     (A,) = square("fractional_matrix_power", A=A if A.dtype.kind in "fc" else A.astype(float))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastbp._core.graph import is_passive, passive
+from fastbp._core.graph import passive, values_of
 from fastbp.errors import DegenerateError
 
 __all__ = [
@@ -61,22 +61,22 @@ def check_apart(name, what, tied, *turns):
     those of a pair cancel says nothing: it may be by chance, or as in ``v * w @ v.T``, which has a
     derivative, but not this one.
     """
-    if tied is None or is_passive(tied) or tied.shape[-1] < 2:
+    if tied is None or tied.shape[-1] < 2:
         return
-    pairs = tied & ~np.eye(tied.shape[-1], dtype=bool)
-    if not pairs.any():
+    pairs = np.logical_and(tied, ~np.eye(tied.shape[-1], dtype=bool))
+    if type(pairs) is np.ndarray and not pairs.any():
         return
     used = np.zeros(tied.shape[-1], bool)
     for turn in turns:
         if np.ndim(turn):
-            used = used | (passive(turn) != 0).any(-2)
-    asked = used[..., None, :]
-    found = np.argwhere(pairs & asked)
+            used = np.logical_or(used, np.any(passive(turn) != 0, -2))
+    asked = np.asarray(values_of(np.logical_and(pairs, used[..., None, :])))
+    found = np.argwhere(asked)
     if len(found):
         *_, i, j = found[0]
         which = ""
         if tied.ndim > 2:
-            at = np.argwhere((pairs & asked).any((-2, -1)))[0][2 - tied.ndim :]
+            at = np.argwhere(asked.any((-2, -1)))[0][2 - tied.ndim :]
             which = f" of matrix {tuple(map(int, at))}"
         raise DegenerateError(
             f"{name}: {what} {min(i, j)} and {max(i, j)}{which} are equal, so their "
@@ -86,13 +86,23 @@ def check_apart(name, what, tied, *turns):
         )
 
 
+def _differ(turns, cotangents):
+    """Say whether turns are more than rounding, beside the cotangents that they are made of.
+
+    In a plan the answer is a guard.
+    """
+    sizes = [np.max(np.abs(passive(g)), initial=0.0) for g in cotangents]
+    size = sizes[0] if len(sizes) == 1 else np.max(np.stack(sizes))
+    bound = np.finfo(turns.dtype).eps ** 0.5 * turns.shape[-1]
+    return bool(values_of(np.max(np.abs(turns)) > bound * size))
+
+
 def check_beyond(name, what, turn, *cotangents):
     """Raise where a cotangent asks how vectors turn among themselves that nothing fixes."""
-    if type(turn) is not np.ndarray or not turn.size:
+    turn = passive(turn)
+    if turn.shape[-1] < (1 if turn.dtype.kind == "c" else 2) or not turn.size:
         return
-    size = max([np.max(np.abs(g), initial=0.0) for g in map(passive, cotangents)])
-    bound = np.finfo(turn.dtype).eps ** 0.5 * turn.shape[-1]
-    if np.max(np.abs(turn - np.swapaxes(turn, -1, -2).conj())) > bound * size:
+    if _differ(turn - np.conj(np.swapaxes(turn, -1, -2)), cotangents):
         raise DegenerateError(
             f"{name}: the result depends on which {what} are chosen, which nothing "
             "fixes: only what is the same for all of them, as q2 @ q2.T, has a derivative"
@@ -104,11 +114,10 @@ def check_phases(name, what, turns, *cotangents):
 
     `turns` are the products of each vector and its cotangent, whose imaginary part is that.
     """
-    if type(turns) is not np.ndarray or turns.dtype.kind != "c" or not turns.size:
+    turns = passive(turns)
+    if turns.dtype.kind != "c" or not turns.size:
         return
-    size = max([np.max(np.abs(g), initial=0.0) for g in map(passive, cotangents)])
-    bound = np.finfo(turns.dtype).eps ** 0.5 * turns.shape[-1]
-    if np.max(np.abs(np.imag(turns))) > bound * size:
+    if _differ(np.imag(turns), cotangents):
         raise DegenerateError(
             f"{name}: the result depends on the phases of {what}, which nothing "
             "fixes: only what does not, as abs(v) ** 2 or v[:, :1] @ v[:, :1].conj().T, has a "

@@ -4,7 +4,7 @@ import numpy as np
 
 from fastbp._core.graph import promoted, values_of
 from fastbp.errors import ShapeError
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.linalg.decompositions import inverse_of, regular, truncated
 from fastbp.rules.numpy.products import mh, mm, mt
 from fastbp.rules.numpy.structural import conjugated
@@ -14,13 +14,26 @@ GOLUB = "G. H. Golub and V. Pereyra, SIAM J. Numer. Anal. 10 (1973) 413-432"
 
 
 def _lstsq(a, b, rcond):
+    if a.ndim > 2 or b.ndim > 2:
+        return _of_stacks(a, b, rcond)
     x, _, rank, s = np.linalg.lstsq(a, b, rcond)
     return x, s, np.asarray(rank)
 
 
+def _of_stacks(a, b, rcond):
+    lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    a, b = (np.broadcast_to(x, (*lead, *x.shape[-2:])) for x in (a, b))
+    (m, n), columns = a.shape[-2:], b.shape[-1]
+    x = np.empty((*lead, n, columns), np.result_type(a, b))
+    s, rank = np.empty((*lead, min(m, n)), x.real.dtype), np.empty(lead, np.intp)
+    for k in np.ndindex(lead):
+        x[k], s[k], rank[k] = _lstsq(a[k], b[k], rcond)
+    return x, s, rank
+
+
 def _inverse(a, rcond):
     """Return the pseudo-inverse that leaves out the same singular values."""
-    return np.linalg.pinv(a, np.finfo(a.dtype).eps * max(a.shape) if rcond is None else rcond)
+    return np.linalg.pinv(a, np.finfo(a.dtype).eps * max(a.shape[-2:]) if rcond is None else rcond)
 
 
 def _of_values(g, a):
@@ -72,6 +85,7 @@ lstsq_op = general(
     vjp=_lstsq_vjp,
     jvp=_lstsq_jvp,
     pattern=patterns.everything,
+    batch=batching.aligns,
     source=GOLUB,
 )
 

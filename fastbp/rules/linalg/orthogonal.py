@@ -7,10 +7,11 @@ experimental design", 2010. For complex numbers the diagonal of R stays real, as
 
 import numpy as np
 
-from fastbp._core.graph import is_passive, passive
+from fastbp._core.graph import passive, values_of
 from fastbp.errors import DegenerateError, NoRuleError
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.linalg import lapack
+from fastbp.rules.linalg.free import behind, turns_of
 from fastbp.rules.linalg.gaps import check_beyond, diagonal_of, with_diagonal
 from fastbp.rules.numpy.products import mh, mm, mt
 from fastbp.rules.numpy.structural import conjugated
@@ -35,10 +36,10 @@ def _qr(a, complete):
 def _check_independent(r):
     """Raise where the diagonal of `r` has a zero, to rounding."""
     size = np.abs(diagonal_of(passive(r)))
-    if is_passive(size) or not size.size:
+    if not size.size:
         return
     rounding = size.shape[-1] * np.finfo(size.dtype).eps
-    if np.any(np.min(size, -1) <= rounding * np.max(size, -1)):
+    if values_of(np.any(np.min(size, -1) <= rounding * np.max(size, -1))):
         raise DegenerateError(
             "numpy.linalg.qr: columns are linearly dependent, so their basis has no derivative"
         )
@@ -98,6 +99,12 @@ def _qr_jvp(t, ans, a, complete):
     return dq, dr
 
 
+def _qr_free(ans, a, complete):
+    n = a.shape[-1]
+    turns = turns_of(ans[0][..., :, n:]) if complete else None
+    return None if turns is None else (behind(n, turns), None)
+
+
 qr_op = general(
     "linalg.qr",
     _qr,
@@ -107,7 +114,9 @@ qr_op = general(
     vjp=(_qr_vjp,),
     jvp=(_qr_jvp,),
     pattern=(patterns.couples, patterns.couples),
+    free=_qr_free,
     source="Walter and Lehmann 2010",
+    batch=batching.aligns,
 )
 
 
@@ -128,9 +137,9 @@ def qr(a, mode="reduced"):
     Notes
     -----
     The first columns, as many as there are rows, must be linearly independent: else the derivative
-    does not exist, and `DegenerateError` is raised. With ``mode="complete"`` vectors beyond the
-    columns do not turn among themselves: only what does not depend on that has the derivative of
-    LAPACK's choice.
+    does not exist, and `DegenerateError` is raised. With ``mode="complete"`` nothing fixes how two
+    or more vectors beyond the columns turn among themselves: what depends on that raises it in
+    reverse mode and is NaN in forward mode; what does not, as ``q2 @ q2.T``, has its derivative.
     """
     if mode not in ("reduced", "complete", "r"):
         np.linalg.qr(np.eye(1), mode)  # raises

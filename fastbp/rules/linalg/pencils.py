@@ -14,10 +14,11 @@ c[k])`` of ``v[k]``: G. W. Stewart and J. Sun, Matrix Perturbation Theory, 1990,
 import numpy as np
 import scipy.linalg
 
-from fastbp._core.graph import passive
+from fastbp._core.graph import passive, values_of
 from fastbp.errors import DegenerateError, NoRuleError, ShapeError
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.linalg.eigen import DEGENERATE, eig_op
+from fastbp.rules.linalg.free import phases_of
 from fastbp.rules.linalg.gaps import (
     check_apart,
     check_phases,
@@ -49,6 +50,7 @@ any_op = general(
     jvp=eig_op.jvp,
     pattern=eig_op.pattern,
     source=eig_op.info["source"],
+    batch=batching.aligns,
 )
 
 
@@ -87,6 +89,7 @@ sides_op = general(
     jvp=(_sides_jvp,),
     pattern=(patterns.couples_into_vectors, patterns.couples, patterns.couples),
     source=eig_op.info["source"],
+    batch=batching.aligns,
 )
 
 
@@ -126,8 +129,9 @@ def _move_back(g, is_real, c, d, u, v):
     """Transpose `_move`: return cotangents of the two matrices."""
     along = np.sum(v * g, -2)
     turns = passive(along)
-    if is_real and v.dtype.kind == "c":  # real vectors have no phase there
-        turns = np.where(np.any(np.imag(passive(v)) != 0.0, -2), turns, 0.0)
+    turning = _turning(v, is_real)
+    if turning is not None:
+        turns = np.where(turning, turns, 0.0)
     check_phases("scipy.linalg.eig", "eigenvectors", turns, g)
     tied = _equal(c, d)
     turn = mm(mt(v), g - conjugated(v) * along[..., None, :])
@@ -143,7 +147,8 @@ def _outer(u, inner, v):
 def _finite(of_w, w):
     """Return eigenvalues, their cotangents, and 0 for infinite ones, which have no derivative."""
     finite = np.isfinite(passive(w))
-    if type(of_w) is np.ndarray and np.any((of_w != 0.0) & ~finite):
+    asked = np.logical_and(passive(of_w) != 0.0, np.logical_not(finite))
+    if values_of(np.any(asked)):
         raise DegenerateError(
             "scipy.linalg.eig: an eigenvalue is infinite, or none, and has no derivative: only "
             "others have, w[numpy.isfinite(w)]"
@@ -187,6 +192,18 @@ def _pencil_jvp(tangents, ans, a, b):
     return dw, du, _move(*right, c, d, u, v)
 
 
+def _turning(v, is_real):
+    """Return which vectors nothing fixes but their length: the real ones of real matrices are."""
+    return np.any(np.imag(passive(v)) != 0.0, -2) if is_real and v.dtype.kind == "c" else None
+
+
+def _pencil_free(ans, a, b):
+    _, u, v = ans
+    is_real = a.dtype.kind == "f"
+    of_u, of_v = (phases_of(x, _turning(x, is_real), seed) for seed, x in ((20, u), (21, v)))
+    return None if of_u is of_v is None else (None, of_u, of_v)
+
+
 pencil_op = general(
     "linalg.eig_of_a_pencil",
     stacked(_sides, 2, 2),
@@ -197,7 +214,9 @@ pencil_op = general(
     vjp=_pencil_vjp,
     jvp=_pencil_jvp,
     pattern=(patterns.couples_into_vectors, patterns.couples, patterns.couples),
+    free=_pencil_free,
     source="Stewart and Sun 1990, chapter VI",
+    batch=batching.aligns,
 )
 
 

@@ -3,14 +3,18 @@
 With ``dP = U.H @ dA @ V`` the values move by its diagonal, and the vectors by what is beside it
 over the differences of squares; see J. Townsend, "Differentiating the singular value
 decomposition", 2016, for real numbers. The phase of complex vectors, which nothing fixes, is left
-to those of U; vectors beyond the values (``full_matrices=True``) do not turn among themselves.
+to those of U; vectors beyond the values (``full_matrices=True``) do not turn among themselves. What
+depends on either has no derivative (`free`).
 """
 
 import numpy as np
 
-from fastbp.rules import patterns
+from fastbp._core.graph import passive, values_of
+from fastbp.errors import DegenerateError
+from fastbp.rules import batching, patterns
 from fastbp.rules.linalg import lapack
 from fastbp.rules.linalg.eigen import eigh
+from fastbp.rules.linalg.free import leaving, phases_of, sum_of_moves, turns_of
 from fastbp.rules.linalg.gaps import (
     check_apart,
     check_beyond,
@@ -64,6 +68,8 @@ def _svd_vjp(g, ans, a, full):
             check_phases(
                 "numpy.linalg.svd", "singular vectors", phases, *[x for x in g if x is not None]
             )
+            if g_u is not None:
+                _check_zeros(s, np.abs(np.imag(diagonal_of(passive(turn_u)))), of_u)
         if g_u is not None and m > k:
             outside = of_u - mm(conjugated(u1), turn_u)
             if full:
@@ -75,6 +81,7 @@ def _svd_vjp(g, ans, a, full):
                     of_rest,
                 )
                 outside = outside - mm(rest, mh(mm(mt(u1), of_rest)))
+            _check_zeros(s, np.max(np.abs(passive(outside)), -2), g_u)
             outer.append(mm(_columns(outside, 1.0 / s.astype(u.dtype)), conjugated(vh1)))
         if g_vh is not None and n > k:
             outside = of_v + mm(turn_v, conjugated(vh1))
@@ -87,6 +94,7 @@ def _svd_vjp(g, ans, a, full):
                     of_rest,
                 )
                 outside = outside - mm(mh(mm(of_rest, mt(vh1))), rest)
+            _check_zeros(s, np.max(np.abs(passive(outside)), -1), g_vh)
             outer.append(mm(conjugated(u1), _rows(1.0 / s.astype(u.dtype), outside)))
     found = mm(mm(conjugated(u1), inner), conjugated(vh1))
     return sum(outer, found)
@@ -140,6 +148,48 @@ def _svd_jvp(t, ans, a, full):
     return du, np.real(diagonal_of(inner)), dvh
 
 
+def _zeros(s):
+    """Return which singular values are zero to rounding."""
+    s = passive(s)
+    rounding = max(1, s.shape[-1]) * np.finfo(s.dtype).eps
+    return s <= rounding * np.max(s, -1, keepdims=True, initial=0.0)
+
+
+def _check_zeros(s, parts, of):
+    """Raise where a cotangent asks for vectors of a value that is zero.
+
+    `parts`, one for each value, would be divided by it; `of` is the cotangent.
+    """
+    size = np.max(np.abs(passive(of)), initial=0.0)
+    bound = np.finfo(s.dtype).eps ** 0.5 * s.shape[-1]
+    if values_of(np.any(np.logical_and(_zeros(s), passive(parts) > bound * size))):
+        raise DegenerateError(
+            "numpy.linalg.svd: a singular value is zero, so its vectors, which nothing fixes, have "
+            "no derivative: those of others have one, as the values have"
+        )
+
+
+def _svd_free(ans, a, full):
+    u, s, vh = ans
+    zero = _zeros(s)
+    if u.dtype.kind != "c":
+        beyond = max(a.shape[-2:]) - s.shape[-1]
+        if beyond < 2 and not (beyond and values_of(np.any(zero))):
+            return None
+    of_u, of_v = _moves(u, zero, 21), _moves(mh(vh), zero, 22)
+    return None if of_u is of_v is None else (of_u, None, None if of_v is None else mh(of_v))
+
+
+def _moves(v, zero, seed):
+    """Return moves of vectors of zeros and of those beyond; of others by the phases of pairs."""
+    beyond = v.shape[-1] - zero.shape[-1]
+    phases = phases_of(v[..., :, : zero.shape[-1]], np.logical_not(zero))
+    if phases is not None:
+        phases = np.concatenate([phases, np.zeros((*phases.shape[:-1], beyond), v.dtype)], -1)
+    free = np.concatenate([zero, np.ones((*zero.shape[:-1], beyond), bool)], -1)
+    return sum_of_moves(turns_of(v, free, seed), leaving(v, free), phases)
+
+
 def _svd(a, full):
     return tuple(np.linalg.svd(a, full)) if a.ndim != 2 or not a.size else lapack.svd(a, full)
 
@@ -153,7 +203,9 @@ svd_op = general(
     vjp=(_svd_vjp,),
     jvp=(_svd_jvp,),
     pattern=(patterns.couples, patterns.couples_into_vectors, patterns.couples),
+    free=_svd_free,
     source="Townsend 2016",
+    batch=batching.aligns,
 )
 
 
@@ -190,9 +242,9 @@ def svd(a, full_matrices=True, compute_uv=True, hermitian=False):
     -----
     Where singular values are equal, or zero beside vectors that need their reciprocals, vectors
     have no derivative: asking for it raises `DegenerateError` in reverse mode and gives NaN in
-    forward mode; the values alone are differentiated. What depends on the common phase of a pair of
-    complex vectors raises in reverse mode, too. Vectors beyond the values do not turn among
-    themselves: only what does not depend on that has the derivative of LAPACK's choice.
+    forward mode; the values alone are differentiated. The same holds for what depends on the
+    common phase of a pair of complex vectors, and on how vectors beyond the values turn among
+    themselves, which nothing fixes; what is the same for all, as ``u2 @ u2.T``, has a derivative.
     """
     if hermitian:
         return _hermitian(a, compute_uv)

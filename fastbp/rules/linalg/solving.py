@@ -7,7 +7,7 @@ from numpy.linalg import LinAlgError
 
 from fastbp._core.graph import array_of
 from fastbp.errors import DTypeError
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.linalg import decompositions, determinants, norms
 from fastbp.rules.linalg.decompositions import positive, regular
 from fastbp.rules.linalg.of_scipy import matrices, of_scipy, operands, square, stacked
@@ -57,6 +57,7 @@ mirror_op = general(
     vjp=(_mirror_transpose,),
     jvp=(lambda t, ans, a, **static: mirrored_op(t, **static),),
     pattern=patterns.couples,
+    batch=batching.aligns,
 )
 mirrored_op = linear(
     "linalg.mirrored",
@@ -181,6 +182,7 @@ pinv_op = general(
     jvp=decompositions.pinv_op.jvp,
     pattern=patterns.couples,
     source=decompositions.pinv_op.info["source"],
+    batch=batching.aligns,
 )
 
 

@@ -9,6 +9,7 @@ import scipy.linalg
 
 from fastbp._core.graph import array_of, values_of
 from fastbp.errors import NoRuleError, ShapeError
+from fastbp.rules import batching
 from fastbp.rules.linalg.decompositions import cholesky_op, of_symmetric, positive
 from fastbp.rules.linalg.eigen import DEGENERATE, eigh_op
 from fastbp.rules.linalg.least_squares import solved
@@ -36,6 +37,8 @@ def _with_values_of(op, forward):
         vjp=(lambda g, ans, a, driver=None, **static: vjp(g, ans, a, **static),),
         jvp=(lambda t, ans, a, driver=None, **static: jvp(t, ans, a, **static),),
         pattern=op.pattern,
+        free=lambda ans, a, driver=None, **static: op.free(ans, a, **static),
+        batch=batching.aligns,
         source=op.info["source"],
     )
 

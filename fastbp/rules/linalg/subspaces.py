@@ -10,7 +10,8 @@ import scipy.linalg
 
 from fastbp._core.graph import array_of, passive, values_of
 from fastbp.errors import ShapeError
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
+from fastbp.rules.linalg.free import turns_of
 from fastbp.rules.linalg.gaps import check_beyond
 from fastbp.rules.linalg.of_scipy import matrices, of_scipy, stacked
 from fastbp.rules.linalg.solving import pinv_op
@@ -37,7 +38,9 @@ null_op = general(
     vjp=(_null_vjp,),
     jvp=(lambda t, ans, a, rcond: -mm(pinv_op(a, atol=None, rtol=rcond), mm(t, ans)),),
     pattern=patterns.couples,
+    free=lambda ans, a, rcond: turns_of(ans),
     source=SOURCE,
+    batch=batching.aligns,
 )
 
 
@@ -60,8 +63,8 @@ def null_space(A, rcond=None, lapack_driver="gesdd"):
     Notes
     -----
     The vectors move orthogonally to the null space. How they turn within it nothing fixes: what
-    depends on that raises `DegenerateError` in reverse mode. One real vector has a derivative, and
-    so has the projector ``N @ N.conj().T``.
+    depends on that raises `DegenerateError` in reverse mode and is NaN in forward mode. One real
+    vector has a derivative, and so has the projector ``N @ N.conj().T``.
     """
     (A,) = matrices("null_space", A=A)
     return null_op(_in_full(A), rcond=rcond)
@@ -114,6 +117,7 @@ range_op = general(
     jvp=(_range_jvp,),
     pattern=patterns.couples,
     source=SOURCE,
+    batch=batching.aligns,
 )
 
 

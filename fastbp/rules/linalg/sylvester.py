@@ -10,7 +10,7 @@ import numpy as np
 import scipy.linalg
 from scipy.linalg import lapack
 
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.linalg.of_scipy import of_finite, stacked
 from fastbp.rules.numpy.products import aligned, mm, mt
 from fastbp.rules.numpy.structural import conjugated
@@ -114,4 +114,5 @@ sylvester_op = general(
     jvp=_jvp,
     pattern=patterns.couples,
     source="Higham 2008, section 6.1",
+    batch=batching.aligns,
 )

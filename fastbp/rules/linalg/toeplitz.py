@@ -5,7 +5,7 @@ import scipy.linalg
 
 from fastbp._core.graph import array_of, values_of
 from fastbp.errors import ShapeError
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.linalg.assembly import toeplitz_of
 from fastbp.rules.linalg.of_scipy import of_scipy, operands, stacked
 from fastbp.rules.linalg.triangular import columns_of
@@ -86,6 +86,7 @@ solve_op = general(
     vjp=_vjp,
     jvp=_jvp,
     pattern=patterns.everything,
+    batch=batching.with_cores(1, 1, 2),
     source="G. H. Golub and C. F. Van Loan, Matrix Computations, 4th ed., section 4.7",
 )
 

@@ -5,7 +5,7 @@ import scipy
 from numpy.linalg import LinAlgError
 
 from fastbp.errors import NoRuleError, ShapeError
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.linalg import lapack
 from fastbp.rules.linalg.decompositions import GILES, cholesky_op, of_symmetric, positive
 from fastbp.rules.linalg.of_scipy import of_scipy, operands, square, stacked
@@ -84,6 +84,7 @@ triangle_op = general(
     jvp=_jvp,
     pattern=patterns.solves,
     source=GILES,
+    batch=batching.aligns,
 )
 
 

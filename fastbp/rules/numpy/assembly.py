@@ -12,7 +12,7 @@ from fastbp._core import graph
 from fastbp._core.compiled import Joins
 from fastbp._core.graph import Variable, arrays_of, passive, passive_call, values_of
 from fastbp.errors import NoRuleError
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.numpy.indexing import getitem_op, setitem, take
 from fastbp.rules.numpy.indices import FULL
 from fastbp.rules.numpy.structural import as_operand, float_dtype, from_end, lead_of, reshaped
@@ -50,6 +50,7 @@ concatenate_op = general(
     jvp=_joined_tangents,
     compiled=Joins(),
     pattern=patterns.moves,
+    batch=batching.leads,
     direct=("parts of g",),
 )
 
@@ -393,6 +394,7 @@ pad_op = general(
     vjp=(_unpad,),
     jvp=(lambda t, ans, x, width, constants: pad_op(t, width=width, constants=None),),
     pattern=functools.partial(patterns.moves, constants=None),
+    batch=batching.leads,
 )
 
 

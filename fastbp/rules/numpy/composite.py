@@ -7,7 +7,7 @@ import numpy as np
 from fastbp._core import graph
 from fastbp._core.constants import constant
 from fastbp._core.operands import as_numbers
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.numpy.elementwise import POSITIVE, multiply, power, remainder
 from fastbp.rules.numpy.parts import from_parts
 from fastbp.rules.numpy.structural import as_operand
@@ -193,6 +193,7 @@ frexp_op = general(
     jvp=(lambda t, ans, x: (ldexp(t, -ans[1]), None),),
     coefficients="fixed",
     pattern=patterns.same,
+    batch=batching.aligns,
 )
 
 
@@ -218,6 +219,7 @@ modf_op = general(
     jvp=(lambda t, ans, x: (_where_finite(t, x), None),),
     coefficients="fixed",
     pattern=patterns.same,
+    batch=batching.aligns,
 )
 
 

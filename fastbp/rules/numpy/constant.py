@@ -3,9 +3,12 @@
 They see the values of Variables.
 """
 
+import functools
+
 import numpy as np
 
-from fastbp.rules.table import nondifferentiable
+from fastbp._core import graph
+from fastbp.rules.table import CONSTANTS, nondifferentiable
 
 nondifferentiable(
     np.argmax,
@@ -90,12 +93,25 @@ nondifferentiable(
 nondifferentiable(
     np.iscomplexobj,
     np.isrealobj,
-    np.isscalar,
     np.may_share_memory,
     np.shares_memory,
     reads=False,
     why="questions: True or False",
 )
+
+CONSTANTS["isscalar"] = CONSTANTS["iscomplexobj"]
+
+
+@functools.wraps(np.isscalar)
+def isscalar(element):
+    """Say whether `element` is a number: a recorded one is, without axes."""
+    if isinstance(element, graph.Variable) or graph.is_passive(element):
+        return graph.array_of(element).ndim == 0
+    return np.isscalar(element)
+
+
+graph.bind_function(np.isscalar, isscalar)
+graph.of_shapes(np.isscalar)
 
 nondifferentiable(
     np.diag_indices_from,

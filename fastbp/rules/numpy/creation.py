@@ -9,7 +9,7 @@ import numpy as np
 from fastbp._core import graph
 from fastbp._core.graph import Variable, array_of, has_variable, passive, values_of
 from fastbp.errors import NoRuleError
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.numpy.indexing import take
 from fastbp.rules.numpy.indices import FULL
 from fastbp.rules.numpy.structural import (
@@ -69,6 +69,12 @@ def _array_jvp(tangents, ans, *operands, shape):
     return reshaped(joined, lead + shape + own)
 
 
+def _array_members(a):
+    pairs = zip(a.operands, a.mapped, strict=True)
+    joined = np.stack([x if mapped else batching.spread(x, a.n) for x, mapped in pairs], 1)
+    return reshaped(joined, (a.n, *a.static["shape"], *joined.shape[2:]))
+
+
 array_op = general(
     "array",
     _array,
@@ -77,6 +83,7 @@ array_op = general(
     vjp=_items,
     jvp=_array_jvp,
     pattern=patterns.moves,
+    batch=_array_members,
 )
 
 
@@ -255,11 +262,13 @@ def ascontiguousarray(a, dtype=None, *, like=None):
     samples=lambda rng: [(([1.0, rng.normal(size=())],), {}), ((rng.normal(size=(2, 3)),), {})],
 )
 def asfortranarray(a, dtype=None, *, like=None):
-    """Make an array in Fortran order, or a Variable, as `asarray`.
+    """Make an array in Fortran order, or a Variable: a copy, where NumPy makes one.
 
-    Arguments as in `numpy.asfortranarray`; a Variable has no memory layout.
+    Arguments as in `numpy.asfortranarray`; results have no memory layout of their own.
     """
-    return asarray(a, dtype, "F", like=like)
+    plain = array_of(a) if isinstance(a, Variable) else None
+    apart = plain is not None and not np.may_share_memory(plain, np.asfortranarray(plain))
+    return asarray(a, dtype, "F", copy=apart or None, like=like)
 
 
 # ---- ranges whose ends are Variables

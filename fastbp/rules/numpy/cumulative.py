@@ -7,7 +7,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from fastbp._core.graph import Variable, array_of, is_passive, passive
 from fastbp._core.recurrence import recur
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.engine import mulz
 from fastbp.rules.numpy.indexing import SINGLE, in_front
 from fastbp.rules.numpy.indices import FULL
@@ -254,6 +254,7 @@ recurrence = general(
     vjp=_recur_vjp,
     jvp=_recur_jvp,
     pattern=patterns.recurs,
+    batch=batching.aligns,
 )
 
 
@@ -281,6 +282,7 @@ cumprod_op = general(
     vjp=(_cumprod_vjp,),
     jvp=(_cumprod_jvp,),
     pattern=patterns.accumulates,
+    batch=batching.aligns,
 )
 
 
@@ -325,6 +327,7 @@ prod_op = general(
     vjp=(_prod_vjp,),
     jvp=(_prod_jvp,),
     pattern=patterns.reduces,
+    batch=batching.aligns,
 )
 
 

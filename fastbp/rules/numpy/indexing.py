@@ -15,7 +15,7 @@ from fastbp._core import places as along
 from fastbp._core.compiled import Adds, Elements
 from fastbp._core.graph import Variable, array_of, arrays_of, passive, passive_call
 from fastbp.errors import DTypeError, ShapeError
-from fastbp.rules import patterns, plans
+from fastbp.rules import batching, patterns, plans
 from fastbp.rules.numpy.indices import FULL, Apart, apart, is_mask, plain, whole
 from fastbp.rules.numpy.structural import as_constant, as_operand, reshaped
 from fastbp.rules.table import general, implements, linear, refuse
@@ -96,6 +96,94 @@ def _scatter_add(g, size, places, behind):
     return into
 
 
+# Members whose places differ take from, or add to, one axis that has all of theirs.
+
+
+def places_of_all(places, n, size):
+    """Return places of members, along the first axis, in the elements of all of them."""
+    first = size * np.arange(n)
+    return places + first.reshape((n,) + (1,) * (places.ndim - 1))
+
+
+def _with_first(x, at, n, count=1):
+    """Return an array of members with `count` axes from `at` on merged with that of the members.
+
+    So they stand in front, the axes before them behind.
+    """
+    axes = (0, *range(at, at + count), *range(1, at), *range(at + count, x.ndim))
+    x = np.transpose(x, axes)
+    return np.reshape(x, (math.prod(x.shape[: 1 + count]), *x.shape[1 + count :]))
+
+
+def _with_last(x, n, own, at):
+    """Undo `_with_first`: the merged axis is `n` members with axes of the lengths `own`."""
+    x = np.reshape(x, (n, *own, *x.shape[1:]))
+    count = len(own)
+    return np.transpose(
+        x, (0, *range(1 + count, count + at), *range(1, 1 + count), *range(count + at, x.ndim))
+    )
+
+
+def gather_members(a):
+    """Take what places name, of many members."""
+    (x,), (mapped,), behind = a.operands, a.mapped, a.static["behind"]
+    if not a.moving:
+        return a(x)
+    places, before = a.static["places"], a.ndim(0) - 1 - behind
+    if not mapped:
+        return np.moveaxis(a(x), before, 0)
+    size = x.shape[1 + before]
+    found = a(
+        _with_first(x, 1 + before, a.n),
+        places=places_of_all(places, a.n, size),
+        behind=before + behind,
+    )
+    nd = places.ndim
+    return np.transpose(
+        found, (0, *range(nd, nd + before), *range(1, nd), *range(nd + before, found.ndim))
+    )
+
+
+def scatter_members(a):
+    """Add at places, of many members."""
+    (g,), (mapped,), behind = a.operands, a.mapped, a.static["behind"]
+    if not a.moving:
+        return a(g)
+    places, size = a.static["places"], a.static["size"]
+    g = g if mapped else batching.spread(g, a.n)
+    count = places.ndim - 1
+    before = g.ndim - 1 - count - behind
+    found = a(
+        _with_first(g, 1 + before, a.n, count),
+        places=np.ravel(places_of_all(places, a.n, size)),
+        size=a.n * size,
+        behind=before + behind,
+    )
+    return _with_last(found, a.n, (size,), 1 + before)
+
+
+def _set_members(a):
+    (x, value), (of_x, of_value), index = a.operands, a.mapped, a.static["index"]
+    x = x if of_x else batching.spread(x, a.n)
+    if not a.moving:
+        nd = np.broadcast_to(0.0, x.shape[1:])[index].ndim
+        return a(x, batching.with_rank(value, 1 + nd) if of_value else value)
+    at = a.moving["index"]
+    behind, places = len(index) - 1 - at, index[at]
+    before, size = x.ndim - 2 - behind, x.shape[x.ndim - 1 - behind]
+    if np.size(array_of(value)) != 1 or of_value:
+        shape = (*x.shape[1 : 1 + before], *places.shape[1:], *x.shape[2 + before :])
+        value = batching.with_rank(value, 1 + len(shape)) if of_value else value
+        value = np.broadcast_to(value, (a.n, *shape))
+        value = _with_first(value, 1 + before, a.n, places.ndim - 1)
+    found = a(
+        _with_first(x, 1 + before, a.n),
+        value,
+        index=(..., np.ravel(places_of_all(places, a.n, size)), *FULL[before + behind]),
+    )
+    return _with_last(found, a.n, (size,), 1 + before)
+
+
 gather_op = linear(
     "gather",
     _gather,
@@ -105,6 +193,7 @@ gather_op = linear(
     compiled=Adds(lambda into, g, i, ans, x, places, behind: add_at(into, g, places, behind)),
     pattern=patterns.moves,
     moving=patterns.gathers,
+    batch=gather_members,
     direct=("g added into zeros",),
 )
 scatter_add_op = linear(
@@ -112,6 +201,7 @@ scatter_add_op = linear(
     _scatter_add,
     lambda g, ans, x, size, places, behind: gather_op(g, places=places, behind=behind),
     pattern=patterns.scatters,
+    batch=scatter_members,
 )
 
 # ---- the primitives: writing
@@ -153,6 +243,7 @@ set_op = general(
     writes=True,
     pattern=patterns.moves,
     moving=patterns.writes,
+    batch=_set_members,
 )
 
 # ---- x[index]
@@ -240,6 +331,11 @@ def _numbers_at(shape, index):
     return np.asarray(np.arange(math.prod(shape)).reshape(shape)[index])
 
 
+@batching.of_call(_numbers_at)
+def _numbers_of_members(n, shape, index):
+    return batching.indexed(n, np.arange(math.prod(shape)).reshape(shape), index)
+
+
 def added_at(shape, given, value):
     """Return a value added to zeros where an index names them that is on the record."""
     numbers = passive_call(_numbers_at, shape, given)
@@ -266,6 +362,12 @@ def _counted(index, size, axis, mode):
     elif mode == "clip":
         index = np.clip(index, 0, size - 1)
     return along.counted_from_front(np.array(np.ravel(index)), size, axis)
+
+
+@batching.of_call(_counted)
+def _counted_of_members(n, index, size, axis, mode):
+    found = _counted(index.array, size, axis, mode)
+    return found.reshape(n, math.prod(index.shape))
 
 
 graph.bind("getitem", getitem)
@@ -305,6 +407,11 @@ def _set_at(x, a, value):
 
 
 def _set_moving(x, given, value):
+    if len(given) == 1 and graph.is_passive(given[0]) and given[0].dtype == bool:
+        value = as_operand(value, "setitem: the value")
+        if given[0].shape == x.shape and value.size == 1:  # as many elements, whatever the values
+            value = fitted(value, (1,) * x.ndim, dtype=x.dtype)
+            return where_op(given[0], np.astype(value, x.dtype, copy=False), x)
     numbers = passive_call(_numbers_at, x.shape, given)
     value = np.ravel(fitted(value, numbers.shape, dtype=x.dtype))
     which, places = passive_call(_last_writes, numbers, x.size)
@@ -345,6 +452,14 @@ def fitted(value, shape, name="setitem", dtype=None):
             f"{name}: a value of shape {value.shape} does not broadcast to the shape "
             f"{shape} that is assigned to"
         ) from None
+
+
+@batching.of_call(_last_writes)
+def _last_writes_of_members(n, numbers, size):
+    places = numbers.array.reshape(n, math.prod(numbers.shape))
+    if along.last_writers(places_of_all(places, n, size), n * size) is not None:
+        return NotImplemented  # some are written more than once
+    return np.broadcast_to(np.arange(places.shape[1]), places.shape), places
 
 
 def _set_flat(x, index, value):
@@ -515,6 +630,7 @@ where_op = general(
     coefficients="fixed",
     pattern=patterns.chooses,
     plan=plans.chooses,
+    batch=batching.aligns,
 )
 
 

@@ -8,7 +8,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 
 from fastbp._core.graph import Variable, passive, values_of
 from fastbp.rules import patterns
-from fastbp.rules.numpy.indexing import scatter_add_op
+from fastbp.rules.numpy.indexing import gather_members, gather_op, scatter_add_op, scatter_members
 from fastbp.rules.numpy.structural import as_operand, conjugated, constant_call
 from fastbp.rules.table import implements, linear
 
@@ -20,12 +20,14 @@ chosen_op = linear(
     lambda x, places: x[..., places],
     lambda g, ans, x, places: chosen_back_op(g, size=x.shape[-1], places=places),
     pattern=patterns.chosen,
+    batch=lambda a: gather_members(a.of(gather_op, behind=0)),
 )
 chosen_back_op = linear(
     "chosen_back",
     lambda g, size, places: scatter_add_op(g, size=size, places=places, behind=0),
     lambda g, ans, x, size, places: chosen_op(g, places=places),
     pattern=patterns.chosen,
+    batch=lambda a: scatter_members(a.of(scatter_add_op, behind=0)),
 )
 
 

@@ -13,8 +13,9 @@ from numpy.lib.array_utils import normalize_axis_index
 from fastbp._core import graph
 from fastbp._core.graph import values_of
 from fastbp._core.sorting import argsort
-from fastbp.rules import patterns
-from fastbp.rules.numpy.indexing import gather_op, scatter_add_op
+from fastbp.rules import batching, patterns
+from fastbp.rules.numpy.indexing import gather_op, places_of_all, scatter_add_op
+from fastbp.rules.numpy.structural import constant_call
 from fastbp.rules.table import general, implements, linear, refuse
 
 EQUALS = "equal elements share equally"
@@ -83,18 +84,69 @@ def _from_order(g, places, ties, own):
     return back
 
 
+# Of many members one order is made, in which each has places and groups of its own.
+
+
+def _apart(places, ties, n):
+    """Return the places and ties of each of `n` members, from those of all."""
+    places, groups = places.reshape(n, -1), ties[0].reshape(n, -1)
+    size = places.shape[1]
+    first = groups.min(1, initial=ties.shape[1])[:, None]
+    number = first + np.arange(size)
+    there = number <= groups.max(1, initial=-1)[:, None]
+    sizes = np.where(there, ties[1][np.minimum(number, ties.shape[1] - 1)], 1)
+    return places - size * np.arange(n)[:, None], np.stack([groups - first, sizes], 1)
+
+
+def _together(places, ties, n):
+    """Return the places and ties of all members from those of each."""
+    size = places.shape[1]
+    counts = ties[:, 0].max(1, initial=-1) + 1
+    first = (np.cumsum(counts) - counts)[:, None]
+    number = np.arange(size)
+    there = number < counts[:, None]
+    sizes = np.ones(n * size, np.intp)
+    sizes[(first + number)[there]] = ties[:, 1][there]
+    return places_of_all(places, n, size).reshape(-1), np.stack(
+        [(ties[:, 0] + first).reshape(-1), sizes]
+    )
+
+
+def _sort_members(a):
+    (x,) = a.operands
+    found, places, ties = a(x, always=True)
+    return (found, *constant_call(_apart, places, ties, a.n))
+
+
+def _order_members(a):
+    (x,), (mapped,) = a.operands, a.mapped
+    if not a.moving:
+        return a(x)
+    x, own = x if mapped else batching.spread(x, a.n), a.static["own"]
+    places, ties = [
+        value if name in a.moving else batching.spread(value, a.n)
+        for name, value in ((name, a.static[name]) for name in ("places", "ties"))
+    ]
+    places, ties = constant_call(_together, places, ties, a.n)
+    before = x.ndim - 1 - own
+    found = a(np.moveaxis(x, 0, before), places=places, ties=ties, own=own + 1)
+    return np.moveaxis(found, before, 0)
+
+
 # Into an order with equal elements averaged, and back.
 to_order = linear(
     "to_order",
     _to_order,
     lambda g, ans, x, **order: from_order(g, **order),
     pattern=patterns.orders,
+    batch=_order_members,
 )
 from_order = linear(
     "from_order",
     _from_order,
     lambda g, ans, x, **order: to_order(g, **order),
     pattern=patterns.orders,
+    batch=_order_members,
 )
 sort_op = general(
     "sort",
@@ -107,6 +159,7 @@ sort_op = general(
     jvp=(lambda t, ans, x, **_: (to_order(t, places=ans[1], ties=ans[2], own=x.ndim), None, None),),
     coefficients="fixed",
     pattern=patterns.orders,
+    batch=_sort_members,
     direct=("g put back into the order of x",),
 )
 

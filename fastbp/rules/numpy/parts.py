@@ -8,7 +8,7 @@ values where those have kinks: the absolute value is a `hypot`, the angle an `ar
 import numpy as np
 
 from fastbp._core import graph
-from fastbp.rules import patterns, plans
+from fastbp.rules import batching, patterns, plans
 from fastbp.rules.numpy import constant  # noqa: F401  # what they are on real numbers
 from fastbp.rules.numpy.elementwise import direction
 from fastbp.rules.table import general, implements, linear
@@ -50,6 +50,7 @@ join_op = general(
     jvp=(lambda t, ans, re, im: t, lambda t, ans, re, im: _times_i(t)),
     pattern=patterns.same,
     plan=plans.joins_parts,
+    batch=batching.aligns,
 )
 
 
@@ -81,6 +82,7 @@ conj_op = general(
     jvp=(lambda t, ans, x: np.conjugate(t),),
     pattern=patterns.same,
     plan=plans.conjugates,
+    batch=batching.aligns,
 )
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastbp._core.graph import array_of, values_of
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.numpy.indexing import in_front
 from fastbp.rules.numpy.structural import as_operand, conjugated
 from fastbp.rules.table import general, implements
@@ -113,6 +113,7 @@ convolve_op = general(
     coefficients="operands",
     pattern=patterns.mixes_last,
     direct=("g convolved with v reversed", "g convolved with a reversed"),
+    batch=batching.aligns,
 )
 
 

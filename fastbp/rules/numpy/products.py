@@ -8,7 +8,7 @@ from fastbp._core import matmul as core
 from fastbp._core.compiled import Products
 from fastbp._core.graph import Variable, promoted
 from fastbp.errors import NoRuleError, ShapeError
-from fastbp.rules import local, patterns, plans
+from fastbp.rules import batching, local, patterns, plans
 from fastbp.rules.contraction import contract_all, product
 from fastbp.rules.local import matmul_labels
 from fastbp.rules.numpy.structural import as_operand, conjugated, in_dtype, transpose_op
@@ -50,6 +50,27 @@ def _matmul_jvp(t, a, b, position):
     return contract_all(terms, (new, *out))
 
 
+def _multiply_members(m):
+    """Multiply so that what members have in common is multiplied with once."""
+    (a, b), (of_a, of_b) = m.operands, m.mapped
+    nd_a, nd_b = m.ndim(0), m.ndim(1)
+    if of_a and not of_b and nd_b <= 2 and (nd_a > 1 or nd_b == 2):
+        return m(a, b)
+    if of_b and not of_a and nd_a <= 2 and nd_b == 1:  # one product of matrices
+        return m(b, mt(a) if nd_a == 2 else a)
+    if of_a and of_b and (nd_a, nd_b) != (1, 1):
+        nd = 1 + max(nd_a, nd_b, 2)
+        a = a[..., None, :] if nd_a == 1 else a
+        b = b[..., None] if nd_b == 1 else b
+        found = m(batching.with_rank(a, nd), batching.with_rank(b, nd))
+        return found[..., 0, :] if nd_a == 1 else found[..., 0] if nd_b == 1 else found
+    left, right, out, new = matmul_labels(*map(m.member, (0, 1)))
+    left, right = (
+        (new, *own) if mapped else own for own, mapped in zip((left, right), m.mapped, strict=True)
+    )
+    return contract_all([(a, left), (b, right)], (new, *out))
+
+
 matmul_op = general(
     "matmul",
     core.matmul,
@@ -69,6 +90,7 @@ matmul_op = general(
     pattern=patterns.multiplies,
     local=local.multiplies,
     plan=plans.multiplies_matrices,
+    batch=_multiply_members,
     direct=("g @ b.T", "a.T @ g"),
 )
 
@@ -388,6 +410,7 @@ cross_op = general(
     ),
     coefficients="operands",
     pattern=patterns.crosses,
+    batch=batching.aligns,
 )
 
 

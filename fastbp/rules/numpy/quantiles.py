@@ -9,7 +9,8 @@ import math
 import numpy as np
 
 from fastbp._core.graph import Variable, is_passive, passive
-from fastbp.rules.numpy.indexing import gather_op
+from fastbp.rules import batching
+from fastbp.rules.numpy.indexing import gather_op, places_of_all
 from fastbp.rules.numpy.order import EQUALS, in_order
 from fastbp.rules.numpy.reductions import UNSET, axes_of, count, given
 from fastbp.rules.numpy.structural import ALL, as_constant, as_operand, constant_call
@@ -44,6 +45,12 @@ def _ranks(value, places, axes):
     ranks = ranks.reshape(value.shape)
     ranks[np.isnan(value)] = np.nan
     return ranks
+
+
+@batching.of_call(_ranks)
+def _ranks_of_members(n, value, places, axes):
+    places = places_of_all(places.array, n, places.shape[0])
+    return _ranks(value.array, places.reshape(-1), axes)
 
 
 def _chosen(a, axis, choose, last=None):

@@ -12,7 +12,7 @@ from fastbp._core.compiled import Sums
 from fastbp._core.elementwise import total
 from fastbp._core.graph import Total, Variable, array_of, passive
 from fastbp._core.loops import count_strong_zero
-from fastbp.rules import local, patterns, plans
+from fastbp.rules import batching, local, patterns, plans
 from fastbp.rules.engine import mulx
 from fastbp.rules.numpy.structural import (
     ALL,
@@ -310,6 +310,7 @@ _undefined = general(
     jvp=(_nowhere,),
     pattern=patterns.mixes,
     samples=lambda rng: [((rng.normal(size=(2, 3)),), {"axis": (-1,), "zero": np.False_})],
+    batch=batching.aligns,
 )
 
 
@@ -365,6 +366,7 @@ var_op = general(
     vjp=(_var_vjp,),
     jvp=(_var_jvp,),
     pattern=patterns.reduces,
+    batch=batching.aligns,
 )
 std_op = general(
     "std",
@@ -375,6 +377,7 @@ std_op = general(
     jvp=(_std_jvp,),
     squared=lambda x, **static: var_op(x, **static),
     pattern=patterns.reduces,
+    batch=batching.aligns,
 )
 
 
@@ -514,6 +517,7 @@ max_op = general(
     jvp=(_extreme_jvp,),
     coefficients="fixed",
     pattern=patterns.reduces,
+    batch=batching.aligns,
 )
 min_op = general(
     "min",
@@ -524,6 +528,7 @@ min_op = general(
     jvp=(_extreme_jvp,),
     coefficients="fixed",
     pattern=patterns.reduces,
+    batch=batching.aligns,
 )
 
 

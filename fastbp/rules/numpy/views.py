@@ -14,7 +14,7 @@ from fastbp._core import graph
 from fastbp._core.compiled import Adds, seen
 from fastbp._core.graph import Variable
 from fastbp.errors import NoRuleError
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.table import general, linear
 
 
@@ -90,6 +90,13 @@ def _take_scatter(into, g, i, ans, x, own, fortran, offset, shape, strides):
         part += g
 
 
+def _write_members(a):
+    x, *values = a.operands
+    x = x if a.mapped[0] else batching.spread(x, a.n)
+    given = zip(values, a.mapped[1:], a.static["places"], strict=True)
+    return a(x, *[batching.with_rank(v, 1 + len(p[1])) if mapped else v for v, mapped, p in given])
+
+
 ZERO = np.zeros(())
 take_op = linear("take_view", _take, _untake, compiled=Adds(_take_scatter), pattern=patterns.moves)
 write_op = general(
@@ -101,6 +108,7 @@ write_op = general(
     vjp=_write_vjp,
     writes=True,
     pattern=patterns.moves,
+    batch=_write_members,
 )
 
 

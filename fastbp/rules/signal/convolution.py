@@ -10,7 +10,7 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from scipy import signal
 
 from fastbp._core.graph import array_of
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.counterparts import stands_for
 from fastbp.rules.numpy.indexing import in_front
 from fastbp.rules.numpy.polynomials import swept
@@ -124,6 +124,7 @@ convolve_op = general(
     coefficients="operands",
     pattern=_mixes,
     direct=("g convolved with v reversed", "g convolved with a reversed"),
+    batch=batching.aligns,
 )
 
 

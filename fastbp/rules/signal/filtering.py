@@ -11,7 +11,7 @@ from scipy import signal
 
 from fastbp._core.graph import array_of, has_variable, values_of
 from fastbp.errors import NoRuleError
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.counterparts import stands_for
 from fastbp.rules.numpy.indexing import in_front
 from fastbp.rules.numpy.structural import as_operand
@@ -113,6 +113,10 @@ def _jvp(tangents, ans, b, a, x, zi):
     return np.broadcast_to(found, (*lead, *ans.shape))
 
 
+def _filter_members(a):
+    return batching.loops(a) if any(a.mapped[:2]) else batching.aligns(a)
+
+
 # a[0] is 1 and has no derivative; zi has no elements where there is no state.
 lfilter_op = general(
     "signal.lfilter",
@@ -124,6 +128,7 @@ lfilter_op = general(
     jvp=_jvp,
     coefficients="operands",
     pattern=patterns.mixes_last,
+    batch=_filter_members,
     direct=("g filtered backward",),
 )
 

@@ -11,7 +11,7 @@ from scipy import signal
 
 from fastbp._core.graph import has_variable
 from fastbp.errors import NoRuleError
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.counterparts import stands_for
 from fastbp.rules.numpy.indexing import in_front, put_op
 from fastbp.rules.numpy.numerical import chosen_op
@@ -201,6 +201,7 @@ upfirdn_op = general(
     coefficients="operands",
     pattern=patterns.mixes_last,
     direct=("lags of g and x", "g filtered by h reversed, up and down swapped"),
+    batch=batching.aligns,
 )
 
 

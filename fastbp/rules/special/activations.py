@@ -7,7 +7,7 @@ more than the rest of fastbp.
 import numpy as np
 
 from fastbp._core import graph
-from fastbp.rules import patterns
+from fastbp.rules import batching, patterns
 from fastbp.rules.numpy.structural import add_up, as_operand
 from fastbp.rules.table import elementwise, general, helper, implements
 
@@ -184,6 +184,7 @@ logsumexp_op = general(
     vjp=(_logsumexp_vjp,),
     jvp=(_logsumexp_jvp,),
     pattern=patterns.reduces,
+    batch=batching.aligns,
 )
 softmax_op = general(
     "softmax",
@@ -193,6 +194,7 @@ softmax_op = general(
     vjp=(_softmax_rule,),
     jvp=(_softmax_rule,),
     pattern=patterns.mixes,
+    batch=batching.aligns,
 )
 log_softmax_op = general(
     "log_softmax",
@@ -202,6 +204,7 @@ log_softmax_op = general(
     vjp=(lambda g, ans, x, axis: g - np.exp(ans) * np.sum(g, axis=axis, keepdims=True),),
     jvp=(lambda t, ans, x, axis: t - np.sum(np.exp(ans) * t, axis=axis, keepdims=True),),
     pattern=patterns.mixes,
+    batch=batching.aligns,
 )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from fastbp._core.graph import Variable
 from fastbp._core.program import Expr
 from fastbp.errors import DTypeError, NoRuleError
-from fastbp.rules import table
+from fastbp.rules import batching, table
 from fastbp.rules.engine import mulz
 from fastbp.rules.numpy.structural import as_operand
 from fastbp.rules.patterns import together
@@ -236,6 +236,7 @@ def wide(name, forward, partials, complex=False, **facts):
         vjp=tuple(functools.partial(_times, partials[k]) for k in names),
         jvp=tuple(functools.partial(_times, partials[k]) for k in names),
         pattern=_each,
+        batch=batching.aligns,
         **facts,
     )
 

@@ -14,6 +14,7 @@ from scipy import stats
 from fastbp._core.graph import has_variable, passive
 from fastbp.errors import NoRuleError
 from fastbp.rules.numpy.structural import as_operand
+from fastbp.rules.refusals import FIT
 
 __all__ = ["Continuous", "Discrete", "Frozen", "refusing"]
 
@@ -101,7 +102,7 @@ class Distribution:
                 "loc + scale * rvs(size=n) or ppf(rng.random(n), ...)"
             )
         if name == "fit":
-            return "maximise the sum of logpdf, by scipy.optimize.minimize and fastbp.grad"
+            return FIT
         return "fastbp has no formula for it"
 
     def _bound(self, method, first, args, kwds):

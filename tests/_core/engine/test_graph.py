@@ -130,6 +130,25 @@ def test_unary_operators_and_comparisons(x):
         bool(x)
 
 
+def test_a_recorded_number_has_no_hash():
+    x = bp.variable(1.0)  # outside of recorded functions it is an object like others
+    assert {x: 2.0}[x] == 2.0
+    for f in (lambda x: x if x in {1.0, 2.0} else -x, lambda x: {1.0: 2.0}.get(x, 3.0) * x):
+        with pytest.raises(
+            errors.NoRuleError, match=r"a recorded number has no hash.*`x in \(1\.0, 2\.0\)"
+        ):
+            bp.grad(f)(1.0)
+    assert bp.grad(lambda x: x if x in (1.0, 2.0) else -x)(1.0) == 1.0
+    assert bp.grad(lambda x: x * {1.0: 2.0}[float(bp.stop_gradient(x))])(1.0) == 2.0
+
+
+def test_what_is_a_scalar():
+    for x in (1.0, np.ones(2), bp.variable(np.ones(2)), "a", None):
+        assert bp.numpy.isscalar(x) == np.isscalar(x)
+    assert bp.numpy.isscalar(bp.variable(1.0))
+    assert bp.grad(lambda x: 2.0 * x if bp.numpy.isscalar(x) else x)(1.0) == 2.0
+
+
 def test_divmod_and_floor_are_values(x):
     q, r = divmod(x, 0.7)
     assert type(q) is np.ndarray

@@ -319,3 +319,14 @@ def test_what_lapack_would_not_end_with_is_nan():
     a = np.array([[1.0, np.inf], [0.5, 2.0]])
     for part in bp.vjp(linalg.polar, a)[0]:
         assert np.isnan(part).all()
+
+
+@pytest.mark.parametrize(
+    "f",
+    [linalg.sqrtm, linalg.logm, linalg.signm, lambda a: linalg.fractional_matrix_power(a, 0.5)],
+)
+@pytest.mark.filterwarnings("ignore")  # SciPy's, of singular matrices
+def test_functions_of_singular_matrices_have_no_derivative(f):
+    for a in (np.zeros((1, 1)), np.diag([1.0, 0.0]), np.array([[1.0, 2.0], [2.0, 4.0]])):
+        assert np.isnan(bp.jvp(f, (a,), (np.ones(a.shape),))[1]).all()
+        assert np.isnan(bp.grad(lambda a: np.sum(f(a).real))(a)).all()

@@ -1,0 +1,114 @@
+"""Every function of the table, of many members at once: as a loop over them has it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastbp as bp
+from fastbp import tree
+from fastbp.errors import MappedValueError, NoRuleError
+from fastbp.rules import batching
+from fastbp.rules.table import OPS, SAMPLES
+
+from ..harness import calls_of
+
+pytestmark = pytest.mark.filterwarnings("ignore::fastbp.errors.UnconnectedWarning")
+
+CALLS = [
+    pytest.param(name, call, id=f"{name}-{k}")
+    for name in sorted(SAMPLES)
+    for k, call in enumerate(calls_of(name))
+    if call.arrays
+]
+# Their results have as many elements as values say, or they choose elements by values.
+RAGGED = {"histogram", "histogram2d", "histogramdd", "setdiff1d", "setxor1d"}
+
+
+def gradient(call):
+    def total(*arrays):
+        found = 0.0
+        for y in tree.flatten(call(*arrays))[0]:
+            if isinstance(y, bp.Variable):
+                w = np.cos(np.arange(y.size)).reshape(y.shape)
+                found = found + np.sum(np.real(y) * w) + np.sum(np.imag(y) * w)
+        return found
+
+    return lambda *arrays: bp.grad(total, argnums=tuple(range(len(arrays))))(*arrays)
+
+
+def in_loop(f, axes, args):
+    n = next(len(x) for x, axis in zip(args, axes, strict=True) if axis is not None)
+    found = [
+        f(*[x if axis is None else x[i] for x, axis in zip(args, axes, strict=True)])
+        for i in range(n)
+    ]
+    structure = tree.flatten(found[0])[1]
+    parts = zip(*[tree.flatten(y)[0] for y in found], strict=True)
+    return structure.unflatten([np.stack(p) for p in parts])
+
+
+def assert_close(found, expected):
+    found, expected = tree.flatten(found)[0], tree.flatten(expected)[0]
+    assert len(found) == len(expected)
+    for a, b in zip(found, expected, strict=True):
+        a, b = np.asarray(a), np.asarray(b)
+        assert a.shape == b.shape
+        assert a.dtype == b.dtype
+        if b.dtype.kind in "fc":
+            scale = np.max(np.abs(b[np.isfinite(b)]), initial=0.0)
+            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10 * scale)
+        else:
+            np.testing.assert_array_equal(a, b)
+
+
+def ways(call):
+    """Return axes and arguments: all arrays of members, and each alone."""
+    rng = np.random.default_rng(3)
+    stacked = [
+        np.stack([x, *[x * (1.0 + 0.01 * rng.random(x.shape)) for _ in range(2)]])
+        for x in call.arrays
+    ]
+    n = len(stacked)
+    yield (0,) * n, stacked
+    for k in range(n) if n > 1 else ():  # each alone
+        axes = tuple([0 if j == k else None for j in range(n)])
+        yield (
+            axes,
+            [a if axis == 0 else x for a, x, axis in zip(stacked, call.arrays, axes, strict=True)],
+        )
+
+
+def compare(name, f, call):
+    with np.errstate(all="ignore"):
+        for axes, args in ways(call):
+            try:
+                wanted = in_loop(f, axes, args)
+            except (NoRuleError, TypeError, ValueError):
+                return  # no derivative, of what is constant
+            try:
+                found = bp.vmap(f, axes)(*args)
+            except MappedValueError:
+                if name not in RAGGED:
+                    raise
+                continue
+            assert_close(found, wanted)
+
+
+@pytest.mark.parametrize(("name", "call"), CALLS)
+def test_samples(name, call):
+    compare(name, call, call)
+
+
+@pytest.mark.parametrize(("name", "call"), CALLS)
+def test_gradients_of_samples(name, call):
+    compare(name, gradient(call), call)
+
+
+def test_the_page_lists_what_is_computed_member_by_member():
+    page = (Path(__file__).parents[2] / "docs" / "vmap.md").read_text()
+    listed = " ".join([line for line in page.splitlines() if line.startswith("    ")])
+    rows = {name for name, op in OPS.items() if batching.batch_of(op) is batching.loops}
+    assert rows & set(listed.split()) == rows
+    for line in listed.split():
+        assert line in rows or line not in OPS
