@@ -70,9 +70,10 @@ def move_into(b: Builder, x: Value, place: Value, known: set[int]) -> None:
 class BodyBuilder(InnerBuilder):
     """A builder for the body of a loop, which leaves to the one outside what need not be inside."""
 
-    def __init__(self, outer: Builder, count: int, backward: bool) -> None:
+    def __init__(self, outer: Builder, count: int, backward: bool, again: bool) -> None:
         super().__init__(outer)
         self.count, self.backward = count, backward
+        self.again = again  # to save memory: nothing is computed for all steps at once
         self.outside: set[int] = set()  # memory that is the same in all steps
         self.sequences: dict[int, Value] = {}  # memory that moves along one with an axis of steps
         self.stacks: dict[int, Value] = {}  # what is written in each step, into one
@@ -90,7 +91,7 @@ class BodyBuilder(InnerBuilder):
 
     def is_ahead(self, operands: Sequence[Any]) -> bool:
         """Say whether operands are known for all steps before the loop, and not all the same."""
-        if "hoisting" not in self.passes:
+        if self.again or "hoisting" not in self.passes:
             return False
         values = [x for x in operands if isinstance(x, Value)]
         found = [x.waiting is None and id(x.storage) in self.sequences for x in values]
@@ -357,7 +358,7 @@ def lowered_scan(
     outputs = [y for one in group for y in one.outputs]
     given = [as_value(b, x, end.dtype) for x, end in zip(operands, inputs, strict=True)]
     tape, where = ends_of(outputs, inputs)
-    body = BodyBuilder(b, scan.count, scan.backward)
+    body = BodyBuilder(b, scan.count, scan.backward, scan.again)
     values: dict[int, Value] = {}
     n_consts, n = len(scan.consts), len(scan.carry)
     carries: list[_Carry] = []

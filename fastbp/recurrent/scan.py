@@ -158,17 +158,64 @@ class _Loop:
             ys.reverse()
         return carry, tree.map(lambda *parts: np.stack(parts), *ys)
 
-    def recorded(self, init: Any, xs: Any, count: int, checkpoint: Any) -> tuple[Any, Any]:
-        """Record the loop as one operation."""
-
-        def check(result: Any) -> tuple[Any, Any]:
-            carry, y = _pair(result)
-            self.carry.check(carry, "step 0")
-            return carry, y
-
-        if self.truncate is not None or checkpoint is not None:
+    def recorded(
+        self, init: Any, xs: Any, count: int, checkpoint: int | str | None
+    ) -> tuple[Any, Any]:
+        """Record the loop as one operation, or few, that hold others."""
+        if self.truncate is None and checkpoint is None:
+            return self._scanned(self._checked, init, xs, count)
+        if self.truncate is not None and checkpoint is not None:
             raise UnrolledError
-        return scanned(self.step, init, xs, count, self.reverse, False, check)
+        if checkpoint == "binomial":
+            return self._halved(init, xs, count)
+        size = min(int(checkpoint or self.truncate or 1), count)
+        parts, first = [], 0
+        if self.truncate is not None:  # nothing is cut before the first part
+            init, ys = self._scanned(self._checked, init, self._slice(xs, 0, size, 0, count), size)
+            parts, first = [ys], size
+        last = first + (count - first) // size * size
+        for i, j, own in ((first, last, size), (last, count, count - last)):
+            if i < j:
+                part = self._slice(xs, i, j, 0, count)
+                init, ys = self._chunks(init, part, (j - i) // own, own)
+                parts.append(ys)
+        return init, self._joined(parts)
+
+    def _checked(self, carry: Any, x: Any) -> tuple[Any, Any]:
+        carry, y = _pair(self.step(carry, x))
+        self.carry.check(carry, "step 0")
+        return carry, y
+
+    def _scanned(
+        self, step: Any, init: Any, xs: Any, count: int, again: bool = False
+    ) -> tuple[Any, Any]:
+        return scanned(step, init, xs, count, self.reverse, again)
+
+    def _chunks(self, init: Any, xs: Any, count: int, size: int, halves: bool = False) -> Any:
+        """Record a loop over chunks: each is cut off, or computed again for its derivative."""
+
+        def chunk(carry: Any, x: Any) -> tuple[Any, Any]:
+            if self.truncate is not None:
+                carry = tree.map(stop_gradient, carry)
+            if halves:
+                return self._halved(carry, x, size)
+            return self._scanned(self._checked, carry, x, size)
+
+        xs = tree.map(lambda x: x.reshape(count, size, *np.shape(array_of(x))[1:]), xs)
+        carry, ys = self._scanned(chunk, init, xs, count, self.truncate is None)
+        return carry, tree.map(lambda y: y.reshape(count * size, *y.shape[2:]), ys)
+
+    def _halved(self, init: Any, xs: Any, count: int) -> tuple[Any, Any]:
+        """Record a loop over two halves, each of which is one over its halves; and a step more."""
+        if count < 4:
+            return self._scanned(self._checked, init, xs, count, True)
+        even = count // 2 * 2
+        carry, ys = self._chunks(init, self._slice(xs, 0, even, 0, count), 2, even // 2, True)
+        if even == count:
+            return carry, ys
+        rest = self._slice(xs, even, count, 0, count)
+        carry, y = self._scanned(self._checked, carry, rest, 1)
+        return carry, self._joined([ys, y])
 
     def cut(self, carry: Any, xs: Any, size: int, count: int) -> tuple[Any, Any]:
         """Checkpoint parts of `size` steps."""
