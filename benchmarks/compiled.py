@@ -41,7 +41,28 @@ def unrolled(np, p):
     return np.sum(h * h)
 
 
-PROGRAMS = {f.__name__: f for f in (two_scalars, rosenbrock, functions, perceptron, unrolled)}
+def looped(np, p):
+    """Run a recurrent network on a batch as a loop of Python."""
+    h = np.zeros_like(p["x"][0])
+    for k in range(p["x"].shape[0]):
+        h = np.tanh(h @ p["w"] + p["x"][k] @ p["u"] + p["b"])
+    return np.sum(h * h)
+
+
+def scanned(jnp, p):
+    """Run the same network as JAX compiles it best."""
+    import jax
+
+    def step(h, x):
+        return jnp.tanh(h @ p["w"] + x @ p["u"] + p["b"]), None
+
+    h, _ = jax.lax.scan(step, jnp.zeros_like(p["x"][0]), p["x"])
+    return jnp.sum(h * h)
+
+
+PROGRAMS = {
+    f.__name__: f for f in (two_scalars, rosenbrock, functions, perceptron, unrolled, looped)
+}
 # A program, its sizes, and how many times faster than JAX it should be on one thread.
 CASES = {
     "two_scalars": ("two_scalars", (), 10.0),
@@ -55,6 +76,9 @@ CASES = {
     "perceptron 64 x 128": ("perceptron", (64, 128), 1.05),
     "perceptron 256 x 512": ("perceptron", (256, 512), 1.05),
     "unrolled 50 x 16": ("unrolled", (50, 16), 3.0),
+    "looped 50 x 1 x 32": ("looped", (50, 1, 32), 1.0),
+    "looped 100 x 16 x 64": ("looped", (100, 16, 64), 1.0),
+    "looped 200 x 32 x 256": ("looped", (200, 32, 256), 1.0),
 }
 
 
@@ -81,13 +105,23 @@ def operands(case: str) -> dict[str, np.ndarray]:
             "b": rng.standard_normal(units),
             "x": rng.standard_normal((steps, units)),
         }
+    if name == "looped":
+        units = sizes[-1]
+        scale = units**-0.5
+        return {
+            "w": scale * rng.standard_normal((units, units)),
+            "u": scale * rng.standard_normal((units, units)),
+            "b": rng.standard_normal(units),
+            "x": rng.standard_normal(sizes),
+        }
     return {"x": rng.standard_normal(sizes)}
 
 
 def jax_gradient(inputs, case):
     import jax
 
-    program = PROGRAMS[CASES[case][0]]
+    name = CASES[case][0]
+    program = scanned if name == "looped" else PROGRAMS[name]
     gradient = jax.jit(jax.value_and_grad(lambda p: program(jax.numpy, p)))
     p = jax.device_put(dict(inputs))
     return lambda: jax.block_until_ready(gradient(p))
@@ -371,3 +405,59 @@ class Members(Bench):
     @classmethod
     def targets(cls, batch, width, way) -> dict[str, Target]:
         return {"jax": faster(1 / 1.5, "one"), "loop": faster(20.0)}
+
+
+# Steps, units, and how many times faster than JAX's better mode it should be on one thread.
+JACOBIANS = {"50 x 32": (50, 32, 1.8), "200 x 256": (200, 256, 1.0)}
+
+
+def jax_last_state(inputs, case):
+    import jax
+
+    def last(h, w, x):
+        def step(h, x):
+            return jax.numpy.tanh(w @ h + x), None
+
+        return jax.lax.scan(step, h, x)[0]
+
+    args = jax.device_put((inputs["h"], inputs["w"], inputs["x"]))
+    steps, units, _ = JACOBIANS[case]
+    jacobian = jax.jit((jax.jacrev if units < steps else jax.jacfwd)(last))
+    return lambda: jax.block_until_ready(jacobian(*args))
+
+
+@bench("compile")
+class LastByFirstState(Bench):
+    """The Jacobian of the last state of a loop of Python by the first one, compiled."""
+
+    params = {"case": tuple(JACOBIANS)}
+    quick = {"case": ("50 x 32",)}
+    peers = {"jax": jax_last_state}
+
+    def setup(self, case):
+        steps, units, _ = JACOBIANS[case]
+        rng = np.random.default_rng(5)
+        self.inputs = {
+            "h": rng.standard_normal(units),
+            "w": units**-0.5 * rng.standard_normal((units, units)),
+            "x": rng.standard_normal((steps, units)),
+        }
+
+        def last(h, w, x):
+            for k in range(steps):
+                h = np.tanh(w @ h + x[k])
+            return h
+
+        self.eager = bp.jacobian(last)
+        self.compiled = bp.compile(self.eager)
+
+    def check(self):
+        compare(self.run(), self.eager(**self.inputs), 1e-10)
+        return 0.0
+
+    def run(self):
+        return self.compiled(self.inputs["h"], self.inputs["w"], self.inputs["x"])
+
+    @classmethod
+    def targets(cls, case) -> dict[str, Target]:
+        return {"jax": faster(JACOBIANS[case][2], "one")}

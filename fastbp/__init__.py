@@ -18,7 +18,7 @@ Start here: write a function with NumPy, and differentiate it.
 `compile`, `load`              recorded once, replayed without Python; from a file
 `vmap`                         a function of one member for a whole batch
 `custom_rule`, `stop_gradient` a rule for what has none; constants
-`variable`, `gradients`        the graph itself
+`variable`, `gradients`        the graph itself; `draw` a picture of it
 
 Where a derivative would be lost, an error says what to write instead. Submodules:
 
@@ -87,6 +87,7 @@ if TYPE_CHECKING:  # loaded when they are asked for, see below
     from fastbp import testing as testing
     from fastbp import tree as tree
     from fastbp.compiling import compile, load
+    from fastbp.drawing import draw
     from fastbp.mapping import vmap
     from fastbp.recurrent.branches import cond, while_loop
     from fastbp.recurrent.scan import scan
@@ -99,6 +100,7 @@ __all__ = [
     "compile",
     "cond",
     "custom_rule",
+    "draw",
     "elementwise_grad",
     "errors",
     "grad",
@@ -141,6 +143,8 @@ if not TYPE_CHECKING:  # or every name would be there for type checkers
             return _import_module(f"fastbp.{name}")
         if name in ("compile", "load"):
             return getattr(_import_module("fastbp.compiling"), name)
+        if name == "draw":
+            return _import_module("fastbp.drawing").draw
         if name == "vmap":
             return _import_module("fastbp.mapping").vmap
         if name in ("cond", "scan", "while_loop"):

@@ -62,3 +62,16 @@ cdef int c_axpy(
     Py_ssize_t n, number alpha, const number *x, Py_ssize_t incx,
     number *y, Py_ssize_t incy,
 ) noexcept nogil
+
+# b (n, k) = inv(op(a)) @ b, where a (n, n) is a triangle of a matrix; its diagonal is 1 if unit,
+# and must have no zero. The other triangle is not read.
+cdef int c_trsm(
+    bint lower, bint trans, bint unit, Py_ssize_t n, Py_ssize_t k,
+    const number *a, Py_ssize_t lda, number *b, Py_ssize_t ldb,
+) noexcept nogil
+
+# What calls of LAPACK do around themselves: wait for the lock, if the work (in elements of a
+# matrix, 8 times as many of complex numbers) is such that several threads may be used. Returns what
+# `leave` is given.
+cdef bint enter_level2(double work) noexcept nogil
+cdef void leave(bint locked) noexcept nogil

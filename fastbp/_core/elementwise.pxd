@@ -36,6 +36,10 @@ cdef int sum_runs(char *g, char *out, intptr_t outer, intptr_t rows, intptr_t n,
                   int typenum) noexcept nogil
 cdef bint has_sums() noexcept
 
+# The sum of few rows (at most 2048 numbers), which may lie where the first row is; `out` += `x`.
+cdef void sum_few(char *g, char *out, intptr_t rows, intptr_t n, int typenum) noexcept nogil
+cdef void add_to(char *out, char *x, intptr_t n, int typenum) noexcept nogil
+
 # Floating-point exceptions that NumPy would report (divide by zero, overflow, invalid); clears
 # them.
 cdef bint take_fp_flags() noexcept nogil

@@ -4,8 +4,10 @@ from libc.stdint cimport intptr_t
 cimport numpy as cnp
 
 from fastbp._core.elementwise cimport MAX_NDIM
+from fastbp._core.lapack cimport Strided, Task
 from fastbp._core.program cimport MAX_EXTERNAL
 from fastbp._core.strided cimport Product
+from fastbp._core.totals cimport Totals
 
 cdef enum InstructionKind:
     REGION      # elementwise work: one program over one iteration space
@@ -14,6 +16,7 @@ cdef enum InstructionKind:
     COPY        # elements of one strided layout into another
     PICK        # elements from places of a table, 0 where it has -1
     ZERO        # bytes
+    LAPACK      # a routine on matrices, or on a batch of them
     CALL        # a function of Python's
     LOOP        # the instructions behind it, again and again
     BRANCH      # the instructions behind it, or those behind these
@@ -37,6 +40,7 @@ cdef struct Region:
     bint parallel
     intptr_t total
     Walk *walk              # NULL: one run
+    Totals *totals          # not NULL: it ends in sums, whose places are behind those of the slots
     Place *places
     intptr_t *steps         # of one run
 
@@ -68,6 +72,16 @@ cdef struct Pick:
 cdef struct Zero:
     Place target
     intptr_t size
+
+# In one piece with its arrays, as a region.
+cdef struct Matrices:
+    Task task
+    int n, nd
+    Place work
+    Place *places
+    Strided *x              # strides only
+    intptr_t *shape         # of the batch
+    intptr_t *steps         # in bytes, along the batch: nd of each operand and result
 
 # The number of a call in the list of them.
 cdef struct Call:
@@ -125,6 +139,8 @@ cdef class Machine:
     cdef list begun         # for each block that has begun the buffers that it has brought
     cdef Extent *extents    # NULL: what instructions reach is not checked
     cdef Step *_step(self, InstructionKind kind, size_t size, double work) except NULL
+    cdef int _total(self, Region *region, tuple shape, list slots, tuple sums,
+                    bint ordered) except -1
     cdef int _set(self, Place *place, object pair) except -1
     cdef int _bring(self, int buffer, double size, bint written) except -1
     cdef int _reach(self, Place *place, object pair, double low, double high,
@@ -137,5 +153,6 @@ cdef class Machine:
     cdef Frame frame(self)
     cdef int give_back(self, Frame frame) except -1
     cdef int run(self, Frame frame) except -1
+    cdef list times(self, Frame frame, list parts)
     cdef int _run_with_calls(self, Frame frame, int first, int end) except -1
     cdef int _loop_with_calls(self, Frame frame, int k) except -1

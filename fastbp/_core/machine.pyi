@@ -32,6 +32,8 @@ class Machine:
         program: Program,
         shape: tuple[int, ...],
         slots: list[tuple[tuple[int, int], tuple[int, ...]]],
+        sums: tuple[int, int, list[tuple[int, tuple[int, int]]]] | None = ...,
+        ordered: bool = ...,
     ) -> None: ...
     def product(
         self,
@@ -63,6 +65,16 @@ class Machine:
         self, itemsize: int, table: np.ndarray, source: tuple[int, int], target: tuple[int, int]
     ) -> None: ...
     def zero(self, size: int, target: tuple[int, int]) -> None: ...
+    def lapack(
+        self,
+        routine: str,
+        flags: tuple[str, ...],
+        typenum: int,
+        sizes: tuple[int, int, int],
+        batch: tuple[int, ...],
+        slots: list[tuple[tuple[int, int], int, int, tuple[int, ...]]],
+        work: tuple[int, int],
+    ) -> None: ...
     def call(
         self, function: Callable[..., Any], operands: list[Any], results: list[Any]
     ) -> None: ...

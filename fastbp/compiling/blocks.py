@@ -91,6 +91,7 @@ class Loop(Block):
     ) -> None:
         super().__init__([], [body])
         self.count, self.moving, self.swaps = count, list(moving), list(swaps)
+        self.is_fused = False  # elementwise work of the body is put together
 
     @property
     def body(self) -> list[Step]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbp.compiling.matrices import routine
 from fastbp.compiling.passes import enabled
 from fastbp.compiling.steps import Call, Copy, Product, Region, Step, Sum, Zero
 from fastbp.compiling.sums import Term, Waiting, made
@@ -25,6 +26,7 @@ class Builder:
         self.passes = enabled()
         self.steps: list[Step] = []
         self.constants: dict[int, Value] = {}
+        self.factors: dict[Any, list[Value] | None] = {}
         self.n_given = 0
         self.position = -1  # of the operation that is lowered
 
@@ -90,7 +92,7 @@ class Builder:
         self.n_given += 1
         y = Value(storage, x.shape, np.dtype(bool))
         y.returned = True
-        self.append(Call("booleans", booleans, [x], [y]))
+        self.append(Call("booleans", booleans, [x], [y], booleans))
         return y
 
     def seen(self, x: Value, function: Any) -> Value | None:
@@ -216,6 +218,18 @@ class Builder:
         self.append(self.product(x, left, y, right, z, order, sizes))
         return z.view(shape, 0, tuple([z.strides[k] for k in axes]))
 
+    def lapack(
+        self, name: str, *operands: Value, flags: tuple[str, ...] = ()
+    ) -> list[Value] | None:
+        """Append a routine of LAPACK's on stacks of matrices, and return its results.
+
+        Equal ones are run once: operations that factorise the same matrix share its factors.
+        """
+        key = (name, flags, *[_layout(x) for x in operands])
+        if key not in self.factors or "common" not in self.passes:
+            self.factors[key] = routine(self, name, operands, flags)
+        return self.factors[key]
+
     def product(
         self,
         x: Value,
@@ -251,6 +265,10 @@ class Builder:
 
         a, b, c = strides(steps[0], m, k), strides(steps[1], k, n), strides(steps[2], m, n)
         return Product(x, y, z, (size, batch, a, b, c), accumulate)
+
+
+def _layout(x: Value) -> Any:
+    return x.storage, x.offset, x.shape, x.strides, x.dtype, x.mask
 
 
 def _readable(

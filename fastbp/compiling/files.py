@@ -57,13 +57,19 @@ class Emitted(Step):
     """An instruction from a file: emits what was emitted when it was written."""
 
     def __init__(
-        self, kind: str, what: str, reads: list[Value], writes: list[Value], emitted: list[Any]
+        self, kind: str, what: str, writes: list[Value], memory: list[list[Storage]], emitted: Any
     ) -> None:
-        super().__init__(reads, writes)
-        self.kind, self.what, self.emitted = kind, what, emitted
+        super().__init__([], writes)
+        self.kind, self.what, self.memory, self.emitted = kind, what, memory, emitted
 
     def described(self) -> str:
         return self.what
+
+    def read(self) -> list[Storage]:
+        return self.memory[0]
+
+    def written(self) -> list[Storage]:
+        return self.memory[1]
 
     def emit(self, machine: Any) -> None:
         for name, args in self.emitted:
@@ -145,12 +151,15 @@ def _step(encoder: Encoder, step: Step, ids: dict[int, int]) -> list[Any]:
     recorder = Recorder()
     step.emit(recorder)  # type: ignore[arg-type]
     what = step.described() or step.kind
+
+    def place(storage: Storage) -> tuple[Any, ...]:
+        storage = storage.outermost
+        return storage.kind, ids.setdefault(id(storage), len(ids)), storage.buffer
+
     values = [
-        [
-            (v.storage.kind, ids.setdefault(id(v.storage.outermost), len(ids)), v.shape, v.dtype)
-            for v in part
-        ]
-        for part in (step.reads, step.writes)
+        [(*place(v.storage), v.shape, v.dtype) for v in step.writes],
+        [place(storage) for storage in step.read()],
+        [place(storage) for storage in step.written()],
     ]
     return [
         step.kind,
@@ -257,7 +266,8 @@ def _read_entry(decoder: Decoder, facts: dict[str, Any]) -> Entry:
             raise ValueError("two ends of a plan are one buffer")
         sizes[k] = _size(shape, dtype), True
     constants = {_natural(k): _array(x) for k, x in decoder.decode(facts["constants"])}
-    steps = [_read_step(decoder, x) for x in facts["steps"]]
+    storages: dict[int, Storage] = {}
+    steps = [_read_step(decoder, x, storages) for x in facts["steps"]]
     n_buffers = _natural(facts["n_buffers"])
     if n_buffers > n + 1 + len(outputs) + len(constants) + sum(len(s.emitted) for s in steps) * 64:
         raise ValueError("buffers that nothing brings")
@@ -335,9 +345,15 @@ def _read_form(decoder: Decoder, data: list[Any], n: int) -> Any:
     return Form(kind, value, tuple([_read_form(decoder, x, n) for x in parts]))
 
 
-def _read_step(decoder: Decoder, data: list[Any]) -> Emitted:
+def _read_step(decoder: Decoder, data: list[Any], storages: dict[int, Storage]) -> Emitted:
     kind, what, values, emitted = data
-    reads, writes = [[_value(v) for v in part] for part in decoder.decode(values)]
+    writes, *memory = decoder.decode(values)
+    written = [
+        Value(_storage(storages, x[:3]), _shape(shape), dtype) for *x, shape, dtype in writes
+    ]
+    places = [[_storage(storages, x) for x in part] for part in memory]
+    if len(places) != 2 or not all(isinstance(v.dtype, np.dtype) for v in written):
+        raise ValueError("an instruction that reads and writes nothing")
     found = []
     for name, args in emitted:
         if name not in INSTRUCTIONS:
@@ -350,7 +366,7 @@ def _read_step(decoder: Decoder, data: list[Any]) -> Emitted:
         found.append((name, args))
     if not isinstance(kind, str) or not isinstance(what, str):
         raise ValueError("an instruction without a name")
-    return Emitted(kind, what, reads, writes, found)
+    return Emitted(kind, what, written, places, found)
 
 
 def _check_call(function: Any, operands: list[Any], results: list[Any], last_slot: int) -> None:
@@ -373,10 +389,12 @@ def _check_call(function: Any, operands: list[Any], results: list[Any], last_slo
         _shape(shape)
 
 
-def _value(data: Any) -> Value:
-    kind, number, shape, dtype = data
-    storage = Storage(kind, _size(_shape(shape), dtype), _natural(number))
-    return Value(storage, shape, dtype)
+def _storage(storages: dict[int, Storage], data: Any) -> Storage:
+    kind, number, buffer = data
+    if _natural(number) not in storages:
+        storages[number] = Storage(str(kind), 0, number)
+        storages[number].buffer = int(buffer)
+    return storages[number]
 
 
 def _fact(data: Any) -> tuple[str, list[Any], str]:

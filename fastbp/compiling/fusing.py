@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fastbp.compiling.blocks import Block
+from fastbp.compiling.blocks import Block, Loop
 from fastbp.compiling.steps import Region, Step
 from fastbp.compiling.values import Value
 
@@ -22,7 +22,7 @@ def fused(steps: Sequence[Step]) -> list[Step]:
     written: dict[int, int] = {}
     regions: dict[int, int] = {}  # the region that computes a value
     for step in steps:
-        if isinstance(step, Block):
+        if isinstance(step, Block) and not (isinstance(step, Loop) and step.is_fused):
             step.parts[:] = [fused(part) for part in step.parts]
         if not isinstance(step, Region):
             for storage in step.written():

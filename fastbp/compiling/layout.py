@@ -9,8 +9,10 @@ from fastbp._core.machine import Machine
 from fastbp._core.replay import Plan
 from fastbp.compiling.blocks import Block, Loop, walked
 from fastbp.compiling.builder import Builder
+from fastbp.compiling.endings import with_endings
 from fastbp.compiling.fusing import fused
 from fastbp.compiling.memory import carried, give_out, need
+from fastbp.compiling.rolling import rolled
 from fastbp.compiling.steps import Copy, Region, Step
 from fastbp.compiling.values import Storage, Value
 
@@ -28,10 +30,14 @@ def laid_out(b: Builder, inputs: Sequence[Value | None], outputs: Sequence[Value
     outputs : sequence of Value
         What the plan returns, each in memory of its own.
     """
-    results = _results(b, outputs)
-    steps = _needed(b.steps, results) if "dead" in b.passes else b.steps
+    steps = _needed(b.steps, outputs) if "dead" in b.passes else b.steps
+    if "rolling" in b.passes:
+        steps = rolled(steps, outputs)
+    results, copies = _results(outputs)
+    steps = steps + copies
     if "fusion" in b.passes:
         steps = fused(steps)
+    steps = with_endings(steps, b.passes)
     _compile(steps, results, "dead" not in b.passes)
     work_bytes = give_out(steps, b.passes)
     constants: dict[int, Any] = {}
@@ -81,9 +87,10 @@ def _facts(steps: Sequence[Step], indent: str = "") -> list[tuple[Any, ...]]:
     return found
 
 
-def _results(b: Builder, outputs: Sequence[Value]) -> list[Value]:
-    """Return the outputs in memory that is the caller's: copies where they have no such."""
+def _results(outputs: Sequence[Value]) -> tuple[list[Value], list[Step]]:
+    """Return the outputs in memory that is the caller's, and the copies where they have no such."""
     results: list[Value] = []
+    copies: list[Step] = []
     for y in outputs:
         storage = y.storage
         if storage.kind == "work" and y.whole and storage.inside is None and not storage.holds:
@@ -92,9 +99,9 @@ def _results(b: Builder, outputs: Sequence[Value]) -> list[Value]:
             continue
         copy = Value(Storage("output", y.size * y.dtype.itemsize), y.shape, y.dtype)
         if y.size:
-            b.append(Copy([y], [copy]))
+            copies.append(Copy([y], [copy]))
         results.append(copy)
-    return results
+    return results, copies
 
 
 # ---- what is needed
@@ -102,7 +109,9 @@ def _results(b: Builder, outputs: Sequence[Value]) -> list[Value]:
 
 def _needed(steps: Sequence[Step], results: Sequence[Value]) -> list[Step]:
     """Return the steps that lead to the results."""
-    return _kept(steps, {id(part) for y in results for part in y.storage.parts()}, True)
+    needed: set[int] = set()
+    need(needed, [y.storage for y in results])
+    return _kept(steps, needed, True)
 
 
 def _kept(steps: Sequence[Step], needed: set[int], final: bool) -> list[Step]:
@@ -168,7 +177,8 @@ def _loop_kept(loop: Loop, needed: set[int], final: bool) -> None:
 
 def _compile(steps: Sequence[Step], results: Sequence[Value], everything: bool) -> None:
     """Compile the regions: each writes what somebody else reads, or `everything`."""
-    wanted = {id(part) for y in results for part in y.storage.parts()}
+    wanted: set[int] = set()
+    need(wanted, [y.storage for y in results])
     for step in walked(steps):
         need(wanted, step.read())
         if isinstance(step, Loop):

@@ -252,8 +252,10 @@ def _lowered(b: Builder, link: Any, operands: list[Any], joint: dict[Any, Any]) 
     op = link.op
     if op.kind == CALL and isinstance(op.forward, graph.Op):
         op = op.forward  # of values without derivative
-    if link.output is None and not op.residuals and op.nout == 1:
-        y = None
+    y = None
+    if link.output is not None:
+        y = _output(b, op, link, operands, joint)
+    else:
         if op.kind == ELEMENTWISE:
             y = _elementwise(b, op, link, operands)
         elif op.kind == CALL and op.forward is graph.identity:
@@ -264,8 +266,8 @@ def _lowered(b: Builder, link: Any, operands: list[Any], joint: dict[Any, Any]) 
             y = _planned(b, op, link, operands)
         elif op.pattern is patterns.moves:
             y = _moved(b, op, link, operands)
-        if y is not None and y.shape == link.shape and _has_dtype(y, link.dtype):
-            return y
+    if y is not None and y.shape == link.shape and _has_dtype(y, link.dtype):
+        return y
     operands = [b.boolean(x) if isinstance(x, Value) else x for x in operands]
     return _called(b, link, operands, joint)
 
@@ -302,7 +304,7 @@ def _elementwise(b: Builder, op: Any, link: Any, operands: list[Any]) -> Value |
     return y
 
 
-def _planned(b: Builder, op: Any, link: Any, operands: list[Any]) -> Value | None:
+def _planned(b: Builder, op: Any, link: Any, operands: list[Any]) -> Any:
     plan = op.info["plan"]
     found: list[Any] = []
     for x in operands:
@@ -313,13 +315,28 @@ def _planned(b: Builder, op: Any, link: Any, operands: list[Any]) -> Value | Non
             x = b.constant(x.astype(link.dtype))
             x.mask = True
         else:
-            x = np.asarray(x, link.dtype if isinstance(x, int | float) else None)
-            if x.dtype != link.dtype:
-                return None
-            x = b.constant(x)
+            x = b.constant(np.asarray(x, link.dtype if isinstance(x, int | float) else None))
         found.append(x)
-    y: Value | None = plan(b, link, *found)
-    return y
+    return plan(b, link, *found)
+
+
+def _output(
+    b: Builder, op: Any, link: Any, operands: list[Any], joint: dict[Any, Any]
+) -> Value | None:
+    """Return one of several outputs, which a plan makes at once."""
+    if op.info.get("plan") is None:
+        return None
+    key = ("planned", *_application(link, operands))
+    if key not in joint:
+        joint[key] = _planned(b, op, link, operands)
+    made: list[Value] | None = joint[key]
+    return None if made is None else made[link.output]
+
+
+def _application(link: Any, operands: list[Any]) -> Any:
+    """Return what is the same for the outputs of one application of an operation."""
+    static = link.static
+    return id(link.op), id(static) if static else 0, tuple([id(x) for x in operands])
 
 
 def _moved(b: Builder, op: Any, link: Any, operands: list[Any]) -> Value | None:
@@ -429,12 +446,13 @@ def _called(b: Builder, link: Any, operands: list[Any], joint: dict[Any, Any]) -
     place = 0 if link.output is None else link.output
     key = None
     if link.output is not None:
-        key = (id(op), id(static) if static else 0, tuple(id(x) for x in operands))
+        key = _application(link, operands)
     if key is not None and key in joint:
         results, step = joint[key]
     else:
         results = [None] * (1 if key is None else len(link.ans))
-        step = Call(op.name, Applied(op, static, key is not None), list(operands), results)
+        function = Applied(op, static, key is not None)
+        step = Call(op.name, function, list(operands), results, _call_key(link))
         if key is not None:
             joint[key] = results, step
         b.append(step)
@@ -446,3 +464,11 @@ def _called(b: Builder, link: Any, operands: list[Any], joint: dict[Any, Any]) -
         step.writes.append(results[place])
     y: Value = results[place]
     return y
+
+
+def _call_key(link: Any) -> Any:
+    """Return what is equal for calls of the same function with the same settings."""
+    static = link.static
+    if static and not all(_is_plain(v) for v in static.values()):
+        return None
+    return id(link.op), link.output is None, repr(sorted(static.items())) if static else ""

@@ -41,6 +41,8 @@ def give_out(steps: Sequence[Step], passes: Collection[str]) -> int:
     starting: dict[int, list[Storage]] = {}
     ending: dict[int, list[Storage]] = {}
     for storage, first, last in spans.values():
+        if storage.kind == "output":
+            continue
         starting.setdefault(first, []).append(storage)
         ending.setdefault(last, []).append(storage)
     free = _Free()
@@ -78,12 +80,12 @@ def carried(body: Sequence[Step]) -> set[int]:
 
 
 def need(needed: set[int], storages: Sequence[Storage]) -> None:
-    """Add memory and its parts to what is needed."""
-    needed.update([id(part) for storage in storages for part in storage.parts()])
+    """Add memory to what is needed, its parts, and what it is a part of."""
+    needed.update([id(part) for storage in storages for part in storage.overlapping()])
 
 
 class _Accesses:
-    """Who reads and writes the workspace, in order: (moment, memory, whether it is written)."""
+    """Who reads and writes work and results, in order: (moment, memory, whether it is written)."""
 
     def __init__(self, steps: Sequence[Step]) -> None:
         self.found: list[tuple[int, Storage, bool]] = []
@@ -123,7 +125,7 @@ class _Accesses:
         for storage in [s.outermost for s in storages]:
             if storage.kind == "moving":
                 self._note(self.moving[id(storage)], written)
-            elif storage.kind == "work":
+            elif storage.kind in ("work", "output"):
                 self.found.append((self.now, storage, written))
 
     def spans(self) -> dict[int, list[Any]]:
@@ -158,6 +160,8 @@ def _write_over(region: Region, moment: int, repeated: bool, spans: Spans) -> No
         for k, y in enumerate(outputs):
             if y.shape != region.shape or not _is_new(y, moment, repeated, spans):
                 continue
+            if not _is_alone(y, region.programs):
+                continue
             for i, x in enumerate(inputs):
                 if (
                     x.shape == y.shape
@@ -174,9 +178,15 @@ def _is_new(y: Value, moment: int, repeated: bool, spans: Spans) -> bool:
     storage = y.storage
     if not y.whole or storage.inside is not None or storage.holds:
         return False
-    if storage.kind == "output":
-        return not repeated
-    return storage.kind == "work" and bool(spans[id(storage)][1] == moment)
+    if storage.kind not in ("work", "output") or (storage.kind == "output" and repeated):
+        return False
+    return bool(spans[id(storage)][1] == moment)
+
+
+def _is_alone(y: Value, programs: Programs) -> bool:
+    """Say whether a region has nothing else to do with the memory of an output."""
+    values = [v for _, inputs, outputs in programs for v in (*inputs, *outputs)]
+    return sum(v.storage.outermost is y.storage for v in values) == 1
 
 
 def _is_lost(x: Value, y: Value, moment: int, spans: Spans) -> bool:
@@ -205,7 +215,7 @@ def _join(x: Storage, y: Storage, spans: Spans) -> None:
     """Make `y` the memory of `x`, or `x` that of `y` where this is the caller's afterwards."""
     if y.kind == "output":
         x.put_inside(y, 0)
-        del spans[id(x)]
+        spans[id(y)][1] = spans.pop(id(x))[1]
     else:
         y.put_inside(x, 0)
         spans[id(x)][2] = spans.pop(id(y))[2]

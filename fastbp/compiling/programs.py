@@ -6,7 +6,7 @@ region is looked up by its structure; what is the same work is the same object.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,10 @@ _known: dict[Any, Program | None] = {}
 
 
 def program_of(
-    members: Sequence[Member], wanted: Collection[int], dtype: Any
+    members: Sequence[Member],
+    wanted: Collection[int],
+    dtype: Any,
+    places: Mapping[int, Value] | None = None,
 ) -> tuple[Program | None, list[Value], list[Value]]:
     """Return the program that computes members, and what it reads and writes.
 
@@ -34,6 +37,8 @@ def program_of(
         The ids of values that are written.
     dtype : dtype
         Of all of them.
+    places : dict of int to Value, optional
+        Others that are written elsewhere than in their own memory.
 
     Returns
     -------
@@ -44,7 +49,7 @@ def program_of(
         Its inputs and outputs.
     """
     inside = {id(value): number for number, (_, _, value) in enumerate(members)}
-    places: dict[Any, int] = {}
+    layouts: dict[Any, int] = {}
     inputs: list[Value] = []
     outputs: list[Value] = []
     written: list[int] = []
@@ -58,14 +63,17 @@ def program_of(
             number = inside.get(id(x))
             if number is None:
                 layout = x.layout
-                number = places.get(layout)
+                number = layouts.get(layout)
                 if number is None:
-                    number = places[layout] = ~len(inputs)
+                    number = layouts[layout] = ~len(inputs)
                     inputs.append(x)
             found.append(number)
         if id(value) in wanted:
             written.append(len(code))
             outputs.append(value)
+        elif places and id(value) in places:
+            written.append(len(code))
+            outputs.append(places[id(value)])
         code.append((function, tuple(found)))
     if not outputs:
         return None, inputs, outputs
@@ -86,7 +94,9 @@ def _compiled(dtype: Any, n_inputs: int, code: Any, written: Any) -> Program | N
         found = [
             x[0] if isinstance(x, tuple) else made[x] if x >= 0 else inputs[~x] for x in operands
         ]
-        if isinstance(function, str | np.ufunc):
+        if function is np.positive:
+            made.append(trace.copy(found[0]))
+        elif isinstance(function, str | np.ufunc):
             made.append(trace.call(function, *found))
         else:
             made.append(trace.lift(function(*[trace.lift(x) for x in found])))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +15,7 @@ from fastbp.compiling.values import Storage, Value
 __all__ = ["Add", "Applied", "Call", "Copy", "Pick", "Product", "Region", "Step", "Sum", "Zero"]
 
 Place = tuple[int, int]
+Pair = tuple[Value, Value]
 
 
 class Step:
@@ -43,6 +46,22 @@ class Step:
         """Say in a few words what is done."""
         return ""
 
+    # -- what it takes to find it again, on other memory
+
+    def facts_of(self) -> Any:
+        """Return what is equal for steps that do the same, beside layouts; None: nothing is."""
+        return None
+
+    def operands_of(self) -> list[Any]:
+        """Return its operands: values, and numbers."""
+        return [*self.reads, *self.writes]
+
+    def on(self, operands: Sequence[Any]) -> Step:
+        """Return the same step on other operands, in the order of `operands_of`."""
+        step, n = copy.copy(self), len(self.reads)
+        step.reads, step.writes = list(operands[:n]), list(operands[n:])
+        return step
+
 
 def at(value: Value) -> Place:
     """Return where a value lies once memory is given out."""
@@ -53,6 +72,15 @@ class Region(Step):
     """Elementwise work over one iteration space: `members` are (function, operands, value).
 
     An operand is a `Value`, of another member or read from memory, or a number.
+
+    Attributes
+    ----------
+    sums : list of (value, target)
+        The sum of a member over the `axes` from one to another is written to the target.
+    stores, adds : list of (value, place)
+        A member is written in a place, or added to what is there.
+    ordered : bool
+        Such places overlap: elements must be computed in their order.
     """
 
     kind = "region"
@@ -62,7 +90,13 @@ class Region(Step):
         super().__init__([], [])
         self.shape, self.dtype = shape, dtype
         self.members: list[Member] = []
+        self.sums: list[Pair] = []
+        self.axes = (0, 0)
+        self.stores: list[Pair] = []
+        self.adds: list[Pair] = []
+        self.ordered = False
         self.programs: list[tuple[Any, list[Value], list[Value]]] = []
+        self.summed: dict[int, Value] = {}  # by the id of an output that is written nowhere
 
     def has_room(self, n: int) -> bool:
         """Say whether so many more members may fit."""
@@ -73,10 +107,42 @@ class Region(Step):
 
         Return False where an operation has no inner loop.
         """
+        members, places = self._ended(wanted, True)
+        found = program_of(members, wanted | self._written_last(members), self.dtype, places)
+        if found[0] is not None:
+            self.programs = [found]
+            return True
         self.programs = []
-        return self._compile(self.members, wanted)
+        members, _ = self._ended(wanted, False)
+        return self._compile(members, wanted | self._written_last(members))
 
-    def _compile(self, members: list[Any], wanted: set[int]) -> bool:
+    def _ended(self, wanted: set[int], directly: bool) -> tuple[list[Member], dict[int, Value]]:
+        """Return the members with what is done with their values in the end.
+
+        What is read by nobody else is computed where it belongs, if it may be so `directly`. What
+        is added to memory comes last: it may lie where other values were written.
+        """
+        members, places = list(self.members), {}
+        added = {id(x) for x, _ in self.adds}
+        self.summed = {}
+        ends = []
+        for x, y in self.sums:
+            ends.append((x, Value(y.storage, x.shape, x.dtype)))
+            self.summed[id(ends[-1][1])] = y
+        for x, place in [*ends, *self.stores]:
+            if directly and id(x) not in wanted and id(x) not in added and id(x) not in places:
+                places[id(x)] = place
+            else:
+                members.append((np.positive, (x,), place))
+        for x, place in self.adds:
+            before = place.view(place.shape, place.offset, place.strides)
+            members.append((np.add, (before, x), place))
+        return members, places
+
+    def _written_last(self, members: list[Member]) -> set[int]:
+        return {id(y) for _, _, y in members[len(self.members) :]}
+
+    def _compile(self, members: list[Member], wanted: set[int]) -> bool:
         program, inputs, outputs = program_of(members, wanted, self.dtype)
         if program is not None:
             self.programs.append((program, inputs, outputs))
@@ -95,28 +161,52 @@ class Region(Step):
         operands = [x for _, xs, _ in self.members for x in xs if isinstance(x, Value)]
         return [x for x in operands if id(x) not in own]
 
+    def ends(self) -> list[Value]:
+        """Return where sums, and values with a place elsewhere, are written."""
+        return [y for _, y in (*self.sums, *self.stores, *self.adds)]
+
     def read(self) -> list[Storage]:
-        return [x.storage for x in (self.reads if self.programs else self.external())]
+        reads = self.reads if self.programs else [*self.external(), *[y for _, y in self.adds]]
+        return [x.storage for x in reads]
 
     def written(self) -> list[Storage]:
-        written = self.writes if self.programs else [y for _, _, y in self.members]
-        return [y.storage for y in written]
+        own = [y for _, _, y in self.members]
+        return [y.storage for y in (self.writes if self.programs else own + self.ends())]
+
+    def facts_of(self) -> Any:
+        return self.shape, self.dtype, tuple([(f, len(xs)) for f, xs, _ in self.members])
+
+    def operands_of(self) -> list[Any]:
+        return [x for _, operands, y in self.members for x in (*operands, y)]
+
+    def on(self, operands: Sequence[Any]) -> Region:
+        step, rest = Region(self.shape, self.dtype), iter(operands)
+        for function, own, _ in self.members:
+            found = tuple([next(rest) for _ in own])
+            step.members.append((function, found, next(rest)))
+        return step
 
     def settle(self) -> None:
         """Know what is read and written, once `finish` has said which programs there are."""
         self.reads = [v for _, inputs, _ in self.programs for v in inputs]
-        self.writes = [v for _, _, outputs in self.programs for v in outputs]
+        outputs = [v for _, _, found in self.programs for v in found]
+        self.writes = [self.summed.get(id(v), v) for v in outputs]
 
     def described(self) -> str:
         names = [
             f if isinstance(f, str) else getattr(f, "__name__", "") for f, _, _ in self.members
         ]
-        return " ".join(["expression" if name in ("", "<lambda>") else name for name in names])
+        names = ["expression" if name in ("", "<lambda>") else name for name in names]
+        return " ".join(names + ["summed"] * len(self.sums) + ["added"] * len(self.adds))
 
     def emit(self, machine: Machine) -> None:
         for program, inputs, outputs in self.programs:
             slots = [(at(v), v.spread(self.shape)) for v in (*inputs, *outputs)]
-            machine.region(program, self.shape, slots)
+            sums = [
+                (k, at(self.summed[id(v)])) for k, v in enumerate(outputs) if id(v) in self.summed
+            ]
+            ends = (*self.axes, sums) if sums else None
+            machine.region(program, self.shape, slots, ends, self.ordered)
 
 
 class Product(Step):
@@ -127,6 +217,13 @@ class Product(Step):
     def __init__(self, a: Value, b: Value, c: Value, facts: Any, accumulate: bool = False) -> None:
         super().__init__([a, b, c] if accumulate else [a, b], [c])
         self.a, self.b, self.c, self.facts, self.accumulate = a, b, c, facts, accumulate
+
+    def facts_of(self) -> Any:
+        return self.facts, self.accumulate
+
+    def on(self, operands: Sequence[Any]) -> Product:
+        a, b, *_, c = operands
+        return Product(a, b, c, self.facts, self.accumulate)
 
     def described(self) -> str:
         (m, n, k), batch, *_ = self.facts
@@ -154,6 +251,9 @@ class Add(Step):
         assert program is not None
         self.program = program
 
+    def facts_of(self) -> Any:
+        return ()
+
     def emit(self, machine: Machine) -> None:
         (x, y), (_, strides) = self.reads, (0, self.writes[0].strides)
         slots = [(at(y), strides), (at(x), x.spread(y.shape)), (at(y), strides)]
@@ -169,6 +269,9 @@ class Sum(Step):
         super().__init__([x], [y])
         self.sizes = sizes
 
+    def facts_of(self) -> Any:
+        return self.sizes
+
     def emit(self, machine: Machine) -> None:
         x, y = self.reads[0], self.writes[0]
         machine.sum(x.dtype.num, self.sizes, at(x), at(y))
@@ -178,6 +281,9 @@ class Copy(Step):
     """Elements of one layout into another."""
 
     kind = "copy"
+
+    def facts_of(self) -> Any:
+        return ()
 
     def emit(self, machine: Machine) -> None:
         x, y = self.reads[0], self.writes[0]
@@ -193,6 +299,9 @@ class Pick(Step):
         super().__init__([x], [y])
         self.table = table
 
+    def facts_of(self) -> Any:
+        return self.table.shape, self.table.tobytes()
+
     def emit(self, machine: Machine) -> None:
         x, y = self.reads[0], self.writes[0]
         machine.pick(x.dtype.itemsize, self.table, at(x.view(x.shape, 0, x.strides)), at(y))
@@ -205,6 +314,9 @@ class Zero(Step):
 
     def __init__(self, y: Value) -> None:
         super().__init__([], [y])
+
+    def facts_of(self) -> Any:
+        return ()
 
     def emit(self, machine: Machine) -> None:
         (y,) = self.writes
@@ -228,15 +340,32 @@ class Call(Step):
     """A function of Python's.
 
     `operands` are Values or constants; `results` are Values of memory of kind "given", or None.
+    `key` is equal where functions do the same.
     """
 
     kind = "call"
 
-    def __init__(self, name: str, function: Any, operands: list[Any], results: list[Any]) -> None:
+    def __init__(
+        self, name: str, function: Any, operands: list[Any], results: list[Any], key: Any = None
+    ) -> None:
         super().__init__(
             [x for x in operands if isinstance(x, Value)], [y for y in results if y is not None]
         )
         self.name, self.function, self.operands, self.results = name, function, operands, results
+        self.key = key
+
+    def facts_of(self) -> Any:
+        if self.key is None:
+            return None
+        constants = [_fact(x) for x in self.operands if not isinstance(x, Value)]
+        returned = [x.returned for x in self.reads]
+        return self.key, tuple(constants), tuple(returned), tuple([y is None for y in self.results])
+
+    def on(self, operands: Sequence[Any]) -> Call:
+        rest = iter(operands)
+        own = [next(rest) if isinstance(x, Value) else x for x in self.operands]
+        results = [None if y is None else next(rest) for y in self.results]
+        return Call(self.name, self.function, own, results, self.key)
 
     def read_in_memory(self) -> list[Storage]:
         return [x.storage for x in self.reads if not x.returned]
@@ -258,3 +387,12 @@ class Call(Step):
             for y in self.results
         ]
         machine.call(self.function, operands, results)
+
+
+def _fact(x: Any) -> Any:
+    """Return what is equal for constants that are."""
+    if isinstance(x, np.ndarray | np.generic) and not x.dtype.hasobject and x.nbytes <= 4096:
+        return x.shape, x.dtype, x.tobytes()
+    if isinstance(x, bool | int | float | complex | str):
+        return type(x), repr(x)
+    return id(x)

@@ -7,8 +7,6 @@ its parts are written into one array.
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Term", "Waiting", "is_movable", "made"]
 
 _LOOKED_AT = 1 << 16  # elements of an array whose parts are compared
+_MANY = 4  # values whose sum is one instruction
 
 
 class Term:
@@ -111,43 +110,93 @@ def _total(b: Builder, values: list[Value]) -> Value:
 def _others(b: Builder, y: Value, others: list[Value]) -> bool:
     if not others:
         return False
-    b.append(Copy([_total(b, others)], [y]))
+    b.append(Copy([_total(b, _summed(b, others))], [y]))
     return True
+
+
+def _summed(b: Builder, values: list[Value]) -> list[Value]:
+    """Return fewer values of the same sum: many that lie side by side are one."""
+    groups: dict[Any, list[Value]] = {}
+    for v in values:
+        groups.setdefault((v.shape, v.strides), []).append(v)
+    found = []
+    for own in groups.values():
+        size = own[0].size
+        if len(own) < _MANY or _copied(own) * 2 > size * len(own) or "stacking" not in b.passes:
+            found += own
+            continue
+        stack = _stacked(b, own if (_spacing(own) or 0) > 0 else own[::-1])
+        total = b.sum(stack, (0,), own[0].shape)
+        found += own if total is None else [total]
+    return found
 
 
 def _products(b: Builder, y: Value, terms: list[Term], filled: bool) -> bool:
     first = terms[0]
     if len(terms) > 1:
-        lead = max((*first.left, *first.right, *first.out), default=0) + 1
-        x, z = _stacked(b, [t.x for t in terms]), _stacked(b, [t.y for t in terms])
-        sizes = {**first.sizes, lead: len(terms)}
-        terms = [Term(x, (lead, *first.left), z, (lead, *first.right), first.out, sizes)]
+        xs, zs = [t.x for t in terms], [t.y for t in terms]
+        if _copied(xs) + _copied(zs) <= len(terms) * y.size:
+            if max(_spacing(xs) or 0, _spacing(zs) or 0) <= 0:  # a sweep begins with the last
+                xs, zs = xs[::-1], zs[::-1]
+            lead = max((*first.left, *first.right, *first.out), default=0) + 1
+            x, z = _stacked(b, xs), _stacked(b, zs)
+            sizes = {**first.sizes, lead: len(terms)}
+            terms = [Term(x, (lead, *first.left), z, (lead, *first.right), first.out, sizes)]
     for t in terms:
         b.append(b.product(t.x, t.left, t.y, t.right, y, t.out, t.sizes, filled))
         filled = True
     return True
 
 
+def _spacing(values: list[Value]) -> int | None:
+    """Return by how many bytes values lie apart that have equal distances in one memory."""
+    first, second = values[0], values[1]
+    memory = first.storage.outermost
+    space = second.offset + second.storage.start - first.offset - first.storage.start
+    for k, v in enumerate(values):
+        place = v.offset + v.storage.start - first.offset - first.storage.start
+        if v.storage.outermost is not memory or place != k * space:
+            return None
+    return space
+
+
+def _fixed(values: list[Value]) -> list[bool]:
+    """Return which values have to be copied to lie side by side with the others."""
+    seen: set[int] = set()
+    found = []
+    for v in values:
+        whole = v.offset == 0 and v.size * v.dtype.itemsize == v.storage.nbytes
+        whole = whole and all(n == 1 or s > 0 for n, s in zip(v.shape, v.strides, strict=True))
+        found.append(not whole or not is_movable(v.storage) or id(v.storage) in seen)
+        seen.add(id(v.storage))
+    return found
+
+
+def _copied(values: list[Value]) -> int:
+    """Return how many elements are copied where values are stacked."""
+    if _spacing(values) is not None:
+        return 0
+    return sum(v.size for v, fixed in zip(values, _fixed(values), strict=True) if fixed)
+
+
 def _stacked(b: Builder, values: list[Value]) -> Value:
     """Return values of one layout as one value with an axis more in front."""
-    first = values[0]
-    n, nbytes = len(values), first.size * first.dtype.itemsize
-    shape = (n, *first.shape)
-    apart = {id(v.storage) for v in values}
-    if len(apart) == 1:
-        spaces = {b.offset - a.offset for a, b in itertools.pairwise(values)}
-        if len(spaces) == 1 and min(spaces) >= 0:
-            return first.view(shape, first.offset, (min(spaces), *first.strides))
-    if len(apart) == n and all(v.whole and is_movable(v.storage) for v in values):
-        together = Storage("work", n * nbytes)
-        for k, v in enumerate(values):
-            v.storage.put_inside(together, k * nbytes)
-        return Value(together, shape, first.dtype, 0, (nbytes, *first.strides))
-    stack = b.new(shape, first.dtype)
-    steps = strides_of(first.shape, first.dtype.itemsize)
+    first, space = values[0], _spacing(values)
+    shape = (len(values), *first.shape)
+    if space is not None and space >= 0:
+        start = first.offset + first.storage.start
+        return Value(first.storage.outermost, shape, first.dtype, start, (space, *first.strides))
+    nbytes = first.size * first.dtype.itemsize
+    fixed = _fixed(values)
+    steps = strides_of(first.shape, first.dtype.itemsize) if all(fixed) else first.strides
+    memory = Storage("work", len(values) * nbytes)
     for k, v in enumerate(values):
-        b.append(Copy([v], [stack.view(first.shape, k * nbytes, steps)]))
-    return stack
+        if fixed[k]:
+            place = Value(memory, first.shape, first.dtype, k * nbytes, steps)
+            b.append(Copy([v], [place]))
+        else:
+            v.storage.put_inside(memory, k * nbytes)
+    return Value(memory, shape, first.dtype, 0, (nbytes, *steps))
 
 
 def is_movable(storage: Storage) -> bool:
@@ -158,22 +207,44 @@ def is_movable(storage: Storage) -> bool:
 def _parts(b: Builder, y: Value, parts: list[tuple[Value, Any]], filled: bool) -> None:
     if not parts:
         return
-    places = [b.part(y, index) for _, index in parts]
+    found = [(x, index, b.part(y, index)) for x, index in _joined(b, parts)]
+    if len({place.strides for *_, place in found}) == 1:
+        # What is further behind first: work that computes several can write them in one pass.
+        found.sort(key=lambda part: -part[2].offset)
     known = None
-    if not filled:
-        if y.size <= _LOOKED_AT:
-            known = np.zeros(y.shape, bool)
-            whole = sum(math.prod(place.shape) for place in places)
-            counted = np.zeros(y.shape, np.intp)
-            for _, index in parts:
-                counted[index] += 1
-            covered = whole == y.size and bool((counted == 1).all())
-        else:
-            covered = False
-        if not covered:
-            b.append(Zero(y))
-    for (x, index), place in zip(parts, places, strict=True):
-        fresh = not known[index].any() if known is not None else not filled and place is places[0]
+    if not filled and y.size <= _LOOKED_AT:
+        known = np.zeros(y.shape, bool)
+        counted = np.zeros(y.shape, np.intp)
+        for _, index, _ in found:
+            counted[index] += 1
+        if not (counted == 1).all():
+            _cleared(b, y, found[0][2])
+    elif not filled:
+        _cleared(b, y, found[0][2])
+    for number, (x, index, place) in enumerate(found):
+        fresh = not known[index].any() if known is not None else not filled and number == 0
         b.append(Copy([x], [place]) if fresh else Add(x, place))
         if known is not None:
             known[index] = True
+
+
+def _cleared(b: Builder, y: Value, place: Value) -> None:
+    """Append zeros wherever the first part is not written."""
+    item = y.dtype.itemsize
+    if not (y.contiguous and place.contiguous):
+        b.append(Zero(y))
+        return
+    behind = place.offset + place.size * item
+    for first, end in ((y.offset, place.offset), (behind, y.offset + y.size * item)):
+        if end > first:
+            b.append(Zero(y.view(((end - first) // item,), first, (item,))))
+
+
+def _joined(b: Builder, parts: list[tuple[Value, Any]]) -> list[tuple[Value, Any]]:
+    """Add up what goes to the same place."""
+    groups: dict[str, list[tuple[Value, Any]]] = {}
+    for x, index in parts:
+        groups.setdefault(repr(index), []).append((x, index))
+    return [
+        (x, own[0][1]) for own in groups.values() for x in _summed(b, [value for value, _ in own])
+    ]

@@ -56,6 +56,7 @@ class Storage:
 
     def put_inside(self, storage: Storage, offset: int) -> None:
         """Become a part of other memory."""
+        assert self.inside is None
         self.inside, self.offset = storage, offset
         storage.holds.append(self)
 

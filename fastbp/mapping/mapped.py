@@ -10,10 +10,11 @@ import numpy as np
 
 from fastbp import arguments, tree
 from fastbp._core import graph
+from fastbp._core.dtypes import DIFFERENTIABLE, NAMES
 from fastbp._core.graph import Passive, Variable
 from fastbp._core.replay import strong_zeros_met
 from fastbp.derived import derived, named
-from fastbp.errors import MappedValueError, ShapeError
+from fastbp.errors import DTypeError, MappedValueError, ShapeError
 from fastbp.mapping.axes import axes_of, checked, size_of
 from fastbp.mapping.blocks import applied
 from fastbp.mapping.recording import Member, name_of
@@ -54,6 +55,9 @@ def vmap(f: Callable[..., Any], in_axes: Any = 0, out_axes: Any = 0) -> Callable
     ShapeError
         (from the returned function) If the numbers of members differ, an array has not the axis, or
         axes do not fit arguments or results.
+    DTypeError
+        (from the returned function) If members are no numbers or booleans, or a result that has an
+        axis is none.
     MappedValueError
         (from the returned function) If `f` reads values that depend on the member as plain numbers
         (by ``if``, ``float()``, ``.item()``), if such values decide a shape (``x[x > 0]``), or if
@@ -128,9 +132,11 @@ class _Batch:
                 continue
             if not (type(x) is Variable or type(x) is Passive):
                 x = np.asarray(x)
-                if x.dtype.kind not in "fciub":
-                    raise MappedValueError(
-                        f"vmap: {name} is of dtype {x.dtype}: members are numbers or booleans"
+                if x.dtype.kind not in "iub" and x.dtype not in DIFFERENTIABLE:
+                    raise DTypeError(
+                        f"vmap: {name} has shape {x.shape} and dtype {x.dtype}: members are "
+                        f"{NAMES}, integers or booleans; convert it, for instance with "
+                        "numpy.asarray(x, float)"
                     )
             axis = axis % np.ndim(graph.array_of(x))
             self.arrays.append(np.moveaxis(x, axis, 0) if axis else x)
@@ -278,13 +284,23 @@ def _placed(
             found.append(y)
             continue
         if not depends:
-            y = spread(y, batch.n)
+            y = spread(_numbers(y, path), batch.n)
         nd = np.ndim(graph.array_of(y))
         if not -nd <= axis < nd:
             raise ShapeError(f"vmap: {path} has {nd} axes, so its out_axes cannot be {axis}")
         y = np.moveaxis(y, 0, axis) if axis % nd else y
         found.append(_own(y, given, found))
     return structure.unflatten(found)
+
+
+def _numbers(y: Any, path: str) -> Any:
+    """Return a result that is the same for all members, if it can have an axis."""
+    if type(y) is Variable or type(y) is Passive or np.asarray(y).dtype.kind in "fciub":
+        return y
+    raise DTypeError(
+        f"vmap: {path} is a {type(y).__name__}, which has no axis for the members: return arrays "
+        "and numbers, or give it the out_axes None"
+    )
 
 
 def _own(y: Any, given: list[np.ndarray], others: list[Any]) -> Any:

@@ -2,8 +2,8 @@
 
 A row names one of these by `plan=`: ``plan(b, link, *operands)`` gets a builder of plans
 (`fastbp.compiling.builder.Builder`), the operation as it was applied, and what its operands are in
-the plan, and returns what its value is there. None: not in this case, the plan calls the function
-of the row. A row that says nothing is called.
+the plan, and returns what its value is there, of several outputs a list. None: not in this case,
+the plan calls the function of the row. A row that says nothing is called.
 """
 
 import numpy as np

@@ -385,6 +385,22 @@ cdef int sum_runs(char *g, char *out, intptr_t outer, intptr_t rows, intptr_t n,
     return 0
 
 
+cdef void sum_few(char *g, char *out, intptr_t rows, intptr_t n, int typenum) noexcept nogil:
+    cdef Loop *loop = &ADD[slot_of(typenum)]
+    cdef double total[2]        # of up to 16 bytes
+    if n > 1:
+        _sum_block(loop, g, out, rows, n, itemsize_of(typenum))
+        return
+    total[0] = total[1] = 0.0
+    _add(loop, <char *> total, g, <char *> total, rows, 0, itemsize_of(typenum))
+    memcpy(out, total, itemsize_of(typenum))
+
+
+cdef void add_to(char *out, char *x, intptr_t n, int typenum) noexcept nogil:
+    cdef intptr_t item = itemsize_of(typenum)
+    _add(&ADD[slot_of(typenum)], out, x, out, n, item, item)
+
+
 cdef void _sum_rows(const Loop *loop, char *g, char *out, char *partial, intptr_t rows, intptr_t n,
                     intptr_t block, intptr_t itemsize) noexcept nogil:
     """Sum `rows` rows of `n` numbers by blocks, and the sums of blocks in pairs.
@@ -416,7 +432,8 @@ cdef void _sum_block(const Loop *loop, char *g, char *out, intptr_t rows, intptr
     cdef char *folded = <char *> folded_numbers
     cdef intptr_t size = n * itemsize, half, k
     if rows * n > FOLDED or rows < 4:
-        memcpy(out, g, size)
+        if out != g:
+            memcpy(out, g, size)
         for k in range(1, rows):
             _add(loop, out, g + k * size, out, n, itemsize, itemsize)
         return

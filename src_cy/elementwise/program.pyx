@@ -73,6 +73,11 @@ class Trace:
         """Record a ufunc or a named kernel on expressions and numbers."""
         return self._value(function, tuple(self.lift(x).index for x in operands))
 
+    def copy(self, x):
+        """Append a copy of an expression, another one each time."""
+        self.code.append((np.positive, (x.index,)))
+        return Expr(self, len(self.code) - 1)
+
     def lift(self, x):
         """Return `x` as a value of this trace: an expression unchanged, a number as a constant."""
         if isinstance(x, Expr):
@@ -305,9 +310,7 @@ def _distinct_outputs(trace, outputs):
     result, seen = [], set()
     for e in outputs:
         if trace.code[e.index][0] in ("input", "constant") or e.index in seen:
-            # Not through `call`: two copies of one value are two instructions here.
-            trace.code.append((np.positive, (e.index,)))
-            e = Expr(trace, len(trace.code) - 1)
+            e = trace.copy(e)
         seen.add(e.index)
         result.append(e)
     return result

@@ -8,7 +8,8 @@ cimport cython
 cimport numpy as cnp
 from fastbp._core.dtypes cimport dtype_of
 from fastbp._core.graph cimport (
-    OUTPUT, Node, Output, handle_on, is_joint, new_spec, parent_of, saved_of,
+    OUTPUT, Node, Output, Passive, Variable, handle_on, is_joint, new_spec, parent_count, parent_of,
+    saved_of,
 )
 
 import numpy as np
@@ -117,3 +118,26 @@ cdef Link link_of(Node node, tuple parents, bint applied):
         link.operands = tuple([_operand(node, k) for k in range(len(parents))])
         link.fixed = tuple([parent_of(node, k) is None for k in range(len(parents))])
     return link
+
+
+def leaves_of(list variables not None):
+    """Return handles on the leaves that Variables were computed from, older ones first."""
+    cdef list stack = [], found = []
+    cdef set seen = set()
+    cdef Node node, parent
+    cdef Py_ssize_t k
+    for x in variables:
+        stack.append((<Variable> x).node if type(x) is Variable else (<Passive> x).node)
+    while stack:
+        node = stack.pop()
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if node.op is None and not is_joint(node):
+            found.append(node)
+        for k in range(parent_count(node)):
+            parent = parent_of(node, k)
+            if parent is not None:
+                stack.append(parent)
+    found.sort(key=lambda node: node.id)
+    return [variable_of(<Node> node) for node in found]

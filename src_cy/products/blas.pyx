@@ -15,8 +15,9 @@ from cpython.pythread cimport (
 )
 from cython cimport floatcomplex, floating
 from scipy.linalg.cython_blas cimport (
-    caxpy, cdotu, cgemm, cgemv, cgeru, csyrk, daxpy, ddot, dgemm, dgemv, dger, dsyrk,
-    saxpy, sdot, sgemm, sgemv, sger, ssyrk, zaxpy, zdotu, zgemm, zgemv, zgeru, zsyrk,
+    caxpy, cdotu, cgemm, cgemv, cgeru, csyrk, ctrsm, ctrsv, daxpy, ddot, dgemm, dgemv, dger, dsyrk,
+    dtrsm, dtrsv, saxpy, sdot, sgemm, sgemv, sger, ssyrk, strsm, strsv, zaxpy, zdotu, zgemm, zgemv,
+    zgeru, zsyrk, ztrsm, ztrsv,
 )
 
 import os
@@ -148,6 +149,14 @@ cdef inline bint _enter(number kind, double work, double limit) noexcept nogil:
 cdef inline void _leave(bint locked) noexcept nogil:
     if locked:
         PyThread_release_lock(_lock)
+
+
+cdef bint enter_level2(double work) noexcept nogil:
+    return _enter[double](0, work, THREADED_LEVEL2)
+
+
+cdef void leave(bint locked) noexcept nogil:
+    _leave(locked)
 
 
 # ---- C layer -------------------------------------------------------------------------------------
@@ -344,6 +353,45 @@ cdef int c_syrk(
         csyrk(&uplo, &trans, &n_, &k_, &alpha, <number *>a, &lda_, &beta, c, &ldc_)
     else:
         zsyrk(&uplo, &trans, &n_, &k_, &alpha, <number *>a, &lda_, &beta, c, &ldc_)
+    _leave(locked)
+    return OK
+
+
+cdef int c_trsm(
+    bint lower, bint trans, bint unit, Py_ssize_t n, Py_ssize_t k,
+    const number *a, Py_ssize_t lda, number *b, Py_ssize_t ldb,
+) noexcept nogil:
+    if n <= 0 or k <= 0:
+        return OK
+    if lda < n or ldb < k:
+        return BAD_LAYOUT
+    if not (_fits(n) and _fits(k) and _fits(lda) and _fits(ldb)):
+        return TOO_LARGE
+    cdef char side = c"R"
+    cdef char uplo = c"U" if lower else c"L"
+    cdef char diag = c"U" if unit else c"N"
+    # Of b.T, from the right; a vector is its own transpose.
+    cdef char op = c"T" if (trans != 0) == (k > 1) else c"N"
+    cdef blas_int n_ = <blas_int>n, k_ = <blas_int>k, lda_ = <blas_int>lda, ldb_ = <blas_int>ldb
+    cdef number one = 1
+    cdef bint locked = _enter(one, <double>n * <double>(n + k), THREADED_LEVEL2)
+    if k == 1:
+        if number is float:
+            strsv(&uplo, &op, &diag, &n_, <number *>a, &lda_, b, &ldb_)
+        elif number is double:
+            dtrsv(&uplo, &op, &diag, &n_, <number *>a, &lda_, b, &ldb_)
+        elif number is floatcomplex:
+            ctrsv(&uplo, &op, &diag, &n_, <number *>a, &lda_, b, &ldb_)
+        else:
+            ztrsv(&uplo, &op, &diag, &n_, <number *>a, &lda_, b, &ldb_)
+    elif number is float:
+        strsm(&side, &uplo, &op, &diag, &k_, &n_, &one, <number *>a, &lda_, b, &ldb_)
+    elif number is double:
+        dtrsm(&side, &uplo, &op, &diag, &k_, &n_, &one, <number *>a, &lda_, b, &ldb_)
+    elif number is floatcomplex:
+        ctrsm(&side, &uplo, &op, &diag, &k_, &n_, &one, <number *>a, &lda_, b, &ldb_)
+    else:
+        ztrsm(&side, &uplo, &op, &diag, &k_, &n_, &one, <number *>a, &lda_, b, &ldb_)
     _leave(locked)
     return OK
 

@@ -327,6 +327,20 @@ cdef class Entry:
             self._check(results)
         return self.result(results)
 
+    def times(self, tuple args not None, dict kwargs not None, list parts not None, int passes):
+        """Return the seconds of parts of the plan, (first instruction, end), in so many passes.
+
+        Each pass runs the parts in their order: they must be all that the plan has.
+        """
+        cdef Frame frame = self.plan.machine.frame()
+        try:
+            if not self.fits(args, kwargs, frame):
+                return MISSED
+            _results = self.plan.new_outputs(frame)     # kept to the end
+            return [self.plan.machine.times(frame, parts) for _ in range(passes)]
+        finally:
+            self.plan.machine.give_back(frame)
+
     cdef int _check(self, list results) except -1:
         cdef Py_ssize_t n = len(results) - len(self.guards)
         for found, want in zip(results[n:], self.guards):

@@ -11,6 +11,7 @@ from cython cimport doublecomplex, floatcomplex
 from libc.stdint cimport intptr_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
+from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 cimport cython
 cimport numpy as cnp
@@ -20,12 +21,17 @@ from fastbp._core.dtypes cimport itemsize_of, slot_of
 from fastbp._core.elementwise cimport (
     MAX_NDIM, PARALLEL, has_sums, merge_axes, run_parts, sum_runs, walk,
 )
+from fastbp._core.lapack cimport (
+    FAILED, MAX_MATRICES, Strided, Task, count_of, fill_task, is_result, layout_of, run_batch,
+)
 from fastbp._core.program cimport MAX_EXTERNAL, Program
 from fastbp._core.strided cimport MAX_BATCH, Matrix, Product, fold, layout, run_slot
+from fastbp._core.totals cimport MAX_SUMS, Totals, run_totals
 
 import math
 
 import numpy as np
+from numpy.linalg import LinAlgError
 
 cnp.import_array()
 
@@ -106,6 +112,7 @@ cdef class Machine:
                 free((<Gemm *> self.steps[k].facts).batched)
             if self.steps[k].kind == REGION:
                 free((<Region *> self.steps[k].facts).walk)
+                free((<Region *> self.steps[k].facts).totals)
             free(self.steps[k].facts)
         free(self.steps)
 
@@ -214,7 +221,8 @@ cdef class Machine:
         return 0
 
     @cython.boundscheck(True)     # what is given may be from a file
-    def region(self, Program program not None, tuple shape not None, list slots not None):
+    def region(self, Program program not None, tuple shape not None, list slots not None,
+               tuple sums=None, bint ordered=False):
         """Append a run of a program.
 
         Parameters
@@ -224,8 +232,14 @@ cdef class Machine:
             The iteration space, at most 32 axes.
         slots : list
             For each input, then each output, its place and its strides in bytes along these axes.
+        sums : tuple, optional
+            ``(first, end, [(k, place), ...])``: output `k` is written nowhere, its sum over the
+            axes ``first:end`` is, in C order. Its place in `slots` counts for nothing. Along these
+            axes, those before and those behind, all others must be walked through evenly.
+        ordered : bool
+            Outputs overlap: elements are computed in their order, in one thread.
         """
-        cdef int nd = len(shape), k, axis, n = len(slots)
+        cdef int nd = len(shape), k, axis, n = len(slots), n_sums = len(sums[2]) if sums else 0
         cdef cnp.npy_intp dims[MAX_NDIM]
         cdef Region *region
         cdef Walk plan
@@ -250,23 +264,88 @@ cdef class Machine:
             for k in range(n):
                 plan.steps[k][0] = 0
         cdef Step *step = self._step(
-            REGION, sizeof(Region) + n * (sizeof(Place) + sizeof(intptr_t)),
+            REGION, sizeof(Region) + n * (sizeof(Place) + sizeof(intptr_t))
+            + n_sums * sizeof(Place),
             <double> total * program.n_code)
         region = <Region *> step.facts
         region.places = <Place *> (region + 1)
-        region.steps = <intptr_t *> (region.places + n)
+        region.steps = <intptr_t *> (region.places + n + n_sums)
         region.program = <void *> program
         self.keep.append(program)
         region.n_slots, region.total = n, total
-        region.parallel = plan.nd <= 1 and total >= PARALLEL
+        region.parallel = plan.nd <= 1 and total >= PARALLEL and not ordered
+        for axis in range(n_sums):
+            k = program.n_inputs + sums[2][axis][0]
+            if program.n_inputs <= k < n:
+                low[k] = high[k] = 0
         for k in range(n):
             self._reach(&region.places[k], slots[k][0], low[k], high[k], k >= program.n_inputs)
             region.steps[k] = plan.steps[k][0]
-        if plan.nd > 1:
+        if n_sums:
+            self._total(region, shape, slots, sums, ordered)
+        elif plan.nd > 1:
             region.walk = <Walk *> malloc(sizeof(Walk))
             if region.walk == NULL:
                 raise MemoryError
             region.walk[0] = plan
+
+    @cython.boundscheck(True)
+    cdef int _total(self, Region *region, tuple shape, list slots, tuple sums,
+                    bint ordered) except -1:
+        cdef Totals *totals
+        cdef Program program = <Program> region.program
+        cdef intptr_t steps[MAX_EXTERNAL][MAX_NDIM]
+        cdef cnp.npy_intp dims[MAX_NDIM]
+        cdef intptr_t merged[MAX_NDIM]
+        cdef intptr_t sizes[3]
+        cdef int k, axis, group, first, end, nd, n = region.n_slots
+        first, end, outputs = sums
+        totals = <Totals *> calloc(1, sizeof(Totals))
+        if totals == NULL:
+            raise MemoryError
+        region.totals = totals
+        if (not 0 <= first < end <= len(shape) or not 0 < len(outputs) <= MAX_SUMS
+                or program.n_inputs == 0 or not has_sums()):
+            raise ValueError("Machine.region: no such axes to sum over, or too many sums")
+        totals.program, totals.typenum = region.program, program.typenum
+        totals.n_slots, totals.n_sums, totals.ordered = n, len(outputs), ordered
+        for k in range(totals.n_sums):
+            if not 0 <= outputs[k][0] < program.n_outputs or (k and outputs[k][0] == outputs[0][0]):
+                raise ValueError("Machine.region: there is no output that is summed")
+            totals.summed[k] = program.n_inputs + outputs[k][0]
+        for group, start, stop in ((0, 0, first), (1, first, end), (2, end, len(shape))):
+            nd = stop - start
+            sizes[group] = 1
+            for axis in range(nd):
+                dims[axis] = shape[start + axis]
+                sizes[group] *= dims[axis]
+            for k in range(n):
+                for axis in range(nd):
+                    steps[k][axis] = slots[k][1][start + axis]
+            for k in range(totals.n_sums):
+                for axis in range(nd):
+                    steps[totals.summed[k]][axis] = steps[0][axis]
+            nd = merge_axes(steps, n, nd, dims, merged)
+            if nd > 1:
+                raise ValueError("Machine.region: axes that are not walked through evenly")
+            for k in range(n):
+                totals.steps[k][group] = steps[k][0] if nd else 0
+        totals.outer, totals.rows, totals.n = sizes[0], sizes[1], sizes[2]
+        for k in range(totals.n_sums):
+            self._reach(&region.places[n + k], outputs[k][1], 0,
+                        <double> totals.outer * totals.n * program.itemsize, True)
+        totals.rows_merge = totals.outer_merge = True
+        for k in range(n):
+            if k in [totals.summed[axis] for axis in range(totals.n_sums)]:
+                totals.steps[k][0] = totals.steps[k][1] = totals.steps[k][2] = 0
+                continue
+            if totals.n == 1:
+                totals.steps[k][2] = totals.steps[k][1]
+            if totals.rows > 1 and totals.steps[k][1] != totals.steps[k][2] * totals.n:
+                totals.rows_merge = False
+            if totals.outer > 1 and totals.steps[k][0] != totals.steps[k][1] * totals.rows:
+                totals.outer_merge = False
+        return 0
 
     @cython.boundscheck(True)
     def product(self, int typenum, tuple sizes not None, tuple batch not None, tuple a not None,
@@ -426,6 +505,74 @@ cdef class Machine:
         facts = <Zero *> step.facts
         self._reach(&facts.target, target, 0, size, True)
         facts.size = size
+
+    @cython.boundscheck(True)
+    def lapack(self, str routine not None, tuple flags not None, int typenum, tuple sizes not None,
+               tuple batch not None, list slots not None, work):
+        """Append a routine of LAPACK's on matrices, or on each of a batch.
+
+        Parameters
+        ----------
+        routine : str
+        flags : tuple of str
+            As `lapack.run` takes them.
+        typenum : int
+            Of the first operand.
+        sizes : tuple of int
+            m, n and k.
+        batch : tuple of int
+        slots : list
+            For each operand, then each result: place, strides in elements along rows and columns,
+            tuple of strides in bytes along the batch.
+        work : tuple
+            A place with as many bytes as `lapack.room` says.
+        """
+        cdef Task task
+        cdef Matrices *facts
+        cdef int k, axis, nd = len(batch), n = len(slots)
+        cdef double total = 1, low, high, far
+        cdef Py_ssize_t rows, columns, item, room
+        cdef bint whole
+        room = fill_task(&task, routine, flags, typenum, sizes)
+        if nd > MAX_NDIM or n != count_of(task.routine):
+            raise ValueError("Machine.lapack: too many axes, or slots missing")
+        for axis in range(nd):
+            if batch[axis] < 0:
+                raise ValueError("Machine.lapack: sizes must be positive")
+            total *= batch[axis]
+        if total == 0:
+            return
+        step = self._step(
+            LAPACK,
+            sizeof(Matrices) + n * (sizeof(Strided) + sizeof(Place))
+            + (n + 1) * nd * sizeof(intptr_t),
+            10.0 * total * max(task.m, task.n) * max(task.n, task.k) * task.n)
+        facts = <Matrices *> step.facts
+        facts.task, facts.n, facts.nd = task, n, nd
+        facts.x = <Strided *> (facts + 1)
+        facts.places = <Place *> (facts.x + n)
+        facts.shape = <intptr_t *> (facts.places + n)
+        facts.steps = facts.shape + nd
+        self._reach(&facts.work, work, 0, room, True)
+        for axis in range(nd):
+            facts.shape[axis] = batch[axis]
+        for k in range(n):
+            place, row, col, steps = slots[k]
+            facts.x[k].row, facts.x[k].col = row, col
+            if len(steps) != nd:
+                raise ValueError("Machine.lapack: a stride for each batch axis is needed")
+            whole = layout_of(&task, k, &rows, &columns, &item)
+            low = 0
+            high = <double> item * (rows * columns if rows and columns else 0)
+            if not whole and high:
+                high = item
+                for far in ((rows - 1.0) * row * item, (columns - 1.0) * col * item):
+                    low, high = low + min(far, 0.0), high + max(far, 0.0)
+            for axis in range(nd):
+                facts.steps[k * nd + axis] = steps[axis]
+                far = (<double> facts.shape[axis] - 1) * facts.steps[k * nd + axis]
+                low, high = low + min(far, 0.0), high + max(far, 0.0)
+            self._reach(&facts.places[k], place, low, high, is_result(&task, k))
 
     @cython.boundscheck(True)
     def call(self, function, list operands not None, list results not None):
@@ -606,6 +753,20 @@ cdef class Machine:
             self._stretch(frame, 0, self.n_steps)
         return 0
 
+    cdef list times(self, Frame frame, list parts):
+        """Run instructions, and return the seconds that each part takes: (first, end)."""
+        cdef list found = []
+        cdef timespec before, after
+        cdef int first, end
+        with np.errstate(all="ignore"):
+            for first, end in parts:
+                clock_gettime(CLOCK_MONOTONIC, &before)
+                self._run_with_calls(frame, first, end)
+                clock_gettime(CLOCK_MONOTONIC, &after)
+                found.append((after.tv_sec - before.tv_sec)
+                             + 1e-9 * (after.tv_nsec - before.tv_nsec))
+        return found
+
     cdef int _close(self, int first, double *work) except -1:
         """Add the work of the instructions since `first`; return whether some call Python."""
         cdef int k = first
@@ -674,6 +835,9 @@ cdef class Machine:
             return -1
         if status < 0:
             raise MemoryError
+        if status == FAILED:
+            raise LinAlgError("compile: a matrix is singular, not positive definite, or has equal "
+                              "values: call the function as it is")
         raise OverflowError("compile: a product has a size that BLAS does not take")
 
     cdef int _called(self, Frame frame, tuple call) except -1:
@@ -825,7 +989,7 @@ cdef int run_steps(const Step *steps, int n, char **bases) noexcept nogil:
     cdef const Branch *branch
     while k < n:
         if steps[k].kind == REGION:
-            _run_region(<const Region *> steps[k].facts, bases)
+            status = _run_region(<const Region *> steps[k].facts, bases)
         elif steps[k].kind == PRODUCT:
             status = _run_product(<const Gemm *> steps[k].facts, bases)
         elif steps[k].kind == SUM:
@@ -837,6 +1001,8 @@ cdef int run_steps(const Step *steps, int n, char **bases) noexcept nogil:
         elif steps[k].kind == ZERO:
             memset(_at((<const Zero *> steps[k].facts).target, bases), 0,
                    (<const Zero *> steps[k].facts).size)
+        elif steps[k].kind == LAPACK:
+            status = _run_lapack(<const Matrices *> steps[k].facts, bases)
         elif steps[k].kind == LOOP:
             status = _run_loop(<const Loop *> steps[k].facts, steps + k + 1, bases)
             k += (<const Loop *> steps[k].facts).n_body
@@ -924,11 +1090,16 @@ cdef inline char *_at(Place place, char **bases) noexcept nogil:
     return bases[place.buffer] + place.offset
 
 
-cdef void _run_region(const Region *region, char **bases) noexcept nogil:
+cdef int _run_region(const Region *region, char **bases) noexcept nogil:
     cdef char *ptrs[MAX_EXTERNAL]
+    cdef char *targets[MAX_SUMS]
     cdef int k
     for k in range(region.n_slots):
         ptrs[k] = _at(region.places[k], bases)
+    if region.totals != NULL:
+        for k in range(region.totals.n_sums):
+            targets[k] = _at(region.places[region.n_slots + k], bases)
+        return run_totals(region.totals, ptrs, targets)
     if region.parallel:
         run_parts(<Program> region.program, ptrs, region.steps, region.total)
     elif region.walk == NULL:
@@ -936,6 +1107,7 @@ cdef void _run_region(const Region *region, char **bases) noexcept nogil:
     else:
         walk(<Program> region.program, ptrs, region.walk.steps, region.walk.shape,
              region.walk.nd, region.n_slots)
+    return 0
 
 
 cdef int _gemm(const Gemm *g, number *a, number *b, number *c) noexcept nogil:
@@ -961,6 +1133,15 @@ cdef int _run_product(const Gemm *g, char **bases) noexcept nogil:
     p = g.batched[0]
     p.a.data, p.b.data, p.c.data = a, b, c
     return run_slot(&p, g.slot, g.accumulate)
+
+
+cdef int _run_lapack(const Matrices *m, char **bases) noexcept nogil:
+    cdef Strided[MAX_MATRICES] x
+    cdef int k
+    for k in range(m.n):
+        x[k] = m.x[k]
+        x[k].data = _at(m.places[k], bases)
+    return run_batch(&m.task, x, m.nd, m.shape, m.steps, _at(m.work, bases))
 
 
 cdef int _run_sum(const Sum *s, char **bases) noexcept nogil:

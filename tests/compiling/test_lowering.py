@@ -78,7 +78,7 @@ def test_masks_are_elementwise_work(mask):
 
 def test_views_cost_nothing():
     f = lambda x: np.sum(x.reshape(2, 2).T[::-1, None] * 2.0, axis=(0, 1))
-    assert set(kinds(f, X)) == {"region", "sum"}
+    assert kinds(f, X) == {"region": 1}
     assert kinds(lambda x: x[1:] * x[:-1], X) == {"region": 1}
 
 
@@ -90,9 +90,11 @@ def test_elements_of_what_is_captured_are_read_where_they_are():
 
 def test_gradients_of_parts_are_written_into_one_array():
     f = bp.grad(lambda x: np.sum(x[:2] ** 2) + np.sum(np.sin(x[2:])))
-    assert kinds(f, X) == {"region": 1, "copy": 2}
+    assert kinds(f, X) == {"region": 1}
     overlapping = bp.grad(lambda x: np.sum(x[1:] * x[:-1]))
-    assert kinds(overlapping, X) == {"zero": 1, "copy": 1, "add": 1}
+    assert kinds(overlapping, X) == {"zero": 1, "copy": 1, "add": 1}  # of what nobody computes
+    neighbours = bp.grad(lambda x: np.sum(np.sin(x[1:] * x[:-1])))
+    assert kinds(neighbours, X) == {"zero": 1, "region": 1}
 
 
 def test_the_gradient_of_a_loop_by_its_weights_is_one_product():

@@ -20,7 +20,7 @@ from .test_table import leaves
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastbp.errors.UnconnectedWarning")
 
-REORDERING = {"waiting", "stacking"}
+REORDERING = {"reductions", "waiting", "stacking"}
 some_passes = st.sets(st.sampled_from(sorted(PASSES)))
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 import fastbp as bp
 from fastbp import tree
 from fastbp._core import graph
-from fastbp.errors import MappedValueError, NoRuleError, ShapeError
+from fastbp.errors import DTypeError, FrozenValueError, MappedValueError, NoRuleError, ShapeError
 
 from .._core.engine.test_passive import with_masks
 from ..test_random_graphs import inputs_strategy, programs, sampled
@@ -559,9 +559,20 @@ def test_results_that_depend_have_an_axis(rng):
         bp.vmap(lambda x: x, out_axes=2)(rng.normal(size=(3, 2)))
 
 
-def test_strings_are_no_members():
-    with pytest.raises(TypeError, match="dtype"):
+def test_strings_and_objects_are_no_members():
+    with pytest.raises(DTypeError, match=r"argument 0 has shape .* and dtype <U1"):
         bp.vmap(lambda x: x)(np.array(["a", "b"]))
+    with pytest.raises(DTypeError, match=r"the result\[1\] is a str.*out_axes None"):
+        bp.vmap(lambda x: (x, "a"))(np.ones(2))
+    assert bp.vmap(lambda x: (x, "a"), out_axes=(0, None))(np.ones(2))[1] == "a"
+
+
+def test_sparse_jacobians_of_a_batch(rng):
+    f = lambda x: np.ravel(bp.vmap(lambda x: np.tanh(x) * np.sum(x))(np.reshape(x, (4, 3))))
+    x = rng.normal(size=12)
+    found = bp.sparse.jacobian(f)(x)
+    assert found.nnz == 36
+    same(found.toarray(), bp.jacobian(f)(x))
 
 
 def test_errors_of_the_function_come_through():
@@ -638,3 +649,30 @@ def test_random_programs(program, shapes):
         except (NoRuleError, MappedValueError):
             return
         same(found, wanted, 1e-9)
+
+
+@settings(max_examples=25, deadline=None)
+@given(programs, inputs_strategy)
+def test_random_programs_nested_differentiated_and_compiled(program, shapes):
+    arrays = [x.astype(float) for x in sampled(shapes)]
+    rng = np.random.default_rng(1)
+    moved = lambda x, n: np.stack([x, *[x + 1e-3 * rng.standard_normal(x.shape) for _ in range(n)]])
+    batches = [moved(x, 2) for x in arrays]
+    twice = [moved(x, 1) for x in batches]
+    f = lambda *xs: with_masks(program, xs)[0]
+    in_parts = lambda *xs: np.stack([f(*[x[k] for x in xs]) for k in range(3)])
+
+    def slopes(g):
+        total = lambda *xs: np.sum(np.sin(g(*xs)))
+        return lambda *xs: bp.grad(total, tuple(range(len(xs))))(*xs)
+
+    for found, wanted, args in (
+        (bp.vmap(bp.vmap(f)), lambda *xs: loop(lambda *ys: loop(f, *ys), *xs), twice),
+        (slopes(bp.vmap(f)), slopes(in_parts), batches),
+        (bp.compile(bp.vmap(f)), lambda *xs: loop(f, *xs), batches),
+        (bp.compile(bp.vmap(slopes(f))), lambda *xs: loop(slopes(f), *xs), batches),
+    ):
+        try:
+            same(found(*args), wanted(*args), 1e-8)
+        except (NoRuleError, MappedValueError, FrozenValueError):
+            continue

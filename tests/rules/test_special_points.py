@@ -10,6 +10,7 @@ import itertools
 
 import numpy as np
 import pytest
+import scipy.special
 
 import fastbp as bp
 import fastbp.numpy as bnp
@@ -409,3 +410,12 @@ def test_at_repeated_values(name, derivatives):
 def test_extremes_are_linear_where_they_tie():
     for f in (np.max, np.min, np.ptp):
         np.testing.assert_array_equal(bp.hessian(f)(np.array([1.0, 1.0, 2.0, 2.0])), 0.0)
+
+
+def test_combinations_with_repetition():
+    n, k = np.array([7.0, -6.3, 0.0, 0.3]), np.array([2.0, 2.0, 0.0, 0.0])
+    found, pull = bp.vjp(lambda n: bsp.comb(n, k, repetition=True), n)
+    np.testing.assert_allclose(found, scipy.special.comb(n, k, repetition=True), rtol=1e-14)
+    low, high = (scipy.special.comb(n + h, k, repetition=True) for h in (-1e-6, 1e-6))
+    by_n = pull(np.ones(4))[0]
+    np.testing.assert_allclose(by_n, (high - low) / 2e-6, atol=1e-7)

@@ -416,6 +416,10 @@ def _tridiagonal_spectrum(name, d, e):
             (np.array([1.0, 3.0, 6.0]), np.array([0.5, 0.4])),
             {"eigvals_only": True, "select": "i", "select_range": (0, 1)},
         ),
+        (
+            (np.array([1.0, 3.0, 6.0]), np.array([0.5, 0.4])),
+            {"select": "v", "select_range": (0.0, 5.0)},
+        ),
     ],
 )
 def eigh_tridiagonal(
@@ -426,7 +430,13 @@ def eigh_tridiagonal(
     A part is taken from the whole spectrum, whatever the driver.
     """
     w, v = _part(*_tridiagonal_spectrum("eigh_tridiagonal", d, e), select, select_range)
-    return w if eigvals_only else (w, v)
+    if eigvals_only:
+        return w
+    if select not in (0, "a", "all") or lapack_driver not in ("auto", "stemr"):
+        plain = [np.asarray(array_of(values_of(x))) for x in (d, e)]
+        options = {"select": select, "select_range": select_range, "lapack_driver": lapack_driver}
+        v = like(v, scipy.linalg.eigh_tridiagonal(*plain, **options)[1])
+    return w, v
 
 
 @of_scipy(

@@ -13,12 +13,11 @@ from numpy.linalg import LinAlgError
 from fastbp._core.graph import passive, promoted, values_of
 from fastbp.errors import ShapeError
 from fastbp.rules import batching, patterns
-from fastbp.rules.linalg import lapack
+from fastbp.rules.linalg import lapack, plans
+from fastbp.rules.linalg.triangles import GILES, triangle_solve
 from fastbp.rules.numpy.products import aligned, mh, mm, mt, stored
 from fastbp.rules.numpy.structural import conjugated
 from fastbp.rules.table import general, implements
-
-GILES = "Giles 2008"
 
 
 def check_square(x):
@@ -53,7 +52,7 @@ def positive(rng, *shape):
 
 
 def _inv(a):
-    return np.linalg.inv(a) if a.ndim != 2 or not a.size else lapack.inverse(*lapack.lu(a)[:2])
+    return lapack.inverse(*lapack.lu(a)) if a.size else np.linalg.inv(a)
 
 
 inv_op = general(
@@ -65,6 +64,7 @@ inv_op = general(
     vjp=(lambda g, ans, a: -mm(mm(mt(ans), g), mt(ans)),),
     jvp=(lambda t, ans, a: -mm(mm(ans, t), ans),),
     pattern=patterns.couples,
+    plan=plans.inverts,
     batch=batching.aligns,
 )
 
@@ -172,14 +172,7 @@ def pinv(a, rcond=None, hermitian=False, *, rtol=np._NoValue):
 
 # ---- solve: one matrix is factorised once, for the value and all derivatives. The factors are
 # operands of the solution, computed by an operation whose outputs have no derivative: what depends
-# on the matrix is the solution. Stacks of matrices are left to NumPy, which loops over them in C.
-
-
-def _lu(a):
-    lu, pivots, singular = lapack.lu(a)
-    if singular:
-        raise LinAlgError("Singular matrix")
-    return lu, pivots
+# on the matrix is the solution.
 
 
 def _lu_solve(a, b, lu, pivots, trans):
@@ -217,13 +210,14 @@ def _lu_solve_members(a):
 
 lu_op = general(
     "linalg.lu",
-    _lu,
+    lapack.lu,
     nin=1,
     nout=2,
     constants=(0, 1),
     saves=(),
     vjp=None,
     pattern=patterns.nothing,
+    plan=plans.factorises,
     batch=lambda a: (None, None),  # stacks are solved without
 )
 lu_solve_op = general(
@@ -235,6 +229,7 @@ lu_solve_op = general(
     vjp=_lu_solve_vjp,
     jvp=_lu_solve_jvp,
     pattern=patterns.solves,
+    plan=plans.solves_by_factors,
     batch=_lu_solve_members,
     source=GILES,
 )
@@ -263,14 +258,21 @@ def _solve_jvp(tangents, ans, a, b):
     return _solve_block(a, right, right.ndim - ans.ndim if t_a is not None else t_b.ndim - b.ndim)
 
 
+def _solve(a, b):
+    if not a.size or not b.size:
+        return np.linalg.solve(a, b)
+    return lapack.lu_solve(*lapack.lu(a), b, False)
+
+
 solve_op = general(
     "linalg.solve",
-    np.linalg.solve,
+    _solve,
     nin=2,
     saves=(0, "ans"),
     vjp=_solve_vjp,
     jvp=_solve_jvp,
     pattern=patterns.solves,
+    plan=plans.solves,
     source=GILES,
     batch=batching.aligns,
 )
@@ -329,25 +331,20 @@ def _half_lower(x):
     return x * (np.tri(n) - 0.5 * np.eye(n)).astype(x.dtype)
 
 
-def _inverse_of_lower(x):
-    if type(x) is np.ndarray and x.ndim == 2 and x.size:
-        return lapack.inverse_of_lower(x)
-    return np.linalg.inv(x)
-
-
 def _cholesky_vjp(g, ans, a):
-    x = _inverse_of_lower(ans)
-    s = mm(mm(mt(x), _half_lower(mm(mt(ans), g))), conjugated(x))
+    middle = _half_lower(mm(mt(ans), g))
+    left = triangle_solve(ans, middle, lower=True, trans=1)
+    s = mt(triangle_solve(conjugated(ans), mt(left), lower=True, trans=1))
     return 0.5 * (s + mh(s))
 
 
 def _cholesky_jvp(t, ans, a):
-    x = _inverse_of_lower(ans)
-    return mm(ans, _half_lower(mm(mm(x, 0.5 * (t + mh(t))), mh(x))))
+    left = triangle_solve(ans, 0.5 * (t + mh(t)), lower=True)
+    return mm(ans, _half_lower(mh(triangle_solve(ans, mh(left), lower=True))))
 
 
 def _cholesky(a):
-    return np.linalg.cholesky(a) if a.ndim != 2 or not a.size else lapack.cholesky(a)
+    return lapack.cholesky(a) if a.size else np.linalg.cholesky(a)
 
 
 cholesky_op = general(
@@ -358,6 +355,7 @@ cholesky_op = general(
     vjp=(_cholesky_vjp,),
     jvp=(_cholesky_jvp,),
     pattern=patterns.couples_lower,
+    plan=plans.factorises_positive,
     source="I. Murray, Differentiation of the Cholesky decomposition, arXiv:1602.07527, 2016",
     batch=batching.aligns,
 )

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.linalg import LinAlgError
 
 from fastbp.rules import batching, patterns
-from fastbp.rules.linalg import lapack
-from fastbp.rules.linalg.decompositions import GILES, check_square, regular
+from fastbp.rules.linalg import lapack, plans
+from fastbp.rules.linalg.decompositions import check_square, regular
+from fastbp.rules.linalg.triangles import GILES
 from fastbp.rules.numpy.products import aligned, mm, mt
 from fastbp.rules.table import general, implements
 
@@ -24,22 +25,21 @@ def _others(s):
     return before * after
 
 
-# The factors of a single matrix are kept for the way back; stacks are left to NumPy, which loops
-# over them in C.
+# The factors are kept for the way back.
 
 
 def _slogdet(a):
-    if a.ndim > 2 or not a.size:
+    if not a.size:
         return np.linalg.slogdet(a), None
-    factors, pivots, _ = lapack.lu(a)
-    return lapack.determinant(factors, pivots), (factors, pivots)
+    factors = lapack.lu(a, loose=True)
+    return lapack.sign_and_log(*factors), factors
 
 
 def _det(a):
-    if a.ndim > 2 or not a.size:
+    if not a.size:
         return np.linalg.det(a), None
-    (sign, log), factors = _slogdet(a)
-    return sign * np.exp(log), factors
+    factors = lapack.lu(a, loose=True)
+    return lapack.determinant(*factors), factors
 
 
 def _inverse(a, factors):
@@ -52,8 +52,8 @@ def _cofactors(a, factors=None, det=None):
     With ``a = U S V.H`` it is ``det(U) det(V.H) conj(U) cof(S) V.T``, as the cofactors of a product
     are the product of the cofactors; cof(S) holds the products of all other singular values.
     """
-    if a.shape[-1] <= 1:
-        return np.ones_like(a)
+    if a.shape[-1] <= plans.SMALL:
+        return lapack.cofactors(a)
     try:
         x = _inverse(a, factors)
         condition = np.linalg.norm(a, 1, (-2, -1)) * np.linalg.norm(x, 1, (-2, -1))
@@ -130,6 +130,7 @@ cofactors_op = general(
     vjp=(lambda g, ans, a: cofactors_push_op(g, a),),
     jvp=(lambda t, ans, a: cofactors_push_op(t, a),),
     pattern=patterns.couples,
+    plan=plans.takes_cofactors,
     batch=batching.aligns,
 )
 
@@ -148,6 +149,7 @@ det_op = general(
     vjp=(lambda g, ans, a, residuals: g[..., None, None] * _slopes(ans, a, residuals),),
     jvp=(lambda t, ans, a, residuals: np.sum(_slopes(ans, a, residuals) * t, axis=(-2, -1)),),
     pattern=patterns.reduces_matrices,
+    plan=plans.takes_determinants,
     batch=batching.aligns,
 )
 
@@ -170,7 +172,7 @@ def det(a):
     The cotangent is g times the matrix of cofactors: ``g * det(a) * inv(a).T``, and right at
     singular matrices too, there from the singular values. So is the second derivative; the third
     and further ones need a regular matrix, and raise `LinAlgError` at others. A single matrix is
-    factorised once, for the value and first derivatives; a stack of matrices once in every sweep.
+    factorised once, for the value and first derivatives.
     """
     return det_op(check_square(a))
 
@@ -190,6 +192,7 @@ slogdet_op = general(
     vjp=(lambda g, ans, a, residuals: g[1][..., None, None] * mt(_inverse(a, residuals)),),
     jvp=(lambda t, ans, a, residuals: (None, _slogdet_push(t, a, residuals)),),
     pattern=(patterns.nothing, patterns.reduces_matrices),
+    plan=plans.takes_signs_and_logs,
     source=GILES,
     batch=batching.aligns,
 )
@@ -222,6 +225,7 @@ complex_slogdet_op = general(
     vjp=(_complex_slogdet_vjp,),
     jvp=(_complex_slogdet_jvp,),
     pattern=(patterns.reduces_matrices, patterns.reduces_matrices),
+    plan=plans.takes_signs_and_logs,
     source=GILES,
     samples=lambda rng: [((regular(rng, 2, 3, 3),), {})],
     batch=batching.aligns,

@@ -10,8 +10,8 @@ import numpy as np
 
 from fastbp._core.graph import passive
 from fastbp.rules import batching, patterns
-from fastbp.rules.linalg import lapack
-from fastbp.rules.linalg.decompositions import GILES, check_square, of_symmetric
+from fastbp.rules.linalg import lapack, plans
+from fastbp.rules.linalg.decompositions import check_square, of_symmetric
 from fastbp.rules.linalg.free import phases_of
 from fastbp.rules.linalg.gaps import (
     check_apart,
@@ -23,6 +23,7 @@ from fastbp.rules.linalg.gaps import (
     ties,
     with_diagonal,
 )
+from fastbp.rules.linalg.triangles import GILES
 from fastbp.rules.numpy.products import mh, mm, mt
 from fastbp.rules.numpy.structural import conjugated
 from fastbp.rules.table import general, implements
@@ -64,13 +65,13 @@ def _eigh_vjp(g, ans, a, uplo):
 def _eigh_jvp(t, ans, a, uplo):
     w, v = ans
     inner = mm(mm(mh(v), 0.5 * (t + mh(t))), v)
-    tied = ties(w)
-    gaps = lost_where(tied, from_gaps(_differences(w), tied))
+    gaps, tied = reciprocals(w)
+    gaps = lost_where(tied, gaps)
     return np.real(diagonal_of(inner)), mm(v, inner * gaps.astype(v.dtype))
 
 
 def _eigh(a, uplo):
-    if a.ndim > 2 or not a.size or uplo not in ("L", "U"):
+    if not a.size or uplo not in ("L", "U"):
         return tuple(np.linalg.eigh(a, uplo))
     return lapack.eigh(a, uplo == "L")
 
@@ -89,6 +90,7 @@ eigh_op = general(
     vjp=(_eigh_vjp,),
     jvp=(_eigh_jvp,),
     pattern=(patterns.couples_into_vectors, patterns.couples),
+    plan=plans.diagonalises,
     free=_eigh_free,
     source=GILES,
     batch=batching.aligns,

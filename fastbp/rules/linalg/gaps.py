@@ -2,8 +2,11 @@
 
 import numpy as np
 
-from fastbp._core.graph import passive, values_of
+from fastbp._core.graph import array_of, passive, values_of
 from fastbp.errors import DegenerateError
+from fastbp.rules import batching, patterns
+from fastbp.rules.linalg import lapack, plans
+from fastbp.rules.table import general
 
 __all__ = [
     "check_apart",
@@ -29,18 +32,43 @@ def ties(w):
 def reciprocals(w):
     """Return reciprocals of the gaps between values in order, and which pairs are equal, or None.
 
-    Element (i, j) is ``1 / (w[j] - w[i])``, 0 of equal ones.
+    Element (i, j) is ``1 / (w[j] - w[i])``, 0 of equal ones. A plan ends where some are equal, so
+    that there are none here says nothing that must hold later.
     """
-    if type(w) is np.ndarray and w.shape[-1]:
-        size = max(abs(w.item(0)), abs(w.item(-1))) if w.ndim == 1 else np.abs(w).max()
-        apart = np.abs(w[..., 1:] - w[..., :-1])
-        if (apart > w.shape[-1] * np.finfo(w.dtype).eps * size).all():
-            gaps = w[..., None, :] - w[..., :, None]
-            k = np.arange(w.shape[-1])
-            gaps[..., k, k] = np.inf
-            return np.divide(1.0, gaps, out=gaps), None
+    found = lapack.gaps(array_of(w))
+    if found is not None:
+        return found if type(w) is np.ndarray else gaps_op(w), None
     tied = ties(w)
     return from_gaps(w[..., None, :] - w[..., :, None], tied), tied
+
+
+def _gaps(w):
+    found = lapack.gaps(w)
+    if found is None:
+        raise DegenerateError(
+            "numpy.linalg: eigenvalues or singular values are equal where others were apart when "
+            "this was recorded, so their vectors have no derivative"
+        )
+    return found
+
+
+def _gaps_vjp(g, ans, w):
+    slope = g * ans * ans
+    return np.sum(slope - np.swapaxes(slope, -1, -2), -1)
+
+
+gaps_op = general(
+    "linalg.gaps",
+    _gaps,
+    nin=1,
+    saves=("ans",),
+    vjp=(_gaps_vjp,),
+    jvp=(lambda t, ans, w: ans * ans * (t[..., :, None] - t[..., None, :]),),
+    pattern=patterns.couples_into_vectors,
+    plan=plans.divides_by_gaps,
+    batch=batching.aligns,
+    samples=lambda rng: [((np.sort(rng.normal(size=(2, 3))) + np.arange(3.0),), {})],
+)
 
 
 def from_gaps(gap, tied):
@@ -50,6 +78,8 @@ def from_gaps(gap, tied):
 
 def lost_where(tied, gaps):
     """Return reciprocals of gaps with NaN for vectors whose value has an equal: they have none."""
+    if tied is None:
+        return gaps
     lost = np.sum(tied, -2) > 1
     return np.where(lost[..., None, :], np.nan, gaps) if np.any(lost) else gaps
 

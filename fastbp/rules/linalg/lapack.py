@@ -1,136 +1,136 @@
-"""LAPACK on single matrices, whose factors are kept for the way back.
+"""LAPACK on matrices, or stacks of them: factors are kept for the way back.
 
-SciPy's routines take Fortran order and copy; for one matrix that costs less than NumPy's checks.
+These are the routines of compiled plans, too (`fastbp._core.lapack`): values and signs agree.
 """
-
-import functools
 
 import numpy as np
 from numpy.linalg import LinAlgError
-from scipy.linalg import lapack
 
-from fastbp._core import dtypes
+from fastbp._core.lapack import PIVOTS, run
 
 __all__ = [
     "cholesky",
+    "cofactors",
     "determinant",
     "eigh",
+    "gaps",
     "inverse",
-    "inverse_of_lower",
     "lu",
     "lu_solve",
     "qr",
+    "sign_and_log",
     "svd",
     "triangle_solve",
 ]
 
-LETTERS = "sdcz"  # by the slots of dtypes
-BLOCK = 64  # columns: for more room getri works in blocks
+
+def _flags(**flags):
+    return tuple([name for name, on in flags.items() if on])
 
 
-@functools.cache
-def _routine(name, dtype):
-    return getattr(lapack, LETTERS[dtypes.slot(dtype)] + name)
+def _right(a, b):
+    """Return room for the solution of equations."""
+    if a.ndim == b.ndim == 2:
+        return np.empty(b.shape, b.dtype)
+    return np.empty((*np.broadcast_shapes(a.shape[:-2], b.shape[:-2]), *b.shape[-2:]), b.dtype)
 
 
-def lu(a):
-    """Factorise a square matrix: return factors, their pivots, and whether one of them is zero."""
-    factors, pivots, info = _routine("getrf", a.dtype)(a)
-    return factors, pivots, info > 0
+def lu(a, loose=False):
+    """Factorise square matrices: return factors and their pivots, for these functions only.
 
-
-def _check_regular(info):
-    if info > 0:
+    Raises `LinAlgError` where one is singular, unless `loose`.
+    """
+    if a.ndim == 2:
+        factors = np.empty(a.shape, a.dtype, "F")
+    else:
+        factors = np.swapaxes(np.empty(a.shape, a.dtype), -1, -2)
+    pivots = np.empty(a.shape[:-1], PIVOTS)
+    if not run("lu", a, factors, pivots, flags=("loose",) if loose else ()):
         raise LinAlgError("Singular matrix")
+    return factors, pivots
 
 
 def lu_solve(factors, pivots, b, transposed):
     """Solve for columns; transposed does not conjugate."""
-    return _routine("getrs", b.dtype)(factors, pivots, b, trans=transposed)[0]
+    x = _right(factors, b)
+    run("lu_solve", factors, pivots, b, x, flags=("transposed",) if transposed else ())
+    return x
 
 
 def triangle_solve(a, b, lower, transposed, unit):
-    """Solve for columns with a triangle; return them and the place of a zero, from 1, or 0."""
-    if a.flags.c_contiguous:  # in Fortran's order it is the transpose
-        a, lower, transposed = a.T, not lower, not transposed
-    return _routine("trtrs", b.dtype)(a, b, lower=lower, trans=transposed, unitdiag=unit)
+    """Solve for columns with triangles; return them, and whether no diagonal has a zero."""
+    x = _right(a, b)
+    flags = _flags(lower=lower, transposed=transposed, unit=unit)
+    return x, run("triangle_solve", a, b, x, flags=flags)
 
 
 def inverse(factors, pivots):
-    """Return the inverse from factors; raise `LinAlgError` where a pivot is zero."""
-    n = len(pivots)
-    found, info = _routine("getri", factors.dtype)(factors, pivots, lwork=max(1, BLOCK * n))
-    _check_regular(info)
-    return found
-
-
-def inverse_of_lower(a):
-    """Return the inverse of a lower triangular matrix with zeros above its diagonal."""
-    found, info = _routine("trtri", a.dtype)(a, lower=1)
-    _check_regular(info)
-    return found
+    """Return inverses from factors; raise `LinAlgError` where a pivot is zero."""
+    x = np.empty(factors.shape, factors.dtype)
+    if not run("inverse", factors, pivots, x):
+        raise LinAlgError("Singular matrix")
+    return x
 
 
 def determinant(factors, pivots):
-    """Return sign and logarithm of the determinant, as `numpy.linalg.slogdet` does."""
-    diagonal = factors.diagonal()
-    magnitude = np.abs(diagonal)
-    swaps = np.count_nonzero(pivots != np.arange(len(pivots)))
-    if not magnitude.all():
-        return diagonal.dtype.type(0), magnitude.dtype.type(-np.inf)
-    if diagonal.dtype.kind == "c":
-        sign = np.prod(diagonal / magnitude)
-    else:
-        sign = diagonal.dtype.type(1 - 2 * (np.count_nonzero(diagonal < 0) % 2))
-    return -sign if swaps % 2 else sign, np.add.reduce(np.log(magnitude))
+    """Return determinants."""
+    det = np.empty(factors.shape[:-2], factors.dtype)
+    run("determinant", factors, pivots, det)
+    return det[()]
 
 
-@functools.lru_cache(maxsize=256)
-def _room(name, dtype, *args):
-    """Return the size of the workspace with which a routine works in blocks."""
-    work, _ = _routine(name, dtype)(*args)
-    return int(1.01 * work.real) + 1  # a float may have rounded it down
+def sign_and_log(factors, pivots):
+    """Return signs and logarithms of determinants, as `numpy.linalg.slogdet` does."""
+    sign = np.empty(factors.shape[:-2], factors.dtype)
+    log = np.empty(sign.shape, sign.real.dtype)
+    run("sign_and_log", factors, pivots, sign, log)
+    return sign[()], log[()]
 
 
-def _check_converged(info, what):
-    if info != 0:
-        raise LinAlgError(f"{what} did not converge")
+def cofactors(a):
+    """Return the cofactors of matrices of at most three rows."""
+    y = np.empty(a.shape, a.dtype)
+    run("cofactors", a, y)
+    return y
 
 
 def cholesky(a):
-    """Return the lower triangular factor of a Hermitian matrix, from its lower triangle."""
-    factor, info = _routine("potrf", a.dtype)(a, lower=1, clean=1)
-    if info > 0:
+    """Return the lower triangular factors of Hermitian matrices, from their lower triangles."""
+    factor = np.empty(a.shape, a.dtype)
+    if not run("cholesky", a, factor):
         raise LinAlgError("Matrix is not positive definite")
     return factor
 
 
 def eigh(a, lower):
-    """Return eigenvalues and eigenvectors of a Hermitian matrix, from one of its triangles."""
-    kind = "heevd" if a.dtype.kind == "c" else "syevd"
-    w, v, info = _routine(kind, a.dtype)(a, lower=lower)
-    _check_converged(info, "Eigenvalues")
+    """Return eigenvalues and eigenvectors of Hermitian matrices, from one of their triangles."""
+    w, v = np.empty(a.shape[:-1], a.real.dtype), np.empty(a.shape, a.dtype)
+    if not run("eigh", a, w, v, flags=("lower",) if lower else ()):
+        raise LinAlgError("Eigenvalues did not converge")
     return w, v
 
 
 def svd(a, full):
-    """Return the singular value decomposition of a matrix."""
-    m, n = a.shape
-    room = _room("gesdd_lwork", a.dtype, m, n, 1, full)
-    u, s, vh, info = _routine("gesdd", a.dtype)(a, lwork=room, full_matrices=full)
-    _check_converged(info, "SVD")
+    """Return singular value decompositions."""
+    (*lead, m, n), k = a.shape, min(a.shape[-2:])
+    u = np.empty((*lead, m, m if full else k), a.dtype)
+    s = np.empty((*lead, k), a.real.dtype)
+    vh = np.empty((*lead, n if full else k, n), a.dtype)
+    if not run("svd", a, u, s, vh, flags=("full",) if full else ()):
+        raise LinAlgError("SVD did not converge")
     return u, s, vh
 
 
 def qr(a, complete):
-    """Return the QR decomposition of a matrix with no fewer rows than columns."""
-    m, n = a.shape
-    factors, tau, _, _ = _routine("geqrf", a.dtype)(a, lwork=max(1, BLOCK * n))
-    r = np.triu(factors if complete else factors[:n])
-    if complete:
-        whole = np.zeros((m, m), a.dtype, order="F")
-        whole[:, :n] = factors
-        factors = whole
-    kind = "ungqr" if a.dtype.kind == "c" else "orgqr"
-    q, _, _ = _routine(kind, a.dtype)(factors, tau, lwork=max(1, BLOCK * m), overwrite_a=1)
+    """Return QR decompositions of matrices with no fewer rows than columns."""
+    *lead, m, n = a.shape
+    k = m if complete else n
+    q, r = np.empty((*lead, m, k), a.dtype), np.empty((*lead, k, n), a.dtype)
+    run("qr", a, q, r, flags=("full",) if complete else ())
     return q, r
+
+
+def gaps(w):
+    """Return the reciprocals of the gaps between values in order, or None where two are equal."""
+    y = np.empty((*w.shape, w.shape[-1]), w.dtype)
+    return y if run("gaps", w, y) else None

@@ -92,6 +92,8 @@ lstsq_op = general(
 
 def solved(a, columns, rcond):
     """Return the solution of least norm, the singular values and the rank."""
+    if rcond is not None and not 0.0 <= rcond < 1.0:
+        rcond = np.finfo(a.dtype).eps  # as LAPACK reads it
     x, s, rank = lstsq_op(a, columns, rcond=rcond)
     left = truncated(a, None, rcond)
     return (x if left is None else mm(inverse_of(*left), columns)), s, rank
@@ -104,6 +106,7 @@ def _lstsq_samples(rng):
         ((rng.normal(size=(2, 3)), rng.normal(size=2)), {"rcond": 1e-10}),
         ((regular(rng, 3, 3), rng.normal(size=(3, 2))), {}),
         ((np.array([[3.0, 0.2], [0.1, 0.5], [0.3, 0.4]]), rng.normal(size=3)), {"rcond": 0.4}),
+        ((rng.normal(size=(4, 2)), rng.normal(size=4)), {"rcond": 2.0}),
     ]
 
 

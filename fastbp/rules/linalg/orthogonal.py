@@ -7,12 +7,12 @@ experimental design", 2010. For complex numbers the diagonal of R stays real, as
 
 import numpy as np
 
-from fastbp._core.graph import passive, values_of
 from fastbp.errors import DegenerateError, NoRuleError
 from fastbp.rules import batching, patterns
-from fastbp.rules.linalg import lapack
+from fastbp.rules.linalg import lapack, plans
 from fastbp.rules.linalg.free import behind, turns_of
 from fastbp.rules.linalg.gaps import check_beyond, diagonal_of, with_diagonal
+from fastbp.rules.linalg.triangles import triangle_solve
 from fastbp.rules.numpy.products import mh, mm, mt
 from fastbp.rules.numpy.structural import conjugated
 from fastbp.rules.table import general, implements
@@ -22,27 +22,45 @@ QRResult = type(np.linalg.qr(np.eye(1)))
 
 def _over(x, r, transposed=False):
     """Return ``x @ inv(r)``, or with `r` transposed."""
-    if type(x) is type(r) is np.ndarray and x.ndim == r.ndim == 2 and x.size:
-        return lapack.triangle_solve(r, x.T, False, not transposed, False)[0].T
-    return mt(np.linalg.solve(r if transposed else mt(r), mt(x)))
+    return mt(triangle_solve(r, mt(x), lower=False, trans=0 if transposed else 1))
 
 
 def _qr(a, complete):
-    if a.ndim > 2 or not a.size:
+    if not a.size:
         return tuple(np.linalg.qr(a, "complete" if complete else "reduced"))
     return lapack.qr(a, complete)
 
 
-def _check_independent(r):
-    """Raise where the diagonal of `r` has a zero, to rounding."""
-    size = np.abs(diagonal_of(passive(r)))
+def _independent(r):
+    """Return `r`; raise where its diagonal has a zero, to rounding."""
+    return _checked(r) if type(r) is np.ndarray else independent_op(r)
+
+
+def _checked(r):
+    size = np.abs(diagonal_of(r))
     if not size.size:
-        return
+        return r
     rounding = size.shape[-1] * np.finfo(size.dtype).eps
-    if values_of(np.any(np.min(size, -1) <= rounding * np.max(size, -1))):
+    if np.any(np.min(size, -1) <= rounding * np.max(size, -1)):
         raise DegenerateError(
             "numpy.linalg.qr: columns are linearly dependent, so their basis has no derivative"
         )
+    return r
+
+
+# A plan checks it in every call.
+independent_op = general(
+    "linalg.independent",
+    _checked,
+    nin=1,
+    saves=(),
+    vjp=(lambda g, ans, r: g,),
+    jvp=(lambda t, ans, r: t,),
+    pattern=patterns.same,
+    plan=plans.checks_independence,
+    batch=batching.aligns,
+    samples=lambda rng: [((np.triu(rng.normal(size=(3, 3))) + 3.0 * np.eye(3),), {})],
+)
 
 
 def _lower(x):
@@ -53,8 +71,7 @@ def _qr_vjp(g, ans, a, complete):
     g_q, g_r = g
     q, r = ans
     n = a.shape[-1]
-    r = r[..., :n, :]
-    _check_independent(r)
+    r = _independent(r[..., :n, :])
     basis = conjugated(q[..., :, :n])
     turn = 0.0
     if g_r is not None:
@@ -79,8 +96,7 @@ def _qr_vjp(g, ans, a, complete):
 def _qr_jvp(t, ans, a, complete):
     q, r = ans
     n = a.shape[-1]
-    top, basis = r[..., :n, :], q[..., :, :n]
-    _check_independent(top)
+    top, basis = _independent(r[..., :n, :]), q[..., :, :n]
     ours = _over(t, top)
     inner = mm(mh(basis), ours)
     below = _lower(inner)
@@ -114,6 +130,7 @@ qr_op = general(
     vjp=(_qr_vjp,),
     jvp=(_qr_jvp,),
     pattern=(patterns.couples, patterns.couples),
+    plan=plans.makes_bases,
     free=_qr_free,
     source="Walter and Lehmann 2010",
     batch=batching.aligns,

@@ -12,7 +12,7 @@ import numpy as np
 from fastbp._core.graph import passive, values_of
 from fastbp.errors import DegenerateError
 from fastbp.rules import batching, patterns
-from fastbp.rules.linalg import lapack
+from fastbp.rules.linalg import lapack, plans
 from fastbp.rules.linalg.eigen import eigh
 from fastbp.rules.linalg.free import leaving, phases_of, sum_of_moves, turns_of
 from fastbp.rules.linalg.gaps import (
@@ -23,7 +23,6 @@ from fastbp.rules.linalg.gaps import (
     from_gaps,
     lost_where,
     reciprocals,
-    ties,
     with_diagonal,
 )
 from fastbp.rules.numpy.products import mh, mm, mt
@@ -34,11 +33,10 @@ SVDResult = type(np.linalg.svd(np.eye(1)))
 DEGENERATE = "singular vectors have none at equal singular values"
 
 
-def _gaps(s):
-    """Return ties among singular values, and reciprocals of the differences of their squares."""
-    row, column = s[..., None, :], s[..., :, None]
-    tied = ties(s)
-    return tied, from_gaps((row - column) * (row + column), tied)
+def _over_sums(s):
+    """Return the reciprocals of the sums of values, 0 of zeros."""
+    total = s[..., None, :] + s[..., :, None]
+    return from_gaps(total, total == 0.0)
 
 
 def _columns(x, d):
@@ -110,11 +108,11 @@ def _turns(of_u, of_v, s):
     check_apart(
         "numpy.linalg.svd", "singular values", tied, of_u, mt(of_v) if np.ndim(of_v) else of_v
     )
-    total = s[..., None, :] + s[..., :, None]
     if alike.dtype.kind == "c":
+        total = s[..., None, :] + s[..., :, None]
         gaps, sums = gaps.astype(alike.dtype), 1.0 / total.astype(alike.dtype)
     else:  # beside a value 0 real vectors do not turn by a phase
-        sums = from_gaps(total, total == 0.0)
+        sums = _over_sums(s)
     return 0.5 * ((alike - mh(alike)) * gaps + (apart - mh(apart)) * sums)
 
 
@@ -123,7 +121,8 @@ def _svd_jvp(t, ans, a, full):
     k = s.shape[-1]
     m, n = a.shape[-2:]
     u1, vh1 = u[..., :, :k], vh[..., :k, :]
-    gaps = lost_where(*_gaps(s)).astype(u.dtype)
+    gaps, tied = reciprocals(s)
+    gaps = lost_where(tied, gaps * _over_sums(s)).astype(u.dtype)
     inner = mm(mm(mh(u1), t), mh(vh1))
     with np.errstate(divide="ignore", invalid="ignore"):
         over = 1.0 / s.astype(u.dtype) if m != n or u.dtype.kind == "c" else None
@@ -191,7 +190,7 @@ def _moves(v, zero, seed):
 
 
 def _svd(a, full):
-    return tuple(np.linalg.svd(a, full)) if a.ndim != 2 or not a.size else lapack.svd(a, full)
+    return lapack.svd(a, full) if a.size else tuple(np.linalg.svd(a, full))
 
 
 svd_op = general(
@@ -203,6 +202,7 @@ svd_op = general(
     vjp=(_svd_vjp,),
     jvp=(_svd_jvp,),
     pattern=(patterns.couples, patterns.couples_into_vectors, patterns.couples),
+    plan=plans.decomposes,
     free=_svd_free,
     source="Townsend 2016",
     batch=batching.aligns,

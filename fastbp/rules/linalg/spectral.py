@@ -145,7 +145,7 @@ def _spectrum(name, a, b, lower, type, driver):
         raise ValueError(f"scipy.linalg.{name}: type={type!r} is none of 1, 2, 3")
     if b is None:
         (a,) = square(name, a=a)
-        driver = None if driver in ("evr", "evx") else driver
+        driver = None if driver == "evr" else driver
         return hermitian_op(a, uplo="L" if lower else "U", driver=driver)
     a, b = square(name, a=a, b=b)
     return _generalised(a, b, bool(lower), type, (a, b))

@@ -2,16 +2,12 @@
 
 import numpy as np
 import scipy
-from numpy.linalg import LinAlgError
 
 from fastbp.errors import NoRuleError, ShapeError
-from fastbp.rules import batching, patterns
-from fastbp.rules.linalg import lapack
-from fastbp.rules.linalg.decompositions import GILES, cholesky_op, of_symmetric, positive
-from fastbp.rules.linalg.of_scipy import of_scipy, operands, square, stacked
-from fastbp.rules.numpy.products import aligned, mh, mm, mt
-from fastbp.rules.numpy.structural import conjugated
-from fastbp.rules.table import general
+from fastbp.rules.linalg.decompositions import cholesky_op, of_symmetric, positive
+from fastbp.rules.linalg.of_scipy import of_scipy, operands, square
+from fastbp.rules.linalg.triangles import triangle_solve
+from fastbp.rules.numpy.products import mh
 
 __all__ = ["columns_of", "solved_by_cholesky", "triangle_solve"]
 
@@ -26,73 +22,6 @@ def columns_of(name, n, b):
             f"matrix of {n} rows"
         )
     return b, is_vector
-
-
-# ---- one operation for all triangles
-
-
-def _solve(a, b, lower, trans, unit):
-    if b.ndim > 2 and a.ndim == 2:  # one matrix, all columns at once
-        columns = np.moveaxis(b, -2, 0)
-        x = _solve(a, columns.reshape(len(columns), -1), lower, trans, unit)
-        return np.moveaxis(x.reshape(columns.shape), 0, -2)
-    return _solve_each(a, b, lower=lower, trans=trans, unit=unit)
-
-
-def _solve_one(a, b, lower, trans, unit):
-    if not b.size:
-        return np.zeros(b.shape, b.dtype)
-    x, info = lapack.triangle_solve(a, b, lower, trans, unit)
-    if info > 0:
-        raise LinAlgError(f"singular matrix: resolution failed at diagonal {info - 1}")
-    return x
-
-
-_solve_each = stacked(_solve_one, 2, 2)
-
-
-def _triangle(x, lower, unit):
-    """Return what is read of a matrix."""
-    return np.tril(x, -1) if lower and unit else np.tril(x) if lower else np.triu(x, int(unit))
-
-
-def _vjp(g, needs, ans, a, b, lower, trans, unit):
-    b_bar = triangle_op(a, g, lower=lower, trans=1 - trans, unit=unit)
-    if not needs[0]:
-        return None, b_bar
-    full = mm(ans, mt(b_bar)) if trans else mm(b_bar, mt(ans))
-    return -_triangle(full, lower, unit), b_bar
-
-
-def _jvp(tangents, ans, a, b, lower, trans, unit):
-    t_a, t_b = tangents
-    right = 0.0
-    if t_a is not None:
-        t_a = _triangle(aligned(t_a, a, ans.ndim), lower, unit)
-        right = -mm(mt(t_a) if trans else t_a, ans)
-    if t_b is not None:
-        right = aligned(t_b, b, ans.ndim) + right
-    return triangle_op(a, right, lower=lower, trans=trans, unit=unit)
-
-
-triangle_op = general(
-    "linalg.solve_triangular",
-    _solve,
-    nin=2,
-    saves=(0, "ans"),
-    vjp=_vjp,
-    jvp=_jvp,
-    pattern=patterns.solves,
-    source=GILES,
-    batch=batching.aligns,
-)
-
-
-def triangle_solve(a, b, lower, trans=0, unit=False):
-    """Solve for columns; `trans` is 1 for the transpose, 2 for the conjugate transpose."""
-    if trans == 2:
-        return triangle_op(conjugated(a), b, lower=lower, trans=1, unit=unit)
-    return triangle_op(a, b, lower=lower, trans=trans, unit=unit)
 
 
 TRANS = {0: 0, 1: 1, 2: 2, "N": 0, "T": 1, "C": 2}

@@ -199,7 +199,7 @@ def cov(m, y=None, rowvar=True, bias=False, ddof=None, fweights=None, aweights=N
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         np.cov(example, None, True, bias, ddof, values_of(fweights), values_of(aweights))  # raises
-    ddof = (0 if bias else 1) if ddof is None else ddof
+    ddof = int(bias == 0) if ddof is None else ddof  # None is not 0
     w, own = frequencies, None
     if aweights is not None:
         own = np.astype(as_operand(aweights, "numpy.cov: aweights=", real=True), np.float64)

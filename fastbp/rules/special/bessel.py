@@ -245,7 +245,7 @@ def _hankel(name, factor):
     -----
     There is no derivative by the order.
     """
-    function(name, samples=_samples(0.0, 1.0, 2.5))(hankel)
+    hankel = function(name, samples=_samples(0.0, 1.0, 2.5))(hankel)
     graph.bind_function(getattr(special, name), hankel)
 
 

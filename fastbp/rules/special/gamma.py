@@ -7,6 +7,7 @@ computed as differences of each term, so that they keep their digits where the s
 import math
 
 import numpy as np
+import scipy
 
 from fastbp._core import graph
 from fastbp._core.graph import Variable, is_passive, passive
@@ -309,6 +310,10 @@ def factorial(n, exact=False, **kwargs):
     return np.where(inside, gamma(np.where(inside, n, 0.0) + 1.0), 0.0)
 
 
+# Before, combinations with repetition were those of N + k - 1: none of a negative number.
+_NEGATIVE_TOO = np.lib.NumpyVersion(scipy.__version__) >= "1.17.0"
+
+
 @function(
     "comb",
     samples=lambda rng: [
@@ -327,8 +332,11 @@ def comb(N, k, *, exact=False, repetition=False):
         return special.comb(N, k, exact=exact, repetition=repetition)
     _not_exact("comb", exact, {})
     refuse_complex("comb", N, k)
-    if repetition:
+    if repetition and not _NEGATIVE_TOO:
         return comb(N + k - 1, k)
+    if repetition:  # of nothing nothing is chosen in one way
+        nothing = np.logical_and(passive(k) == 0, passive(N) == 0)
+        return np.where(nothing, 1.0, binom(np.where(nothing, 1.0, N + k - 1), k))
     n, m = np.broadcast_arrays(passive(N), passive(k))
     inside = (m <= n) & (n >= 0) & (m >= 0)
     if not is_passive(inside) and inside.all():

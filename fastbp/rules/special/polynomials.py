@@ -128,7 +128,7 @@ def _four(name, slope, arguments, low, high):
     -----
     There is no derivative by the degree and the parameters.
     """
-    function(
+    polynomial = function(
         f"eval_{name}",
         samples=lambda rng: [
             ((np.array([[0], [1], [4]]), 2.5, 1.5, rng.uniform(low, high, 2)), {}),

@@ -9,7 +9,7 @@ import functools
 
 import numpy as np
 
-from fastbp._core.graph import Variable
+from fastbp._core.graph import Variable, has_variable
 from fastbp._core.program import Expr
 from fastbp.errors import DTypeError, NoRuleError
 from fastbp.rules import batching, table
@@ -148,9 +148,34 @@ def function(name, samples, **facts):
     def register(f):
         # Where it is found, so that it can be pickled.
         f.__module__, f.__name__, f.__qualname__ = "fastbp.scipy.special", name, name
+        if isinstance(getattr(special, name, None), np.ufunc):
+            f = _of_ufunc(name, f)
         return implements(samples=samples, name=f"scipy.special.{name}", **facts)(f)
 
     return register
+
+
+_DEFAULTS = {"where": True, "casting": "same_kind", "order": "K", "subok": True}
+
+
+def _of_ufunc(name, f):
+    """Return a function that refuses the keywords of ufuncs on Variables.
+
+    SciPy's ufunc, called with them, would come back here.
+    """
+
+    @functools.wraps(f)
+    def function(*args, **kwargs):
+        if kwargs and has_variable((args, tuple(kwargs.values()))):
+            for key, value in kwargs.items():
+                if value is not None and value is not _DEFAULTS.get(key):
+                    raise NoRuleError(
+                        f"scipy.special.{name}: the argument {key}= is not supported for Variables"
+                    )
+            kwargs = {}
+        return f(*args, **kwargs)
+
+    return function
 
 
 def real(order, name):

@@ -330,3 +330,20 @@ def test_functions_of_singular_matrices_have_no_derivative(f):
     for a in (np.zeros((1, 1)), np.diag([1.0, 0.0]), np.array([[1.0, 2.0], [2.0, 4.0]])):
         assert np.isnan(bp.jvp(f, (a,), (np.ones(a.shape),))[1]).all()
         assert np.isnan(bp.grad(lambda a: np.sum(f(a).real))(a)).all()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"select": "i", "select_range": (1, 3)},
+        {"select": "v", "select_range": (-1.0, 1.0)},
+        {"lapack_driver": "stebz"},
+    ],
+)
+def test_parts_of_tridiagonal_spectra_have_scipys_signs(options, rng):
+    for _ in range(4):
+        d, e = rng.normal(size=5), rng.normal(size=4)
+        found = linalg.eigh_tridiagonal(bp.variable(d), e, **options)
+        expected = scipy.linalg.eigh_tridiagonal(d, e, **options)
+        for x, y in zip(found, expected, strict=True):
+            np.testing.assert_allclose(x.value, y, atol=1e-12)

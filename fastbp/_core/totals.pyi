@@ -1,0 +1,1 @@
+"""Elementwise work that ends in sums."""
