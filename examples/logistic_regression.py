@@ -1,8 +1,8 @@
 """Logistic regression: damage to the O-rings of the space shuttle, by temperature.
 
 SciPy's Newton method with conjugate gradients asks for gradients, which are compiled, and for
-products with the Hessian, which is not made. At the end it is, once, for the standard errors; a gradient carries them over to
-the probability at the temperature of the last flight (delta method).
+products with the Hessian, which is not made. At the end it is, once, for the standard errors; a
+gradient carries them over to the probability at the temperature of the last flight (delta method).
 """
 
 import numpy as np
