@@ -203,6 +203,132 @@ class FirstCall(Compiled):
         return {"jax": faster(10.0)}
 
 
+# ---- loops
+
+
+def recurrent_loss(np, scan, p):
+    """Run a recurrent network of tanh by scan."""
+
+    def step(h, x):
+        h = np.tanh(h @ p["w"] + x @ p["u"] + p["b"])
+        return h, h
+
+    return np.sum(scan(step, p["h"], p["x"])[1] ** 2)
+
+
+def leaves_loss(np, scan, p):
+    """Carry sixty numbers."""
+
+    def step(carry, x):
+        pairs = zip(carry, carry[1:] + carry[:1], strict=True)
+        carry = tuple([np.sin(a) * 0.5 + b * x for a, b in pairs])
+        return carry, carry[0]
+
+    carry, ys = scan(step, tuple(p["init"]), p["x"])
+    return sum(carry) + np.sum(ys)
+
+
+def matrix_loss(np, scan, p):
+    """Carry a matrix of 3 x 3."""
+
+    def step(carry, x):
+        carry = p["w"] @ carry * 0.5 + x
+        return carry, carry[0, 0]
+
+    carry, ys = scan(step, p["h"], p["x"])
+    return np.sum(carry) + np.sum(ys)
+
+
+SCANS = {f.__name__: f for f in (recurrent_loss, leaves_loss, matrix_loss)}
+# A program, its sizes, how many times faster than JAX on one thread and than the fused cell.
+LOOPS = {
+    "rnn 50, 32, 1": ("recurrent_loss", (50, 32, 1), 1.0, 0.8),
+    "rnn 100, 64, 16": ("recurrent_loss", (100, 64, 16), 1.0, 0.8),
+    "rnn 200, 256, 32": ("recurrent_loss", (200, 256, 32), 1.0, 0.8),
+    "60 numbers, 614": ("leaves_loss", (614,), 5.0, None),
+    "3 x 3, 10000": ("matrix_loss", (10_000,), 5.0, None),
+}
+
+
+def loop_operands(case: str) -> dict[str, object]:
+    """Return the arguments of a program with a loop."""
+    name, sizes, *_ = LOOPS[case]
+    rng = np.random.default_rng(5)
+    if name == "leaves_loss":
+        init = [float(x) for x in rng.standard_normal(60)]
+        return {"init": init, "x": rng.standard_normal(sizes)}
+    if name == "matrix_loss":
+        w = 0.5 * rng.standard_normal((3, 3))
+        return {"w": w, "h": np.eye(3), "x": rng.standard_normal(sizes)}
+    steps, n, batch = sizes
+    return {
+        "w": n**-0.5 * rng.standard_normal((n, n)),
+        "u": n**-0.5 * rng.standard_normal((n, n)),
+        "b": 0.1 * rng.standard_normal(n),
+        "h": np.zeros((batch, n)),
+        "x": rng.standard_normal((steps, batch, n)),
+    }
+
+
+def jax_loop(inputs, case):
+    import jax
+
+    program = SCANS[LOOPS[case][0]]
+    gradient = jax.jit(jax.value_and_grad(lambda p: program(jax.numpy, jax.lax.scan, p)))
+    p = jax.device_put(dict(inputs))
+    return lambda: jax.block_until_ready(gradient(p))
+
+
+@bench("compile")
+class Loops(Bench):
+    """A compiled value and gradient of a scan, called."""
+
+    params = {"case": tuple(LOOPS)}
+    quick = {"case": ("rnn 50, 32, 1",)}
+    rtol = 1e-8
+    peers = {"jax": jax_loop}
+
+    def setup(self, case):
+        self.case, self.inputs = case, loop_operands(case)
+        program = SCANS[LOOPS[case][0]]
+        self.loss = lambda p: program(np, bp.scan, p)
+        self.eager = bp.value_and_grad(self.loss)
+        self.compiled = bp.compile(self.eager)
+        self.fused = bp.value_and_grad(self.cell)
+
+    def cell(self, p):
+        """Compute the same by the fused cell."""
+        hs, _ = bp.recurrent.rnn(p["x"], p["h"], W=p["w"], U=p["u"], b=p["b"])
+        return np.sum(hs**2)
+
+    def run(self):
+        return self.compiled(self.inputs)
+
+    def check(self):
+        found = self.run()
+        error = compare(found, self.eager(self.inputs), 1e-8)
+        if LOOPS[self.case][3] is None:
+            return error
+        keys = sorted(self.inputs)
+        return check_projection(
+            lambda *xs: self.loss(dict(zip(keys, xs, strict=True))),
+            [self.inputs[key] for key in keys],
+            [found[1][key] for key in keys],
+            1e-5,
+        )
+
+    def against(self):
+        if LOOPS[self.case][3] is None:
+            return {}
+        return {"fused": lambda: self.fused(self.inputs)}
+
+    @classmethod
+    def targets(cls, case) -> dict[str, Target]:
+        *_, jax, fused = LOOPS[case]
+        found = {"jax": faster(jax, "one")}
+        return found if fused is None else {**found, "fused": faster(fused)}
+
+
 # ---- gradients of members
 
 

@@ -14,6 +14,7 @@ Start here: write a function with NumPy, and differentiate it.
 `vjp`, `jvp`, `hvp`            products with them; `linearize`
 `unmodified`                   code that makes plain arrays and fills them, as it is
 `scan`, `checkpoint`           loops with a carried state; memory for time
+`cond`, `while_loop`           branches and loops that values decide
 `compile`, `load`              recorded once, replayed without Python; from a file
 `vmap`                         a function of one member for a whole batch
 `custom_rule`, `stop_gradient` a rule for what has none; constants
@@ -88,6 +89,7 @@ if TYPE_CHECKING:  # loaded when they are asked for, see below
     from fastbp.compiling import compile, load
     from fastbp.drawing import draw
     from fastbp.mapping import vmap
+    from fastbp.recurrent.branches import cond, while_loop
     from fastbp.recurrent.scan import scan
 
 __version__ = "0.1.0"
@@ -96,6 +98,7 @@ __version__ = "0.1.0"
 __all__ = [
     "checkpoint",
     "compile",
+    "cond",
     "custom_rule",
     "draw",
     "elementwise_grad",
@@ -116,6 +119,7 @@ __all__ = [
     "variable",
     "vjp",
     "vmap",
+    "while_loop",
 ]
 
 _SUBMODULES = (
@@ -143,8 +147,8 @@ if not TYPE_CHECKING:  # or every name would be there for type checkers
             return _import_module("fastbp.drawing").draw
         if name == "vmap":
             return _import_module("fastbp.mapping").vmap
-        if name == "scan":
-            return _import_module("fastbp.recurrent").scan
+        if name in ("cond", "scan", "while_loop"):
+            return getattr(_import_module("fastbp.recurrent"), name)
         raise _import_module("fastbp.elsewhere").no_attribute(name)
 
 

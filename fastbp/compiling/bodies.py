@@ -29,6 +29,7 @@ __all__ = [
     "note_inputs",
     "pulled",
     "pushed",
+    "recorded_bodies",
     "recorded_body",
     "recording_blocks",
     "replaced",
@@ -144,25 +145,38 @@ def recorded_body(
     UnrolledError
         If values leave the record.
     """
+    inputs, outer, ((outputs, structure),) = recorded_bodies([f], args)
+    return inputs, outputs, structure, outer
+
+
+def recorded_bodies(functions: Sequence[Callable[..., Any]], args: Sequence[Any]) -> Any:
+    """Do the same for several functions of the same arguments.
+
+    Return the inputs, what is from outside, and for each function its outputs and their structure.
+    """
     leaves, structure = tree.flatten(tuple(args))
     inputs = recorded_inputs([np.asarray(graph.array_of(x)) for x in leaves])
-    handles = [graph.handle(x) if type(x) is Variable else graph.handle_of(x) for x in inputs]
     left = _Left()
     since = graph.current_id()
     # The inputs are older than what is recorded; what is older than these is from outside.
     before = _inputs()
     _state.inputs = [*before, *inputs]
+    made = []
     try:
-        result = graph.recorded_call(f, structure.unflatten(handles), {}, left)
+        for f in functions:
+            handles = [
+                graph.handle(x) if type(x) is Variable else graph.handle_of(x) for x in inputs
+            ]
+            result = graph.recorded_call(f, structure.unflatten(handles), {}, left)
+            outputs, out_def = tree.flatten(result)
+            made.append(([_end(y) for y in outputs], out_def))
     finally:
         _state.inputs = before
     if left.any:
         raise UnrolledError
-    outputs, out_def = tree.flatten(result)
-    outputs = [_end(y) for y in outputs]
-    ends = [y for y in outputs if is_recorded(y)]
+    ends = [y for outputs, _ in made for y in outputs if is_recorded(y)]
     outer = Tape(ends, inputs, since=since, keep=True).outer_inputs() if ends else []
-    return inputs, outputs, out_def, valued(outer)
+    return inputs, valued(outer), made
 
 
 def _end(y: Any) -> Any:

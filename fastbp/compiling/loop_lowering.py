@@ -19,7 +19,7 @@ from fastbp.compiling.steps import Add, Copy, Zero
 from fastbp.compiling.sums import Term, Waiting, is_movable
 from fastbp.compiling.values import Storage, Value
 
-__all__ = ["lowered_scan"]
+__all__ = ["InnerBuilder", "ends_of", "lowered_scan", "move_into"]
 
 _MOST = 1 << 26  # bytes of a stack that only a sum reads
 
@@ -34,21 +34,12 @@ class _Carry:
         self.final: Value | None = None
 
 
-class BodyBuilder(Builder):
-    """A builder for the body of a loop, which leaves to the one outside what need not be inside."""
+class InnerBuilder(Builder):
+    """A builder for the instructions that another one holds."""
 
-    def __init__(self, outer: Builder, count: int, backward: bool) -> None:
+    def __init__(self, outer: Builder) -> None:
         super().__init__()
-        self.passes = outer.passes
-        self.outer, self.count, self.backward = outer, count, backward
-        self.outside: set[int] = set()  # memory that is the same in all steps
-        self.sequences: dict[int, Value] = {}  # memory that moves along one with an axis of steps
-        self.stacks: dict[int, Value] = {}  # what is written in each step, into one
-        self.carries: dict[int, tuple[_Carry, bool]] = {}  # and whether it is the next one
-        self.moving: list[Moving] = []
-        self.summed: set[int] = set()
-        self.position = -1
-        self.later: dict[int, tuple[Value, Value, Sequence[int]]] = {}  # sums in steps
+        self.passes, self.outer = outer.passes, outer
 
     @property
     def n_given(self) -> int:
@@ -60,6 +51,38 @@ class BodyBuilder(Builder):
         if hasattr(self, "outer"):
             self.outer.n_given = n
 
+
+def ends_of(outputs: Sequence[Any], inputs: Sequence[Any]) -> tuple[Any, list[int]]:
+    """Return the tape of a body, and for each output where it is on it; -1 for a constant."""
+    tape = bodies.independent([y for y in outputs if bodies.is_recorded(y)], inputs, keep=True)
+    found = iter(tape.output_positions)
+    return tape, [next(found) if bodies.is_recorded(y) else -1 for y in outputs]
+
+
+def move_into(b: Builder, x: Value, place: Value, known: set[int]) -> None:
+    """Let a value lie in a place; `known` is memory that is not its own."""
+    if is_movable(x.storage) and x.whole and id(x.storage) not in known:
+        x.storage.put_inside(place.storage, 0)
+    elif x.size:
+        b.append(Copy([x], [place]))
+
+
+class BodyBuilder(InnerBuilder):
+    """A builder for the body of a loop, which leaves to the one outside what need not be inside."""
+
+    def __init__(self, outer: Builder, count: int, backward: bool, again: bool) -> None:
+        super().__init__(outer)
+        self.count, self.backward = count, backward
+        self.again = again  # to save memory: nothing is computed for all steps at once
+        self.outside: set[int] = set()  # memory that is the same in all steps
+        self.sequences: dict[int, Value] = {}  # memory that moves along one with an axis of steps
+        self.stacks: dict[int, Value] = {}  # what is written in each step, into one
+        self.carries: dict[int, tuple[_Carry, bool]] = {}  # and whether it is the next one
+        self.moving: list[Moving] = []
+        self.summed: set[int] = set()
+        self.position = -1
+        self.later: dict[int, tuple[Value, Value, Sequence[int]]] = {}  # sums in steps
+
     # -- where a value is from
 
     def is_outside(self, x: Any) -> bool:
@@ -68,7 +91,7 @@ class BodyBuilder(Builder):
 
     def is_ahead(self, operands: Sequence[Any]) -> bool:
         """Say whether operands are known for all steps before the loop, and not all the same."""
-        if "hoisting" not in self.passes:
+        if self.again or "hoisting" not in self.passes:
             return False
         values = [x for x in operands if isinstance(x, Value)]
         found = [x.waiting is None and id(x.storage) in self.sequences for x in values]
@@ -334,11 +357,8 @@ def lowered_scan(
     inputs = scan.inputs
     outputs = [y for one in group for y in one.outputs]
     given = [as_value(b, x, end.dtype) for x, end in zip(operands, inputs, strict=True)]
-    ends = [y for y in outputs if bodies.is_recorded(y)]
-    tape = bodies.independent(ends, inputs, keep=True)
-    found = iter(tape.output_positions)
-    where = [next(found) if bodies.is_recorded(y) else -1 for y in outputs]
-    body = BodyBuilder(b, scan.count, scan.backward)
+    tape, where = ends_of(outputs, inputs)
+    body = BodyBuilder(b, scan.count, scan.backward, scan.again)
     values: dict[int, Value] = {}
     n_consts, n = len(scan.consts), len(scan.carry)
     carries: list[_Carry] = []

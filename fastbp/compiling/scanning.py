@@ -353,19 +353,17 @@ def scanned(
     count: int,
     backward: bool,
     again: bool,
-    check: Callable[[Any], tuple[Any, Any]],
 ) -> tuple[Any, Any]:
     """Record a loop of a step that is recorded once.
 
     Parameters
     ----------
     step : callable
+        It returns a carry like the first one, and what is stacked.
     init, xs : tree
         `xs` of sequences of `count` elements.
     again : bool
         Compute the step again where it is differentiated.
-    check : callable
-        Takes what `step` returned, raises if that is no (carry, y), and returns these.
 
     Raises
     ------
@@ -377,11 +375,8 @@ def scanned(
     at = count - 1 if backward else 0
     x = x_def.unflatten([graph.array_of(leaf)[at] for leaf in x_leaves])
 
-    def one(carry: Any, x: Any) -> Any:
-        return check(step(carry, x))
-
     like = carry_def.unflatten([np.asarray(graph.array_of(leaf)) for leaf in carry_leaves])
-    inputs, outputs, structure, outer = bodies.recorded_body(one, (like, x))
+    inputs, outputs, structure, outer = bodies.recorded_body(step, (like, x))
     if not outer and not any(map(is_recorded, (*carry_leaves, *x_leaves))):
         raise UnrolledError  # it is a constant
     n = len(carry_leaves)

@@ -12,8 +12,18 @@
 [(3, 3), (2, 3)]
 """
 
+from fastbp.recurrent.branches import cond, while_loop
 from fastbp.recurrent.cells import gru, lstm, rnn
 from fastbp.recurrent.scan import scan
 from fastbp.recurrent.trajectories import sensitivity, trajectory_jacobians
 
-__all__ = ["gru", "lstm", "rnn", "scan", "sensitivity", "trajectory_jacobians"]
+__all__ = [
+    "cond",
+    "gru",
+    "lstm",
+    "rnn",
+    "scan",
+    "sensitivity",
+    "trajectory_jacobians",
+    "while_loop",
+]

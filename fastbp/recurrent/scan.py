@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from fastbp import tree
-from fastbp._core.graph import Passive, Variable, array_of, values_of
-from fastbp._core.operands import as_array
+from fastbp._core.graph import array_of, values_of
 from fastbp.checkpointing import checkpoint as checkpointed
 from fastbp.compiling.bodies import UnrolledError, recording_blocks
 from fastbp.compiling.scanning import scanned
-from fastbp.errors import DTypeError, ShapeError
+from fastbp.recurrent.carries import Carry
 from fastbp.recurrent.checks import steps_of, without_xs
 from fastbp.transforms import stop_gradient
 
@@ -100,7 +99,7 @@ def scan(
         step = without_xs(step)
     if count == 0:
         return init, _empty(step, init, xs)
-    loop = _Loop(step, _Carry.of(init), reverse, truncate)
+    loop = _Loop(step, Carry.of("scan", init), reverse, truncate)
     if recording_blocks():
         try:
             return loop.recorded(init, xs, count, checkpoint)
@@ -137,48 +136,11 @@ def _empty(step: Callable[..., Any], init: Any, xs: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class _Carry:
-    """What every carry has to look like."""
-
-    treedef: tree.TreeDef
-    kinds: list[tuple[tuple[int, ...], np.dtype[Any]]]
-
-    @classmethod
-    def of(cls, init: Any) -> _Carry:
-        leaves, treedef = tree.flatten(init)
-        return cls(treedef, [_kind(x) for x in leaves])
-
-    def check(self, carry: Any, t: int) -> None:
-        """Raise if a carry that step `t` returned is another one."""
-        leaves, treedef = tree.flatten(carry)
-        if treedef != self.treedef:
-            raise ShapeError(
-                f"scan: step {t} returned a carry of structure {treedef}, "
-                f"it was given {self.treedef}"
-            )
-        for k, (x, (shape, dtype)) in enumerate(zip(leaves, self.kinds, strict=True)):
-            found = _kind(x)
-            if found == (shape, dtype):
-                continue
-            error = ShapeError if found[0] != shape else DTypeError
-            raise error(
-                f"scan: step {t} returned {treedef.paths('carry')[k]} of shape {found[0]} and "
-                f"dtype {found[1]}, it was given shape {shape} and dtype {dtype}"
-            )
-
-
-def _kind(x: Any) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    recorded = type(x) is Variable or type(x) is Passive
-    value = array_of(x) if recorded else as_array(x, "scan: the carry")
-    return value.shape, value.dtype
-
-
-@dataclass(frozen=True)
 class _Loop:
     """The loop over a part of the sequence; its steps are numbered in the order of the loop."""
 
     step: Callable[..., Any]
-    carry: _Carry
+    carry: Carry
     reverse: bool
     truncate: int | None
 
@@ -190,23 +152,70 @@ class _Loop:
                 carry = tree.map(stop_gradient, carry)
             at = last - 1 - i if self.reverse else i - first
             carry, y = _pair(self.step(carry, tree.map(lambda x, at=at: x[at], xs)))
-            self.carry.check(carry, i)
+            self.carry.check(carry, f"step {i}")
             ys.append(y)
         if self.reverse:
             ys.reverse()
         return carry, tree.map(lambda *parts: np.stack(parts), *ys)
 
-    def recorded(self, init: Any, xs: Any, count: int, checkpoint: Any) -> tuple[Any, Any]:
-        """Record the loop as one operation."""
-
-        def check(result: Any) -> tuple[Any, Any]:
-            carry, y = _pair(result)
-            self.carry.check(carry, 0)
-            return carry, y
-
-        if self.truncate is not None or checkpoint is not None:
+    def recorded(
+        self, init: Any, xs: Any, count: int, checkpoint: int | str | None
+    ) -> tuple[Any, Any]:
+        """Record the loop as one operation, or few, that hold others."""
+        if self.truncate is None and checkpoint is None:
+            return self._scanned(self._checked, init, xs, count)
+        if self.truncate is not None and checkpoint is not None:
             raise UnrolledError
-        return scanned(self.step, init, xs, count, self.reverse, False, check)
+        if checkpoint == "binomial":
+            return self._halved(init, xs, count)
+        size = min(int(checkpoint or self.truncate or 1), count)
+        parts, first = [], 0
+        if self.truncate is not None:  # nothing is cut before the first part
+            init, ys = self._scanned(self._checked, init, self._slice(xs, 0, size, 0, count), size)
+            parts, first = [ys], size
+        last = first + (count - first) // size * size
+        for i, j, own in ((first, last, size), (last, count, count - last)):
+            if i < j:
+                part = self._slice(xs, i, j, 0, count)
+                init, ys = self._chunks(init, part, (j - i) // own, own)
+                parts.append(ys)
+        return init, self._joined(parts)
+
+    def _checked(self, carry: Any, x: Any) -> tuple[Any, Any]:
+        carry, y = _pair(self.step(carry, x))
+        self.carry.check(carry, "step 0")
+        return carry, y
+
+    def _scanned(
+        self, step: Any, init: Any, xs: Any, count: int, again: bool = False
+    ) -> tuple[Any, Any]:
+        return scanned(step, init, xs, count, self.reverse, again)
+
+    def _chunks(self, init: Any, xs: Any, count: int, size: int, halves: bool = False) -> Any:
+        """Record a loop over chunks: each is cut off, or computed again for its derivative."""
+
+        def chunk(carry: Any, x: Any) -> tuple[Any, Any]:
+            if self.truncate is not None:
+                carry = tree.map(stop_gradient, carry)
+            if halves:
+                return self._halved(carry, x, size)
+            return self._scanned(self._checked, carry, x, size)
+
+        xs = tree.map(lambda x: x.reshape(count, size, *np.shape(array_of(x))[1:]), xs)
+        carry, ys = self._scanned(chunk, init, xs, count, self.truncate is None)
+        return carry, tree.map(lambda y: y.reshape(count * size, *y.shape[2:]), ys)
+
+    def _halved(self, init: Any, xs: Any, count: int) -> tuple[Any, Any]:
+        """Record a loop over two halves, each of which is one over its halves; and a step more."""
+        if count < 4:
+            return self._scanned(self._checked, init, xs, count, True)
+        even = count // 2 * 2
+        carry, ys = self._chunks(init, self._slice(xs, 0, even, 0, count), 2, even // 2, True)
+        if even == count:
+            return carry, ys
+        rest = self._slice(xs, even, count, 0, count)
+        carry, y = self._scanned(self._checked, carry, rest, 1)
+        return carry, self._joined([ys, y])
 
     def cut(self, carry: Any, xs: Any, size: int, count: int) -> tuple[Any, Any]:
         """Checkpoint parts of `size` steps."""

@@ -254,3 +254,28 @@ def test_errors_of_a_step_are_those_of_the_eager_loop(rng):
 def test_without_passes(passes, monkeypatch, rng):
     monkeypatch.setenv("FASTBP_PASSES", passes)
     check(bp.grad(rnn_loss, argnums=(0, 1, 2)), rnn_arguments(rng))
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize(
+    "keywords", [{"truncate": 3}, {"truncate": 20}, {"checkpoint": 3}, {"checkpoint": "binomial"}]
+)
+def test_truncated_and_checkpointed_scans(keywords, reverse, rng):
+    for steps in (1, 7, 9):
+        args = rnn_arguments(rng, steps)
+
+        def loss(p, h0, xs):
+            return rnn_loss(p, h0, xs, reverse=reverse, **keywords)
+
+        check(bp.value_and_grad(loss, argnums=(0, 1, 2)), args)
+
+
+def test_checkpoints_save_memory(all_passes, rng):
+    args = rnn_arguments(rng, 256, batch=4, n=16, m=2)
+    taken = {}
+    for checkpoint in (None, 16, "binomial"):
+        loss = lambda p, h0, xs, c=checkpoint: np.sum(rnn(p, h0, xs, checkpoint=c)[0] ** 2)
+        compiled = check(bp.grad(loss), args)
+        taken[checkpoint] = compiled.entries[0].plan.machine.work_bytes
+    assert taken[16] < taken[None] / 3
+    assert taken["binomial"] < taken[16]
