@@ -15,6 +15,7 @@ import types
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,9 +50,15 @@ class Reach:
         Generators of random numbers, as (function that returns its state, state).
     skipped : callable
         Says of a function that somebody else looks into it.
+    home : str
+        The module of the function that is compiled: its package is looked into where it is
+        installed, as that of nobody else is.
     """
 
-    def __init__(self, skipped: Callable[[Any], bool] = lambda f: False) -> None:
+    def __init__(
+        self, skipped: Callable[[Any], bool] = lambda f: False, home: str | None = None
+    ) -> None:
+        self._home = _root(home)
         self.watched: list[tuple[Any, Any, Any]] = []
         self.compared: list[tuple[np.ndarray, np.ndarray]] = []
         self.generators: list[tuple[Callable[[], Any], Any]] = []
@@ -167,7 +174,7 @@ class Reach:
 
     def _class(self, cls: type) -> None:
         for base in cls.__mro__:
-            if base.__flags__ & _HEAP and not is_library(base.__module__):
+            if base.__flags__ & _HEAP and not self._is_others(base.__module__):
                 self._later += [
                     (vars(base), name, value)
                     for name, value in vars(base).items()
@@ -181,6 +188,10 @@ class Reach:
         self.attributes_of(f)
         for cell in f.__closure__ or ():
             self.into(cell)
+        if not is_library(f.__globals__.get("__name__")) and self._is_others(
+            f.__globals__.get("__name__")
+        ):
+            return
         names = self.use(f)
         if is_library(f.__globals__.get("__name__")):
             return
@@ -237,13 +248,19 @@ class Reach:
         """Look at those attributes of classes that the code may use, until there are no more."""
         found = True
         while found:
-            found = False
-            for item in list(self._later):
+            found, waiting, self._later = False, self._later, []
+            for item in waiting:
                 vars_of, name, value = item
                 if name in self._names or (name.startswith("__") and callable(value)):
-                    self._later.remove(item)
                     self.place(vars_of, name, value)
                     found = True
+                else:
+                    self._later.append(item)
+
+    def _is_others(self, name: Any) -> bool:
+        """Say whether a module is of a library, or of an installed package of somebody else."""
+        root = _root(name)
+        return is_library(root) or (root != self._home and _is_installed(root))
 
     def drawn(self) -> bool:
         """Say whether one of the generators has drawn numbers."""
@@ -262,10 +279,21 @@ def is_own(name: str | None) -> bool:
 
 def is_library(name: Any) -> bool:
     """Say whether a module has no names that a user changes."""
-    root = str(name or "").partition(".")[0]
+    root = _root(name)
     return root in ("fastbp", "numpy", "scipy", "builtins") or (
         root in sys.stdlib_module_names and root != "__main__"
     )
+
+
+def _root(name: Any) -> str:
+    return str(name or "").partition(".")[0]
+
+
+@functools.cache
+def _is_installed(root: str) -> bool:
+    """Say whether a package lies where installers put them."""
+    file = getattr(sys.modules.get(root), "__file__", None) or ""
+    return any(part in ("site-packages", "dist-packages") for part in Path(file).parts)
 
 
 def functions_names(f: types.FunctionType) -> set[str]:

@@ -48,7 +48,7 @@ class Surroundings:
         self.places: list[tuple[Any, Any]] = []
         self.arrays: list[np.ndarray] = []
         self.inputs: list[Any] = []
-        self.reach = Reach(self._has_twin)
+        self.reach = Reach(self._has_twin, getattr(function_in(f), "__module__", None))
         self._known: dict[int, tuple[np.ndarray, Any, int]] = {}
         self.function = f
         self._twins: _Captured | None = None

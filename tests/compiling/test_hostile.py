@@ -20,6 +20,7 @@ from scipy import sparse
 import fastbp as bp
 import fastbp.scipy.linalg as bsl
 from fastbp import tree
+from fastbp.compiling.reach import Reach
 from fastbp.errors import FrozenValueError
 
 X = np.array([0.5, -1.25, 2.0])
@@ -736,3 +737,52 @@ def test_code_that_is_exchanged():
     np.testing.assert_array_equal(compiled(X), X * 2.0)
     f.__code__ = (lambda x: x * 3.0).__code__  # as tools that reload modules do
     np.testing.assert_array_equal(compiled(X), X * 3.0)
+
+
+INSTALLED = """
+setting = 2.0
+
+def helper():
+    return setting
+
+class Model:
+    factor = 3.0
+
+    def __init__(self, own):
+        self.own = own
+
+    def __call__(self, x):
+        return x * self.factor * self.own * helper()
+
+def f(x):
+    return x * setting
+"""
+
+
+def test_installed_packages_are_libraries_but_for_that_of_the_function(tmp_path, monkeypatch):
+    place = tmp_path / "site-packages"
+    place.mkdir()
+    (place / "installed_for_test.py").write_text(INSTALLED)
+    monkeypatch.syspath_prepend(str(place))
+    import installed_for_test as lib
+
+    monkeypatch.delitem(sys.modules, "installed_for_test", raising=False)
+    monkeypatch.setitem(sys.modules, "installed_for_test", lib)
+    model = lib.Model(5.0)
+    f = bp.compile(lambda x: x * model.own)
+    x = np.ones(2)
+    np.testing.assert_array_equal(f(x), 5.0)
+    found = []
+    for home in ("tests", "installed_for_test"):
+        reach = Reach(home=home)
+        reach.into(model)
+        reach.finish()
+        found.append({key for _, key, _ in reach.watched})
+    assert "own" in found[0]
+    assert "__call__" in found[1] - found[0]
+    model.own = 7.0  # what an object of it holds is the user's
+    np.testing.assert_array_equal(f(x), 7.0)
+    own = bp.compile(lib.f)
+    np.testing.assert_array_equal(own(x), 2.0)
+    lib.setting = 11.0
+    np.testing.assert_array_equal(own(x), 11.0)
