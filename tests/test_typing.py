@@ -74,5 +74,14 @@ def test_what_is_imported_for_type_checkers_is_there():
     body = ast.parse((PACKAGE / "__init__.py").read_text()).body
     (block,) = [n for n in body if isinstance(n, ast.If) and isinstance(n.test, ast.Name)]
     names = [alias.name for node in block.body for alias in node.names]
-    assert set(names) == {*bp._SUBMODULES, "compile", "draw", "load", "scan", "vmap"}
+    assert set(names) == {
+        *bp._SUBMODULES,
+        "compile",
+        "cond",
+        "draw",
+        "load",
+        "scan",
+        "vmap",
+        "while_loop",
+    }
     assert all(hasattr(bp, name) for name in names)
