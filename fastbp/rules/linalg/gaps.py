@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastbp._core.graph import array_of, passive, values_of
-from fastbp.errors import DegenerateError
+from fastbp.errors import DegenerateError, DTypeError
 from fastbp.rules import batching, patterns
 from fastbp.rules.linalg import lapack, plans
 from fastbp.rules.table import general
@@ -43,6 +43,8 @@ def reciprocals(w):
 
 
 def _gaps(w):
+    if w.dtype.kind == "c":
+        raise DTypeError("fastbp.linalg.gaps: differences of real numbers are needed")
     found = lapack.gaps(w)
     if found is None:
         raise DegenerateError(
