@@ -1,6 +1,6 @@
 """The machine of a plan: instructions over buffers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, final
 
 import numpy as np
@@ -82,7 +82,7 @@ class Machine:
         self,
         count: int,
         moving: list[tuple[int, tuple[int, int], int]],
-        swaps: list[tuple[int, int]] = ...,
+        swaps: Sequence[tuple[int, int]] = ...,
     ) -> None: ...
     def leave(self, size: int, place: tuple[int, int]) -> None: ...
     def branch(self, size: int, place: tuple[int, int]) -> None: ...
