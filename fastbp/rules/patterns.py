@@ -250,6 +250,12 @@ def couples_into_vectors(p, ids, link):
     return _spread(together(p, *found), link)
 
 
+def couples_vectors(p, ids, link):
+    """Make all elements of a vector matter to a whole matrix of the result."""
+    found = [_reduced(p, x, (-1,))[..., None, None] for x in ids if x is not None]
+    return _spread(together(p, *found), link)
+
+
 def couples_lower(p, ids, link):
     """Do the same for a lower triangular result."""
     return np.tril(couples(p, ids, link))

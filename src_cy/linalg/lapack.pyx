@@ -26,7 +26,7 @@ from fastbp._core.elementwise cimport MAX_NDIM
 
 import numpy as np
 
-include "_blas_int.pxi"
+include "../products/_blas_int.pxi"
 
 cnp.import_array()
 

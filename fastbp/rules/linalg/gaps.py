@@ -66,7 +66,7 @@ gaps_op = general(
     saves=("ans",),
     vjp=(_gaps_vjp,),
     jvp=(lambda t, ans, w: ans * ans * (t[..., :, None] - t[..., None, :]),),
-    pattern=patterns.couples_into_vectors,
+    pattern=patterns.couples_vectors,
     plan=plans.divides_by_gaps,
     batch=batching.aligns,
     samples=lambda rng: [((np.sort(rng.normal(size=(2, 3))) + np.arange(3.0),), {})],

@@ -110,6 +110,7 @@ def isscalar(element):
     return np.isscalar(element)
 
 
+isscalar.__module__ = "fastbp.numpy"  # where it is found, so that it can be pickled
 graph.bind_function(np.isscalar, isscalar)
 graph.of_shapes(np.isscalar)
 

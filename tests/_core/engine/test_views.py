@@ -396,8 +396,13 @@ EXTRA = {
 }
 
 
-# SciPy does not say which of its results share memory; where they do, ours need not.
-OF_NUMPY = sorted(name for name in SAMPLES if not name.startswith("scipy.signal."))
+# SciPy does not say which of its results share memory; where they do, ours need not. Elements of
+# windows overlap: such a view is refused after a write (rules/numpy/test_windows.py).
+OF_NUMPY = sorted(
+    name
+    for name in SAMPLES
+    if not name.startswith("scipy.signal.") and not name.endswith(".sliding_window_view")
+)
 
 
 @pytest.mark.parametrize("name", OF_NUMPY)
