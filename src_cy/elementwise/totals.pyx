@@ -20,7 +20,7 @@ cdef enum:
     COLUMNS = 512           # of these in one row
     TOGETHER = 16           # sums that are added up one after the other
     LEVELS = 7
-    PART = 1 << 15          # elements that a thread takes at once
+    PART = 32768            # elements that a thread takes at once
     WIDE = 4096             # rows from here on are shared between threads by their columns
 
 # What is summed by whom: parts of (outer, rows, columns), cut in pieces of these sizes.

@@ -45,9 +45,9 @@ cdef extern from "Python.h":
 cdef enum:
     ALIGNMENT = 64
     FRAMES_KEPT = 4
-    LEFT = 1 << 20          # what instructions return where a loop ends
-    INTERRUPTED = 1 << 21   # ... where an exception is set
-    UNWATCHED = 1 << 12     # iterations of a loop without end between looks at signals
+    LEFT = 0x100000         # what instructions return where a loop ends
+    INTERRUPTED = 0x200000  # ... where an exception is set
+    UNWATCHED = 4096        # iterations of a loop without end between looks at signals
 
 # Releasing the GIL costs about 50 ns: below so much work it is kept.
 cdef double WORTH_RELEASING = 1 << 15
