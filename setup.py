@@ -57,7 +57,7 @@ DIRECTIVES = {
     "initializedcheck": DEBUG,
     "nonecheck": DEBUG,
     "overflowcheck": DEBUG,
-    "cdivision": not DEBUG,
+    "cdivision": True,  # 1.0 / 0.0 is a number
     "auto_pickle": False,
     "embedsignature": True,
     "embedsignature.format": "python",
