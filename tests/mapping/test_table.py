@@ -11,6 +11,7 @@ from fastbp.errors import MappedValueError, NoRuleError
 from fastbp.rules import batching
 from fastbp.rules.table import OPS, SAMPLES
 
+from ..compiling.test_table import assert_close, gradient
 from ..harness import calls_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastbp.errors.UnconnectedWarning")
@@ -25,18 +26,6 @@ CALLS = [
 RAGGED = {"histogram", "histogram2d", "histogramdd", "setdiff1d", "setxor1d"}
 
 
-def gradient(call):
-    def total(*arrays):
-        found = 0.0
-        for y in tree.flatten(call(*arrays))[0]:
-            if isinstance(y, bp.Variable):
-                w = np.cos(np.arange(y.size)).reshape(y.shape)
-                found = found + np.sum(np.real(y) * w) + np.sum(np.imag(y) * w)
-        return found
-
-    return lambda *arrays: bp.grad(total, argnums=tuple(range(len(arrays))))(*arrays)
-
-
 def in_loop(f, axes, args):
     n = next(len(x) for x, axis in zip(args, axes, strict=True) if axis is not None)
     found = [
@@ -46,20 +35,6 @@ def in_loop(f, axes, args):
     structure = tree.flatten(found[0])[1]
     parts = zip(*[tree.flatten(y)[0] for y in found], strict=True)
     return structure.unflatten([np.stack(p) for p in parts])
-
-
-def assert_close(found, expected):
-    found, expected = tree.flatten(found)[0], tree.flatten(expected)[0]
-    assert len(found) == len(expected)
-    for a, b in zip(found, expected, strict=True):
-        a, b = np.asarray(a), np.asarray(b)
-        assert a.shape == b.shape
-        assert a.dtype == b.dtype
-        if b.dtype.kind in "fc":
-            scale = np.max(np.abs(b[np.isfinite(b)]), initial=0.0)
-            np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-10 * scale)
-        else:
-            np.testing.assert_array_equal(a, b)
 
 
 def ways(call):
