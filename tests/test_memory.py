@@ -383,7 +383,7 @@ def test_a_large_record_is_gone_when_its_plan_is_there():
     gc.collect()
     tracemalloc.start()
     try:
-        value, gradient = f(x, x)
+        _, gradient = f(x, x)
         held = tracemalloc.get_traced_memory()[0]
     finally:
         tracemalloc.stop()
