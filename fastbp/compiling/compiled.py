@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import types
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastbp import arguments, tree
-from fastbp._core import caller
+from fastbp._core import buffers, caller
 from fastbp._core.caller import MISSED, Caller, Entry
 from fastbp.compiling.plans import Plans, any_recorded
 from fastbp.compiling.reach import LENGTH, found_in, same
@@ -21,6 +22,7 @@ from fastbp.unmodified import function_in, unmodified
 __all__ = ["Compiled", "compile"]
 
 MOST_PLANS = 64
+LARGE_RECORD = 16 << 20  # bytes in the pool behind it
 
 caller.bind("found_in", found_in)
 caller.bind("same", same)
@@ -192,6 +194,10 @@ class Compiled(Plans):
         if any_recorded(args, kwargs):
             return self.__wrapped__(*args, **kwargs)
         result, entry = recorded(self.__wrapped__, args, kwargs, self.static)
+        if buffers.cached_bytes() > LARGE_RECORD:
+            # A plan needs none of it: values may hang in cycles, blocks wait for other sizes.
+            gc.collect()
+            buffers.release()
         self._reasons.append(self._reason(args, kwargs))
         if entry is not None:
             if len(self.entries) >= MOST_PLANS:
