@@ -104,7 +104,18 @@ def compile(
 
 
 class Compiled(Plans):
-    """A function with plans for its calls; made by `compile`."""
+    """A function with plans for its calls; made by `compile`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> f = bp.compile(lambda x: np.sum(np.tanh(x) ** 2))
+    >>> float(f(np.zeros(3))), float(f(np.zeros(3)))
+    (0.0, 0.0)
+    >>> f.stats()
+    {'plans': 1, 'recorded': ['first call']}
+    """
 
     __wrapped__: Callable[..., Any]
 
@@ -136,7 +147,18 @@ class Compiled(Plans):
         return super().__new__(_Fast if cls is Compiled and not verify else cls)
 
     def stats(self) -> dict[str, Any]:
-        """Return how many plans there are, and why the function was recorded each time."""
+        """Return how many plans there are, and why the function was recorded each time.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> f = bp.compile(np.sin)
+        >>> for x in (np.ones(2), np.ones(2), np.ones(3)):
+        ...     _ = f(x)
+        >>> f.stats()
+        {'plans': 2, 'recorded': ['first call', 'other arguments']}
+        """
         return {"plans": len(self.entries), "recorded": list(self._reasons)}
 
     def _reason(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
