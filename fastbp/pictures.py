@@ -151,13 +151,6 @@ class Drawing:
         ------
         ImportError
             If matplotlib is not installed (``pip install 'fastbp[plot]'``).
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> import fastbp as bp
-        >>> x = bp.variable(np.ones(3), name="x")
-        >>> ax = bp.draw(np.sum(np.tanh(x)), inputs=x).plot()  # doctest: +SKIP
         """
         if ax is None:
             ax = plotting.lone_axes("Drawing.plot", None, self._size())

@@ -521,11 +521,6 @@ class JacobianChain(Sequence):
         ------
         ImportError
             If matplotlib is not installed (``pip install 'fastbp[plot]'``).
-
-        Examples
-        --------
-        >>> chain = bp.chain.JacobianChain([np.ones((1, 4)), bp.chain.Identity(4)])
-        >>> ax = chain.plot()  # doctest: +SKIP
         """
         count, half = len(self), plotting.SHOWN // 2
         few = count <= plotting.SHOWN

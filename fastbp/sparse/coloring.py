@@ -152,13 +152,6 @@ class Coloring:
             If the pattern has another shape, or more elements than a picture can show.
         ImportError
             If matplotlib is not installed (``pip install 'fastbp[plot]'``).
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> import fastbp as bp
-        >>> tridiagonal = abs(np.subtract.outer(range(6), range(6))) <= 1
-        >>> ax = bp.sparse.color(tridiagonal).plot(tridiagonal)  # doctest: +SKIP
         """
         s = Pattern.of(pattern, "Coloring.plot")
         if s.shape != self.shape:

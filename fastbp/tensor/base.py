@@ -434,13 +434,6 @@ class DerivativeTensor:
             If matplotlib is not installed (``pip install 'fastbp[plot]'``).
         ShapeError
             If the tensor has more elements than a picture can show.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> import fastbp as bp
-        >>> tensor = bp.tensor.matmul_derivative(np.ones((2, 3)), np.ones((3, 2)), wrt=0)
-        >>> ax = tensor.plot(names=("C", "A"))  # doctest: +SKIP
         """
         where = "DerivativeTensor.plot"
         size = plotting.size_of(self._out_shape, self._in_shape)
