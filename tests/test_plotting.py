@@ -119,7 +119,7 @@ def test_given_axes_are_used(plt):
     axes = plt.subplots(1, 3)[1]
     assert list(found.plot(axes)) == list(axes)
     assert all(ax.collections for ax in axes)
-    with pytest.raises(ValueError, match="needs 3 axes, .* not 2"):
+    with pytest.raises(ValueError, match=r"needs 3 axes, .* not 2"):
         found.plot(plt.subplots(1, 2)[1])
     assert found.links[1].plot(axes[0]) is axes[0]
     lone = bp.tensor.explain(lambda a: np.ones(2), A).plot()
