@@ -10,7 +10,10 @@ import numpy as np
 
 from fastbp.errors import ShapeError
 
-__all__ = ["CELLS", "check_size", "colored", "derivative", "factors", "lone_axes", "panels", "size_of", "title"]
+__all__ = [
+    "CELLS", "check_size", "colored", "derivative", "factors", "lone_axes", "panels", "size_of",
+    "title",
+]  # fmt: skip
 
 CELLS = 2**20  # of a picture: more cannot be told apart, and take seconds to draw
 LABELLED = 18  # rows, and columns, up to which every element has its number and its value
@@ -33,7 +36,7 @@ def lone_axes(name: str, ax: Any, size: tuple[float, float] | None = None) -> An
     return ax if ax is not None else panels(name, [size or (6.4, 4.8)])[0]
 
 
-def panels(name: str, sizes: Sequence[tuple[float, float]]) -> np.ndarray:
+def panels(name: str, sizes: Sequence[tuple[float, float]]) -> Any:
     """Return axes of a new figure, one of each size (inches), at most three beside each other."""
     columns = min(len(sizes), 3)
     rows = -(-len(sizes) // columns)
@@ -177,7 +180,7 @@ def _cells(
                 mesh.set(edgecolor="white", linewidth=0.6)
 
 
-def _with_gaps(cells: np.ma.MaskedArray) -> np.ma.MaskedArray:
+def _with_gaps(cells: np.ma.MaskedArray) -> Any:
     """Return the matrix with an empty row and column between blocks."""
     m, p, n, q = cells.shape
     wide = np.ma.masked_all((m, p + 1, n, q + 1))
@@ -286,11 +289,11 @@ def colored(
         side.set_visible(False)
 
 
-def _rgb(numbers: np.ndarray) -> np.ndarray:
+def _rgb(numbers: np.ndarray) -> Any:
     """Return a colour for each number: -2 is nothing stored, -1 stored without a sweep."""
     from matplotlib import colormaps
 
-    table = np.array(colormaps["tab20"].colors)
+    table = colormaps["tab20"](np.arange(20))[:, :3]
     table = np.concatenate([table[1::2], table[::2]])  # light ones first: numbers stand on them
     image = table[np.maximum(numbers, 0) % len(table)]
     image[numbers == -1] = 0.6

@@ -53,7 +53,8 @@ def test_a_matrix_of_matrices_has_its_elements_and_zeros_in_place(plt):
     zeros, others = meshes(ax)
     gap = 0.5
     place = {
-        (i, j, k, l): (i * (2 + gap) + k, j * (3 + gap) + l) for i, j, k, l in np.ndindex(2, 2, 2, 3)
+        (i, j, k, m): (i * (2 + gap) + k, j * (3 + gap) + m)
+        for i, j, k, m in np.ndindex(2, 2, 2, 3)
     }
     assert others == {place[at]: dense[at] for at in place if at[0] == at[2]}
     assert set(zeros) == {place[at] for at in place if at[0] != at[2]}

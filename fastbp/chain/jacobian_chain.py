@@ -505,8 +505,8 @@ class JacobianChain(Sequence):
         """Draw the factors beside each other, as the product is written: the last step first.
 
         Matrices are drawn to one scale, with their zeros; beneath each stand its number, kind and
-        shape, above them the order in which the product is cheapest. Of a long chain the first and the
-        last factors are shown.
+        shape, above them the order in which the product is cheapest. Of a long chain the first and
+        the last factors are shown.
 
         Parameters
         ----------
