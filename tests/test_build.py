@@ -171,6 +171,26 @@ def test_all_that_the_compiler_reads_is_in_the_digest(build, monkeypatch, name):
     assert read <= set(build.all_read_by([Path(name)]))
 
 
+@pytest.mark.parametrize("compiler", ["cc", "clang"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("src_cy/**/*.c")),
+        "src_cy/base/simd_level.h",
+        "src_cy/products/contract_kernels.h",
+        "src_cy/products/scale_columns.h",
+        "src_cy/products/tiny_gemm.h",
+    ],
+)
+def test_sources_are_c11(build, monkeypatch, compiler, name):
+    if shutil.which(compiler) is None:
+        pytest.skip(f"needs {compiler}")
+    monkeypatch.chdir(ROOT)
+    strict = ["-std=c11", "-pedantic-errors", "-Wall", "-Wvla", "-Werror", "-Wno-unused-function"]
+    folders = [f"-I{folder}" for folder in build.folders()]
+    subprocess.run([compiler, *strict, "-fsyntax-only", *folders, "-x", "c", name], check=True)
+
+
 @pytest.mark.parametrize(
     ("memory", "wanted", "jobs"),
     [(None, None, 8), (2**40, None, 8), (2**30, None, 2), (2**28, None, 1), (2**28, "3", 3)],

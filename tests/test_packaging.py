@@ -69,6 +69,23 @@ def test_the_citation_is_of_this_package():
     assert f"authors:\n  - name: {author['name']}\n" in (ROOT / "CITATION.cff").read_text()
 
 
+def test_the_conda_recipe_is_of_this_package():
+    with open(ROOT / "pyproject.toml", "rb") as file:
+        project = tomllib.load(file)
+    recipe = (ROOT / ".ci" / "conda" / "recipe.yaml").read_text()
+    requirements = recipe[recipe.index("\n  host:") : recipe.index("\ntests:")]
+    host, run = (re.findall(r"- (\w+) (>=.+)", part) for part in requirements.split("  run:"))
+    wanted = [re.match(r"(\w+)(.*)", r).groups() for r in project["build-system"]["requires"]]
+    assert sorted(host) == sorted(wanted)
+    bench = project["project"]["optional-dependencies"]["bench"]
+    wanted = [
+        re.match(r"(\w+)(.*)", r).groups() for r in project["project"]["dependencies"] + bench
+    ]
+    assert sorted(run) == sorted(wanted)
+    assert f'version: "{fastbp.__version__}"' in recipe
+    assert f"summary: {project['project']['description']}" in recipe
+
+
 def test_every_package_is_installed():
     found = [path.parent.relative_to(ROOT) for path in (ROOT / "fastbp").rglob("__init__.py")]
     expected = {".".join(path.parts) for path in found} | {"fastbp.benchmarks"}
