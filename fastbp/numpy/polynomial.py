@@ -49,9 +49,7 @@ def _module(name):
             setattr(ours, attribute, x)
         return x
 
-    ours.__getattr__ = find
-    ours.__dir__ = lambda: dir(theirs)
-    ours.__all__ = theirs.__all__
+    vars(ours).update(__getattr__=find, __dir__=lambda: dir(theirs), __all__=theirs.__all__)
     _sys.modules[ours.__name__] = ours
     return ours
 
