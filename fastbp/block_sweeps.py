@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from fastbp._core.tape import Tape
 from fastbp.errors import DegenerateError
 from fastbp.recording import holomorphic_part
 from fastbp.rules.numpy.parts import from_parts
+from fastbp.spreading import spread
 
 __all__ = [
     "BLOCK_BYTES",
@@ -25,6 +27,8 @@ __all__ = [
 ]
 
 BLOCK_BYTES = 1 << 25  # largest (co)tangent array of one block
+_ENOUGH = 1 << 22  # a block of so many bytes has no use of more vectors, if it has
+_VECTORS = 512  # so many: products of fewer take longer
 _ALIVE = 4  # so many of these a sweep may have at a time
 
 # Two more sweeps and a product of two matrices take about as long as so many multiplications.
@@ -52,7 +56,7 @@ def whole(tape: Tape, y: Variable, x: Variable) -> np.ndarray:
 
 @np.errstate(all="ignore")  # derivatives never warn
 def through_waist(
-    tape: Tape, y: Variable, inputs: list[Variable], recorded: bool
+    tape: Tape, y: Variable, inputs: list[Variable], recorded: bool, threads: int = 1
 ) -> list[Any] | None:
     """Return the Jacobians of one output as products of two, or None where that does not pay.
 
@@ -71,10 +75,10 @@ def through_waist(
         return None  # sweeps see one part of a complex value: products need both
     s = waist.size
     after = Tape([y], [waist], True)
-    behind = np.reshape(by_columns(after, [y], [waist], recorded)[0][0], (m, s))
+    behind = np.reshape(by_columns(after, [y], [waist], recorded, threads=threads)[0][0], (m, s))
     found = []
     try:
-        parts = by_rows(Tape([waist], inputs), waist, inputs, recorded)
+        parts = by_rows(Tape([waist], inputs), waist, inputs, recorded, threads)
     except DegenerateError:
         return None  # the waist has no derivative, as a basis; what is computed from it may have
     if not all(np.all(np.isfinite(values_of(part))) for part in (behind, *parts)):
@@ -85,31 +89,37 @@ def through_waist(
     return found
 
 
-def by_rows(tape: Tape, y: Any, inputs: list[Variable], recorded: bool) -> list[Any]:
+def by_rows(
+    tape: Tape, y: Any, inputs: list[Variable], recorded: bool, threads: int = 1
+) -> list[Any]:
     """Jacobians of one output, by reverse sweeps of blocks of unit cotangents.
 
     A cotangent g of a complex output sees the real part of its product with the Jacobian: the seed
     1 finds that of the real part, -i that of the imaginary one.
     """
-    found = _rows(tape, y, inputs, recorded, 1.0)
+    found = _rows(tape, y, inputs, recorded, 1.0, threads)
     if not np.iscomplexobj(array_of(y)):
         return found
-    turned = _rows(tape, y, inputs, recorded, -1j)
+    turned = _rows(tape, y, inputs, recorded, -1j, threads)
     return [
         holomorphic_part("jacobian", a, b, -1j) if x.dtype.kind == "c" else from_parts(a, b)
         for x, a, b in zip(inputs, found, turned, strict=True)
     ]
 
 
-def _rows(tape: Tape, y: Any, inputs: list[Variable], recorded: bool, seed: complex) -> list[Any]:
+def _rows(
+    tape: Tape, y: Any, inputs: list[Variable], recorded: bool, seed: complex, threads: int
+) -> list[Any]:
     shape = np.shape(array_of(y))
     found = [_Blocks(shape, x.shape, x.dtype) for x in inputs]
     if type(y) is Variable:
-        for seeds in _unit_blocks(tape, y, seed):
+
+        def pull(seeds: np.ndarray, start: int) -> None:
             cotangents = sweep.reverse(tape, [seeds], recorded, 1)
             for rows, g in zip(found, cotangents, strict=True):
-                rows.add(len(seeds), g)
-            del cotangents
+                rows.add(start, len(seeds), g)
+
+        _by_blocks(pull, tape, y, seed, 1 if recorded else threads)
     return [rows.joined() for rows in found]
 
 
@@ -119,6 +129,7 @@ def by_columns(
     inputs: list[Variable],
     recorded: bool,
     count: int | None = None,
+    threads: int = 1,
 ) -> list[list[Any]]:
     """Jacobians of all outputs, by forward sweeps of blocks of unit tangents.
 
@@ -127,9 +138,9 @@ def by_columns(
     outputs = [y for y in leaves if type(y) is Variable]
     table: list[list[Any]] = [[] for _ in leaves]
     for k, x in enumerate(inputs[:count]):
-        found = _columns(tape, outputs, inputs, k, recorded, 1.0)
+        found = _columns(tape, outputs, inputs, k, recorded, 1.0, threads)
         if x.dtype.kind == "c":
-            turned = _columns(tape, outputs, inputs, k, recorded, 1j)
+            turned = _columns(tape, outputs, inputs, k, recorded, 1j, threads)
             found = [
                 holomorphic_part("jacobian", a, b, 1j) if y.dtype.kind == "c" else from_parts(a, -b)
                 for y, a, b in zip(outputs, found, turned, strict=True)
@@ -155,6 +166,7 @@ def _columns(
     k: int,
     recorded: bool,
     seed: complex,
+    threads: int,
 ) -> list[Any]:
     """Return derivatives of all outputs along the unit vectors of one input, times `seed`."""
     x = inputs[k]
@@ -163,21 +175,23 @@ def _columns(
         _Blocks(y.shape, x.shape, _dtype_of(y.value, x) if y.dtype.kind == "c" else real, True)
         for y in outputs
     ]
-    for seeds in _unit_blocks(tape, x, seed):
+
+    def push(seeds: np.ndarray, start: int) -> None:
         tangents: list[Any] = [None] * len(inputs)
         tangents[k] = seeds
         found = sweep.forward(tape, tangents, recorded, 1)
         for columns, t in zip(blocks, found, strict=True):
-            columns.add(len(seeds), t)
-        del found
+            columns.add(start, len(seeds), t)
+
+    _by_blocks(push, tape, x, seed, 1 if recorded else threads)
     return [columns.joined() for columns in blocks]
 
 
 class _Blocks:
     """A Jacobian of shape ``out + in`` that is filled with blocks of rows or columns.
 
-    Plain blocks are written into the result at once, so that it is all the memory that is taken;
-    recorded ones are joined at the end.
+    Plain blocks are written into the result at once, in any order and by any thread, so that it is
+    all the memory that is taken; recorded ones are joined at the end.
     """
 
     def __init__(
@@ -190,27 +204,27 @@ class _Blocks:
         self.out, self.into, self.dtype, self.columns = out, into, dtype, columns
         self.parts: list[Any] = []  # recorded, or a single one
         self.matrix: np.ndarray | None = None
-        self.filled = 0
+        self.lock = threading.Lock()
 
-    def add(self, count: int, block: Any) -> None:
+    def add(self, start: int, count: int, block: Any) -> None:
         """Add so many rows, or columns; None for zeros."""
         lead, each = (self.into, self.out) if self.columns else (self.out, self.into)
-        if type(block) is Variable or (self.parts and self.filled):
+        if type(block) is Variable or self.parts:
             zeros = np.zeros((count, *each), self.dtype) if block is None else block
             self.parts.append(zeros)
         elif count == math.prod(lead) and not self.columns and block is not None:
             self.parts.append(block)  # all at once: the result itself
         else:
-            if self.matrix is None:
-                self.matrix = np.zeros((math.prod(self.out), math.prod(self.into)), self.dtype)
+            with self.lock:
+                if self.matrix is None:
+                    self.matrix = np.zeros((math.prod(self.out), math.prod(self.into)), self.dtype)
             if block is not None:
-                place = slice(self.filled, self.filled + count)
+                place = slice(start, start + count)
                 flat = block.reshape(count, -1)
                 if self.columns:
                     self.matrix[:, place] = flat.T
                 else:
                     self.matrix[place] = flat
-        self.filled += count
 
     def joined(self) -> Any:
         """Return the whole."""
@@ -226,12 +240,28 @@ class _Blocks:
         return jac if type(jac) is Variable else np.require(jac, requirements="C")
 
 
-def _unit_blocks(tape: Tape, end: Variable, seed: complex = 1.0) -> Any:
-    """Yield the unit vectors of the space of `end`, times `seed`, in blocks on a leading axis."""
-    most = max(1, tape.largest, tape.alive // _ALIVE) * end.dtype.itemsize
-    count = int(max(1, min(end.size, BLOCK_BYTES // most)))
-    for start in range(0, end.size, count):
-        stop = min(start + count, end.size)
+def _by_blocks(
+    run: Callable[[np.ndarray, int], None], tape: Tape, end: Variable, seed: complex, threads: int
+) -> None:
+    """Call ``run(vectors, number of the first)`` with blocks of the unit vectors of `end`.
+
+    Times `seed`, on a leading axis. Where blocks end does not depend on the number of threads, so
+    that results do not: how a product is rounded may depend on how many rows it has.
+    """
+    bounds = _bounds(tape, end)
+
+    def one(i: int) -> None:
+        start, stop = bounds[i], bounds[i + 1]
         seeds = np.zeros((stop - start, end.size), end.dtype)
         seeds[np.arange(stop - start), np.arange(start, stop)] = seed
-        yield seeds.reshape((stop - start, *end.shape))
+        run(seeds.reshape((stop - start, *end.shape)), start)
+
+    spread(one, len(bounds) - 1, threads)
+
+
+def _bounds(tape: Tape, end: Variable) -> list[int]:
+    """Return where blocks of equal size begin, and where the last one ends."""
+    most = max(1, tape.largest, tape.alive // _ALIVE) * end.dtype.itemsize
+    count = int(max(1, min(BLOCK_BYTES // most, max(_VECTORS, _ENOUGH // most))))
+    blocks = -(-end.size // count)
+    return [end.size * i // max(1, blocks) for i in range(blocks + 1)]

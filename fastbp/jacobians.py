@@ -17,6 +17,7 @@ from fastbp.elsewhere import spelled
 from fastbp.errors import DTypeError, NoRuleError
 from fastbp.limits import check_memory
 from fastbp.recording import Recorded, connect, only_real, outputs_of
+from fastbp.spreading import check_threads
 from fastbp.transforms import gradient_for
 
 __all__ = ["hessian", "jacobian"]
@@ -32,6 +33,7 @@ def jacobian(
     *,
     unconnected: str = "warn",
     limit: int | None = None,
+    threads: int = 1,
 ) -> Callable[..., Any]:
     """Return a function that computes the Jacobian of `f`.
 
@@ -53,6 +55,11 @@ def jacobian(
         without, or an `UnconnectedError`.
     limit : int, optional
         The largest result in bytes, `fastbp.limits.MEMORY_LIMIT` (1 GiB) if not given.
+    threads : int
+        Blocks of rows or columns are swept on so many threads; the result is the same to the last
+        bit. Not what is recorded for another derivative, and not in mode "chain". It pays for
+        large Jacobians, where NumPy's BLAS and the elementwise loops have one thread each; rules
+        of your own must bear being called by several threads.
 
     Returns
     -------
@@ -68,6 +75,8 @@ def jacobian(
     DTypeError, TypeError
         If an argument or an output is not of numbers; if an output and an argument are complex and
         `f` is not holomorphic: by comparison of the derivatives in both directions.
+    ValueError
+        If `mode` or `unconnected` is not among those above, or `threads` is less than 1.
     MemoryError
         (from the returned function) If the result is above the limit, before memory is taken.
     NoRuleError
@@ -78,7 +87,8 @@ def jacobian(
     -----
     The sweep carries a block of many (co)tangents at once, so that Jacobians of matrix products are
     matrix products. A block is as large as fits into 32 MiB for the largest intermediate array, and
-    into 128 MiB for those that the sweep has at a time: about that is taken beside the result.
+    into 128 MiB for those that the sweep has at a time: about that is taken beside the result, by
+    each thread. It ends at 4 MiB, but not before 512 vectors.
 
     Examples
     --------
@@ -92,8 +102,9 @@ def jacobian(
     argnums = arguments.check_argnums("jacobian", argnums)
     mode = arguments.mode_named("jacobian", mode, MODES)
     loss.check_option("jacobian", unconnected, loss.WITHOUT_NONE)
-    bound = ("jacobian", f, argnums, mode, unconnected, limit)
-    options = {"unconnected": unconnected, "limit": limit}
+    threads = check_threads("jacobian", threads)
+    bound = ("jacobian", f, argnums, mode, unconnected, limit, threads)
+    options = {"unconnected": unconnected, "limit": limit, "threads": threads}
     return named(derived(_jacobian_at, bound, jacobian, f, argnums, mode, **options), "jacobian", f)
 
 
@@ -104,6 +115,7 @@ def _jacobian_at(
     mode: str,
     option: str,
     limit: int | None,
+    threads: int,
     /,
     *args: Any,
     **kwargs: Any,
@@ -121,7 +133,7 @@ def _jacobian_at(
     if mode == "chain":
         rows = _by_chains(leaves, r, tape.outer, limit)
     else:
-        rows = _by_sweeps(tape, leaves, r, mode)
+        rows = _by_sweeps(tape, leaves, r, mode, threads)
     return treedef.unflatten([_gathered(r, row, type(argnums) is int) for row in rows])
 
 
@@ -142,7 +154,9 @@ def _check_size(name: str, leaves: list[Any], r: Recorded, limit: int | None) ->
     )
 
 
-def _by_sweeps(tape: Tape, leaves: list[Any], r: Recorded, mode: str) -> list[list[Any]]:
+def _by_sweeps(
+    tape: Tape, leaves: list[Any], r: Recorded, mode: str, threads: int
+) -> list[list[Any]]:
     def own(y: Any) -> Tape:  # of one output
         return tape if len(leaves) == 1 else Tape([y], r.inputs)
 
@@ -151,17 +165,19 @@ def _by_sweeps(tape: Tape, leaves: list[Any], r: Recorded, mode: str) -> list[li
     tapes = {k: own(y) for k, y in enumerate(leaves) if type(y) is Variable and mode != "forward"}
     if mode == "auto":
         for k, t in tapes.items():
-            found[k] = through_waist(t, leaves[k], r.inputs, outer)
+            found[k] = through_waist(t, leaves[k], r.inputs, outer, threads)
     rest = [y for y, row in zip(leaves, found, strict=True) if row is None]
     n_out = sum(np.size(array_of(y)) for y in rest)
     n_in = sum(x.size for x in r.inputs)
     if mode == "forward" or (mode == "auto" and n_out > n_in):
         moving = [y for y in rest if type(y) is Variable]
         whole = tape if len(rest) == len(leaves) else Tape(moving, r.inputs)
-        swept = iter(by_columns(whole, rest, r.inputs, outer))
+        swept = iter(by_columns(whole, rest, r.inputs, outer, threads=threads))
     else:
         left = [k for k, row in enumerate(found) if row is None]
-        swept = iter([by_rows(tapes.get(k, tape), leaves[k], r.inputs, outer) for k in left])
+        swept = iter(
+            [by_rows(tapes.get(k, tape), leaves[k], r.inputs, outer, threads) for k in left]
+        )
     return [next(swept) if row is None else row for row in found]
 
 
@@ -196,6 +212,7 @@ def hessian(
     *,
     unconnected: str = "warn",
     limit: int | None = None,
+    threads: int = 1,
 ) -> Callable[..., Any]:
     """Return a function that computes the Hessian of a scalar function.
 
@@ -207,7 +224,7 @@ def hessian(
         Returns a scalar.
     argnums : int
         The argument to differentiate twice; it may be a nested container.
-    unconnected, limit
+    unconnected, limit, threads
         As for `jacobian`; of the scalar. A second derivative may well be zero.
 
     Returns
@@ -227,6 +244,7 @@ def hessian(
     inner = gradient_for("hessian", f, argnums, unconnected)
     loss.check_option("hessian", unconnected, loss.WITHOUT_NONE)
     argnums = arguments.check_argnums("hessian", argnums)
-    bound = ("hessian", inner, argnums, "forward", "zero", limit)
-    options = {"unconnected": unconnected, "limit": limit}
+    threads = check_threads("hessian", threads)
+    bound = ("hessian", inner, argnums, "forward", "zero", limit, threads)
+    options = {"unconnected": unconnected, "limit": limit, "threads": threads}
     return named(derived(_jacobian_at, bound, hessian, f, argnums, **options), "hessian", f)

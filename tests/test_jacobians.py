@@ -158,7 +158,9 @@ def test_auto_takes_a_waist_only_where_it_pays(monkeypatch):
     monkeypatch.undo()
     taken = []
     original = block_sweeps.by_columns
-    monkeypatch.setattr(block_sweeps, "by_columns", lambda *a: taken.append(a) or original(*a))
+    monkeypatch.setattr(
+        block_sweeps, "by_columns", lambda *a, **k: taken.append(a) or original(*a, **k)
+    )
     rng = np.random.default_rng(4)
     for sizes, expected in (([200, 4, 200], 1), ([200, 190, 200], 0), ([8, 1, 8], 0)):
         f, x = layers(rng, sizes)

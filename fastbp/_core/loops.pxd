@@ -17,6 +17,6 @@ cdef struct Loop:
 # Both return False where there is no trusted loop for the type number; they never raise.
 cdef bint find_ufunc_loop(object ufunc, int typenum, Loop *loop) noexcept
 cdef bint find_kernel_loop(str name, int typenum, Loop *loop) noexcept
-# Changes whenever a product by a strong zero met a factor that is not finite.
+# Changes whenever a product by a strong zero met a factor that is not finite, in this thread.
 cdef long long strong_zeros() noexcept nogil
 cdef int kernel_arity(str name) noexcept

@@ -14,6 +14,7 @@ from fastbp.arguments import mode_named
 from fastbp.errors import ShapeError
 from fastbp.sparse.coloring import SYMMETRIC, Coloring, colored, recoverable, steps_of
 from fastbp.sparse.pattern import Pattern
+from fastbp.spreading import spread
 
 __all__ = ["MODES", "Compression", "choose"]
 
@@ -156,16 +157,24 @@ class Compression:
             for first in range(0, count, self._block)
         ]
 
-    def fill(self, tape: Tape, y: Variable, x: Variable, data: np.ndarray) -> None:
-        """Run the sweeps and store the values of the derivative by the first input of the tape."""
-        if self.substitution is None:
-            for part in self.parts:
-                found = part.run(tape, y, x)
-                assert part.gather is not None
-                part.gather(found, data)
-            return
-        blocks = [part.run(tape, y, x) for part in self.parts]
-        if blocks:
+    def fill(
+        self, tape: Tape, y: Variable, x: Variable, data: np.ndarray, threads: int = 1
+    ) -> None:
+        """Run the sweeps and store the values of the derivative by the first input of the tape.
+
+        On several threads: each takes some blocks, which have places of their own in `data`.
+        """
+        blocks: list[Any] = [None] * len(self.parts)
+
+        def run(i: int) -> None:
+            found, gather = self.parts[i].run(tape, y, x), self.parts[i].gather
+            if gather is None:
+                blocks[i] = found
+            else:
+                gather(found, data)
+
+        spread(run, len(self.parts), threads)
+        if self.substitution is not None and blocks:
             whole = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
             self.substitution(whole, data)
 

@@ -21,6 +21,7 @@ from fastbp.sparse.coloring import SYMMETRIC, Coloring
 from fastbp.sparse.compressed import Compression, choose, mode_of
 from fastbp.sparse.pattern import Pattern
 from fastbp.sparse.patterns import Zeros, pattern_of
+from fastbp.spreading import check_threads
 from fastbp.transforms import gradient_for
 
 __all__ = ["Prepared", "between", "hessian", "jacobian", "prepare"]
@@ -62,8 +63,10 @@ class Prepared:
         mode: str,
         format: str,
         unconnected: str,
+        threads: int,
         symmetric: bool = False,
     ) -> None:
+        self._threads = check_threads(name, threads)
         if format not in ("csr", "csc"):
             raise ValueError(f'{name}: format must be "csr" or "csc", not {format!r}')
         self._name, self._f, self._argnums = name, f, argnums
@@ -222,7 +225,7 @@ class Prepared:
         ):
             self._matrix = self._new_matrix()  # somebody changed its structure, or locked it
         if isinstance(y, Variable):
-            self._compression.fill(tape, y, x, self._data)
+            self._compression.fill(tape, y, x, self._data, self._threads)
         else:
             self._data[...] = 0.0
 
@@ -313,6 +316,7 @@ def prepare(
     mode: str = "auto",
     format: str = "csr",
     unconnected: str = "warn",
+    threads: int = 1,
 ) -> Prepared:
     """Find pattern and coloring of the Jacobian of `f`, for many evaluations.
 
@@ -335,6 +339,9 @@ def prepare(
     unconnected : {"warn", "zero", "raise"}
         What happens where the result does not depend on the argument: zeros with an
         `UnconnectedWarning` or without, or an `UnconnectedError`.
+    threads : int
+        The sweeps are shared by so many threads; the result is the same to the last bit. It pays
+        where arrays are large; rules of your own must bear being called by several threads.
 
     Returns
     -------
@@ -347,7 +354,7 @@ def prepare(
     ShapeError
         If the pattern or the coloring has another shape than the Jacobian.
     ValueError
-        If the coloring is not valid, or a given pattern misses nonzeros.
+        If the coloring is not valid, a given pattern misses nonzeros, or `threads` is less than 1.
     NoRuleError
         If the result depends on Variables from outside.
 
@@ -372,7 +379,8 @@ def prepare(
            [0., 2., 1., 0.],
            [0., 0., 3., 2.]])
     """
-    return Prepared("jacobian", f, args, argnums, pattern, coloring, mode, format, unconnected)
+    options = argnums, pattern, coloring, mode, format, unconnected, threads
+    return Prepared("jacobian", f, args, *options)
 
 
 def jacobian(
@@ -384,12 +392,13 @@ def jacobian(
     mode: str = "auto",
     format: str = "csr",
     unconnected: str = "warn",
+    threads: int = 1,
 ) -> Any:
     """Return the Jacobian of `f` at `args` as a sparse array.
 
     Parameters
     ----------
-    f, argnums, pattern, coloring, mode, format, unconnected
+    f, argnums, pattern, coloring, mode, format, unconnected, threads
         As for `prepare`.
     *args
         Arguments of `f`. Without them a function of these arguments is returned, which keeps
@@ -417,7 +426,8 @@ def jacobian(
            [ 0., -1.,  4.]])
     """
     arguments.check_function("jacobian", f)
-    options = argnums, pattern, coloring, mode, format, unconnected
+    check_threads("jacobian", threads)
+    options = argnums, pattern, coloring, mode, format, unconnected, threads
     if args:
         return Prepared("jacobian", f, args, *options)(*args)
     g = derived(
@@ -431,6 +441,7 @@ def jacobian(
         mode=mode,
         format=format,
         unconnected=unconnected,
+        threads=threads,
     )
     return named(g, "sparse.jacobian", f)
 
@@ -443,6 +454,7 @@ def hessian(
     coloring: Coloring | str | None = None,
     format: str = "csr",
     unconnected: str = "warn",
+    threads: int = 1,
 ) -> Any:
     """Return the Hessian of a scalar function as a sparse array.
 
@@ -452,8 +464,8 @@ def hessian(
     ----------
     f : callable
         Returns a scalar.
-    *args, argnums, format, unconnected
-        As for `jacobian`; the last is about the scalar.
+    *args, argnums, format, unconnected, threads
+        As for `jacobian`; `unconnected` is about the scalar.
     pattern : scipy.sparse array or matrix, or dense array, shape (in.size, in.size), optional
         Symmetric. By default that of the gradient's Jacobian.
     coloring : Coloring or str, optional
@@ -474,7 +486,8 @@ def hessian(
            [0., 2., 0.]])
     """
     inner = gradient_for("hessian", f, argnums, unconnected)
-    options = (argnums, pattern, coloring, "auto", format, unconnected, True)
+    check_threads("hessian", threads)
+    options = (argnums, pattern, coloring, "auto", format, unconnected, threads, True)
     if args:
         return Prepared("hessian", inner, args, *options)(*args)
     g = derived(
@@ -487,6 +500,7 @@ def hessian(
         coloring=coloring,
         format=format,
         unconnected=unconnected,
+        threads=threads,
     )
     return named(g, "sparse.hessian", f)
 

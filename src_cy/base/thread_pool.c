@@ -28,6 +28,7 @@ struct pool {
     int next;              /* first part that nobody has taken; atomic */
     int parts;
     int exceptions; /* floating-point exceptions that the workers raised */
+    long long counted; /* by the workers */
     fenv_t environment;
     fastbp_work work;
     void *context;
@@ -42,6 +43,25 @@ struct pool {
 static struct pool pool = IDLE_POOL;
 static char busy;        /* atomic: a job is running */
 static int thread_count; /* atomic: 0 until decided */
+
+static long long no_count(void)
+{
+    return 0;
+}
+
+static void add_nothing(long long n)
+{
+    (void)n;
+}
+
+static long long (*read_counter)(void) = no_count;
+static void (*add_to_counter)(long long n) = add_nothing;
+
+void fastbp_carry(long long (*read)(void), void (*add)(long long n))
+{
+    read_counter = read;
+    add_to_counter = add;
+}
 
 static int positive_number(const char *name)
 {
@@ -104,6 +124,7 @@ static void *worker(void *unused)
     for (;;) {
         fastbp_work work;
         void *context;
+        long long before;
         int parts;
         while (pool.seats == 0)
             pthread_cond_wait(&pool.wake, &pool.mutex);
@@ -115,9 +136,11 @@ static void *worker(void *unused)
         fesetenv(&pool.environment);
         pthread_mutex_unlock(&pool.mutex);
         feclearexcept(FE_ALL_EXCEPT);
+        before = read_counter();
         take_parts(work, context, parts);
         pthread_mutex_lock(&pool.mutex);
         pool.exceptions |= fetestexcept(FE_ALL_EXCEPT);
+        pool.counted += read_counter() - before;
         pool.seats = 0; /* no part is left */
         if (__atomic_sub_fetch(&pool.active, 1, __ATOMIC_RELAXED) == 0)
             pthread_cond_signal(&pool.done);
@@ -168,6 +191,7 @@ static void open_job(fastbp_work work, void *context, int parts, int helpers)
     pool.context = context;
     pool.parts = parts;
     pool.exceptions = 0;
+    pool.counted = 0;
     fegetenv(&pool.environment);
     __atomic_store_n(&pool.next, 0, __ATOMIC_RELAXED);
     pool.seats = helpers < pool.workers ? helpers : pool.workers;
@@ -188,8 +212,8 @@ static void spin_while_active(void)
     }
 }
 
-/* Returns the floating-point exceptions that the workers raised. */
-static int close_job(void)
+/* Returns the floating-point exceptions that the workers raised, and what they counted. */
+static int close_job(long long *counted)
 {
     int exceptions;
     pthread_mutex_lock(&pool.mutex);
@@ -200,6 +224,7 @@ static int close_job(void)
     while (pool.active > 0)
         pthread_cond_wait(&pool.done, &pool.mutex);
     exceptions = pool.exceptions;
+    *counted = pool.counted;
     pthread_mutex_unlock(&pool.mutex);
     return exceptions;
 }
@@ -207,6 +232,7 @@ static int close_job(void)
 void fastbp_parallel(fastbp_work work, void *context, int parts, int each)
 {
     int part, exceptions, threads = fastbp_thread_count();
+    long long counted;
     if (threads > parts / each)
         threads = parts / each;
     if (threads < 2 || __atomic_test_and_set(&busy, __ATOMIC_ACQUIRE)) {
@@ -216,8 +242,9 @@ void fastbp_parallel(fastbp_work work, void *context, int parts, int each)
     }
     open_job(work, context, parts, threads - 1);
     take_parts(work, context, parts);
-    exceptions = close_job();
+    exceptions = close_job(&counted);
     __atomic_clear(&busy, __ATOMIC_RELEASE);
+    add_to_counter(counted);
     feraiseexcept(exceptions);
 }
 
@@ -231,6 +258,12 @@ int fastbp_thread_count(void)
 void fastbp_set_thread_count(int n)
 {
     (void)n;
+}
+
+void fastbp_carry(long long (*read)(void), void (*add)(long long n))
+{
+    (void)read;
+    (void)add;
 }
 
 void fastbp_parallel(fastbp_work work, void *context, int parts, int each)

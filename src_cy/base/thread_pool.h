@@ -19,4 +19,8 @@ void fastbp_set_thread_count(int n);
  * inside `work`, the caller does all parts itself: nothing waits for the pool. */
 void fastbp_parallel(fastbp_work work, void *context, int parts, int each);
 
+/* A counter of each thread that `work` may raise: how to read it, and to add to it. What it rises
+ * by in the workers is added in the caller. To be told once, before the first job. */
+void fastbp_carry(long long (*read)(void), void (*add)(long long n));
+
 #endif

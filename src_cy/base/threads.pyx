@@ -12,11 +12,18 @@ cdef extern from "thread_pool.h" nogil:
     void fastbp_set_thread_count(int n)
     void fastbp_parallel(void (*work)(void *context, int part) noexcept nogil, void *context,
                          int parts, int each)
+    void fastbp_carry(long long (*read)() noexcept nogil, void (*add)(long long n) noexcept nogil)
 
 
 cdef void run_parallel(void (*work)(void *context, int part) noexcept nogil, void *context,
                        int parts, int each=SHORT_PARTS) noexcept nogil:
     fastbp_parallel(work, context, parts, each)
+
+
+cdef void carry(
+    long long (*read)() noexcept nogil, void (*add)(long long n) noexcept nogil
+) noexcept:
+    fastbp_carry(read, add)
 
 
 cdef int thread_count() noexcept nogil:

@@ -97,16 +97,22 @@ FBP_DEFINE_BLOCKED(fbp_blocked_f, float)
 FBP_DEFINE_BLOCKED(fbp_blocked_z, fbp_complex_d)
 FBP_DEFINE_BLOCKED(fbp_blocked_c, fbp_complex_f)
 
-/* Several threads may count at once; only that the number has changed is ever read. */
-static volatile long long strong_zeros = 0;
+/* Of the thread, so that a sweep is not done again for what another one met. The pool of threads
+ * carries what its workers count to the thread that they work for. */
+#if defined(_MSC_VER)
+static __declspec(thread) long long strong_zeros = 0;
+#else
+static _Thread_local long long strong_zeros = 0;
+#endif
 
 void fastbp_count_strong_zero(void)
 {
-#if defined(__GNUC__) || defined(__clang__)
-    __atomic_fetch_add(&strong_zeros, 1, __ATOMIC_RELAXED);
-#else
     strong_zeros++;
-#endif
+}
+
+void fastbp_add_strong_zeros(long long n)
+{
+    strong_zeros += n;
 }
 
 long long fastbp_strong_zeros(void)

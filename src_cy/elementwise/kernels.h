@@ -22,8 +22,10 @@ typedef struct {
 extern const fastbp_kernel *fastbp_kernels;
 extern const int fastbp_kernel_count;
 
-/* How often `mulz` and `mulz_add` met products that are NaN, as zero times infinity is. */
+/* How often `mulz` and `mulz_add` met products that are NaN, as zero times infinity is, in this
+ * thread. */
 long long fastbp_strong_zeros(void);
+void fastbp_add_strong_zeros(long long n);
 void fastbp_count_strong_zero(void);
 
 /* Choose the instruction set, which the processor must have: 0 the baseline, 1 AVX2, 2 AVX-512.

@@ -10,6 +10,7 @@ import os
 
 cimport numpy as cnp
 from fastbp._core.dtypes cimport dtype_of, is_complex, slot_of
+from fastbp._core.threads cimport carry
 from libc.stdint cimport intptr_t
 
 import numpy as np
@@ -37,6 +38,7 @@ cdef extern from "kernels.h":
     const fastbp_kernel fastbp_kernels[]
     const int fastbp_kernel_count
     long long fastbp_strong_zeros() noexcept nogil
+    void fastbp_add_strong_zeros(long long n) noexcept nogil
     void fastbp_count_strong_zero() noexcept nogil
     int fastbp_kernels_set_level(int level)
 
@@ -50,6 +52,9 @@ def _set_level(int limit):
 
 
 _set_level(2)
+
+# What workers meet counts in the thread that they work for.
+carry(fastbp_strong_zeros, fastbp_add_strong_zeros)
 
 # For tests of the fallback, and a way out on an exotic NumPy build.
 cdef bint DISABLED = os.environ.get("FASTBP_NO_LOOPS") == "1"

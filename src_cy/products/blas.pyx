@@ -20,10 +20,12 @@ from scipy.linalg.cython_blas cimport (
     zgeru, zsyrk, ztrsm, ztrsv,
 )
 
+import ctypes
 import os
 import time
 
 import numpy as np
+from scipy.linalg import cython_blas
 
 from fastbp._core.dtypes cimport slot_of
 from fastbp._core.dtypes import check
@@ -112,7 +114,7 @@ cdef inline bint _fits(Py_ssize_t x) noexcept nogil:
 # wrong results (numpy issue 29391, OpenBLAS issue 5836). Every call big enough to be threaded
 # (gemm: m*n*k > 2**18, of complex numbers 2**15; gemv, ger: from about 9000 elements, 1300 complex
 # ones) therefore holds this lock; the limits below are half of OpenBLAS's or less. Smaller calls
-# run at once. The holder never waits for the GIL, so it may be taken with or without the GIL. What
+# run at once, and all do where the BLAS has a single thread, which the drivers do not lead to. The holder never waits for the GIL, so it may be taken with or without the GIL. What
 # other libraries do with the same BLAS in other threads is out of reach.
 
 cdef enum:
@@ -120,6 +122,28 @@ cdef enum:
     THREADED_LEVEL2 = 4096  # elements of the matrix
     THREADED_LEVEL1 = 4096  # elements of the vector
     MORE_IF_COMPLEX = 8  # times the work of a complex number counts
+
+ctypedef int (*count_fn)() noexcept nogil
+
+# How many threads the BLAS runs on, where it says so: one has no drivers to share, and no lock.
+cdef count_fn _blas_threads = NULL
+
+
+def _find_count():
+    global _blas_threads
+    try:
+        library = ctypes.CDLL(cython_blas.__file__)     # and what it is linked with
+    except (OSError, TypeError):
+        return
+    for name in ("scipy_openblas_get_num_threads", "openblas_get_num_threads"):
+        for ending in ("", "64_", "_64_", "_64"):
+            found = getattr(library, name + ending, None)
+            if found is not None:
+                _blas_threads = <count_fn> <size_t> ctypes.cast(found, ctypes.c_void_p).value
+                return
+
+
+_find_count()
 
 cdef PyThread_type_lock _lock = PyThread_allocate_lock()
 if _lock is NULL:
@@ -140,7 +164,7 @@ cdef inline bint _enter(number kind, double work, double limit) noexcept nogil:
     # kind: any number of the operands' type.
     if number not in floating:
         work *= MORE_IF_COMPLEX
-    if work <= limit:
+    if work <= limit or (_blas_threads != NULL and _blas_threads() == 1):
         return False
     PyThread_acquire_lock(_lock, WAIT_LOCK)
     return True
