@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbp.compiling.folding import by_identity
 from fastbp.compiling.matrices import routine
 from fastbp.compiling.passes import enabled
 from fastbp.compiling.steps import Call, Copy, Product, Region, Step, Sum, Zero
@@ -190,6 +191,10 @@ class Builder:
         dtype = x.dtype
         if dtype != y.dtype or dtype.kind not in FLOATS:
             return None
+        if "folding" in self.passes:
+            z = by_identity(x, left, y, right, out) or by_identity(y, right, x, left, out)
+            if z is not None:
+                return z
         sizes = dict(zip(left, x.shape, strict=True))
         for label, n in zip(right, y.shape, strict=True):
             if n != 1 or label not in sizes:
