@@ -283,3 +283,54 @@ def test_without_folding_triangles_are_factorised(monkeypatch, rng):
     monkeypatch.setenv("FASTBP_PASSES", "-folding")
     f = lambda a, y: np.linalg.solve(np.linalg.cholesky(a), y)
     assert lapack(f, positive(rng), rng.normal(size=5)) == ["cholesky", "lu", "lu_solve"]
+
+
+def test_rows_and_columns_are_written_as_one_grid(rng):
+    """Blocks of a stiffness matrix: what lies in a grid of more axes is one copy."""
+
+    def assembled(k):
+        K = bnp.zeros((10, 10)) * k[0, 0]
+        for i, j in ((0, 3), (1, 4)):
+            dofs = [2 * i, 2 * i + 1, 2 * j, 2 * j + 1]
+            K[np.ix_(dofs, dofs)] += k
+        return K
+
+    k = rng.normal(size=(4, 4))
+    found = kinds(lambda k: assembled(k).ravel(), k)
+    assert "call" not in found
+    gradient = kinds(lambda k: bp.grad(lambda k: np.sum(np.sin(assembled(k))))(k).ravel(), k)
+    assert "call" not in gradient
+
+    def odd(k):  # one, three, two: no grid
+        K = bnp.zeros((10, 10)) * k[0, 0]
+        K[[0, 2, 3, 4, 6, 7], 1] = k.ravel()[:6]
+        return K.ravel()
+
+    assert kinds(odd, k)["call"] == 1
+
+
+@pytest.mark.parametrize(
+    ("places", "calls"),
+    [([3, 0], 0), ([0, 1, 4, 5], 0), ([[7, 6], [2, 1]], 0), ([1, 1], 1), ([0, 1, 3], 1)],
+)
+def test_gradients_of_indices_are_written_where_they_belong(places, calls, rng):
+    for x, index in (
+        (rng.normal(size=8), places),
+        (rng.normal(size=(3, 8)), (slice(None), places)),
+        (rng.normal(size=(8, 3)), (places,)),
+    ):
+        f = lambda x, index=index: np.sum(np.sin(x[index]) ** 2)
+        gradient = bp.grad(f)
+        assert kinds(lambda x, g=gradient: g(x).ravel(), x)["call"] == calls
+
+
+def test_norms_are_roots_of_sums(rng):
+    x = rng.normal(size=(3, 4))
+    assert kinds(np.linalg.norm, x[0]) == {"product": 1, "region": 1}
+    assert "call" not in kinds(np.linalg.norm, x)
+    for options in (
+        {"axis": 1}, {"axis": 0, "keepdims": True}, {"keepdims": True}, {"axis": (0, 1)},
+    ):  # fmt: skip
+        assert "call" not in kinds(lambda x, o=options: np.linalg.norm(x, **o).ravel(), x)
+    assert kinds(np.linalg.norm, x + 1j)["call"] == 1
+    assert kinds(lambda x: np.linalg.norm(x[:0]), x[0])  # of nothing
