@@ -371,7 +371,13 @@ def _builtins_of(space: _Space) -> dict[str, Any]:
 def _pairs() -> dict[str, str]:
     """Return our namespaces by the names of the modules that they stand for."""
     ours = importlib.import_module("fastbp.scipy").__all__
-    modules = ("numpy", "numpy.linalg", "numpy.fft", "scipy", *[f"scipy.{name}" for name in ours])
+    series = importlib.import_module("fastbp.numpy.polynomial").__all__
+    modules = (
+        *("numpy", "numpy.linalg", "numpy.fft", "numpy.polynomial"),
+        *[f"numpy.polynomial.{name}" for name in series],
+        "scipy",
+        *[f"scipy.{name}" for name in ours],
+    )
     return {name: f"fastbp.{name}" for name in modules}
 
 

@@ -63,8 +63,8 @@ STATEMENTS = [
     "from fastbp.scipy import optimize, sparse",
     "import fastbp.scipy.sparse.linalg as o, scipy.sparse.linalg as s; assert o is s",
     "import fastbp.scipy.signal.windows as o, scipy.signal.windows as s; assert o is s",
-    "import fastbp.numpy.polynomial.polynomial as o, numpy.polynomial as s; "
-    "assert o is s.polynomial",
+    "import fastbp.numpy.lib.stride_tricks as o, numpy.lib as s; assert o is s.stride_tricks",
+    "import fastbp.numpy.polynomial.chebyshev as o; assert o.__name__[0] == 'f'; o.chebval",
     "from fastbp.numpy.random import default_rng",
     "from fastbp.numpy import *; from fastbp.scipy.special import *; logsumexp, roll",
     "import fastbp.numpy.fft, fastbp.numpy.linalg; assert fastbp.numpy.fft.__name__[0] == 'f'",

@@ -33,6 +33,14 @@ class Norms:
         ``log norm(J_t)`` for t = 1 to T: in the order of time, the last link of the chain first.
     cumulative : ndarray of float64, shape (T,)
         ``log norm(J_t @ ... @ J_1)``. Gradients vanish where it falls and explode where it rises.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> norms = bp.chain.JacobianChain([2.0 * np.eye(3), 2.0 * np.eye(3)]).norms(2)
+    >>> norms.cumulative / np.log(2.0)
+    array([1., 2.])
     """
 
     step: np.ndarray

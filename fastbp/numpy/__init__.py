@@ -56,6 +56,8 @@ __array_api_version__ = "2025.12"
 def __getattr__(name):
     if name == "special":  # where SciPy looks for functions of an array API namespace
         return _importlib.import_module("fastbp.scipy.special")
+    if name == "polynomial":
+        return _importlib.import_module("fastbp.numpy.polynomial")
     return _attribute(_np, name, __name__)
 
 

@@ -11,6 +11,7 @@ import types
 import numpy as np
 
 from fastbp._core import graph
+from fastbp.derived import Derived
 from fastbp.errors import DTypeError, NoRuleError, ReturnedVariableError
 from fastbp.rules.calls import called, doing
 from fastbp.rules.frames import asking_function, given, is_theirs, name_in_frame, name_of
@@ -42,7 +43,6 @@ INSTEAD = {
     "numpy.nditer": "numpy.ravel(x)",
     "numpy.poly1d": "sum(c * x**k for k, c in enumerate(reversed(p)))",
     "numpy.polynomial.Polynomial": "sum(c * x**k for k, c in enumerate(p))",
-    "numpy.polynomial.polynomial.polyval": "sum(c * x**k for k, c in enumerate(p))",
     "scipy.special.legendre_p": "fastbp.scipy.special.eval_legendre(..., x)",
     "numpy.save": "numpy.save(file, x.value)",
     "numpy.savetxt": "numpy.savetxt(file, x.value)",
@@ -332,18 +332,26 @@ def write_instead(name):
 
 
 def counterpart(name):
-    """Return the name of what `fastbp.scipy` has in place of a function of SciPy's, or None."""
-    library, *path = name.split(".")
-    if library != "scipy" or name in REFUSED:
+    """Return the name of what is ours in place of a function of SciPy's, or None.
+
+    Those of `numpy.polynomial` do not look at their arguments either.
+    """
+    home = next((m for m in ("scipy", "numpy.polynomial") if name.startswith(f"{m}.")), None)
+    if home is None or name in REFUSED:
         return None
-    found = importlib.import_module("fastbp.scipy")
-    for part in path:
+    found = importlib.import_module(f"fastbp.{home}")
+    for part in name.removeprefix(f"{home}.").split("."):
         if isinstance(found, types.ModuleType) and part not in found.__all__:
             return None
         found = getattr(found, part, None)
-        if found is None or str(getattr(found, "__module__", "")).startswith("scipy"):
+        if found is None or _is_theirs(found, home):
             return None
     return f"fastbp.{name}"
+
+
+def _is_theirs(x, home):
+    # What runs the code of a function of theirs has its names.
+    return not isinstance(x, Derived) and str(getattr(x, "__module__", "")).startswith(home)
 
 
 def _has_rule(name):

@@ -110,6 +110,15 @@ class Coloring:
         Parameters
         ----------
         pattern : scipy.sparse array or matrix, or dense array
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> pattern = bp.sparse.sparsity(lambda x: x[1:] * x[:-1], np.ones(5))
+        >>> coloring = bp.sparse.color(pattern)
+        >>> coloring.is_valid(pattern), coloring.num_colors
+        (True, 2)
         """
         structure = Pattern.of(pattern, "is_valid")
         if structure.shape != self.shape:
@@ -120,7 +129,17 @@ class Coloring:
         return bool(np.all(column | row))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the coloring as a dictionary of numbers, strings and lists (JSON)."""
+        """Return the coloring as a dictionary of numbers, strings and lists (JSON).
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> pattern = bp.sparse.sparsity(lambda x: x[1:] * x[:-1], np.ones(5))
+        >>> coloring = bp.sparse.color(pattern)
+        >>> sorted(coloring.to_dict())
+        ['columns', 'kind', 'order', 'rows', 'shape']
+        """
         return {
             "kind": self.kind,
             "order": self.order,
@@ -131,7 +150,17 @@ class Coloring:
 
     @classmethod
     def from_dict(cls, d: dict[str, Any]) -> Coloring:
-        """Return the coloring that `to_dict` was made from."""
+        """Return the coloring that `to_dict` was made from.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> pattern = bp.sparse.sparsity(lambda x: x[1:] * x[:-1], np.ones(5))
+        >>> coloring = bp.sparse.color(pattern)
+        >>> bp.sparse.Coloring.from_dict(coloring.to_dict()).is_valid(pattern)
+        True
+        """
         return cls(d["kind"], d["shape"], d["columns"], d["rows"], d["order"])
 
     def __reduce__(self) -> Any:

@@ -77,6 +77,16 @@ class Explanation:
         Where the derivative of the whole function may have nonzeros.
     largest : float
         The largest element of a cotangent on the way.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> found = bp.tensor.explain(lambda w: np.sum(np.tanh(np.ones((4, 3)) @ w)), np.ones((3, 2)))
+    >>> [(link.operation, link.tensor.nnz, link.size) for link in found.links]
+    [('matmul', 24, 48), ('tanh', 8, 64), ('sum', 8, 8)]
+    >>> bool(found.max_difference < 1e-15)
+    True
     """
 
     links: list[LinkTensor]

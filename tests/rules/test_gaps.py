@@ -84,10 +84,6 @@ CASES = {
         "p": B,
         "expected": lambda x: numpy.polynomial.Polynomial(B)(x),
     },
-    "numpy.polynomial.polynomial.polyval": {
-        "p": B,
-        "expected": lambda x: numpy.polynomial.polynomial.polyval(x, B),
-    },
     "numpy.c_": {"dots": "x, 2 * x", "expected": lambda x: numpy.c_[x, 2 * x]},
     "numpy.r_": {"dots": "x, 0, 2 * x", "expected": lambda x: numpy.r_[x, 0, 2 * x]},
     "numpy.full": {"shape": (2, 4), "expected": lambda x: numpy.full((2, 4), x)},
