@@ -285,7 +285,7 @@ class Builder:
 
 
 def grid(places: np.ndarray) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
-    """Return the shape and strides of a grid whose points, in C order, are these; None: there is none.
+    """Return the shape and strides of a grid whose points, in C order, are these, or None.
 
     Two rows and two columns of a matrix are one, wherever they are.
     """

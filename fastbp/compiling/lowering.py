@@ -420,7 +420,9 @@ def _part(x: Value, y: Value, places: np.ndarray, own: np.ndarray) -> Value | No
     item = y.dtype.itemsize
     if x.size == 1:  # in one place or in many
         found = grid(places) if places.size else None
-        return found and y.view(found[0], int(places[0]) * item, tuple([s * item for s in found[1]]))
+        if found is None:
+            return None
+        return y.view(found[0], int(places[0]) * item, tuple([s * item for s in found[1]]))
     if places.size != x.size:
         return None
     where = np.empty(x.size, np.intp)
