@@ -443,7 +443,7 @@ def _part(x: Value, y: Value, places: np.ndarray, own: np.ndarray) -> Value | No
         found = grid(where)
         if found is None:
             return None
-        shape, strides = found
+        shape, strides = found[0], list(found[1])
     return y.view(shape, int(table.flat[0]) * item, tuple([s * item for s in strides]))
 
 
