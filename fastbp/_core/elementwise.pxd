@@ -9,8 +9,7 @@ from fastbp._core.program cimport Program
 cdef enum:
     MAX_NDIM = 32
     PARALLEL = 98304    # from here on two threads beat one, even where memory is the limit
-    SHORT_RUN = 16      # below this inner length, walking the outer axes costs more than copying
-    WORTH_COPYING = 512
+    SHORT_RUN = 32      # below this inner length, walking the outer axes costs more than copying
 
 # Run `p` over `shape` (nd, dims), whose first `lead` axes are block axes. operands[k]: borrowed
 # ndarray of the program's dtype that broadcasts to the shape, Python number, or NULL where the
@@ -22,11 +21,12 @@ cdef int run_program(Program p, PyObject **operands, const int *leads, PyObject 
 # The same in two steps: the layout, once, from strides in bytes over the axes of the output (0
 # where an operand is broadcast), of which those that all slots walk through evenly become one; it
 # returns how many are left, and may change `steps`. Then runs: over these axes, or, where there is
-# but one, on all threads. `ptrs` are moved, and back.
+# but one, on all threads. `ptrs` are moved, and back. Unless it is `ordered` (outputs overlap), many
+# short rows are run as one.
 cdef int merge_axes(intptr_t[MAX_NDIM] *steps, int n_slots, int nd, const cnp.npy_intp *dims,
                     intptr_t *shape) noexcept
 cdef void walk(Program p, char **ptrs, intptr_t[MAX_NDIM] *steps, const intptr_t *shape, int nd,
-               int n_slots) noexcept nogil
+               int n_slots, bint ordered) noexcept nogil
 cdef void run_parts(Program p, char **ptrs, const intptr_t *steps,
                     intptr_t total) noexcept nogil
 

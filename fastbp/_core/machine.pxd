@@ -37,7 +37,7 @@ cdef struct Walk:
 cdef struct Region:
     void *program           # a borrowed Program
     int n_slots
-    bint parallel
+    bint parallel, ordered
     intptr_t total
     Walk *walk              # NULL: one run
     Totals *totals          # not NULL: it ends in sums, whose places are behind those of the slots

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from fastbp.compiling.folding import by_identity
 from fastbp.compiling.matrices import routine
 from fastbp.compiling.passes import enabled
 from fastbp.compiling.steps import Call, Copy, Product, Region, Step, Sum, Zero
 from fastbp.compiling.sums import Term, Waiting, made
 from fastbp.compiling.values import Storage, Value, strides_of
 
-__all__ = ["Builder", "booleans", "view_of"]
+__all__ = ["Builder", "booleans", "grid", "view_of"]
 
 FLOATS = "fc"
 
@@ -162,6 +163,18 @@ class Builder:
             y.waiting.parts.append((x, index))
         return y if "waiting" in self.passes else self.read(y)
 
+    def scatter(self, x: Value, where: np.ndarray, shape: tuple[int, ...]) -> Value | None:
+        """Append zeros with the elements of `x` in different places that lie in a grid."""
+        found = grid(where) if x.size else None
+        if found is None or np.unique(where).size != where.size:
+            return None
+        item, y = x.dtype.itemsize, self.new(shape, x.dtype)
+        x = self.contiguous(x)
+        part = y.view(found[0], int(where[0]) * item, tuple([s * item for s in found[1]]))
+        self.append(Zero(y))
+        self.append(Copy([x.view(part.shape, x.offset, strides_of(part.shape, item))], [part]))
+        return y
+
     def part(self, y: Value, index: Any) -> Value:
         """Return the layout of a part, at an index without arrays."""
         part = view_of(y, lambda array: array[index])
@@ -190,6 +203,10 @@ class Builder:
         dtype = x.dtype
         if dtype != y.dtype or dtype.kind not in FLOATS:
             return None
+        if "folding" in self.passes:
+            z = by_identity(x, left, y, right, out) or by_identity(y, right, x, left, out)
+            if z is not None:
+                return z
         sizes = dict(zip(left, x.shape, strict=True))
         for label, n in zip(right, y.shape, strict=True):
             if n != 1 or label not in sizes:
@@ -265,6 +282,27 @@ class Builder:
 
         a, b, c = strides(steps[0], m, k), strides(steps[1], k, n), strides(steps[2], m, n)
         return Product(x, y, z, (size, batch, a, b, c), accumulate)
+
+
+def grid(places: np.ndarray) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """Return the shape and strides of a grid whose points, in C order, are these, or None.
+
+    Two rows and two columns of a matrix are one, wherever they are.
+    """
+    shape: list[int] = []
+    strides: list[int] = []
+    while places.size > 1:
+        steps = np.diff(places)
+        run = int(np.argmax(steps != steps[0])) + 1 if np.any(steps != steps[0]) else places.size
+        if places.size % run:
+            return None
+        rows = places.reshape(-1, run)
+        if np.any(rows != rows[:, :1] + steps[0] * np.arange(run)):
+            return None
+        shape.insert(0, run)
+        strides.insert(0, int(steps[0]))
+        places = rows[:, 0]
+    return (tuple(shape), tuple(strides)) if shape else ((1,), (1,))
 
 
 def _layout(x: Value) -> Any:

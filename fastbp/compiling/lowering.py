@@ -16,11 +16,11 @@ import numpy as np
 
 from fastbp._core import graph
 from fastbp.compiling import passive
-from fastbp.compiling.builder import Builder, view_of
+from fastbp.compiling.builder import Builder, grid, view_of
 from fastbp.compiling.folding import same, with_numbers
 from fastbp.compiling.steps import Applied, Call, Copy, Pick
 from fastbp.compiling.sums import Waiting, is_movable
-from fastbp.compiling.values import Storage, Value
+from fastbp.compiling.values import Storage, Value, strides_of
 from fastbp.rules import patterns, plans
 
 __all__ = ["as_value", "lower", "lower_links"]
@@ -397,8 +397,11 @@ def _joined(b: Builder, op: Any, link: Any, operands: list[Any]) -> Value | None
         part = _part(x, y, places, flat[places] - starts[k])
         if part is None:
             return None
-        if x.shape != part.shape:  # one element, in some places
+        if x.size == 1 and x.shape != part.shape:  # in some places
             x = x.view((), x.offset, ())
+        elif x.shape != part.shape:  # a grid of more axes
+            x = b.contiguous(x)
+            x = x.view(part.shape, x.offset, strides_of(part.shape, x.dtype.itemsize))
         parts.append((x, part))
     if base and written.any():
         b.append(Copy([operands[0]], [y]))
@@ -415,30 +418,33 @@ def _joined(b: Builder, op: Any, link: Any, operands: list[Any]) -> Value | None
 def _part(x: Value, y: Value, places: np.ndarray, own: np.ndarray) -> Value | None:
     """Return the layout of the places that the elements of `x` have in `y`; None if it has none."""
     item = y.dtype.itemsize
-    if x.size == 1:  # in one place or in many at equal distances
-        steps = np.diff(places)
-        if not places.size or (steps.size and (steps != steps[0]).any()):
+    if x.size == 1:  # in one place or in many
+        found = grid(places) if places.size else None
+        if found is None:
             return None
-        stride = int(steps[0]) * item if steps.size else item
-        return y.view((places.size,), int(places[0]) * item, (stride,))
+        return y.view(found[0], int(places[0]) * item, tuple([s * item for s in found[1]]))
     if places.size != x.size:
         return None
     where = np.empty(x.size, np.intp)
     if np.bincount(own, minlength=x.size).max() > 1:
         return None
     where[own] = places
-    grid = where.reshape(x.shape)
-    affine = np.full((), grid.flat[0])
+    table = where.reshape(x.shape)
+    affine = np.full((), table.flat[0])
     strides = []
     for axis, n in enumerate(x.shape):
         index = [0] * len(x.shape)
         index[axis] = int(n > 1)
-        strides.append(int(grid[tuple(index)] - grid.flat[0]))
+        strides.append(int(table[tuple(index)] - table.flat[0]))
         along = np.arange(n).reshape([-1 if k == axis else 1 for k in range(len(x.shape))])
         affine = affine + strides[-1] * along
-    if not np.array_equal(affine, grid):
-        return None
-    return y.view(x.shape, int(grid.flat[0]) * item, tuple([s * item for s in strides]))
+    shape: tuple[int, ...] = x.shape
+    if not np.array_equal(affine, table):
+        found = grid(where)
+        if found is None:
+            return None
+        shape, strides = found[0], list(found[1])
+    return y.view(shape, int(table.flat[0]) * item, tuple([s * item for s in strides]))
 
 
 def _called(b: Builder, link: Any, operands: list[Any], joint: dict[Any, Any]) -> Value:

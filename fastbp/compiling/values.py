@@ -16,15 +16,20 @@ class Storage:
     kind : {"input", "constant", "work", "output", "given", "moving"}
         Who has it: the caller, the plan, the workspace, the caller afterwards, a call of Python;
         memory that moves in a loop is a part of other memory.
+    lower : bool
+        It has lower triangular matrices.
     """
 
-    __slots__ = ("array", "buffer", "holds", "inside", "kind", "nbytes", "number", "offset")
+    __slots__ = (
+        "array", "buffer", "holds", "inside", "kind", "lower", "nbytes", "number", "offset",
+    )  # fmt: skip
 
     def __init__(self, kind: str, nbytes: int, number: int = -1, array: Any = None) -> None:
         self.kind, self.nbytes, self.number, self.array = kind, nbytes, number, array
         self.buffer, self.offset = -1, 0
         self.inside: Storage | None = None  # it is a part of this one, at `offset`
         self.holds: list[Storage] = []  # these are parts of it
+        self.lower = False
 
     @property
     def outermost(self) -> Storage:

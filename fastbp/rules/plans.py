@@ -6,6 +6,8 @@ the plan, and returns what its value is there, of several outputs a list. None: 
 the plan calls the function of the row. A row that says nothing is called.
 """
 
+import math
+
 import numpy as np
 
 from fastbp.rules.local import matmul_labels
@@ -33,6 +35,34 @@ def sums_to_shape(b, link, x):
 def puts(b, link, x):
     """Add elements to zeros, at an index without arrays."""
     return b.put(x, link.static["index"], link.shape)
+
+
+def adds_at_places(b, link, x, *moving):
+    """Add elements to zeros, in places that are all different; places that are values are not."""
+    if moving:
+        return None
+    places, behind = link.static["places"], link.static["behind"]
+    at = len(link.shape) - 1 - behind
+    numbers = np.arange(math.prod(link.shape)).reshape(link.shape)
+    return b.scatter(x, np.take(numbers, places, at).ravel(), link.shape)
+
+
+def takes_norms(b, link, x):
+    """Take roots of sums of squares."""
+    if x.dtype.kind != "f":
+        return None
+    axes = [k % len(x.shape) for k in link.static["axis"]]
+    if len(x.shape) == len(axes) == 1:  # as NumPy does
+        total = b.contract(x, (0,), x, (0,), ())
+        total = total and b.read(total)
+    else:
+        squares = b.elementwise(np.square, (x,), x.dtype)
+        total = squares and b.sum(squares, axes, link.shape)
+    if total is None:
+        return None
+    if math.prod(link.shape) == 1:
+        total = total.view(link.shape, total.offset, (x.dtype.itemsize,) * len(link.shape))
+    return b.elementwise(np.sqrt, (total,), x.dtype)
 
 
 def real_parts(b, link, z):

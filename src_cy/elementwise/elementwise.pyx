@@ -13,7 +13,7 @@ from libc.string cimport memcpy, memset
 cimport numpy as cnp
 from fastbp._core.dtypes cimport N_SLOTS, itemsize_of, slot_of
 from fastbp._core.loops cimport Loop, find_ufunc_loop
-from fastbp._core.program cimport MAX_EXTERNAL, Program
+from fastbp._core.program cimport BLOCK, MAX_EXTERNAL, Program
 from fastbp._core.threads cimport run_parallel
 
 import numpy as np
@@ -55,6 +55,16 @@ cdef struct Run:
     const intptr_t *steps
     intptr_t total
     int n_slots
+
+
+# How the last axes of arrays are walked through in blocks: `rows` of `n` elements at a time; for each
+# slot its axes from that of the rows on, as few as they can be.
+cdef struct Packing:
+    intptr_t n, rows
+    int nd[MAX_EXTERNAL]
+    bint direct[MAX_EXTERNAL]   # one stride goes through all elements of a block
+    intptr_t shape[MAX_EXTERNAL][MAX_NDIM]
+    intptr_t steps[MAX_EXTERNAL][MAX_NDIM]
 
 
 cdef bint take_fp_flags() noexcept nogil:
@@ -174,8 +184,6 @@ cdef int _run_strided(Program p, PyObject **operands, const int *leads, PyObject
         _strides_over(operands[k] if k < p.n_inputs else outs[k - p.n_inputs],
                       leads[k] if leads != NULL and k < p.n_inputs else 0, nd, dims, steps[k])
     merged = merge_axes(steps, n_slots, nd, dims, shape)
-    if shape[merged - 1] < SHORT_RUN and total > WORTH_COPYING:
-        return _run_copied(p, operands, leads, outs, nd, dims)
     if merged == 1 and total >= PARALLEL:
         for k in range(n_slots):
             flat[k] = steps[k][0]
@@ -183,7 +191,7 @@ cdef int _run_strided(Program p, PyObject **operands, const int *leads, PyObject
             run_parts(p, ptrs, flat, total)
         return 0
     with nogil:
-        walk(p, ptrs, steps, shape, merged, n_slots)
+        walk(p, ptrs, steps, shape, merged, n_slots, False)
     return 0
 
 
@@ -234,42 +242,28 @@ cdef bint _mergeable(intptr_t[MAX_NDIM] *steps, int n_slots, int outer, int inne
     return True
 
 
-cdef int _run_copied(Program p, PyObject **operands, const int *leads, PyObject **outs,
-                     int nd, const cnp.npy_intp *dims) except -1:
-    """Copy what is not contiguous to the full shape, then run once.
-
-    For many very short inner runs.
-    """
-    cdef PyObject *full[MAX_EXTERNAL]
-    cdef int k
-    cdef list keep = []
-    shape = tuple([dims[k] for k in range(nd)])
-    for k in range(p.n_inputs):
-        full[k] = operands[k]
-        if operands[k] != NULL and cnp.PyArray_Check(<object> operands[k]) \
-                and cnp.PyArray_SIZE(<cnp.ndarray> operands[k]) != 1:
-            a = <object> operands[k]
-            own = leads[k] if leads != NULL else 0
-            if own and a.ndim < nd:
-                a = a.reshape(a.shape[:own] + (1,) * (nd - a.ndim) + a.shape[own:])
-            a = np.ascontiguousarray(np.broadcast_to(a, shape))
-            keep.append(a)
-            full[k] = <PyObject *> a
-    return run_program(p, full, NULL, outs, nd, dims)
-
-
 cdef void walk(Program p, char **ptrs, intptr_t[MAX_NDIM] *steps, const intptr_t *shape, int nd,
-               int n_slots) noexcept nogil:
+               int n_slots, bint ordered) noexcept nogil:
     cdef intptr_t counter[MAX_NDIM]
     cdef intptr_t inner[MAX_EXTERNAL]
-    cdef int axis, k
-    for axis in range(nd):
+    cdef Packing packing
+    cdef int axis, k, last = nd - 1
+    cdef bint packed = not ordered and nd > 1 and shape[nd - 1] < SHORT_RUN
+    if packed:
+        last = _pack(&packing, p, steps, shape, nd, n_slots)
+        packed = packing.rows > 1 or last < nd - 2
+    if not packed:
+        last = nd - 1
+    for axis in range(last):
         counter[axis] = 0
     for k in range(n_slots):
-        inner[k] = steps[k][nd - 1]
+        inner[k] = steps[k][last]
     while True:
-        p.run(ptrs, inner, shape[nd - 1])
-        axis = nd - 2
+        if packed:
+            _run_packed(p, &packing, ptrs, shape[last], n_slots)
+        else:
+            p.run(ptrs, inner, shape[last])
+        axis = last - 1
         while axis >= 0:
             counter[axis] += 1
             for k in range(n_slots):
@@ -282,6 +276,88 @@ cdef void walk(Program p, char **ptrs, intptr_t[MAX_NDIM] *steps, const intptr_t
             axis -= 1
         if axis < 0:
             return
+
+
+cdef int _pack(Packing *packing, Program p, intptr_t[MAX_NDIM] *steps, const intptr_t *shape,
+               int nd, int n_slots) noexcept nogil:
+    """Find out how many axes fit a block; return the one of which it takes some rows at a time."""
+    cdef int last = nd - 1, k, axis, own
+    cdef intptr_t n = 1
+    while last > 0 and n * shape[last] <= p.block:
+        n *= shape[last]
+        last -= 1
+    packing.n = n
+    packing.rows = min(max(p.block // n, 1), shape[last])
+    for k in range(n_slots):
+        own = 0
+        for axis in range(last, nd):
+            # The axis of rows stays: how many there are of them differs at the end.
+            if own > 1 and packing.steps[k][own - 1] == steps[k][axis] * shape[axis]:
+                packing.shape[k][own - 1] *= shape[axis]
+                packing.steps[k][own - 1] = steps[k][axis]
+            else:
+                packing.shape[k][own], packing.steps[k][own] = shape[axis], steps[k][axis]
+                own += 1
+        packing.nd[k] = own
+        packing.direct[k] = own == 1 or (
+            own == 2 and packing.steps[k][0] == packing.steps[k][1] * packing.shape[k][1])
+    return last
+
+
+cdef void _run_packed(Program p, Packing *packing, char **ptrs, intptr_t rows,
+                      int n_slots) noexcept nogil:
+    """Run over axes of which the last ones are short: many of their rows are one.
+
+    What no single stride walks through is copied to a block, or from one.
+    """
+    cdef char packs[MAX_EXTERNAL * BLOCK * 8]
+    cdef char *args[MAX_EXTERNAL]
+    cdef intptr_t arg_steps[MAX_EXTERNAL]
+    cdef intptr_t row = 0, some
+    cdef int k
+    while row < rows:
+        some = min(packing.rows, rows - row)
+        for k in range(n_slots):
+            args[k] = ptrs[k] + row * packing.steps[k][0]
+            arg_steps[k] = packing.steps[k][packing.nd[k] - 1]
+            if not packing.direct[k]:
+                packing.shape[k][0] = some
+                if k < p.n_inputs:
+                    _moved(packs + k * BLOCK * 8, args[k], packing.shape[k], packing.steps[k],
+                           packing.nd[k], p.itemsize, False)
+                args[k], arg_steps[k] = packs + k * BLOCK * 8, p.itemsize
+        p.run(args, arg_steps, some * packing.n)
+        for k in range(p.n_inputs, n_slots):
+            if not packing.direct[k]:
+                _moved(args[k], ptrs[k] + row * packing.steps[k][0], packing.shape[k],
+                       packing.steps[k], packing.nd[k], p.itemsize, True)
+        row += some
+
+
+cdef char *_moved(char *packed, char *x, const intptr_t *shape, const intptr_t *steps, int nd,
+                  int itemsize, bint back) noexcept nogil:
+    """Copy an array to contiguous memory, or `back`; return where that ends."""
+    cdef intptr_t i, n = shape[0], step = steps[0]
+    if nd > 1:
+        for i in range(n):
+            packed = _moved(packed, x + i * step, shape + 1, steps + 1, nd - 1, itemsize, back)
+        return packed
+    if back:
+        for i in range(n):
+            _copy(x + i * step, packed + i * itemsize, itemsize)
+    else:
+        for i in range(n):
+            _copy(packed + i * itemsize, x + i * step, itemsize)
+    return packed + n * itemsize
+
+
+cdef inline void _copy(char *to, const char *x, int itemsize) noexcept nogil:
+    if itemsize == 8:
+        memcpy(to, x, 8)
+    elif itemsize == 4:
+        memcpy(to, x, 4)
+    else:
+        memcpy(to, x, 16)
 
 
 cdef cnp.ndarray sum_to_shape(cnp.ndarray g, int lead, tuple shape):

@@ -11,7 +11,9 @@ from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy
 
 from fastbp._core.dtypes cimport itemsize_of
-from fastbp._core.elementwise cimport PARALLEL, add_to, sum_few, sum_runs
+from fastbp._core.elementwise cimport (
+    MAX_NDIM, PARALLEL, SHORT_RUN, add_to, sum_few, sum_runs, walk,
+)
 from fastbp._core.program cimport MAX_EXTERNAL, Program
 from fastbp._core.threads cimport run_parallel
 
@@ -148,6 +150,8 @@ cdef void _compute(const Job *job, Adding *adding, intptr_t o, intptr_t row, int
     cdef const Totals *t = job.totals
     cdef char *ptrs[MAX_EXTERNAL]
     cdef intptr_t steps[MAX_EXTERNAL]
+    cdef intptr_t both[MAX_EXTERNAL][MAX_NDIM]
+    cdef intptr_t shape[2]
     cdef intptr_t r
     cdef int k
     for k in range(t.n_slots):
@@ -158,6 +162,14 @@ cdef void _compute(const Job *job, Adding *adding, intptr_t o, intptr_t row, int
         steps[t.summed[k]] = item
     if t.rows_merge and columns == t.n:
         (<Program> t.program).run(ptrs, steps, rows * columns)
+        return
+    if columns < SHORT_RUN and rows > 1 and not t.ordered:
+        shape[0], shape[1] = rows, columns
+        for k in range(t.n_slots):
+            both[k][0], both[k][1] = t.steps[k][1], steps[k]
+        for k in range(t.n_sums):
+            both[t.summed[k]][0] = columns * item
+        walk(<Program> t.program, ptrs, both, shape, 2, t.n_slots, False)
         return
     for r in range(rows):
         (<Program> t.program).run(ptrs, steps, columns)

@@ -273,6 +273,7 @@ cdef class Machine:
         region.program = <void *> program
         self.keep.append(program)
         region.n_slots, region.total = n, total
+        region.ordered = ordered
         region.parallel = plan.nd <= 1 and total >= PARALLEL and not ordered
         for axis in range(n_sums):
             k = program.n_inputs + sums[2][axis][0]
@@ -1106,7 +1107,7 @@ cdef int _run_region(const Region *region, char **bases) noexcept nogil:
         (<Program> region.program).run(ptrs, region.steps, region.total)
     else:
         walk(<Program> region.program, ptrs, region.walk.steps, region.walk.shape,
-             region.walk.nd, region.n_slots)
+             region.walk.nd, region.n_slots, region.ordered)
     return 0
 
 

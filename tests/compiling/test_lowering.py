@@ -208,3 +208,129 @@ def test_large_results_of_calls_are_from_the_pool():
     f = bp.compile(lambda x: np.fft.rfft(x).real)
     np.testing.assert_allclose(f(x), np.fft.rfft(x).real, atol=1e-12 * len(x))
     np.testing.assert_allclose(f(x + 1), np.fft.rfft(x + 1).real, atol=1e-12 * len(x))
+
+
+def test_the_seeds_of_a_jacobian_are_multiplied_by_nothing(rng):
+    """The product with the identity that a sweep of whole rows starts with is a view."""
+    w = rng.normal(size=(3, 4))
+    f = lambda x: np.tanh(w @ x)
+    for mode in ("forward", "reverse"):
+        jacobian = bp.jacobian(f, mode=mode)
+        assert kinds(jacobian, X)["product"] == 1 + (mode == "reverse")
+    assert kinds(lambda w: w @ np.eye(4), w) == {"copy": 1}
+    assert kinds(lambda w: np.eye(3) @ w, w) == {"copy": 1}
+    assert kinds(lambda w: np.eye(4, k=1) @ w.T, w)["product"] == 1
+    assert kinds(lambda w: 2.0 * np.eye(3) @ w, w)["product"] == 1
+    assert kinds(lambda w: np.einsum("ij,kj->ki", np.eye(4), w), w) == {"copy": 1}
+
+
+def test_an_identity_of_one_row_is_still_broadcast(rng):
+    f = lambda x: np.einsum("ij,jk->ik", np.eye(1), x)
+    x = rng.normal(size=(1, 3))
+    assert kinds(f, x) == {"copy": 1}
+
+
+def test_without_folding_identities_are_factors(monkeypatch, rng):
+    monkeypatch.setenv("FASTBP_PASSES", "-folding")
+    assert kinds(lambda w: w @ np.eye(4), rng.normal(size=(3, 4)))["product"] == 1
+
+
+def lapack(f, *args):
+    """Return the routines of a compiled function, in order; its values are compared."""
+    kinds(f, *args)
+    compiled = bp.compile(f)
+    compiled(*args)
+    (entry,) = compiled.entries
+    return [what for kind, _, what in entry.plan.facts if kind == "lapack"]
+
+
+def positive(rng, *lead):
+    x = rng.normal(size=(*lead, 5, 5))
+    return x @ np.swapaxes(x, -1, -2) + 5.0 * np.eye(5)
+
+
+@pytest.mark.parametrize("lead", [(), (3,)])
+def test_a_cholesky_factor_is_solved_with_as_a_triangle(lead, rng):
+    """It is one, and so is its transpose: nothing is factorised again, in derivatives neither."""
+
+    def f(a, y):
+        c = np.linalg.cholesky(a)
+        return np.linalg.solve(np.swapaxes(c, -1, -2), np.linalg.solve(c, y))
+
+    a, y = positive(rng, *lead), rng.normal(size=(*lead, 5, 2))
+    assert lapack(f, a, y) == ["cholesky", "triangle_solve lower", "triangle_solve"]
+    gradient = bp.grad(lambda a, y: np.sum(f(a, y) ** 2), (0, 1))
+    routines = []
+    compiled = bp.compile(gradient)
+    for found, want in zip(compiled(a, y), gradient(a, y), strict=True):
+        np.testing.assert_allclose(found, want, rtol=1e-11, atol=1e-13)
+    (entry,) = compiled.entries
+    routines = [what.split()[0] for kind, _, what in entry.plan.facts if kind == "lapack"]
+    assert Counter(routines) == {"cholesky": 1, "triangle_solve": 6}
+
+
+def test_what_is_no_whole_triangle_is_factorised(rng):
+    a, y = positive(rng), rng.normal(size=4)
+    part = lambda a, y: np.linalg.solve(np.linalg.cholesky(a)[1:, :4], y)
+    assert lapack(part, a, y) == ["cholesky", "lu", "lu_solve"]
+    sum_of = lambda a, y: np.linalg.solve((np.linalg.cholesky(a) + a)[:4, :4], y)
+    assert lapack(sum_of, a, y) == ["cholesky", "lu", "lu_solve"]
+    turned = lambda a, y: np.linalg.solve(np.linalg.cholesky(a)[::-1], np.append(y, 1.0))
+    assert lapack(turned, a, y) == ["cholesky", "lu", "lu_solve"]
+
+
+def test_without_folding_triangles_are_factorised(monkeypatch, rng):
+    monkeypatch.setenv("FASTBP_PASSES", "-folding")
+    f = lambda a, y: np.linalg.solve(np.linalg.cholesky(a), y)
+    assert lapack(f, positive(rng), rng.normal(size=5)) == ["cholesky", "lu", "lu_solve"]
+
+
+def test_rows_and_columns_are_written_as_one_grid(rng):
+    """Blocks of a stiffness matrix: what lies in a grid of more axes is one copy."""
+
+    def assembled(k):
+        K = bnp.zeros((10, 10)) * k[0, 0]
+        for i, j in ((0, 3), (1, 4)):
+            dofs = [2 * i, 2 * i + 1, 2 * j, 2 * j + 1]
+            K[np.ix_(dofs, dofs)] += k
+        return K
+
+    k = rng.normal(size=(4, 4))
+    found = kinds(lambda k: assembled(k).ravel(), k)
+    assert "call" not in found
+    gradient = kinds(lambda k: bp.grad(lambda k: np.sum(np.sin(assembled(k))))(k).ravel(), k)
+    assert "call" not in gradient
+
+    def odd(k):  # one, three, two: no grid
+        K = bnp.zeros((10, 10)) * k[0, 0]
+        K[[0, 2, 3, 4, 6, 7], 1] = k.ravel()[:6]
+        return K.ravel()
+
+    assert kinds(odd, k)["call"] == 1
+
+
+@pytest.mark.parametrize(
+    ("places", "calls"),
+    [([3, 0], 0), ([0, 1, 4, 5], 0), ([[7, 6], [2, 1]], 0), ([1, 1], 1), ([0, 1, 3], 1)],
+)
+def test_gradients_of_indices_are_written_where_they_belong(places, calls, rng):
+    for x, index in (
+        (rng.normal(size=8), places),
+        (rng.normal(size=(3, 8)), (slice(None), places)),
+        (rng.normal(size=(8, 3)), (places,)),
+    ):
+        f = lambda x, index=index: np.sum(np.sin(x[index]) ** 2)
+        gradient = bp.grad(f)
+        assert kinds(lambda x, g=gradient: g(x).ravel(), x)["call"] == calls
+
+
+def test_norms_are_roots_of_sums(rng):
+    x = rng.normal(size=(3, 4))
+    assert kinds(np.linalg.norm, x[0]) == {"product": 1, "region": 1}
+    assert "call" not in kinds(np.linalg.norm, x)
+    for options in (
+        {"axis": 1}, {"axis": 0, "keepdims": True}, {"keepdims": True}, {"axis": (0, 1)},
+    ):  # fmt: skip
+        assert "call" not in kinds(lambda x, o=options: np.linalg.norm(x, **o).ravel(), x)
+    assert kinds(np.linalg.norm, x + 1j)["call"] == 1
+    assert kinds(lambda x: np.linalg.norm(x[:0]), x[0])  # of nothing

@@ -4,7 +4,7 @@ import numpy as np
 
 from fastbp._core.graph import Variable, is_passive, passive
 from fastbp.errors import ShapeError
-from fastbp.rules import batching, patterns
+from fastbp.rules import batching, patterns, plans
 from fastbp.rules.numpy import products
 from fastbp.rules.numpy.reductions import (
     ROOT_OF_ZERO,
@@ -48,6 +48,7 @@ norm_op = general(
     jvp=(_norm_jvp,),
     squared=lambda x, axis, keepdims: np.sum(squares(x), axis=axis, keepdims=keepdims),
     pattern=patterns.reduces,
+    plan=plans.takes_norms,
     batch=batching.aligns,
 )
 

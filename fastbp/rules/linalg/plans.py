@@ -18,14 +18,37 @@ def factorises(b, link, a):
 
 def solves_by_factors(b, link, a, right, factors, pivots):
     """Solve for columns, those of block axes at once."""
-    if pivots.dtype != PIVOTS:
-        return None
     flags = ("transposed",) if link.static["trans"] else ()
+    triangle = _triangle(b, a)
+    if triangle is None and pivots.dtype != PIVOTS:
+        return None
 
     def solve(columns):
+        if triangle is not None:
+            return b.lapack("triangle_solve", a, columns, flags=triangle + flags)
         return b.lapack("lu_solve", factors, pivots, columns, flags=flags)
 
     return _with_columns(b, right, len(factors.shape), solve)
+
+
+def _triangle(b, a):
+    """Return how to solve with matrices that are known to be triangles; None for others.
+
+    A Cholesky factor is one, and so is its transpose.
+    """
+    if "folding" not in b.passes or not a.storage.lower:
+        return None
+    for flags, axes in (("lower",), (-2, -1)), ((), (-1, -2)):
+        row, column = (a.strides[k] for k in axes)
+        if column == a.dtype.itemsize and row == a.shape[-1] * column and _are_whole(a, row):
+            return flags
+    return None
+
+
+def _are_whole(a, row):
+    """Say whether matrices begin where one begins in memory, and not within it."""
+    size = row * a.shape[-1]
+    return a.offset % size == 0 and all(s % size == 0 for s in a.strides[:-2])
 
 
 def _with_columns(b, right, ndim, solve):
@@ -51,6 +74,9 @@ def _only(values):
 
 def solves(b, link, a, right):
     """Factorise, and solve."""
+    triangle = _triangle(b, a)
+    if triangle is not None:
+        return _only(b.lapack("triangle_solve", a, right, flags=triangle))
     found = b.lapack("lu", a)
     return found and _only(b.lapack("lu_solve", *found, right))
 
@@ -92,7 +118,10 @@ def solves_triangles(b, link, a, right):
 
 def factorises_positive(b, link, a):
     """Return Cholesky's factor."""
-    return _only(b.lapack("cholesky", a))
+    factor = _only(b.lapack("cholesky", a))
+    if factor is not None:
+        factor.storage.lower = True
+    return factor
 
 
 def diagonalises(b, link, a):

@@ -201,6 +201,7 @@ scatter_add_op = linear(
     _scatter_add,
     lambda g, ans, x, size, places, behind: gather_op(g, places=places, behind=behind),
     pattern=patterns.scatters,
+    plan=plans.adds_at_places,
     batch=scatter_members,
 )
 

@@ -104,6 +104,59 @@ def test_short_inner_axes(inner, outer, rng):
         assert_sums_close(*results)
 
 
+def _laid_out(a, how):
+    """Return the same elements in another layout."""
+    if how == "reversed":
+        return np.ascontiguousarray(a[..., ::-1])[..., ::-1]
+    if how == "fortran":
+        return np.asfortranarray(a)
+    if how == "spread":
+        wide = np.zeros((*a.shape, 2), a.dtype)
+        wide[..., 1] = a
+        return wide[..., 1]
+    return a
+
+
+@needs_loops
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("how", ["plain", "reversed", "fortran", "spread"])
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        [(40, 1, 5), (1, 40, 5)],
+        [(700, 3), (700, 1)],
+        [(3, 700, 2), (700, 1)],
+        [(2, 3, 1, 2, 5), (7, 2, 1)],
+        [(6, 4, 31), (4, 1)],
+    ],
+)
+def test_many_short_rows_are_one(shapes, how, dtype, rng):
+    """Rows are put together in blocks, in programs of one operation and of several, and in sums."""
+    x, y = (_laid_out(rng.normal(size=shape).astype(dtype), how) for shape in shapes)
+    f = lambda x, y: (x - y) * y + x
+    expected = f(x, y)
+    np.testing.assert_array_equal(bp.compile(f)(x, y), expected)
+    np.testing.assert_array_equal(bp.compile(np.subtract)(x, y), x - y)
+    np.testing.assert_array_equal((bp.variable(x) - bp.variable(y)).value, x - y)
+
+    def totals(x, y):
+        z = (x - y) * y + x
+        return [np.sum(z, axis=k) for k in range(z.ndim)]
+
+    found = bp.compile(totals)(x, y)
+    size = np.abs(expected).max() * max(expected.shape) * np.finfo(dtype).eps
+    for k, z in enumerate(found):
+        np.testing.assert_allclose(z, expected.sum(axis=k), rtol=0, atol=4 * size)
+
+    def filled(x, y):  # what is written lies in a larger array
+        z = np.zeros((*expected.shape[:-1], expected.shape[-1] + 2), dtype)
+        z[..., 1:-1] = x * y
+        return z
+
+    wide = np.pad(x * y, [(0, 0)] * (expected.ndim - 1) + [(1, 1)])
+    np.testing.assert_array_equal(bp.compile(filled)(x, y), wide)
+
+
 @pytest.mark.parametrize("nd", [5, 12, 31, 32])
 def test_many_axes(nd, rng):
     """Axes of one and two elements, transposed, so that few can be merged."""
