@@ -1,11 +1,12 @@
 """The documentation site: ``python -m sphinx -W docs build/site``, see CONTRIBUTING.md."""
 
 import re
+import sys
 from pathlib import Path
 
 import fastbp
 
-ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(Path(__file__).parent))  # for functions.py
 
 project = "fastbp"
 author = "The fastbp developers"
@@ -13,6 +14,7 @@ copyright = "The fastbp developers, BSD 3-clause license"
 version = release = fastbp.__version__
 
 extensions = [
+    "functions",
     "myst_parser",
     "numpydoc",
     "sphinx.ext.autodoc",
@@ -29,6 +31,7 @@ myst_heading_anchors = 4
 
 autodoc_typehints = "none"
 autosummary_generate = True
+templates_path = ["_templates"]
 numpydoc_show_class_members = False
 
 html_theme = "pydata_sphinx_theme"
