@@ -57,8 +57,8 @@ cdef struct Run:
     int n_slots
 
 
-# How the last axes of arrays are walked through in blocks: `rows` of `n` elements at a time; for each
-# slot its axes from that of the rows on, as few as they can be.
+# How the last axes of arrays are walked through in blocks: `rows` of `n` elements at a time; for
+# each slot its axes from that of the rows on, as few as they can be.
 cdef struct Packing:
     intptr_t n, rows
     int nd[MAX_EXTERNAL]
