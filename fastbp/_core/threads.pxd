@@ -11,4 +11,6 @@ cdef int thread_count() noexcept nogil
 
 # Let a counter of every thread rise in the caller of `run_parallel` as it does in the workers: how
 # it is read, and raised by a number. There is one.
-cdef void carry(long long (*read)() noexcept nogil, void (*add)(long long n) noexcept nogil) noexcept
+cdef void carry(
+    long long (*read)() noexcept nogil, void (*add)(long long n) noexcept nogil
+) noexcept

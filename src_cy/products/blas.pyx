@@ -114,8 +114,9 @@ cdef inline bint _fits(Py_ssize_t x) noexcept nogil:
 # wrong results (numpy issue 29391, OpenBLAS issue 5836). Every call big enough to be threaded
 # (gemm: m*n*k > 2**18, of complex numbers 2**15; gemv, ger: from about 9000 elements, 1300 complex
 # ones) therefore holds this lock; the limits below are half of OpenBLAS's or less. Smaller calls
-# run at once, and all do where the BLAS has a single thread, which the drivers do not lead to. The holder never waits for the GIL, so it may be taken with or without the GIL. What
-# other libraries do with the same BLAS in other threads is out of reach.
+# run at once, and all do where the BLAS has a single thread: it does not use these drivers. The
+# holder never waits for the GIL, so it may be taken with or without the GIL. What other libraries
+# do with the same BLAS in other threads is out of reach.
 
 cdef enum:
     THREADED_LEVEL3 = 131072  # multiplications
