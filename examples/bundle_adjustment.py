@@ -1,4 +1,8 @@
-"""Bundle adjustment: cameras and points from their images, by sparse least squares.
+"""
+Bundle adjustment
+=================
+
+Bundle adjustment: cameras and points from their images, by sparse least squares.
 
 Each camera has a rotation vector, a translation and a focal length; each observation is the image
 of one point in one camera. A residual depends on 9 of the parameters, so the Jacobian is almost all

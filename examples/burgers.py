@@ -1,4 +1,8 @@
-"""Burgers' equation by FFT: viscosity and initial condition from what is seen later.
+"""
+Burgers' equation by FFT
+========================
+
+Burgers' equation by FFT: viscosity and initial condition from what is seen later.
 
 u_t + u u_x = nu u_xx, periodic, in Fourier space: each step solves the linear part exactly and the
 quadratic one by Runge and Kutta. `np.fft` is recorded as it stands. One observation of a steepened

@@ -1,4 +1,8 @@
-"""A function of a C library, called through ctypes, with derivatives of any order.
+"""
+A function of a C library
+=========================
+
+A function of a C library, called through ctypes, with derivatives of any order.
 
 Bessel's functions are in the mathematical library of C. The rules are their recurrences, written
 with the wrapped functions themselves, so that a derivative can be differentiated again; `check=`

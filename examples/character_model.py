@@ -1,4 +1,8 @@
-"""A character model of Alice in Wonderland: an LSTM trained on windows of the text, and its chain.
+"""
+A character model of a book
+===========================
+
+A character model of Alice in Wonderland: an LSTM trained on windows of the text, and its chain.
 
 The chain is that of the Jacobians of each state with respect to the one before, along text that the
 model has not seen. Its norms say how far back a gradient reaches, its Lyapunov exponents whether

@@ -1,4 +1,8 @@
-"""An LSTM written by hand in a `scan`, compiled: it learns to close brackets.
+"""
+An LSTM written by hand
+=======================
+
+An LSTM written by hand in a `scan`, compiled: it learns to close brackets.
 
 The text is generated: brackets of three kinds, nested at most four deep. What closes is fixed by
 what is open, so a model that remembers gets below the entropy that counts of single characters

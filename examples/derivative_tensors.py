@@ -1,4 +1,8 @@
-"""The derivative of a matrix by a matrix, four ways, on a dense layer of handwritten digits.
+"""
+Explicit derivative tensors
+===========================
+
+The derivative of a matrix by a matrix, four ways, on a dense layer of handwritten digits.
 
 For C = X @ W the derivative dC/dW has an entry for every element of C and every element of W: four
 axes, and almost only zeros. The gradient of a loss is its contraction with dL/dC. Here that is

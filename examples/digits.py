@@ -1,4 +1,8 @@
-"""Digits of 8 x 8 pixels, told apart by a network with one hidden layer.
+"""
+A network that reads digits
+===========================
+
+Digits of 8 x 8 pixels, told apart by a network with one hidden layer.
 
 The digits are drawn here: figures of 5 x 7 dots, as of a display, at a random place, of random
 strength, under noise. Gradient and update of a training step are one plan, which writes into the

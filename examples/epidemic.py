@@ -1,4 +1,8 @@
-"""An epidemic fitted through SciPy's adaptive solver: influenza in a boarding school, 1978.
+"""
+An epidemic, fitted through odeint
+==================================
+
+An epidemic fitted through SciPy's adaptive solver: influenza in a boarding school, 1978.
 
     dS/dt = -b S I / N,    dI/dt = b S I / N - c I
 

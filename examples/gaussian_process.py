@@ -1,4 +1,8 @@
-"""A Gaussian process: hyperparameters by the marginal likelihood, through Cholesky's factor.
+"""
+A Gaussian process
+==================
+
+A Gaussian process: hyperparameters by the marginal likelihood, through Cholesky's factor.
 
 log p(y) = -y' K^-1 y / 2 - sum log diag(L) - n log(2 pi) / 2 with K = L L', as it is written for
 NumPy. L-BFGS has its gradient, and the Hessian tells how well the data determine the parameters.

@@ -1,4 +1,8 @@
-"""Logistic regression: damage to the O-rings of the space shuttle, by temperature.
+"""
+Logistic regression with standard errors
+========================================
+
+Logistic regression: damage to the O-rings of the space shuttle, by temperature.
 
 SciPy's Newton method with conjugate gradients asks for gradients, which are compiled, and for
 products with the Hessian, which is not made. At the end it is, once, for the standard errors; a

@@ -1,4 +1,8 @@
-"""How fast does weather forget? Lyapunov exponents of Lorenz's models of 1963 and 1996.
+"""
+Lyapunov exponents
+==================
+
+How fast does weather forget? Lyapunov exponents of Lorenz's models of 1963 and 1996.
 
 The right sides and the Runge-Kutta step are plain NumPy, as they are written to integrate; the
 exponents follow from the Jacobians of the steps.

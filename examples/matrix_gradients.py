@@ -1,4 +1,9 @@
-"""The gradient of a scalar through C = A B needs no 4-D tensor: two matrix products do it."""
+"""
+The gradient of a matrix product
+================================
+
+The gradient of a scalar through C = A B needs no 4-D tensor: two matrix products do it.
+"""
 
 import numpy as np
 

@@ -1,4 +1,9 @@
-"""Exact gradients, Hessians and Hessian-vector products for SciPy's optimizers."""
+"""
+Gradients for SciPy's minimize
+==============================
+
+Exact gradients, Hessians and Hessian-vector products for SciPy's optimizers.
+"""
 
 import numpy as np
 from scipy.optimize import minimize

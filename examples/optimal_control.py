@@ -1,4 +1,8 @@
-"""Swing up a pendulum at least effort: direct collocation under SciPy's `trust-constr`.
+"""
+A pendulum swung up
+===================
+
+Swing up a pendulum at least effort: direct collocation under SciPy's `trust-constr`.
 
 The functions are plain NumPy, with arrays that are filled in a loop; `bp.unmodified` lets them be
 differentiated as they are. Constraints and Lagrangian are sparse, and so are their derivatives.

@@ -1,4 +1,8 @@
-"""Fit a differential equation to data, its code as it was written for plain NumPy.
+"""
+Predators and prey
+==================
+
+Fit a differential equation to data, its code as it was written for plain NumPy.
 
 Hares and lynxes eat and are eaten (Lotka and Volterra):
 

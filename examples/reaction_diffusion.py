@@ -1,4 +1,8 @@
-"""A stiff reaction-diffusion system: the Brusselator in two dimensions, with its sparse Jacobian.
+"""
+Reaction and diffusion
+======================
+
+A stiff reaction-diffusion system: the Brusselator in two dimensions, with its sparse Jacobian.
 
 Two concentrations u and v on a periodic grid react and diffuse:
 

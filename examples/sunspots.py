@@ -1,4 +1,8 @@
-"""Forecasting the yearly sunspot number: an RNN fitted by L-BFGS, and its chain of Jacobians.
+"""
+Forecasting sunspots
+====================
+
+Forecasting the yearly sunspot number: an RNN fitted by L-BFGS, and its chain of Jacobians.
 
 The number of a year is forecast from those of all years before. The network has four units and a
 direct way for the last number; it is fitted to the years up to 1920 and tested on those behind.

@@ -1,4 +1,8 @@
-"""Differentiate through a solver of SciPy's: the implicit function theorem as a custom rule.
+"""
+A derivative through a solver
+=============================
+
+Differentiate through a solver of SciPy's: the implicit function theorem as a custom rule.
 
 `scipy.optimize.root` finds x with f(x, p) = 0 by steps that nothing records. The theorem gives the
 derivative from the solution alone: dx/dp = -(df/dx)^-1 df/dp. The rule is written with functions

@@ -1,4 +1,8 @@
-"""Variational inference by reparameterisation, against a posterior that is known.
+"""
+Variational inference
+=====================
+
+Variational inference by reparameterisation, against a posterior that is known.
 
 A Bayesian linear regression has a Gaussian posterior in closed form. Here a Gaussian q = N(m, L L')
 looks for it by the ELBO alone, E_q[log p(y, w) - log q(w)], with draws w = m + L z: the gradient

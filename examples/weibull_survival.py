@@ -1,4 +1,8 @@
-"""Survival with censoring: a Weibull regression of a trial of leukaemia, by maximum likelihood.
+"""
+Survival times with censoring
+=============================
+
+Survival with censoring: a Weibull regression of a trial of leukaemia, by maximum likelihood.
 
 A patient whose remission ended counts by the density, one who left the trial before by the
 survivor function. The Hessian at the maximum gives the standard errors.
