@@ -118,7 +118,7 @@ def test_the_script_of_the_page(tmp_path):
     pytest.importorskip("distributed")
     page = (ROOT / "docs" / "distributed.md").read_text()
     path = tmp_path / "script.py"
-    path.write_text("\n".join(re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)))
+    path.write_text("\n".join(re.findall(r"^```py\n(.*?)^```", page, re.MULTILINE | re.DOTALL)))
     assert run(path) == ""
 
 
