@@ -369,7 +369,7 @@ def tensor_jacobian_product(fun: Callable[..., Any], argnum: int = 0) -> Callabl
         args, vector = args[:-1], args[-1]
         return bnp.tensordot(vector, fun(*args, **kwargs), axes=np.ndim(vector))
 
-    return made_by(tensor_jacobian_product, fun, argnum)(jacobian(contracted, argnum))  # type: ignore[no-any-return]
+    return made_by(tensor_jacobian_product, fun, argnum)(jacobian(contracted, argnum))
 
 
 vector_jacobian_product = tensor_jacobian_product
@@ -412,7 +412,7 @@ def make_ggnvp(
         g_hvp, _ = core.make_vjp(grad(g), y)
         return lambda v: f_vjp(g_hvp(f_jvp(v)))
 
-    return made_by(make_ggnvp, f, g, f_argnum)(at(f, f_argnum))  # type: ignore[no-any-return]
+    return made_by(make_ggnvp, f, g, f_argnum)(at(f, f_argnum))
 
 
 def checkpoint(fun: Callable[..., Any]) -> Callable[..., Any]:

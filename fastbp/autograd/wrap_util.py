@@ -52,10 +52,10 @@ def unary_to_nary(unary_operator: Callable[..., Any]) -> Callable[..., Any]:
 
 def made_by(
     op: Callable[..., Any], fun: Any, *args: Any, **options: Any
-) -> Callable[[Callable[..., Any]], Any]:
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorate what ``op(fun, *args, **options)`` returns: it pickles as that call."""
 
-    def decorate(f: Callable[..., Any]) -> Any:
+    def decorate(f: Callable[..., Any]) -> Callable[..., Any]:
         g = functools.update_wrapper(derived(f, (), op, fun, *args, **options), f)
         g.__wrapped__ = fun
         return g
