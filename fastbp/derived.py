@@ -12,7 +12,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["Derived", "derived", "named", "of_record"]
+__all__ = ["Derived", "derived", "lead_to", "named", "of_record"]
 
 
 class Derived(functools.partial):
@@ -34,7 +34,7 @@ class Derived(functools.partial):
 
     def __reduce__(self) -> Any:
         for part in (*self._made.args, *self._made.keywords.values()):
-            _lead_to(part)
+            lead_to(part)
         return operator.call, (self._made,)
 
     def __repr__(self) -> str:
@@ -127,7 +127,7 @@ def named(g: Derived, name: str, f: Any) -> Derived:
     return g
 
 
-def _lead_to(f: Any) -> None:
+def lead_to(f: Any) -> None:
     """Let a function that a decorator hides be found by name: ``loss`` as ``loss.__wrapped__``."""
     if type(f) is not types.FunctionType:
         return

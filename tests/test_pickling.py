@@ -15,6 +15,7 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import least_squares, minimize, root
 
 import fastbp as bp
+import fastbp.autograd as ag
 import fastbp.numpy as bnp
 import fastbp.scipy.fft as bsfft
 import fastbp.scipy.special as bsp
@@ -49,6 +50,40 @@ def decorated(x):
     return np.sum(np.cosh(x))
 
 
+@bp.compile
+def compiled(x):
+    return np.sum(x**5)
+
+
+@functools.partial(bp.compile, verify=2)
+@bp.value_and_grad
+def compiled_and_compared(x):
+    return np.sum(x**5)
+
+
+@bp.unmodified
+def filled(x):
+    y = np.zeros(4)
+    y[:] = x
+    return np.sum(y**2)
+
+
+@ag.primitive
+def primitive(x):
+    return np.sin(x)
+
+
+ag.extend.defvjp(primitive, lambda ans, x: lambda g: g * np.cos(x))
+
+
+def falling(c, x):
+    return np.tanh(c + x), c * x
+
+
+def scanned(x):
+    return np.sum(bp.scan(falling, 0.0, x)[1])
+
+
 def shielded(f):
     @functools.wraps(f)
     def g(*args):
@@ -80,6 +115,32 @@ class Model:
     def quartic(self, x):
         return self.scale * np.sum(x**4)
 
+    @bp.compile
+    def compiled(self, x):
+        return self.scale * np.sum(x**4)
+
+
+def _holomorphic(g, x):
+    return g(x + 0.5j)
+
+
+def _from_the_left(g, x):
+    return g(x, x[1:])
+
+
+def _pulled(g, x):
+    pullback, value = g(x)
+    return pullback(1.0), value
+
+
+def _pushed(g, x):
+    return g(x)(x)
+
+
+def _multiplied(g, x):
+    product, slope = g(x)
+    return product(x), slope
+
 
 X = np.array([0.3, -1.2, 2.0, 0.7])
 DERIVED = {
@@ -98,6 +159,37 @@ DERIVED = {
     "decorated": layer,
     "decorated by value_and_grad": decorated,
     "decorated by three": decorated_thrice.__wrapped__,
+    "vmap": bp.vmap(np.sinh),
+    "vmap of grad": bp.vmap(bp.grad(np.sinh)),
+    "compile": bp.compile(scalar),
+    "compile of value_and_grad": bp.compile(bp.value_and_grad(scalar)),
+    "decorated by compile": compiled,
+    "decorated by both": compiled_and_compared,
+    "grad of compiled": bp.grad(compiled),
+    "compiled method": bp.grad(Model(2.0).compiled),
+    "unmodified": bp.grad(bp.unmodified(scalar)),
+    "decorated by unmodified": bp.value_and_grad(filled),
+    "scan": bp.value_and_grad(scanned),
+    "hvp": functools.partial(bp.hvp, scalar, v=X),
+    "autograd.grad": ag.grad(scalar),
+    "autograd.value_and_grad": ag.value_and_grad(scalar),
+    "autograd.grad_and_aux": ag.grad_and_aux(scalar_and_aux),
+    "autograd.multigrad_dict": ag.multigrad_dict(scalar),
+    "autograd.jacobian": ag.jacobian(vector),
+    "autograd.hessian": ag.hessian(scalar),
+    "autograd.elementwise_grad": ag.elementwise_grad(np.tanh),
+    "autograd.deriv": ag.deriv(np.tanh),
+    "autograd.holomorphic_grad": functools.partial(_holomorphic, ag.holomorphic_grad(scalar)),
+    "autograd.primitive": ag.elementwise_grad(primitive),
+    "autograd.checkpoint": ag.elementwise_grad(ag.checkpoint(np.tanh)),
+    "autograd.hessian_tensor_product": functools.partial(ag.hessian_tensor_product(scalar), X),
+    "autograd.tensor_jacobian_product": functools.partial(
+        _from_the_left, ag.tensor_jacobian_product(vector)
+    ),
+    "autograd.make_vjp": functools.partial(_pulled, ag.make_vjp(scalar)),
+    "autograd.make_jvp": functools.partial(_pushed, ag.make_jvp(scalar)),
+    "autograd.make_hvp": functools.partial(_multiplied, ag.make_hvp(scalar)),
+    "autograd.make_ggnvp": functools.partial(_pushed, ag.make_ggnvp(vector)),
     "operation": bp.grad(bnp.logsumexp),
     "sparse.jacobian": bp.sparse.jacobian(vector, mode="reverse", format="csc"),
     "sparse.hessian": bp.sparse.hessian(scalar, coloring="acyclic"),
@@ -194,6 +286,8 @@ def test_what_holds_a_record_says_so():
     found = least_squares(cubic, X, **bp.sparse.for_least_squares(cubic, use="operator"))
     with pytest.raises(TypeError, match=r"pushforward.*fastbp\.linearize\(f, \*primals\)"):
         pickle.dumps(found.jac)
+    with pytest.raises(TypeError, match=r"send the compiled function, and call its bind"):
+        pickle.dumps(compiled.bind(X))
     with pytest.raises(TypeError, match=r"pickle x\.value"):
         pickle.dumps(bp.sparse.factorized(bp.sparse.csr(bp.variable(X), *_diagonal())))
 
@@ -243,6 +337,49 @@ def test_data_are_data(rng):
         np.testing.assert_array_equal(same.toarray(), np.diag(X))
     for same in copies(bp.sparse.color(np.eye(4), "star")):
         assert same.num_colors == 1
+
+
+def tilted(step):
+    return 0.1 / (1.0 + step)
+
+
+OPTIMIZERS = {
+    "SGD": bp.optim.SGD(0.1, momentum=0.9),
+    "Adam, scheduled": bp.optim.Adam(tilted),
+    "AdamW": bp.optim.AdamW(0.01),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_run_is_carried_on_from_its_optimizer_and_state(name):
+    optimizer, params = OPTIMIZERS[name], {"x": X, "of": "a setting"}
+    slope = bp.grad(lambda p: np.sum(p["x"] ** 4))
+    state = optimizer.init(params)
+    params, state = optimizer.update(slope(params), state, params)
+    expected = optimizer.update(slope(params), state, params)
+    for other, there, carried in copies((optimizer, params, state)):
+        assert type(other) is type(optimizer)
+        found = other.update(slope(there), carried, there)
+        assert found[0].pop("of") == "a setting"
+        assert_same(found[0]["x"], expected[0]["x"])
+        assert_same(found[1]["step"], expected[1]["step"])
+
+
+def test_results_of_minimisations():
+    for minimise in (bp.optim.adam, bp.optim.sgd, bp.optim.lbfgs):
+        params, result = minimise(bowl, X, steps=3)
+        for same in copies((params, result)):
+            np.testing.assert_array_equal(same[0], params)
+            assert repr(same[1]) == repr(result)
+
+
+def test_errors_and_warnings():
+    kinds = [x for x in vars(bp.errors).values() if inspect.isclass(x)]
+    assert len(kinds) > 5
+    for kind in kinds:
+        for same in copies(kind("grad: what to write instead")):
+            assert type(same) is kind
+            assert str(same) == "grad: what to write instead"
 
 
 # ---- arguments for solvers
@@ -356,16 +493,21 @@ def test_by_value():
         bp.sparse.hessian(loss),
         bp.sparse.prepare(lambda x: scale * vector(x), X),
         bp.sparse.for_minimize(loss)["jac"],
+        bp.compile(bp.value_and_grad(loss)),
+        bp.vmap(bp.grad(lambda x: scale * np.sinh(x))),
+        bp.grad(bp.unmodified(loss)),
+        bp.elementwise_grad(bp.custom_rule(lambda x: scale * x, vjp=lambda g, ans, x: scale * g)),
+        ag.hessian(loss),
     ]
-    code = "import sys, pickle; g, x = pickle.load(sys.stdin.buffer); y = g(x); "
-    code += "sys.stdout.buffer.write(pickle.dumps(y))"
+    code = "import sys, pickle; made, x = pickle.load(sys.stdin.buffer); "
+    code += "sys.stdout.buffer.write(pickle.dumps([g(x) for g in made]))"
     here = sys.modules[__name__]  # which the other process cannot import
-    for g in made:
-        cloudpickle.register_pickle_by_value(here)
-        sent = cloudpickle.dumps((g, X))
-        cloudpickle.unregister_pickle_by_value(here)
-        run = subprocess.run(
-            [sys.executable, "-P", "-c", code], input=sent, capture_output=True, check=False
-        )
-        assert run.returncode == 0, run.stderr.decode()
-        assert_same(pickle.loads(run.stdout), g(X))
+    cloudpickle.register_pickle_by_value(here)
+    sent = cloudpickle.dumps((made, X))
+    cloudpickle.unregister_pickle_by_value(here)
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", code], input=sent, capture_output=True, check=False
+    )
+    assert run.returncode == 0, run.stderr.decode()
+    for g, found in zip(made, pickle.loads(run.stdout), strict=True):
+        assert_same(found, g(X))

@@ -16,7 +16,7 @@ from fastbp._core import calls
 from fastbp._core.graph import array_of
 from fastbp.autograd import core
 from fastbp.autograd.vspaces import vspace
-from fastbp.autograd.wrap_util import checked_argnum, unary_to_nary, wrap_nary_f
+from fastbp.autograd.wrap_util import checked_argnum, made_by, unary_to_nary, wrap_nary_f
 from fastbp.errors import NoRuleError, ShapeError
 
 __all__ = [
@@ -74,7 +74,14 @@ class NotScalarError(ShapeError, TypeError):
     """The function that `grad` is of returned no scalar; autograd raises a TypeError there."""
 
 
-def _gradient(call: Callable[..., Any], op: Any, fun: Any, argnum: Any, aux: bool = False) -> Any:
+def _gradient(
+    call: Callable[..., Any],
+    op: Any,
+    fun: Any,
+    argnum: Any,
+    aux: bool = False,
+    made_of: Any = None,
+) -> Any:
     """Return what differentiates a scalar function; `call` is one of the core's."""
     argnum = checked_argnum(argnum)
     name = f"autograd.{op.__name__}"
@@ -82,7 +89,8 @@ def _gradient(call: Callable[..., Any], op: Any, fun: Any, argnum: Any, aux: boo
     argnums = arguments.check_argnums(name, argnum)
     single = type(argnums) is int
 
-    @wrap_nary_f(fun, op, argnum)
+    @made_by(op, made_of or fun, argnum)
+    @wrap_nary_f(made_of or fun, op, argnum)
     def nary_f(*args: Any, **kwargs: Any) -> Any:
         try:
             return call(name, fun, argnums, aux, single, "warn", *args, **kwargs)
@@ -150,7 +158,7 @@ def grad_and_aux(fun: Callable[..., Any], argnum: Any = 0) -> Callable[..., Any]
     def pair(*args: Any, **kwargs: Any) -> Any:
         return tuple(fun(*args, **kwargs))
 
-    return _gradient(swapped, grad_and_aux, pair, argnum, True)  # type: ignore[no-any-return]
+    return _gradient(swapped, grad_and_aux, pair, argnum, True, fun)  # type: ignore[no-any-return]
 
 
 def grad_named(fun: Callable[..., Any], argname: str) -> Callable[..., Any]:
@@ -185,6 +193,7 @@ def multigrad_dict(fun: Callable[..., Any]) -> Callable[..., Any]:
 
     gradient = grad(called)
 
+    @made_by(multigrad_dict, fun)
     def gradfun(*args: Any, **kwargs: Any) -> Any:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
@@ -239,6 +248,7 @@ def jacobian(fun: Callable[..., Any], argnum: Any = 0) -> Callable[..., Any]:
     argnum = checked_argnum(argnum)
     call = jacobians.jacobian(fun, argnum, "reverse")  # by VJPs, which are what programs state
 
+    @made_by(jacobian, fun, argnum)
     @wrap_nary_f(fun, jacobian, argnum)
     def nary_f(*args: Any, **kwargs: Any) -> Any:
         return call(*args, **kwargs)
@@ -262,6 +272,7 @@ def hessian(fun: Callable[..., Any], argnum: Any = 0) -> Callable[..., Any]:
     call = jacobians.jacobian(inner, argnum, "forward")
     by_vjps = jacobians.jacobian(inner, argnum, "reverse")
 
+    @made_by(hessian, fun, argnum)
     @wrap_nary_f(fun, hessian, argnum)
     def nary_f(*args: Any, **kwargs: Any) -> Any:
         try:
@@ -285,6 +296,7 @@ def holomorphic_grad(fun: Callable[..., Any], argnum: Any = 0) -> Callable[..., 
     of_complex = transforms.grad(fun, argnum, holomorphic=True)
     of_real = grad(lambda *args, **kwargs: bnp.real(fun(*args, **kwargs)), argnum)
 
+    @made_by(holomorphic_grad, fun, argnum)
     @wrap_nary_f(fun, holomorphic_grad, argnum)
     def nary_f(*args: Any, **kwargs: Any) -> Any:
         x = args[argnum] if isinstance(argnum, int) else tuple(args[i] for i in argnum)
@@ -326,6 +338,7 @@ def hessian_tensor_product(fun: Callable[..., Any], argnum: int = 0) -> Callable
     """
     gradient = grad(fun, argnum)
 
+    @made_by(hessian_tensor_product, fun, argnum)
     def product(*args: Any, **kwargs: Any) -> Any:
         args, vector = args[:-1], args[-1]
 
@@ -356,7 +369,7 @@ def tensor_jacobian_product(fun: Callable[..., Any], argnum: int = 0) -> Callabl
         args, vector = args[:-1], args[-1]
         return bnp.tensordot(vector, fun(*args, **kwargs), axes=np.ndim(vector))
 
-    return jacobian(contracted, argnum)
+    return made_by(tensor_jacobian_product, fun, argnum)(jacobian(contracted, argnum))
 
 
 vector_jacobian_product = tensor_jacobian_product
@@ -399,7 +412,7 @@ def make_ggnvp(
         g_hvp, _ = core.make_vjp(grad(g), y)
         return lambda v: f_vjp(g_hvp(f_jvp(v)))
 
-    return at(f, f_argnum)  # type: ignore[no-any-return]
+    return made_by(make_ggnvp, f, g, f_argnum)(at(f, f_argnum))
 
 
 def checkpoint(fun: Callable[..., Any]) -> Callable[..., Any]:

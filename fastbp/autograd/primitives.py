@@ -22,7 +22,7 @@ from fastbp._core.graph import Op, Variable
 from fastbp.autograd.boxes import getval, has_boxes, scalar
 from fastbp.autograd.deprecated import add_methods
 from fastbp.autograd.vspaces import dense, vspace
-from fastbp.autograd.wrap_util import get_name, wraps
+from fastbp.autograd.wrap_util import found_as, get_name, wraps
 from fastbp.errors import NoRuleError
 
 __all__ = [
@@ -91,6 +91,7 @@ def primitive(f_raw: Callable[..., Any]) -> Callable[..., Any]:
         return call.record(ops)
 
     ops: dict[bool, Op] = {}
+    found_as(f_wrapped, f_raw)
     f_wrapped.fun = f_raw  # type: ignore[attr-defined]
     f_wrapped._is_autograd_primitive = True  # type: ignore[attr-defined]
     add_methods(f_wrapped, defvjp)

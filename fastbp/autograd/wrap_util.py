@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
+
+from fastbp.derived import derived
 
 __all__ = ["get_doc", "get_name", "unary_to_nary", "wrap_nary_f", "wraps"]
 
@@ -28,6 +31,7 @@ def unary_to_nary(unary_operator: Callable[..., Any]) -> Callable[..., Any]:
     def nary_operator(fun: Any, argnum: Any = 0, *op_args: Any, **op_kwargs: Any) -> Any:
         argnum = checked_argnum(argnum)
 
+        @made_by(nary_operator, fun, argnum, *op_args, **op_kwargs)
         @wrap_nary_f(fun, unary_operator, argnum)
         def nary_f(*args: Any, **kwargs: Any) -> Any:
             @wraps(fun)
@@ -42,7 +46,27 @@ def unary_to_nary(unary_operator: Callable[..., Any]) -> Callable[..., Any]:
 
         return nary_f
 
+    found_as(nary_operator, unary_operator)
     return nary_operator
+
+
+def made_by(
+    op: Callable[..., Any], fun: Any, *args: Any, **options: Any
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorate what ``op(fun, *args, **options)`` returns: it pickles as that call."""
+
+    def decorate(f: Callable[..., Any]) -> Callable[..., Any]:
+        g = functools.update_wrapper(derived(f, (), op, fun, *args, **options), f)
+        g.__wrapped__ = fun
+        return g
+
+    return decorate
+
+
+def found_as(f: Any, stands_for: Any) -> None:
+    """Let pickle look for a function where the one is that it takes the place of."""
+    for name in ("__module__", "__qualname__"):
+        setattr(f, name, getattr(stands_for, name, None) or getattr(f, name))
 
 
 def checked_argnum(argnum: Any) -> Any:

@@ -16,6 +16,7 @@ from fastbp._core.caller import MISSED, Caller, Entry
 from fastbp.compiling.plans import Plans, any_recorded
 from fastbp.compiling.reach import LENGTH, found_in, same
 from fastbp.compiling.recording import recorded
+from fastbp.derived import lead_to
 from fastbp.errors import FrozenValueError
 from fastbp.unmodified import function_in, unmodified
 
@@ -126,6 +127,7 @@ class Compiled(Plans):
         self._reasons: list[str] = []
 
     def __reduce__(self) -> Any:
+        lead_to(self.__wrapped__)
         return Compiled, (self.__wrapped__, self.static, self.verify)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -211,9 +213,6 @@ class Compiled(Plans):
 
 class _Fast(Compiled):
     __call__ = Caller.__call__
-
-    def __reduce__(self) -> Any:
-        return Compiled, (self.__wrapped__, self.static, self.verify)
 
 
 def _compare(found: Any, want: Any, f: Any) -> None:

@@ -430,6 +430,10 @@ cdef class Bound:
             target[...] = output
         return self.result
 
+    def __reduce__(self):
+        raise TypeError("bind: what it returned reads and writes arrays of this process and cannot "
+                        "be pickled; send the compiled function, and call its bind there")
+
 
 MISSED = object()
 cdef object _NOTHING = object()
