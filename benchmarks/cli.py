@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from . import comparison, digits, environment, registry, report, runner
+from . import comparison, digits, environment, page, registry, report, runner
 from .checking import CheckError
 from .console import Console
 from .peers import PEERS, missing
@@ -34,6 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.command == "compare":
             before, after = report.load(options.before), report.load(options.after)
             comparison.compare(before, after, console)
+            if options.html:
+                report.write(page.comparison_page(before, after), options.html)
+                console.line(f"page written to {options.html}")
             return 0
         return _run(options, console)
     except report.ReportError as error:
@@ -82,6 +85,10 @@ def _parser() -> argparse.ArgumentParser:
         help="fewer sizes and samples, no targets: a smoke test of less than ten seconds",
     )  # fmt: skip
     parser.add_argument("--json", metavar="FILE", help="also write the report to FILE")
+    parser.add_argument(
+        "--html", metavar="FILE",
+        help="also write it as a page with pictures, one file that needs nothing else",
+    )  # fmt: skip
     parser.add_argument("--plain", action="store_true", help="plain text even if rich is installed")
     commands = parser.add_subparsers(dest="command", metavar="{list,compare}")
     commands.add_parser("list", help="list the benchmarks, and how long they take")
@@ -93,6 +100,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     compare.add_argument("before", metavar="A.json")
     compare.add_argument("after", metavar="B.json")
+    # Kept apart: a default of the subcommand would replace what stands before its name.
+    compare.add_argument(
+        "--html", metavar="FILE", default=argparse.SUPPRESS,
+        help="also write the comparison as a page with pictures",
+    )  # fmt: skip
     return parser
 
 
@@ -173,8 +185,8 @@ def _effort(options: argparse.Namespace) -> runner.Effort:
 
 def _run(options: argparse.Namespace, console: Console) -> int:
     start = time.perf_counter()
-    if options.json:
-        report.check_writable(options.json)
+    for path in filter(None, (options.json, options.html)):
+        report.check_writable(path)
     record = environment.record()
     report.show_environment(record, console)
     _say_what_is_missing(options, console)
@@ -191,6 +203,9 @@ def _run(options: argparse.Namespace, console: Console) -> int:
     if options.json:
         report.save(document, options.json)
         console.line(f"report written to {options.json}")
+    if options.html:
+        report.write(page.report_page(document, PROGRAM), options.html)
+        console.line(f"page written to {options.html}")
     whole = not options.quick and not options.processes and options.threads == "both"
     usual = f" ({registry.duration(options.suite, bool(options.peers))} are usual)" if whole else ""
     console.line(f"done in {seconds:.1f} s{usual}")

@@ -11,7 +11,7 @@ from typing import Any
 from .console import Console
 from .report import label, quantity, threads, times
 
-__all__ = ["Change", "changes", "compare"]
+__all__ = ["Change", "changes", "compare", "conclusion", "remarks"]
 
 # The least change that is called one: a processor's clock and the place of code in memory make as
 # much between two days or two builds, and no report can show that of itself.
@@ -133,19 +133,27 @@ def compare(old: dict[str, Any], new: dict[str, Any], console: Console) -> None:
     found = changes(old, new)
     if found:
         _table(found, console)
+    texts, differ = remarks(old, new)
+    for text in texts:
+        console.paragraph(text)
+    console.line()
+    console.paragraph(conclusion(found, differ, old["quick"] or new["quick"]))
+
+
+def remarks(old: dict[str, Any], new: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Say what only one of two reports has, and name the conditions in which they differ."""
     before, after = _cases(old), _cases(new)
+    texts, differ = [], []
     for name, figures, others in (("first", before, after), ("second", after, before)):
         if alone := [f"{key[0]} ({key[1]})" for key in figures if key not in others]:
             more = f"; and {len(alone) - 6} more" if len(alone) > 6 else ""
-            console.paragraph(f"only in the {name} report: {'; '.join(alone[:6])}{more}")
-    differ = []
+            texts.append(f"only in the {name} report: {'; '.join(alone[:6])}{more}")
     for what in ("cpu", "cpus", "simd", "numpy_simd", "versions", "numpy_blas"):
         was, now = old["environment"].get(what), new["environment"].get(what)
         if was != now:
-            console.paragraph(f"not the same {what}: {was} / {now}")
+            texts.append(f"not the same {what}: {was} / {now}")
             differ.append(what)
-    console.line()
-    console.paragraph(conclusion(found, differ, old["quick"] or new["quick"]))
+    return texts, differ
 
 
 def _table(found: Iterable[Change], console: Console) -> None:

@@ -90,7 +90,7 @@ class Progress:
             )
 
             self._bar = Progress(
-                BarColumn(),
+                BarColumn(self._bar_width()),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
                 TextColumn("{task.description}", markup=False),
@@ -110,11 +110,17 @@ class Progress:
         if self._bar:
             self._bar.stop()
 
+    def _bar_width(self) -> int:
+        return min(40, self._console.width // 5)
+
     def step(self, text: str) -> None:
         """Say what comes next; what was said before counts as done."""
         self._total = max(self._total, self._done + 1)  # repetitions were not foreseen
         if self._bar:
-            self._bar.update(self._task, completed=self._done, total=self._total, description=text)
+            # Left to itself, a long text takes the place of the bar, the count and the time.
+            room = self._console.width - self._bar_width() - 2 * len(str(self._total)) - 12
+            shown = text if len(text) <= room else f"{text[: max(room - 1, 0)]}…"
+            self._bar.update(self._task, completed=self._done, total=self._total, description=shown)
         else:
             print(f"[{self._done + 1}/{self._total}] {text}", file=sys.stderr, flush=True)
         self._done += 1

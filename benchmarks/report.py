@@ -13,8 +13,8 @@ from .console import Console
 from .evidence import MET, MISSED, NOT_MEASURED, ROUNDS
 
 __all__ = [
-    "SCHEMA", "ReportError", "check_writable", "label", "load", "quantity", "rough", "save",
-    "settings", "show", "show_environment", "threads", "times",
+    "SCHEMA", "ReportError", "check_writable", "conclusion", "label", "load", "quantity", "rough",
+    "save", "settings", "show", "show_environment", "target", "threads", "times", "write",
 ]  # fmt: skip
 
 # Raise it when a reader of older files would misread the new ones.
@@ -49,8 +49,19 @@ def save(report: dict[str, Any], path: str) -> None:
     ReportError
         If the file cannot be written.
     """
+    write(json.dumps(report, indent=1) + "\n", path)
+
+
+def write(text: str, path: str) -> None:
+    """Write a file.
+
+    Raises
+    ------
+    ReportError
+        If it cannot be written.
+    """
     try:
-        Path(path).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
         raise ReportError(f"cannot write {path}: {error.strerror}") from error
 
@@ -172,11 +183,11 @@ def show(report: dict[str, Any], console: Console) -> None:
 def _about(row: dict[str, Any]) -> str:
     where = f"{row['verdict']}: {label(row)}, {threads(row)}, against {row['against']}: "
     if row["verdict"] == NOT_MEASURED:
-        return where + f"target {_target(row)}; {row['why']}"
+        return where + f"target {target(row)}; {row['why']}"
     ratio = row["times_faster"]
     return where + (
         f"{times(ratio['median'])} times faster (99 % interval {times(ratio['low'])} to "
-        f"{times(ratio['high'])}), target {_target(row)}"
+        f"{times(ratio['high'])}), target {target(row)}"
     )
 
 
@@ -200,20 +211,21 @@ def _takes(row: dict[str, Any], who: str) -> str:
 
 def _figures(row: dict[str, Any], quick: bool) -> list[str]:
     ratio = row["times_faster"]
-    target = _target(row) if row["target"] else ""
+    wanted = target(row) if row["target"] else ""
     if ratio is None:
-        return ["see note", "-", target, ""]
+        return ["see note", "-", wanted, ""]
     told = not quick and row["unit"] == "s" and ratio["count"] >= ROUNDS
     spread = f" ±{_spread(ratio):.0%}" if told else ""
     mark = "~" if rough(row) and not quick else ""
     verdict = row["verdict"] or ""
     return [
-        _takes(row, "other"), f"{mark}{times(ratio['median'])}{spread}", target,
+        _takes(row, "other"), f"{mark}{times(ratio['median'])}{spread}", wanted,
         "MISSED" if verdict == MISSED else verdict,
     ]  # fmt: skip
 
 
-def _target(row: dict[str, Any]) -> str:
+def target(row: dict[str, Any]) -> str:
+    """Write the least ratio that a row must reach."""
     text = row["target"]["text"]
     return f">= {row['target']['at_least']:.3g}" + (f" ({text})" if text else "")
 

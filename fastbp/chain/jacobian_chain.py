@@ -10,6 +10,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from fastbp import plotting
 from fastbp._core.chain_links import matrices
 from fastbp._core.chain_sweep import ChainSweep
 from fastbp.chain import explaining, stability
@@ -500,9 +501,52 @@ class JacobianChain(Sequence):
         """
         return stability.norms(self._factors, ord)
 
-    def plot_norms(self, axes: Any = None, ord: str | int = "fro") -> Any:
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the factors beside each other, as the product is written: the last step first.
+
+        Matrices are drawn to one scale, with their zeros; beneath each stand its number, kind and
+        shape, above them the order in which the product is cheapest. Of a long chain the first and
+        the last factors are shown.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            A new figure's if not given.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed (``pip install 'fastbp[plot]'``).
+        """
+        count, half = len(self), plotting.SHOWN // 2
+        few = count <= plotting.SHOWN
+        chosen = [*range(count)] if few else [*range(half), *range(count - half, count)]
+        parts: list[Any] = [_part(self._factors[k], k) for k in chosen]
+        if not few:
+            parts.insert(half, None)
+        ax = plotting.lone_axes("JacobianChain.plot", ax, (1.2 * len(parts) + 1.0, 2.6))
+        plotting.factors(ax, parts)
+        brackets = self.explain().chosen.brackets
+        m, n = self.shape
+        order = f", cheapest as {brackets}" if len(brackets) <= 60 else ""
+        ax.set_title(f"{m} x {n}, a product of {count}{order}", fontsize=9)
+        return ax
+
+    def plot_norms(self, ax: Any = None, ord: str | int = "fro") -> Any:
         """Draw `norms` with matplotlib; see `fastbp.chain.stability.Norms.plot`."""
-        return self.norms(ord).plot(axes)
+        return self.norms(ord).plot(ax)
+
+
+def _part(factor: Factor, number: int) -> tuple[str, tuple[int, int], np.ndarray | None]:
+    """Return what a picture shows of a factor: a text, its shape, and where nonzeros may be."""
+    m, n = factor.shape
+    text = f"{number}: {factor.kind}\n{m} x {n}"
+    dense = factor.kind == "dense" or m * n > plotting.CELLS
+    return text, (m, n), None if dense else factor.to_dense() != 0
 
 
 def _of_vector(multiply: Callable[..., np.ndarray], v: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbp import plotting
 from fastbp._core import coloring as _coloring
 from fastbp._core import compression, ordering
 from fastbp._core.operands import as_array
@@ -127,6 +128,57 @@ class Coloring:
             return steps_of(self, structure) is not None
         column, row = recoverable(self, structure)
         return bool(np.all(column | row))
+
+    def plot(self, pattern: Any, ax: Any = None) -> Any:
+        """Draw a pattern, each element in the color of the sweep that finds it.
+
+        The strip above has the colors of columns, that on the left those of rows. Elements that
+        no single sweep finds, as those of an acyclic coloring that are found by substitution,
+        are grey.
+
+        Parameters
+        ----------
+        pattern : scipy.sparse array or matrix, or dense array, of shape `shape`
+        ax : matplotlib.axes.Axes, optional
+            A new figure's if not given.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        ShapeError
+            If the pattern has another shape, or more elements than a picture can show.
+        ImportError
+            If matplotlib is not installed (``pip install 'fastbp[plot]'``).
+        """
+        s = Pattern.of(pattern, "Coloring.plot")
+        if s.shape != self.shape:
+            raise ShapeError(f"Coloring.plot: a coloring of {self.shape}, a pattern of {s.shape}")
+        column, row = recoverable(self, s)
+        sweeps = np.full(s.nnz, -1)
+        rows = s.row_of_entries()
+        row_colors = self.columns if self.kind == "star" else self.rows
+        if row_colors is not None:
+            first = 0 if self.kind == "star" else self.num_column_colors
+            sweeps[row] = first + row_colors[rows[row]]
+        if self.columns is not None:
+            sweeps[column] = self.columns[s.indices[column]]
+        plotting.check_size("Coloring.plot", s.shape[:1], s.shape[1:])
+        ax = plotting.lone_axes("Coloring.plot", ax)
+        plotting.colored(
+            ax, s.shape, (rows, s.indices), sweeps, self.columns,
+            None if self.rows is None else np.where(
+                self.rows >= 0, self.rows + self.num_column_colors, -1
+            ),
+        )  # fmt: skip
+        m, n = s.shape
+        ax.set_title(
+            f"{m} x {n}, {s.nnz} nonzeros: {self.num_colors} "
+            f"{'sweep' if self.num_colors == 1 else 'sweeps'} ({self.kind} coloring)", fontsize=9,
+        )  # fmt: skip
+        return ax
 
     def to_dict(self) -> dict[str, Any]:
         """Return the coloring as a dictionary of numbers, strings and lists (JSON).

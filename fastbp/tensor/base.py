@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from fastbp import plotting
 from fastbp.errors import ShapeError
 from fastbp.recording import numbers
 from fastbp.tensor import products
@@ -408,6 +409,41 @@ class DerivativeTensor:
         if copy is False:
             raise ValueError("a derivative tensor cannot become an array without a copy")
         return np.asarray(self.to_dense(), dtype)
+
+    def plot(self, ax: Any = None, names: tuple[str, str] = ("C", "A")) -> Any:
+        """Draw the tensor as a matrix of matrices, with its zeros.
+
+        For each element of the result there is a block of the operand's shape; what is zero by
+        structure is grey, anything else has the colour of its value: red above zero, blue below.
+        Small tensors show their values too.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            A new figure's if not given.
+        names : (str, str)
+            What the result and the operand are called.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed (``pip install 'fastbp[plot]'``).
+        ShapeError
+            If the tensor has more elements than a picture can show.
+        """
+        where = "DerivativeTensor.plot"
+        size = plotting.size_of(self._out_shape, self._in_shape)
+        ax = plotting.lone_axes(where, ax, size)
+        plotting.check_size(where, self._out_shape, self._in_shape)
+        entries = self.to_scipy().tocoo()
+        plotting.derivative(
+            ax, (entries.row, entries.col), entries.data, self._out_shape, self._in_shape, names
+        )
+        return ax
 
     # ---- arithmetic
 

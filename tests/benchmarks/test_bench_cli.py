@@ -136,6 +136,25 @@ def test_plain_table(capsys):
     assert lines == ["title", "-----  -----", "what   takes", "a       1 ms", "bcdef  22 ms", ""]
 
 
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_progress_on_a_terminal_keeps_bar_count_and_time_on_one_line(columns, monkeypatch, capsys):
+    pytest.importorskip("rich")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with Console().progress(120) as progress:
+        for _ in range(3):
+            progress.step("trajectory (sunspots, k=4), threads: default, " * 5)
+            progress._bar.refresh()
+    drawn = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line)
+             for line in re.split(r"[\r\n]+", capsys.readouterr().out)]  # fmt: skip
+    steps = [line for line in drawn if "trajectory" in line]
+    assert steps
+    for line in steps:
+        assert re.match(r"\S+ +\d/120 \d:\d\d:\d\d trajectory.*…$", line), line
+        assert len(line) <= columns
+
+
 def test_progress_without_a_terminal_is_lines(capsys):
     with Console(plain=True).progress(2) as progress:
         progress.step("first")
