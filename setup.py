@@ -9,7 +9,6 @@ Environment variables
 FASTBP_BUILD_JOBS=N  compile at most N files at a time (else: one a core, as far as memory goes)
 FASTBP_DEBUG=1       compile with bounds, None and overflow checks (slow; for the test suite)
 FASTBP_SANITIZE=1    compile with AddressSanitizer and UBSan (run with libasan preloaded)
-FASTBP_REFNANNY=1    count references in every function, and print where they are not even
 FASTBP_ANNOTATE=1    write src_cy/*/*.html: how much Python is left in every line
 """
 
@@ -67,8 +66,6 @@ MACROS = [
     ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
     ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
 ]
-if os.environ.get("FASTBP_REFNANNY") == "1":
-    MACROS.append(("CYTHON_REFNANNY", "1"))
 # The largest file takes 0.3 GB in gcc; pip and this process take as much again.
 BYTES_PER_JOB = 400 * 2**20
 

@@ -58,7 +58,7 @@ def state():
 def grown(run, calls):
     """Return the growth of blocks, bytes from malloc, and resident bytes."""
     x = np.linspace(-1, 1, 6).reshape(2, 3)
-    for _ in range(max(calls // 10, 20)):
+    for _ in range(max(calls // 10, 1000)):
         run(x)
     before = state()
     for _ in range(calls):
