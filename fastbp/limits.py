@@ -9,7 +9,16 @@ MEMORY_LIMIT = 1 << 30
 
 
 def check_memory(name: str, what: str, size: int, limit: int | None, instead: str) -> None:
-    """Raise MemoryError, with what to do `instead`, for so many bytes above a limit."""
+    """Raise MemoryError, with what to do `instead`, for so many bytes above a limit.
+
+    Examples
+    --------
+    >>> import fastbp as bp
+    >>> bp.limits.check_memory("f", "it", 8 * 10**10, None, "make it sparse")
+    Traceback (most recent call last):
+        ...
+    MemoryError: f: it takes 80 GB (80000000000 bytes), above the limit of 1.074 GB; make it sparse
+    """
     most = MEMORY_LIMIT if limit is None else limit
     if size > most:
         raise MemoryError(
@@ -19,7 +28,14 @@ def check_memory(name: str, what: str, size: int, limit: int | None, instead: st
 
 
 def in_units(size: float) -> str:
-    """Return a number of bytes in decimal units."""
+    """Return a number of bytes in decimal units.
+
+    Examples
+    --------
+    >>> import fastbp as bp
+    >>> bp.limits.in_units(134217728)
+    '134.2 MB'
+    """
     for unit in ("bytes", "kB", "MB", "GB"):
         if size < 1000:
             return f"{size:.4g} {unit}"

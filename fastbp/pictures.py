@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from fastbp import plotting
+
 __all__ = ["Box", "Drawing", "collapsed"]
 
 _STYLES = {  # of graphviz: shape, fill
@@ -128,12 +130,47 @@ class Drawing:
                 "draw: a picture needs graphviz's program dot, or matplotlib: "
                 "pip install 'fastbp[plot]'; a path that ends in .dot takes the text"
             ) from error
-        places, sizes = self._layout()
-        width = max([x + w / 2 for (x, _), (w, _) in zip(places, sizes, strict=True) if w] + [1.0])
-        height = max([y + h / 2 for (_, y), (_, h) in zip(places, sizes, strict=True) if h] + [1.0])
-        figure = Figure(figsize=(width + 0.3, height + 0.3))
+        figure = Figure(figsize=self._size())
         FigureCanvasAgg(figure)
-        axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
+        self._draw(figure.add_axes((0.0, 0.0, 1.0, 1.0)))
+        figure.savefig(path, dpi=120)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw boxes and arrows with matplotlib.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Those of a new figure, in which text and boxes fit, if not given.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed (``pip install 'fastbp[plot]'``).
+        """
+        if ax is None:
+            ax = plotting.lone_axes("Drawing.plot", None, self._size())
+        self._draw(ax)
+        return ax
+
+    def _size(self) -> tuple[float, float]:
+        """Return the width and height of a figure, in inches."""
+        width, height = self._extent(*self._layout())
+        return width + 0.3, height + 0.3
+
+    @staticmethod
+    def _extent(places: list[Any], sizes: list[Any]) -> tuple[float, float]:
+        both = list(zip(places, sizes, strict=True))
+        width = max([x + w / 2 for (x, _), (w, _) in both if w] + [1.0])
+        return width, max([y + h / 2 for (_, y), (_, h) in both if h] + [1.0])
+
+    def _draw(self, axes: Any) -> None:
+        places, sizes = self._layout()
+        width, height = self._extent(places, sizes)
         axes.set_xlim(-0.15, width + 0.15)
         axes.set_ylim(height + 0.15, -0.15)
         axes.axis("off")
@@ -158,7 +195,6 @@ class Drawing:
                     edgecolor="black", linewidth=0.7, zorder=3,
                 )
             )  # fmt: skip
-        figure.savefig(path, dpi=120)
 
     def _plain(self, k: int) -> list[int]:
         """Return the boxes inside of a frame, those of frames in it too."""
@@ -225,8 +261,8 @@ def _arrow(axes: Any, a: Any, a_size: Any, b: Any, b_size: Any, label: str, agai
     }  # fmt: skip
     axes.annotate("", end, start, arrowprops=look, zorder=2)
     if label:
-        middle = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2)
-        axes.annotate(label, middle, fontsize=6, color="dimgray", zorder=5)
+        middle = ((start[0] + end[0]) / 2 + 0.06, (start[1] + end[1]) / 2)
+        axes.annotate(label, middle, fontsize=6, va="center", color="dimgray", zorder=5)
 
 
 def _by_graphviz(text: str, form: str) -> bytes:

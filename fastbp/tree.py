@@ -48,6 +48,15 @@ class TreeDef:
     ----------
     num_leaves : int
         Length of the flat lists that fit the structure.
+
+    Examples
+    --------
+    >>> import fastbp as bp
+    >>> leaves, treedef = bp.tree.flatten({"w": [1.0, 2.0], "b": 3.0})
+    >>> treedef, treedef.num_leaves
+    (TreeDef({'w': [*, *], 'b': *}), 3)
+    >>> treedef.unflatten([10.0, 20.0, 30.0])
+    {'w': [10.0, 20.0], 'b': 30.0}
     """
 
     num_leaves: int
@@ -251,7 +260,14 @@ def map(f: Callable[..., Any], tree: Any, *rest: Any) -> Any:
 
 
 def leaves_with_paths(tree: Any, name: str = "tree") -> list[tuple[str, Any]]:
-    """Pair the path of every leaf (`TreeDef.paths`) with the leaf, for error messages."""
+    """Pair the path of every leaf (`TreeDef.paths`) with the leaf, for error messages.
+
+    Examples
+    --------
+    >>> import fastbp as bp
+    >>> bp.tree.leaves_with_paths({"w": [1.0, 2.0], "b": 3.0}, "params")
+    [("params['w'][0]", 1.0), ("params['w'][1]", 2.0), ("params['b']", 3.0)]
+    """
     leaves, treedef = flatten(tree)
     return list(zip(treedef.paths(name), leaves, strict=True))
 

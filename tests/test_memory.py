@@ -13,7 +13,7 @@ import pytest
 
 import fastbp as bp
 import fastbp.numpy as bnp
-from fastbp._core import sweep
+from fastbp._core import buffers, sweep
 from fastbp._core.tape import Tape
 
 from .harness import peak_of
@@ -395,3 +395,27 @@ def test_threads_share_variables(rng):
         for results, references in zip(a, b, strict=True):
             for x, y in zip(results, references, strict=True):
                 np.testing.assert_allclose(x, y, rtol=1e-12)
+
+
+def test_a_large_record_is_gone_when_its_plan_is_there():
+    size = 1 << 20  # float64: the record holds some 200 MiB
+
+    def loss(w, x):
+        def step(h, _):
+            h = np.tanh(w * h)
+            return h, h.sum()
+
+        return bp.scan(step, x, np.zeros(6))[1].sum()
+
+    x = np.linspace(0.0, 1.0, size)
+    f = bp.compile(bp.value_and_grad(loss))
+    gc.collect()
+    tracemalloc.start()
+    try:
+        _, gradient = f(x, x)
+        held = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert held < 3 * gradient.nbytes
+    assert buffers.cached_bytes() < 16 << 20
+    np.testing.assert_allclose(f(x, x)[1], gradient, rtol=1e-14)

@@ -66,6 +66,19 @@ class Box(metaclass=_Boxes):
     There is one, `fastbp.Variable`. Values of other types than arrays are containers (lists,
     tuples, dicts, dataclasses), which a function gets as they are, with recorded arrays inside; so
     there is nothing to derive from this class for.
+
+    Examples
+    --------
+    >>> from fastbp.autograd import grad
+    >>> from fastbp.autograd.extend import Box
+    >>> def f(x):
+    ...     print(isinstance(x, Box), x._value)
+    ...     return x**2
+    >>> grad(f)(3.0)
+    True 3.0
+    np.float64(6.0)
+    >>> isinstance(3.0, Box)
+    False
     """
 
     types: ClassVar[set[type]] = {Variable}

@@ -127,7 +127,16 @@ class Node:
 
 
 class VJPNode(Node):
-    """The node for cotangents: after `trace`, what `backward_pass` takes."""
+    """The node for cotangents: after `trace`, what `backward_pass` takes.
+
+    Examples
+    --------
+    >>> import fastbp.autograd.numpy as np
+    >>> from fastbp.autograd.core import VJPNode, backward_pass, trace
+    >>> value, node = trace(VJPNode.new_root(), lambda x: x**2, 3.0)
+    >>> value, backward_pass(1.0, node)
+    (np.float64(9.0), np.float64(6.0))
+    """
 
     __slots__ = ("parents", "vjp")
     parents: list[Any]
@@ -139,7 +148,15 @@ class VJPNode(Node):
 
 
 class JVPNode(Node):
-    """The node for tangents: ``new_root(g)`` before `trace`, and after it the tangent ``g``."""
+    """The node for tangents: ``new_root(g)`` before `trace`, and after it the tangent ``g``.
+
+    Examples
+    --------
+    >>> from fastbp.autograd.core import JVPNode, trace
+    >>> value, node = trace(JVPNode.new_root(1.0), lambda x: x**2, 3.0)
+    >>> value, node.g
+    (np.float64(9.0), np.float64(6.0))
+    """
 
     __slots__ = ("g",)
     g: Any

@@ -42,8 +42,32 @@ __all__ = [
     "vector_jacobian_product",
 ]
 
-make_vjp = unary_to_nary(core.make_vjp)
-make_jvp = unary_to_nary(core.make_jvp)
+
+@unary_to_nary
+def make_vjp(fun: Callable[..., Any], x: Any) -> Any:
+    """Return a function of a cotangent of the value, and the value itself.
+
+    Examples
+    --------
+    >>> from fastbp.autograd import make_vjp
+    >>> pull, value = make_vjp(lambda x: x**2)(3.0)
+    >>> value, pull(1.0)
+    (np.float64(9.0), np.float64(6.0))
+    """
+    return core.make_vjp(fun, x)
+
+
+@unary_to_nary
+def make_jvp(fun: Callable[..., Any], x: Any) -> Any:
+    """Return a function of a tangent, which returns the value and its tangent.
+
+    Examples
+    --------
+    >>> from fastbp.autograd import make_jvp
+    >>> make_jvp(lambda x: x**2)(3.0)(1.0)
+    (np.float64(9.0), np.float64(6.0))
+    """
+    return core.make_jvp(fun, x)
 
 
 class NotScalarError(ShapeError, TypeError):
@@ -93,12 +117,31 @@ def grad(fun: Callable[..., Any], argnum: Any = 0) -> Callable[..., Any]:
 
 
 def value_and_grad(fun: Callable[..., Any], argnum: Any = 0) -> Callable[..., Any]:
-    """Return a function that computes the value and the gradient of a scalar function."""
+    """Return a function that computes the value and the gradient of a scalar function.
+
+    Examples
+    --------
+    >>> import fastbp.autograd.numpy as np
+    >>> from fastbp.autograd import value_and_grad
+    >>> value_and_grad(lambda x: np.sum(x**3))(np.array([1.0, 2.0]))
+    (np.float64(9.0), array([ 3., 12.]))
+    """
     return _gradient(calls.value_and_gradient, value_and_grad, fun, argnum)  # type: ignore[no-any-return]
 
 
 def grad_and_aux(fun: Callable[..., Any], argnum: Any = 0) -> Callable[..., Any]:
-    """Return the gradient of the first output, and the second output as it is."""
+    """Return the gradient of the first output, and the second output as it is.
+
+    Examples
+    --------
+    >>> import fastbp.autograd.numpy as np
+    >>> from fastbp.autograd import grad_and_aux
+    >>> def loss(w, x, y):
+    ...     guess = x @ w
+    ...     return np.sum((guess - y) ** 2), guess
+    >>> grad_and_aux(loss)(np.array([1.0, 2.0]), np.eye(2), np.zeros(2))
+    (array([2., 4.]), array([1., 2.]))
+    """
 
     def swapped(*args: Any, **kwargs: Any) -> Any:
         (_, aux), gradient = calls.value_and_gradient(*args, **kwargs)
@@ -111,7 +154,14 @@ def grad_and_aux(fun: Callable[..., Any], argnum: Any = 0) -> Callable[..., Any]
 
 
 def grad_named(fun: Callable[..., Any], argname: str) -> Callable[..., Any]:
-    """Return the gradient by the argument of a name."""
+    """Return the gradient by the argument of a name.
+
+    Examples
+    --------
+    >>> from fastbp.autograd import grad_named
+    >>> grad_named(lambda x, scale: scale * x**2, "scale")(3.0, 10.0)
+    np.float64(9.0)
+    """
     return grad(fun, list(inspect.signature(fun).parameters).index(argname))
 
 
@@ -119,6 +169,13 @@ def multigrad_dict(fun: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that computes the gradients by all arguments, in a dict by their names.
 
     Those of ``*args`` are a tuple, of ``**kwargs`` a dict; of what is no number, None.
+
+    Examples
+    --------
+    >>> from fastbp.autograd import multigrad_dict
+    >>> found = multigrad_dict(lambda x, y=2.0: x * y**2)(3.0)
+    >>> found["x"], found["y"]
+    (np.float64(4.0), np.float64(12.0))
     """
     signature = inspect.signature(fun)
 
@@ -138,7 +195,15 @@ def multigrad_dict(fun: Callable[..., Any]) -> Callable[..., Any]:
 
 @unary_to_nary
 def elementwise_grad(fun: Callable[..., Any], x: Any) -> Any:
-    """Return the sums of the columns of the Jacobian: its diagonal, where it is diagonal."""
+    """Return the sums of the columns of the Jacobian: its diagonal, where it is diagonal.
+
+    Examples
+    --------
+    >>> import fastbp.autograd.numpy as np
+    >>> from fastbp.autograd import elementwise_grad
+    >>> elementwise_grad(np.square)(np.array([1.0, 2.0, 3.0]))
+    array([2., 4., 6.])
+    """
     pull, value = core.make_vjp(fun, x)
     if vspace(value).iscomplex:
         raise TypeError("Elementwise_grad only applies to real-output functions.")
@@ -147,7 +212,14 @@ def elementwise_grad(fun: Callable[..., Any], x: Any) -> Any:
 
 @unary_to_nary
 def deriv(fun: Callable[..., Any], x: Any) -> Any:
-    """Return the derivative along ones: of a function of a number, its derivative."""
+    """Return the derivative along ones: of a function of a number, its derivative.
+
+    Examples
+    --------
+    >>> from fastbp.autograd import deriv
+    >>> deriv(deriv(lambda x: x**3))(2.0)
+    np.float64(12.0)
+    """
     return core.make_jvp(fun, x)(vspace(x).ones())[1]
 
 
@@ -155,6 +227,14 @@ def jacobian(fun: Callable[..., Any], argnum: Any = 0) -> Callable[..., Any]:
     """Return a function that computes the Jacobian, of shape ``out.shape + in.shape``.
 
     Of several arguments it is a tuple; of containers as `fastbp.jacobian` returns it.
+
+    Examples
+    --------
+    >>> import fastbp.autograd.numpy as np
+    >>> from fastbp.autograd import jacobian
+    >>> jacobian(lambda x: np.cumsum(x**2))(np.array([1.0, 2.0]))
+    array([[2., 0.],
+           [2., 4.]])
     """
     argnum = checked_argnum(argnum)
     call = jacobians.jacobian(fun, argnum, "reverse")  # by VJPs, which are what programs state
@@ -167,7 +247,16 @@ def jacobian(fun: Callable[..., Any], argnum: Any = 0) -> Callable[..., Any]:
 
 
 def hessian(fun: Callable[..., Any], argnum: Any = 0) -> Callable[..., Any]:
-    """Return a function that computes the second derivatives: ``out.shape + 2 * in.shape``."""
+    """Return a function that computes the second derivatives: ``out.shape + 2 * in.shape``.
+
+    Examples
+    --------
+    >>> import fastbp.autograd.numpy as np
+    >>> from fastbp.autograd import hessian
+    >>> hessian(lambda x: x[0] ** 2 * x[1])(np.array([1.0, 3.0]))
+    array([[6., 2.],
+           [2., 0.]])
+    """
     argnum = checked_argnum(argnum)
     inner = jacobians.jacobian(fun, argnum, "reverse")
     call = jacobians.jacobian(inner, argnum, "forward")
@@ -184,7 +273,14 @@ def hessian(fun: Callable[..., Any], argnum: Any = 0) -> Callable[..., Any]:
 
 
 def holomorphic_grad(fun: Callable[..., Any], argnum: Any = 0) -> Callable[..., Any]:
-    """Return the derivative of a holomorphic function; it is an error if the function is not."""
+    """Return the derivative of a holomorphic function; it is an error if the function is not.
+
+    Examples
+    --------
+    >>> from fastbp.autograd import holomorphic_grad
+    >>> holomorphic_grad(lambda z: z**2)(1.0 + 2.0j)
+    np.complex128(2+4j)
+    """
     argnum = checked_argnum(argnum)
     of_complex = transforms.grad(fun, argnum, holomorphic=True)
     of_real = grad(lambda *args, **kwargs: bnp.real(fun(*args, **kwargs)), argnum)
@@ -202,12 +298,32 @@ def holomorphic_grad(fun: Callable[..., Any], argnum: Any = 0) -> Callable[..., 
 
 @unary_to_nary
 def make_hvp(fun: Callable[..., Any], x: Any) -> Any:
-    """Return a function that multiplies the Hessian with a vector, and the gradient."""
+    """Return a function that multiplies the Hessian with a vector, and the gradient.
+
+    Examples
+    --------
+    >>> import fastbp.autograd.numpy as np
+    >>> from fastbp.autograd import make_hvp
+    >>> product, gradient = make_hvp(lambda x: x[0] ** 2 * x[1])(np.array([1.0, 3.0]))
+    >>> gradient
+    array([6., 1.])
+    >>> product(np.array([1.0, 0.0]))
+    array([6., 2.])
+    """
     return core.make_vjp(grad(fun), x)
 
 
 def hessian_tensor_product(fun: Callable[..., Any], argnum: int = 0) -> Callable[..., Any]:
-    """Return a function of ``(*args, tensor)``: the product of the Hessian with the tensor."""
+    """Return a function of ``(*args, tensor)``: the product of the Hessian with the tensor.
+
+    Examples
+    --------
+    >>> import fastbp.autograd.numpy as np
+    >>> from fastbp.autograd import hessian_tensor_product
+    >>> product = hessian_tensor_product(lambda x: x[0] ** 2 * x[1])
+    >>> product(np.array([1.0, 3.0]), np.array([1.0, 0.0]))
+    array([6., 2.])
+    """
     gradient = grad(fun, argnum)
 
     def product(*args: Any, **kwargs: Any) -> Any:
@@ -225,7 +341,16 @@ hessian_vector_product = hessian_tensor_product
 
 
 def tensor_jacobian_product(fun: Callable[..., Any], argnum: int = 0) -> Callable[..., Any]:
-    """Return a function of ``(*args, tensor)``: the product of the tensor with the Jacobian."""
+    """Return a function of ``(*args, tensor)``: the product of the tensor with the Jacobian.
+
+    Examples
+    --------
+    >>> import fastbp.autograd.numpy as np
+    >>> from fastbp.autograd import tensor_jacobian_product
+    >>> product = tensor_jacobian_product(lambda x: x**2)
+    >>> product(np.array([1.0, 3.0]), np.array([1.0, 10.0]))
+    array([ 2., 60.])
+    """
 
     def contracted(*args: Any, **kwargs: Any) -> Any:
         args, vector = args[:-1], args[-1]
@@ -253,6 +378,18 @@ def make_ggnvp(
     """Return a function that multiplies the generalized Gauss-Newton matrix of ``g(f(x))``.
 
     That is ``J.T @ H @ J`` with the Jacobian J of `f` and the Hessian H of `g`, at the arguments.
+
+    Examples
+    --------
+    >>> import fastbp.autograd.numpy as np
+    >>> from fastbp.autograd import make_ggnvp
+    >>> A = np.array([[1.0, 2.0], [0.0, 1.0]])
+    >>> product = make_ggnvp(lambda x: A @ x)(np.ones(2))
+    >>> product(np.array([1.0, 0.0]))
+    array([1., 2.])
+    >>> A.T @ A
+    array([[1., 2.],
+           [2., 5.]])
     """
 
     @unary_to_nary
@@ -266,5 +403,14 @@ def make_ggnvp(
 
 
 def checkpoint(fun: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that keeps its arguments only, and runs again for its derivative."""
+    """Return a function that keeps its arguments only, and runs again for its derivative.
+
+    Examples
+    --------
+    >>> import fastbp.autograd.numpy as np
+    >>> from fastbp.autograd import checkpoint, grad
+    >>> f = checkpoint(lambda x: np.sin(x) ** 2)
+    >>> bool(grad(f)(0.5) == grad(lambda x: np.sin(x) ** 2)(0.5))
+    True
+    """
     return checkpointing.checkpoint(fun)

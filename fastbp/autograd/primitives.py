@@ -337,6 +337,19 @@ def defvjp_argnums(fun: Any, vjpmaker: Callable[..., Any]) -> None:
     vjpmaker : callable
         ``vjpmaker(argnums, ans, args, kwargs)`` returns a function of the cotangent of `ans`, which
         returns a cotangent for each of `argnums`.
+
+    Examples
+    --------
+    >>> from fastbp.autograd import grad, primitive
+    >>> from fastbp.autograd.extend import defvjp_argnums
+    >>> @primitive
+    ... def product(x, y):
+    ...     return x * y
+    >>> def maker(argnums, ans, args, kwargs):
+    ...     return lambda g: [g * args[1 - k] for k in argnums]
+    >>> defvjp_argnums(product, maker)
+    >>> grad(product, (0, 1))(3.0, 4.0)
+    (np.float64(4.0), np.float64(3.0))
     """
     fun = _target(fun, "defvjp_argnums")
     if fun is not None:
@@ -344,7 +357,19 @@ def defvjp_argnums(fun: Any, vjpmaker: Callable[..., Any]) -> None:
 
 
 def defvjp_argnum(fun: Any, vjpmaker: Callable[..., Any]) -> None:
-    """State the VJP of a primitive by one argument: ``vjpmaker(argnum, ans, args, kwargs)(g)``."""
+    """State the VJP of a primitive by one argument: ``vjpmaker(argnum, ans, args, kwargs)(g)``.
+
+    Examples
+    --------
+    >>> from fastbp.autograd import grad, primitive
+    >>> from fastbp.autograd.extend import defvjp_argnum
+    >>> @primitive
+    ... def product(x, y):
+    ...     return x * y
+    >>> defvjp_argnum(product, lambda k, ans, args, kwargs: lambda g: g * args[1 - k])
+    >>> grad(product, 1)(3.0, 4.0)
+    np.float64(3.0)
+    """
 
     def each(argnums: Sequence[int], ans: Any, args: Any, kwargs: Any) -> Callable[..., Any]:
         pulls = [vjpmaker(argnum, ans, args, kwargs) for argnum in argnums]
@@ -401,14 +426,40 @@ def translate_vjp(vjpfun: Any, fun: Any, argnum: int) -> Callable[..., Any]:
 
 
 def defjvp_argnums(fun: Any, jvpmaker: Callable[..., Any]) -> None:
-    """State the JVP of a primitive: ``jvpmaker(argnums, gs, ans, args, kwargs)``."""
+    """State the JVP of a primitive: ``jvpmaker(argnums, gs, ans, args, kwargs)``.
+
+    Examples
+    --------
+    >>> from fastbp.autograd import make_jvp, primitive
+    >>> from fastbp.autograd.extend import defjvp_argnums
+    >>> @primitive
+    ... def product(x, y):
+    ...     return x * y
+    >>> def tangent(argnums, gs, ans, args, kwargs):
+    ...     return sum(g * args[1 - k] for k, g in zip(argnums, gs))
+    >>> defjvp_argnums(product, tangent)
+    >>> make_jvp(product, 1)(3.0, 4.0)(1.0)
+    (np.float64(12.0), np.float64(3.0))
+    """
     fun = _target(fun, "defjvp_argnums")
     if fun is not None:
         primitive_jvps[fun] = jvpmaker
 
 
 def defjvp_argnum(fun: Any, jvpmaker: Callable[..., Any]) -> None:
-    """State the JVP of a primitive by one argument: ``jvpmaker(argnum, g, ans, args, kwargs)``."""
+    """State the JVP of a primitive by one argument: ``jvpmaker(argnum, g, ans, args, kwargs)``.
+
+    Examples
+    --------
+    >>> from fastbp.autograd import make_jvp, primitive
+    >>> from fastbp.autograd.extend import defjvp_argnum
+    >>> @primitive
+    ... def product(x, y):
+    ...     return x * y
+    >>> defjvp_argnum(product, lambda k, g, ans, args, kwargs: g * args[1 - k])
+    >>> make_jvp(product, 1)(3.0, 4.0)(1.0)
+    (np.float64(12.0), np.float64(3.0))
+    """
 
     def summed(argnums: Any, gs: Any, ans: Any, args: Any, kwargs: Any) -> Any:
         return sum_outgrads(
@@ -429,6 +480,17 @@ def defjvp(fun: Any, *jvpfuns: Any, argnums: Any = None) -> None:
         `fun` is linear in the argument.
     argnums : sequence of int, optional
         The positions of these arguments, if they are not the first ones.
+
+    Examples
+    --------
+    >>> from fastbp.autograd import make_jvp, primitive
+    >>> from fastbp.autograd.extend import defjvp
+    >>> @primitive
+    ... def scaled(x, factor):
+    ...     return x * factor
+    >>> defjvp(scaled, "same", lambda g, ans, x, factor: g * x)
+    >>> make_jvp(scaled, 1)(3.0, 4.0)(1.0)
+    (np.float64(12.0), np.float64(3.0))
     """
     positions = range(len(jvpfuns)) if argnums is None else argnums
     makers = {i: translate_jvp(f, fun, i) for i, f in zip(positions, jvpfuns, strict=False)}
@@ -455,7 +517,19 @@ def translate_jvp(jvpfun: Any, fun: Any, argnum: int) -> Callable[..., Any]:
 
 
 def def_linear(fun: Any) -> None:
-    """Say that a primitive is linear in each of its arguments, so that tangents are its values."""
+    """Say that a primitive is linear in each of its arguments, so that tangents are its values.
+
+    Examples
+    --------
+    >>> from fastbp.autograd import make_jvp, primitive
+    >>> from fastbp.autograd.extend import def_linear
+    >>> @primitive
+    ... def product(x, y):
+    ...     return x * y
+    >>> def_linear(product)
+    >>> make_jvp(product, (0, 1))(3.0, 4.0)((1.0, 1.0))
+    (np.float64(12.0), np.float64(7.0))
+    """
     _linear.add(fun)
 
     def same(argnum: int, g: Any, ans: Any, args: Any, kwargs: Any) -> Any:
@@ -477,7 +551,18 @@ def sum_outgrads(gs: Iterable[Any]) -> Any:
 
 
 def notrace_primitive(f_raw: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a function see the values of recorded arguments: its result is a constant."""
+    """Let a function see the values of recorded arguments: its result is a constant.
+
+    Examples
+    --------
+    >>> from fastbp.autograd import grad
+    >>> from fastbp.autograd.extend import notrace_primitive
+    >>> @notrace_primitive
+    ... def digits(x):
+    ...     return round(x, 1)
+    >>> grad(lambda x: x * digits(x))(1.23)
+    np.float64(1.2)
+    """
 
     @wraps(f_raw)
     def f_wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -488,6 +573,18 @@ def notrace_primitive(f_raw: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def register_notrace(trace_type: Any, primitive_fun: Any) -> None:
-    """Let a primitive see values only, as `notrace_primitive`, in traces of all kinds."""
+    """Let a primitive see values only, as `notrace_primitive`, in traces of all kinds.
+
+    Examples
+    --------
+    >>> from fastbp.autograd import grad, primitive
+    >>> from fastbp.autograd.extend import VJPNode, register_notrace
+    >>> @primitive
+    ... def digits(x):
+    ...     return round(x, 1)
+    >>> register_notrace(VJPNode, digits)
+    >>> grad(lambda x: x * digits(x))(1.23)
+    np.float64(1.2)
+    """
     notrace_primitives[trace_type].add(primitive_fun)
     _untraced.add(primitive_fun)

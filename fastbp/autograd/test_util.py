@@ -27,12 +27,27 @@ TOL = RTOL = EPS = 1e-6
 
 
 def scalar_close(a: Any, b: Any) -> bool:
-    """Say whether two numbers agree, absolutely or relative to their sum."""
+    """Say whether two numbers agree, absolutely or relative to their sum.
+
+    Examples
+    --------
+    >>> from fastbp.autograd.test_util import scalar_close
+    >>> scalar_close(1e9, 1e9 + 1.0), scalar_close(1.0, 1.1)
+    (True, False)
+    """
     return bool(abs(a - b) < TOL or abs(a - b) / abs(a + b) < RTOL)
 
 
 def make_numerical_jvp(f: Callable[[Any], Any], x: Any) -> Callable[[Any], Any]:
-    """Return a function of a tangent: the central difference of `f` along it."""
+    """Return a function of a tangent: the central difference of `f` along it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastbp.autograd.test_util import make_numerical_jvp
+    >>> make_numerical_jvp(np.sin, np.array([0.0, 1.0]))(np.ones(2)).round(6)
+    array([1.      , 0.540302])
+    """
     x_space, y_space = vspace(x), vspace(f(x))
 
     def jvp(v: Any) -> Any:
@@ -44,7 +59,14 @@ def make_numerical_jvp(f: Callable[[Any], Any], x: Any) -> Callable[[Any], Any]:
 
 
 def check_vjp(f: Callable[[Any], Any], x: Any) -> None:
-    """Raise AssertionError unless the VJP agrees with differences along random vectors."""
+    """Raise AssertionError unless the VJP agrees with differences along random vectors.
+
+    Examples
+    --------
+    >>> import fastbp.autograd.numpy as np
+    >>> from fastbp.autograd.test_util import check_vjp
+    >>> check_vjp(np.tanh, np.array([0.5, 1.0]))
+    """
     pull, y = make_vjp(f, x)
     x_space, y_space = vspace(x), vspace(y)
     v, w = x_space.randn(), y_space.randn()
@@ -60,13 +82,27 @@ def check_vjp(f: Callable[[Any], Any], x: Any) -> None:
 
 
 def check_jvp(f: Callable[[Any], Any], x: Any) -> None:
-    """Raise AssertionError unless the JVP agrees with differences along a random vector."""
+    """Raise AssertionError unless the JVP agrees with differences along a random vector.
+
+    Examples
+    --------
+    >>> import fastbp.autograd.numpy as np
+    >>> from fastbp.autograd.test_util import check_jvp
+    >>> check_jvp(np.tanh, np.array([0.5, 1.0]))
+    """
     v = vspace(x).randn()
     check_equivalent(make_jvp(f, x)(v)[1], make_numerical_jvp(f, x)(v))
 
 
 def check_equivalent(x: Any, y: Any) -> None:
-    """Raise AssertionError unless two values are of one space and agree along a random vector."""
+    """Raise AssertionError unless two values are of one space and agree along a random vector.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastbp.autograd.test_util import check_equivalent
+    >>> check_equivalent({"w": np.ones(2)}, {"w": np.ones(2) + 1e-12})
+    """
     space = vspace(x)
     _check_space(y, space)
     v = space.randn()
@@ -83,7 +119,14 @@ def _check_space(x: Any, space: Any) -> None:
 def check_grads(
     f: Callable[[Any], Any], x: Any, modes: Sequence[str] = ("fwd", "rev"), order: int = 2
 ) -> None:
-    """Check a function's derivatives, and theirs, up to an order."""
+    """Check a function's derivatives, and theirs, up to an order.
+
+    Examples
+    --------
+    >>> import fastbp.autograd.numpy as np
+    >>> from fastbp.autograd.test_util import check_grads
+    >>> check_grads(np.logaddexp, (0, 1), order=2)(np.ones(2), np.zeros(2))
+    """
     if not set(modes) <= {"fwd", "rev"}:
         raise AssertionError(f"check_grads: modes must be 'fwd' and 'rev', not {modes}")
     for mode in modes:
@@ -107,7 +150,14 @@ def check_grads(
 
 
 def combo_check(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Callable[..., None]:
-    """Return a function that takes choices for each argument, and checks `fun` at all of them."""
+    """Return a function that takes choices for each argument, and checks `fun` at all of them.
+
+    Examples
+    --------
+    >>> import fastbp.autograd.numpy as np
+    >>> from fastbp.autograd.test_util import combo_check
+    >>> combo_check(np.sum, modes=["rev"], order=1)([np.ones((2, 3))], axis=[None, 0, 1])
+    """
     check = check_grads(fun, *args, **kwargs)
 
     def checked(*args: Any, **kwargs: Any) -> None:

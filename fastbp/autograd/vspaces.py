@@ -31,7 +31,18 @@ __all__ = [
 
 
 class VSpace:
-    """A vector space; derive from it, and `register`, for types of one's own."""
+    """A vector space; derive from it, and `register`, for types of one's own.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastbp.autograd.extend import vspace
+    >>> space = vspace(np.array([1.0, 2.0]))
+    >>> space.size, space.zeros()
+    (2, array([0., 0.]))
+    >>> space.inner_prod(space.ones(), np.array([3.0, 4.0]))
+    np.float64(7.0)
+    """
 
     mappings: ClassVar[dict[type, Callable[[Any], VSpace]]] = {}
     iscomplex = False
@@ -112,7 +123,18 @@ class VSpace:
 
 
 def vspace(value: Any) -> Any:
-    """Return the vector space of a value: an array, a number, a nested container of them."""
+    """Return the vector space of a value: an array, a number, a nested container of them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastbp.autograd.extend import vspace
+    >>> space = vspace({"w": np.ones(2), "b": 1.0})
+    >>> space.size
+    3
+    >>> space.zeros()
+    {'w': array([0., 0.]), 'b': array(0.)}
+    """
     kind = type(value)
     made = VSpace.mappings.get(kind)
     if made is None and issubclass(kind, tuple) and hasattr(kind, "_fields"):
@@ -334,7 +356,27 @@ DictVSpace.register(dict)
 
 
 class SparseObject:
-    """A vector that is mostly zero: `vs`, its space, and ``mut_add(x)``, which adds it to `x`."""
+    """A vector that is mostly zero: `vs`, its space, and ``mut_add(x)``, which adds it to `x`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastbp.autograd import grad, primitive
+    >>> from fastbp.autograd.extend import SparseObject, defvjp, vspace
+    >>> @primitive
+    ... def element(x, i):
+    ...     return x[i]
+    >>> def maker(ans, x, i):
+    ...     def vjp(g):
+    ...         def mut_add(total):
+    ...             total[i] += g
+    ...             return total
+    ...         return SparseObject(vspace(x), mut_add)
+    ...     return vjp
+    >>> defvjp(element, maker)
+    >>> grad(lambda x: element(x, 1) ** 2)(np.array([1.0, 5.0, 2.0]))
+    array([ 0., 10.,  0.])
+    """
 
     __slots__ = ("mut_add", "vs")
 

@@ -34,6 +34,17 @@ class Factor:
         Bytes of the arrays that the factor holds.
     structure : Structure
         What costs depend on.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> J = bp.chain.Diagonal(np.array([1.0, 2.0]))
+    >>> isinstance(J, bp.chain.Factor), J.kind, J.shape
+    (True, 'diagonal', (2, 2))
+    >>> J.jvp(np.ones(2)), J.to_dense()
+    (array([1., 2.]), array([[1., 0.],
+           [0., 2.]]))
     """
 
     __slots__ = ("_dtype", "_m", "_n", "_structure")
@@ -101,6 +112,14 @@ class Factor:
         Raises
         ------
         ShapeError, DTypeError
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> J = bp.chain.Diagonal(np.array([1.0, 2.0]))
+        >>> J.vjp(np.ones(2))
+        array([1., 2.])
         """
         x = vectors("vjp", g, self._m, self._dtype)
         return self._left(x) if x.ndim == 2 else self._left(x[None])[0]
@@ -119,6 +138,14 @@ class Factor:
         Raises
         ------
         ShapeError, DTypeError
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> J = bp.chain.Diagonal(np.array([1.0, 2.0]))
+        >>> J.jvp(np.ones(2))
+        array([1., 2.])
         """
         x = vectors("jvp", v, self._n, self._dtype)
         return np.ascontiguousarray(self._right(x.T).T) if x.ndim == 2 else self._right(
@@ -166,6 +193,15 @@ class Factor:
         ------
         MemoryError
             If it would be larger. Nothing is allocated then.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> J = bp.chain.Diagonal(np.array([1.0, 2.0]))
+        >>> J.to_dense()
+        array([[1., 0.],
+               [0., 2.]])
         """
         check_memory(
             "to_dense",
@@ -177,7 +213,16 @@ class Factor:
         return self._dense()
 
     def to_scipy(self) -> Any:
-        """Return a `scipy.sparse.csr_array` of the same matrix."""
+        """Return a `scipy.sparse.csr_array` of the same matrix.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> J = bp.chain.Diagonal(np.array([1.0, 2.0]))
+        >>> J.to_scipy().nnz
+        2
+        """
         import scipy.sparse
 
         return scipy.sparse.csr_array(self.to_dense())

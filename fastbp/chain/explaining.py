@@ -28,6 +28,15 @@ class Way:
     seconds : float
         Predicted by the cost model.
     result : Structure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> chain = bp.chain.JacobianChain([np.ones((1, 50)), np.ones((50, 50)), np.ones((50, 50))])
+    >>> way = chain.explain().chosen
+    >>> way.brackets, way.flops
+    ('((0 1) 2)', 10000.0)
     """
 
     brackets: str
@@ -52,7 +61,17 @@ class Way:
 
 @dataclass(frozen=True)
 class Explanation:
-    """The chosen order beside the two plain ones; printable."""
+    """The chosen order beside the two plain ones; printable.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> chain = bp.chain.JacobianChain([np.ones((1, 50)), np.ones((50, 50)), np.ones((50, 50))])
+    >>> found = chain.explain()
+    >>> found.right_to_left.flops / found.chosen.flops
+    25.5
+    """
 
     chosen: Way
     left_to_right: Way

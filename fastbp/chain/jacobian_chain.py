@@ -10,6 +10,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from fastbp import plotting
 from fastbp._core.chain_links import matrices
 from fastbp._core.chain_sweep import ChainSweep
 from fastbp.chain import explaining, stability
@@ -223,6 +224,16 @@ class JacobianChain(Sequence):
         Returns
         -------
         Factor
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> A, B = np.array([[1.0, 2.0], [0.0, 1.0]]), np.array([[1.0, 0.0], [3.0, 1.0]])
+        >>> chain = bp.chain.JacobianChain([A, B])
+        >>> chain.product().to_dense()
+        array([[7., 2.],
+               [3., 1.]])
         """
         _known("product", order)
         if self._run is not None and order in ("auto", "left"):
@@ -230,7 +241,17 @@ class JacobianChain(Sequence):
         return evaluate(self._factors, order)
 
     def to_dense(self, *, limit: int | None = None) -> np.ndarray:
-        """Return the whole Jacobian as a new array, as `Factor.to_dense`."""
+        """Return the whole Jacobian as a new array, as `Factor.to_dense`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> A, B = np.array([[1.0, 2.0], [0.0, 1.0]]), np.array([[1.0, 0.0], [3.0, 1.0]])
+        >>> chain = bp.chain.JacobianChain([A, B])
+        >>> bool(np.all(chain.to_dense() == A @ B))
+        True
+        """
         return self.product().to_dense(limit=limit)
 
     def vjp(self, g: Any) -> np.ndarray:
@@ -250,6 +271,15 @@ class JacobianChain(Sequence):
         Raises
         ------
         ShapeError, DTypeError
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> A, B = np.array([[1.0, 2.0], [0.0, 1.0]]), np.array([[1.0, 0.0], [3.0, 1.0]])
+        >>> chain = bp.chain.JacobianChain([A, B])
+        >>> chain.vjp(np.array([1.0, 0.0]))
+        array([7., 2.])
         """
         return self._pulled(vectors("vjp", g, self.shape[0], self.dtype))
 
@@ -293,6 +323,15 @@ class JacobianChain(Sequence):
         Raises
         ------
         ShapeError, DTypeError
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> A, B = np.array([[1.0, 2.0], [0.0, 1.0]]), np.array([[1.0, 0.0], [3.0, 1.0]])
+        >>> chain = bp.chain.JacobianChain([A, B])
+        >>> chain.jvp(np.array([1.0, 0.0]))
+        array([7., 3.])
         """
         return self._forward()._pulled(vectors("jvp", v, self.shape[1], self.dtype))
 
@@ -312,6 +351,15 @@ class JacobianChain(Sequence):
         Raises
         ------
         ShapeError, DTypeError
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> A, B = np.array([[1.0, 2.0], [0.0, 1.0]]), np.array([[1.0, 0.0], [3.0, 1.0]])
+        >>> chain = bp.chain.JacobianChain([A, B])
+        >>> chain.vjps(np.array([1.0, 0.0]))
+        [array([1., 0.]), array([1., 2.]), array([7., 2.])]
         """
         x = vectors("vjps", g, self.shape[0], self.dtype)
         rows = np.ascontiguousarray(x if x.ndim == 2 else x[None])
@@ -324,6 +372,15 @@ class JacobianChain(Sequence):
         Returns
         -------
         list of Factor, as many as there are links
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> A, B = np.array([[1.0, 2.0], [0.0, 1.0]]), np.array([[1.0, 0.0], [3.0, 1.0]])
+        >>> chain = bp.chain.JacobianChain([A, B])
+        >>> [factor.to_dense().tolist() for factor in chain.prefixes()]
+        [[[1.0, 2.0], [0.0, 1.0]], [[7.0, 2.0], [3.0, 1.0]]]
         """
         return prefixes(self._factors)
 
@@ -333,11 +390,30 @@ class JacobianChain(Sequence):
         Returns
         -------
         list of Factor, as many as there are links
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> A, B = np.array([[1.0, 2.0], [0.0, 1.0]]), np.array([[1.0, 0.0], [3.0, 1.0]])
+        >>> chain = bp.chain.JacobianChain([A, B])
+        >>> [factor.to_dense().tolist() for factor in chain.suffixes()]
+        [[[7.0, 2.0], [3.0, 1.0]], [[1.0, 0.0], [3.0, 1.0]]]
         """
         return suffixes(self._factors)
 
     def to_linear_operator(self) -> Any:
-        """Return a `scipy.sparse.linalg.LinearOperator` that multiplies through the chain."""
+        """Return a `scipy.sparse.linalg.LinearOperator` that multiplies through the chain.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> A, B = np.array([[1.0, 2.0], [0.0, 1.0]]), np.array([[1.0, 0.0], [3.0, 1.0]])
+        >>> chain = bp.chain.JacobianChain([A, B])
+        >>> chain.to_linear_operator().matvec(np.array([1.0, 0.0]))
+        array([7., 3.])
+        """
         from scipy.sparse.linalg import LinearOperator
 
         return LinearOperator(
@@ -368,6 +444,14 @@ class JacobianChain(Sequence):
         -------
         Explanation
             Print it.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> chain = bp.chain.JacobianChain([np.ones((1, 9)), np.ones((9, 9)), np.ones((9, 9))])
+        >>> print(chain.explain().chosen.brackets)
+        ((0 1) 2)
         """
         return explaining.explain(self._factors)
 
@@ -392,16 +476,77 @@ class JacobianChain(Sequence):
         return mantissa, exponent * float(np.log(2.0))
 
     def spectrum(self, k: int | None = None) -> np.ndarray:
-        """Return the largest Lyapunov exponents; see `fastbp.chain.stability.spectrum`."""
+        """Return the largest Lyapunov exponents; see `fastbp.chain.stability.spectrum`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> chain = bp.chain.JacobianChain([np.diag([2.0, 0.5])] * 10)
+        >>> np.round(chain.spectrum() / np.log(2.0), 1)
+        array([ 1., -1.])
+        """
         return stability.spectrum(self._factors, k)
 
     def norms(self, ord: str | int = "fro") -> stability.Norms:
-        """Return the norms of links and products; see `fastbp.chain.stability.norms`."""
+        """Return the norms of links and products; see `fastbp.chain.stability.norms`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> chain = bp.chain.JacobianChain([np.diag([2.0, 0.5])] * 3)
+        >>> chain.norms(2).cumulative / np.log(2.0)
+        array([1., 2., 3.])
+        """
         return stability.norms(self._factors, ord)
 
-    def plot_norms(self, axes: Any = None, ord: str | int = "fro") -> Any:
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the factors beside each other, as the product is written: the last step first.
+
+        Matrices are drawn to one scale, with their zeros; beneath each stand its number, kind and
+        shape, above them the order in which the product is cheapest. Of a long chain the first and
+        the last factors are shown.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            A new figure's if not given.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed (``pip install 'fastbp[plot]'``).
+        """
+        count, half = len(self), plotting.SHOWN // 2
+        few = count <= plotting.SHOWN
+        chosen = [*range(count)] if few else [*range(half), *range(count - half, count)]
+        parts: list[Any] = [_part(self._factors[k], k) for k in chosen]
+        if not few:
+            parts.insert(half, None)
+        ax = plotting.lone_axes("JacobianChain.plot", ax, (1.2 * len(parts) + 1.0, 2.6))
+        plotting.factors(ax, parts)
+        brackets = self.explain().chosen.brackets
+        m, n = self.shape
+        order = f", cheapest as {brackets}" if len(brackets) <= 60 else ""
+        ax.set_title(f"{m} x {n}, a product of {count}{order}", fontsize=9)
+        return ax
+
+    def plot_norms(self, ax: Any = None, ord: str | int = "fro") -> Any:
         """Draw `norms` with matplotlib; see `fastbp.chain.stability.Norms.plot`."""
-        return self.norms(ord).plot(axes)
+        return self.norms(ord).plot(ax)
+
+
+def _part(factor: Factor, number: int) -> tuple[str, tuple[int, int], np.ndarray | None]:
+    """Return what a picture shows of a factor: a text, its shape, and where nonzeros may be."""
+    m, n = factor.shape
+    text = f"{number}: {factor.kind}\n{m} x {n}"
+    dense = factor.kind == "dense" or m * n > plotting.CELLS
+    return text, (m, n), None if dense else factor.to_dense() != 0
 
 
 def _of_vector(multiply: Callable[..., np.ndarray], v: np.ndarray) -> np.ndarray:

@@ -127,6 +127,16 @@ def factor_of(tensor: DerivativeTensor) -> Factor:
 
     Deltas over all axes give a diagonal, a delta beside a matrix a Kronecker product, a matrix
     with scaled rows is kept as such, and anything else is sparse or dense.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> A, B = np.ones((3, 4)), np.ones((4, 2))
+    >>> bp.chain.factor_of(bp.tensor.matmul_derivative(A, B, wrt=0))
+    <Kronecker 6 x 12 of Identity 3 x 3 and Dense 2 x 4, float64>
+    >>> bp.chain.factor_of(bp.tensor.derivative(np.tanh, A))
+    <Diagonal 12 x 12, float64>
     """
     m, n = (int(np.prod(shape)) for shape in (tensor.out_shape, tensor.in_shape))
     if isinstance(tensor, Structured):

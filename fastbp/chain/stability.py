@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import eigvalsh, lapack  # not NumPy's: see `squares`
 
+from fastbp import plotting
 from fastbp._core.matmul import matmul
 from fastbp.chain.base import Factor
 from fastbp.chain.execution import rescaled
@@ -33,34 +34,44 @@ class Norms:
         ``log norm(J_t)`` for t = 1 to T: in the order of time, the last link of the chain first.
     cumulative : ndarray of float64, shape (T,)
         ``log norm(J_t @ ... @ J_1)``. Gradients vanish where it falls and explode where it rises.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> norms = bp.chain.JacobianChain([2.0 * np.eye(3), 2.0 * np.eye(3)]).norms(2)
+    >>> norms.cumulative / np.log(2.0)
+    array([1., 2.])
     """
 
     step: np.ndarray
     cumulative: np.ndarray
 
-    def plot(self, axes: Any = None) -> Any:
-        """Draw both with matplotlib, which must be installed.
+    def plot(self, ax: Any = None) -> Any:
+        """Draw both with matplotlib.
 
         Parameters
         ----------
-        axes : matplotlib.axes.Axes, optional
+        ax : matplotlib.axes.Axes, optional
             A new figure's if not given.
 
         Returns
         -------
         matplotlib.axes.Axes
-        """
-        if axes is None:
-            from matplotlib import pyplot
 
-            axes = pyplot.subplots()[1]
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed (``pip install 'fastbp[plot]'``).
+        """
+        ax = plotting.lone_axes("Norms.plot", ax)
         steps = np.arange(1, len(self.step) + 1)
-        axes.plot(steps, self.cumulative / math.log(10), label="product up to step t")
-        axes.plot(steps, self.step / math.log(10), label="step t", linewidth=0.8)
-        axes.axhline(0.0, color="0.7", linewidth=0.8)
-        axes.set(xlabel="step t", ylabel="log10 of the norm", title="Norms along the chain")
-        axes.legend()
-        return axes
+        ax.plot(steps, self.cumulative / math.log(10), label="product up to step t")
+        ax.plot(steps, self.step / math.log(10), label="step t", linewidth=0.8)
+        ax.axhline(0.0, color="0.7", linewidth=0.8)
+        ax.set(xlabel="step t", ylabel="log10 of the norm", title="Norms along the chain")
+        ax.legend()
+        return ax
 
 
 def norms(factors: Sequence[Factor], ord: str | int = "fro") -> Norms:

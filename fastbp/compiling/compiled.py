@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import types
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastbp import arguments, tree
-from fastbp._core import caller
+from fastbp._core import buffers, caller
 from fastbp._core.caller import MISSED, Caller, Entry
 from fastbp.compiling.plans import Plans, any_recorded
 from fastbp.compiling.reach import LENGTH, found_in, same
@@ -21,6 +22,7 @@ from fastbp.unmodified import function_in, unmodified
 __all__ = ["Compiled", "compile"]
 
 MOST_PLANS = 64
+LARGE_RECORD = 16 << 20  # bytes in the pool behind it
 
 caller.bind("found_in", found_in)
 caller.bind("same", same)
@@ -102,7 +104,18 @@ def compile(
 
 
 class Compiled(Plans):
-    """A function with plans for its calls; made by `compile`."""
+    """A function with plans for its calls; made by `compile`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> f = bp.compile(lambda x: np.sum(np.tanh(x) ** 2))
+    >>> float(f(np.zeros(3))), float(f(np.zeros(3)))
+    (0.0, 0.0)
+    >>> f.stats()
+    {'plans': 1, 'recorded': ['first call']}
+    """
 
     __wrapped__: Callable[..., Any]
 
@@ -134,7 +147,18 @@ class Compiled(Plans):
         return super().__new__(_Fast if cls is Compiled and not verify else cls)
 
     def stats(self) -> dict[str, Any]:
-        """Return how many plans there are, and why the function was recorded each time."""
+        """Return how many plans there are, and why the function was recorded each time.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> f = bp.compile(np.sin)
+        >>> for x in (np.ones(2), np.ones(2), np.ones(3)):
+        ...     _ = f(x)
+        >>> f.stats()
+        {'plans': 2, 'recorded': ['first call', 'other arguments']}
+        """
         return {"plans": len(self.entries), "recorded": list(self._reasons)}
 
     def _reason(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
@@ -170,6 +194,10 @@ class Compiled(Plans):
         if any_recorded(args, kwargs):
             return self.__wrapped__(*args, **kwargs)
         result, entry = recorded(self.__wrapped__, args, kwargs, self.static)
+        if buffers.cached_bytes() > LARGE_RECORD:
+            # A plan needs none of it: values may hang in cycles, blocks wait for other sizes.
+            gc.collect()
+            buffers.release()
         self._reasons.append(self._reason(args, kwargs))
         if entry is not None:
             if len(self.entries) >= MOST_PLANS:

@@ -70,7 +70,21 @@ def load(path: Any) -> Loaded:
 
 
 class Loaded(Plans):
-    """A function of plans from a file; made by `load`."""
+    """A function of plans from a file; made by `load`.
+
+    Examples
+    --------
+    >>> import os, tempfile
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> f = bp.compile(lambda x: np.sum(np.tanh(x) ** 2))
+    >>> _ = f(np.zeros(3))
+    >>> path = os.path.join(tempfile.mkdtemp(), "f.plan")
+    >>> f.save(path)
+    >>> loaded = bp.load(path)
+    >>> float(loaded(np.zeros(3))), loaded.stats()
+    (0.0, {'plans': 1, 'recorded': []})
+    """
 
     def __init__(self, data: bytes) -> None:
         entries, self.__name__ = read(data)

@@ -15,6 +15,7 @@ PASSES = {
     "common": "equal operations on equal operands are made once",
     "folding": "what follows from constants is one",
     "rolling": "repeated instructions are one loop",
+    "packing": "numbers that a step carries and treats alike are one array",
     "fusion": "elementwise work over one shape is one region",
     "reductions": "what elementwise work computes is summed where it runs",
     "placing": "what goes to a part of a larger array is computed there, or added there",

@@ -23,6 +23,8 @@ from fastbp.compiling.bodies import UnrolledError, is_float, is_recorded, zeros_
 from fastbp.compiling.builder import Builder
 from fastbp.compiling.layout import laid_out
 from fastbp.compiling.loop_lowering import lowered_scan
+from fastbp.compiling.packing import packing_of
+from fastbp.compiling.passes import enabled
 from fastbp.compiling.values import Storage, Value
 
 __all__ = ["Scan", "scanned"]
@@ -251,6 +253,10 @@ class _Pulled:
         self.kept = scan.kept_for(found, seeds)
         n_new, n_ys = len(scan.new), len(scan.ys)
         of = dict(zip(self.seeded, seeds, strict=True))
+        constant = [j for j in self.active if j not in of]  # a step leaves them, whatever it got
+        of.update(
+            zip(constant, bodies.seeds_like([outputs[j] for j in constant], lead), strict=True)
+        )
         self.of_ys = [k for k in self.seeded if n_new <= k < n_new + n_ys]
         self.of_sums = [k for k in self.seeded if k >= n_new + n_ys]
         a, b = len(self.active), len(self.active) + len(self.xs)
@@ -379,9 +385,20 @@ def scanned(
     inputs, outputs, structure, outer = bodies.recorded_body(step, (like, x))
     if not outer and not any(map(is_recorded, (*carry_leaves, *x_leaves))):
         raise UnrolledError  # it is a constant
-    n = len(carry_leaves)
-    scan = Scan(count, backward, outer, inputs[:n], inputs[n:], outputs[:n], outputs[n:], [], again)
+    n = m = len(carry_leaves)
+    packing = packing_of(inputs, outputs, outer, n) if "packing" in enabled() else None
+    if packing is not None:
+        packs, rest = packing.packed(carry_leaves)
+        like = tree.map(lambda x: np.asarray(graph.array_of(x)), (packs, rest))
+        x = [np.asarray(graph.array_of(leaf)[at]) for leaf in x_leaves]
+        inputs, outputs, _, outer = bodies.recorded_body(packing.step, (like, x))
+        carry_leaves = [*packs, *rest]
+        m = len(carry_leaves)
+    scan = Scan(count, backward, outer, inputs[:m], inputs[m:], outputs[:m], outputs[m:], [], again)
     given = [x if is_recorded(x) else np.asarray(x) for x in (*carry_leaves, *x_leaves)]
-    made = scan([*outer, *given])
-    carry, ys = structure.unflatten(list(made))
+    made = list(scan([*outer, *given]))
+    if packing is not None:
+        k = len(packing.groups)
+        made[:m] = packing.unpacked(made[:k], made[k:m])
+    carry, ys = structure.unflatten(made)
     return carry, ys

@@ -33,6 +33,18 @@ class Result:
         Of the optimizer: given as ``state=`` to the next call, that goes on. Empty for `lbfgs`.
     message : str
         Why it ended, in words.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> loss = lambda x: np.sum(x**2)
+    >>> params, result = bp.optim.sgd(loss, np.ones(2), steps=3, learning_rate=0.25)
+    >>> result.steps, result.values
+    (3, array([2.   , 0.5  , 0.125]))
+    >>> params, result = bp.optim.sgd(loss, params, 1, learning_rate=0.25, state=result.state)
+    >>> result.state["step"]
+    array([4.])
     """
 
     values: np.ndarray

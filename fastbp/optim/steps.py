@@ -34,6 +34,18 @@ class Optimizer:
         The size of a step; a function of the number of steps before this one, which it gets as a
         floating-point number: ``lambda step: 0.1 * 0.99**step``. Inside of a compiled function that
         is a recorded value: a schedule with branches needs `numpy.where`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> class SignDescent(bp.optim.Optimizer):
+    ...     def step(self, g, p, kept, rate, number):
+    ...         return p - rate * np.sign(g), ()
+    >>> rule, params = SignDescent(0.1), {"w": np.array([1.0, -1.0])}
+    >>> params, state = rule.update({"w": np.array([3.0, -0.2])}, rule.init(params), params)
+    >>> params["w"]
+    array([ 0.9, -0.9])
     """
 
     kept: tuple[str, ...] = ()

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbp import plotting
 from fastbp._core import coloring as _coloring
 from fastbp._core import compression, ordering
 from fastbp._core.operands import as_array
@@ -110,6 +111,15 @@ class Coloring:
         Parameters
         ----------
         pattern : scipy.sparse array or matrix, or dense array
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> pattern = bp.sparse.sparsity(lambda x: x[1:] * x[:-1], np.ones(5))
+        >>> coloring = bp.sparse.color(pattern)
+        >>> coloring.is_valid(pattern), coloring.num_colors
+        (True, 2)
         """
         structure = Pattern.of(pattern, "is_valid")
         if structure.shape != self.shape:
@@ -119,8 +129,69 @@ class Coloring:
         column, row = recoverable(self, structure)
         return bool(np.all(column | row))
 
+    def plot(self, pattern: Any, ax: Any = None) -> Any:
+        """Draw a pattern, each element in the color of the sweep that finds it.
+
+        The strip above has the colors of columns, that on the left those of rows. Elements that
+        no single sweep finds, as those of an acyclic coloring that are found by substitution,
+        are grey.
+
+        Parameters
+        ----------
+        pattern : scipy.sparse array or matrix, or dense array, of shape `shape`
+        ax : matplotlib.axes.Axes, optional
+            A new figure's if not given.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        ShapeError
+            If the pattern has another shape, or more elements than a picture can show.
+        ImportError
+            If matplotlib is not installed (``pip install 'fastbp[plot]'``).
+        """
+        s = Pattern.of(pattern, "Coloring.plot")
+        if s.shape != self.shape:
+            raise ShapeError(f"Coloring.plot: a coloring of {self.shape}, a pattern of {s.shape}")
+        column, row = recoverable(self, s)
+        sweeps = np.full(s.nnz, -1)
+        rows = s.row_of_entries()
+        row_colors = self.columns if self.kind == "star" else self.rows
+        if row_colors is not None:
+            first = 0 if self.kind == "star" else self.num_column_colors
+            sweeps[row] = first + row_colors[rows[row]]
+        if self.columns is not None:
+            sweeps[column] = self.columns[s.indices[column]]
+        plotting.check_size("Coloring.plot", s.shape[:1], s.shape[1:])
+        ax = plotting.lone_axes("Coloring.plot", ax)
+        plotting.colored(
+            ax, s.shape, (rows, s.indices), sweeps, self.columns,
+            None if self.rows is None else np.where(
+                self.rows >= 0, self.rows + self.num_column_colors, -1
+            ),
+        )  # fmt: skip
+        m, n = s.shape
+        ax.set_title(
+            f"{m} x {n}, {s.nnz} nonzeros: {self.num_colors} "
+            f"{'sweep' if self.num_colors == 1 else 'sweeps'} ({self.kind} coloring)", fontsize=9,
+        )  # fmt: skip
+        return ax
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the coloring as a dictionary of numbers, strings and lists (JSON)."""
+        """Return the coloring as a dictionary of numbers, strings and lists (JSON).
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> pattern = bp.sparse.sparsity(lambda x: x[1:] * x[:-1], np.ones(5))
+        >>> coloring = bp.sparse.color(pattern)
+        >>> sorted(coloring.to_dict())
+        ['columns', 'kind', 'order', 'rows', 'shape']
+        """
         return {
             "kind": self.kind,
             "order": self.order,
@@ -131,7 +202,17 @@ class Coloring:
 
     @classmethod
     def from_dict(cls, d: dict[str, Any]) -> Coloring:
-        """Return the coloring that `to_dict` was made from."""
+        """Return the coloring that `to_dict` was made from.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> pattern = bp.sparse.sparsity(lambda x: x[1:] * x[:-1], np.ones(5))
+        >>> coloring = bp.sparse.color(pattern)
+        >>> bp.sparse.Coloring.from_dict(coloring.to_dict()).is_valid(pattern)
+        True
+        """
         return cls(d["kind"], d["shape"], d["columns"], d["rows"], d["order"])
 
     def __reduce__(self) -> Any:

@@ -36,6 +36,19 @@ class Prepared:
     mode : {"forward", "reverse", "bidirectional"}
     num_sweeps : int
         Number of vectors that are pushed or pulled through the record at a call.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> J = bp.sparse.prepare(lambda x: x[1:] * x[:-1], np.ones(5))
+    >>> J.num_sweeps, J.mode
+    (2, 'forward')
+    >>> J(np.arange(5.0)).toarray()
+    array([[1., 0., 0., 0., 0.],
+           [0., 2., 1., 0., 0.],
+           [0., 0., 3., 2., 0.],
+           [0., 0., 0., 4., 3.]])
     """
 
     def __init__(
@@ -124,7 +137,18 @@ class Prepared:
         return self.value_and_jacobian(*args)[1]
 
     def value_and_jacobian(self, *args: Any) -> tuple[Any, Any]:
-        """Return the value of the function, too; it costs nothing more."""
+        """Return the value of the function, too; it costs nothing more.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> J = bp.sparse.prepare(lambda x: x[1:] * x[:-1], np.ones(3))
+        >>> value, found = J.value_and_jacobian(np.arange(3.0))
+        >>> value, found.toarray()
+        (array([0., 2.]), array([[1., 0., 0.],
+               [0., 2., 1.]]))
+        """
         with self._lock:
             x, y, tape = self._record(args)
             for zeros in self._relied:
@@ -149,6 +173,14 @@ class Prepared:
         The product of the sparse Jacobian with a random vector is compared with the directional
         derivative: an element that the pattern misses shows, whatever made it appear (control
         flow, another constant).
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> J = bp.sparse.prepare(lambda x: x[1:] * x[:-1], np.ones(3))
+        >>> J.verify(np.arange(3.0))
+        True
         """
         with self._lock:
             x, y, tape = self._record(args)

@@ -39,6 +39,19 @@ class SparseMatrix:
     indices, indptr : ndarray of int
         Columns of the stored values, and where each row begins and ends.
     shape : (int, int)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> def f(v):
+    ...     A = bp.sparse.csr(v, indices=[0, 1, 1], indptr=[0, 2, 3], shape=(2, 2))
+    ...     return A @ np.array([1.0, 10.0])
+    >>> f(np.array([1.0, 2.0, 3.0]))
+    array([21., 30.])
+    >>> bp.jacobian(f)(np.ones(3))
+    array([[ 1., 10.,  0.],
+           [ 0.,  0., 10.]])
     """
 
     __array_ufunc__ = None  # NumPy's arrays leave the operators to us
@@ -83,11 +96,32 @@ class SparseMatrix:
         return SparseMatrix(self.data[self.structure.order], self.structure.transpose)
 
     def transpose(self):
-        """Return the transpose."""
+        """Return the transpose.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> from scipy import sparse
+        >>> A = bp.sparse.from_scipy(sparse.csr_array([[1.0, 2.0], [0.0, 3.0]]))
+        >>> A.transpose().toarray()
+        array([[1., 0.],
+               [2., 3.]])
+        """
         return self.T
 
     def tocsr(self):
-        """Return the matrix itself: it is in compressed rows."""
+        """Return the matrix itself: it is in compressed rows.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> from scipy import sparse
+        >>> A = bp.sparse.from_scipy(sparse.csr_array([[1.0, 2.0], [0.0, 3.0]]))
+        >>> A.tocsr() is A
+        True
+        """
         return self
 
     def __array__(self, dtype=None, copy=None):
@@ -104,7 +138,17 @@ class SparseMatrix:
     # ---- products
 
     def dot(self, x):
-        """Return ``self @ x``."""
+        """Return ``self @ x``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> from scipy import sparse
+        >>> A = bp.sparse.from_scipy(sparse.csr_array([[1.0, 2.0], [0.0, 3.0]]))
+        >>> A.dot(np.ones(2))
+        array([3., 3.])
+        """
         return self @ x
 
     def __matmul__(self, x):
@@ -124,7 +168,18 @@ class SparseMatrix:
         return product_op(self.data, x, structure=self.structure, transposed=True, axis=-1)
 
     def multiply(self, x):
-        """Multiply elements with a scalar or an array that broadcasts to this shape."""
+        """Multiply elements with a scalar or an array that broadcasts to this shape.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> from scipy import sparse
+        >>> A = bp.sparse.from_scipy(sparse.csr_array([[1.0, 2.0], [0.0, 3.0]]))
+        >>> A.multiply(np.array([1.0, 10.0])).toarray()
+        array([[ 1., 20.],
+               [ 0., 30.]])
+        """
         if _is_sparse(x):
             return _refuse_sparse("*")
         if type(self.data) is np.ndarray and not self.data.all():
@@ -178,7 +233,17 @@ class SparseMatrix:
         return _collected(rows, columns, np.concatenate([self.data, other.data]), self.shape)
 
     def sum(self, axis=None):
-        """Sum all elements, those of each column (axis 0) or of each row (axis 1)."""
+        """Sum all elements, those of each column (axis 0) or of each row (axis 1).
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> from scipy import sparse
+        >>> A = bp.sparse.from_scipy(sparse.csr_array([[1.0, 2.0], [0.0, 3.0]]))
+        >>> A.sum(), A.sum(axis=0)
+        (np.float64(6.0), array([1., 5.]))
+        """
         if axis is None:
             return np.sum(self.data)
         if axis not in (0, 1, -1, -2):
@@ -188,13 +253,34 @@ class SparseMatrix:
     # ---- elements
 
     def diagonal(self):
-        """Return the main diagonal, of length ``min(shape)``."""
+        """Return the main diagonal, of length ``min(shape)``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> from scipy import sparse
+        >>> A = bp.sparse.from_scipy(sparse.csr_array([[1.0, 2.0], [0.0, 3.0]]))
+        >>> A.diagonal()
+        array([1., 3.])
+        """
         places = np.flatnonzero(self.structure.rows == self.indices)
         parts = (np.ones(len(places), self.dtype), (self.indices[places], places))
         return self._linear(sparse.csr_array(parts, shape=(min(self.shape), self.nnz)))
 
     def toarray(self):
-        """Return a dense array; values stored at the same place are added."""
+        """Return a dense array; values stored at the same place are added.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> from scipy import sparse
+        >>> A = bp.sparse.from_scipy(sparse.csr_array([[1.0, 2.0], [0.0, 3.0]]))
+        >>> A.toarray()
+        array([[1., 2.],
+               [0., 3.]])
+        """
         m, n = self.shape
         flat = self.structure.rows.astype(np.int64) * n + self.indices
         parts = (np.ones(self.nnz, self.dtype), flat, np.arange(self.nnz + 1))
@@ -206,7 +292,17 @@ class SparseMatrix:
         return dot_op(self.data, matrix=Constant(matrix), axis=-1)
 
     def to_scipy(self):
-        """Return a `scipy.sparse.csr_array` with a copy of the values; this leaves the graph."""
+        """Return a `scipy.sparse.csr_array` with a copy of the values; this leaves the graph.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> from scipy import sparse
+        >>> A = bp.sparse.from_scipy(sparse.csr_array([[1.0, 2.0], [0.0, 3.0]]))
+        >>> A.to_scipy().nnz
+        3
+        """
         data = self.data.value if type(self.data) is Variable else self.data
         return self.structure.matrix(data).copy()
 

@@ -134,6 +134,18 @@ class Factorized:
     """A matrix that is factorised once and solves for any number of right-hand sides.
 
     Made by `factorized`; ``solver(b)`` is ``solve(A, b)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> from scipy import sparse
+    >>> solver = bp.sparse.factorized(sparse.diags_array([2.0, 4.0], format="csr"))
+    >>> solver(np.array([1.0, 1.0]))
+    array([0.5 , 0.25])
+    >>> bp.jacobian(solver)(np.ones(2))
+    array([[0.5 , 0.  ],
+           [0.  , 0.25]])
     """
 
     def __init__(self, a: Any) -> None:

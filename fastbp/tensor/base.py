@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from fastbp import plotting
 from fastbp.errors import ShapeError
 from fastbp.recording import numbers
 from fastbp.tensor import products
@@ -43,6 +44,16 @@ class DerivativeTensor:
         ``nnz / size``, 0 for an empty tensor.
     nbytes : int
         Bytes of all arrays that the tensor holds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> T = bp.tensor.derivative(lambda a: a @ np.ones((3, 2)), np.ones((4, 3)))
+    >>> T.shape, T.storage, T.nnz, T.size
+    ((4, 2, 4, 3), 'structured', 24, 96)
+    >>> T.contract(np.ones((4, 2))).shape
+    (4, 3)
     """
 
     __slots__ = ("_dtype", "_in_shape", "_out_shape")
@@ -117,6 +128,16 @@ class DerivativeTensor:
             If `g` has another shape.
         DTypeError
             If `g` has no real numbers.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> A, B = np.arange(6.0).reshape(2, 3), np.arange(6.0).reshape(3, 2)
+        >>> T = bp.tensor.matmul_derivative(A, B, wrt=0)
+        >>> T.contract(np.ones((2, 2)))  # dL/dA = dL/dC @ B.T
+        array([[1., 5., 9.],
+               [1., 5., 9.]])
         """
         x, batch = self._operand("contract", g, self._out_shape)
         return self._contract(x, batch)
@@ -140,6 +161,16 @@ class DerivativeTensor:
             If `t` has another shape.
         DTypeError
             If `t` has no real numbers.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> A, B = np.arange(6.0).reshape(2, 3), np.arange(6.0).reshape(3, 2)
+        >>> T = bp.tensor.matmul_derivative(A, B, wrt=0)
+        >>> T.apply(np.ones((2, 3)))  # dC = dA @ B
+        array([[6., 9.],
+               [6., 9.]])
         """
         x, batch = self._operand("apply", t, self._in_shape)
         return self._apply(x, batch)
@@ -183,6 +214,15 @@ class DerivativeTensor:
             If the shapes do not fit.
         MemoryError
             If a dense result, or a structured operand made sparse, is above `MEMORY_LIMIT`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> A, B = np.arange(6.0).reshape(2, 3), np.arange(6.0).reshape(3, 2)
+        >>> T = bp.tensor.matmul_derivative(A, B, wrt=0)
+        >>> T.compose(bp.tensor.derivative(np.square, A))  # dC/dX for A = X**2
+        <derivative tensor (2, 2) x (2, 3): structured, float64, density 0.5, 96 bytes>
         """
         if not isinstance(other, DerivativeTensor):
             raise TypeError(f"compose: need a derivative tensor, got {type(other).__name__}")
@@ -205,6 +245,16 @@ class DerivativeTensor:
         ------
         IndexError
             If there are more or fewer, or one is out of range.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> A, B = np.arange(6.0).reshape(2, 3), np.arange(6.0).reshape(3, 2)
+        >>> T = bp.tensor.matmul_derivative(A, B, wrt=0)
+        >>> T.block(0, 1)  # dC[0, 1]/dA
+        array([[1., 3., 5.],
+               [0., 0., 0.]])
         """
         if len(index) != len(self._out_shape):
             raise IndexError(
@@ -227,6 +277,15 @@ class DerivativeTensor:
         """Return the tensor with out and in axes exchanged; `contract` and `apply` change places.
 
         The order of the axes within `out_shape` and `in_shape` stays.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> A, B = np.arange(6.0).reshape(2, 3), np.arange(6.0).reshape(3, 2)
+        >>> T = bp.tensor.matmul_derivative(A, B, wrt=0)
+        >>> T.transpose().shape
+        (2, 3, 2, 2)
         """
         raise NotImplementedError
 
@@ -242,6 +301,15 @@ class DerivativeTensor:
         ------
         MemoryError
             If the nonzeros would be larger. Nothing is allocated then.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> A, B = np.arange(6.0).reshape(2, 3), np.arange(6.0).reshape(3, 2)
+        >>> T = bp.tensor.matmul_derivative(A, B, wrt=0)
+        >>> T.to_sparse()
+        <derivative tensor (2, 2) x (2, 3): sparse, float64, density 0.5, 116 bytes>
         """
         check_sparse("to_sparse", self.shape, self._stored(), self._dtype.itemsize, limit)
         return self._to_sparse()
@@ -266,6 +334,15 @@ class DerivativeTensor:
         ------
         MemoryError
             If the matrix would be larger. Nothing is allocated then.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> A, B = np.arange(6.0).reshape(2, 3), np.arange(6.0).reshape(3, 2)
+        >>> T = bp.tensor.matmul_derivative(A, B, wrt=0)
+        >>> T.to_scipy().shape
+        (4, 6)
         """
         check_sparse("to_scipy", self.shape, self._stored(), self._dtype.itemsize + 4, limit)
         return self._to_scipy()
@@ -289,6 +366,16 @@ class DerivativeTensor:
         ------
         MemoryError
             If the array would be larger. Nothing is allocated then.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> A, B = np.arange(6.0).reshape(2, 3), np.arange(6.0).reshape(3, 2)
+        >>> T = bp.tensor.matmul_derivative(A, B, wrt=0)
+        >>> T.to_dense()[0, 1]
+        array([[1., 3., 5.],
+               [0., 0., 0.]])
         """
         check_dense("to_dense", self.shape, self._dtype, limit)
         return self._to_dense()
@@ -301,7 +388,17 @@ class DerivativeTensor:
         return self.to_dense()
 
     def astype(self, dtype: Any) -> Self:
-        """Return the tensor in another dtype, float64 or float32; itself if it has it."""
+        """Return the tensor in another dtype, float64 or float32; itself if it has it.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> A, B = np.arange(6.0).reshape(2, 3), np.arange(6.0).reshape(3, 2)
+        >>> T = bp.tensor.matmul_derivative(A, B, wrt=0)
+        >>> T.astype("float32").dtype
+        dtype('float32')
+        """
         dtype = float_type("astype", dtype)
         return self if dtype == self._dtype else self._cast(dtype)
 
@@ -312,6 +409,41 @@ class DerivativeTensor:
         if copy is False:
             raise ValueError("a derivative tensor cannot become an array without a copy")
         return np.asarray(self.to_dense(), dtype)
+
+    def plot(self, ax: Any = None, names: tuple[str, str] = ("C", "A")) -> Any:
+        """Draw the tensor as a matrix of matrices, with its zeros.
+
+        For each element of the result there is a block of the operand's shape; what is zero by
+        structure is grey, anything else has the colour of its value: red above zero, blue below.
+        Small tensors show their values too.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            A new figure's if not given.
+        names : (str, str)
+            What the result and the operand are called.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed (``pip install 'fastbp[plot]'``).
+        ShapeError
+            If the tensor has more elements than a picture can show.
+        """
+        where = "DerivativeTensor.plot"
+        size = plotting.size_of(self._out_shape, self._in_shape)
+        ax = plotting.lone_axes(where, ax, size)
+        plotting.check_size(where, self._out_shape, self._in_shape)
+        entries = self.to_scipy().tocoo()
+        plotting.derivative(
+            ax, (entries.row, entries.col), entries.data, self._out_shape, self._in_shape, names
+        )
+        return ax
 
     # ---- arithmetic
 

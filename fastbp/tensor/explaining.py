@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbp import plotting
 from fastbp._core import sweep
 from fastbp._core.graph import Variable
 from fastbp._core.links import Link
@@ -37,6 +38,8 @@ class LinkTensor:
         None where not even the nonzeros fit into `fastbp.tensor.MEMORY_LIMIT`.
     direct : str
         What a sweep computes instead, from the cotangent ``g``.
+    names : (str, str)
+        What pictures call the result and the operand.
     """
 
     operation: str
@@ -46,6 +49,35 @@ class LinkTensor:
     dtype: np.dtype[Any]
     tensor: DerivativeTensor | None
     direct: str
+    names: tuple[str, str] = ("C", "A")
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the tensor as a matrix of matrices; see `DerivativeTensor.plot`.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            A new figure's if not given.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed (``pip install 'fastbp[plot]'``).
+        """
+        if ax is None:
+            ax = plotting.lone_axes(
+                "LinkTensor.plot", None, plotting.size_of(self.out_shape, self.in_shape)
+            )
+        if self.tensor is None or self.size > plotting.CELLS:
+            _too_large(ax, self.out_shape, self.in_shape, self.names)
+        else:
+            self.tensor.plot(ax, self.names)
+        ax.set_title(f"{self.operation}, operand {self.operand}\n{ax.get_title()}", fontsize=9)
+        return ax
 
     @property
     def size(self) -> int:
@@ -77,6 +109,20 @@ class Explanation:
         Where the derivative of the whole function may have nonzeros.
     largest : float
         The largest element of a cotangent on the way.
+    cotangent : numpy.ndarray
+        What the output was contracted with.
+    result : str
+        What pictures call the output.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastbp as bp
+    >>> found = bp.tensor.explain(lambda w: np.sum(np.tanh(np.ones((4, 3)) @ w)), np.ones((3, 2)))
+    >>> [(link.operation, link.tensor.nnz, link.size) for link in found.links]
+    [('matmul', 24, 48), ('tanh', 8, 64), ('sum', 8, 8)]
+    >>> bool(found.max_difference < 1e-15)
+    True
     """
 
     links: list[LinkTensor]
@@ -84,6 +130,8 @@ class Explanation:
     explicit: np.ndarray
     pattern: Any = field(repr=False)
     largest: float = field(repr=False, default=0.0)
+    cotangent: Any = field(repr=False, default=0.0)
+    result: str = field(repr=False, default="C")
 
     @property
     def max_difference(self) -> float:  # noqa: D102 (see the class)
@@ -109,38 +157,55 @@ class Explanation:
         )
         return "\n".join(lines)
 
-    def plot(self, axes: Any = None) -> Any:
-        """Draw the sparsity pattern of the whole derivative with matplotlib.
+    def plot(self, ax: Any = None) -> Any:
+        """Draw the tensor of each link as a matrix of matrices, and the pattern of the whole.
+
+        For each element of a link's result there is a block of its operand's shape; zeros are grey,
+        anything else has the colour of its value. The input is called A, results C, D, E ... in the
+        order of the record.
 
         Parameters
         ----------
-        axes : matplotlib.axes.Axes, optional
-            A new figure is made without it.
+        ax : sequence of matplotlib.axes.Axes, optional
+            One for each link, and one more; those of a new figure if not given.
 
         Returns
         -------
-        matplotlib.axes.Axes
+        ndarray of matplotlib.axes.Axes, shape (len(links) + 1,)
+            The last has the pattern of the whole derivative.
 
         Raises
         ------
         ImportError
-            If matplotlib is not installed.
+            If matplotlib is not installed (``pip install 'fastbp[plot]'``).
+        ValueError
+            If `ax` has another number of axes.
         """
-        if axes is None:
-            from matplotlib import pyplot
-
-            axes = pyplot.figure().add_subplot()
-        entries = self.pattern.tocoo()
-        rows, columns = self.pattern.shape
-        axes.plot(entries.col, entries.row, "s", markersize=max(0.5, min(8, 200 / max(1, columns))))
-        axes.set(
-            xlim=(-0.5, columns - 0.5),
-            ylim=(rows - 0.5, -0.5),
-            xlabel="element of the input",
-            ylabel="element of the output",
-            title=f"{self.pattern.nnz} of {rows * columns} may be nonzero",
-        )
+        shapes = [(link.out_shape, link.in_shape) for link in self.links]
+        whole = (np.shape(self.cotangent), self.direct.shape)
+        sizes = [plotting.size_of(*pair) for pair in [*shapes, whole]]
+        axes = plotting.panels("explain(...).plot", sizes) if ax is None else np.ravel(ax)
+        if len(axes) != len(sizes):
+            raise ValueError(
+                f"explain(...).plot: needs {len(sizes)} axes, one for each link and one for the "
+                f"whole, not {len(axes)}"
+            )
+        for link, place in zip(self.links, axes, strict=False):
+            link.plot(place)
+        entries, names = self.pattern.tocoo(), (self.result, "A")
+        if entries.shape[0] * entries.shape[1] > plotting.CELLS:
+            _too_large(axes[-1], *whole, names)
+        else:
+            plotting.derivative(axes[-1], (entries.row, entries.col), None, *whole, names)
+        axes[-1].set_title(f"the whole\n{axes[-1].get_title()}", fontsize=9)
         return axes
+
+
+def _too_large(ax: Any, out_shape: Any, in_shape: Any, names: tuple[str, str]) -> None:
+    ax.text(0.5, 0.5, f"{out_shape} x {in_shape}:\ntoo large to draw", ha="center", va="center",
+            transform=ax.transAxes)  # fmt: skip
+    ax.set_axis_off()
+    ax.set_title(plotting.title(out_shape, in_shape, names), fontsize=9)
 
 
 def _row(link: LinkTensor) -> tuple[str, ...]:
@@ -215,10 +280,11 @@ def explain(
         raise ShapeError(f"explain: cotangent has shape {g.shape}, the output has shape {shape}")
     if not isinstance(y, Variable):
         zeros = np.zeros(x.shape, x.dtype)
-        return Explanation([], zeros, zeros, pattern_of(tape, [y], [x]))
+        return Explanation([], zeros, zeros, pattern_of(tape, [y], [x]), cotangent=g)
     g = np.asarray(g, y.dtype)
     record, (at,), (start,) = tape.links(), tape.output_positions, tape.input_positions
-    tensors = [_tensors(link, record) for link in record]
+    names = _letters(len(record), start)
+    tensors = [_tensors(position, record, names) for position in range(len(record))]
     direct = sweep.reverse(tape, [g])[0]
     explicit, largest = _contracted(record, tensors, at, start, g)
     zeros = np.zeros(x.shape, x.dtype)
@@ -228,11 +294,20 @@ def explain(
         zeros if explicit is None else explicit,
         pattern_of(tape, [y], [x]),
         largest,
+        g,
+        names[at] if at >= 0 else "C",
     )
 
 
-def _tensors(link: Link, record: list[Link]) -> dict[int, LinkTensor]:
+def _letters(count: int, start: int) -> list[str]:
+    """Name the values of a record: the input A, results C to Z, then by number."""
+    names = iter([*"CDEFGHIJKLMNOPQRSTUVWXYZ", *(f"V^{{({k})}}" for k in range(count))])
+    return ["A" if position == start else next(names) for position in range(count)]
+
+
+def _tensors(position: int, record: list[Link], names: list[str]) -> dict[int, LinkTensor]:
     """Return the tensors of one link by the operands that depend on the input."""
+    link = record[position]
     rows: dict[int, LinkTensor] = {}
     for k, parent in enumerate(link.parents):
         tensor: DerivativeTensor | None = local.structured(link, k) if parent >= 0 else None
@@ -247,6 +322,7 @@ def _tensors(link: Link, record: list[Link]) -> dict[int, LinkTensor]:
             link.dtype,
             tensor or _tensor(link, k, record),
             _direct_rule(link, k),
+            (names[position], names[parent]),
         )
     return rows
 

@@ -46,6 +46,19 @@ cdef extern from "numpy/arrayobject.h":
     object PyArray_NewFromDescr(type subtype, cnp.dtype descr, int nd, const cnp.npy_intp *dims,
                                 const cnp.npy_intp *strides, void *data, int flags, PyObject *owner)
 
+cdef extern from *:
+    """
+    #include <stdlib.h>
+    #ifdef __GLIBC__
+        #include <malloc.h>
+        /* It keeps what was freed below a block that is in use. */
+        static void to_system(void) { malloc_trim(0); }
+    #else
+        static void to_system(void) { }
+    #endif
+    """
+    void to_system() noexcept nogil
+
 cdef enum:
     ALIGNMENT = 64
     SLOTS = 64
@@ -266,3 +279,4 @@ def release():
             _depths[i] -= 1
             free(_header(_medium[i * DEPTH + _depths[i]]).raw)
     _medium_bytes = 0
+    to_system()

@@ -173,19 +173,6 @@ def test_explain_with_a_cotangent():
         bp.tensor.explain(lambda a: a @ B, A, cotangent=np.ones(3))
 
 
-def test_picture_of_the_pattern():
-    class Axes:
-        def plot(self, columns, rows, *args, **kwargs):
-            self.drawn = set(zip(rows.tolist(), columns.tolist(), strict=True))
-
-        def set(self, **kwargs):
-            self.limits = kwargs["xlim"], kwargs["ylim"]
-
-    axes = bp.tensor.explain(lambda v: v[1:] * v[:-1], V).plot(Axes())
-    assert axes.drawn == {(i, i + d) for i in range(6) for d in (0, 1)}
-    assert axes.limits == ((-0.5, 6.5), (5.5, -0.5))
-
-
 def test_bad_arguments():
     with pytest.raises(TypeError, match="derivative: argument 0 must be one array"):
         bp.tensor.derivative(lambda p: p["a"], {"a": A})

@@ -23,6 +23,16 @@ def fixed_point(
     """Iterate ``x = f(a)(x)`` from `x0` until steps are at most `tol`; differentiable by `a`.
 
     The cotangent of the fixed point solves an equation of its own, by the same iteration.
+
+    Examples
+    --------
+    >>> from fastbp.autograd import grad
+    >>> from fastbp.autograd.misc.fixed_points import fixed_point
+    >>> def root(a):  # x = (x + a / x) / 2, of which the square root is the fixed point
+    ...     step = lambda a: lambda x: (x + a / x) / 2
+    ...     return fixed_point(step, a, 1.0, lambda x, y: abs(x - y), 1e-12)
+    >>> float(root(4.0)), round(float(grad(root)(4.0)), 9)
+    (2.0, 0.25)
     """
     step = f(a)
     before, x = x0, step(x0)

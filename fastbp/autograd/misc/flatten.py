@@ -41,7 +41,18 @@ def _flat(value: Any) -> Any:
 
 
 def flatten_func(func: Callable[..., Any], example: Any) -> tuple[Any, Any, Any]:
-    """Return a function of vectors in place of one of containers, `unflatten`, and the example."""
+    """Return a function of vectors in place of one of containers, `unflatten`, and the example.
+
+    Examples
+    --------
+    >>> import fastbp.autograd.numpy as np
+    >>> from fastbp.autograd.misc.flatten import flatten_func
+    >>> def f(p):
+    ...     return {"total": p["a"] * np.sum(p["b"])}
+    >>> flat_f, unflatten, start = flatten_func(f, {"a": 2.0, "b": np.ones(2)})
+    >>> start, flat_f(start)
+    (array([2., 1., 1.]), array([4.]))
+    """
     flat_example, unflatten = flatten(example)
 
     def flat_func(x: Any, *args: Any) -> Any:

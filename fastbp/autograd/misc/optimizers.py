@@ -18,7 +18,19 @@ __all__ = ["adam", "rmsprop", "sgd", "unflatten_optimizer"]
 
 
 def unflatten_optimizer(optimize: Callable[..., Any]) -> Callable[..., Any]:
-    """Turn an optimizer of vectors into one of containers."""
+    """Turn an optimizer of vectors into one of containers.
+
+    Examples
+    --------
+    >>> from fastbp.autograd.misc.optimizers import unflatten_optimizer
+    >>> @unflatten_optimizer
+    ... def descend(grad, x, callback=None, num_iters=50):
+    ...     for i in range(num_iters):
+    ...         x = x - 0.2 * grad(x, i)
+    ...     return x
+    >>> round(float(descend(lambda p, i: {"x": 2 * (p["x"] - 3.0)}, {"x": 0.0})["x"]), 6)
+    3.0
+    """
 
     @wraps(optimize)
     def of_containers(
@@ -97,7 +109,17 @@ def sgd(
     step_size: float = 0.1,
     mass: float = 0.9,
 ) -> Any:
-    """Descend with momentum `mass`."""
+    """Descend with momentum `mass`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastbp.autograd import grad
+    >>> from fastbp.autograd.misc.optimizers import sgd
+    >>> slope = grad(lambda x: (x - 3.0) ** 2)
+    >>> bool(abs(sgd(lambda x, i: slope(x), 1.0) - 3.0) < 0.05)
+    True
+    """
     # The velocity is a mean of gradients: a sum, times (1 - mass).
     return _descend(grad, x, callback, num_iters, _SGD(step_size * (1.0 - mass), mass))
 
@@ -112,7 +134,17 @@ def rmsprop(
     gamma: float = 0.9,
     eps: float = 1e-8,
 ) -> Any:
-    """Descend by gradients over the root of their mean square."""
+    """Descend by gradients over the root of their mean square.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastbp.autograd import grad
+    >>> from fastbp.autograd.misc.optimizers import rmsprop
+    >>> slope = grad(lambda x: (x - 3.0) ** 2)
+    >>> bool(abs(rmsprop(lambda x, i: slope(x), 1.0, num_iters=200, step_size=0.02) - 3.0) < 0.05)
+    True
+    """
     return _descend(grad, x, callback, num_iters, _RMSProp(step_size, gamma, eps))
 
 
@@ -127,5 +159,15 @@ def adam(
     b2: float = 0.999,
     eps: float = 1e-8,
 ) -> Any:
-    """Descend by mean gradients over mean squares, both corrected for their start (Adam)."""
+    """Descend by mean gradients over mean squares, both corrected for their start (Adam).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastbp.autograd import grad
+    >>> from fastbp.autograd.misc.optimizers import adam
+    >>> slope = grad(lambda x: (x - 3.0) ** 2)
+    >>> bool(abs(adam(lambda x, i: slope(x), 1.0, num_iters=1000, step_size=0.02) - 3.0) < 0.05)
+    True
+    """
     return _descend(grad, x, callback, num_iters, _Adam(step_size, b1, b2, eps))

@@ -22,6 +22,13 @@ def const_graph(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Callable[
 
     autograd traces it once, and from then on repeats what it did. Here the function itself runs
     again each time: no branch is frozen.
+
+    Examples
+    --------
+    >>> from fastbp.autograd.misc import const_graph
+    >>> f = const_graph(lambda x, scale: scale * x**2, scale=3.0)
+    >>> f(2.0)
+    12.0
     """
     return wraps(fun)(functools.partial(fun, *args, **kwargs))
 
