@@ -42,7 +42,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RULES = ROOT / "fastbp" / "rules"
 SECONDS = 20  # of processor time for one test of a mutant; beyond it, it hangs
 BUDGET = 60  # for all of them
-CALLS = 6  # samples of a row that take part
+CALLS = 8  # samples of a row in all tests; the others are in the first four kinds only
 OTHERS = 60  # tests beside those of the table
 # Of `tests/rules/test_rules.py`, by cost.
 KINDS = (
@@ -308,15 +308,14 @@ class Tests:
 
     def of(self, names, calls):
         """Return the tests of rows, without repetition, cheap ones first."""
-        samples = []
-        for name in sorted(names):
-            own = [name] if name in self.by_call else []
-            samples += own + calls.get(name, [])[: CALLS if len(names) < 4 else 2]
-        samples = list(dict.fromkeys(samples))[: 4 * CALLS]
+        samples = [name for name in sorted(names) if name in self.by_call]
+        samples += [id for name in sorted(names) for id in calls.get(name, ())]
+        samples = list(dict.fromkeys(samples))
         chosen = [
             item
-            for kind in KINDS
-            for sample in samples
+            for some, kinds in ((samples[:CALLS], KINDS), (samples[CALLS:], KINDS[:4]))
+            for kind in kinds
+            for sample in some
             for item in self.by_call[sample].get(kind, ())
         ]
         words = [word for name in sorted(names) for word in {name.split(".")[-1], name.strip("_")}]
