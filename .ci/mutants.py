@@ -11,9 +11,6 @@ fastbp/rules that these call. N sites are drawn from the files in turn, so every
 Tests are collected once. Each mutant is a fork of that process: it gets the code of the changed
 function, and runs the tests that go by the names of the rows concerned, cheap ones first, until one
 fails. So a mutant costs seconds. A last fork runs, without any mutant, each test that killed one.
-
-Tools that rewrite files (mutmut, cosmic-ray) import and collect anew for every mutant, 10 s here,
-and the first leaves alone what is outside of `def`, as rows of lambdas are.
 """
 
 import argparse
