@@ -1,5 +1,6 @@
 """Freed memory, garbage collection, peaks, threads."""
 
+import functools
 import gc
 import subprocess
 import sys
@@ -50,6 +51,27 @@ def failing(x):
         bp.grad(lambda x: np.reshape(x, 7))(x)
 
 
+@functools.cache
+def made(name):
+    """What is prepared once, and called often."""
+    return {
+        "compile": lambda: bp.compile(bp.value_and_grad(lambda x: deep(x, 3))),
+        "vmap": lambda: bp.vmap(bp.grad(lambda x: deep(x, 2))),
+        "vmap compiled": lambda: bp.compile(bp.vmap(bp.grad(lambda x: np.sum(np.sin(x) * x)))),
+        "sparse": lambda: bp.sparse.jacobian(lambda x: np.sin(x) * x),
+    }[name]()
+
+
+def cell(x):
+    W = np.full((3, 3), 0.1)
+    return np.sum(bp.recurrent.rnn(x[:, None], np.zeros((1, 3)), W=W, U=W)[0])
+
+
+def scanned(x):
+    carry, ys = bp.recurrent.scan(lambda c, x: (np.sin(c) * x, c * x), np.ones(3), x)
+    return np.sum(carry) + np.sum(ys)
+
+
 TRANSFORMS = {
     "grad": lambda x: bp.grad(deep)(x),
     "value_and_grad": lambda x: bp.value_and_grad(deep)(x),
@@ -62,6 +84,13 @@ TRANSFORMS = {
     "checkpoint": lambda x: bp.grad(bp.checkpoint(deep))(x),
     "custom_rule": lambda x: bp.grad(lambda x: np.sum(sine()(x)))(x),
     "error": lambda x: failing(x),
+    "sparse": lambda x: made("sparse")(x.ravel()),
+    "compile": lambda x: made("compile")(x),
+    "vmap": lambda x: made("vmap")(x),
+    "vmap compiled": lambda x: made("vmap compiled")(x),
+    "scan": lambda x: bp.grad(scanned)(x),
+    "recurrent": lambda x: bp.grad(cell)(x),
+    "tensor": lambda x: bp.tensor.derivative(lambda x: np.sin(x) @ np.ones((3, 2)), x),
 }
 
 

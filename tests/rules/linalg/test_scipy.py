@@ -347,3 +347,10 @@ def test_parts_of_tridiagonal_spectra_have_scipys_signs(options, rng):
         expected = scipy.linalg.eigh_tridiagonal(d, e, **options)
         for x, y in zip(found, expected, strict=True):
             np.testing.assert_allclose(x.value, y, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_a_band_may_be_wider_than_its_matrix(n, rng):
+    ab, b = rng.normal(size=(5, n)), rng.normal(size=(n, 2))
+    ab[2] += 5.0
+    check_grads(lambda ab, b: linalg.solve_banded((2, 2), ab, b), (ab, b), order=2)
