@@ -103,7 +103,8 @@ def written(entries: list[Entry], name: str) -> bytes:
     )
     arrays = {f"array{k}": x for k, x in enumerate(encoder.arrays)}
     file = io.BytesIO()
-    np.savez(file, allow_pickle=False, plan=np.frombuffer(text.encode(), np.uint8), **arrays)
+    # NumPy 2.0 would take allow_pickle= for the name of an array; none of these needs it.
+    np.savez(file, plan=np.frombuffer(text.encode(), np.uint8), **arrays)
     return file.getvalue()
 
 
