@@ -382,7 +382,8 @@ def _tridiagonal_jvp(tangents, ans, d, e):
 
 tridiagonal_op = general(
     "linalg.eigh_tridiagonal",
-    lambda d, e: tuple(scipy.linalg.eigh_tridiagonal(d, e, check_finite=False)),
+    # SciPy 1.13 takes no stacks.
+    stacked(lambda d, e: tuple(scipy.linalg.eigh_tridiagonal(d, e, check_finite=False)), 1, 1),
     nin=2,
     nout=2,
     promotes=(0, 1),
