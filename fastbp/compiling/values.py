@@ -16,8 +16,8 @@ class Storage:
     kind : {"input", "constant", "work", "output", "given", "moving"}
         Who has it: the caller, the plan, the workspace, the caller afterwards, a call of Python;
         memory that moves in a loop is a part of other memory.
-    lower : bool
-        It has lower triangular matrices.
+    lower : int
+        Of which order the lower triangular matrices are that it has; 0 if it has others.
     """
 
     __slots__ = (
@@ -29,7 +29,7 @@ class Storage:
         self.buffer, self.offset = -1, 0
         self.inside: Storage | None = None  # it is a part of this one, at `offset`
         self.holds: list[Storage] = []  # these are parts of it
-        self.lower = False
+        self.lower = 0
 
     @property
     def outermost(self) -> Storage:

@@ -277,6 +277,9 @@ def test_what_is_no_whole_triangle_is_factorised(rng):
     assert lapack(sum_of, a, y) == ["cholesky", "lu", "lu_solve"]
     turned = lambda a, y: np.linalg.solve(np.linalg.cholesky(a)[::-1], np.append(y, 1.0))
     assert lapack(turned, a, y) == ["cholesky", "lu", "lu_solve"]
+    # A row of four as two of two lies as a matrix of its own does.
+    folded = lambda a, y: np.linalg.solve(np.linalg.cholesky(a).reshape(4, 2, 2)[3], y[:2])
+    assert lapack(folded, a[:4, :4], y) == ["cholesky", "lu", "lu_solve"]
 
 
 def test_without_folding_triangles_are_factorised(monkeypatch, rng):

@@ -36,8 +36,8 @@ def _triangle(b, a):
 
     A Cholesky factor is one, and so is its transpose.
     """
-    if "folding" not in b.passes or not a.storage.lower:
-        return None
+    if "folding" not in b.passes or a.storage.lower != a.shape[-1]:
+        return None  # a part that is square is no triangle, though its layout may be one's
     for flags, axes in (("lower",), (-2, -1)), ((), (-1, -2)):
         row, column = (a.strides[k] for k in axes)
         if column == a.dtype.itemsize and row == a.shape[-1] * column and _are_whole(a, row):
@@ -120,7 +120,7 @@ def factorises_positive(b, link, a):
     """Return Cholesky's factor."""
     factor = _only(b.lapack("cholesky", a))
     if factor is not None:
-        factor.storage.lower = True
+        factor.storage.lower = factor.shape[-1]
     return factor
 
 
