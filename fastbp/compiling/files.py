@@ -101,7 +101,7 @@ def written(entries: list[Entry], name: str) -> bytes:
         allow_nan=False,
         separators=(",", ":"),
     )
-    arrays = {f"array{k}": x for k, x in enumerate(encoder.arrays)}
+    arrays: dict[str, Any] = {f"array{k}": x for k, x in enumerate(encoder.arrays)}
     file = io.BytesIO()
     # NumPy 2.0 would take allow_pickle= for the name of an array; none of these needs it.
     np.savez(file, plan=np.frombuffer(text.encode(), np.uint8), **arrays)
