@@ -18,6 +18,8 @@ from fastbp.compiling.values import Storage, Value, strides_of
 __all__ = ["Builder", "booleans", "grid", "view_of"]
 
 FLOATS = "fc"
+# Slices that are compared one after the other; elements of a large array, and of a long axis in it.
+_FEW, _LARGE, _LONG = 8, 1 << 15, 64
 
 
 class Builder:
@@ -134,10 +136,61 @@ class Builder:
                 math.prod(dims[a:b]) for a, b in ((0, first), (first, end), (end, None))
             )
             dims[first:end] = [1] * (end - first)
-            y = self.new(tuple(dims), x.dtype)
-            self.append(Sum(x, y, (outer, rows, n)))
-            x, end = y, first
+            if n == 1 and rows <= _FEW <= outer:  # the same order, without a loop for each row
+                y = self._slice_by_slice(
+                    np.add,
+                    x.view((outer, rows), x.offset, strides_of((outer, rows), x.dtype.itemsize)),
+                    1,
+                )
+                x = y.view(tuple(dims), 0, strides_of(tuple(dims), x.dtype.itemsize))
+            else:
+                y = self.new(tuple(dims), x.dtype)
+                self.append(Sum(x, y, (outer, rows, n)))
+                x = y
+            end = first
         return x.view(shape, 0, strides_of(shape, x.dtype.itemsize))
+
+    def extreme(
+        self, ufunc: np.ufunc, x: Value, axis: Sequence[int], shape: tuple[int, ...]
+    ) -> Value | None:
+        """Append the largest or smallest elements along axes, in the shape that they have.
+
+        Halves are compared until one element is left: elementwise work, whatever the axis. None for
+        large arrays with long axes, which NumPy reads once.
+        """
+        axes = {k % len(x.shape) for k in axis} if x.shape else set()
+        axes = {k for k in axes if x.shape[k] != 1}
+        longest = max([x.shape[k] for k in axes], default=1)
+        if x.dtype.kind != "f" or x.size == 0 or (x.size > _LARGE and longest > _LONG):
+            return None
+        for k in sorted(axes, reverse=True):
+            while x.shape[k] > 1:
+                x = self._compared(ufunc, x, k)
+        x = self.contiguous(x)
+        return x.view(shape, x.offset, strides_of(shape, x.dtype.itemsize))
+
+    def _compared(self, ufunc: np.ufunc, x: Value, axis: int) -> Value:
+        """Append a comparison of both halves, which share the middle, or of few slices."""
+        n = x.shape[axis]
+        if n <= _FEW:
+            return self._slice_by_slice(ufunc, x, axis)
+        return self._together(ufunc, x, axis, (n + 1) // 2, (0, n // 2))
+
+    def _slice_by_slice(self, ufunc: np.ufunc, x: Value, axis: int) -> Value:
+        return self._together(ufunc, x, axis, 1, range(x.shape[axis]))
+
+    def _together(
+        self, ufunc: np.ufunc, x: Value, axis: int, width: int, starts: Sequence[int]
+    ) -> Value:
+        """Append elementwise work on slices of some width, one after the other."""
+        shape = (*x.shape[:axis], width, *x.shape[axis + 1 :])
+        slices = [x.view(shape, x.offset + k * x.strides[axis], x.strides) for k in starts]
+        y = slices[0]
+        for other in slices[1:]:
+            found = self.elementwise(ufunc, (y, other), x.dtype)
+            assert found is not None
+            y = found
+        return y
 
     def half(self, z: Value, imaginary: bool) -> Value:
         """Return the layout of the real or imaginary parts of complex numbers."""

@@ -36,6 +36,9 @@ class Matrices(Step):
         super().__init__(reads, writes)
         self.name, self.flags, self.sizes, self.batch = name, flags, sizes, batch
 
+    def facts_of(self) -> Any:
+        return self.name, self.flags, self.sizes, self.batch
+
     def described(self) -> str:
         return " ".join([self.name, *self.flags])
 

@@ -23,6 +23,7 @@ from fastbp.compiling.values import Storage, Value
 __all__ = ["rolled"]
 
 NUMBER, SAME, NEXT, CONSTANT = "number", "same", "next", "constant"
+_TURNS = 4  # equal instructions that may take turns on different operands
 
 
 def rolled(steps: Sequence[Step], outputs: Sequence[Value]) -> list[Step]:
@@ -43,9 +44,13 @@ def rolled(steps: Sequence[Step], outputs: Sequence[Value]) -> list[Step]:
     uses = _uses(steps, outputs)
     out: list[Step] = []
     done = 0
-    for start, period, length in found:
-        first = start + _phase(steps, start, period, length)
-        for begin, count, loop in _loops(steps, first, period, start + length, uses):
+    for start, shortest, length in found:
+        for period in range(shortest, min(_TURNS * shortest, length // FEWEST) + 1, shortest):
+            first = start + _phase(steps, start, period, length)
+            loops = _loops(steps, first, period, start + length, uses)
+            if loops:
+                break
+        for begin, count, loop in loops:
             out += steps[done:begin]
             out.append(loop)
             done = begin + count
