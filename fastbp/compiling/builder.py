@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from fastbp.compiling.matrices import routine
 from fastbp.compiling.passes import enabled
 from fastbp.compiling.steps import Call, Copy, Product, Region, Step, Sum, Zero
 from fastbp.compiling.sums import Term, Waiting, made
-from fastbp.compiling.values import Storage, Value, strides_of
+from fastbp.compiling.values import Storage, Value, broadcast_shape, strides_of
 
 __all__ = ["Builder", "booleans", "grid", "view_of"]
 
@@ -30,6 +31,7 @@ class Builder:
         self.steps: list[Step] = []
         self.constants: dict[int, Value] = {}
         self.factors: dict[Any, list[Value] | None] = {}
+        self.known: dict[Any, Any] = {}  # what was found out about layouts, for those that follow
         self.n_given = 0
         self.position = -1  # of the operation that is lowered
 
@@ -68,12 +70,18 @@ class Builder:
 
     def elementwise(self, function: Any, operands: Sequence[Any], dtype: Any) -> Value | None:
         """Append elementwise work; operands are values of one dtype, or numbers."""
-        shapes = [x.shape for x in operands if isinstance(x, Value)]
-        shape = shapes[0] if len(set(shapes)) == 1 else np.broadcast_shapes(*shapes)
-        if any(isinstance(x, Value) and x.dtype != dtype for x in operands) or not shapes:
+        shape = None
+        for x in operands:
+            if isinstance(x, Value):
+                if x.dtype is not dtype and x.dtype != dtype:
+                    return None
+                shape = x.shape if shape is None else shape
+                if x.shape != shape:
+                    shape = broadcast_shape(shape, x.shape)
+        if shape is None:
             return None
         y = self.new(shape, dtype)
-        if y.size == 0:
+        if y.storage.nbytes == 0:
             return y
         region = Region(shape, dtype)
         region.members.append((function, tuple(operands), y))
@@ -260,26 +268,17 @@ class Builder:
             z = by_identity(x, left, y, right, out) or by_identity(y, right, x, left, out)
             if z is not None:
                 return z
-        sizes = dict(zip(left, x.shape, strict=True))
-        for label, n in zip(right, y.shape, strict=True):
-            if n != 1 or label not in sizes:
-                sizes[label] = n
-        shape = tuple([sizes[label] for label in out])
-        summed = [label for label in sizes if label not in out]
-        outer = not set(left) & set(right) and len(out) == len(left) + len(right)
+        sizes, shape, order, axes = _contraction(
+            tuple(left), x.shape, tuple(right), y.shape, tuple(out)
+        )
         if 0 in sizes.values():
             z = self.new(shape, dtype)
             self.append(Zero(z))
             return z
-        if not summed and not (outer and len(out) == 2):
+        if order is None:
             return self.elementwise(
                 np.multiply, (_lined_up(x, left, out), _lined_up(y, right, out)), dtype
             )
-        batch = [k for k in out if k in left and k in right]
-        rows = [k for k in out if k in left and k not in right]
-        columns = [k for k in out if k not in left]
-        order = [*batch, *rows, *columns]
-        axes = [order.index(k) for k in out]
         z = self.new(tuple([sizes[k] for k in order]), dtype)
         if axes == sorted(axes) and "waiting" in self.passes:
             z.waiting = Waiting()
@@ -312,6 +311,12 @@ class Builder:
         accumulate: bool = False,
     ) -> Product:
         """Describe a product as the machine takes it: one label a row, column and sum, or none."""
+        layouts = x.shape, x.strides, y.shape, y.strides, z.shape, z.strides, z.dtype
+        key = ("product", tuple(left), tuple(right), tuple(out), layouts)
+        facts = self.known.get(key)
+        if facts is not None:
+            return Product(x, y, z, facts, accumulate)
+        given = x, y
         in_x, in_y = set(left), set(right)
         rows = [m for m in out if m in in_x and m not in in_y]
         columns = [m for m in out if m in in_y and m not in in_x]
@@ -334,7 +339,38 @@ class Builder:
             return own.get(row, 0), own.get(col, 0), tuple(own.get(label, 0) for label in rest)
 
         a, b, c = strides(steps[0], m, k), strides(steps[1], k, n), strides(steps[2], m, n)
-        return Product(x, y, z, (size, batch, a, b, c), accumulate)
+        facts = size, batch, a, b, c
+        if x is given[0] and y is given[1]:  # no copy was needed
+            self.known[key] = facts
+        return Product(x, y, z, facts, accumulate)
+
+
+@functools.lru_cache(1 << 12)
+def _contraction(
+    left: tuple[int, ...],
+    x_shape: tuple[int, ...],
+    right: tuple[int, ...],
+    y_shape: tuple[int, ...],
+    out: tuple[int, ...],
+) -> tuple[dict[int, int], tuple[int, ...], list[int] | None, list[int]]:
+    """Return sizes of labels, the shape, the labels in the order of a product, and their axes.
+
+    There is no order where nothing is summed: that is elementwise work.
+    """
+    sizes = dict(zip(left, x_shape, strict=True))
+    for label, n in zip(right, y_shape, strict=True):
+        if n != 1 or label not in sizes:
+            sizes[label] = n
+    shape = tuple([sizes[label] for label in out])
+    summed = any(label not in out for label in sizes)
+    outer = not set(left) & set(right) and len(out) == len(left) + len(right)
+    if not summed and not (outer and len(out) == 2):
+        return sizes, shape, None, []
+    batch = [k for k in out if k in left and k in right]
+    rows = [k for k in out if k in left and k not in right]
+    columns = [k for k in out if k not in left]
+    order = [*batch, *rows, *columns]
+    return sizes, shape, order, [order.index(k) for k in out]
 
 
 def grid(places: np.ndarray) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
@@ -411,6 +447,16 @@ def booleans(x: Any) -> tuple[Any]:
 
 def view_of(x: Value, function: Any) -> Value | None:
     """Return what a function returns if that is a view of its argument."""
+    found = shown_by(x, function)
+    return found and x.view(found[0], x.offset + found[1], found[2])
+
+
+def shown_by(x: Value, function: Any) -> tuple[tuple[int, ...], int, tuple[int, ...]] | None:
+    """Return shape, offset and strides of the view of an array that a function returns.
+
+    None: it is no view. The offset is from that of the array, so that all else depends on nothing
+    but shape, strides and dtype.
+    """
     memory = np.empty(max(x.storage.nbytes, 1), np.uint8)
     array = np.ndarray(x.shape, x.dtype, memory, x.offset, x.strides)
     with np.errstate(all="ignore"):
@@ -420,4 +466,4 @@ def view_of(x: Value, function: Any) -> Value | None:
     if not np.may_share_memory(found, memory):
         return None
     start = found.__array_interface__["data"][0] - memory.__array_interface__["data"][0]
-    return x.view(found.shape, start, found.strides)
+    return found.shape, start - x.offset, found.strides
