@@ -2,11 +2,12 @@
 
 import re
 import sys
+import tempfile
 from pathlib import Path
 
 import fastbp
 
-sys.path.insert(0, str(Path(__file__).parent))  # for functions.py
+sys.path.insert(0, str(Path(__file__).parent))  # for functions.py, offline.py
 
 project = "fastbp"
 author = "The fastbp developers"
@@ -15,11 +16,11 @@ version = release = fastbp.__version__
 
 extensions = [
     "functions",
+    "offline",
     "myst_parser",
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["gallery/**/*.ipynb", "gallery/**/*.py", "gallery/**/*.zip"]
@@ -34,6 +35,7 @@ autosummary_generate = True
 templates_path = ["_templates"]
 numpydoc_show_class_members = False
 
+html_math_renderer = "mathml"  # of offline.py
 html_theme = "pydata_sphinx_theme"
 html_title = "fastbp"
 html_static_path = ["_static"]
@@ -47,7 +49,10 @@ html_theme_options = {
     "footer_end": [],
 }
 
+# Examples draw into the file that they are given; the gallery takes the figure that is open then.
+PICTURE = Path(tempfile.mkdtemp()) / "picture.png"
 sphinx_gallery_conf = {
+    "reset_argv": lambda conf, script: [str(PICTURE)],
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r"\.py$",
