@@ -33,7 +33,7 @@ class Effort:
     processes: int = 2
     rounds: int = 6  # readings of each contender in a pass, taken in turn
     # Seconds of a pass after which no more are taken than a verdict needs: of calls that take long.
-    patience: float = 2.0
+    patience: float = 1.0
     window: float = 0.01  # seconds a reading lasts
     # Seconds for another library's threads to stop spinning, where there are threads.
     pause: float = 0.03

@@ -419,12 +419,28 @@ class _Rolling:
             ]
             used = [(k // self.times, later) for k, later in outside if k % self.times == turn]
             pinned = any(id(x) in self.pinned for x in chain.elements[turn :: self.times])
-            lengths[turn] = 0 if pinned else self._length(touched, used, n)
+            length = 0 if pinned else self._length(touched, used, n)
+            if length and not self._in_turn(chain, turn, length * self.times):
+                length = 0
+            lengths[turn] = length
         if given:
             return lengths if set(lengths.values()) <= {1} and not outside else None
         if 0 in lengths.values() or any(k % self.times not in lengths for k, _ in outside):
             return {}
         return lengths
+
+    def _in_turn(self, chain: _Chain, turn: int, distance: int) -> bool:
+        """Say whether elements in one place are used one after the other, outside of the loop too.
+
+        What is made before it need not be made in the order of its iterations.
+        """
+        uses = [self.uses[id(x)] for x in chain.elements]
+        return not any(
+            k % self.times == turn and uses[k][-1] >= uses[k + distance][0]
+            for other, _ in self._outside(chain)
+            for k in (other - distance, other)
+            if 0 <= k and k + distance < len(uses)
+        )
 
     def _outside(self, chain: _Chain) -> list[tuple[int, bool]]:
         """Return which elements are used before or, True, behind the loop."""

@@ -267,6 +267,22 @@ def test_jacobians_along_a_loop(rng):
     assert "loop" in kinds(facts)
 
 
+@pytest.mark.parametrize("n_steps", [14, 16, 21])
+def test_what_is_made_early_is_not_written_over(n_steps):
+    """Two of three delays begin before the loop, in another order than in its iterations."""
+
+    def last(x):
+        h = [x * 0.1, x, np.sin(x)]
+        for _ in range(n_steps):
+            a = np.linalg.solve(np.eye(1) + 0.3 * np.outer(h[-3], h[-3]), h[-2])
+            b = np.linalg.solve(np.eye(1) + 0.3 * np.outer(h[-3], h[-3]), h[-1])
+            h.append(np.tanh(np.linalg.solve(np.eye(1) + 0.3 * np.outer(b, b), a) + 0.1 * h[-3]))
+        return h[-1]
+
+    facts = compared(lambda x: bp.jvp(last, (x,), (x,)), np.array([0.7]))
+    assert "loop" in kinds(facts)
+
+
 def random_program(rng):
     """Return the source of a loop with a random body, its length, and the size of its state."""
     n_steps, n = int(rng.integers(5, 30)), int(rng.choice([1, 2, 3, 17]))
@@ -281,6 +297,8 @@ def random_program(rng):
             f"np.where({a} > 0, {a}, {b} * 0.1)", f"{a} / (1.0 + {b} ** 2)",
             f"np.cumsum({a}) * 0.1", f"bnp.concatenate([{a}[1:], {b}[:1]])",
             f"np.outer({a}, {b}) @ {a} * 0.1", f"xs[t, 0] * {a}", f"xs[max(t - 1, 0)] + {a}",
+            f"np.linalg.solve(np.eye({n}) + 0.3 * np.outer({b}, {b}), {a})",
+            f"{a} - np.max({b})", f"{a} * np.min(np.abs({b})) * 0.5",
         ]  # fmt: skip
         body.append(f"v{k} = {choices[rng.integers(len(choices))]}")
         known.append(f"v{k}")
