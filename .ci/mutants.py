@@ -37,6 +37,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 RULES = ROOT / "fastbp" / "rules"
+# These register functions and arguments; there is no formula in them, though formulas call them.
+MACHINERY = {RULES / name for name in ("table.py", "counterparts.py", "special/rows.py")}
 SECONDS = 20  # of processor time for one test of a mutant; beyond it, it hangs
 BUDGET = 60  # for all of them
 CALLS = 8  # samples of a row in all tests; the others are in the first four kinds only
@@ -428,7 +430,7 @@ def run(session, options):
     calls = result_of(in_fork(lambda: calls_of_rows(session)))
     tests = Tests(session.items)
     files = [Path(name).resolve() for name in options.files]
-    paths = sorted({Path(name) for name, _ in rows})
+    paths = sorted({Path(name) for name, _ in rows} - MACHINERY)
     codes = collections.defaultdict(list)
     for name, code in rows:
         codes[Path(name)].append(code)

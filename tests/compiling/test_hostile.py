@@ -550,7 +550,7 @@ def test_random_numbers_that_another_thread_draws_are_no_reason():
 
     def other():
         draws.wait()
-        np.random.random()
+        np.random.random()  # noqa: NPY002
         drawn.set()
 
     def f(x):
