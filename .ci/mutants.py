@@ -289,16 +289,20 @@ class Tests:
 
     def __init__(self, items):
         self.by_call = collections.defaultdict(dict)  # sample -> kind of test -> items
+        self.of_sample = collections.defaultdict(list)  # the same in other files
         self.by_word = collections.defaultdict(list)
         words = {}
         for item in items:
             function = item.originalname or item.name
             callspec = getattr(item, "callspec", None)
-            if item.path.name == "test_rules.py" and callspec is not None:
+            if callspec is not None:
                 name = callspec.id.removesuffix("-float32").removesuffix("-float64")
                 name = name.removeprefix("float32-").removeprefix("float64-")
-                self.by_call[name].setdefault(function, []).append(item)
-                continue
+                if item.path.name == "test_rules.py":
+                    self.by_call[name].setdefault(function, []).append(item)
+                    continue
+                if re.fullmatch(r"[\w.]+-\d+", name):  # a sample: compiled, mapped, complex
+                    self.of_sample[name].append(item)
             if item.function not in words:
                 words[item.function] = set(re.findall(r"\w+", inspect.getsource(item.function)))
             said = set(re.findall(r"\w+", item.name))
@@ -317,6 +321,7 @@ class Tests:
             for sample in some
             for item in self.by_call[sample].get(kind, ())
         ]
+        chosen += [item for sample in samples for item in self.of_sample.get(sample, ())]
         words = [word for name in sorted(names) for word in {name.split(".")[-1], name.strip("_")}]
         for word in words[:12]:
             others = sorted(self.by_word.get(word, ()), key=lambda pair: pair[0])
