@@ -163,20 +163,36 @@ class Region(Step):
 
     def ends(self) -> list[Value]:
         """Return where sums, and values with a place elsewhere, are written."""
+        if not (self.sums or self.stores or self.adds):
+            return []
         return [y for _, y in (*self.sums, *self.stores, *self.adds)]
 
     def read(self) -> list[Storage]:
-        reads = self.reads if self.programs else [*self.external(), *[y for _, y in self.adds]]
-        return [x.storage for x in reads]
+        if self.programs:
+            return [x.storage for x in self.reads]
+        if len(self.members) == 1:
+            found = [x.storage for x in self.members[0][1] if isinstance(x, Value)]
+        else:
+            found = [x.storage for x in self.external()]
+        return found + [y.storage for _, y in self.adds] if self.adds else found
 
     def written(self) -> list[Storage]:
-        own = [y for _, _, y in self.members]
-        return [y.storage for y in (self.writes if self.programs else own + self.ends())]
+        if self.programs:
+            return [y.storage for y in self.writes]
+        own = [y.storage for _, _, y in self.members]
+        ends = self.ends()
+        return own + [y.storage for y in ends] if ends else own
 
     def facts_of(self) -> Any:
+        if len(self.members) == 1:
+            function, operands, _ = self.members[0]
+            return self.shape, self.dtype, function, len(operands)
         return self.shape, self.dtype, tuple([(f, len(xs)) for f, xs, _ in self.members])
 
     def operands_of(self) -> list[Any]:
+        if len(self.members) == 1:
+            _, operands, y = self.members[0]
+            return [*operands, y]
         return [x for _, operands, y in self.members for x in (*operands, y)]
 
     def on(self, operands: Sequence[Any]) -> Region:

@@ -82,7 +82,25 @@ def heat(p, u, n_steps):
     return u @ u
 
 
+def filtered(p, y):
+    """A Kalman filter of two states: an inverse, a determinant, a solution in each step."""
+    transition, seen = np.array([[1.0, 0.1], [0.0, 1.0]]), np.array([[1.0, 0.0], [0.5, 1.0]])
+    mean, cov, total = np.zeros(2), np.eye(2), 0.0
+    for t in range(len(y)):
+        mean, cov = transition @ mean, transition @ cov @ transition.T + p[0] ** 2 * np.eye(2)
+        s = seen @ cov @ seen.T + p[1] ** 2 * np.eye(2)
+        v = y[t] - seen @ mean
+        gain = cov @ seen.T @ np.linalg.inv(s)
+        mean, cov = mean + gain @ v, cov - gain @ seen @ cov
+        total = total + np.log(np.linalg.det(s)) + v @ np.linalg.solve(s, v)
+    return total
+
+
 PROGRAMS = {
+    "filtered": (
+        lambda n: filtered,
+        lambda rng, n: (np.array([0.8, 1.3]), rng.standard_normal((n, 2))),
+    ),
     "rnn": (lambda n: rnn, rnn_operands),
     "heat": (
         lambda n: lambda p, u: heat(p, u, n),
