@@ -92,7 +92,6 @@ CLASSES = [
 NOT_FOR_USERS = {"entry_for", "failed", "miss", "add", "clear"}  # of compiled functions
 HOOKS = {"dtype_of", "setting", "step", "uphill"}  # of optimizers: the class shows them
 PYTHONS_OWN = {"dict", "isinstance", "list", "tuple", "type"}  # in autograd's namespace
-DRAW = {"plot", "plot_norms"}  # needs matplotlib
 
 
 def _public():
@@ -106,7 +105,7 @@ def _public():
         module, name = path.split(".")
         cls = getattr(importlib.import_module(f"fastbp.{module}"), name)
         for name, x in inspect.getmembers(cls, callable):
-            if name.startswith("_") or name in NOT_FOR_USERS | HOOKS | DRAW:
+            if name.startswith("_") or name in NOT_FOR_USERS | HOOKS:
                 continue
             if name in dir(Sequence):  # a chain is one
                 continue
