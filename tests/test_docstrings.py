@@ -5,6 +5,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,6 +30,13 @@ PAGES = [
     *sorted(ROOT.glob("benchmarks/**/*.md")),
 ]
 FENCED = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(autouse=True)
+def no_figure_is_left():
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.mark.parametrize("name", ["fastbp", *MODULES])
