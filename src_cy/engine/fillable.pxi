@@ -149,8 +149,9 @@ def is_recording():
 
 cdef Variable _fillable(cnp.ndarray array):
     cdef Node node = leaf_node(array)
-    node.fillable = True
-    return make_variable(array, node)
+    cdef Variable made = make_variable(array, node)
+    node.fillable = made.cell = True
+    return made
 
 
 def fillable(array):
