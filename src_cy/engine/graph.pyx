@@ -901,7 +901,7 @@ cdef Variable _handle_on(Node node, cnp.ndarray out, tuple operands, list values
     cdef Py_ssize_t k
     for k in range(len(values)):
         if parents[k] is not None and shares(out, values[k]):
-            _see(result, <Variable> operands[k], name_of(node))
+            _see(result, <Variable> operands[k], maker_of(node))
             break
     return result
 
@@ -937,7 +937,7 @@ cdef Variable _record_unary(Op op, Variable x, dict static):
     cdef Variable result
     cdef bint view
     out = _value_unary(op, x.array, static)
-    view = shares(out, x.array) or (is_complex(x.node.typenum) and _is_part(op))
+    view = _is_seen(op, out, x)
     if view and x.view is None and not _is_compact(x.array):
         x.array = cnp.PyArray_NewCopy(x.array, cnp.NPY_CORDER)
         out = _value_unary(op, x.array, static)
@@ -957,7 +957,7 @@ cdef Variable _record_unary(Op op, Variable x, dict static):
     finish(node, x.node.flags & INHERITED | (COLLECTABLE if op.opaque else 0))
     result = make_variable(out, node)
     if view:
-        _see(result, x, op.name)
+        _see(result, x, op)
     return result
 
 
