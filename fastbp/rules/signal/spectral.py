@@ -73,7 +73,8 @@ def _spectrum(x, win, step, nfft, detrend, one_sided, axis):
     """Return the transforms of the segments of the last axis: (..., segments, frequencies)."""
     parts = _segments(x, win.shape[-1], step)
     if callable(detrend):
-        own = axis if axis < x.ndim - 1 else -1
+        own = axis % x.ndim
+        own = own if own < x.ndim - 1 else -1
         parts = np.moveaxis(detrend(np.moveaxis(parts, -1, own)), own, -1)
     elif detrend:
         parts = detrended(parts, detrend)
@@ -165,7 +166,6 @@ def _averaged(name, x, y, axis, average, **given):
 
 def _signals(name, axis, **given):
     found = [as_operand(v, f"scipy.signal.{name}: {what}") for what, v in given.items()]
-    nd = found[0].ndim
     for v in found:
         if not v.size:
             raise ValueError(f"scipy.signal.{name}: a Variable without elements has no spectrum")
@@ -174,7 +174,10 @@ def _signals(name, axis, **given):
         raise DTypeError(
             f"scipy.signal.{name}: the signals must both be real or both complex, not {kinds}"
         )
-    return (normalize_axis_index(axis, nd), *found)
+    # Signals of several ranks have their axes each, those of the result are broadcast: an axis that
+    # is counted from behind is another one then.
+    axes = {normalize_axis_index(axis, v.ndim) for v in found}
+    return (axes.pop() if len(axes) == 1 else axis, *found)
 
 
 def _welch_samples(rng):

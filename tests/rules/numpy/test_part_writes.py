@@ -109,8 +109,23 @@ def flat(n, z, x):
     z.imag.flat[0] = x[0]
 
 
-WRITES = [real, imaginary, element, whole, augmented, by_functions, held, constants,
-          views_of_parts, parts_of_views, in_turn, both, copied, out, flat]
+WRITES = [
+    real,
+    imaginary,
+    element,
+    whole,
+    augmented,
+    by_functions,
+    held,
+    constants,
+    views_of_parts,
+    parts_of_views,
+    in_turn,
+    both,
+    copied,
+    out,
+    flat,
+]
 
 
 def function(n, make, write):
@@ -134,7 +149,7 @@ def test_writes_into_parts_are_recorded(make, write):
     plain, own = (function(n, MAKERS[make], write) for n in (np, bnp))
     want, slope = plain(x), differences(plain, x)
     functions = [own, bp.unmodified(plain)]
-    if make.startswith("like"):     # what NumPy's own functions make of a Variable
+    if make.startswith("like"):  # what NumPy's own functions make of a Variable
         functions.append(plain)
     for f in functions:
         value, gradient = bp.value_and_grad(f)(x)
@@ -142,7 +157,7 @@ def test_writes_into_parts_are_recorded(make, write):
         np.testing.assert_allclose(gradient, slope, rtol=1e-7, atol=1e-8)
     tangent = bp.jvp(own, (x,), (np.array([1.0, -2.0]),))[1]
     np.testing.assert_allclose(tangent, slope @ [1.0, -2.0], rtol=1e-7, atol=1e-8)
-    if make == "fft_of_constant":   # on the record of a compiled function, where nothing is written
+    if make == "fft_of_constant":  # on the record of a compiled function, where nothing is written
         return
     compiled = bp.compile(bp.value_and_grad(own))
     compiled(x + 1.0)

@@ -102,7 +102,10 @@ ROOTS = {
     "fabs": (np.fabs, lambda x: x * x),
     "complex": (lambda x: np.abs(x - 2j * x[::-1]), lambda x: x * x + 4.0 * (x * x)[::-1]),
     "hypot": (lambda x: np.hypot(x, x[::-1]), lambda x: x * x + (x * x)[::-1]),
-    "hypot_constant": (lambda x: np.hypot(x, np.array([0.0, 0.5, 3.0])), lambda x: x * x + np.array([0.0, 0.25, 9.0])),
+    "hypot_constant": (
+        lambda x: np.hypot(x, np.array([0.0, 0.5, 3.0])),
+        lambda x: x * x + np.array([0.0, 0.25, 9.0]),
+    ),
     "norm": (np.linalg.norm, lambda x: np.sum(x * x)),
     "norms": (
         lambda x: np.linalg.norm(np.stack((x, 2.0 * x)), axis=0),
@@ -121,7 +124,10 @@ def with_power(make, n):
 
 def along(f, x, v, order):
     """The derivatives of ``f(x + t v)`` by t at 0, one in each order, in both modes in turn."""
-    d = lambda t: f(x + t * v)  # noqa: E731
+
+    def d(t):
+        return f(x + t * v)
+
     found = []
     for k in range(order):
         d = bp.grad(d) if k % 2 == 0 else lambda t, d=d: bp.jvp(d, (t,), (np.ones(()),))[1]
@@ -189,7 +195,8 @@ def test_powers_of_complex_roots(rng):
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_exponents_of_all_kinds_side_by_side(root, n, dtype):
     """Each element is what it would be alone, also where the exponents are on the record."""
-    n, x = np.array(n, None if dtype == np.float64 else dtype), np.array([0.0, 1.5, 2.0, 0.5], dtype)
+    x = np.array([0.0, 1.5, 2.0, 0.5], dtype)
+    n = np.array(n, None if dtype == np.float64 else dtype)
     if root is np.abs or root is np.fabs:
         x[3] *= -1.0
 
@@ -202,16 +209,18 @@ def test_exponents_of_all_kinds_side_by_side(root, n, dtype):
     def by_mask(x):
         return root(x) ** np.where(x < 1.0, n, np.flip(n))
 
-    for f, exponents in ((f, n), (by_mask, np.where(x < 1.0, n, n[::-1]))):
-        value = bp.vjp(f, x)[0]
-        assert value.dtype == f(x).dtype
-        np.testing.assert_array_equal(value, f(x))
+    for g, exponents in ((f, n), (by_mask, np.where(x < 1.0, n, n[::-1]))):
+        value = bp.vjp(g, x)[0]
+        assert value.dtype == g(x).dtype
+        np.testing.assert_array_equal(value, g(x))
         for derivative in (lambda f, x: bp.grad(lambda x: np.sum(f(x)))(x), second):
-            want = np.concatenate([
-                derivative(lambda x, e=e: root(x) ** e.item(), x[i : i + 1])
-                for i, e in enumerate(exponents)
-            ])
+            want = np.concatenate(
+                [
+                    derivative(lambda x, e=e: root(x) ** e.item(), x[i : i + 1])
+                    for i, e in enumerate(exponents)
+                ]
+            )
             rtol = 1e-5 if dtype == np.float32 else 1e-12
-            compiled = bp.compile(lambda x, f=f, d=derivative: d(f, x))
-            for found in (derivative(f, x), compiled(x + 1) * 0 + compiled(x), compiled(x)):
+            compiled = bp.compile(lambda x, g=g, d=derivative: d(g, x))
+            for found in (derivative(g, x), compiled(x + 1) * 0 + compiled(x), compiled(x)):
                 np.testing.assert_allclose(found, want, rtol=rtol, atol=rtol)
