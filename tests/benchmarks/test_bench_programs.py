@@ -1,0 +1,35 @@
+"""The suite of whole programs: what is timed is right, and a plan without calls where it can be."""
+
+import numpy as np
+import pytest
+
+from fastbp.benchmarks import programs
+
+
+@pytest.mark.parametrize("name", programs.PROGRAMS)
+def test_derivatives_are_those_of_the_programs(name):
+    case = programs.ProgramDerivative()
+    case.setup(name)
+    assert case.check() < 1e-4  # differences tell no more
+    assert len(case.compiled.entries) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [("Kalman filter", 300), ("hypergradient", 120), ("inverse heat, rod", 60), ("mixture", 130)],
+)
+def test_loops_are_loops_of_the_plan(name, most):
+    case = programs.ProgramDerivative()
+    case.setup(name)
+    case.run()
+    (entry,) = case.compiled.entries
+    assert len(entry.plan.facts) <= most
+
+
+def test_one_of_each_program_is_compiled_by_everybody_anew():
+    assert set(programs.FIRST) <= set(programs.PROGRAMS)
+    beginnings = [name.partition(",")[0] for name in programs.PROGRAMS]
+    assert [name.partition(",")[0] for name in programs.FIRST] == list(dict.fromkeys(beginnings))
+    first = programs.ProgramFirst()
+    first.setup("planar arm")
+    assert np.all(np.isfinite(first.run()))
