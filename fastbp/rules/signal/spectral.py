@@ -10,7 +10,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from scipy import fft as scipy_fft
 from scipy import signal
 
-from fastbp.errors import DTypeError
+from fastbp.errors import DTypeError, ShapeError
 from fastbp.rules.counterparts import stands_for
 from fastbp.rules.fft import of_scipy  # noqa: F401  (its functions are in the table)
 from fastbp.rules.numpy.indexing import scatter_add_op
@@ -174,10 +174,18 @@ def _signals(name, axis, **given):
         raise DTypeError(
             f"scipy.signal.{name}: the signals must both be real or both complex, not {kinds}"
         )
-    # Signals of several ranks have their axes each, those of the result are broadcast: an axis that
-    # is counted from behind is another one then.
-    axes = {normalize_axis_index(axis, v.ndim) for v in found}
-    return (axes.pop() if len(axes) == 1 else axis, *found)
+    own = [normalize_axis_index(axis, v.ndim) for v in found]
+    if len({v.ndim for v in found}) == 1:
+        return (own[0], *found)
+    # The other axes are broadcast, so that only an axis counted from behind is the same one in all.
+    if axis >= 0 or len({v.shape[k] for v, k in zip(found, own, strict=True)}) > 1:
+        shapes = " and ".join(str(v.shape) for v in found)
+        raise ShapeError(
+            f"scipy.signal.{name}: signals of shapes {shapes} along axis={axis}: of different "
+            "ranks, they must have one length along an axis < 0; write x[..., None] or "
+            "numpy.expand_dims(x, axis) for one rank"
+        )
+    return (axis, *found)
 
 
 def _welch_samples(rng):
