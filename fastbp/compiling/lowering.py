@@ -28,12 +28,22 @@ __all__ = ["as_value", "lower", "lower_links"]
 ELEMENTWISE, GENERAL, CALL = 0, 1, 2
 
 
-def _numbers(x: Value) -> np.ndarray:
-    """Return for each element the place in its memory, counted in elements from 1."""
+def _span(x: Value) -> Value:
+    """Return the memory from the first byte of an array to its last, as elements side by side."""
     item = x.dtype.itemsize
-    numbers = np.arange(1, x.storage.nbytes // item + 1)
+    if x.size == 0:
+        return x.view((0,), x.offset, (item,))
+    reach = [step * (n - 1) for n, step in zip(x.shape, x.strides, strict=True)]
+    first, last = (sum([f(step, 0) for step in reach]) for f in (min, max))
+    return x.view(((last - first) // item + 1,), x.offset + first, (item,))
+
+
+def _numbers(x: Value, span: Value) -> np.ndarray:
+    """Return for each element its place in the span of an array, from 1."""
+    item = x.dtype.itemsize
+    numbers = np.arange(1, span.size + 1)
     return np.lib.stride_tricks.as_strided(
-        numbers[x.offset // item :],
+        numbers[(x.offset - span.offset) // item :],
         x.shape,
         [s // item * numbers.itemsize for s in x.strides],
         writeable=False,
@@ -378,17 +388,18 @@ def _moved(b: Builder, op: Any, link: Any, operands: list[Any]) -> Value | None:
             shape, start, strides = shown
             y: Value = x.view(shape, x.offset + start, strides)
             return y
-        key = key and (*key, x.offset, x.storage.nbytes)
+        span = _span(x)
+        key = key and ("table", *key)
         table = b.known.get(key)
         if table is None:
             zeros = forward(np.zeros(x.shape, link.dtype), **static)
             if np.any(zeros != 0):
                 return None
-            table = np.ascontiguousarray(forward(_numbers(x), **static), np.intp) - 1
+            table = np.ascontiguousarray(forward(_numbers(x, span), **static), np.intp) - 1
             if key is not None:
                 b.known[key] = table
         y = b.new(link.shape, link.dtype)
-        b.append(Pick(x, y, table))
+        b.append(Pick(span, y, table))
         return y
     return _joined(b, op, link, operands)
 

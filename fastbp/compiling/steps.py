@@ -134,13 +134,22 @@ class Region(Step):
                 places[id(x)] = place
             else:
                 members.append((np.positive, (x,), place))
+        totals: dict[Any, tuple[Value, list[Value]]] = {}  # what is added to one place, by that
         for x, place in self.adds:
-            before = place.view(place.shape, place.offset, place.strides)
-            members.append((np.add, (before, x), place))
+            totals.setdefault(place.layout, (place, []))[1].append(x)
+        for place, terms in totals.values():
+            total = place.view(place.shape, place.offset, place.strides)
+            for x in terms[:-1]:
+                both = place.view(place.shape, place.offset, place.strides)
+                members.append((np.add, (total, x), both))
+                total = both
+            members.append((np.add, (total, terms[-1]), place))
         return members, places
 
     def _written_last(self, members: list[Member]) -> set[int]:
-        return {id(y) for _, _, y in members[len(self.members) :]}
+        ends = {id(y) for _, y in (*self.stores, *self.adds)}
+        found = [id(y) for _, _, y in members[len(self.members) :]]
+        return {y for y in found if y in ends or y in self.summed}
 
     def _compile(self, members: list[Member], wanted: set[int]) -> bool:
         program, inputs, outputs = program_of(members, wanted, self.dtype)
@@ -307,7 +316,7 @@ class Copy(Step):
 
 
 class Pick(Step):
-    """Elements from places of a table."""
+    """Elements from places of a table, counted from the first element of what is read."""
 
     kind = "pick"
 
@@ -320,7 +329,7 @@ class Pick(Step):
 
     def emit(self, machine: Machine) -> None:
         x, y = self.reads[0], self.writes[0]
-        machine.pick(x.dtype.itemsize, self.table, at(x.view(x.shape, 0, x.strides)), at(y))
+        machine.pick(x.dtype.itemsize, self.table, at(x), at(y))
 
 
 class Zero(Step):

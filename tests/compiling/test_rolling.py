@@ -342,3 +342,48 @@ def test_random_loops(seed):
         scale * rng.standard_normal((n, n)),
         rng.standard_normal((n_steps, n)),
     )
+
+
+@pytest.mark.parametrize("n_steps", [4, 6, 7, 12])
+@pytest.mark.parametrize(
+    "picked",
+    [
+        lambda h: np.roll(h, 1),
+        lambda h: h[[2, 0, 1]],
+        lambda h: np.pad(h, (1, 1))[:3],
+        lambda h: np.roll(h[::-1], 2),
+    ],
+)
+def test_elements_are_picked_of_what_an_iteration_makes(picked, n_steps):
+    def energies(x):
+        h, total = 1.0 * x, 0.0
+        for _ in range(n_steps):
+            e = np.sum((picked(h) - h) ** 2)
+            h = h / (1 + 0.1 * e)
+            total = total + e
+        return total
+
+    def mixed(x):
+        h, c = 1.0 * x, x[0]
+        for _ in range(n_steps):
+            c = np.sin(np.sum(c * picked(h) ** 2))
+            h = np.tanh(c + h)
+        return np.sum(h)
+
+    x = np.array([0.7, -0.4, 1.2])
+    for f in (energies, mixed):
+        compared(f, x)
+        compared(bp.grad(f), x)
+        compared(lambda x, f=f: bp.jvp(bp.grad(f), (x,), (x,))[1], x)
+
+
+def test_rows_of_an_argument_are_picked_from_in_a_loop(rng):
+    def f(xs):
+        h = xs[0]
+        for x in xs[1:]:
+            h = np.tanh(np.roll(x, 1) - h[[1, 0, 2]])
+        return np.sum(h**2)
+
+    xs = rng.standard_normal((12, 3))
+    assert "loop" in kinds(compared(f, xs))
+    compared(bp.grad(f), xs)
