@@ -169,7 +169,7 @@ class Builder:
         axes = {k % len(x.shape) for k in axis} if x.shape else set()
         axes = {k for k in axes if x.shape[k] != 1}
         longest = max([x.shape[k] for k in axes], default=1)
-        if x.dtype.kind != "f" or x.size == 0 or (x.size > _LARGE and longest > _LONG):
+        if x.dtype.char not in "fd" or x.size == 0 or (x.size > _LARGE and longest > _LONG):
             return None
         for k in sorted(axes, reverse=True):
             while x.shape[k] > 1:

@@ -51,6 +51,7 @@ _REDUCING = {
 _OF_BOOLEANS = (np.any, np.ndarray.any, np.logical_or.reduce, np.all, np.ndarray.all,
                 np.logical_and.reduce)  # fmt: skip
 _arguments = graph.Arranged(lambda *args, **kwargs: (args, kwargs))
+_REAL = "fd"  # single and double precision: what elementwise programs choose and compare
 _NOT = (np.invert, np.logical_not)
 # These show elements of an array, or copy it: no elements are read.
 _SHOWING = (
@@ -169,7 +170,7 @@ def _mask(b: Builder, x: Any, dtype: Any) -> Value | None:
 
 def _chosen(b: Builder, link: Any, operands: list[Any]) -> Value | None:
     """Choose between elements; a mask may be what decides."""
-    if link.static or len(operands) != 3:
+    if link.static or len(operands) != 3 or link.dtype.char not in _REAL:
         return None
     condition, *rest = operands
     if not isinstance(condition, Value) or not condition.mask or condition.dtype != link.dtype:
@@ -198,6 +199,8 @@ def _reduced(b: Builder, link: Any, function: Any, operands: list[Any]) -> Value
     if settings.pop("dtype", link.dtype) != link.dtype or settings or more:
         return None
     if not isinstance(x, Value) or not isinstance(start, int | float | None):
+        return None
+    if x.dtype.char not in _REAL:
         return None
     axes = range(len(x.shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
     if not all(isinstance(k, int) for k in axes):

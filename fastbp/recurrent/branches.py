@@ -101,7 +101,7 @@ def while_loop(
     ShapeError, DTypeError
         If the carry changes its structure, shapes or dtypes, or the condition is no single value.
     FrozenValueError
-        If `body_fun` writes into the carry, in a compiled function that does not know the condition.
+        If `body_fun` writes into the carry, in a compiled function: see `cond`.
     NoRuleError
         In a compiled function, for a derivative in reverse mode without `max_steps`.
 

@@ -1,6 +1,8 @@
 """Compiled functions: the same results, at other values too, and nothing frozen in silence."""
 
 import copy
+import functools
+import itertools
 import pickle
 import threading
 from dataclasses import dataclass

@@ -113,6 +113,19 @@ def test_extremes_and_short_sums_are_elementwise_work(name, shape, rng):
         assert len(compiled.entries) == 1
 
 
+def test_no_axis_is_all_axes():
+    x = np.arange(6.0).reshape(2, 3) - 2.0
+    for f in (
+        lambda x: x * np.add.reduce(bp.stop_gradient(x) ** 2, axis=None),
+        lambda x: x * np.add.reduce(bp.stop_gradient(x) ** 2),
+        lambda x: np.where(np.logical_or.reduce(x > 2.5, axis=None), x, -x),
+        lambda x: x * np.maximum.reduce(bp.stop_gradient(x), axis=None, keepdims=True),
+    ):
+        compiled = bp.compile(f)
+        for given in (x, x[:, ::-1] - 4.0):
+            np.testing.assert_array_equal(compiled(given), f(given))
+
+
 def test_large_arrays_are_read_once():
     x = np.linspace(-1.0, 1.0, 200 * 300).reshape(200, 300)
     assert kinds(lambda x: np.max(x, axis=1), x)["call"] == 1
