@@ -1,8 +1,9 @@
 """Continuous distributions: formulas of their standard forms.
 
-Of each: `support`, its ends; `valid`, which shapes there are; `example`, shapes that are valid;
-functions of the argument and the shapes. What is missing follows from the others: a density from
-its logarithm, a tail from the other one.
+Of each: `support`, its ends; `vanishes`, whether the density is 0 at them, where its formulas are
+no numbers; `valid`, which shapes there are; `example`, shapes that are valid; functions of the
+argument and the shapes. What is missing follows from the others: a density from its logarithm, a
+tail from the other one, a median from the quantiles.
 """
 
 import math
@@ -25,6 +26,7 @@ def row(cls):
         ("support", staticmethod(lambda *s: (-INF, INF))),
         ("valid", staticmethod(_all_positive)),
         ("example", ()),
+        ("vanishes", False),
     ):
         if not hasattr(cls, name):
             setattr(cls, name, value)
@@ -567,6 +569,7 @@ class chi2:
 @row
 class invgamma:
     example = (3.0,)
+    vanishes = True
     support = staticmethod(_positive)
 
     def logpdf(x, a):
@@ -635,6 +638,7 @@ class f:
 @row
 class lognorm:
     example = (1.0,)
+    vanishes = True
     support = staticmethod(_positive)
 
     def logpdf(x, s):
@@ -763,6 +767,9 @@ class gennorm:
         return np.where(q > 0.5, size, -size)
 
     def mean(beta):
+        return 0.0 * beta
+
+    def median(beta):
         return 0.0 * beta
 
     def var(beta):

@@ -171,10 +171,12 @@ class Distribution:
         if name == "std":
             return np.sqrt(self._moment_of("var", operands))
         shapes, parameters = operands[: len(self.shapes)], operands[len(self.shapes) :]
-        if name == "median":
+        formula = self._formula(name)
+        if name == "median" and formula is None:
+            if self._formula("ppf") is None:
+                refusing(f"scipy.stats.{self.name}.median", "fastbp has no formula for it")
             half = np.full(np.broadcast_shapes(*[x.shape for x in operands]), 0.5)
             return self._evaluated("ppf", half, *operands)
-        formula = self._formula(name)
         if formula is None:
             refusing(f"scipy.stats.{self.name}.{name}", "fastbp has no formula for it")
         shape = np.broadcast_shapes(*[x.shape for x in operands])
@@ -241,7 +243,7 @@ class Continuous(Distribution):
         value = passive(y)
         low, high = self.row.support(*map(passive, shapes))
         below, above = value <= low, value >= high
-        if name in ("pdf", "logpdf"):  # these hold at finite ends, too
+        if name in ("pdf", "logpdf") and not self.row.vanishes:  # these hold at finite ends, too
             ends = np.isfinite(value) & ((value == low) | (value == high))
             below, above = below & ~ends, above & ~ends
         outside = below | above | ~ok
@@ -276,7 +278,7 @@ class Continuous(Distribution):
         return np.where(bad, np.nan, found) if np.any(bad) else found
 
     def _moved(self, name, value, loc, scale):
-        if name == "mean":
+        if name in ("mean", "median"):
             return value * scale + loc
         if name == "var":
             return value * scale * scale
@@ -317,7 +319,8 @@ class Discrete(Distribution):
             k = np.floor(k)
             under, over = OUTSIDE[name]
             within, above = (k >= low) & (k < high), k >= high
-        inside = within & ok
+        bad = ~ok | np.isnan(k)
+        inside = within & ~bad
         if not np.all(inside):
             start = np.where(np.isfinite(low), low, 0.0)
             k = np.where(inside, k, start)
@@ -325,7 +328,6 @@ class Discrete(Distribution):
         found = formula(k, *shapes)
         if not np.all(inside):
             found = np.where(within, found, np.where(above, over, under))
-        bad = ~ok | np.isnan(k)
         return np.where(bad, np.nan, found) if np.any(bad) else found
 
     @staticmethod

@@ -78,8 +78,8 @@ def test_methods(name):
 def test_moments(name):
     d, shapes = ALL[name], shapes_of(name)
     more = [np.array(0.1)] + [np.array(1.3)] * isinstance(d, Continuous)
-    for moment in ("mean", "var", "entropy"):
-        if d._formula(moment) is None:
+    for moment in ("mean", "var", "entropy", "median"):
+        if d._formula(moment) is None and not (moment == "median" and d._formula("ppf")):
             with pytest.raises(NoRuleError, match=f"scipy.stats.{name}.{moment} takes no Variable"):
                 getattr(d, moment)(*map(bp.variable, [*shapes, *more]))
             continue
@@ -113,6 +113,40 @@ def test_outside_of_the_support(name):
         if np.isfinite(high):
             assert slope[2] == 0.0
         assert np.isfinite(slope[1])
+
+
+@pytest.mark.parametrize("name", [n for n, d in ALL.items() if isinstance(d, Continuous)])
+@pytest.mark.parametrize("method", ["pdf", "logpdf"])
+@pytest.mark.parametrize(("loc", "scale"), [(0.0, 1.0), (-1.5, 2.0)])
+def test_densities_at_the_ends_of_the_support(name, method, loc, scale):
+    d, shapes = ALL[name], shapes_of(name)
+    for end, inward in zip(d.row.support(*map(float, shapes)), (0.25, -0.25), strict=True):
+        if not np.isfinite(end):
+            continue
+        x = loc + scale * np.array([end, end + inward])
+        with np.errstate(all="ignore"):
+            expected = getattr(getattr(stats, name), method)(x, *shapes, loc, scale)
+            value, pull = bp.vjp(
+                lambda x, *s: getattr(d, method)(x, *s, loc=loc, scale=scale), x, *shapes
+            )
+            slopes = pull(np.ones(2))
+        np.testing.assert_allclose(value, expected, rtol=1e-10, atol=1e-15)
+        if d.row.vanishes:
+            assert slopes[0][0] == 0.0
+            assert all(np.all(np.isfinite(g)) for g in slopes)
+
+
+@pytest.mark.parametrize("name", [n for n, d in ALL.items() if isinstance(d, Discrete)])
+def test_counts_that_are_none(name):
+    d, shapes = ALL[name], shapes_of(name)
+    k = np.array([np.nan, 1.0, 0.5, -1.0])
+    for method in ("pmf", "logpmf", "cdf", "sf", "logcdf", "logsf"):
+        if d._formula(method) is None:
+            continue
+        with np.errstate(all="ignore"):
+            expected = getattr(getattr(stats, name), method)(k, *shapes)
+            found = getattr(d, method)(k, *shapes[:-1], bp.variable(shapes[-1])).value
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-15, err_msg=method)
 
 
 @pytest.mark.parametrize("name", [n for n, d in ALL.items() if isinstance(d, Continuous)])
