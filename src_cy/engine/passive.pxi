@@ -668,6 +668,7 @@ cdef class Passive:
     cdef object _become(self, object other):
         cdef Passive value = other
         if self.root is None:
+            _check_write(self.node)
             current(value)
             self.array, self.node = value.array, value.node
             if value.root is not None or not _is_compact(self.array):

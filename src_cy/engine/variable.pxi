@@ -318,6 +318,8 @@ cdef class Variable:
     cdef object _become(self, object other, str name):
         if other is NotImplemented:
             return other
+        if _outside and (self.node.shape or name == "assignment"):
+            _check_root(self)
         if type(other) is Passive:
             other = entered(other, self.dtype)
         if type(other) is not Variable and self.node.fillable and np.ndim(other) == 0:
@@ -377,6 +379,8 @@ cdef class Variable:
     def __setitem__(self, index, value):
         if type(value) is Variable and _is_own_place(self, index, <Variable> value):
             return
+        if _outside:
+            _check_root(self)
         if type(value) is Passive:
             value = entered(value, self.dtype)
         if self.node.fillable and self.view is None and not _keeps(index):
