@@ -13,7 +13,7 @@ from libc.string cimport memcpy
 cimport cython
 cimport numpy as cnp
 from fastbp._core.dtypes cimport dtype_of, is_complex, itemsize_of, slot_of
-from fastbp._core.loops cimport Loop, find_kernel_loop, find_ufunc_loop, kernel_arity
+from fastbp._core.loops cimport Loop, find_kernel_loop, find_ufunc_loop, kernel_arity, note_strong_zero
 
 import numpy as np
 
@@ -108,74 +108,22 @@ class Trace:
         return Expr(self, index)
 
 
-# What one element of float64 needs no call for: a call of a loop takes longer than the arithmetic.
-cdef enum Inline:
-    NONE
-    ADD
-    SUBTRACT
-    MULTIPLY
-    DIVIDE
-    NEGATIVE
-    SQUARE
-    STRONG_MULTIPLY
-    SELECT
+cdef extern from "few_loops.h" nogil:
+    enum:
+        FEW, FEW_NONE, FEW_ADD, FEW_SUBTRACT, FEW_MULTIPLY, FEW_DIVIDE, FEW_NEGATIVE, FEW_SQUARE
+        FEW_POSITIVE, FEW_STRONG_MULTIPLY, FEW_STRONG_MULTIPLY_ADD, FEW_SELECT
+    void few_prepare(few_op *op, int which, intptr_t item)
+    int few_float(const few_op *ops, int first, int end, char **at, intptr_t n, int *zeros)
+    int few_double(const few_op *ops, int first, int end, char **at, intptr_t n, int *zeros)
+
+cdef enum:
+    FEW_CODE = 12       # instructions that are prepared on the stack, where nobody else has done it
 
 _INLINE = {
-    np.add: ADD, np.subtract: SUBTRACT, np.multiply: MULTIPLY, np.divide: DIVIDE,
-    np.negative: NEGATIVE, np.square: SQUARE, "mulz": STRONG_MULTIPLY, "select": SELECT,
+    np.add: FEW_ADD, np.subtract: FEW_SUBTRACT, np.multiply: FEW_MULTIPLY, np.divide: FEW_DIVIDE,
+    np.negative: FEW_NEGATIVE, np.square: FEW_SQUARE, np.positive: FEW_POSITIVE,
+    "mulz": FEW_STRONG_MULTIPLY, "mulz_add": FEW_STRONG_MULTIPLY_ADD, "select": FEW_SELECT,
 }
-
-
-cdef void _run_one(Program p, char **ptrs) noexcept nogil:
-    """Run a program of float64 on one element."""
-    cdef char *slot_ptr[MAX_SLOTS]
-    cdef double temps[MAX_TEMPS]
-    cdef char *args[4]
-    cdef intptr_t arg_steps[4]
-    cdef intptr_t one = 1
-    cdef const Instruction *ins
-    cdef double x, y
-    cdef double *out
-    cdef int i, j, which, k = p.n_inputs + p.n_outputs
-    for i in range(k):
-        slot_ptr[i] = ptrs[i]
-    for i in range(p.n_constants):
-        slot_ptr[k + i] = p.constants + i * 8
-    k += p.n_constants
-    for i in range(p.n_temps):
-        slot_ptr[k + i] = <char *> &temps[i]
-    for j in range(4):
-        arg_steps[j] = 8
-    for i in range(p.n_code):
-        ins = p.code + i
-        which = ins.inline_code
-        x = (<double *> slot_ptr[ins.slots[0]])[0] if which else 0.0
-        if which == STRONG_MULTIPLY:
-            y = x * (<double *> slot_ptr[ins.slots[1]])[0]
-            if x == 0.0 or y != y:
-                which = NONE    # the kernel counts products that are undefined
-        if which == NONE:
-            for j in range(ins.nin + 1):
-                args[j] = slot_ptr[ins.slots[j]]
-            ins.fn(args, &one, arg_steps, ins.data)
-        elif which == NEGATIVE:
-            (<double *> slot_ptr[ins.slots[1]])[0] = -x
-        elif which == SQUARE:
-            (<double *> slot_ptr[ins.slots[1]])[0] = x * x
-        elif which == SELECT:
-            (<double *> slot_ptr[ins.slots[3]])[0] = (
-                <double *> slot_ptr[ins.slots[1 if x != 0.0 else 2]])[0]
-        else:
-            y = (<double *> slot_ptr[ins.slots[1]])[0]
-            out = <double *> slot_ptr[ins.slots[2]]
-            if which == ADD:
-                out[0] = x + y
-            elif which == SUBTRACT:
-                out[0] = x - y
-            elif which == DIVIDE:
-                out[0] = x / y
-            else:
-                out[0] = x * y
 
 
 cdef bint _find(object function, int typenum, Loop *loop):
@@ -207,8 +155,12 @@ cdef class Program:
         cdef int n_external = self.n_inputs + self.n_outputs
         cdef int i, j, k
         cdef Instruction *ins
-        if n == 1 and self.inlines:
-            _run_one(self, ptrs)
+        cdef few_op ops[FEW_CODE]
+        if 0 < n <= self.few and self.n_code <= FEW_CODE:
+            for i in range(self.n_inputs + self.n_outputs):
+                slot_ptr[i] = ptrs[i]
+            self.prepare_few(ops, steps)
+            self.run_few(ops, slot_ptr, n)
             return
         for i in range(n_external):
             slot_ptr[i] = ptrs[i]
@@ -234,6 +186,44 @@ cdef class Program:
             n -= count
             for i in range(n_external):
                 slot_ptr[i] += count * slot_step[i]
+
+    cdef void prepare_few(self, few_op *ops, const intptr_t *steps) noexcept nogil:
+        cdef const Instruction *ins
+        cdef int i, j, slot, n_external = self.n_inputs + self.n_outputs
+        for i in range(self.n_code):
+            ins = self.code + i
+            ops[i].nin, ops[i].loop, ops[i].data = ins.nin, ins.fn, ins.data
+            for j in range(4):
+                slot = ins.slots[j]
+                ops[i].slots[j] = slot
+                if slot < n_external:
+                    ops[i].steps[j] = steps[slot]
+                else:
+                    ops[i].steps[j] = 0 if slot < n_external + self.n_constants else self.itemsize
+            few_prepare(&ops[i], ins.inline_code, self.itemsize)
+
+    cdef void run_few(self, const few_op *ops, char **at, intptr_t n) noexcept nogil:
+        cdef double temps[MAX_TEMPS * FEW]
+        cdef char *args[4]
+        cdef int i, j, zeros = 0, done = 0, k = self.n_inputs + self.n_outputs
+        for i in range(self.n_constants):
+            at[k + i] = self.constants + i * self.itemsize
+        k += self.n_constants
+        for i in range(self.n_temps):
+            at[k + i] = <char *> &temps[i * FEW]
+        while True:
+            if self.itemsize == 8:
+                done = few_double(ops, done, self.n_code, at, n, &zeros)
+            else:
+                done = few_float(ops, done, self.n_code, at, n, &zeros)
+            if done == self.n_code:
+                break
+            for j in range(4):
+                args[j] = at[ops[done].slots[j]]
+            ops[done].loop(args, &n, ops[done].steps, ops[done].data)
+            done += 1
+        if zeros:
+            note_strong_zero()
 
     def expression(self):
         """Return what is computed, as data.
@@ -435,9 +425,10 @@ cdef object _assemble(
             return None
         ins = p.code + <int> i
         ins.fn, ins.data, ins.nin = loop.fn, loop.data, len(args)
-        if typenum == cnp.NPY_DOUBLE:
-            ins.inline_code = _INLINE.get(function, NONE)
-            p.inlines = p.inlines or ins.inline_code != NONE
+        if not is_complex(typenum):
+            ins.inline_code = _INLINE.get(function, FEW_NONE)
+            if ins.inline_code != FEW_NONE:
+                p.few = FEW
         for j, slot in enumerate([*args, out]):
             ins.slots[j] = base[slot[0]] + slot[1] if isinstance(slot, tuple) else slot
         for slot in args:
