@@ -6,7 +6,7 @@ cimport numpy as cnp
 from fastbp._core.blas cimport Few
 from fastbp._core.elementwise cimport MAX_NDIM
 from fastbp._core.lapack cimport Strided, Task
-from fastbp._core.program cimport MAX_EXTERNAL, few_op
+from fastbp._core.program cimport MAX_EXTERNAL, few_code
 from fastbp._core.strided cimport Product
 from fastbp._core.totals cimport Totals
 
@@ -42,7 +42,7 @@ cdef struct Region:
     intptr_t total
     Walk *walk              # NULL: one run
     Totals *totals          # not NULL: it ends in sums, whose places are behind those of the slots
-    few_op *few             # not NULL: one run over few elements
+    few_code *few           # not NULL: one run over few elements
     Place *places
     intptr_t *steps         # of one run
 

@@ -11,12 +11,17 @@ cdef enum:
     BLOCK = 512         # elements of 8 bytes; every slot of a program stays in the L1 cache
 
 cdef extern from "few.h" nogil:
+    enum: FEW_SLOTS
     ctypedef struct few_op:     # an instruction as it is run on few elements
-        int code, nin
+        int nin
         int slots[4]
         intptr_t steps[4]
         loop_fn loop
         void *data
+    ctypedef struct few_code:   # a program of such
+        int n_ops, n_external, n_constants, n_temps, item
+        char *constants
+        few_op ops[]
 
 cdef struct Instruction:
     loop_fn fn
@@ -31,12 +36,10 @@ cdef class Program:
     cdef readonly unsigned int reads    # bit i: external input i is read
     cdef int n_code, n_constants, n_temps, itemsize, block
     cdef list traced, live, results     # what it was compiled from
-    cdef readonly int few               # up to so many elements `run_few` is the faster way; 0: never
+    cdef readonly int few               # up to so many elements `few_run` is the faster way; 0: never
     cdef Instruction *code
     cdef char *constants
     # `ptrs` and `steps`: the external inputs, then the outputs. n may be zero.
     cdef void run(self, char **ptrs, const intptr_t *steps, intptr_t n) noexcept nogil
-    # The same for at most `few` elements, in two steps: what follows from the strides, into n_code
-    # of `ops`; the run, with MAX_SLOTS in `at` of which the externals are filled in.
-    cdef void prepare_few(self, few_op *ops, const intptr_t *steps) noexcept nogil
-    cdef void run_few(self, const few_op *ops, char **at, intptr_t n) noexcept nogil
+    # What `few_run` of few_loops.h runs on at most `few` elements: `code` has room for n_code of ops.
+    cdef void prepare_few(self, few_code *code, const intptr_t *steps) noexcept nogil

@@ -43,4 +43,16 @@ typedef struct {
 
 enum { FEW_EVEN, FEW_SAME_FIRST, FEW_SAME_SECOND, FEW_ANY, FEW_WAYS };
 
+/* A program as it is run on few elements: its pointers are those of the externals, the constants and
+ * the temporaries, in that order. */
+typedef struct {
+    int n_ops, n_external, n_constants, n_temps, item;
+    char *constants;
+    few_op ops[];
+} few_code;
+
+enum { FEW_SLOTS = 40, FEW_TEMPS = 12 }; /* as program.pxd has it */
+/* Instructions that are prepared on the stack, where nobody did it before, and doubles for these. */
+enum { FEW_OPS = 12, FEW_ROOM = (sizeof(few_code) + FEW_OPS * sizeof(few_op)) / sizeof(double) };
+
 #endif

@@ -110,14 +110,11 @@ class Trace:
 
 cdef extern from "few_loops.h" nogil:
     enum:
-        FEW, FEW_NONE, FEW_ADD, FEW_SUBTRACT, FEW_MULTIPLY, FEW_DIVIDE, FEW_NEGATIVE, FEW_SQUARE
+        FEW, FEW_OPS, FEW_ROOM, FEW_NONE, FEW_ADD, FEW_SUBTRACT, FEW_MULTIPLY, FEW_DIVIDE
+        FEW_NEGATIVE, FEW_SQUARE
         FEW_POSITIVE, FEW_STRONG_MULTIPLY, FEW_STRONG_MULTIPLY_ADD, FEW_SELECT
     void few_prepare(few_op *op, int which, intptr_t item)
-    int few_float(const few_op *ops, int first, int end, char **at, intptr_t n, int *zeros)
-    int few_double(const few_op *ops, int first, int end, char **at, intptr_t n, int *zeros)
-
-cdef enum:
-    FEW_CODE = 12       # instructions that are prepared on the stack, where nobody else has done it
+    bint few_run(const few_code *code, char **at, intptr_t n)
 
 _INLINE = {
     np.add: FEW_ADD, np.subtract: FEW_SUBTRACT, np.multiply: FEW_MULTIPLY, np.divide: FEW_DIVIDE,
@@ -155,12 +152,13 @@ cdef class Program:
         cdef int n_external = self.n_inputs + self.n_outputs
         cdef int i, j, k
         cdef Instruction *ins
-        cdef few_op ops[FEW_CODE]
-        if 0 < n <= self.few and self.n_code <= FEW_CODE:
-            for i in range(self.n_inputs + self.n_outputs):
+        cdef double room[FEW_ROOM]
+        if 0 < n <= self.few and self.n_code <= FEW_OPS:
+            for i in range(n_external):
                 slot_ptr[i] = ptrs[i]
-            self.prepare_few(ops, steps)
-            self.run_few(ops, slot_ptr, n)
+            self.prepare_few(<few_code *> room, steps)
+            if few_run(<few_code *> room, slot_ptr, n):
+                note_strong_zero()
             return
         for i in range(n_external):
             slot_ptr[i] = ptrs[i]
@@ -187,43 +185,24 @@ cdef class Program:
             for i in range(n_external):
                 slot_ptr[i] += count * slot_step[i]
 
-    cdef void prepare_few(self, few_op *ops, const intptr_t *steps) noexcept nogil:
+    cdef void prepare_few(self, few_code *code, const intptr_t *steps) noexcept nogil:
         cdef const Instruction *ins
-        cdef int i, j, slot, n_external = self.n_inputs + self.n_outputs
+        cdef few_op *op
+        cdef int i, j, slot
+        code.n_ops, code.n_external = self.n_code, self.n_inputs + self.n_outputs
+        code.n_constants, code.n_temps = self.n_constants, self.n_temps
+        code.item, code.constants = self.itemsize, self.constants
         for i in range(self.n_code):
-            ins = self.code + i
-            ops[i].nin, ops[i].loop, ops[i].data = ins.nin, ins.fn, ins.data
+            ins, op = self.code + i, code.ops + i
+            op.nin, op.loop, op.data = ins.nin, ins.fn, ins.data
             for j in range(4):
                 slot = ins.slots[j]
-                ops[i].slots[j] = slot
-                if slot < n_external:
-                    ops[i].steps[j] = steps[slot]
+                op.slots[j] = slot
+                if slot < code.n_external:
+                    op.steps[j] = steps[slot]
                 else:
-                    ops[i].steps[j] = 0 if slot < n_external + self.n_constants else self.itemsize
-            few_prepare(&ops[i], ins.inline_code, self.itemsize)
-
-    cdef void run_few(self, const few_op *ops, char **at, intptr_t n) noexcept nogil:
-        cdef double temps[MAX_TEMPS * FEW]
-        cdef char *args[4]
-        cdef int i, j, zeros = 0, done = 0, k = self.n_inputs + self.n_outputs
-        for i in range(self.n_constants):
-            at[k + i] = self.constants + i * self.itemsize
-        k += self.n_constants
-        for i in range(self.n_temps):
-            at[k + i] = <char *> &temps[i * FEW]
-        while True:
-            if self.itemsize == 8:
-                done = few_double(ops, done, self.n_code, at, n, &zeros)
-            else:
-                done = few_float(ops, done, self.n_code, at, n, &zeros)
-            if done == self.n_code:
-                break
-            for j in range(4):
-                args[j] = at[ops[done].slots[j]]
-            ops[done].loop(args, &n, ops[done].steps, ops[done].data)
-            done += 1
-        if zeros:
-            note_strong_zero()
+                    op.steps[j] = 0 if slot < code.n_external + code.n_constants else code.item
+            few_prepare(op, ins.inline_code, code.item)
 
     def expression(self):
         """Return what is computed, as data.

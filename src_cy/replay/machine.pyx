@@ -24,7 +24,8 @@ from fastbp._core.elementwise cimport (
 from fastbp._core.lapack cimport (
     FAILED, MAX_MATRICES, Strided, Task, count_of, fill_task, is_result, layout_of, run_batch,
 )
-from fastbp._core.program cimport MAX_EXTERNAL, MAX_SLOTS, Program, few_op
+from fastbp._core.loops cimport note_strong_zero
+from fastbp._core.program cimport FEW_SLOTS, MAX_EXTERNAL, Program, few_code, few_op
 from fastbp._core.strided cimport MAX_BATCH, Matrix, Product, fold, layout, run_slot
 from fastbp._core.totals cimport MAX_SUMS, Totals, run_totals
 
@@ -38,6 +39,12 @@ cnp.import_array()
 cdef extern from "numpy/arrayobject.h":
     object PyArray_NewFromDescr(type subtype, cnp.dtype descr, int nd, const cnp.npy_intp *dims,
                                 const cnp.npy_intp *strides, void *data, int flags, object obj)
+
+cdef extern from "few_loops.h" nogil:
+    int FEW
+    bint few_run(const few_code *code, char **at, intptr_t n)
+    void few_copy(const char *source, intptr_t from_step, char *target, intptr_t to_step,
+                  intptr_t n, int item)
 
 cdef extern from "Python.h":
     int check_signals "PyErr_CheckSignals"()    # leaves the exception where it is
@@ -291,7 +298,8 @@ cdef class Machine:
                 raise MemoryError
             region.walk[0] = plan
         elif total <= program.few:
-            region.few = <few_op *> malloc(program.n_code * sizeof(few_op))
+            region.few = <few_code *> malloc(
+                sizeof(few_code) + program.n_code * sizeof(few_op))
             if region.few == NULL:
                 raise MemoryError
             program.prepare_few(region.few, region.steps)
@@ -1103,13 +1111,14 @@ cdef inline char *_at(Place place, char **bases) noexcept nogil:
 
 
 cdef int _run_region(const Region *region, char **bases) noexcept nogil:
-    cdef char *ptrs[MAX_SLOTS]
+    cdef char *ptrs[FEW_SLOTS]
     cdef char *targets[MAX_SUMS]
     cdef int k
     for k in range(region.n_slots):
         ptrs[k] = _at(region.places[k], bases)
     if region.few != NULL:
-        (<Program> region.program).run_few(region.few, ptrs, region.total)
+        if few_run(region.few, ptrs, region.total):
+            note_strong_zero()
         return 0
     if region.totals != NULL:
         for k in range(region.totals.n_sums):
@@ -1162,7 +1171,10 @@ cdef int _run_lapack(const Matrices *m, char **bases) noexcept nogil:
 
 cdef int _run_sum(const Sum *s, char **bases) noexcept nogil:
     cdef char *target = _at(s.target, bases)
-    memset(target, 0, s.size)
+    if s.size == 8:
+        (<double *> target)[0] = 0.0
+    else:
+        memset(target, 0, s.size)
     if s.rows == 0 or s.size == 0:
         return 0
     return sum_runs(_at(s.source, bases), target, s.outer, s.rows, s.n, s.typenum)
@@ -1195,7 +1207,9 @@ cdef void _run_copy(const Copy *c, char **bases) noexcept nogil:
 cdef inline void _copy_line(const char *source, intptr_t from_step, char *target, intptr_t to_step,
                             intptr_t n, int itemsize) noexcept nogil:
     cdef intptr_t k
-    if from_step == itemsize and to_step == itemsize:
+    if n <= FEW and (itemsize == 8 or itemsize == 4):
+        few_copy(source, from_step, target, to_step, n, itemsize)
+    elif from_step == itemsize and to_step == itemsize:
         memcpy(target, source, n * itemsize)
     elif itemsize == 8:
         for k in range(n):
