@@ -279,3 +279,28 @@ def test_checkpoints_save_memory(all_passes, rng):
         taken[checkpoint] = compiled.entries[0].plan.machine.work_bytes
     assert taken[16] < taken[None] / 3
     assert taken["binomial"] < taken[16]
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize(("n", "batch"), [(2, ()), (3, ()), (3, (4,)), (4, (2,)), (5, ())])
+def test_scans_of_small_matrices_are_those_of_eager(n, batch, dtype, rng):
+    """Steps of few elements run without calls; forward nothing is reordered."""
+    w, h, x = (0.4 * rng.standard_normal((*batch, n, n)).astype(dtype) for _ in range(3))
+    xs = rng.standard_normal((12, n)).astype(dtype)
+
+    def run(w, h, x, xs):
+        def step(h, row):
+            h = w @ h * 0.5 + x.swapaxes(-1, -2) * row - h.swapaxes(-1, -2) / (2.0 + row * row)
+            return h, (h[..., 0, :], np.sum(h))
+
+        h, (rows, sums) = bp.scan(step, h, xs)
+        return np.sum(h * h) + np.sum(rows * rows), rows, sums
+
+    for found, expected in zip(bp.compile(run)(w, h, x, xs), run(w, h, x, xs), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    gradient = bp.grad(lambda *args: run(*args)[0], argnums=(0, 1, 2, 3))
+    for found, expected in zip(
+        bp.compile(gradient)(w, h, x, xs), gradient(w, h, x, xs), strict=True
+    ):
+        scale = np.abs(expected).max() + 1
+        np.testing.assert_allclose(found, expected, rtol=0, atol=200 * np.finfo(dtype).eps * scale)
