@@ -41,5 +41,5 @@ cdef class Program:
     cdef char *constants
     # `ptrs` and `steps`: the external inputs, then the outputs. n may be zero.
     cdef void run(self, char **ptrs, const intptr_t *steps, intptr_t n) noexcept nogil
-    # What `few_run` of few_loops.h runs on at most `few` elements: `code` has room for n_code of ops.
-    cdef void prepare_few(self, few_code *code, const intptr_t *steps) noexcept nogil
+    # What `few_run` of few_loops.h runs on n elements, at most `few`: `code` has room for n_code of ops.
+    cdef void prepare_few(self, few_code *code, const intptr_t *steps, intptr_t n) noexcept nogil

@@ -11,12 +11,12 @@
 #endif
 
 /* Choose how an instruction whose slots and strides are filled in is run. */
-static inline void few_prepare(few_op *op, int which, intptr_t item)
+static inline void few_prepare(few_op *op, int which, intptr_t item, intptr_t n)
 {
     const intptr_t *s = op->steps;
-    int k, way = s[op->nin] == item ? FEW_EVEN : FEW_ANY;
-    for (k = 0; k < op->nin; k++)
-        if (s[k] != item) way = FEW_ANY;
+    int k, way = FEW_EVEN;
+    for (k = 0; k <= op->nin; k++)
+        if (n > 1 && s[k] != item) way = FEW_ANY;
     if (op->nin == 2 && s[2] == item && s[0] == 0 && s[1] == item) way = FEW_SAME_FIRST;
     if (op->nin == 2 && s[2] == item && s[0] == item && s[1] == 0) way = FEW_SAME_SECOND;
     op->code = which == FEW_NONE ? 0 : which * FEW_WAYS + way;

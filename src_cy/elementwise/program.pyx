@@ -113,7 +113,7 @@ cdef extern from "few_loops.h" nogil:
         FEW, FEW_OPS, FEW_ROOM, FEW_NONE, FEW_ADD, FEW_SUBTRACT, FEW_MULTIPLY, FEW_DIVIDE
         FEW_NEGATIVE, FEW_SQUARE
         FEW_POSITIVE, FEW_STRONG_MULTIPLY, FEW_STRONG_MULTIPLY_ADD, FEW_SELECT
-    void few_prepare(few_op *op, int which, intptr_t item)
+    void few_prepare(few_op *op, int which, intptr_t item, intptr_t n)
     bint few_run(const few_code *code, char **at, intptr_t n)
 
 _INLINE = {
@@ -156,7 +156,7 @@ cdef class Program:
         if 0 < n <= self.few and self.n_code <= FEW_OPS:
             for i in range(n_external):
                 slot_ptr[i] = ptrs[i]
-            self.prepare_few(<few_code *> room, steps)
+            self.prepare_few(<few_code *> room, steps, n)
             if few_run(<few_code *> room, slot_ptr, n):
                 note_strong_zero()
             return
@@ -185,7 +185,8 @@ cdef class Program:
             for i in range(n_external):
                 slot_ptr[i] += count * slot_step[i]
 
-    cdef void prepare_few(self, few_code *code, const intptr_t *steps) noexcept nogil:
+    cdef void prepare_few(self, few_code *code, const intptr_t *steps,
+                          intptr_t n) noexcept nogil:
         cdef const Instruction *ins
         cdef few_op *op
         cdef int i, j, slot
@@ -202,7 +203,7 @@ cdef class Program:
                     op.steps[j] = steps[slot]
                 else:
                     op.steps[j] = 0 if slot < code.n_external + code.n_constants else code.item
-            few_prepare(op, ins.inline_code, code.item)
+            few_prepare(op, ins.inline_code, code.item, n)
 
     def expression(self):
         """Return what is computed, as data.

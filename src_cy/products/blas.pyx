@@ -73,8 +73,8 @@ cdef extern from "tiny_gemm.h" nogil:
 # 352 / 222, 408 / 160; n = 64 12500 / 10486, 12480 / 10509.
 # It loses to SkylakeX kernels when n is small and the rows are many: 1.4x at (64, 10, 64), 2.6x (in
 # float32 4x) at (64, 4, 64), where it still beats Haswell's. SSE2 wins up to n = 16 (549 / 429, NT,
-# against OpenBLAS's Nehalem) and ties above. Products with a vector go to gemv,
-# which is as fast at every size. Narrow products, (n, n) @ (n, 4) and (4, n) @ (n, n), go up to 4
+# against OpenBLAS's Nehalem) and ties above. Products with a vector go to gemv, which is as fast
+# but for few columns and terms (`c_are_few`). Narrow products, (n, n) @ (n, 4) and (4, n) @ (n, n), go up to 4
 # times the limit: GB/s of the square matrix, BLAS / tiny, on one thread (on two, BLAS reaches 40):
 # 35 / 70 at n = 256, 22 / 52 at n = 400, 21 / 58 at n = 512; the second kind 18 / 62 at n = 400.
 # Above the limit, transposing b before g @ b.T gains nothing on
@@ -253,8 +253,12 @@ cdef int c_gemm(
 
 
 cdef bint c_are_few(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k) noexcept nogil:
+    # Above these limits vectors are as fast, or gemv is.
+    cdef Py_ssize_t most = TINY_FEW_WORK if n <= TINY_FEW else TINY_FEW_WORK // 2
+    if k > TINY_FEW:
+        most = TINY_FEW_WORK // 4
     return (min(m, n) <= TINY_FEW and 0 < k <= TINY_FEW_DEPTH and tiny_level >= 0
-            and max(m, n) <= TINY_FEW_WORK and m * n * k <= TINY_FEW_WORK)
+            and max(m, n) <= most and m * n * k <= most)
 
 
 cdef Few few_of(

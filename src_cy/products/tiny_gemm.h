@@ -283,8 +283,8 @@ static inline void tiny_##T(TINY_ARGUMENTS(T)) { \
 
 /* ---- few columns and terms ---- */
 
-/* At most so many columns; terms that are unrolled, and at most; multiplications. */
-enum { TINY_FEW = 4, TINY_FEW_DEPTH = 16, TINY_FEW_WORK = 256 };
+/* At most so many columns, and terms that are unrolled; terms at all; multiplications. */
+enum { TINY_FEW = 4, TINY_FEW_DEPTH = 8, TINY_FEW_WORK = 256 };
 
 /* c (m, n) = a (m, k) @ b (k, n), added to what is there if `add`, `count` times: all three move by
  * their steps. With step_c = 0 the products are summed. depth = 0: k is not known here. */

@@ -302,7 +302,7 @@ cdef class Machine:
                 sizeof(few_code) + program.n_code * sizeof(few_op))
             if region.few == NULL:
                 raise MemoryError
-            program.prepare_few(region.few, region.steps)
+            program.prepare_few(region.few, region.steps, total)
 
     @cython.boundscheck(True)
     cdef int _total(self, Region *region, tuple shape, list slots, tuple sums,

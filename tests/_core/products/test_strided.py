@@ -47,7 +47,7 @@ def test_every_layout_and_broadcast(size, batches, rng):
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8", "c16"])
-@pytest.mark.parametrize("size", list(itertools.product([1, 3, 4, 5], [1, 2, 4, 17], [1, 2, 4, 5])))
+@pytest.mark.parametrize("size", list(itertools.product([1, 3, 4, 5], [1, 2, 4, 6, 17], [1, 2, 4, 5])))
 def test_stacks_of_few_columns(size, dtype, rng):
     """Whole numbers, so that no order of a sum rounds."""
     m, k, n = size
