@@ -37,6 +37,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 RULES = ROOT / "fastbp" / "rules"
+# These register functions and arguments; there is no formula in them, though formulas call them.
+MACHINERY = {RULES / name for name in ("table.py", "counterparts.py", "special/rows.py")}
 SECONDS = 20  # of processor time for one test of a mutant; beyond it, it hangs
 BUDGET = 60  # for all of them
 CALLS = 8  # samples of a row in all tests; the others are in the first four kinds only
@@ -287,16 +289,20 @@ class Tests:
 
     def __init__(self, items):
         self.by_call = collections.defaultdict(dict)  # sample -> kind of test -> items
+        self.of_sample = collections.defaultdict(list)  # the same in other files
         self.by_word = collections.defaultdict(list)
         words = {}
         for item in items:
             function = item.originalname or item.name
             callspec = getattr(item, "callspec", None)
-            if item.path.name == "test_rules.py" and callspec is not None:
+            if callspec is not None:
                 name = callspec.id.removesuffix("-float32").removesuffix("-float64")
                 name = name.removeprefix("float32-").removeprefix("float64-")
-                self.by_call[name].setdefault(function, []).append(item)
-                continue
+                if item.path.name == "test_rules.py":
+                    self.by_call[name].setdefault(function, []).append(item)
+                    continue
+                if re.fullmatch(r"[\w.]+-\d+", name):  # a sample: compiled, mapped, complex
+                    self.of_sample[name].append(item)
             if item.function not in words:
                 words[item.function] = set(re.findall(r"\w+", inspect.getsource(item.function)))
             said = set(re.findall(r"\w+", item.name))
@@ -315,6 +321,7 @@ class Tests:
             for sample in some
             for item in self.by_call[sample].get(kind, ())
         ]
+        chosen += [item for sample in samples for item in self.of_sample.get(sample, ())]
         words = [word for name in sorted(names) for word in {name.split(".")[-1], name.strip("_")}]
         for word in words[:12]:
             others = sorted(self.by_word.get(word, ()), key=lambda pair: pair[0])
@@ -428,7 +435,7 @@ def run(session, options):
     calls = result_of(in_fork(lambda: calls_of_rows(session)))
     tests = Tests(session.items)
     files = [Path(name).resolve() for name in options.files]
-    paths = sorted({Path(name) for name, _ in rows})
+    paths = sorted({Path(name) for name, _ in rows} - MACHINERY)
     codes = collections.defaultdict(list)
     for name, code in rows:
         codes[Path(name)].append(code)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from itertools import groupby
@@ -52,7 +53,7 @@ svg text{fill:var(--dim);font:11px system-ui,sans-serif}.grid{stroke:var(--line)
 figure{margin:0}figcaption{font-size:.85rem}figure svg{width:100%;height:auto}
 .wide{overflow-x:auto}table{border-collapse:collapse;font-size:.8rem}
 td,th{padding:.15rem .5rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
-td.n{text-align:right;white-space:nowrap}pre{overflow-x:auto;font-size:.75rem}
+td:last-child{min-width:13rem}td.n{text-align:right;white-space:nowrap}pre{overflow-x:auto;font-size:.75rem}
 @media (max-width:40rem){.row{grid-template-columns:1fr;margin:.45rem 0}
 dl{grid-template-columns:1fr}dd{margin:0 0 .3rem}}
 """
@@ -61,6 +62,17 @@ _READING = (
     "stands against. The dot is the median, the bar its 99 % interval. Right of the line at 1x "
     "fastbp is faster, left of it slower; the axis is logarithmic, so 2x and 0.5x are equally far "
     "from 1x. Where two bars overlap much, do not call one ratio larger than the other."
+)
+_AGAINST = (
+    '"By hand" is the same derivative written out in NumPy, "forward" the value alone without any '
+    'derivative, "raw" calls are what every implementation has to make; torch, jax and autograd '
+    "are other libraries. With one thread everybody has one CPU, with default threads as many as "
+    "it takes by itself."
+)
+_COLUMNS = (
+    "Low and high are the ends of that interval; rounds is how often both were timed; largest "
+    "error is that of fastbp's result, relative to the reference; machine is what else ran "
+    "meanwhile."
 )
 
 
@@ -85,11 +97,12 @@ def report_page(report: dict[str, Any], program: str) -> str:
         _digits(report["digits"]),
     ]
     if rows:
-        parts += ["<h2>How many times faster</h2>", _paragraph(_READING), _ratios(rows)]
+        parts += ["<h2>How many times faster</h2>", _paragraph(_READING), _paragraph(_AGAINST)]
+        parts.append(_ratios(rows))
         parts += _scaling(rows)
         parts += _memory(rows)
         parts += ["<h2>Targets</h2>", *_verdicts(rows)]
-        parts += ["<h2>All figures</h2>", _paragraph(EXPLAINED), _figures(rows)]
+        parts += ["<h2>All figures</h2>", _paragraph(f"{EXPLAINED} {_COLUMNS}"), _figures(rows)]
     notes = [*report["notes"], *(row["note"] for row in rows if row["note"])]
     parts += [_paragraph(f"Note: {note}", "dim") for note in dict.fromkeys(notes)]
     return _page(f"{KIND}: how fast fastbp is", parts, {"report": report})
@@ -145,7 +158,8 @@ def _page(title: str, parts: Iterable[str], data: dict[str, Any]) -> str:
 
 
 def _paragraph(text: str, kind: str = "") -> str:
-    return f'<p class="{kind}">{escape(text)}</p>' if kind else f"<p>{escape(text)}</p>"
+    written = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
+    return f'<p class="{kind}">{written}</p>' if kind else f"<p>{written}</p>"
 
 
 def _environment(record: dict[str, Any]) -> str:
@@ -360,7 +374,7 @@ def _memory(rows: Sequence[dict[str, Any]]) -> list[str]:
 def _verdicts(rows: Sequence[dict[str, Any]]) -> list[str]:
     judged = [row for row in rows if row["verdict"]]
     if not judged:
-        return [_paragraph("None of these figures has been judged: they are to read.")]
+        return [_paragraph("None of these figures has a target: they are to read.")]
     lines = [
         f"<tr><td>{escape(label(row))}, {threads(row)}, against {escape(row['against'])}</td>"
         f"<td>{escape(target(row))}</td><td>{_verdict(row['verdict'])}</td>"

@@ -32,6 +32,8 @@ class Effort:
     # and what a machine does changes within a minute.
     processes: int = 2
     rounds: int = 6  # readings of each contender in a pass, taken in turn
+    # Seconds of a pass after which no more are taken than a verdict needs: of calls that take long.
+    patience: float = 1.0
     window: float = 0.01  # seconds a reading lasts
     # Seconds for another library's threads to stop spinning, where there are threads.
     pause: float = 0.03
@@ -181,8 +183,11 @@ class _Case:
             }
             readings: dict[str, list[timing.Reading]] = {name: [] for name in contenders}
             shuffled = random.Random(len(self.passes))
-            before = Moment.now()
-            for _ in range(self.effort.rounds):
+            before, start = Moment.now(), time.perf_counter()
+            for number in range(self.effort.rounds):
+                enough = number * evidence.PROCESSES >= evidence.ROUNDS
+                if enough and time.perf_counter() - start > self.effort.patience:
+                    break
                 # A new order each time: another program on this CPU must not always hit the same.
                 for name in shuffled.sample([*contenders], len(contenders)):
                     if self.threads != "one":

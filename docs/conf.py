@@ -1,12 +1,14 @@
-"""The documentation site: ``python -m sphinx -W docs build/site``, see CONTRIBUTING.md."""
+"""The documentation site: ``sphinx-build -W docs build/site``, see CONTRIBUTING.md."""
 
+import itertools
 import re
 import sys
+import textwrap
 from pathlib import Path
 
 import fastbp
 
-sys.path.insert(0, str(Path(__file__).parent))  # for functions.py
+sys.path.insert(0, str(Path(__file__).parent))  # for functions, offline, pictures
 
 project = "fastbp"
 author = "The fastbp developers"
@@ -15,11 +17,12 @@ version = release = fastbp.__version__
 
 extensions = [
     "functions",
+    "offline",
+    "matplotlib.sphinxext.plot_directive",
     "myst_parser",
     "numpydoc",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["gallery/**/*.ipynb", "gallery/**/*.py", "gallery/**/*.zip"]
@@ -29,15 +32,24 @@ default_role = "code"  # `x` in docstrings
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4
 
+# ```{plot}: the code, and what it draws.
+plot_formats = ["svg"]
+plot_include_source = True
+plot_html_show_formats = False
+plot_html_show_source_link = False
+
 autodoc_typehints = "none"
 autosummary_generate = True
 templates_path = ["_templates"]
 numpydoc_show_class_members = False
 
+html_math_renderer = "mathml"  # of offline.py
 html_theme = "pydata_sphinx_theme"
 html_title = "fastbp"
+html_favicon = "_static/favicon.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_sidebars = {name: [] for name in ("lecture", "tutorial", "performance")}  # no pages below
 html_show_sourcelink = False
 html_theme_options = {
     "header_links_before_dropdown": 7,
@@ -48,6 +60,7 @@ html_theme_options = {
 }
 
 sphinx_gallery_conf = {
+    "reset_argv": "pictures.arguments",
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r"\.py$",
@@ -57,6 +70,18 @@ sphinx_gallery_conf = {
 }
 
 
+def plots(name, text):
+    """Return a page whose plots have the directive around them: it wants reStructuredText."""
+    numbers = itertools.count(1)
+
+    def plot(block):
+        prefix = f"{name}-{next(numbers)}"
+        code = textwrap.indent(block[1], "   ")
+        return f"```{{eval-rst}}\n.. plot::\n   :filename-prefix: {prefix}\n\n{code}```"
+
+    return re.sub(r"^```\{plot\}\n(.*?)^```$", plot, text, flags=re.MULTILINE | re.DOTALL)
+
+
 def for_the_site(app, name, source):
     """Turn what stands in a page for readers of the file into what the site has for it."""
     text = source[0]
@@ -64,7 +89,9 @@ def for_the_site(app, name, source):
     text = re.sub(r"\]\(\.\./examples/(\w+)\.py\)", r"](gallery/\1.rst)", text)
     text = re.sub(r"\]\(\.\./README\.md(#\w+)?\)", r"](index.md)", text)
     text = re.sub(r"\[([^]]*)\]\(\.\./[^)]*\)", r"\1", text)  # files that the site has not
-    source[0] = text.replace("\n\n```\n", "\n```\n")  # doctest ends an output at an empty line
+    source[0] = plots(name, text).replace(
+        "\n\n```\n", "\n```\n"
+    )  # doctest ends an output at an empty line
 
 
 def setup(app):

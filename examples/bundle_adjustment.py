@@ -9,6 +9,7 @@ of one point in one camera. A residual depends on 9 of the parameters, so the Ja
 zeros, and fastbp finds where it is not.
 """
 
+import sys
 import time
 
 import numpy as np
@@ -74,7 +75,26 @@ def main():
     assert np.isclose(exact.cost, found.cost, rtol=1e-3)
     dense = bp.jacobian(f)(x0)
     assert np.allclose(bp.sparse.jacobian(f, x0).toarray(), dense)
+    return scene, pattern, exact.x
+
+
+def draw(scene, pattern, x):
+    """Draw what one camera sees, and where the Jacobian is not zero."""
+    import matplotlib.pyplot as plt
+
+    figure, (image, jacobian) = plt.subplots(1, 2, figsize=(9.6, 4.8), layout="constrained")
+    first = scene.camera == 0
+    for name, at, marker in (("start", scene.start, "x"), ("fitted", x, ".")):
+        image.plot(*scene.images(at)[first].T, marker, label=name)
+    image.plot(*scene.seen[first].T, "o", mfc="none", mec="black", label="seen")
+    image.set(title="points in the first camera, pixels", aspect="equal")
+    image.legend()
+    jacobian.spy(pattern[:600, :600], markersize=1)
+    jacobian.set_title("Jacobian, first 600 rows and columns", pad=20)
+    return figure
 
 
 if __name__ == "__main__":
-    main()
+    found = main()
+    if sys.argv[1:]:  # a file for the picture
+        draw(*found).savefig(sys.argv[1])

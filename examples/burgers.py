@@ -9,6 +9,8 @@ quadratic one by Runge and Kutta. `np.fft` is recorded as it stands. One observa
 wave gives back the wave that it was, and the viscosity, with error bars.
 """
 
+import sys
+
 import numpy as np
 from scipy.optimize import least_squares
 
@@ -82,8 +84,24 @@ def main():
     v = rng.standard_normal(POINTS)
     _, along = bp.jvp(lambda u: np.sum((solve(u, 0.1) - seen) ** 2), (u0,), (v,))
     assert np.isclose(adjoint @ v, along, rtol=1e-10)
-    return fit
+    return seen, true, fit.x
+
+
+def draw(seen, true, fitted):
+    """Draw the wave that was, the one that is seen, and both as fitted."""
+    import matplotlib.pyplot as plt
+
+    figure, ax = plt.subplots(layout="constrained")
+    ax.plot(X, true[1:] @ WAVES, "C0", label="at the start")
+    ax.plot(X, fitted[1:] @ WAVES, "k:", label="the same, fitted")
+    ax.plot(X, seen, "C1.", label=f"seen at t = {UNTIL}")
+    ax.plot(X, model(fitted), "C1", label="fitted")
+    ax.set(xlabel="x", ylabel="u", title="A wave of Burgers' equation, from what became of it")
+    ax.legend()
+    return figure
 
 
 if __name__ == "__main__":
-    main()
+    found = main()
+    if sys.argv[1:]:  # a file for the picture
+        draw(*found).savefig(sys.argv[1])

@@ -11,6 +11,7 @@ compares them with differences when they are made.
 
 import ctypes
 import ctypes.util
+import sys
 
 import numpy as np
 from scipy.optimize import newton
@@ -57,5 +58,27 @@ def main():
     return zeros
 
 
+def draw(zeros):
+    """Draw a function of C with two derivatives, and its zeros."""
+    import matplotlib.pyplot as plt
+
+    figure, ax = plt.subplots(layout="constrained")
+    x = np.linspace(0.0, 12.0, 300)
+    f = lambda x: bessel(0, x)
+    for name, g in (
+        ("$J_0$ of C", f),
+        ("its derivative", bp.elementwise_grad(f)),
+        ("its second derivative", bp.elementwise_grad(bp.elementwise_grad(f))),
+    ):
+        ax.plot(x, g(x), label=name)
+    ax.plot(zeros, np.zeros(2), "ko", label="zeros, by Halley's method")
+    ax.axhline(0.0, color="gray", linewidth=0.5)
+    ax.set_xlabel("x")
+    ax.legend()
+    return figure
+
+
 if __name__ == "__main__":
-    main()
+    zeros = main()
+    if sys.argv[1:]:  # a file for the picture
+        draw(zeros).savefig(sys.argv[1])

@@ -7,8 +7,6 @@ A character model of Alice in Wonderland: an LSTM trained on windows of the text
 The chain is that of the Jacobians of each state with respect to the one before, along text that the
 model has not seen. Its norms say how far back a gradient reaches, its Lyapunov exponents whether
 two states that read the same text forget their difference.
-
-    python character_model.py [FILE]    # with matplotlib, FILE gets a plot of the norms
 """
 
 import sys
@@ -67,7 +65,7 @@ def sample(p, text, one_hot, prompt, count):
     return text.write(codes)
 
 
-def main(path=None):
+def main():
     text = characters.load()
     one_hot = np.eye(len(text.alphabet), dtype=np.float32)
     print(f"{len(text.train)} characters, {len(text.alphabet)} different ones")
@@ -91,9 +89,15 @@ def main(path=None):
     print("characters passed    log10 of the spectral norm of d(state)/d(first state)")
     for t in (1, 2, 5, 10, 20, 50, 100, 200):
         print(f"{t:17d} {norms.cumulative[t - 1] / np.log(10):12.2f}")
-    if path is not None:
-        norms.plot().figure.savefig(path)
+    return norms
+
+
+def draw(norms):
+    """Draw how far back a gradient reaches."""
+    return norms.plot().figure
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    norms = main()
+    if sys.argv[1:]:  # a file for the picture
+        draw(norms).savefig(sys.argv[1])

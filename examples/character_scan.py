@@ -9,6 +9,8 @@ what is open, so a model that remembers gets below the entropy that counts of si
 have. A whole training step is one plan, with one loop forward and one back, however long the text.
 """
 
+import sys
+
 import numpy as np
 
 import fastbp as bp
@@ -61,9 +63,10 @@ def main():
         value, slopes = gradient(p, chars)
         return *optimizer.update(slopes, state, p), value
 
-    compiled, state = bp.compile(step), optimizer.init(p)
+    compiled, state, values = bp.compile(step), optimizer.init(p), []
     for k in range(STEPS):
         p, state, bits = compiled(p, state, text(rng, LENGTH))
+        values.append(float(bits))
         if (k + 1) % 100 == 0:
             print(f"step {k + 1:4d}  {bits:.3f} bits per character")
     print(compiled.explain().splitlines()[0], compiled.stats()["recorded"])
@@ -73,8 +76,22 @@ def main():
     bits = loss(p, chars)
     print(f"other text: {bits:.3f} bits; by counts of single characters {single:.3f}")
     assert bits < 0.75 * single
-    return bits
+    return values, single
+
+
+def draw(values, single):
+    """Draw the loss over the steps."""
+    import matplotlib.pyplot as plt
+
+    figure, ax = plt.subplots(layout="constrained")
+    ax.plot(values, label="LSTM")
+    ax.axhline(single, color="gray", linestyle="--", label="counts of single characters")
+    ax.set(xlabel="step", ylabel="bits per character", title="An LSTM learns to close brackets")
+    ax.legend()
+    return figure
 
 
 if __name__ == "__main__":
-    main()
+    found = main()
+    if sys.argv[1:]:  # a file for the picture
+        draw(*found).savefig(sys.argv[1])

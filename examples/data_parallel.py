@@ -1,4 +1,8 @@
-"""Gradients and Jacobians by several processes: data that no memory holds, colors as tasks.
+"""
+Several processes
+=================
+
+Gradients and Jacobians by several processes: data that no memory holds, colors as tasks.
 
 Functions and what fastbp makes of them pickle, so any map will do that runs a function in other
 processes: that of Dask (`pip install "fastbp[dask]"`), of joblib, or Python's own in this one.
@@ -155,7 +159,7 @@ def jacobian_by_colors(mapped, placed, f, x, tasks=2):
         return matrix
 
     print(f"  {pattern.nnz} nonzeros, {coloring.num_colors} colors in {tasks} tasks")
-    return jacobian
+    return jacobian, pattern, [columns for _, columns in parts]
 
 
 def main(kind=None, workers=2):
@@ -168,14 +172,33 @@ def main(kind=None, workers=2):
     with mapper(kind, workers) as (mapped, placed):
         begin = time.perf_counter()
         there, value_there = fit(mapped)
-        jacobian = jacobian_by_colors(mapped, placed, residual, u)
+        jacobian, pattern, columns = jacobian_by_colors(mapped, placed, residual, u)
         for x in (u, 0.5 * u):
             assert np.array_equal(jacobian(x).toarray(), exact(x).toarray())
         print(f"  {time.perf_counter() - begin:.2f} s")
     assert value == value_there
     assert all(np.array_equal(here[name], there[name]) for name in here)
     print(f"the same bits; the loss is {value:.6f}")
+    return pattern, columns
+
+
+def draw(pattern, columns, shown=120):
+    """Draw a corner of the Jacobian: which task computes which of its columns."""
+    import matplotlib.pyplot as plt
+
+    figure, ax = plt.subplots(layout="constrained")
+    corner = pattern[:shown, :shown].tocoo()
+    for k, some in enumerate(columns):
+        own = np.isin(corner.col, some)
+        ax.plot(corner.col[own], corner.row[own], ".", markersize=4, label=f"task {k}")
+    ax.set(xlim=(-1, shown), ylim=(shown, -1), aspect="equal", title="Jacobian, by tasks")
+    ax.legend(loc="upper right")
+    return figure
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2], *map(int, sys.argv[2:3]))
+    given = sys.argv[1:]
+    path = given.pop() if given and "." in given[-1] else None  # a file for the picture
+    found = main(*given[:1], *map(int, given[1:2]))
+    if path:
+        draw(*found).savefig(path)

@@ -9,6 +9,7 @@ strength, under noise. Gradient and update of a training step are one plan, whic
 parameters.
 """
 
+import sys
 import time
 
 import numpy as np
@@ -30,7 +31,7 @@ DOTS = np.array([[[c == "#" for c in row[k]] for row in ROWS] for k in range(10)
 HIDDEN, BATCH, STEPS = 64, 64, 3000
 
 
-def draw(rng, count):
+def sample(rng, count):
     """Return pictures of shape (count, 64), and which digits they are."""
     which = rng.integers(10, size=count)
     pictures = np.zeros((count, 8, 8), np.float32)
@@ -67,7 +68,7 @@ def main():
     state, value = optimizer.init(p), np.zeros((), np.float32)
     x, t = np.zeros((BATCH, 64), np.float32), np.zeros((BATCH, 10), np.float32)
     run = bp.compile(step).bind(p, state, x, t, out=(p, state, value))
-    pictures, digits = draw(rng, 20000)
+    pictures, digits = sample(rng, 20000)
     start = time.perf_counter()
     for k in range(STEPS):
         chosen = rng.integers(len(digits), size=BATCH)
@@ -76,12 +77,30 @@ def main():
         if (k + 1) % 1000 == 0:
             seconds = time.perf_counter() - start
             print(f"step {k + 1:5d}  loss {value:.3f}  {seconds:.2f} s")
-    unseen, right = draw(rng, 2000)
-    share = np.mean(np.argmax(scores(p, unseen), axis=1) == right)
+    unseen, right = sample(rng, 2000)
+    told = np.argmax(scores(p, unseen), axis=1)
+    share = np.mean(told == right)
     print(f"{100 * share:.1f} % of 2000 other pictures are told right")
     assert share > 0.9
-    return share
+    return unseen, told, right
+
+
+def draw(pictures, told, right):
+    """Draw pictures with what the network says they are, the first wrong ones at the bottom."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(4, 8, figsize=(8.0, 4.6), layout="constrained")
+    chosen = np.r_[np.flatnonzero(told == right)[:24], np.flatnonzero(told != right)[:8]]
+    for ax, k in zip(axes.flat, chosen, strict=False):
+        ax.imshow(pictures[k].reshape(8, 8), cmap="gray_r")
+        ax.set_title(f"{told[k]}" if told[k] == right[k] else f"{told[k]}, is {right[k]}",
+                     fontsize=9, color="black" if told[k] == right[k] else "tab:red")  # fmt: skip
+    for ax in axes.flat:
+        ax.axis("off")
+    return figure
 
 
 if __name__ == "__main__":
-    main()
+    found = main()
+    if sys.argv[1:]:  # a file for the picture
+        draw(*found).savefig(sys.argv[1])

@@ -10,6 +10,8 @@ An epidemic fitted through SciPy's adaptive solver: influenza in a boarding scho
 initial state come from the sensitivity equations, at the accuracy of the solution.
 """
 
+import sys
+
 import numpy as np
 from scipy.optimize import least_squares
 
@@ -78,8 +80,25 @@ def main():
     by_hand = BOYS / b * np.log(value / (BOYS - first)) / (1.0 - BOYS * c / (b * value))
     print(f"{value:.1f} boys stay well; by the rate of recovery {slope:.3f}, by hand {by_hand:.3f}")
     assert np.isclose(slope, by_hand, rtol=1e-6)
-    return fit
+    return fit.x, covariance
+
+
+def draw(p, covariance):
+    """Draw the counts, and the fit with twice its standard error."""
+    import matplotlib.pyplot as plt
+
+    figure, ax = plt.subplots(layout="constrained")
+    J = bp.jacobian(infected)(p)
+    error = np.sqrt(np.sum(J @ covariance * J, axis=1))
+    ax.fill_between(DAYS, infected(p) - 2 * error, infected(p) + 2 * error, alpha=0.3)
+    ax.plot(DAYS, infected(p), label="fitted, twice its standard error")
+    ax.plot(DAYS, IN_BED, "ko", label="in bed")
+    ax.set(xlabel="day", ylabel="boys", title="Influenza in a boarding school, 1978")
+    ax.legend()
+    return figure
 
 
 if __name__ == "__main__":
-    main()
+    found = main()
+    if sys.argv[1:]:  # a file for the picture
+        draw(*found).savefig(sys.argv[1])

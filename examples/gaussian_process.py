@@ -9,6 +9,8 @@ NumPy. L-BFGS has its gradient, and the Hessian tells how well the data determin
 The slope of the prediction is the derivative of the same code by the place.
 """
 
+import sys
+
 import numpy as np
 from scipy.optimize import minimize
 
@@ -77,8 +79,28 @@ def main():
     differences = (predict(at + h, log, x, y) - predict(at - h, log, x, y)) / (2.0 * h)
     assert np.allclose(slope, differences, rtol=1e-6, atol=1e-7)
     print("slope of the prediction", slope.round(2))
-    return fit
+    return x, y, log
+
+
+def draw(x, y, log):
+    """Draw the prediction with its deviation, and its slope."""
+    import matplotlib.pyplot as plt
+
+    figure, (ax, below) = plt.subplots(2, 1, sharex=True, layout="constrained")
+    at = np.linspace(0.0, 10.0, 300)
+    mean, across = predict(at, log, x, y), kernel(at, x, log)
+    known = np.sum(across * np.linalg.solve(covariance(x, log), across.T).T, axis=1)
+    deviation = np.sqrt(np.exp(2.0 * log["amplitude"]) - known)
+    ax.fill_between(at, mean - 2 * deviation, mean + 2 * deviation, alpha=0.3)
+    ax.plot(at, mean, label="prediction, two deviations")
+    ax.plot(x, y, "k.", label="data")
+    ax.legend()
+    below.plot(at, bp.elementwise_grad(predict)(at, log, x, y), "C1")
+    below.set(xlabel="x", ylabel="its slope")
+    return figure
 
 
 if __name__ == "__main__":
-    main()
+    found = main()
+    if sys.argv[1:]:  # a file for the picture
+        draw(*found).savefig(sys.argv[1])

@@ -9,6 +9,8 @@ products with the Hessian, which is not made. At the end it is, once, for the st
 gradient carries them over to the probability at the temperature of the last flight (delta method).
 """
 
+import sys
+
 import numpy as np
 from scipy.optimize import minimize
 
@@ -63,8 +65,28 @@ def main():
     low, mid, high = 1.0 / (1.0 + np.exp(-(at + np.array([-1.96, 0.0, 1.96]) * error)))
     print(f"damage at 31 degrees: probability {mid:.4f}, 95 % of confidence from {low:.2f}")
     assert low < mid < high
-    return w, errors
+    return w, back @ covariance @ back.T
+
+
+def draw(w, covariance):
+    """Draw the flights, and the probability with 95 % of confidence."""
+    import matplotlib.pyplot as plt
+
+    figure, ax = plt.subplots(layout="constrained")
+    degrees = np.linspace(30.0, 82.0, 200)
+    X = np.column_stack([np.ones(200), degrees])
+    z, error = X @ w, np.sqrt(np.sum(X @ covariance * X, axis=1))
+    low, mid, high = 1.0 / (1.0 + np.exp(-(z + np.array([[-1.96], [0.0], [1.96]]) * error)))
+    ax.fill_between(degrees, low, high, alpha=0.3)
+    ax.plot(degrees, mid, label="probability, 95 % of confidence")
+    ax.plot(DEGREES, DAMAGE, "ko", alpha=0.5, label="flights, 1: damaged")
+    ax.axvline(31.0, color="tab:red", linestyle="--", label="28 January 1986")
+    ax.set(xlabel="degrees Fahrenheit at launch", title="Damage to an O-ring of the space shuttle")
+    ax.legend()
+    return figure
 
 
 if __name__ == "__main__":
-    main()
+    found = main()
+    if sys.argv[1:]:  # a file for the picture
+        draw(*found).savefig(sys.argv[1])

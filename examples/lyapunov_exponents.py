@@ -8,6 +8,8 @@ The right sides and the Runge-Kutta step are plain NumPy, as they are written to
 exponents follow from the Jacobians of the steps.
 """
 
+import sys
+
 import numpy as np
 
 import fastbp as bp
@@ -69,7 +71,26 @@ def main():
     )
     print("      published (Lorenz and Emanuel 1998): 13, dimension 27.1, 2.1 days")
     assert abs(found.sum() + 40) < 0.1
+    return found
+
+
+def draw(spectrum):
+    """Draw the attractor of 1963 and the exponents of 1996."""
+    import matplotlib.pyplot as plt
+
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 4.4), layout="constrained")
+    path = [np.array([1.0, 1.0, 20.0])]
+    for _ in range(6000):
+        path.append(runge_kutta(lorenz_1963, path[-1], 0.01))
+    x, _, z = np.transpose(path[500:])
+    left.plot(x, z, linewidth=0.4)
+    left.set(xlabel="x", ylabel="z", title="Lorenz 1963: the attractor")
+    right.bar(np.arange(1, 41), spectrum, color=np.where(spectrum > 0, "tab:red", "tab:blue"))
+    right.set(xlabel="number", title="Lorenz 1996: exponents, positive ones red")
+    return figure
 
 
 if __name__ == "__main__":
-    main()
+    spectrum = main()
+    if sys.argv[1:]:  # a file for the picture
+        draw(spectrum).savefig(sys.argv[1])

@@ -5,6 +5,8 @@ The gradient of a matrix product
 The gradient of a scalar through C = A B needs no 4-D tensor: two matrix products do it.
 """
 
+import sys
+
 import numpy as np
 
 import fastbp as bp
@@ -32,7 +34,15 @@ def main():
     assert np.allclose(np.tensordot(g, tensor, axes=2), a_bar)
     print("dL/dA =")
     print(a_bar)
+    return a, b
+
+
+def draw(a, b):
+    """Draw dC/dA: for each element of C a matrix as large as A, with one row that is not zero."""
+    return bp.tensor.matmul_derivative(a, b, wrt=0).plot().figure
 
 
 if __name__ == "__main__":
-    main()
+    found = main()
+    if sys.argv[1:]:  # a file for the picture
+        draw(*found).savefig(sys.argv[1])

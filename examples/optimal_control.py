@@ -6,8 +6,6 @@ Swing up a pendulum at least effort: direct collocation under SciPy's `trust-con
 
 The functions are plain NumPy, with arrays that are filled in a loop; `bp.unmodified` lets them be
 differentiated as they are. Constraints and Lagrangian are sparse, and so are their derivatives.
-
-    python optimal_control.py [FILE]    # with matplotlib, FILE gets a plot
 """
 
 import sys
@@ -88,7 +86,7 @@ def by_pontryagin(t, x, u):
     return solve_bvp(slopes, ends, t, guess, tol=1e-8).sol
 
 
-def main(path=None):
+def main():
     x, u, found = solve()
     t = np.linspace(0, DURATION, STEPS + 1)
     exact = by_pontryagin(t, x, u)
@@ -101,16 +99,21 @@ def main(path=None):
     error = np.abs(x - exact(t)[:2].T).max()
     print(f"states differ by at most {error:.1e}: the rule is of second order, h = {H:.3f}")
     assert error < 0.01
-    if path is not None:
-        import matplotlib.pyplot as plt
+    return t, x, u
 
-        figure, axes = plt.subplots()
-        axes.plot(t, x, t, u, "--")
-        axes.legend(["angle", "speed", "torque"])
-        axes.set_xlabel("time")
-        figure.savefig(path)
-    return error
+
+def draw(t, x, u):
+    """Draw states and torque over time."""
+    import matplotlib.pyplot as plt
+
+    figure, ax = plt.subplots(layout="constrained")
+    ax.plot(t, x, t, u, "--")
+    ax.legend(["angle", "speed", "torque"])
+    ax.set(xlabel="time", title="A pendulum swung up at least effort")
+    return figure
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    found = main()
+    if sys.argv[1:]:  # a file for the picture
+        draw(*found).savefig(sys.argv[1])

@@ -12,6 +12,8 @@ The right side makes an array of numbers, the Runge-Kutta loop fills one row by 
 `bp.unmodified` both take recorded values as they stand, and SciPy's fit has an exact Jacobian.
 """
 
+import sys
+
 import numpy as np
 from scipy.optimize import least_squares
 
@@ -63,8 +65,24 @@ def main():
     for name, value, error in zip(names, exact.x, errors, strict=True):
         print(f"{name:12} {value:8.4f} +- {error:.4f}")
     print(f"{exact.njev} Jacobians; the residuals have a spread of {np.sqrt(variance):.2f}")
-    return exact
+    return exact.x
+
+
+def draw(p):
+    """Draw the pelts of both animals, and the fit."""
+    import matplotlib.pyplot as plt
+
+    figure, ax = plt.subplots(layout="constrained")
+    years = np.arange(1900, 1921)
+    for k, name in enumerate(("hares", "lynxes")):
+        ax.plot(years, PELTS[:, k], f"C{k}o", label=name)
+        ax.plot(years, simulate(p)[:, k], f"C{k}", label=f"{name}, fitted")
+    ax.set(xticks=years[::5], ylabel="pelts, thousands", title="Taken in by Hudson's Bay Company")
+    ax.legend()
+    return figure
 
 
 if __name__ == "__main__":
-    main()
+    fitted = main()
+    if sys.argv[1:]:  # a file for the picture
+        draw(fitted).savefig(sys.argv[1])

@@ -13,6 +13,7 @@ Implicit methods need the Jacobian. Of its 2048 x 2048 elements 12288 are not ze
 where they are and computes them with 12 tangents.
 """
 
+import sys
 import time
 
 import numpy as np
@@ -63,6 +64,7 @@ def main(n=32, dense_n=12):
     exact = run("exact sparse Jacobian", f, start, **bp.sparse.for_solve_ivp(f))
     fill = run("and less fill-in", f, start, **bp.sparse.for_solve_ivp(f, method="BDF"))
     found = run("differences, jac_sparsity", f, start, jac_sparsity=pattern)
+    ends = start.reshape(2, n, n), exact.reshape(2, n, n)
     assert np.allclose(exact, fill, rtol=1e-3)
     assert np.allclose(exact, found, rtol=1e-3)
 
@@ -71,7 +73,23 @@ def main(n=32, dense_n=12):
     exact = run("exact sparse Jacobian", f, start, **bp.sparse.for_solve_ivp(f))
     full = run("the same as a dense array", f, start, **bp.sparse.for_solve_ivp(f, use="dense"))
     assert np.allclose(exact, full, rtol=1e-3)
+    return pattern, ends
+
+
+def draw(pattern, ends):
+    """Draw u at the start and at the end, and where the Jacobian is not zero."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 3, figsize=(11.0, 3.6), layout="constrained")
+    for ax, t, (u, _) in zip(axes, SPAN, ends, strict=False):
+        figure.colorbar(ax.imshow(u.T, origin="lower", extent=(0, 1, 0, 1)), ax=ax, shrink=0.7)
+        ax.set(title=f"u at t = {t:g}", xlabel="x", ylabel="y")
+    axes[2].spy(pattern, markersize=0.2)
+    axes[2].set_title(f"Jacobian: {pattern.nnz} nonzeros", pad=20)
+    return figure
 
 
 if __name__ == "__main__":
-    main()
+    found = main()
+    if sys.argv[1:]:  # a file for the picture
+        draw(*found).savefig(sys.argv[1])

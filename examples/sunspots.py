@@ -6,8 +6,6 @@ Forecasting the yearly sunspot number: an RNN fitted by L-BFGS, and its chain of
 
 The number of a year is forecast from those of all years before. The network has four units and a
 direct way for the last number; it is fitted to the years up to 1920 and tested on those behind.
-
-    python sunspots.py [FILE]    # with matplotlib, FILE gets a plot of the norms
 """
 
 import sys
@@ -44,7 +42,7 @@ def loss(flat, series):
     return np.mean(error**2) + PENALTY * np.sum(flat**2)
 
 
-def main(path=None):
+def main():
     years, numbers = sunspots.load()
     known = int((years <= LAST).sum())
     mean, deviation = numbers[:known].mean(), numbers[:known].std()
@@ -79,9 +77,24 @@ def main(path=None):
     print("years passed    log10 of the spectral norm of d(state)/d(first state)")
     for t in (1, 2, 5, 10, 20, 50, 100, 200, 308):
         print(f"{t:12d} {norms.cumulative[t - 1] / np.log(10):12.2f}")
-    if path is not None:
-        norms.plot().figure.savefig(path)
+    return years, numbers, forecasts["rnn, four units"], norms
+
+
+def draw(years, numbers, forecasts, norms):
+    """Draw the forecasts of the years behind 1920, and the norms of the chain."""
+    import matplotlib.pyplot as plt
+
+    figure, (above, below) = plt.subplots(2, 1, figsize=(8.0, 7.0), layout="constrained")
+    behind = years >= LAST
+    above.plot(years[behind], numbers[behind], "k.-", label="seen")
+    above.plot(years[behind], forecasts[behind], label="forecast from the years before")
+    above.set_ylabel("sunspot number")
+    above.legend()
+    norms.plot(below)
+    return figure
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:2])
+    found = main()
+    if sys.argv[1:]:  # a file for the picture
+        draw(*found).savefig(sys.argv[1])

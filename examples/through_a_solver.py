@@ -9,6 +9,8 @@ derivative from the solution alone: dx/dp = -(df/dx)^-1 df/dp. The rule is writt
 that can be differentiated, so it has second derivatives, and a forward direction by transposition.
 """
 
+import sys
+
 import numpy as np
 from scipy.optimize import minimize
 from scipy.optimize import root as scipy_root
@@ -72,5 +74,22 @@ def main():
     return jac
 
 
+def draw(jac):
+    """Draw the voltages of the nodes, and their derivatives."""
+    import matplotlib.pyplot as plt
+
+    figure, (above, below) = plt.subplots(2, 1, sharex=True, layout="constrained")
+    nodes = np.arange(1, START.size + 1)
+    above.plot(nodes, voltages(P, START), "ko-")
+    above.set_ylabel("volts")
+    for column, name in zip(jac.T, ("voltage in", "log saturation", "slope"), strict=True):
+        below.plot(nodes, column, "o-", label=f"by {name}")
+    below.set(xlabel="node of the ladder", ylabel="derivative")
+    below.legend()
+    return figure
+
+
 if __name__ == "__main__":
-    main()
+    jac = main()
+    if sys.argv[1:]:  # a file for the picture
+        draw(jac).savefig(sys.argv[1])

@@ -10,6 +10,8 @@ passes through the draw. With q's own parameters held constant in log q (`stop_g
 Wu, Duvenaud 2017) the noise of the gradient vanishes where q is the posterior: the loop ends there.
 """
 
+import sys
+
 import numpy as np
 
 import fastbp as bp
@@ -42,12 +44,12 @@ def negative_elbo(q, z, X, y):
     return np.mean(log_density(w, held) - log_joint(w, X, y))
 
 
-def adam(gradient, p, draw, rates, decay=(0.9, 0.99)):
-    """Return the parameters after a step for each rate; p is any container."""
-    m = bp.tree.map(np.zeros_like, p)
+def adam(gradient, p, noise, rates, decay=(0.9, 0.99)):
+    """Return the parameters before and after a step for each rate; p is any container."""
+    m, path = bp.tree.map(np.zeros_like, p), [p]
     v = bp.tree.map(np.zeros_like, p)
     for t, rate in enumerate(rates, 1):
-        g = gradient(p, draw())
+        g = gradient(p, noise())
         m = bp.tree.map(lambda m, g: decay[0] * m + (1.0 - decay[0]) * g, m, g)
         v = bp.tree.map(lambda v, g: decay[1] * v + (1.0 - decay[1]) * g * g, v, g)
         a, b = 1.0 - decay[0] ** t, 1.0 - decay[1] ** t
@@ -55,7 +57,8 @@ def adam(gradient, p, draw, rates, decay=(0.9, 0.99)):
             lambda p, m, v: p - rate * (m / a) / (np.sqrt(v / b) + 1e-8),  # noqa: B023
             p, m, v,
         )  # fmt: skip
-    return p
+        path.append(p)
+    return path
 
 
 def main():
@@ -69,7 +72,8 @@ def main():
     q = {"mean": np.zeros(3), "log_diagonal": np.full(3, -1.0), "lower": np.zeros((3, 3))}
     gradient = bp.grad(lambda q, z: negative_elbo(q, z, X, y))
     rates = 0.05 * 0.5 ** (np.arange(1500) // 150)
-    q = adam(gradient, q, lambda: rng.standard_normal((8, 3)), rates)
+    path = adam(gradient, q, lambda: rng.standard_normal((8, 3)), rates)
+    q = path[-1]
 
     L = factor(q)
     deviations = np.sqrt(np.diag(covariance))
@@ -84,8 +88,29 @@ def main():
     best = {"mean": mean, "log_diagonal": np.log(np.diag(C)), "lower": C}
     for leaf in bp.tree.flatten(gradient(best, rng.standard_normal((1, 3))))[0]:
         assert np.abs(leaf).max() < 1e-10
-    return q
+    return path, mean, covariance
+
+
+def draw(path, mean, covariance):
+    """Draw q on its way to the posterior, as ellipses of one deviation of two weights."""
+    import matplotlib.pyplot as plt
+
+    def ellipse(mean, L):
+        angle = np.linspace(0.0, 2.0 * np.pi, 100)
+        return mean[:2] + np.column_stack([np.cos(angle), np.sin(angle)]) @ L.T
+
+    figure, ax = plt.subplots(layout="constrained")
+    ax.plot(*np.transpose([q["mean"][:2] for q in path]), color="gray", label="mean of q")
+    for step in (0, 20, 60, 1500):
+        ax.plot(*ellipse(path[step]["mean"], factor(path[step])[:2, :2]).T, label=f"q, step {step}")
+    exact = ellipse(mean, np.linalg.cholesky(covariance[:2, :2]))
+    ax.plot(*exact.T, "k:", linewidth=3, label="posterior, exact")
+    ax.set(xlabel="first weight", ylabel="second weight")
+    ax.legend()
+    return figure
 
 
 if __name__ == "__main__":
-    main()
+    found = main()
+    if sys.argv[1:]:  # a file for the picture
+        draw(*found).savefig(sys.argv[1])

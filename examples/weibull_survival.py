@@ -8,6 +8,8 @@ A patient whose remission ended counts by the density, one who left the trial be
 survivor function. The Hessian at the maximum gives the standard errors.
 """
 
+import sys
+
 import numpy as np
 from scipy.optimize import minimize
 
@@ -67,8 +69,29 @@ def main():
     slope = bp.grad(median)(fit.x)
     error = np.sqrt(slope @ np.linalg.solve(information, slope))
     print(f"median with the drug: {median(fit.x):.1f} +- {error:.1f} weeks")
-    return fit
+    return fit.x, weeks, ended, drug
+
+
+def draw(w, weeks, ended, drug):
+    """Draw the survivor functions, fitted and by Kaplan and Meier."""
+    import matplotlib.pyplot as plt
+
+    figure, ax = plt.subplots(layout="constrained")
+    t = np.linspace(0.0, 35.0, 200)
+    for k, name in enumerate(("placebo", "6-mercaptopurine")):
+        times = np.unique(weeks[(drug == k) & (ended == 1)])
+        at_risk = np.sum(weeks[drug == k] >= times[:, None], axis=1)
+        events = np.sum((weeks == times[:, None]) & (drug == k) & (ended == 1), axis=1)
+        steps = np.r_[1.0, np.cumprod(1.0 - events / at_risk)]
+        ax.step(np.r_[0.0, times], steps, f"C{k}:", where="post")
+        ax.plot(t, np.exp(-np.exp(w[0] + k * w[1]) * t ** np.exp(w[2])), f"C{k}", label=name)
+    ax.set(xlabel="weeks", ylabel="still in remission", ylim=(0.0, 1.03))
+    ax.set_title("Weibull regression; dotted: Kaplan and Meier")
+    ax.legend()
+    return figure
 
 
 if __name__ == "__main__":
-    main()
+    found = main()
+    if sys.argv[1:]:  # a file for the picture
+        draw(*found).savefig(sys.argv[1])

@@ -151,6 +151,15 @@ class Drawing:
         ------
         ImportError
             If matplotlib is not installed (``pip install 'fastbp[plot]'``).
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> x = bp.variable(np.ones(3), name="x")
+        >>> ax = bp.draw(np.sum(np.tanh(x)), inputs=x).plot()
+        >>> [text.get_text().splitlines()[0] for text in ax.texts if text.get_text()]
+        ['x', 'tanh', 'sum', 'result']
         """
         if ax is None:
             ax = plotting.lone_axes("Drawing.plot", None, self._size())

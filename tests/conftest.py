@@ -1,5 +1,6 @@
 """Shared by all tests: fixed seeds, and which fastbp is under test, at which instruction set."""
 
+import os
 from pathlib import Path
 
 import hypothesis
@@ -8,6 +9,8 @@ import pytest
 
 import fastbp
 from fastbp._core import simd
+
+os.environ["MPLBACKEND"] = "agg"  # pictures in files, no windows
 
 # The same examples in every run; `pytest --hypothesis-profile=default` looks for new ones.
 hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None)

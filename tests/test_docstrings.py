@@ -5,6 +5,7 @@ import importlib
 import inspect
 import pkgutil
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,6 +30,13 @@ PAGES = [
     *sorted(ROOT.glob("benchmarks/**/*.md")),
 ]
 FENCED = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(autouse=True)
+def no_figure_is_left():
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.mark.parametrize("name", ["fastbp", *MODULES])
@@ -92,7 +100,6 @@ CLASSES = [
 NOT_FOR_USERS = {"entry_for", "failed", "miss", "add", "clear"}  # of compiled functions
 HOOKS = {"dtype_of", "setting", "step", "uphill"}  # of optimizers: the class shows them
 PYTHONS_OWN = {"dict", "isinstance", "list", "tuple", "type"}  # in autograd's namespace
-DRAW = {"plot", "plot_norms"}  # needs matplotlib
 
 
 def _public():
@@ -106,7 +113,7 @@ def _public():
         module, name = path.split(".")
         cls = getattr(importlib.import_module(f"fastbp.{module}"), name)
         for name, x in inspect.getmembers(cls, callable):
-            if name.startswith("_") or name in NOT_FOR_USERS | HOOKS | DRAW:
+            if name.startswith("_") or name in NOT_FOR_USERS | HOOKS:
                 continue
             if name in dir(Sequence):  # a chain is one
                 continue

@@ -15,10 +15,7 @@ A, B = rng.normal(size=(2, 3)), rng.normal(size=(3, 2))
 
 @pytest.fixture
 def plt():
-    matplotlib = pytest.importorskip("matplotlib")
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
+    pyplot = pytest.importorskip("matplotlib.pyplot")
     yield pyplot
     pyplot.close("all")
 

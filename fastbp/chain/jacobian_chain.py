@@ -521,6 +521,15 @@ class JacobianChain(Sequence):
         ------
         ImportError
             If matplotlib is not installed (``pip install 'fastbp[plot]'``).
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> chain = bp.chain.JacobianChain([np.ones((9, 2)), np.ones((2, 9)), np.ones((9, 9))])
+        >>> ax = chain.plot()
+        >>> ax.get_title()
+        '9 x 9, a product of 3, cheapest as (0 (1 2))'
         """
         count, half = len(self), plotting.SHOWN // 2
         few = count <= plotting.SHOWN
@@ -537,7 +546,16 @@ class JacobianChain(Sequence):
         return ax
 
     def plot_norms(self, ax: Any = None, ord: str | int = "fro") -> Any:
-        """Draw `norms` with matplotlib; see `fastbp.chain.stability.Norms.plot`."""
+        """Draw `norms` with matplotlib; see `fastbp.chain.stability.Norms.plot`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> ax = bp.chain.JacobianChain([np.eye(3), np.eye(3)]).plot_norms(ord=2)
+        >>> ax.get_title()
+        'Norms along the chain'
+        """
         return self.norms(ord).plot(ax)
 
 

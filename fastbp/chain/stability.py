@@ -63,6 +63,15 @@ class Norms:
         ------
         ImportError
             If matplotlib is not installed (``pip install 'fastbp[plot]'``).
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> norms = bp.chain.JacobianChain([2.0 * np.eye(3), 2.0 * np.eye(3)]).norms(2)
+        >>> ax = norms.plot()
+        >>> ax.get_xlabel(), ax.get_ylabel()
+        ('step t', 'log10 of the norm')
         """
         ax = plotting.lone_axes("Norms.plot", ax)
         steps = np.arange(1, len(self.step) + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -13,11 +14,13 @@ from fastbp.compiling.matrices import routine
 from fastbp.compiling.passes import enabled
 from fastbp.compiling.steps import Call, Copy, Product, Region, Step, Sum, Zero
 from fastbp.compiling.sums import Term, Waiting, made
-from fastbp.compiling.values import Storage, Value, strides_of
+from fastbp.compiling.values import Storage, Value, broadcast_shape, strides_of
 
 __all__ = ["Builder", "booleans", "grid", "view_of"]
 
 FLOATS = "fc"
+# Slices that are compared one after the other; elements of a large array, and of a long axis in it.
+_FEW, _LARGE, _LONG = 8, 1 << 15, 64
 
 
 class Builder:
@@ -28,6 +31,7 @@ class Builder:
         self.steps: list[Step] = []
         self.constants: dict[int, Value] = {}
         self.factors: dict[Any, list[Value] | None] = {}
+        self.known: dict[Any, Any] = {}  # what was found out about layouts, for those that follow
         self.n_given = 0
         self.position = -1  # of the operation that is lowered
 
@@ -66,12 +70,18 @@ class Builder:
 
     def elementwise(self, function: Any, operands: Sequence[Any], dtype: Any) -> Value | None:
         """Append elementwise work; operands are values of one dtype, or numbers."""
-        shapes = [x.shape for x in operands if isinstance(x, Value)]
-        shape = shapes[0] if len(set(shapes)) == 1 else np.broadcast_shapes(*shapes)
-        if any(isinstance(x, Value) and x.dtype != dtype for x in operands) or not shapes:
+        shape = None
+        for x in operands:
+            if isinstance(x, Value):
+                if x.dtype is not dtype and x.dtype != dtype:
+                    return None
+                shape = x.shape if shape is None else shape
+                if x.shape != shape:
+                    shape = broadcast_shape(shape, x.shape)
+        if shape is None:
             return None
         y = self.new(shape, dtype)
-        if y.size == 0:
+        if y.storage.nbytes == 0:
             return y
         region = Region(shape, dtype)
         region.members.append((function, tuple(operands), y))
@@ -134,10 +144,61 @@ class Builder:
                 math.prod(dims[a:b]) for a, b in ((0, first), (first, end), (end, None))
             )
             dims[first:end] = [1] * (end - first)
-            y = self.new(tuple(dims), x.dtype)
-            self.append(Sum(x, y, (outer, rows, n)))
-            x, end = y, first
+            if n == 1 and rows <= _FEW <= outer:  # the same order, without a loop for each row
+                y = self._slice_by_slice(
+                    np.add,
+                    x.view((outer, rows), x.offset, strides_of((outer, rows), x.dtype.itemsize)),
+                    1,
+                )
+                x = y.view(tuple(dims), 0, strides_of(tuple(dims), x.dtype.itemsize))
+            else:
+                y = self.new(tuple(dims), x.dtype)
+                self.append(Sum(x, y, (outer, rows, n)))
+                x = y
+            end = first
         return x.view(shape, 0, strides_of(shape, x.dtype.itemsize))
+
+    def extreme(
+        self, ufunc: np.ufunc, x: Value, axis: Sequence[int], shape: tuple[int, ...]
+    ) -> Value | None:
+        """Append the largest or smallest elements along axes, in the shape that they have.
+
+        Halves are compared until one element is left: elementwise work, whatever the axis. None for
+        large arrays with long axes, which NumPy reads once.
+        """
+        axes = {k % len(x.shape) for k in axis} if x.shape else set()
+        axes = {k for k in axes if x.shape[k] != 1}
+        longest = max([x.shape[k] for k in axes], default=1)
+        if x.dtype.char not in "fd" or x.size == 0 or (x.size > _LARGE and longest > _LONG):
+            return None
+        for k in sorted(axes, reverse=True):
+            while x.shape[k] > 1:
+                x = self._compared(ufunc, x, k)
+        x = self.contiguous(x)
+        return x.view(shape, x.offset, strides_of(shape, x.dtype.itemsize))
+
+    def _compared(self, ufunc: np.ufunc, x: Value, axis: int) -> Value:
+        """Append a comparison of both halves, which share the middle, or of few slices."""
+        n = x.shape[axis]
+        if n <= _FEW:
+            return self._slice_by_slice(ufunc, x, axis)
+        return self._together(ufunc, x, axis, (n + 1) // 2, (0, n // 2))
+
+    def _slice_by_slice(self, ufunc: np.ufunc, x: Value, axis: int) -> Value:
+        return self._together(ufunc, x, axis, 1, range(x.shape[axis]))
+
+    def _together(
+        self, ufunc: np.ufunc, x: Value, axis: int, width: int, starts: Sequence[int]
+    ) -> Value:
+        """Append elementwise work on slices of some width, one after the other."""
+        shape = (*x.shape[:axis], width, *x.shape[axis + 1 :])
+        slices = [x.view(shape, x.offset + k * x.strides[axis], x.strides) for k in starts]
+        y = slices[0]
+        for other in slices[1:]:
+            found = self.elementwise(ufunc, (y, other), x.dtype)
+            assert found is not None
+            y = found
+        return y
 
     def half(self, z: Value, imaginary: bool) -> Value:
         """Return the layout of the real or imaginary parts of complex numbers."""
@@ -207,26 +268,17 @@ class Builder:
             z = by_identity(x, left, y, right, out) or by_identity(y, right, x, left, out)
             if z is not None:
                 return z
-        sizes = dict(zip(left, x.shape, strict=True))
-        for label, n in zip(right, y.shape, strict=True):
-            if n != 1 or label not in sizes:
-                sizes[label] = n
-        shape = tuple([sizes[label] for label in out])
-        summed = [label for label in sizes if label not in out]
-        outer = not set(left) & set(right) and len(out) == len(left) + len(right)
+        sizes, shape, order, axes = _contraction(
+            tuple(left), x.shape, tuple(right), y.shape, tuple(out)
+        )
         if 0 in sizes.values():
             z = self.new(shape, dtype)
             self.append(Zero(z))
             return z
-        if not summed and not (outer and len(out) == 2):
+        if order is None:
             return self.elementwise(
                 np.multiply, (_lined_up(x, left, out), _lined_up(y, right, out)), dtype
             )
-        batch = [k for k in out if k in left and k in right]
-        rows = [k for k in out if k in left and k not in right]
-        columns = [k for k in out if k not in left]
-        order = [*batch, *rows, *columns]
-        axes = [order.index(k) for k in out]
         z = self.new(tuple([sizes[k] for k in order]), dtype)
         if axes == sorted(axes) and "waiting" in self.passes:
             z.waiting = Waiting()
@@ -259,6 +311,12 @@ class Builder:
         accumulate: bool = False,
     ) -> Product:
         """Describe a product as the machine takes it: one label a row, column and sum, or none."""
+        layouts = x.shape, x.strides, y.shape, y.strides, z.shape, z.strides, z.dtype
+        key = ("product", tuple(left), tuple(right), tuple(out), layouts)
+        facts = self.known.get(key)
+        if facts is not None:
+            return Product(x, y, z, facts, accumulate)
+        given = x, y
         in_x, in_y = set(left), set(right)
         rows = [m for m in out if m in in_x and m not in in_y]
         columns = [m for m in out if m in in_y and m not in in_x]
@@ -281,7 +339,38 @@ class Builder:
             return own.get(row, 0), own.get(col, 0), tuple(own.get(label, 0) for label in rest)
 
         a, b, c = strides(steps[0], m, k), strides(steps[1], k, n), strides(steps[2], m, n)
-        return Product(x, y, z, (size, batch, a, b, c), accumulate)
+        facts = size, batch, a, b, c
+        if x is given[0] and y is given[1]:  # no copy was needed
+            self.known[key] = facts
+        return Product(x, y, z, facts, accumulate)
+
+
+@functools.lru_cache(1 << 12)
+def _contraction(
+    left: tuple[int, ...],
+    x_shape: tuple[int, ...],
+    right: tuple[int, ...],
+    y_shape: tuple[int, ...],
+    out: tuple[int, ...],
+) -> tuple[dict[int, int], tuple[int, ...], list[int] | None, list[int]]:
+    """Return sizes of labels, the shape, the labels in the order of a product, and their axes.
+
+    There is no order where nothing is summed: that is elementwise work.
+    """
+    sizes = dict(zip(left, x_shape, strict=True))
+    for label, n in zip(right, y_shape, strict=True):
+        if n != 1 or label not in sizes:
+            sizes[label] = n
+    shape = tuple([sizes[label] for label in out])
+    summed = any(label not in out for label in sizes)
+    outer = not set(left) & set(right) and len(out) == len(left) + len(right)
+    if not summed and not (outer and len(out) == 2):
+        return sizes, shape, None, []
+    batch = [k for k in out if k in left and k in right]
+    rows = [k for k in out if k in left and k not in right]
+    columns = [k for k in out if k not in left]
+    order = [*batch, *rows, *columns]
+    return sizes, shape, order, [order.index(k) for k in out]
 
 
 def grid(places: np.ndarray) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
@@ -358,6 +447,16 @@ def booleans(x: Any) -> tuple[Any]:
 
 def view_of(x: Value, function: Any) -> Value | None:
     """Return what a function returns if that is a view of its argument."""
+    found = shown_by(x, function)
+    return found and x.view(found[0], x.offset + found[1], found[2])
+
+
+def shown_by(x: Value, function: Any) -> tuple[tuple[int, ...], int, tuple[int, ...]] | None:
+    """Return shape, offset and strides of the view of an array that a function returns.
+
+    None: it is no view. The offset is from that of the array, so that all else depends on nothing
+    but shape, strides and dtype.
+    """
     memory = np.empty(max(x.storage.nbytes, 1), np.uint8)
     array = np.ndarray(x.shape, x.dtype, memory, x.offset, x.strides)
     with np.errstate(all="ignore"):
@@ -367,4 +466,4 @@ def view_of(x: Value, function: Any) -> Value | None:
     if not np.may_share_memory(found, memory):
         return None
     start = found.__array_interface__["data"][0] - memory.__array_interface__["data"][0]
-    return x.view(found.shape, start, found.strides)
+    return found.shape, start - x.offset, found.strides

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.compiling.values import Value
+from fastbp.compiling.values import Value, broadcast_shape
 from fastbp.rules.engine import mulz
 
 __all__ = ["by_identity", "same", "with_numbers"]
@@ -22,10 +22,10 @@ def with_numbers(operands: list[Any], shape: tuple[int, ...]) -> list[Any]:
 
     A sweep starts with ones, as many as there are elements.
     """
-    shapes = [x.shape for x in operands if isinstance(x, Value)]
-    if not any(isinstance(x, np.ndarray) for x in operands):
+    if not any([isinstance(x, np.ndarray) for x in operands]):
         return operands
-    if not shapes or np.broadcast_shapes(*shapes) != shape:
+    shapes = [x.shape for x in operands if isinstance(x, Value)]
+    if not shapes or broadcast_shape(*shapes) != shape:
         return operands
     return [_number(x) if isinstance(x, np.ndarray) else x for x in operands]
 

@@ -46,7 +46,11 @@ def fused(steps: Sequence[Step]) -> list[Step]:
 
 def _after(x: Value, written: dict[int, int], regions: dict[int, int]) -> int:
     """Return the first position at which elementwise work can read a value."""
-    last = max([written.get(id(storage), -1) for storage in x.storage.overlapping()])
+    storage = x.storage
+    if storage.inside is None and not storage.holds:
+        last = written.get(id(storage), -1)
+    else:
+        last = max([written.get(id(part), -1) for part in storage.overlapping()])
     return last if regions.get(id(x)) == last else last + 1
 
 

@@ -121,7 +121,7 @@ def _kept(steps: Sequence[Step], needed: set[int], final: bool) -> list[Step]:
     """
     kept: list[Step] = []
     for step in reversed(steps):
-        if step.kind == "leave" or any(id(storage) in needed for storage in step.written()):
+        if step.kind == "leave" or any([id(storage) in needed for storage in step.written()]):
             if isinstance(step, Loop):
                 _loop_kept(step, needed, final)
             elif isinstance(step, Block):

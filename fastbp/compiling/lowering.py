@@ -16,7 +16,7 @@ import numpy as np
 
 from fastbp._core import graph
 from fastbp.compiling import passive
-from fastbp.compiling.builder import Builder, grid, view_of
+from fastbp.compiling.builder import Builder, grid, shown_by
 from fastbp.compiling.folding import same, with_numbers
 from fastbp.compiling.steps import Applied, Call, Copy, Pick
 from fastbp.compiling.sums import Waiting, is_movable
@@ -28,12 +28,22 @@ __all__ = ["as_value", "lower", "lower_links"]
 ELEMENTWISE, GENERAL, CALL = 0, 1, 2
 
 
-def _numbers(x: Value) -> np.ndarray:
-    """Return for each element the place in its memory, counted in elements from 1."""
+def _span(x: Value) -> Value:
+    """Return the memory from the first byte of an array to its last, as elements side by side."""
     item = x.dtype.itemsize
-    numbers = np.arange(1, x.storage.nbytes // item + 1)
+    if x.size == 0:
+        return x.view((0,), x.offset, (item,))
+    reach = [step * (n - 1) for n, step in zip(x.shape, x.strides, strict=True)]
+    first, last = (sum([f(step, 0) for step in reach]) for f in (min, max))
+    return x.view(((last - first) // item + 1,), x.offset + first, (item,))
+
+
+def _numbers(x: Value, span: Value) -> np.ndarray:
+    """Return for each element its place in the span of an array, from 1."""
+    item = x.dtype.itemsize
+    numbers = np.arange(1, span.size + 1)
     return np.lib.stride_tricks.as_strided(
-        numbers[x.offset // item :],
+        numbers[(x.offset - span.offset) // item :],
         x.shape,
         [s // item * numbers.itemsize for s in x.strides],
         writeable=False,
@@ -222,7 +232,7 @@ def _key(link: Any, values: dict[int, Value]) -> Any:
     for p, x in zip(link.parents, link.operands, strict=True):
         if p >= 0:
             v = values[p]
-            parts.append((v.layout, v.mask))
+            parts.append(id(v))
         elif isinstance(x, bool | int | float | complex):
             parts.append((type(x), str(x)))
         elif isinstance(x, np.ndarray | np.generic) and x.size <= 16 and x.dtype.kind in "fcbiu":
@@ -230,10 +240,21 @@ def _key(link: Any, values: dict[int, Value]) -> Any:
         else:
             return None
     if link.static:
-        if not all(_is_plain(v) for v in link.static.values()):
+        setting = _setting(link)
+        if setting is None:
             return None
-        parts.append(repr(sorted(link.static.items())))
+        parts.append(setting)
     return tuple(parts)
+
+
+def _setting(link: Any) -> Any:
+    """Return what is equal for equal settings of one operation; None: nothing is."""
+    static = link.static
+    if not static:
+        return id(link.op), ""
+    if not all(map(_is_plain, static.values())):
+        return None
+    return id(link.op), repr(static if len(static) == 1 else sorted(static.items()))
 
 
 _PLAIN = (int, float, bool, str, type(None), type(...), np.dtype)
@@ -273,29 +294,35 @@ def _lowered(b: Builder, link: Any, operands: list[Any], joint: dict[Any, Any]) 
 
 
 def _has_dtype(y: Value, dtype: Any) -> bool:
-    return bool(dtype.kind == "b") if y.mask else bool(dtype == y.dtype)
+    if y.mask:
+        return bool(dtype.kind == "b")
+    return dtype is y.dtype or bool(dtype == y.dtype)
 
 
 def _elementwise(b: Builder, op: Any, link: Any, operands: list[Any]) -> Value | None:
     if op.forward is np.positive and not op.kernel:
         return operands[0] if isinstance(operands[0], Value) else None
     found: list[Any] = []
+    arrays = False
     for x in operands:
-        if isinstance(x, Value) and x.mask:
-            return None
-        if isinstance(x, np.ndarray | np.generic) and not x.ndim:
-            x = x.item()
-        if isinstance(x, np.ndarray) and x.dtype != link.dtype:
-            return None
+        if isinstance(x, Value):
+            if x.mask:
+                return None
+        elif isinstance(x, np.ndarray | np.generic):
+            if not x.ndim:
+                x = x.item()
+            elif x.dtype != link.dtype:
+                return None
+            else:
+                arrays = True
         found.append(x)
     if "folding" in b.passes:
-        found = with_numbers(found, link.shape)
+        found = with_numbers(found, link.shape) if arrays else found
         y = same(op, found)
         if y is not None and y.shape == link.shape and y.dtype == link.dtype:
             return y
-    found = [b.constant(x) if isinstance(x, np.ndarray) else x for x in found]
-    if not any(isinstance(x, Value) for x in found):
-        return None
+    if arrays:
+        found = [b.constant(x) if isinstance(x, np.ndarray) else x for x in found]
     if not op.has_program(link.dtype.num):
         return None
     y = b.elementwise(op.kernel or op.forward, found, link.dtype)
@@ -349,15 +376,30 @@ def _moved(b: Builder, op: Any, link: Any, operands: list[Any]) -> Value | None:
     forward, static = op.forward, link.static
     if len(operands) == 1:
         (x,) = operands
-        y = view_of(x, lambda array: forward(array, **static))
-        if y is not None:
+        key: Any = _setting(link)
+        key = key and (key, x.shape, x.strides, x.dtype)
+        if key is not None and key in b.known:
+            shown = b.known[key]
+        else:
+            shown = shown_by(x, lambda array: forward(array, **static))
+            if key is not None:
+                b.known[key] = shown
+        if shown is not None:
+            shape, start, strides = shown
+            y: Value = x.view(shape, x.offset + start, strides)
             return y
-        zeros = forward(np.zeros(x.shape, link.dtype), **static)
-        if np.any(zeros != 0):
-            return None
-        table = np.ascontiguousarray(forward(_numbers(x), **static), np.intp) - 1
+        span = _span(x)
+        key = key and ("table", *key)
+        table = b.known.get(key)
+        if table is None:
+            zeros = forward(np.zeros(x.shape, link.dtype), **static)
+            if np.any(zeros != 0):
+                return None
+            table = np.ascontiguousarray(forward(_numbers(x, span), **static), np.intp) - 1
+            if key is not None:
+                b.known[key] = table
         y = b.new(link.shape, link.dtype)
-        b.append(Pick(x, y, table))
+        b.append(Pick(span, y, table))
         return y
     return _joined(b, op, link, operands)
 
@@ -374,6 +416,47 @@ def _joined(b: Builder, op: Any, link: Any, operands: list[Any]) -> Value | None
 
     The first may be an array in which others are written.
     """
+    key: Any = _setting(link)
+    key = key and (key, link.shape, link.dtype, tuple([x.shape for x in operands]))
+    if key is None or key not in b.known:
+        found = _places(op, link, operands)
+        if key is not None:
+            b.known[key] = found
+    else:
+        found = b.known[key]
+    if found is None:
+        return None
+    written, layouts = found
+    y = b.new(link.shape, link.dtype)
+    parts = []
+    for k, shape, offset, strides in layouts:
+        x = operands[k]
+        if x.size == 1 and x.shape != shape:  # in some places
+            x = x.view((), x.offset, ())
+        elif x.shape != shape:  # a grid of more axes
+            x = b.contiguous(x)
+            x = x.view(shape, x.offset, strides_of(shape, x.dtype.itemsize))
+        parts.append((x, y.view(shape, offset, strides)))
+    if written:
+        b.append(Copy([operands[0]], [y]))
+    apart = len({id(x.storage) for x, _ in parts}) == len(parts) and not written
+    for x, part in parts:
+        fits = x.size == part.size and part.contiguous and x.whole
+        if apart and fits and is_movable(x.storage):
+            x.storage.put_inside(y.storage, part.offset)
+        else:
+            b.append(Copy([x], [part]))
+    return y
+
+
+_Layout = tuple[int, tuple[int, ...], int, tuple[int, ...]]
+
+
+def _places(op: Any, link: Any, operands: list[Any]) -> tuple[bool, list[_Layout]] | None:
+    """Return whether elements of the first operand stay in their places, and what is put where.
+
+    That is the number of an operand, and the layout of its places. None where they have no layout.
+    """
     sizes = [x.size for x in operands]
     starts = np.cumsum([1, *sizes])
     numbers = [
@@ -384,45 +467,31 @@ def _joined(b: Builder, op: Any, link: Any, operands: list[Any]) -> Value | None
     if found.shape != link.shape or not found.all():
         return None
     flat = found.reshape(-1)
-    parts = []
     written = flat <= starts[1] - 1
     base = operands[0].shape == link.shape and not written.all()
     if base and not (flat[written] == np.flatnonzero(written) + 1).all():
         return None
-    y = b.new(link.shape, link.dtype)
+    layouts = []
     for k, x in enumerate(operands):
         if not x.size or (base and k == 0):
             continue
         places = np.flatnonzero((flat >= starts[k]) & (flat < starts[k + 1]))
-        part = _part(x, y, places, flat[places] - starts[k])
+        part = _part(x, link.dtype.itemsize, places, flat[places] - starts[k])
         if part is None:
             return None
-        if x.size == 1 and x.shape != part.shape:  # in some places
-            x = x.view((), x.offset, ())
-        elif x.shape != part.shape:  # a grid of more axes
-            x = b.contiguous(x)
-            x = x.view(part.shape, x.offset, strides_of(part.shape, x.dtype.itemsize))
-        parts.append((x, part))
-    if base and written.any():
-        b.append(Copy([operands[0]], [y]))
-    apart = len({id(x.storage) for x, _ in parts}) == len(parts) and not (base and written.any())
-    for x, part in parts:
-        fits = x.size == part.size and part.contiguous and x.whole
-        if apart and fits and is_movable(x.storage):
-            x.storage.put_inside(y.storage, part.offset)
-        else:
-            b.append(Copy([x], [part]))
-    return y
+        layouts.append((k, *part))
+    return bool(base and written.any()), layouts
 
 
-def _part(x: Value, y: Value, places: np.ndarray, own: np.ndarray) -> Value | None:
-    """Return the layout of the places that the elements of `x` have in `y`; None if it has none."""
-    item = y.dtype.itemsize
+def _part(
+    x: Value, item: int, places: np.ndarray, own: np.ndarray
+) -> tuple[tuple[int, ...], int, tuple[int, ...]] | None:
+    """Return shape, offset and strides of the places of the elements of `x`; None without any."""
     if x.size == 1:  # in one place or in many
         found = grid(places) if places.size else None
         if found is None:
             return None
-        return y.view(found[0], int(places[0]) * item, tuple([s * item for s in found[1]]))
+        return found[0], int(places[0]) * item, tuple([s * item for s in found[1]])
     if places.size != x.size:
         return None
     where = np.empty(x.size, np.intp)
@@ -444,7 +513,7 @@ def _part(x: Value, y: Value, places: np.ndarray, own: np.ndarray) -> Value | No
         if found is None:
             return None
         shape, strides = found[0], list(found[1])
-    return y.view(shape, int(table.flat[0]) * item, tuple([s * item for s in strides]))
+    return shape, int(table.flat[0]) * item, tuple([s * item for s in strides])
 
 
 def _called(b: Builder, link: Any, operands: list[Any], joint: dict[Any, Any]) -> Value:

@@ -11,7 +11,7 @@ import numpy as np
 from fastbp._core import lapack
 from fastbp._core.machine import Machine
 from fastbp.compiling.steps import Step, at
-from fastbp.compiling.values import Storage, Value
+from fastbp.compiling.values import Storage, Value, broadcast_shape
 
 if TYPE_CHECKING:
     from fastbp.compiling.builder import Builder
@@ -35,6 +35,9 @@ class Matrices(Step):
     ) -> None:
         super().__init__(reads, writes)
         self.name, self.flags, self.sizes, self.batch = name, flags, sizes, batch
+
+    def facts_of(self) -> Any:
+        return self.name, self.flags, self.sizes, self.batch
 
     def described(self) -> str:
         return " ".join([self.name, *self.flags])
@@ -79,7 +82,7 @@ def routine(
         sizes.update(zip(axes, x.shape[first:], strict=True))
         if x.mask or (kind != "I" and x.dtype != dtype):
             return None
-    batch = np.broadcast_shapes(*leads)
+    batch = broadcast_shape(*leads)
     if (
         dtype.kind not in "fc"
         or dtype.itemsize < 4

@@ -81,7 +81,10 @@ def carried(body: Sequence[Step]) -> set[int]:
 
 def need(needed: set[int], storages: Sequence[Storage]) -> None:
     """Add memory to what is needed, its parts, and what it is a part of."""
-    needed.update([id(part) for storage in storages for part in storage.overlapping()])
+    for storage in storages:
+        needed.add(id(storage))
+        if storage.inside is not None or storage.holds:
+            needed.update([id(part) for part in storage.overlapping()])
 
 
 class _Accesses:

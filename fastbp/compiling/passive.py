@@ -39,11 +39,26 @@ _OPERATORS = {
     operator.neg: np.negative,
 }
 _OF_MASKS = (np.bitwise_and, np.bitwise_or, np.logical_and, np.logical_or)
+# What takes the elements along axes together, under each of its names.
+_SUM, _MAX, _MIN = np.add, np.maximum, np.minimum
+_REDUCING = {
+    np.sum: _SUM, np.ndarray.sum: _SUM, np.add.reduce: _SUM,
+    np.max: _MAX, np.ndarray.max: _MAX, np.maximum.reduce: _MAX,
+    np.min: _MIN, np.ndarray.min: _MIN, np.minimum.reduce: _MIN,
+    np.any: _MAX, np.ndarray.any: _MAX, np.logical_or.reduce: _MAX,
+    np.all: _MIN, np.ndarray.all: _MIN, np.logical_and.reduce: _MIN,
+}  # fmt: skip
+_OF_BOOLEANS = (np.any, np.ndarray.any, np.logical_or.reduce, np.all, np.ndarray.all,
+                np.logical_and.reduce)  # fmt: skip
+_arguments = graph.Arranged(lambda *args, **kwargs: (args, kwargs))
+_REAL = "fd"  # single and double precision: what elementwise programs choose and compare
 _NOT = (np.invert, np.logical_not)
 # These show elements of an array, or copy it: no elements are read.
 _SHOWING = (
     np.reshape, np.ravel, np.transpose, np.swapaxes, np.moveaxis, np.squeeze, np.expand_dims,
-    np.broadcast_to, np.flip, np.diagonal, np.atleast_1d, np.atleast_2d,
+    np.broadcast_to, np.flip, np.diagonal, np.atleast_1d, np.atleast_2d, np.ndarray.reshape,
+    np.ndarray.ravel, np.ndarray.transpose, np.ndarray.swapaxes, np.ndarray.squeeze,
+    np.ndarray.diagonal,
 )  # fmt: skip
 
 # Functions whose results have shapes that no values decide, if their further arguments do not.
@@ -66,6 +81,8 @@ def keeps_shape(function: Any, operands: list[Any]) -> bool:
     """Say whether the shape of what a call returns follows from the shapes of its operands."""
     if isinstance(function, np.ufunc) or function in _OPERATORS or function is graph.identity:
         return True
+    if function is graph.computed_into:
+        return True
     if isinstance(function, graph.Op) and function.name.startswith("linalg."):
         return True
     if function is operator.getitem:
@@ -83,9 +100,19 @@ def keeps_shape(function: Any, operands: list[Any]) -> bool:
 
 def lowered(b: Builder, link: Any, operands: list[Any]) -> Value | None:
     """Return what a call is in a plan, or None: it is called."""
-    function = _OPERATORS.get(link.op.forward, link.op.forward)
+    function, static = _OPERATORS.get(link.op.forward, link.op.forward), link.static
+    if isinstance(function, graph.Arranged):
+        if function.function is not graph.computed_into:
+            return None
+        (_, function, method, operands, static), _ = _arguments(*operands, **static)
+        if method != "__call__":  # what it is written into was an array of the function's own
+            return None
     if isinstance(function, np.ufunc):
-        return _ufunc(b, link, function, operands)
+        return _ufunc(b, link, function, operands) if not static else None
+    if function is np.where:
+        return _chosen(b, link, operands)
+    if _reducing(function) is not None:
+        return _reduced(b, link, function, operands)
     x = operands[0] if operands else None
     if not isinstance(x, Value) or any(isinstance(v, Value) for v in operands[1:]):
         return None
@@ -101,7 +128,7 @@ def lowered(b: Builder, link: Any, operands: list[Any]) -> Value | None:
 
 
 def _ufunc(b: Builder, link: Any, ufunc: np.ufunc, operands: list[Any]) -> Value | None:
-    if link.static or ufunc.nout != 1:
+    if ufunc.nout != 1:
         return None
     values = [x for x in operands if isinstance(x, Value)]
     dtype = values[0].dtype if values else None
@@ -109,7 +136,8 @@ def _ufunc(b: Builder, link: Any, ufunc: np.ufunc, operands: list[Any]) -> Value
     if ufunc in _NOT and masks == [True]:
         return b.masked(np.subtract, (1.0, values[0]), dtype)
     if ufunc in _OF_MASKS:
-        return b.masked(MASKS[ufunc], operands, dtype) if masks == [True, True] else None
+        found = [_mask(b, x, dtype) for x in operands]
+        return None if None in found else b.masked(MASKS[ufunc], found, dtype)
     if any(masks) or dtype is None or dtype.kind != "f":
         return None
     found = [_operand(b, x, dtype) for x in operands]
@@ -123,6 +151,76 @@ def _ufunc(b: Builder, link: Any, ufunc: np.ufunc, operands: list[Any]) -> Value
     if link.dtype == dtype and _runs(ufunc, dtype.num):
         return b.elementwise(ufunc, found, dtype)
     return None
+
+
+def _mask(b: Builder, x: Any, dtype: Any) -> Value | None:
+    """Return a mask, or booleans as one, in some dtype; None for what is neither."""
+    if isinstance(x, Value):
+        return x if x.mask and x.dtype == dtype else None
+    if (
+        dtype is None
+        or not isinstance(x, bool | np.bool | np.ndarray)
+        or np.asarray(x).dtype != bool
+    ):
+        return None
+    y = b.constant(np.asarray(x, dtype))
+    y.mask = True
+    return y
+
+
+def _chosen(b: Builder, link: Any, operands: list[Any]) -> Value | None:
+    """Choose between elements; a mask may be what decides."""
+    if link.static or len(operands) != 3 or link.dtype.char not in _REAL:
+        return None
+    condition, *rest = operands
+    if not isinstance(condition, Value) or not condition.mask or condition.dtype != link.dtype:
+        return None
+    found = [_operand(b, x, link.dtype) for x in rest]
+    if any(x is None or (isinstance(x, Value) and x.mask) for x in found):
+        return None
+    return b.elementwise("select", (condition, *found), link.dtype)
+
+
+def _reducing(function: Any) -> np.ufunc | None:
+    try:
+        return _REDUCING.get(function)
+    except TypeError:  # it cannot be hashed
+        return None
+
+
+def _reduced(b: Builder, link: Any, function: Any, operands: list[Any]) -> Value | None:
+    """Take elements along axes together: sums, extremes, of masks too."""
+    x, *more = operands
+    settings = dict(link.static)
+    settings.pop("keepdims", None)  # it is in the shape
+    of_ufunc = isinstance(getattr(function, "__self__", None), np.ufunc)
+    axis = more.pop() if more else settings.pop("axis", 0 if of_ufunc else None)
+    kind, start = _REDUCING[function], settings.pop("initial", None)
+    if settings.pop("dtype", link.dtype) != link.dtype or settings or more:
+        return None
+    if not isinstance(x, Value) or not isinstance(start, int | float | None):
+        return None
+    if x.dtype.char not in _REAL:
+        return None
+    axes = range(len(x.shape)) if axis is None else axis if isinstance(axis, tuple) else (axis,)
+    if not all(isinstance(k, int) for k in axes):
+        return None
+    if function in _OF_BOOLEANS:
+        if not x.mask or start is not None:
+            return None
+        y = b.extreme(kind, x, axes, link.shape)
+        if y is not None:
+            y.mask = True
+        return y
+    if x.dtype != link.dtype:
+        return None
+    if kind is _SUM:
+        numbers = x.view(x.shape, x.offset, x.strides)  # of a mask, too
+        return b.sum(numbers, axes, link.shape) if start is None else None
+    if x.mask:
+        return None
+    y = b.extreme(kind, x, axes, link.shape)
+    return y if start is None or y is None else b.elementwise(kind, (y, float(start)), y.dtype)
 
 
 def _operand(b: Builder, x: Any, dtype: Any) -> Any:

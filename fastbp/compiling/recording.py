@@ -7,6 +7,7 @@ import gc
 import itertools
 import random
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -28,6 +29,8 @@ from fastbp.errors import FrozenValueError
 
 __all__ = ["Built", "recorded"]
 
+RECORDINGS = 4  # of a function during which random numbers were drawn, maybe by another thread
+
 
 def recorded(
     f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], static: tuple[int, ...]
@@ -35,10 +38,31 @@ def recorded(
     """Call a function once; return what it returns, and the plan for calls like this one."""
     try:
         with with_blocks(True):
-            return _recorded(f, args, kwargs, static)
+            return _recorded_alone(f, args, kwargs, static)
     except UnrolledError:
         with with_blocks(False):
+            return _recorded_alone(f, args, kwargs, static)
+
+
+def _recorded_alone(
+    f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], static: tuple[int, ...]
+) -> tuple[Any, Entry | None]:
+    # The state of random numbers belongs to all threads: another one may have drawn meanwhile.
+    others = threading.active_count() > 1
+    for _ in range(RECORDINGS if others else 1):
+        try:
             return _recorded(f, args, kwargs, static)
+        except _DrawnError:
+            pass
+    other = " (or another thread draws all the time)" if others else ""
+    raise FrozenValueError(
+        f"compile: {_name_of(f)} draws random numbers, which would be the same in all later "
+        f"calls: draw them outside, and give them as an argument{other}"
+    )
+
+
+class _DrawnError(Exception):
+    """Random numbers were drawn while a function was recorded."""
 
 
 def _recorded(
@@ -188,10 +212,7 @@ def _check(f: Any, left: list[Any], drawn: Any, around: Surroundings) -> None:
             "argument and return what it becomes"
         )
     if drawn != _random_state() or around.reach.drawn():
-        raise FrozenValueError(
-            f"compile: {name} draws random numbers, which would be the same in all later calls: "
-            "draw them outside, and give them as an argument"
-        )
+        raise _DrawnError
 
 
 _RETURNED = (int, float, complex, str, bytes, np.generic, np.dtype, type, range, enum.Enum)

@@ -9,6 +9,7 @@ are, before and behind the loop.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from fastbp.compiling.values import Storage, Value
 __all__ = ["rolled"]
 
 NUMBER, SAME, NEXT, CONSTANT = "number", "same", "next", "constant"
+_TURNS = 4  # equal instructions that may take turns on different operands
 
 
 def rolled(steps: Sequence[Step], outputs: Sequence[Value]) -> list[Step]:
@@ -35,42 +37,58 @@ def rolled(steps: Sequence[Step], outputs: Sequence[Value]) -> list[Step]:
     outputs : sequence of Value
         What is read behind them.
     """
-    facts: dict[Any, int] = {}
-    ids = [facts.setdefault(_facts(step), len(facts)) for step in steps]
-    found = repeats(ids)
+    found = repeats(_kinds(steps))
     if not found:
         return list(steps)
     uses = _uses(steps, outputs)
     out: list[Step] = []
     done = 0
-    for start, period, length in found:
-        first = start + _phase(steps, start, period, length)
-        for begin, count, loop in _loops(steps, first, period, start + length, uses):
+    for start, shortest, length in found:
+        for period in range(shortest, min(_TURNS * shortest, length // FEWEST) + 1, shortest):
+            first = start + _phase(steps, start, period, length)
+            loops = _loops(steps, first, period, start + length, uses)
+            if loops:
+                break
+        for begin, count, loop in loops:
             out += steps[done:begin]
             out.append(loop)
             done = begin + count
     return out + list(steps[done:])
 
 
-def _facts(step: Step) -> Any:
-    facts = step.facts_of()
-    if facts is None:
-        return object()
-    return step.kind, facts, tuple([_layout(x) for x in step.operands_of()])
-
-
-def _layout(x: Any) -> Any:
-    if isinstance(x, Value):
-        return x.shape, x.strides, x.dtype, x.mask
-    return NUMBER
+def _kinds(steps: Sequence[Step]) -> list[int]:
+    """Return numbers that are equal for steps which do the same with operands laid out alike."""
+    found: list[int] = []
+    kinds: dict[Any, int] = {}
+    layouts: dict[Any, int] = {}
+    known: dict[int, int] = {}  # of a value, by its id
+    for step in steps:
+        facts = step.facts_of()
+        if facts is None:
+            facts = object()
+        own: list[Any] = [step.kind, facts]
+        for x in step.operands_of():
+            layout = known.get(id(x), -1) if isinstance(x, Value) else 0
+            if layout < 0:
+                key = x.shape, x.strides, x.dtype, x.mask
+                layout = known[id(x)] = layouts.setdefault(key, len(layouts) + 1)
+            own.append(layout)
+        found.append(kinds.setdefault(tuple(own), len(kinds)))
+    return found
 
 
 def _uses(steps: Sequence[Step], outputs: Sequence[Value]) -> dict[int, list[int]]:
     """Return at which positions memory is read or written."""
     uses: dict[int, list[int]] = {}
     for position, step in enumerate(steps):
-        for storage in (*step.read(), *step.written()):
-            uses.setdefault(id(storage.outermost), []).append(position)
+        for storage in step.read() + step.written():
+            if storage.inside is not None:
+                storage = storage.outermost
+            own = uses.get(id(storage))
+            if own is None:
+                uses[id(storage)] = [position]
+            else:
+                own.append(position)
     for y in outputs:
         uses.setdefault(id(y.storage.outermost), []).append(len(steps))
     return uses
@@ -148,7 +166,11 @@ class _Places:
             for step in self.steps[begin : begin + self.period]:
                 for x in step.operands_of():
                     if isinstance(x, Value):
-                        row.append((x.storage.outermost, x.offset + x.storage.start))
+                        storage = x.storage
+                        if storage.inside is None:
+                            row.append((storage, x.offset + storage.offset))
+                        else:
+                            row.append((storage.outermost, x.offset + storage.start))
                     else:
                         row.append(x)
             self.rows[k] = row
@@ -234,6 +256,9 @@ class _Rolling:
         self.copies: dict[Any, Value] = {}
         self.chains: list[_Chain] = []
         self.elements: dict[int, tuple[_Chain, int]] = {}
+        self.used: dict[
+            int, list[tuple[int, bool]]
+        ] = {}  # what is used outside of a chain, by its id
         self.pinned: set[int] = set()  # memory that is the same in all iterations
         self.inside: dict[int, tuple[Storage, int]] = {}  # where a value is in its element
         self.places: dict[int, tuple[Storage, int]] = {}  # of an element in the body
@@ -263,12 +288,17 @@ class _Rolling:
         """Put what follows each other in order; False if something comes back."""
         following: dict[int, Storage] = {}
         storages: dict[int, Storage] = {}
-        for before, after in zip(self.rows, self.rows[1:], strict=False):
-            for x, y, how in zip(before, after, self.relation, strict=True):
-                if how is NEXT:
-                    following[id(x[0])], storages[id(x[0])] = y[0], x[0]
-                elif how is not NUMBER:
-                    self.pinned.add(id(x[0]))
+        # Operands that lie in one memory do so in each iteration, and others in one of their own.
+        slots: dict[int, int] = {}
+        for slot, (x, how) in enumerate(zip(self.rows[0], self.relation, strict=True)):
+            if how is NEXT:
+                slots.setdefault(id(x[0]), slot)
+            elif how is not NUMBER:
+                self.pinned.add(id(x[0]))
+        for slot in slots.values():
+            own = [row[slot][0] for row in self.rows]
+            for x, y in itertools.pairwise(own):
+                following[id(x)], storages[id(x)] = y, x
         later = {id(y) for y in following.values()}
         for key, storage in storages.items():
             if key in later:
@@ -389,22 +419,40 @@ class _Rolling:
             ]
             used = [(k // self.times, later) for k, later in outside if k % self.times == turn]
             pinned = any(id(x) in self.pinned for x in chain.elements[turn :: self.times])
-            lengths[turn] = 0 if pinned else self._length(touched, used, n)
+            length = 0 if pinned else self._length(touched, used, n)
+            if length and not self._in_turn(chain, turn, length * self.times):
+                length = 0
+            lengths[turn] = length
         if given:
             return lengths if set(lengths.values()) <= {1} and not outside else None
         if 0 in lengths.values() or any(k % self.times not in lengths for k, _ in outside):
             return {}
         return lengths
 
+    def _in_turn(self, chain: _Chain, turn: int, distance: int) -> bool:
+        """Say whether elements in one place are used one after the other, outside of the loop too.
+
+        What is made before it need not be made in the order of its iterations.
+        """
+        uses = [self.uses[id(x)] for x in chain.elements]
+        return not any(
+            k % self.times == turn and uses[k][-1] >= uses[k + distance][0]
+            for other, _ in self._outside(chain)
+            for k in (other - distance, other)
+            if 0 <= k and k + distance < len(uses)
+        )
+
     def _outside(self, chain: _Chain) -> list[tuple[int, bool]]:
         """Return which elements are used before or, True, behind the loop."""
-        found = []
-        for k, x in enumerate(chain.elements):
-            positions = self.uses.get(id(x), ())
-            if any(p < self.begin for p in positions):
-                found.append((k, False))
-            if any(p >= self.end for p in positions):
-                found.append((k, True))
+        found = self.used.get(id(chain))
+        if found is None:
+            found = self.used[id(chain)] = []
+            for k, x in enumerate(chain.elements):
+                positions = self.uses.get(id(x))  # in order
+                if positions and positions[0] < self.begin:
+                    found.append((k, False))
+                if positions and positions[-1] >= self.end:
+                    found.append((k, True))
         return found
 
     def _length(self, touched: list[Any], used: list[Any], n: int) -> int:
@@ -426,7 +474,7 @@ class _Rolling:
         outside = {k for k, _ in self._outside(chain)}
         if chain.elements[0].kind == "given":
             return
-        used = [position for x in chain.elements for position in self.uses.get(id(x), ())]
+        used = sorted([p for x in chain.elements for p in self.uses.get(id(x), ())])
         if not lengths:
             stack = Storage("work", size * len(chain.elements))
             self.uses[id(stack)] = used

@@ -134,13 +134,22 @@ class Region(Step):
                 places[id(x)] = place
             else:
                 members.append((np.positive, (x,), place))
+        totals: dict[Any, tuple[Value, list[Value]]] = {}  # what is added to one place, by that
         for x, place in self.adds:
-            before = place.view(place.shape, place.offset, place.strides)
-            members.append((np.add, (before, x), place))
+            totals.setdefault(place.layout, (place, []))[1].append(x)
+        for place, terms in totals.values():
+            total = place.view(place.shape, place.offset, place.strides)
+            for x in terms[:-1]:
+                both = place.view(place.shape, place.offset, place.strides)
+                members.append((np.add, (total, x), both))
+                total = both
+            members.append((np.add, (total, terms[-1]), place))
         return members, places
 
     def _written_last(self, members: list[Member]) -> set[int]:
-        return {id(y) for _, _, y in members[len(self.members) :]}
+        ends = {id(y) for _, y in (*self.stores, *self.adds)}
+        found = [id(y) for _, _, y in members[len(self.members) :]]
+        return {y for y in found if y in ends or y in self.summed}
 
     def _compile(self, members: list[Member], wanted: set[int]) -> bool:
         program, inputs, outputs = program_of(members, wanted, self.dtype)
@@ -163,20 +172,36 @@ class Region(Step):
 
     def ends(self) -> list[Value]:
         """Return where sums, and values with a place elsewhere, are written."""
+        if not (self.sums or self.stores or self.adds):
+            return []
         return [y for _, y in (*self.sums, *self.stores, *self.adds)]
 
     def read(self) -> list[Storage]:
-        reads = self.reads if self.programs else [*self.external(), *[y for _, y in self.adds]]
-        return [x.storage for x in reads]
+        if self.programs:
+            return [x.storage for x in self.reads]
+        if len(self.members) == 1:
+            found = [x.storage for x in self.members[0][1] if isinstance(x, Value)]
+        else:
+            found = [x.storage for x in self.external()]
+        return found + [y.storage for _, y in self.adds] if self.adds else found
 
     def written(self) -> list[Storage]:
-        own = [y for _, _, y in self.members]
-        return [y.storage for y in (self.writes if self.programs else own + self.ends())]
+        if self.programs:
+            return [y.storage for y in self.writes]
+        own = [y.storage for _, _, y in self.members]
+        ends = self.ends()
+        return own + [y.storage for y in ends] if ends else own
 
     def facts_of(self) -> Any:
+        if len(self.members) == 1:
+            function, operands, _ = self.members[0]
+            return self.shape, self.dtype, function, len(operands)
         return self.shape, self.dtype, tuple([(f, len(xs)) for f, xs, _ in self.members])
 
     def operands_of(self) -> list[Any]:
+        if len(self.members) == 1:
+            _, operands, y = self.members[0]
+            return [*operands, y]
         return [x for _, operands, y in self.members for x in (*operands, y)]
 
     def on(self, operands: Sequence[Any]) -> Region:
@@ -291,7 +316,7 @@ class Copy(Step):
 
 
 class Pick(Step):
-    """Elements from places of a table."""
+    """Elements from places of a table, counted from the first element of what is read."""
 
     kind = "pick"
 
@@ -304,7 +329,7 @@ class Pick(Step):
 
     def emit(self, machine: Machine) -> None:
         x, y = self.reads[0], self.writes[0]
-        machine.pick(x.dtype.itemsize, self.table, at(x.view(x.shape, 0, x.strides)), at(y))
+        machine.pick(x.dtype.itemsize, self.table, at(x), at(y))
 
 
 class Zero(Step):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
-__all__ = ["Storage", "Value", "aligned", "strides_of"]
+import numpy as np
+
+__all__ = ["Storage", "Value", "aligned", "broadcast_shape", "strides_of"]
 
 
 class Storage:
@@ -46,6 +49,8 @@ class Storage:
 
     def overlapping(self) -> list[Storage]:
         """Return itself, what it is a part of, and its parts."""
+        if self.inside is None and not self.holds:
+            return [self]
         found, storage = self.parts(), self
         while storage.inside is not None:
             storage = storage.inside
@@ -103,6 +108,8 @@ class Value:
     def contiguous(self) -> bool:
         """Whether its elements lie in C order, one after the other."""
         want = strides_of(self.shape, self.dtype.itemsize)
+        if self.strides == want:
+            return True
         pairs = zip(self.shape, self.strides, want, strict=True)
         return all(n == 1 or have == step for n, have, step in pairs) or self.size == 0
 
@@ -121,6 +128,7 @@ class Value:
         return aligned(self.shape, self.strides, shape)
 
 
+@functools.lru_cache(1 << 12)
 def strides_of(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
     """Return the strides of an array in C order."""
     found = []
@@ -128,6 +136,12 @@ def strides_of(shape: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
         found.append(itemsize)
         itemsize *= max(n, 1)
     return tuple(reversed(found))
+
+
+@functools.lru_cache(1 << 12)
+def broadcast_shape(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape that arrays of these shapes broadcast to."""
+    return np.broadcast_shapes(*shapes)
 
 
 def aligned(

@@ -17,6 +17,8 @@ def name_of(function):
         owners = [np, sys.modules.get("scipy.special")]
         module = next((o.__name__ for o in owners if getattr(o, name, None) is function), None)
         return f"{module}.{name}" if module else name
+    owner = getattr(function, "__self__", None)
+    name = f"{owner.__name__}.{name}" if isinstance(owner, type) else name
     return f"{public_part(module or 'numpy')}.{name}"
 
 

@@ -7,6 +7,7 @@ a delta; a label that the operand alone has is summed over, one that the value a
 stretched. A row that says nothing has a derivative of some other form.
 """
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -80,8 +81,14 @@ def contracts(link, k):
 
 def matmul_labels(a, b):
     """Return the labels of ``a``, ``b``, ``a @ b``, batch axes counted from the end; one more."""
-    m, k, n = (-1,) * (a.ndim > 1), (-2,), (-3,) * (b.ndim > 1)
-    left, right = (tuple(range(x.ndim - 2))[::-1] for x in (a, b))
+    return _matmul_labels(a.ndim, b.ndim)
+
+
+@functools.cache
+def _matmul_labels(*ndims):
+    m, n = ((label,) * (nd > 1) for label, nd in zip((-1, -3), ndims, strict=True))
+    k = (-2,)
+    left, right = (tuple(range(nd - 2))[::-1] for nd in ndims)
     batch = max(left, right, key=len)
     return left + m + k, right + k + n, batch + m + n, len(batch)
 

@@ -24,6 +24,16 @@ def averages(b, link, x):
     return total and b.elementwise(np.divide, (total, float(link.static["n"])), link.dtype)
 
 
+def takes_largest(b, link, x):
+    """Take the largest elements along the axes ``axis=``."""
+    return b.extreme(np.maximum, x, link.static["axis"], link.shape)
+
+
+def takes_smallest(b, link, x):
+    """Take the smallest elements along the axes ``axis=``."""
+    return b.extreme(np.minimum, x, link.static["axis"], link.shape)
+
+
 def sums_to_shape(b, link, x):
     """Sum over the axes along which an operand of `shape` was broadcast, the last `nd` of all."""
     shape, lead = link.static["shape"], len(x.shape) - link.static["nd"]

@@ -152,6 +152,15 @@ class Coloring:
             If the pattern has another shape, or more elements than a picture can show.
         ImportError
             If matplotlib is not installed (``pip install 'fastbp[plot]'``).
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> pattern = bp.sparse.sparsity(lambda x: x[1:] * x[:-1], np.ones(6))
+        >>> ax = bp.sparse.color(pattern).plot(pattern)
+        >>> ax.get_title()
+        '5 x 6, 10 nonzeros: 2 sweeps (column coloring)'
         """
         s = Pattern.of(pattern, "Coloring.plot")
         if s.shape != self.shape:

@@ -434,6 +434,15 @@ class DerivativeTensor:
             If matplotlib is not installed (``pip install 'fastbp[plot]'``).
         ShapeError
             If the tensor has more elements than a picture can show.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> tensor = bp.tensor.matmul_derivative(np.ones((3, 4)), np.ones((4, 2)), wrt=0)
+        >>> ax = tensor.plot(names=("Y", "X"))
+        >>> ax.get_title().split(": ")[1]
+        '24 of 72 may be nonzero'
         """
         where = "DerivativeTensor.plot"
         size = plotting.size_of(self._out_shape, self._in_shape)

@@ -67,6 +67,15 @@ class LinkTensor:
         ------
         ImportError
             If matplotlib is not installed (``pip install 'fastbp[plot]'``).
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> found = bp.tensor.explain(lambda w: np.sum(np.ones((4, 3)) @ w), np.ones((3, 2)))
+        >>> ax = found.links[0].plot()
+        >>> ax.get_title().splitlines()[0]
+        'matmul, operand 1'
         """
         if ax is None:
             ax = plotting.lone_axes(
@@ -180,6 +189,15 @@ class Explanation:
             If matplotlib is not installed (``pip install 'fastbp[plot]'``).
         ValueError
             If `ax` has another number of axes.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import fastbp as bp
+        >>> found = bp.tensor.explain(lambda w: np.sum(np.ones((4, 3)) @ w), np.ones((3, 2)))
+        >>> axes = found.plot()
+        >>> [ax.get_title().splitlines()[0] for ax in axes]
+        ['matmul, operand 1', 'sum, operand 0', 'the whole']
         """
         shapes = [(link.out_shape, link.in_shape) for link in self.links]
         whole = (np.shape(self.cotangent), self.direct.shape)

@@ -806,7 +806,8 @@ cdef class Passive:
         variable = _any_variable([operands, out, kwargs])
         if variable is not None:
             return variable.__array_ufunc__(ufunc, method, *operands, out=out, **kwargs)
-        kwargs = {k: v for k, v in kwargs.items() if v is not None}
+        # An axis that is None is no default: all axes.
+        kwargs = {k: v for k, v in kwargs.items() if v is not None or k == "axis"}
         if method == "at":
             return _mutate(getattr(ufunc, method), operands[0], operands[1:], kwargs)
         if out is not None:

@@ -545,6 +545,29 @@ def test_random_numbers_of_python_are_refused():
             bp.compile(f)(X)
 
 
+def test_random_numbers_that_another_thread_draws_are_no_reason():
+    draws, drawn = threading.Event(), threading.Event()
+
+    def other():
+        draws.wait()
+        np.random.random()  # noqa: NPY002
+        drawn.set()
+
+    def f(x):
+        if not drawn.is_set():
+            draws.set()
+            drawn.wait()
+        return np.sin(x)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    compiled = bp.compile(f)
+    np.testing.assert_array_equal(compiled(X), np.sin(X))
+    np.testing.assert_array_equal(compiled(Y), np.sin(Y))
+    thread.join()
+    assert compiled.stats()["plans"] == 1
+
+
 def test_shapes_that_depend_on_values_call_the_function():
     # A Jacobian of the maximum has as many places as there are equal elements.
     for f, calls in (

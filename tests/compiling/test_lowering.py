@@ -76,6 +76,100 @@ def test_masks_are_elementwise_work(mask):
         np.testing.assert_array_equal(compiled(x), mask(x))
 
 
+REDUCTIONS = {
+    "max": lambda x, axis: np.max(x, axis=axis),
+    "min": lambda x, axis: x.min(axis=axis, keepdims=True),
+    "initial": lambda x, axis: np.max(np.abs(x), axis=axis, keepdims=True, initial=0.5),
+    "of passive values": lambda x, axis: np.max(2.0 * bp.stop_gradient(x), axis),
+    "any": lambda x, axis: np.where((x > 0.5).any(axis=axis, keepdims=True), x, -x),
+    "all": lambda x, axis: np.where(np.all(x > -1.5, axis=axis, keepdims=True), x, -x),
+    "count": lambda x, axis: x * np.add.reduce(x > 0, axis, x.dtype, None, True),
+    "sum": lambda x, axis: np.sum(x, axis=axis, keepdims=True),
+}
+
+
+@pytest.mark.parametrize("name", REDUCTIONS)
+@pytest.mark.parametrize(
+    "shape", [(1,), (7,), (8,), (9,), (1000,), (40, 3), (3, 40), (9, 1, 8), (2, 17, 5), (12, 2, 3)]
+)
+def test_extremes_and_short_sums_are_elementwise_work(name, shape, rng):
+    f = REDUCTIONS[name]
+    axes = [None, *range(-1, len(shape)), *([(0, -1), (-1, 0)] if len(shape) > 1 else [])]
+    for axis in axes:
+        if name == "count" and axis is None:
+            continue  # a ufunc has no such
+        compiled = bp.compile(lambda x: f(x, axis))  # noqa: B023
+        x = rng.integers(-4, 5, shape) / 4.0  # some are equal
+        other = rng.permuted(x, axis=0)[::-1].copy()
+        with_nan = x.copy()
+        with_nan.flat[rng.integers(x.size)] = np.nan
+        for given in (x, other, with_nan, np.copysign(np.inf, x), rng.standard_normal(shape)):
+            with np.errstate(invalid="ignore"):
+                found, want = compiled(given), f(given, axis)
+            # Sums of more than eight are NumPy's in the order of its own.
+            tolerance = 1e-14 if name == "sum" else 0.0
+            np.testing.assert_allclose(found, want, rtol=tolerance, atol=10 * tolerance)
+        assert "call" not in {kind for kind, *_ in compiled.entries[0].plan.facts}
+        assert len(compiled.entries) == 1
+
+
+def test_no_axis_is_all_axes():
+    x = np.arange(6.0).reshape(2, 3) - 2.0
+    for f in (
+        lambda x: x * np.add.reduce(bp.stop_gradient(x) ** 2, axis=None),
+        lambda x: x * np.add.reduce(bp.stop_gradient(x) ** 2),
+        lambda x: np.where(np.logical_or.reduce(x > 2.5, axis=None), x, -x),
+        lambda x: x * np.maximum.reduce(bp.stop_gradient(x), axis=None, keepdims=True),
+    ):
+        compiled = bp.compile(f)
+        for given in (x, x[:, ::-1] - 4.0):
+            np.testing.assert_array_equal(compiled(given), f(given))
+
+
+def test_large_arrays_are_read_once():
+    x = np.linspace(-1.0, 1.0, 200 * 300).reshape(200, 300)
+    assert kinds(lambda x: np.max(x, axis=1), x)["call"] == 1
+    assert "call" not in kinds(lambda x: np.max(x.reshape(-1, 3), axis=1), x)
+
+
+def test_sums_of_few_are_in_the_order_of_numpy(rng):
+    for rows, n in ((8, 2), (50, 3), (9, 8), (1, 5), (7, 7)):
+        x = rng.standard_normal((rows, n))
+        f = lambda x: np.sum(x, axis=1)
+        np.testing.assert_array_equal(bp.compile(f)(x), f(x))
+
+
+@pytest.mark.parametrize("axis", [-1, 0])
+def test_softmax_and_norms_call_nothing(axis, rng):
+    def log_sum_exp(x):
+        top = x.max(axis=axis, keepdims=True)
+        return np.sum(top + np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)))
+
+    x = rng.standard_normal((12, 5))
+    x[3] = 0.25  # equal ones share
+    for f in (
+        bp.grad(log_sum_exp),
+        bp.grad(lambda x: np.sum(np.linalg.norm(x, axis=axis))),
+        bp.grad(lambda x: np.linalg.norm(x[0]) * np.min(x, axis=axis).sum()),
+    ):
+        compiled = bp.compile(f)
+        for given in (x, x[::-1].copy(), 30.0 * x):
+            np.testing.assert_allclose(compiled(given), f(given), rtol=1e-12, atol=1e-14)
+        calls = {what for kind, _, what in compiled.entries[0].plan.facts if kind == "call"}
+        assert calls <= {"booleans"}  # of a guard: whether a vector is 0
+    assert np.all(bp.compile(bp.grad(lambda x: np.linalg.norm(x)))(np.zeros(3)) == 0.0)
+
+
+def test_masks_meet_booleans(rng):
+    chosen = rng.uniform(size=4) > 0.5
+    f = lambda x: np.where((x > 0) & chosen | (x < -1), x, 2.0)
+    compiled = bp.compile(f)
+    for x in (X, X[::-1].copy()):
+        np.testing.assert_array_equal(compiled(x), f(x))
+    settled = lambda x: np.where((x > 0) | np.array([True, False, False, True]), x, 2.0)
+    assert set(kinds(settled, X)) == {"region"}
+
+
 def test_views_cost_nothing():
     f = lambda x: np.sum(x.reshape(2, 2).T[::-1, None] * 2.0, axis=(0, 1))
     assert kinds(f, X) == {"region": 1}

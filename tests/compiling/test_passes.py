@@ -243,3 +243,19 @@ def test_a_result_that_is_written_twice_is_nobody_elses_memory():
     plan_of(bp.grad(f, (0, 1)), np.array([0.75]), np.array([-0.5, 0.25]))
     # One output of a region is stored, the other added to it: neither lies where operands were.
     plan_of(bp.grad(lambda x: np.sum(np.sin((np.eye(4) @ x)[1:] * (np.eye(4) @ x)[:-1]))), X)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.cos(x[0] * x[0]) + np.sum(x**2),
+        lambda x: np.sum((x[1:] - x[:-1] * x[:-1]) ** 2),
+        lambda x: np.sum(np.sin(x[1:]) * x[1:] * x[1:] * np.sin(x[1:])) + np.sum(x**2),
+        lambda x: np.sum((x.reshape(2, 2)[:, :1] * np.sin(x.reshape(2, 2)[:, :1])) ** 2),
+        lambda x: np.sum(np.outer(x, x)[1:, :3] * np.exp(np.outer(x, x)[1:, :3])),
+    ],
+)
+def test_equal_parts_are_added_each(f):
+    """What is added to one place more than once finds there what was added before."""
+    plan_of(bp.grad(f), X)
+    plan_of(lambda x: bp.jvp(bp.grad(f), (x,), (x,))[1], X)

@@ -82,7 +82,25 @@ def heat(p, u, n_steps):
     return u @ u
 
 
+def filtered(p, y):
+    """A Kalman filter of two states: an inverse, a determinant, a solution in each step."""
+    transition, seen = np.array([[1.0, 0.1], [0.0, 1.0]]), np.array([[1.0, 0.0], [0.5, 1.0]])
+    mean, cov, total = np.zeros(2), np.eye(2), 0.0
+    for t in range(len(y)):
+        mean, cov = transition @ mean, transition @ cov @ transition.T + p[0] ** 2 * np.eye(2)
+        s = seen @ cov @ seen.T + p[1] ** 2 * np.eye(2)
+        v = y[t] - seen @ mean
+        gain = cov @ seen.T @ np.linalg.inv(s)
+        mean, cov = mean + gain @ v, cov - gain @ seen @ cov
+        total = total + np.log(np.linalg.det(s)) + v @ np.linalg.solve(s, v)
+    return total
+
+
 PROGRAMS = {
+    "filtered": (
+        lambda n: filtered,
+        lambda rng, n: (np.array([0.8, 1.3]), rng.standard_normal((n, 2))),
+    ),
     "rnn": (lambda n: rnn, rnn_operands),
     "heat": (
         lambda n: lambda p, u: heat(p, u, n),
@@ -249,6 +267,22 @@ def test_jacobians_along_a_loop(rng):
     assert "loop" in kinds(facts)
 
 
+@pytest.mark.parametrize("n_steps", [14, 16, 21])
+def test_what_is_made_early_is_not_written_over(n_steps):
+    """Two of three delays begin before the loop, in another order than in its iterations."""
+
+    def last(x):
+        h = [x * 0.1, x, np.sin(x)]
+        for _ in range(n_steps):
+            a = np.linalg.solve(np.eye(1) + 0.3 * np.outer(h[-3], h[-3]), h[-2])
+            b = np.linalg.solve(np.eye(1) + 0.3 * np.outer(h[-3], h[-3]), h[-1])
+            h.append(np.tanh(np.linalg.solve(np.eye(1) + 0.3 * np.outer(b, b), a) + 0.1 * h[-3]))
+        return h[-1]
+
+    facts = compared(lambda x: bp.jvp(last, (x,), (x,)), np.array([0.7]))
+    assert "loop" in kinds(facts)
+
+
 def random_program(rng):
     """Return the source of a loop with a random body, its length, and the size of its state."""
     n_steps, n = int(rng.integers(5, 30)), int(rng.choice([1, 2, 3, 17]))
@@ -263,6 +297,8 @@ def random_program(rng):
             f"np.where({a} > 0, {a}, {b} * 0.1)", f"{a} / (1.0 + {b} ** 2)",
             f"np.cumsum({a}) * 0.1", f"bnp.concatenate([{a}[1:], {b}[:1]])",
             f"np.outer({a}, {b}) @ {a} * 0.1", f"xs[t, 0] * {a}", f"xs[max(t - 1, 0)] + {a}",
+            f"np.linalg.solve(np.eye({n}) + 0.3 * np.outer({b}, {b}), {a})",
+            f"{a} - np.max({b})", f"{a} * np.min(np.abs({b})) * 0.5",
         ]  # fmt: skip
         body.append(f"v{k} = {choices[rng.integers(len(choices))]}")
         known.append(f"v{k}")
@@ -306,3 +342,48 @@ def test_random_loops(seed):
         scale * rng.standard_normal((n, n)),
         rng.standard_normal((n_steps, n)),
     )
+
+
+@pytest.mark.parametrize("n_steps", [4, 6, 7, 12])
+@pytest.mark.parametrize(
+    "picked",
+    [
+        lambda h: np.roll(h, 1),
+        lambda h: h[[2, 0, 1]],
+        lambda h: np.pad(h, (1, 1))[:3],
+        lambda h: np.roll(h[::-1], 2),
+    ],
+)
+def test_elements_are_picked_of_what_an_iteration_makes(picked, n_steps):
+    def energies(x):
+        h, total = 1.0 * x, 0.0
+        for _ in range(n_steps):
+            e = np.sum((picked(h) - h) ** 2)
+            h = h / (1 + 0.1 * e)
+            total = total + e
+        return total
+
+    def mixed(x):
+        h, c = 1.0 * x, x[0]
+        for _ in range(n_steps):
+            c = np.sin(np.sum(c * picked(h) ** 2))
+            h = np.tanh(c + h)
+        return np.sum(h)
+
+    x = np.array([0.7, -0.4, 1.2])
+    for f in (energies, mixed):
+        compared(f, x)
+        compared(bp.grad(f), x)
+        compared(lambda x, f=f: bp.jvp(bp.grad(f), (x,), (x,))[1], x)
+
+
+def test_rows_of_an_argument_are_picked_from_in_a_loop(rng):
+    def f(xs):
+        h = xs[0]
+        for x in xs[1:]:
+            h = np.tanh(np.roll(x, 1) - h[[1, 0, 2]])
+        return np.sum(h**2)
+
+    xs = rng.standard_normal((12, 3))
+    assert "loop" in kinds(compared(f, xs))
+    compared(bp.grad(f), xs)

@@ -517,6 +517,7 @@ max_op = general(
     jvp=(_extreme_jvp,),
     coefficients="fixed",
     pattern=patterns.reduces,
+    plan=plans.takes_largest,
     batch=batching.aligns,
 )
 min_op = general(
@@ -528,6 +529,7 @@ min_op = general(
     jvp=(_extreme_jvp,),
     coefficients="fixed",
     pattern=patterns.reduces,
+    plan=plans.takes_smallest,
     batch=batching.aligns,
 )
 

@@ -234,3 +234,9 @@ def test_singular_values_that_a_tolerance_leaves_out_are_no_zeros(shape, rng):
     np.testing.assert_allclose(found, np.linalg.pinv(a, rcond), atol=1e-14)
     np.testing.assert_allclose(tangent, expected, atol=1e-7 * np.abs(expected).max())
     check_grads(lambda a: np.linalg.pinv(a, rcond), a)
+
+
+@pytest.mark.parametrize("shape", [(2, 2), (3, 3), (4, 4), (2, 3, 3)])
+def test_third_derivatives_of_determinants(shape, rng):
+    a = 0.3 * rng.normal(size=shape) + np.diag(np.arange(1.0, shape[-1] + 1))
+    check_grads(np.linalg.det, (a,), order=3)
