@@ -155,7 +155,11 @@ cdef Variable _fillable(cnp.ndarray array):
 
 def fillable(array):
     """Return a new array of floats or complex numbers as a fillable, anything else as it is."""
-    return _fillable(array) if cnp.PyArray_CheckExact(array) and is_plain(array) else array
+    if not cnp.PyArray_CheckExact(array) or not is_plain(array):
+        return array
+    # What is a view of it is known by its place in memory.
+    return _fillable(
+        array if _is_compact(array) else cnp.PyArray_NewCopy(array, cnp.NPY_CORDER))
 
 
 def is_fillable(x):
@@ -184,14 +188,14 @@ cdef object _to_be_filled(Op op, tuple operands, object result):
     cdef Variable made
     if not cnp.PyArray_CheckExact(result) or not is_plain(result):
         return result
-    if cnp.PyArray_NDIM(result) == 0:
-        return result[()]
-    made = _fillable(result)
     for x in operands:
-        if type(x) is Variable and shares(result, (<Variable> x).array):
-            _see(made, <Variable> x, op.name)
-            break
-    return made
+        if type(x) is Variable and _is_seen(op, result, <Variable> x):
+            if cnp.PyArray_NDIM(result) == 0 and not _is_part(op):
+                break
+            made = _fillable(result)
+            _see(made, <Variable> x, op)
+            return made
+    return _fillable(result) if cnp.PyArray_NDIM(result) else result[()]
 
 
 def refusal(asked, *details):
@@ -258,7 +262,7 @@ cdef bint _is_new(PyObject *x) noexcept:
 cdef object fillable_if_new(object x):
     """Return such an array that nobody else has as a fillable; anything else as it is."""
     if cnp.PyArray_CheckExact(x) and is_plain(x) and _is_new(<PyObject *> x):
-        return _fillable(x)
+        return fillable(x)
     return x
 
 

@@ -241,7 +241,7 @@ cdef class Op:
     squared : callable, optional
         ``squared(*operands, **static)``, the square of the value as another function of the
         operands, which is smooth where the value itself has a kink (a norm, an absolute value); or
-        None. What rules do not read is 0 among the operands.
+        None. What rules do not read is NaN among the operands: only their nodes can be used.
     pattern : callable or tuple of callable, optional
         Which elements of the operands an element of the output depends on, one of
         `fastbp.rules.patterns`, of several outputs one for each or one for all; by default on all
@@ -632,7 +632,7 @@ cdef object call_elementwise(Op op, tuple operands):
     if not tracked:
         return out if cnp.PyArray_NDIM(out) else out[()]
     if (op is SQUARE or op is POWER) and type(operands[0]) is Variable and has_square(operands[0]):
-        smooth = _even_power(operands)
+        smooth = _even_power(operands, out)
         if smooth is not None:
             if (<Variable> operands[0]).node.flags & KEEPS:
                 return hook("carry")(_passive_call(op, tuple(map(passive, operands)), {}), smooth)
@@ -645,42 +645,43 @@ cdef int has_square(Variable x) except -1:
     return x.node.op is not None and x.node.op.squared is not None
 
 
-cdef object _even_power(tuple operands):
+cdef object _even_power(tuple operands, cnp.ndarray out):
     """A square, or another even power, as another function of what its base was made from."""
-    cdef object half = _half(operands[1]) if len(operands) == 2 else 1
-    if half is None:
+    cdef object n = operands[1] if len(operands) == 2 else 2
+    if PyLong_CheckExact(n) or PyFloat_CheckExact(n):
+        if n == 2:
+            return _square_of(operands[0])
+        return _square_of(operands[0]) ** (n / 2) if n > 0 and n % 2 == 0 else None
+    if type(n) is Variable:
+        if not (<Variable> n).node.flags & PASSIVE:
+            return None
+        n = passive(n)
+    elif not cnp.PyArray_CheckExact(n):
+        n = np.asarray(n)
+    if n.dtype.kind == "c":
         return None
-    smooth = _square_of((<Variable> operands[0]).node)
-    return smooth if smooth is None or half is 1 else smooth ** half
+    return hook("even_powers")(operands[0], _square_of(operands[0]), n.astype((<object> out).dtype))
 
 
-cdef object _half(object exponent):
-    """Half of an exponent that is positive and even everywhere, 1 itself for 2; else None."""
-    if PyLong_CheckExact(exponent) or PyFloat_CheckExact(exponent):
-        if exponent == 2:
-            return 1
-        return exponent / 2 if exponent > 0 and exponent % 2 == 0 else None
-    if type(exponent) is Variable or np.iscomplexobj(exponent):
-        return None
-    if not np.all(np.greater(exponent, 0)) or np.any(np.remainder(exponent, 2)):
-        return None
-    return 1 if np.ndim(exponent) == 0 and exponent == 2 else exponent / 2
-
-
-cdef object _square_of(Node node):
-    """The square of a node's value as another function of its operands, or None."""
+cdef object _square_of(Variable x):
+    """The square of a value as another function of what that was computed from."""
     cdef list operands = []
+    cdef bint complete = True
     cdef Py_ssize_t k
-    cdef Node parent
+    cdef Node node = x.node, parent
     for k in range(parent_count(node)):
         value, parent = saved_of(node, k), parent_of(node, k)
+        complete = complete and value is not None
         if parent is None:
-            operands.append(0.0 if value is None else value)
+            operands.append(np.nan if value is None else value)
             continue
         if value is None:
-            value = np.broadcast_to(np.zeros((), dtype_of(parent.typenum)), parent.shape)
+            value = np.broadcast_to(np.array(np.nan, dtype_of(parent.typenum)), parent.shape)
         operands.append(make_variable(value, parent))
-    return node.op.squared(*operands, **(node.static or NO_STATIC))
+    square = node.op.squared(*operands, **(node.static or NO_STATIC))
+    # Rules further on read its value, which does not follow from operands that were not kept.
+    return square if complete else make_variable(
+        np.asarray(np.square(x.array)), (<Variable?> square).node)
 
 
 cdef inline object _residual(object operand, PyObject *value):
@@ -900,7 +901,7 @@ cdef Variable _handle_on(Node node, cnp.ndarray out, tuple operands, list values
     cdef Py_ssize_t k
     for k in range(len(values)):
         if parents[k] is not None and shares(out, values[k]):
-            _see(result, <Variable> operands[k], name_of(node))
+            _see(result, <Variable> operands[k], maker_of(node))
             break
     return result
 
@@ -936,7 +937,7 @@ cdef Variable _record_unary(Op op, Variable x, dict static):
     cdef Variable result
     cdef bint view
     out = _value_unary(op, x.array, static)
-    view = shares(out, x.array) or (is_complex(x.node.typenum) and _is_part(op))
+    view = _is_seen(op, out, x)
     if view and x.view is None and not _is_compact(x.array):
         x.array = cnp.PyArray_NewCopy(x.array, cnp.NPY_CORDER)
         out = _value_unary(op, x.array, static)
@@ -956,7 +957,7 @@ cdef Variable _record_unary(Op op, Variable x, dict static):
     finish(node, x.node.flags & INHERITED | (COLLECTABLE if op.opaque else 0))
     result = make_variable(out, node)
     if view:
-        _see(result, x, op.name)
+        _see(result, x, op)
     return result
 
 

@@ -118,6 +118,6 @@ cdef Node output_node(Node joint, Py_ssize_t k):
     return node
 
 
-cdef str name_of(Node node):
-    """The name of a node's operation."""
-    return node.a.op.name if node.op.kind == OUTPUT else node.op.name
+cdef Op maker_of(Node node):
+    """The operation that a value is from: of an output, the one with several."""
+    return node.a.op if node.op.kind == OUTPUT else node.op

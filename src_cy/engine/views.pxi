@@ -48,7 +48,12 @@ cdef bint _is_compact(cnp.ndarray x) noexcept:
     return cnp.PyArray_IS_C_CONTIGUOUS(x) or cnp.PyArray_IS_F_CONTIGUOUS(x)
 
 
-cdef int _see(Variable made, Variable x, str maker) except -1:
+cdef bint _is_seen(Op op, cnp.ndarray out, Variable x) except -1:
+    """Whether a result is the array of `x`, or part of its memory."""
+    return shares(out, x.array) or (is_complex(x.node.typenum) and _is_part(op))
+
+
+cdef int _see(Variable made, Variable x, Op maker) except -1:
     """Let a new Variable, made by `maker`, whose array is part of that of `x`, be a view."""
     cdef bint owns = x.view is None or x.view.filling is not None
     cdef Variable root = x if owns else x.view.root
@@ -63,12 +68,12 @@ cdef int _see(Variable made, Variable x, str maker) except -1:
         view.refusal = x.view.refusal
         view.part = x.view.part
     if is_complex(x.node.typenum) and not is_complex(made.node.typenum):
-        view.part = made.node.op
+        view.part = maker
     # Of an array that is read-only itself (that of a leaf, or one that is locked), only views that
     # repeat elements are.
     if view.refusal is None and not cnp.PyArray_ISWRITEABLE(made.array) and (
             cnp.PyArray_ISWRITEABLE(root.array) or _repeats(made.array)):
-        view.refusal = maker
+        view.refusal = maker.name
     made.view = view
     if not (made.node.flags | root.node.flags) & COLLECTABLE:
         PyObject_GC_UnTrack(<PyObject *> view)

@@ -411,6 +411,25 @@ cosine = helper(
 )
 
 
+def _even_powers(x, square, n):
+    """Return ``x**n`` as powers of the square of `x` where n is positive and even; None: nowhere.
+
+    The exponents are an array, or a recorded value without derivative.
+    """
+    with np.errstate(invalid="ignore"):
+        even = (n > 0.0) & (n % 2.0 == 0.0)
+    if not graph.keeps(n):
+        if not np.any(even):
+            return None
+        if np.all(even):
+            return square ** (n / 2.0)
+    other = graph.variable(x) ** np.where(even, 1.0, n)
+    return np.where(even, square ** np.where(even, n / 2.0, 1.0), other)
+
+
+graph.bind("even_powers", _even_powers)
+
+
 hypot = elementwise(
     "hypot",
     np.hypot,

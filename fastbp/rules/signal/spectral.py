@@ -10,7 +10,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from scipy import fft as scipy_fft
 from scipy import signal
 
-from fastbp.errors import DTypeError
+from fastbp.errors import DTypeError, ShapeError
 from fastbp.rules.counterparts import stands_for
 from fastbp.rules.fft import of_scipy  # noqa: F401  (its functions are in the table)
 from fastbp.rules.numpy.indexing import scatter_add_op
@@ -73,7 +73,8 @@ def _spectrum(x, win, step, nfft, detrend, one_sided, axis):
     """Return the transforms of the segments of the last axis: (..., segments, frequencies)."""
     parts = _segments(x, win.shape[-1], step)
     if callable(detrend):
-        own = axis if axis < x.ndim - 1 else -1
+        own = axis % x.ndim
+        own = own if own < x.ndim - 1 else -1
         parts = np.moveaxis(detrend(np.moveaxis(parts, -1, own)), own, -1)
     elif detrend:
         parts = detrended(parts, detrend)
@@ -165,7 +166,6 @@ def _averaged(name, x, y, axis, average, **given):
 
 def _signals(name, axis, **given):
     found = [as_operand(v, f"scipy.signal.{name}: {what}") for what, v in given.items()]
-    nd = found[0].ndim
     for v in found:
         if not v.size:
             raise ValueError(f"scipy.signal.{name}: a Variable without elements has no spectrum")
@@ -174,7 +174,18 @@ def _signals(name, axis, **given):
         raise DTypeError(
             f"scipy.signal.{name}: the signals must both be real or both complex, not {kinds}"
         )
-    return (normalize_axis_index(axis, nd), *found)
+    own = [normalize_axis_index(axis, v.ndim) for v in found]
+    if len({v.ndim for v in found}) == 1:
+        return (own[0], *found)
+    # The other axes are broadcast, so that only an axis counted from behind is the same one in all.
+    if axis >= 0 or len({v.shape[k] for v, k in zip(found, own, strict=True)}) > 1:
+        shapes = " and ".join(str(v.shape) for v in found)
+        raise ShapeError(
+            f"scipy.signal.{name}: signals of shapes {shapes} along axis={axis}: of different "
+            "ranks, they must have one length along an axis < 0; write x[..., None] or "
+            "numpy.expand_dims(x, axis) for one rank"
+        )
+    return (axis, *found)
 
 
 def _welch_samples(rng):

@@ -91,3 +91,136 @@ def test_division_by_zero_warns():
     x = bp.variable(np.zeros(2))
     with pytest.warns(RuntimeWarning, match="divide by zero"):
         x**-2
+
+
+# What has a square: the operation, and that square written out.
+ROOTS = {
+    "sqrt": (np.sqrt, lambda x: x),
+    "half": (lambda x: x**0.5, lambda x: x),
+    "of_sum": (lambda x: np.sqrt(np.sum(x * x)), lambda x: np.sum(x * x)),
+    "absolute": (np.abs, lambda x: x * x),
+    "fabs": (np.fabs, lambda x: x * x),
+    "complex": (lambda x: np.abs(x - 2j * x[::-1]), lambda x: x * x + 4.0 * (x * x)[::-1]),
+    "hypot": (lambda x: np.hypot(x, x[::-1]), lambda x: x * x + (x * x)[::-1]),
+    "hypot_constant": (
+        lambda x: np.hypot(x, np.array([0.0, 0.5, 3.0])),
+        lambda x: x * x + np.array([0.0, 0.25, 9.0]),
+    ),
+    "norm": (np.linalg.norm, lambda x: np.sum(x * x)),
+    "norms": (
+        lambda x: np.linalg.norm(np.stack((x, 2.0 * x)), axis=0),
+        lambda x: 5.0 * (x * x),
+    ),
+    "std": (np.std, np.var),
+}
+WEIGHTS = np.array([1.0, -0.5, 2.0])
+EVEN = [2, 4, 6, 8, 10, 4.0, np.int64(4), np.float64(6.0), np.array(4), np.array([2, 4, 6])]
+OTHER = [0, 1, 3, 5, -1, -2, -4, 3.0, np.array([4, 3, -2]), np.array([0, 2, 4])]
+
+
+def with_power(make, n):
+    return lambda x: np.sum(np.power(make(x), n) * WEIGHTS)
+
+
+def along(f, x, v, order):
+    """The derivatives of ``f(x + t v)`` by t at 0, one in each order, in both modes in turn."""
+
+    def d(t):
+        return f(x + t * v)
+
+    found = []
+    for k in range(order):
+        d = bp.grad(d) if k % 2 == 0 else lambda t, d=d: bp.jvp(d, (t,), (np.ones(()),))[1]
+        found.append(d(np.array(0.0)))
+    return np.array(found)
+
+
+@pytest.mark.parametrize("name", ROOTS)
+@pytest.mark.parametrize("n", EVEN, ids=repr)
+@pytest.mark.parametrize("x", [[0.7, 1.2, 2.0], [0.0, 1.2, 0.0], [0.0, 0.0, 0.0]], ids=str)
+def test_even_powers_are_powers_of_the_square(name, n, x, rng):
+    root, square = ROOTS[name]
+    x, v = np.array(x), rng.uniform(0.5, 1.0, 3)
+    half = np.broadcast_to(np.asarray(n) // 2, 3).astype(int)
+
+    def expected(x):
+        s = square(x) * np.ones(3)
+        powers = [s]
+        for _ in range(4):
+            powers.append(powers[-1] * s)
+        return np.sum(np.stack([powers[h - 1][i] for i, h in enumerate(half)]) * WEIGHTS)
+
+    f = with_power(root, n)
+    np.testing.assert_allclose(f(x), expected(x), rtol=1e-13)
+    want = bp.grad(expected)(x)
+    compiled = bp.compile(bp.grad(f))
+    for found in (
+        bp.grad(f)(x),
+        bp.grad(lambda x: np.sum((root(x) ** n) * WEIGHTS))(x),
+        bp.jacobian(f, mode="forward")(x),
+        compiled(x + 0.1) * 0.0 + compiled(x),
+        bp.vmap(bp.grad(f))(np.stack((x + 0.1, x)))[1],
+    ):
+        np.testing.assert_allclose(found, want, rtol=1e-12, atol=1e-14)
+    want = bp.hessian(expected)(x)
+    np.testing.assert_allclose(bp.hessian(f)(x), want, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(bp.compile(bp.hessian(f))(x), want, rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(along(f, x, v, 3), along(expected, x, v, 3), rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ROOTS)
+@pytest.mark.parametrize("n", OTHER, ids=repr)
+def test_all_other_powers_of_what_has_a_square(name, n, rng):
+    root, square = ROOTS[name]
+    x, v = np.array([0.7, 1.2, 2.0]), rng.uniform(0.5, 1.0, 3)
+    f = with_power(root, n)
+    expected = with_power(lambda x: np.exp(0.5 * np.log(square(x))), n)
+    want = bp.grad(expected)(x)
+    for found in (bp.grad(f)(x), bp.jacobian(f, mode="forward")(x), bp.compile(bp.grad(f))(x)):
+        np.testing.assert_allclose(found, want, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(along(f, x, v, 3), along(expected, x, v, 3), rtol=1e-10, atol=1e-12)
+
+
+def test_powers_of_complex_roots(rng):
+    z = normal(rng, 3, complex) + 2.0
+    for n in (2, 4, 6, np.array([2, 4, 6])):
+        check_grads(lambda z, n=n: np.sqrt(z) ** n, z, order=2)
+        pull = bp.vjp(lambda z, n=n: np.sqrt(z) ** n, z)[1]
+        expected = (n / 2) * z ** (np.asarray(n) / 2 - 1)
+        np.testing.assert_allclose(pull(np.ones(3, complex))[0], expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize("root", [np.abs, np.fabs, np.sqrt, lambda x: np.hypot(x, 2.0 * x)])
+@pytest.mark.parametrize("n", [[2, 3, -2, 4], [2.0, 0.5, 2.0, 2.5], [1, 2, 2, 0]], ids=repr)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_exponents_of_all_kinds_side_by_side(root, n, dtype):
+    """Each element is what it would be alone, also where the exponents are on the record."""
+    x = np.array([0.0, 1.5, 2.0, 0.5], dtype)
+    n = np.array(n, None if dtype == np.float64 else dtype)
+    if root is np.abs or root is np.fabs:
+        x[3] *= -1.0
+
+    def second(f, x):
+        return bp.grad(lambda x: np.sum(bp.grad(lambda x: np.sum(f(x)))(x)))(x)
+
+    def f(x):
+        return root(x) ** n
+
+    def by_mask(x):
+        return root(x) ** np.where(x < 1.0, n, np.flip(n))
+
+    for g, exponents in ((f, n), (by_mask, np.where(x < 1.0, n, n[::-1]))):
+        value = bp.vjp(g, x)[0]
+        assert value.dtype == g(x).dtype
+        np.testing.assert_array_equal(value, g(x))
+        for derivative in (lambda f, x: bp.grad(lambda x: np.sum(f(x)))(x), second):
+            want = np.concatenate(
+                [
+                    derivative(lambda x, e=e: root(x) ** e.item(), x[i : i + 1])
+                    for i, e in enumerate(exponents)
+                ]
+            )
+            rtol = 1e-5 if dtype == np.float32 else 1e-12
+            compiled = bp.compile(lambda x, g=g, d=derivative: d(g, x))
+            for found in (derivative(g, x), compiled(x + 1) * 0 + compiled(x), compiled(x)):
+                np.testing.assert_allclose(found, want, rtol=rtol, atol=rtol)

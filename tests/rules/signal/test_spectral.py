@@ -1,0 +1,58 @@
+"""Cross spectra of signals of several shapes: values are SciPy's."""
+
+import itertools
+
+import numpy as np
+import pytest
+import scipy.signal
+
+import fastbp as bp
+import fastbp.scipy.signal as own
+from fastbp.errors import ShapeError
+from fastbp.testing import check_grads
+
+SHAPES = [(8,), (11,), (2, 8), (8, 8), (3, 2, 8), (8, 2), (1, 8), (2, 1, 8)]
+GIVEN = [{}, {"nperseg": 4, "detrend": lambda x: x - 0.1}, {"nperseg": 3, "average": "median"}]
+
+
+@pytest.mark.filterwarnings("ignore:nperseg")
+@pytest.mark.parametrize("axis", [-1, 0, 1, -2])
+@pytest.mark.parametrize("name", ["csd", "coherence"])
+@pytest.mark.parametrize("given", GIVEN, ids=str)
+def test_signals_of_different_ranks(rng, name, axis, given):
+    function, reference = getattr(own, name), getattr(scipy.signal, name)
+    if name == "coherence":
+        given = {k: v for k, v in given.items() if k != "average"}
+    for a, b in itertools.product(SHAPES, SHAPES):
+        if name == "coherence" and 1 in (s[axis] for s in (a, b) if -len(s) <= axis < len(s)):
+            continue  # 0 / 0 of a segment of one number
+        x, y = rng.normal(size=a), rng.normal(size=b)
+        if len(a) != len(b) and axis >= 0:
+            with pytest.raises(ValueError, match="axis"):
+                bp.vjp(lambda x, y=y: function(x, y, axis=axis, **given)[1], x)
+            continue
+        try:
+            want = reference(x, y, axis=axis, **given)[1]
+        except (ValueError, IndexError):
+            continue
+        for found in (
+            bp.vjp(lambda x, y=y: function(x, y, axis=axis, **given)[1], x)[0],
+            bp.vjp(lambda y, x=x: function(x, y, axis=axis, **given)[1], y)[0],
+        ):
+            np.testing.assert_allclose(found, want, rtol=1e-8, atol=1e-12)
+
+
+def test_gradients_of_signals_of_different_ranks(rng):
+    x, y = rng.normal(size=6), rng.normal(size=(2, 6))
+    check_grads(lambda x, y: own.csd(x, y, nperseg=3)[1], (x, y))
+    check_grads(lambda x, y: own.coherence(y, x, nperseg=3)[1], (x, y))
+
+
+def test_errors_of_signals_of_different_ranks(rng):
+    x, y = rng.normal(size=8), rng.normal(size=(8, 2))
+    with pytest.raises(
+        ShapeError, match=r"csd: signals of shapes \(8,\) and \(8, 2\).*axis=0.*x\["
+    ):
+        bp.vjp(lambda x: own.csd(x, y, nperseg=4, axis=0)[1], x)
+    with pytest.raises(ShapeError, match=r"coherence: .*one length along an axis < 0"):
+        bp.vjp(lambda x: own.coherence(x, y, nperseg=2)[1], x)
