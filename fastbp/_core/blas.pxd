@@ -32,6 +32,25 @@ cdef int c_gemm(
     number beta, number *c, Py_ssize_t ldc,
 ) noexcept nogil
 
+# Sizes of a stack of small products, and strides in elements: along rows, columns, and from one
+# product to the next. `turned`: the operands have changed places, c is written transposed.
+cdef struct Few:
+    Py_ssize_t count, m, n, k
+    Py_ssize_t row_a, col_a, step_a, row_b, col_b, step_b, row_c, col_c, step_c
+    bint turned
+
+# c (m, n) = a (m, k) @ b (k, n), or added to c, for each of the stack, without checks. With
+# step_c = 0 the products are summed. Only for real numbers, and for sizes, all positive, that
+# `c_are_few` says True of. `few_of` makes a stack of one, whose count and steps can be set.
+cdef bint c_are_few(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k) noexcept nogil
+cdef Few few_of(
+    Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Py_ssize_t row_a, Py_ssize_t col_a,
+    Py_ssize_t row_b, Py_ssize_t col_b, Py_ssize_t row_c, Py_ssize_t col_c,
+) noexcept nogil
+cdef void c_few(
+    const Few *few, const number *a, const number *b, number *c, bint accumulate
+) noexcept nogil
+
 # y = alpha * op(a) @ x + beta * y, where the matrix a as stored is (m, n)
 cdef int c_gemv(
     bint trans_a, Py_ssize_t m, Py_ssize_t n,

@@ -19,4 +19,5 @@ cdef bint find_ufunc_loop(object ufunc, int typenum, Loop *loop) noexcept
 cdef bint find_kernel_loop(str name, int typenum, Loop *loop) noexcept
 # Changes whenever a product by a strong zero met a factor that is not finite, in this thread.
 cdef long long strong_zeros() noexcept nogil
+cdef void note_strong_zero() noexcept nogil   # ... where another kernel met one
 cdef int kernel_arity(str name) noexcept

@@ -3,9 +3,10 @@
 from libc.stdint cimport intptr_t
 cimport numpy as cnp
 
+from fastbp._core.blas cimport Few
 from fastbp._core.elementwise cimport MAX_NDIM
 from fastbp._core.lapack cimport Strided, Task
-from fastbp._core.program cimport MAX_EXTERNAL
+from fastbp._core.program cimport MAX_EXTERNAL, few_code
 from fastbp._core.strided cimport Product
 from fastbp._core.totals cimport Totals
 
@@ -41,6 +42,7 @@ cdef struct Region:
     intptr_t total
     Walk *walk              # NULL: one run
     Totals *totals          # not NULL: it ends in sums, whose places are behind those of the slots
+    few_code *few           # not NULL: one run over few elements
     Place *places
     intptr_t *steps         # of one run
 
@@ -50,6 +52,7 @@ cdef struct Gemm:
     int slot
     Py_ssize_t m, n, k, lda, ldb, ldc
     Product *batched        # not NULL: a loop over products
+    Few few                 # its count is 1: a single product of few columns
 
 cdef struct Sum:
     Place source, target

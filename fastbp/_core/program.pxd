@@ -10,11 +10,24 @@ cdef enum:
     MAX_TEMPS = 12
     BLOCK = 512         # elements of 8 bytes; every slot of a program stays in the L1 cache
 
+cdef extern from "few.h" nogil:
+    enum: FEW_SLOTS
+    ctypedef struct few_op:     # an instruction as it is run on few elements
+        int nin
+        int slots[4]
+        intptr_t steps[4]
+        loop_fn loop
+        void *data
+    ctypedef struct few_code:   # a program of such
+        int n_ops, n_external, n_constants, n_temps, item
+        char *constants
+        few_op ops[]
+
 cdef struct Instruction:
     loop_fn fn
     void *data
     int nin
-    int inline_code     # not 0: one element of float64 is computed without a call
+    int inline_code     # not 0: few elements are computed without a call
     int slots[4]        # inputs, then the output
 
 cdef class Program:
@@ -23,8 +36,10 @@ cdef class Program:
     cdef readonly unsigned int reads    # bit i: external input i is read
     cdef int n_code, n_constants, n_temps, itemsize, block
     cdef list traced, live, results     # what it was compiled from
-    cdef bint inlines                   # some instructions have an `inline_code`
+    cdef readonly int few               # up to so many elements `few_run` is the faster way; 0: never
     cdef Instruction *code
     cdef char *constants
     # `ptrs` and `steps`: the external inputs, then the outputs. n may be zero.
     cdef void run(self, char **ptrs, const intptr_t *steps, intptr_t n) noexcept nogil
+    # What `few_run` of few_loops.h runs on n elements, at most `few`: `code` has room for n_code of ops.
+    cdef void prepare_few(self, few_code *code, const intptr_t *steps, intptr_t n) noexcept nogil

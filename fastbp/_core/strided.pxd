@@ -36,6 +36,7 @@ cdef bint layout(
 cdef int solve(Product *p, int typenum, bint accumulate) noexcept
 
 # What `solve` does, in two steps: fold the batch into few and large products, which reads strides
-# and sizes only; run it without the GIL. `slot` is that of a dtype.
+# and sizes only; run it, on these data and without the GIL. `slot` is that of a dtype.
 cdef void fold(Product *p) noexcept nogil
-cdef int run_slot(Product *p, int slot, bint accumulate) noexcept nogil
+cdef int run_slot(const Product *p, char *a, char *b, char *c, int slot,
+                  bint accumulate) noexcept nogil

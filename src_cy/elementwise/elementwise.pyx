@@ -10,6 +10,8 @@ from libc.stdint cimport intptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
+from cython cimport floating
+
 cimport numpy as cnp
 from fastbp._core.dtypes cimport N_SLOTS, itemsize_of, slot_of
 from fastbp._core.loops cimport Loop, find_ufunc_loop
@@ -33,6 +35,7 @@ cdef extern from "<fenv.h>" nogil:
 cdef enum:
     # Elements that a thread takes at once: whole blocks, so that any split computes the same.
     PART = 8192
+    PACKED_RUN = 128    # rows shorter than this are run on many at a time
     FOLDED = 2048       # numbers that are summed in halves, within the first cache
     HALF_FOLDED = 1024
 
@@ -43,6 +46,24 @@ cdef bint HAVE_ADD = (find_ufunc_loop(np.add, cnp.NPY_FLOAT, &ADD[0])
                       and find_ufunc_loop(np.add, cnp.NPY_DOUBLE, &ADD[1])
                       and find_ufunc_loop(np.add, cnp.NPY_CFLOAT, &ADD[2])
                       and find_ufunc_loop(np.add, cnp.NPY_CDOUBLE, &ADD[3]))
+
+
+cdef extern from "few_loops.h" nogil:
+    int FEW
+    double few_sum_double(const double *x, intptr_t n)
+    float few_sum_float(const float *x, intptr_t n)
+
+
+def _few_sums_agree():
+    """Say whether NumPy adds few numbers in the order that `few_sum` has."""
+    cdef double[::1] x = np.cos(np.arange(1.0, FEW + 1.0)) * 10.0 ** (np.arange(FEW) % 5)
+    cdef float[::1] y = np.asarray(x).astype("f4")
+    return all([few_sum_double(&x[0], n) == np.add.reduce(np.asarray(x)[:n])
+                and few_sum_float(&y[0], n) == np.add.reduce(np.asarray(y)[:n])
+                for n in range(1, FEW + 1)])
+
+
+cdef int FEW_SUMMED = FEW if HAVE_ADD and _few_sums_agree() else 0
 
 
 cdef bint has_sums() noexcept:
@@ -248,7 +269,7 @@ cdef void walk(Program p, char **ptrs, intptr_t[MAX_NDIM] *steps, const intptr_t
     cdef intptr_t inner[MAX_EXTERNAL]
     cdef Packing packing
     cdef int axis, k, last = nd - 1
-    cdef bint packed = not ordered and nd > 1 and shape[nd - 1] < SHORT_RUN
+    cdef bint packed = not ordered and nd > 1 and shape[nd - 1] < PACKED_RUN
     if packed:
         last = _pack(&packing, p, steps, shape, nd, n_slots)
         packed = packing.rows > 1 or last < nd - 2
@@ -322,7 +343,8 @@ cdef void _run_packed(Program p, Packing *packing, char **ptrs, intptr_t rows,
             arg_steps[k] = packing.steps[k][packing.nd[k] - 1]
             if not packing.direct[k]:
                 packing.shape[k][0] = some
-                if k < p.n_inputs:
+                # What all rows have in common stays as it was packed for the first ones.
+                if k < p.n_inputs and (row == 0 or packing.steps[k][0] != 0):
                     _moved(packs + k * BLOCK * 8, args[k], packing.shape[k], packing.steps[k],
                            packing.nd[k], p.itemsize, False)
                 args[k], arg_steps[k] = packs + k * BLOCK * 8, p.itemsize
@@ -342,22 +364,33 @@ cdef char *_moved(char *packed, char *x, const intptr_t *shape, const intptr_t *
         for i in range(n):
             packed = _moved(packed, x + i * step, shape + 1, steps + 1, nd - 1, itemsize, back)
         return packed
-    if back:
-        for i in range(n):
-            _copy(x + i * step, packed + i * itemsize, itemsize)
+    if step == itemsize:
+        memcpy(x if back else packed, packed if back else x, n * itemsize)
+    elif itemsize == 8 and step % 8 == 0:
+        _moved_line(<double *> packed, <double *> x, n, step // 8, back)
+    elif itemsize == 4 and step % 4 == 0:
+        _moved_line(<float *> packed, <float *> x, n, step // 4, back)
     else:
         for i in range(n):
-            _copy(packed + i * itemsize, x + i * step, itemsize)
+            memcpy(x + i * step if back else packed + i * itemsize,
+                   packed + i * itemsize if back else x + i * step, itemsize)
     return packed + n * itemsize
 
 
-cdef inline void _copy(char *to, const char *x, int itemsize) noexcept nogil:
-    if itemsize == 8:
-        memcpy(to, x, 8)
-    elif itemsize == 4:
-        memcpy(to, x, 4)
+cdef inline void _moved_line(floating *packed, floating *x, intptr_t n, intptr_t step,
+                             bint back) noexcept nogil:
+    cdef intptr_t i
+    cdef floating same = x[0]
+    if back:
+        for i in range(n):
+            x[i * step] = packed[i]
+    elif step == 0:
+        for i in range(n):
+            packed[i] = same
     else:
-        memcpy(to, x, 16)
+        for i in range(n):
+            packed[i] = x[i * step]
+
 
 
 cdef cnp.ndarray sum_to_shape(cnp.ndarray g, int lead, tuple shape):
@@ -450,7 +483,11 @@ cdef int sum_runs(char *g, char *out, intptr_t outer, intptr_t rows, intptr_t n,
             if partial == NULL:
                 return -1
     for _ in range(outer):
-        if n == 1:
+        if n == 1 and rows <= FEW_SUMMED and typenum == cnp.NPY_DOUBLE:
+            (<double *> out)[0] += few_sum_double(<const double *> g, rows)
+        elif n == 1 and rows <= FEW_SUMMED and typenum == cnp.NPY_FLOAT:
+            (<float *> out)[0] += few_sum_float(<const float *> g, rows)
+        elif n == 1:
             # A step of zero for accumulator and output is the loop's pairwise reduction.
             _add(loop, out, g, out, rows, 0, itemsize)
         else:

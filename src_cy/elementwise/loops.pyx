@@ -115,6 +115,10 @@ cdef long long strong_zeros() noexcept nogil:
     return fastbp_strong_zeros()
 
 
+cdef void note_strong_zero() noexcept nogil:
+    fastbp_count_strong_zero()
+
+
 def count_strong_zero():
     """Let the sweep that runs be done again with signed zeros: a rule met what depends on them."""
     fastbp_count_strong_zero()

@@ -13,7 +13,7 @@ from libc.string cimport memcpy
 cimport cython
 cimport numpy as cnp
 from fastbp._core.dtypes cimport dtype_of, is_complex, itemsize_of, slot_of
-from fastbp._core.loops cimport Loop, find_kernel_loop, find_ufunc_loop, kernel_arity
+from fastbp._core.loops cimport Loop, find_kernel_loop, find_ufunc_loop, kernel_arity, note_strong_zero
 
 import numpy as np
 
@@ -108,74 +108,19 @@ class Trace:
         return Expr(self, index)
 
 
-# What one element of float64 needs no call for: a call of a loop takes longer than the arithmetic.
-cdef enum Inline:
-    NONE
-    ADD
-    SUBTRACT
-    MULTIPLY
-    DIVIDE
-    NEGATIVE
-    SQUARE
-    STRONG_MULTIPLY
-    SELECT
+cdef extern from "few_loops.h" nogil:
+    enum:
+        FEW, FEW_OPS, FEW_ROOM, FEW_NONE, FEW_ADD, FEW_SUBTRACT, FEW_MULTIPLY, FEW_DIVIDE
+        FEW_NEGATIVE, FEW_SQUARE
+        FEW_POSITIVE, FEW_STRONG_MULTIPLY, FEW_STRONG_MULTIPLY_ADD, FEW_SELECT
+    void few_prepare(few_op *op, int which, intptr_t item, intptr_t n)
+    bint few_run(const few_code *code, char **at, intptr_t n)
 
 _INLINE = {
-    np.add: ADD, np.subtract: SUBTRACT, np.multiply: MULTIPLY, np.divide: DIVIDE,
-    np.negative: NEGATIVE, np.square: SQUARE, "mulz": STRONG_MULTIPLY, "select": SELECT,
+    np.add: FEW_ADD, np.subtract: FEW_SUBTRACT, np.multiply: FEW_MULTIPLY, np.divide: FEW_DIVIDE,
+    np.negative: FEW_NEGATIVE, np.square: FEW_SQUARE, np.positive: FEW_POSITIVE,
+    "mulz": FEW_STRONG_MULTIPLY, "mulz_add": FEW_STRONG_MULTIPLY_ADD, "select": FEW_SELECT,
 }
-
-
-cdef void _run_one(Program p, char **ptrs) noexcept nogil:
-    """Run a program of float64 on one element."""
-    cdef char *slot_ptr[MAX_SLOTS]
-    cdef double temps[MAX_TEMPS]
-    cdef char *args[4]
-    cdef intptr_t arg_steps[4]
-    cdef intptr_t one = 1
-    cdef const Instruction *ins
-    cdef double x, y
-    cdef double *out
-    cdef int i, j, which, k = p.n_inputs + p.n_outputs
-    for i in range(k):
-        slot_ptr[i] = ptrs[i]
-    for i in range(p.n_constants):
-        slot_ptr[k + i] = p.constants + i * 8
-    k += p.n_constants
-    for i in range(p.n_temps):
-        slot_ptr[k + i] = <char *> &temps[i]
-    for j in range(4):
-        arg_steps[j] = 8
-    for i in range(p.n_code):
-        ins = p.code + i
-        which = ins.inline_code
-        x = (<double *> slot_ptr[ins.slots[0]])[0] if which else 0.0
-        if which == STRONG_MULTIPLY:
-            y = x * (<double *> slot_ptr[ins.slots[1]])[0]
-            if x == 0.0 or y != y:
-                which = NONE    # the kernel counts products that are undefined
-        if which == NONE:
-            for j in range(ins.nin + 1):
-                args[j] = slot_ptr[ins.slots[j]]
-            ins.fn(args, &one, arg_steps, ins.data)
-        elif which == NEGATIVE:
-            (<double *> slot_ptr[ins.slots[1]])[0] = -x
-        elif which == SQUARE:
-            (<double *> slot_ptr[ins.slots[1]])[0] = x * x
-        elif which == SELECT:
-            (<double *> slot_ptr[ins.slots[3]])[0] = (
-                <double *> slot_ptr[ins.slots[1 if x != 0.0 else 2]])[0]
-        else:
-            y = (<double *> slot_ptr[ins.slots[1]])[0]
-            out = <double *> slot_ptr[ins.slots[2]]
-            if which == ADD:
-                out[0] = x + y
-            elif which == SUBTRACT:
-                out[0] = x - y
-            elif which == DIVIDE:
-                out[0] = x / y
-            else:
-                out[0] = x * y
 
 
 cdef bint _find(object function, int typenum, Loop *loop):
@@ -207,8 +152,13 @@ cdef class Program:
         cdef int n_external = self.n_inputs + self.n_outputs
         cdef int i, j, k
         cdef Instruction *ins
-        if n == 1 and self.inlines:
-            _run_one(self, ptrs)
+        cdef double room[FEW_ROOM]
+        if 0 < n <= self.few and self.n_code <= FEW_OPS:
+            for i in range(n_external):
+                slot_ptr[i] = ptrs[i]
+            self.prepare_few(<few_code *> room, steps, n)
+            if few_run(<few_code *> room, slot_ptr, n):
+                note_strong_zero()
             return
         for i in range(n_external):
             slot_ptr[i] = ptrs[i]
@@ -234,6 +184,26 @@ cdef class Program:
             n -= count
             for i in range(n_external):
                 slot_ptr[i] += count * slot_step[i]
+
+    cdef void prepare_few(self, few_code *code, const intptr_t *steps,
+                          intptr_t n) noexcept nogil:
+        cdef const Instruction *ins
+        cdef few_op *op
+        cdef int i, j, slot
+        code.n_ops, code.n_external = self.n_code, self.n_inputs + self.n_outputs
+        code.n_constants, code.n_temps = self.n_constants, self.n_temps
+        code.item, code.constants = self.itemsize, self.constants
+        for i in range(self.n_code):
+            ins, op = self.code + i, code.ops + i
+            op.nin, op.loop, op.data = ins.nin, ins.fn, ins.data
+            for j in range(4):
+                slot = ins.slots[j]
+                op.slots[j] = slot
+                if slot < code.n_external:
+                    op.steps[j] = steps[slot]
+                else:
+                    op.steps[j] = 0 if slot < code.n_external + code.n_constants else code.item
+            few_prepare(op, ins.inline_code, code.item, n)
 
     def expression(self):
         """Return what is computed, as data.
@@ -435,9 +405,10 @@ cdef object _assemble(
             return None
         ins = p.code + <int> i
         ins.fn, ins.data, ins.nin = loop.fn, loop.data, len(args)
-        if typenum == cnp.NPY_DOUBLE:
-            ins.inline_code = _INLINE.get(function, NONE)
-            p.inlines = p.inlines or ins.inline_code != NONE
+        if not is_complex(typenum):
+            ins.inline_code = _INLINE.get(function, FEW_NONE)
+            if ins.inline_code != FEW_NONE:
+                p.few = FEW
         for j, slot in enumerate([*args, out]):
             ins.slots[j] = base[slot[0]] + slot[1] if isinstance(slot, tuple) else slot
         for slot in args:

@@ -51,6 +51,13 @@ cdef extern from "tiny_gemm.h" nogil:
         ptrdiff_t m, ptrdiff_t n, ptrdiff_t k,
         double alpha, const double *a, ptrdiff_t row_a, ptrdiff_t col_a,
         const double *b, ptrdiff_t row_b, ptrdiff_t col_b, double beta, double *c, ptrdiff_t ldc)
+    int TINY_FEW
+    int TINY_FEW_DEPTH
+    int TINY_FEW_WORK
+    ctypedef struct tiny_stack:
+        ptrdiff_t count
+    void few_float(const tiny_stack *s, const float *a, const float *b, float *c, int add)
+    void few_double(const tiny_stack *s, const double *a, const double *b, double *c, int add)
 
 # Products of at most this many multiplications run in tiny_gemm.h. Above 64**3, OpenBLAS uses
 # threads. Measured in float64 on one Zen 5 core against the OpenBLAS 0.3.30 of SciPy, which takes
@@ -66,8 +73,8 @@ cdef extern from "tiny_gemm.h" nogil:
 # 352 / 222, 408 / 160; n = 64 12500 / 10486, 12480 / 10509.
 # It loses to SkylakeX kernels when n is small and the rows are many: 1.4x at (64, 10, 64), 2.6x (in
 # float32 4x) at (64, 4, 64), where it still beats Haswell's. SSE2 wins up to n = 16 (549 / 429, NT,
-# against OpenBLAS's Nehalem) and ties above. Products with a vector go to gemv,
-# which is as fast at every size. Narrow products, (n, n) @ (n, 4) and (4, n) @ (n, n), go up to 4
+# against OpenBLAS's Nehalem) and ties above. Products with a vector go to gemv, which is as fast
+# but for few columns and terms (`c_are_few`). Narrow products, (n, n) @ (n, 4) and (4, n) @ (n, n), go up to 4
 # times the limit: GB/s of the square matrix, BLAS / tiny, on one thread (on two, BLAS reaches 40):
 # 35 / 70 at n = 256, 22 / 52 at n = 400, 21 / 58 at n = 512; the second kind 18 / 62 at n = 400.
 # Above the limit, transposing b before g @ b.T gains nothing on
@@ -205,6 +212,7 @@ cdef int c_gemm(
     number alpha, const number *a, Py_ssize_t lda, const number *b, Py_ssize_t ldb,
     number beta, number *c, Py_ssize_t ldc,
 ) noexcept nogil:
+    cdef Few few
     if m <= 0 or n <= 0:
         return OK
     if ldc < n and m > 1:
@@ -214,6 +222,12 @@ cdef int c_gemm(
         return OK
     if lda < (m if trans_a else k) or ldb < (k if trans_b else n):
         return BAD_LAYOUT
+    if number in floating:
+        if alpha == 1 and (beta == 0 or beta == 1) and c_are_few(m, n, k):
+            few = few_of(m, n, k, 1 if trans_a else lda, lda if trans_a else 1,
+                         1 if trans_b else ldb, ldb if trans_b else 1, ldc, 1)
+            c_few(&few, a, b, c, beta == 1)
+            return OK
     if n == 1:
         if trans_a:
             return c_gemv(True, k, m, alpha, a, lda, b, 1 if trans_b else ldb, beta, c, ldc)
@@ -236,6 +250,35 @@ cdef int c_gemm(
               b, <blas_int>ldb, beta, c, <blas_int>ldc)
     _leave(locked)
     return OK
+
+
+cdef bint c_are_few(Py_ssize_t m, Py_ssize_t n, Py_ssize_t k) noexcept nogil:
+    # Above these limits vectors are as fast, or gemv is.
+    cdef Py_ssize_t most = TINY_FEW_WORK if n <= TINY_FEW else TINY_FEW_WORK // 2
+    if k > TINY_FEW:
+        most = TINY_FEW_WORK // 4
+    return (min(m, n) <= TINY_FEW and 0 < k <= TINY_FEW_DEPTH and tiny_level >= 0
+            and max(m, n) <= most and m * n * k <= most)
+
+
+cdef Few few_of(
+    Py_ssize_t m, Py_ssize_t n, Py_ssize_t k, Py_ssize_t row_a, Py_ssize_t col_a,
+    Py_ssize_t row_b, Py_ssize_t col_b, Py_ssize_t row_c, Py_ssize_t col_c,
+) noexcept nogil:
+    if n > TINY_FEW:    # c.T = b.T @ a.T
+        return Few(1, n, m, k, col_b, row_b, 0, col_a, row_a, 0, col_c, row_c, 0, True)
+    return Few(1, m, n, k, row_a, col_a, 0, row_b, col_b, 0, row_c, col_c, 0, False)
+
+
+cdef void c_few(
+    const Few *few, const number *a, const number *b, number *c, bint accumulate
+) noexcept nogil:
+    cdef const number *x = b if few.turned else a
+    cdef const number *y = a if few.turned else b
+    if number is float:
+        few_float(<const tiny_stack *> few, x, y, c, accumulate)
+    elif number is double:
+        few_double(<const tiny_stack *> few, x, y, c, accumulate)
 
 
 cdef inline void _tiny_gemm(

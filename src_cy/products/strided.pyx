@@ -6,9 +6,9 @@ axes are first folded into i, j or p; what is left is a loop over gemms. ``matmu
 matmul and both of its cotangents in this form.
 """
 
-from cython cimport doublecomplex, floatcomplex
+from cython cimport doublecomplex, floatcomplex, floating
 
-from fastbp._core.blas cimport c_gemm, number
+from fastbp._core.blas cimport Few, c_are_few, c_few, c_gemm, few_of, number
 from fastbp._core.dtypes cimport slot_of
 
 cdef enum:
@@ -111,42 +111,49 @@ cdef void fold(Product *p) noexcept nogil:
         axis -= 1
 
 
-cdef int _gemm_slice(
-    Product *p, number *a, number *b, number beta, number *c
-) noexcept nogil:
-    cdef bint ta, tb, tc
-    cdef Py_ssize_t lda, ldb, ldc
-    layout(p.m, p.k, p.a.row, p.a.col, &ta, &lda)
-    layout(p.k, p.n, p.b.row, p.b.col, &tb, &ldb)
-    layout(p.m, p.n, p.c.row, p.c.col, &tc, &ldc)
-    cdef number one = 1
-    if tc:  # c.T = b.T @ a.T
-        return c_gemm(not tb, not ta, p.n, p.m, p.k, one, b, ldb, a, lda, beta, c, ldc)
-    return c_gemm(ta, tb, p.m, p.n, p.k, one, a, lda, b, ldb, beta, c, ldc)
-
-
-cdef int _run(Product *p, number beta) noexcept nogil:
+cdef int _run(const Product *p, number *a, number *b, number *c, number beta) noexcept nogil:
     # All layouts are BLAS's and no size is 0. beta applies to the first term of a sum over the
     # batch.
-    cdef number *a = <number *>p.a.data
-    cdef number *b = <number *>p.b.data
-    cdef number *c = <number *>p.c.data
     cdef number one = 1
     cdef Py_ssize_t index[MAX_BATCH]
-    cdef int i, status
-    cdef bint first
-    fold(p)
-    for i in range(p.ndim):
+    cdef Py_ssize_t lda = 1, ldb = 1, ldc = 1
+    cdef Few small
+    cdef int i, status, ndim = p.ndim
+    cdef bint first, few = False, ta = False, tb = False, tc = False
+    if number in floating:
+        few = c_are_few(p.m, p.n, p.k)
+    if few:
+        small = few_of(p.m, p.n, p.k, p.a.row, p.a.col, p.b.row, p.b.col, p.c.row, p.c.col)
+        if ndim > 0:    # the innermost axis is a stack
+            ndim -= 1
+            small.count, small.step_c = p.dims[ndim], p.c.batch[ndim]
+            small.step_a, small.step_b = p.a.batch[ndim], p.b.batch[ndim]
+            if small.turned:
+                small.step_a, small.step_b = small.step_b, small.step_a
+    else:
+        layout(p.m, p.k, p.a.row, p.a.col, &ta, &lda)
+        layout(p.k, p.n, p.b.row, p.b.col, &tb, &ldb)
+        layout(p.m, p.n, p.c.row, p.c.col, &tc, &ldc)
+    for i in range(ndim):
         index[i] = 0
     while True:
         first = True
-        for i in range(p.ndim):
+        for i in range(ndim):
             if p.c.batch[i] == 0 and index[i] != 0:
                 first = False
-        status = _gemm_slice(p, a, b, beta if first else one, c)
+        status = 0
+        if few:
+            if number in floating:
+                c_few(&small, a, b, c, not first or beta != 0)
+        elif tc:  # c.T = b.T @ a.T
+            status = c_gemm(not tb, not ta, p.n, p.m, p.k, one, b, ldb, a, lda,
+                            beta if first else one, c, ldc)
+        else:
+            status = c_gemm(ta, tb, p.m, p.n, p.k, one, a, lda, b, ldb,
+                            beta if first else one, c, ldc)
         if status != 0:
             return status
-        i = p.ndim - 1
+        i = ndim - 1
         while i >= 0:
             index[i] += 1
             a += p.a.batch[i]
@@ -166,21 +173,25 @@ cdef int _run(Product *p, number beta) noexcept nogil:
 cdef int solve(Product *p, int typenum, bint accumulate) noexcept:
     # Run the product, without the GIL if it is long.
     cdef double work = <double>p.m * <double>p.n * <double>p.k
-    cdef int i, status
+    cdef int i, status, slot = slot_of(typenum)
     for i in range(p.ndim):
         work *= p.dims[i]
+    fold(p)
     if work < NOGIL_WORK:
-        return run_slot(p, slot_of(typenum), accumulate)
+        return run_slot(p, p.a.data, p.b.data, p.c.data, slot, accumulate)
     with nogil:
-        status = run_slot(p, slot_of(typenum), accumulate)
+        status = run_slot(p, p.a.data, p.b.data, p.c.data, slot, accumulate)
     return status
 
 
-cdef int run_slot(Product *p, int slot, bint accumulate) noexcept nogil:
+cdef int run_slot(const Product *p, char *a, char *b, char *c, int slot,
+                  bint accumulate) noexcept nogil:
     if slot == 0:
-        return _run[float](p, accumulate)
+        return _run[float](p, <float *> a, <float *> b, <float *> c, accumulate)
     if slot == 1:
-        return _run[double](p, accumulate)
+        return _run[double](p, <double *> a, <double *> b, <double *> c, accumulate)
     if slot == 2:
-        return _run[floatcomplex](p, accumulate)
-    return _run[doublecomplex](p, accumulate)
+        return _run[floatcomplex](p, <float complex *> a, <float complex *> b,
+                                  <float complex *> c, accumulate)
+    return _run[doublecomplex](p, <double complex *> a, <double complex *> b,
+                               <double complex *> c, accumulate)

@@ -10,6 +10,10 @@
  * contiguous, the vectors run along them instead: each element of c is a dot product, and a is read
  * at the speed of the cache. a @ b.T with 2 to 4 rows in a is the same product transposed.
  *
+ * Matrices of at most 4 columns and 4 terms (TINY_FEW) would be packed longer than multiplied, and a vector
+ * that is read where shorter pieces have just been written waits for these to reach the cache. So
+ * they are read, summed and written number by number, with any strides, a stack of them in one call.
+ *
  * The same source is compiled for SSE2 or NEON (the compiler's baseline), AVX2 and AVX-512;
  * tiny_level says which one runs. Compilers without GNU vector extensions (MSVC) keep level -1: BLAS
  * does everything.
@@ -36,6 +40,12 @@ static inline int tiny_dots(ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, ptrdiff_t col
     if (n >= 2 && n <= 4 && col_a == 1 && m >= 4) return 1;
     return m >= 2 && m <= 4 && row_b == 1 && n >= 4 ? 2 : 0;
 }
+
+/* A stack of `count` products of few columns; strides in elements. */
+typedef struct {
+    ptrdiff_t count, m, n, k;
+    ptrdiff_t row_a, col_a, step_a, row_b, col_b, step_b, row_c, col_c, step_c;
+} tiny_stack;
 
 #define TINY_ARGUMENTS(T) \
     ptrdiff_t m, ptrdiff_t n, ptrdiff_t k, T alpha, const T *a, ptrdiff_t row_a, ptrdiff_t col_a, \
@@ -271,12 +281,103 @@ static inline void tiny_##T(TINY_ARGUMENTS(T)) { \
 }
 #endif
 
+/* ---- few columns and terms ---- */
+
+/* At most so many columns, and terms that are unrolled; terms at all; multiplications. */
+enum { TINY_FEW = 4, TINY_FEW_DEPTH = 8, TINY_FEW_WORK = 256 };
+
+/* c (m, n) = a (m, k) @ b (k, n), added to what is there if `add`, `count` times: all three move by
+ * their steps. With step_c = 0 the products are summed. depth = 0: k is not known here. */
+#define FEW_DEFINE(NAME, T, TARGET) \
+TARGET TINY_INLINE void NAME##_any( \
+    const int n, const int depth, const tiny_stack *s, const ptrdiff_t col_b, \
+    const ptrdiff_t col_c, const T *a, const T *b, T *c, int add) { \
+    const ptrdiff_t m = s->m, k = s->k, row_a = s->row_a, col_a = s->col_a, row_b = s->row_b, \
+                    row_c = s->row_c; \
+    ptrdiff_t count = s->count; \
+    while (1) { \
+        const T *x = a; \
+        T *to = c, y[TINY_FEW][TINY_FEW]; \
+        TINY_UNROLL for (int p = 0; p < depth; ++p) \
+            TINY_UNROLL for (int q = 0; q < n; ++q) y[p][q] = b[p * row_b + q * col_b]; \
+        for (ptrdiff_t i = 0; i < m; ++i, x += row_a, to += row_c) { \
+            T sum[TINY_FEW]; \
+            TINY_UNROLL for (int q = 0; q < n; ++q) sum[q] = 0; \
+            if (depth) { \
+                TINY_UNROLL for (int p = 0; p < depth; ++p) \
+                    TINY_UNROLL for (int q = 0; q < n; ++q) sum[q] += x[p * col_a] * y[p][q]; \
+            } else { \
+                for (ptrdiff_t p = 0; p < k; ++p) \
+                    TINY_UNROLL for (int q = 0; q < n; ++q) \
+                        sum[q] += x[p * col_a] * b[p * row_b + q * col_b]; \
+            } \
+            if (add) { \
+                TINY_UNROLL for (int q = 0; q < n; ++q) to[q * col_c] += sum[q]; \
+            } else { \
+                TINY_UNROLL for (int q = 0; q < n; ++q) to[q * col_c] = sum[q]; \
+            } \
+        } \
+        if (--count <= 0) return; \
+        add |= s->step_c == 0; \
+        a += s->step_a; \
+        b += s->step_b; \
+        c += s->step_c; \
+    } \
+} \
+FEW_ROW(NAME, T, TARGET, 1) \
+FEW_ROW(NAME, T, TARGET, 2) \
+FEW_ROW(NAME, T, TARGET, 3) \
+FEW_ROW(NAME, T, TARGET, 4) \
+static void (*const NAME##_table[TINY_FEW][TINY_FEW + 1])( \
+    const tiny_stack *, const T *, const T *, T *, int) = { \
+    FEW_NAMES(NAME, 1), FEW_NAMES(NAME, 2), FEW_NAMES(NAME, 3), FEW_NAMES(NAME, 4) };
+
+#define FEW_NAMES(NAME, N) \
+    { NAME##_##N##0, NAME##_##N##1, NAME##_##N##2, NAME##_##N##3, NAME##_##N##4 }
+#define FEW_ROW(NAME, T, TARGET, N) \
+    FEW_ONE(NAME, T, TARGET, N, 0) FEW_ONE(NAME, T, TARGET, N, 1) FEW_ONE(NAME, T, TARGET, N, 2) \
+    FEW_ONE(NAME, T, TARGET, N, 3) FEW_ONE(NAME, T, TARGET, N, 4)
+#define FEW_ONE(NAME, T, TARGET, N, K) \
+TARGET static void NAME##_##N##K( \
+    const tiny_stack *s, const T *a, const T *b, T *c, int add) { \
+    if (s->col_b == 1 && s->col_c == 1) NAME##_any(N, K, s, 1, 1, a, b, c, add); \
+    else NAME##_any(N, K, s, s->col_b, s->col_c, a, b, c, add); \
+}
+
+#if !defined(__clang__) /* which has no such option, and makes no vectors of it */
+#pragma GCC push_options
+#pragma GCC optimize("no-tree-vectorize,no-tree-slp-vectorize,no-version-loops-for-strides")
+#endif
+FEW_DEFINE(few_double_0, double, )
+FEW_DEFINE(few_float_0, float, )
+#if defined(__x86_64__)
+FEW_DEFINE(few_double_1, double, TINY_AVX2)
+FEW_DEFINE(few_float_1, float, TINY_AVX2)
+#define FEW_AT_LEVEL(T) (tiny_level > 0 ? few_##T##_1_table : few_##T##_0_table)
+#else
+#define FEW_AT_LEVEL(T) few_##T##_0_table
+#endif
+
+#if !defined(__clang__)
+#pragma GCC pop_options
+#endif
+
+#define FEW_DISPATCH(T) \
+static inline void few_##T(const tiny_stack *s, const T *a, const T *b, T *c, int add) { \
+    FEW_AT_LEVEL(T)[s->n - 1][s->k <= TINY_FEW ? s->k : 0](s, a, b, c, add); \
+}
+
 #else /* not GNU: never called */
 static void tiny_set_level(int level) { (void)level; }
+enum { TINY_FEW = 4, TINY_FEW_DEPTH = 0, TINY_FEW_WORK = 0 };
 #define TINY_DISPATCH(T) static inline void tiny_##T(TINY_ARGUMENTS(T)) { }
+#define FEW_DISPATCH(T) \
+static inline void few_##T(const tiny_stack *s, const T *a, const T *b, T *c, int add) { }
 #endif
 
 TINY_DISPATCH(float)
 TINY_DISPATCH(double)
+FEW_DISPATCH(float)
+FEW_DISPATCH(double)
 
 #endif

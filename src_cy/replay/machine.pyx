@@ -15,7 +15,7 @@ from posix.time cimport CLOCK_MONOTONIC, clock_gettime, timespec
 
 cimport cython
 cimport numpy as cnp
-from fastbp._core.blas cimport c_gemm, number
+from fastbp._core.blas cimport c_are_few, c_few, c_gemm, few_of, number
 from fastbp._core.buffers cimport LARGE, enter_pool, leave_pool
 from fastbp._core.dtypes cimport itemsize_of, slot_of
 from fastbp._core.elementwise cimport (
@@ -24,7 +24,8 @@ from fastbp._core.elementwise cimport (
 from fastbp._core.lapack cimport (
     FAILED, MAX_MATRICES, Strided, Task, count_of, fill_task, is_result, layout_of, run_batch,
 )
-from fastbp._core.program cimport MAX_EXTERNAL, Program
+from fastbp._core.loops cimport note_strong_zero
+from fastbp._core.program cimport FEW_SLOTS, MAX_EXTERNAL, Program, few_code, few_op
 from fastbp._core.strided cimport MAX_BATCH, Matrix, Product, fold, layout, run_slot
 from fastbp._core.totals cimport MAX_SUMS, Totals, run_totals
 
@@ -38,6 +39,12 @@ cnp.import_array()
 cdef extern from "numpy/arrayobject.h":
     object PyArray_NewFromDescr(type subtype, cnp.dtype descr, int nd, const cnp.npy_intp *dims,
                                 const cnp.npy_intp *strides, void *data, int flags, object obj)
+
+cdef extern from "few_loops.h" nogil:
+    int FEW
+    bint few_run(const few_code *code, char **at, intptr_t n)
+    void few_copy(const char *source, intptr_t from_step, char *target, intptr_t to_step,
+                  intptr_t n, int item)
 
 cdef extern from "Python.h":
     int check_signals "PyErr_CheckSignals"()    # leaves the exception where it is
@@ -113,6 +120,7 @@ cdef class Machine:
             if self.steps[k].kind == REGION:
                 free((<Region *> self.steps[k].facts).walk)
                 free((<Region *> self.steps[k].facts).totals)
+                free((<Region *> self.steps[k].facts).few)
             free(self.steps[k].facts)
         free(self.steps)
 
@@ -289,6 +297,12 @@ cdef class Machine:
             if region.walk == NULL:
                 raise MemoryError
             region.walk[0] = plan
+        elif total <= program.few:
+            region.few = <few_code *> malloc(
+                sizeof(few_code) + program.n_code * sizeof(few_op))
+            if region.few == NULL:
+                raise MemoryError
+            program.prepare_few(region.few, region.steps, total)
 
     @cython.boundscheck(True)
     cdef int _total(self, Region *region, tuple shape, list slots, tuple sums,
@@ -408,6 +422,11 @@ cdef class Machine:
                     gemm.trans_a, gemm.trans_b = not gemm.trans_b, not gemm.trans_a
                     gemm.lda, gemm.ldb = gemm.ldb, gemm.lda
                     gemm.m, gemm.n = gemm.n, gemm.m
+                if slot_of(typenum) < 2 and c_are_few(p.m, p.n, p.k):   # of real numbers
+                    gemm.few = few_of(p.m, p.n, p.k, p.a.row, p.a.col, p.b.row, p.b.col,
+                                      p.c.row, p.c.col)
+                    if tc:
+                        gemm.few.turned = not gemm.few.turned
             else:
                 gemm.batched = p
                 p = NULL
@@ -1092,11 +1111,15 @@ cdef inline char *_at(Place place, char **bases) noexcept nogil:
 
 
 cdef int _run_region(const Region *region, char **bases) noexcept nogil:
-    cdef char *ptrs[MAX_EXTERNAL]
+    cdef char *ptrs[FEW_SLOTS]
     cdef char *targets[MAX_SUMS]
     cdef int k
     for k in range(region.n_slots):
         ptrs[k] = _at(region.places[k], bases)
+    if region.few != NULL:
+        if few_run(region.few, ptrs, region.total):
+            note_strong_zero()
+        return 0
     if region.totals != NULL:
         for k in range(region.totals.n_sums):
             targets[k] = _at(region.places[region.n_slots + k], bases)
@@ -1113,6 +1136,10 @@ cdef int _run_region(const Region *region, char **bases) noexcept nogil:
 
 cdef int _gemm(const Gemm *g, number *a, number *b, number *c) noexcept nogil:
     cdef number one = 1, beta = 1 if g.accumulate else 0
+    if number is float or number is double:
+        if g.few.count:
+            c_few(&g.few, a, b, c, g.accumulate)
+            return 0
     return c_gemm(g.trans_a, g.trans_b, g.m, g.n, g.k, one, a, g.lda, b, g.ldb, beta, c, g.ldc)
 
 
@@ -1120,7 +1147,6 @@ cdef int _run_product(const Gemm *g, char **bases) noexcept nogil:
     cdef char *a = _at(g.a, bases)
     cdef char *b = _at(g.b, bases)
     cdef char *c = _at(g.c, bases)
-    cdef Product p
     if g.single:
         if g.slot == 1:
             return _gemm[double](g, <double *> a, <double *> b, <double *> c)
@@ -1131,9 +1157,7 @@ cdef int _run_product(const Gemm *g, char **bases) noexcept nogil:
                                        <float complex *> c)
         return _gemm[doublecomplex](g, <double complex *> a, <double complex *> b,
                                     <double complex *> c)
-    p = g.batched[0]
-    p.a.data, p.b.data, p.c.data = a, b, c
-    return run_slot(&p, g.slot, g.accumulate)
+    return run_slot(g.batched, a, b, c, g.slot, g.accumulate)
 
 
 cdef int _run_lapack(const Matrices *m, char **bases) noexcept nogil:
@@ -1147,7 +1171,10 @@ cdef int _run_lapack(const Matrices *m, char **bases) noexcept nogil:
 
 cdef int _run_sum(const Sum *s, char **bases) noexcept nogil:
     cdef char *target = _at(s.target, bases)
-    memset(target, 0, s.size)
+    if s.size == 8:
+        (<double *> target)[0] = 0.0
+    else:
+        memset(target, 0, s.size)
     if s.rows == 0 or s.size == 0:
         return 0
     return sum_runs(_at(s.source, bases), target, s.outer, s.rows, s.n, s.typenum)
@@ -1180,7 +1207,9 @@ cdef void _run_copy(const Copy *c, char **bases) noexcept nogil:
 cdef inline void _copy_line(const char *source, intptr_t from_step, char *target, intptr_t to_step,
                             intptr_t n, int itemsize) noexcept nogil:
     cdef intptr_t k
-    if from_step == itemsize and to_step == itemsize:
+    if n <= FEW and (itemsize == 8 or itemsize == 4):
+        few_copy(source, from_step, target, to_step, n, itemsize)
+    elif from_step == itemsize and to_step == itemsize:
         memcpy(target, source, n * itemsize)
     elif itemsize == 8:
         for k in range(n):

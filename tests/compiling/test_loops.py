@@ -296,3 +296,25 @@ def test_a_carry_that_a_step_overwrites_has_derivatives_of_any_order(checkpoint)
     check(lambda x: bp.jvp(bp.grad(f), (x,), (x,))[1], (x,))
     check(bp.hessian(f), (x,))
     check(lambda x: bp.jvp(lambda x: bp.jvp(f, (x,), (x,))[1], (x,), (x,)), (x,))
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize(("n", "batch"), [(2, ()), (3, ()), (3, (4,)), (4, (2,)), (5, ())])
+def test_scans_of_small_matrices_are_those_of_eager(n, batch, dtype, rng):
+    """Steps of few elements run without calls. NumPy's own products may round in another way."""
+    w, h, x = (0.4 * rng.standard_normal((*batch, n, n)).astype(dtype) for _ in range(3))
+    xs = rng.standard_normal((12, n)).astype(dtype)
+
+    def run(w, h, x, xs):
+        def step(h, row):
+            h = w @ h * 0.5 + x.swapaxes(-1, -2) * row - h.swapaxes(-1, -2) / (2.0 + row * row)
+            return h, (h[..., 0, :], np.sum(h))
+
+        h, (rows, sums) = bp.scan(step, h, xs)
+        return np.sum(h * h) + np.sum(rows * rows), rows, sums
+
+    gradient = bp.grad(lambda *args: run(*args)[0], argnums=(0, 1, 2, 3))
+    for f in (run, gradient):
+        for found, expected in zip(bp.compile(f)(w, h, x, xs), f(w, h, x, xs), strict=True):
+            bound = 200 * np.finfo(dtype).eps * (np.abs(expected).max() + 1)
+            np.testing.assert_allclose(found, expected, rtol=0, atol=bound)

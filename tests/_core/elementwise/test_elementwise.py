@@ -128,6 +128,12 @@ def _laid_out(a, how):
         [(3, 700, 2), (700, 1)],
         [(2, 3, 1, 2, 5), (7, 2, 1)],
         [(6, 4, 31), (4, 1)],
+        [(3, 4, 32), (32,)],
+        [(40, 65), (40, 1)],
+        [(4, 1, 127), (5, 127)],
+        [(3, 130), (130,)],
+        [(3, 3), (3, 1)],
+        [(2, 1, 3), (4, 1)],
     ],
 )
 def test_many_short_rows_are_one(shapes, how, dtype, rng):
@@ -202,6 +208,19 @@ def test_sum_to(lead, shape, layout, rng):
     assert found.shape == lead + shape
     magnitude = np.abs(g).sum(axis=axes).reshape(lead + shape)
     assert_sums_close(found, expected, magnitude, g.size)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_few_numbers_are_summed_in_the_order_of_numpy(dtype, rng):
+    x = (rng.normal(size=(50, 40)) * 10.0 ** rng.integers(-3, 4, (50, 40))).astype(dtype)
+    x[0] = -0.0
+    for n in range(1, 20):
+        for row in x:
+            found = elementwise.sum_axes(row[:n].copy(), (0,))[0]
+            expected = np.add.reduce(row[:n])
+            assert found == expected
+            # From 0 on: that of negative zeros is 0, as it was.
+            assert np.signbit(found) == (np.signbit(expected) and expected != 0)
 
 
 # ---- floating-point errors: as NumPy's errstate says

@@ -50,6 +50,59 @@ EXPRESSIONS = {
 }
 
 
+SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -2.5]
+# What few elements need no call for.
+FEW = {
+    "arithmetic": (lambda x, y, z: ((x + y) * z - x, x / y, -z, x * x + z * z), 3),
+    "numbers": (lambda x: ((2.0 * x + 1.0) * 0.5 - x, 3.0 / x, x - 3.0), 1),
+    "where": (lambda x, y, z: np.where(x > y, y, z), 3),
+    "a strong zero": (lambda g, p: g.trace.call("mulz", g, p), 2),
+    "and a sum": (lambda x, g, p: g.trace.call("mulz_add", x, g, p), 3),
+    "beside a call": (lambda x, y: np.tanh(x * y) * x + np.tanh(y), 2),
+}
+
+
+def assert_same_bits(found, expected):
+    np.testing.assert_array_equal(found, expected)
+    defined = ~np.isnan(expected)
+    np.testing.assert_array_equal(np.signbit(found[defined]), np.signbit(expected[defined]))
+
+
+@needs_loops
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", FEW)
+def test_few_elements_are_those_of_many(name, dtype, rng):
+    f, nin = FEW[name]
+    run = program(f, nin, dtype)
+    assert run.few > 1
+    inputs = rng.standard_normal((nin, 64)).astype(dtype)
+    for k, x in enumerate(inputs):
+        x[rng.permutation(64)[: 3 * len(SPECIAL)]] = SPECIAL * 3
+        assert np.isnan(x).any(), k
+    with np.errstate(all="ignore"):
+        expected = run(*inputs)
+        for n in range(1, 20):
+            for first in (0, 7, 40):
+                found = run(*[x[first : first + n] for x in inputs])
+                for one, all_of_it in zip(found, expected, strict=True):
+                    assert_same_bits(one, all_of_it[first : first + n])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["mulz", "mulz_add"])
+@pytest.mark.parametrize("n", [1, 9, 16])
+def test_few_elements_count_zeros_that_meet_what_is_not_finite(n, name, dtype):
+    nin = 2 if name == "mulz" else 3
+    run = program(lambda *xs: xs[0].trace.call(name, *xs), nin, dtype)
+    for factor, met in ((2.0, False), (np.inf, True), (np.nan, True)):
+        x, g, p = np.ones(n, dtype), np.zeros(n, dtype), np.ones(n, dtype)
+        p[n // 2] = factor
+        before = replay.strong_zeros_met()
+        found = run(*(x, g, p)[3 - nin :])[0]
+        np.testing.assert_array_equal(found, x if nin == 3 else g)
+        assert (replay.strong_zeros_met() != before) == met
+
+
 @needs_loops
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", EXPRESSIONS)

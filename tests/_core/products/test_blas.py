@@ -26,6 +26,9 @@ SIZES = [(1, 1, 1), (2, 3, 4), (8, 16, 5), (9, 33, 7), (13, 31, 300)]
 SIZES += [(1, 7, 9), (7, 1, 9), (70, 65, 66)]
 # Dot products of narrow blocks: whole and partial vectors and rows, k above their depth.
 SIZES += [(9, 4, 64), (4, 11, 40), (3, 6, 33), (13, 3, 300), (2, 5, 299), (6, 2, 600)]
+# Few columns, or rows, and terms; vectors; more than these.
+SIZES += [(3, 3, 3), (2, 4, 4), (5, 3, 2), (3, 5, 4), (4, 4, 16), (1, 3, 3), (3, 1, 4), (60, 2, 2)]
+SIZES += [(2, 60, 2), (4, 16, 2), (1, 1, 8), (8, 1, 8), (2, 3, 8), (4, 4, 9), (70, 4, 1)]
 FLAGS = list(itertools.product([False, True], repeat=2))
 
 

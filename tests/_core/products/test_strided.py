@@ -33,7 +33,10 @@ def close(found, expected, magnitude, terms):
 
 
 @pytest.mark.parametrize("batches", BATCHES)
-@pytest.mark.parametrize("size", [(4, 5, 6), (1, 5, 6), (4, 1, 6), (4, 5, 1), (4, 0, 6)])
+@pytest.mark.parametrize(
+    "size",
+    [(4, 5, 6), (1, 5, 6), (4, 1, 6), (4, 5, 1), (4, 0, 6), (3, 3, 3), (7, 9, 8), (6, 2, 3)],
+)
 def test_every_layout_and_broadcast(size, batches, rng):
     m, k, n = size
     a = rng.standard_normal((*batches[0], m, k))
@@ -41,6 +44,24 @@ def test_every_layout_and_broadcast(size, batches, rng):
     for left, right in itertools.product(LAYOUTS, LAYOUTS):
         x, y = LAYOUTS[left](a), LAYOUTS[right](b)
         close(matmul(x, y), np.matmul(a, b), np.matmul(np.abs(a), np.abs(b)), k)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "c16"])
+@pytest.mark.parametrize(
+    "size", list(itertools.product([1, 3, 4, 5], [1, 2, 4, 6, 17], [1, 2, 4, 5]))
+)
+def test_stacks_of_few_columns(size, dtype, rng):
+    """Whole numbers, so that no order of a sum rounds."""
+    m, k, n = size
+    a = rng.integers(-9, 10, (2, 7, m, k)).astype(dtype)
+    b = rng.integers(-9, 10, (7, k, n)).astype(dtype)
+    g = rng.integers(-9, 10, (2, 7, m, n)).astype(dtype)
+    da, db = np.matmul(g, b.swapaxes(-1, -2)), np.matmul(a.swapaxes(-1, -2), g).sum(axis=0)
+    for left, right in itertools.product(LAYOUTS, LAYOUTS):
+        x, y = LAYOUTS[left](a), LAYOUTS[right](b)
+        np.testing.assert_array_equal(matmul(x, y), np.matmul(a, b))
+        for found, expected in zip(matmul_vjp(LAYOUTS[right](g), x, y), (da, db), strict=True):
+            np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("batches", BATCHES)
