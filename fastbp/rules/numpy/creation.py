@@ -268,7 +268,8 @@ def asfortranarray(a, dtype=None, *, like=None):
     """
     plain = array_of(a) if isinstance(a, Variable) else None
     apart = plain is not None and not np.may_share_memory(plain, np.asfortranarray(plain))
-    return asarray(a, dtype, "F", copy=apart or None, like=like)
+    found = asarray(a, dtype, "F", copy=apart or None, like=like)
+    return found if found.ndim else np.reshape(found, 1)
 
 
 # ---- ranges whose ends are Variables
