@@ -35,6 +35,11 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     callable
         Like `f`. What `f` records inside is freed at once.
 
+    Notes
+    -----
+    A function that writes into a recorded array of its caller's runs as it is, so that the caller
+    sees it: nothing is freed.
+
     Examples
     --------
     >>> import numpy as np
@@ -56,7 +61,10 @@ def _checkpointed(f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     moving = [k for k, x in enumerate(leaves) if type(x) is Variable]
     call = _Rerun(f, leaves, treedef, moving)
     since = graph.current_id()
-    fresh, outputs, out_def = call.run([leaves[k].value for k in moving])
+    try:
+        fresh, outputs, out_def = call.run([leaves[k].value for k in moving], leaves)
+    except _WrittenError:  # what it writes into is there for whoever calls it: it runs as it is
+        return f(*args, **kwargs)
     recorded = [y for y in outputs if type(y) is Variable]
     call.closed_over = Tape(recorded, fresh, since=since).outer_inputs()
     if graph.keeps(call.closed_over):
@@ -66,6 +74,15 @@ def _checkpointed(f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     made = call.op(recorded)(*[leaves[k] for k in moving], *call.closed_over)
     parts = iter(made if len(recorded) > 1 else (made,))
     return out_def.unflatten([next(parts) if type(y) is Variable else y for y in outputs])
+
+
+class _WrittenError(Exception):
+    """A checkpointed function writes into a recorded array that it is given, or finds around it."""
+
+
+def _copied(x: Any) -> Any:
+    """Return a constant that the function may write into; large ones are locked."""
+    return x.copy() if isinstance(x, np.ndarray) and x.flags.writeable else x
 
 
 class _Rerun:
@@ -80,14 +97,23 @@ class _Rerun:
         self.moving = moving
         self.closed_over: list[Variable] = []
 
-    def run(self, values: Any) -> tuple[list[Variable], list[Any], tree.TreeDef]:
-        """Run on fresh Variables; return these, and the outputs with their structure."""
+    def run(
+        self, values: Any, given: list[Any] | None = None
+    ) -> tuple[list[Variable], list[Any], tree.TreeDef]:
+        """Run on fresh Variables; return these, and the outputs with their structure.
+
+        What else there is among the arguments is `given` in the first run, later as it was then.
+        """
         fresh = [graph.variable(v) for v in values]
-        leaves = list(self.constants)
+        leaves = [_copied(x) for x in self.constants] if given is None else list(given)
         for k, x in zip(self.moving, fresh, strict=True):
             leaves[k] = graph.handle(x)
         args, kwargs = self.treedef.unflatten(leaves)
-        return fresh, *tree.flatten(graph.recorded_call(self.f, args, kwargs))
+        allowed = graph.refuse_writes(graph.current_id(), _WrittenError)
+        try:
+            return fresh, *tree.flatten(graph.recorded_call(self.f, args, kwargs))
+        finally:
+            graph.refuse_writes(allowed)
 
     def again(self, operands: Any, before: Any) -> tuple[list[Variable], list[Variable]]:
         """Run again; return the inputs (arguments and outer Variables) and the recorded outputs."""

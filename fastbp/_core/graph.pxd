@@ -102,8 +102,10 @@ cdef class Variable:
     cdef Node node
     cdef View view                      # None: no view of another Variable
     cdef Filling filling                # None: no writes are waiting to be recorded
+    cdef bint cell                      # of no axes, but an array: no number, as NumPy's are
     cdef readonly str name
     cdef object __weakref__
+    cdef bint _is_number(self) noexcept
     cdef object _become(self, object other, str name)
 
 # A recorded value without derivative, of any dtype: see passive.pxi.
@@ -113,6 +115,7 @@ cdef class Passive:
     cdef Passive root                   # what it is a view of; None: of nothing
     cdef cnp.ndarray origin             # the root's array when this was taken
     cdef dict place                     # which elements of it
+    cdef bint cell                      # of no axes, but an array: no number, as NumPy's are
     cdef object __weakref__
     cdef object seen(self)
     cdef object left(self, str what)

@@ -20,9 +20,11 @@ from fastbp._core.tape import Tape
 from fastbp.compiling.inputs import recorded_inputs
 from fastbp.compiling.layout import laid_out
 from fastbp.compiling.lowering import lower
+from fastbp.errors import FrozenValueError
 
 __all__ = [
     "UnrolledError",
+    "WrittenError",
     "independent",
     "is_float",
     "is_recorded",
@@ -54,6 +56,22 @@ _DEPTH = 3  # ... of which so many may follow one another
 
 class UnrolledError(Exception):
     """A loop has to be recorded step by step."""
+
+
+class WrittenError(UnrolledError):
+    """A body writes into what was there before it: only where it is called does that happen."""
+
+    def __init__(self, shape: tuple[int, ...], file: str, line: int) -> None:
+        super().__init__(shape, file, line)
+        self.shape, self.file, self.line = shape, file, line
+
+    def refusal(self, name: str) -> FrozenValueError:
+        """Return what to raise where it cannot be recorded step by step."""
+        return FrozenValueError(
+            f"{name}: in a compiled function, no function that it is given can write into an array "
+            f"of outside, here of shape {self.shape}: {self.file}, line {self.line}; write "
+            "a = a * 2.0 in place of a *= 2.0, or a = a.copy() before a[0] = 2.0, and return it"
+        )
 
 
 @contextmanager
@@ -143,7 +161,7 @@ def recorded_body(
     Raises
     ------
     UnrolledError
-        If values leave the record.
+        If values leave the record, or something from outside is written into.
     """
     inputs, outer, ((outputs, structure),) = recorded_bodies([f], args)
     return inputs, outputs, structure, outer
@@ -162,6 +180,7 @@ def recorded_bodies(functions: Sequence[Callable[..., Any]], args: Sequence[Any]
     before = _inputs()
     _state.inputs = [*before, *inputs]
     made = []
+    allowed = graph.refuse_writes(graph.current_id(), WrittenError)
     try:
         for f in functions:
             handles = [
@@ -172,6 +191,7 @@ def recorded_bodies(functions: Sequence[Callable[..., Any]], args: Sequence[Any]
             made.append(([_end(y) for y in outputs], out_def))
     finally:
         _state.inputs = before
+        graph.refuse_writes(allowed)
     if left.any:
         raise UnrolledError
     ends = [y for outputs, _ in made for y in outputs if is_recorded(y)]
@@ -220,7 +240,10 @@ def pushed(
     outputs: Sequence[Any], inputs: Sequence[Any], seeds: Sequence[Any], lead: tuple[int, ...]
 ) -> list[Any]:
     """Return tangents of outputs, recorded, of those of the inputs."""
-    return _swept(sweep.forward, outputs, inputs, seeds, lead, outputs)
+    # An output that is no Variable is the same whatever the inputs are.
+    moving = [y for y in outputs if is_float(y)]
+    found = iter(_swept(sweep.forward, moving, inputs, seeds, lead, moving))
+    return [next(found) if is_float(y) else zeros_like(y, lead) for y in outputs]
 
 
 def _swept(

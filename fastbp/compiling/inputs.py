@@ -60,6 +60,7 @@ class Arguments:
         self.single = any(getattr(x, "dtype", None) in _SINGLE for x in leaves)
         self.arrays: list[np.ndarray] = []
         self.fixed: list[Any] = []
+        self._cells: list[int] = []  # which inputs of no axes are arrays, no numbers
         missing = [k for k in static if k >= len(args)]
         if missing:
             raise TypeError(f"compile: there is no argument {missing[0]} for static_argnums")
@@ -69,6 +70,8 @@ class Arguments:
         )
         self.keywords = self._spec(dict(kwargs), "keyword arguments") if kwargs else None
         self.inputs = recorded_inputs(self.arrays)
+        for position in self._cells:
+            graph.as_cell(self.inputs[position])
         handles = [graph.handle(x) if type(x) is Variable else x for x in self.inputs]
         self.args = tuple(
             [
@@ -102,6 +105,8 @@ class Arguments:
 
     def _input(self, kind: str, value: Any, array: np.ndarray) -> Spec:
         self.arrays.append(array)
+        if kind == "array" and not array.ndim:
+            self._cells.append(len(self.arrays) - 1)
         return Spec(kind, value, (), len(self.arrays) - 1)
 
     def _of_values(self, x: Any, what: str) -> Spec:

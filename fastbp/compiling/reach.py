@@ -22,7 +22,7 @@ import numpy as np
 
 from fastbp.errors import FrozenValueError
 
-__all__ = ["LENGTH", "Reach", "found_in", "functions_names", "is_library", "same"]
+__all__ = ["LENGTH", "Reach", "found_in", "functions_names", "is_iterator", "is_library", "same"]
 
 _MOST = 1 << 14  # objects that are looked at
 LENGTH, _CONTENT = object(), object()  # keys that are none of a container's own
@@ -32,6 +32,7 @@ _WHOLE = (set, frozenset, bytearray, weakref.ref, contextvars.ContextVar)
 _WRAPPERS = (property, staticmethod, classmethod, functools.cached_property)
 _PARTS = ("__func__", "__self__", "__wrapped__", "fget", "func", "args", "keywords")
 _HOLDING = ("numpy", "scipy", "types", "argparse", "collections", "configparser")
+_MAKING = ("__init__", "__new__", "__post_init__")
 _HEAP = 1 << 9  # a type whose attributes can be assigned
 _ATOMS = (type(None), int, float, complex, str, bytes, np.generic, np.dtype, np.ufunc, range)
 _SLOTS = (types.WrapperDescriptorType, types.MethodDescriptorType, types.GetSetDescriptorType)
@@ -64,8 +65,10 @@ class Reach:
         self.generators: list[tuple[Callable[[], Any], Any]] = []
         self.skipped = skipped
         self._names: set[str] = set()  # that the code which was found uses
+        self._read: set[str] = set()  # those that do not only occur where objects are made
         self._later: list[tuple[Any, str, Any]] = []  # attributes of classes, if they are used
         self._seen: dict[int, Any] = {}
+        self._iterators: list[tuple[Any, Any]] = []  # with the name of where they are
         self._places: set[tuple[int, Any]] = set()
 
     # -- places
@@ -75,6 +78,8 @@ class Reach:
         if (id(container), key) not in self._places:
             self._places.add((id(container), key))
             self.watched.append((container, key, x))
+            if is_iterator(x):
+                self._iterators.append((key, x))
             self.into(x)
 
     def length(self, container: Any) -> None:
@@ -220,6 +225,8 @@ class Reach:
         self.watched.append((f, "__code__", f.__code__))
         names = functions_names(f)
         self._names |= names
+        if f.__name__ not in _MAKING:
+            self._read |= names
         if is_library(f.__globals__.get("__name__")):
             return names
         self._names |= _strings(f)
@@ -256,6 +263,17 @@ class Reach:
                     found = True
                 else:
                     self._later.append(item)
+        for key, x in self._iterators:
+            if key == "cell_contents" or key in self._read:
+                self.refuse(x)
+
+    def refuse(self, x: Any) -> None:
+        """Refuse an iterator, of which the function may take the next element."""
+        raise FrozenValueError(
+            f"compile: the function finds a {type(x).__name__}, and what it takes from such an "
+            "iterator would be the same in all later calls: take it outside, and give it as an "
+            "argument; or let it find a list"
+        )
 
     def _is_others(self, name: Any) -> bool:
         """Say whether a module is of a library, or of an installed package of somebody else."""
@@ -265,6 +283,12 @@ class Reach:
     def drawn(self) -> bool:
         """Say whether one of the generators has drawn numbers."""
         return any(now() != state for now, state in self.generators)
+
+
+def is_iterator(x: Any) -> bool:
+    """Say whether an object is an iterator of Python's own, of which nothing shows where it is."""
+    kind = type(x)
+    return kind.__module__ in ("builtins", "itertools") and hasattr(kind, "__next__")
 
 
 def _holds(kind: type) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from fastbp._core import graph
-from fastbp.compiling.reach import Reach, found_in, is_library
+from fastbp.compiling.reach import Reach, found_in, is_iterator, is_library
 from fastbp.derived import Derived
 from fastbp.unmodified import Twins, function_in
 
@@ -57,8 +57,7 @@ class Surroundings:
             self.function = self._twins.ready(f)
             for made in list(self._twins.made.values()):
                 self._look(made.original())
-        for part in _parts(f):
-            self.reach.into(part)
+        self.watch(f)
 
     def _has_twin(self, f: types.FunctionType) -> bool:
         return self._twins is not None and f in self._twins.made
@@ -105,6 +104,8 @@ class Surroundings:
             self.arrays.append(x)
             self.inputs.append(self.input_for(x))
             return
+        if is_iterator(x):
+            self.reach.refuse(x)
         if type(x) not in _CONTAINERS:
             if type(container) is tuple:
                 self.reach.into(x)
@@ -122,8 +123,10 @@ class Surroundings:
     # -- what arguments are
 
     def watch(self, x: Any) -> None:
-        """Watch what an argument that is no array finds around it."""
+        """Watch what a function, or an argument that is no array, finds around it."""
         for part in _parts(x):
+            if is_iterator(part):
+                self.reach.refuse(part)
             self.reach.into(part)
 
 

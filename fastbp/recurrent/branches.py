@@ -9,7 +9,7 @@ import numpy as np
 
 from fastbp._core import graph
 from fastbp._core.graph import array_of
-from fastbp.compiling.bodies import UnrolledError, is_recorded, recording_blocks
+from fastbp.compiling.bodies import UnrolledError, WrittenError, is_recorded, recording_blocks
 from fastbp.compiling.choosing import chosen, repeated
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.recurrent.carries import Carry
@@ -40,6 +40,8 @@ def cond(
     ------
     ShapeError, DTypeError
         If `pred` is no single value; in a compiled function, if the two return different things.
+    FrozenValueError
+        If one of them writes into an array of outside, in a compiled function.
 
     Notes
     -----
@@ -63,6 +65,8 @@ def cond(
     if recording_blocks() and is_recorded(pred):
         try:
             return chosen(_as_condition(pred), (true_fun, false_fun), operands)
+        except WrittenError as error:
+            raise error.refusal("cond") from None
         except UnrolledError:
             pass
     return true_fun(*operands) if _is_true(pred) else false_fun(*operands)
@@ -96,6 +100,8 @@ def while_loop(
     ------
     ShapeError, DTypeError
         If the carry changes its structure, shapes or dtypes, or the condition is no single value.
+    FrozenValueError
+        If `body_fun` writes into the carry, in a compiled function: see `cond`.
     NoRuleError
         In a compiled function, for a derivative in reverse mode without `max_steps`.
 
@@ -133,21 +139,36 @@ def while_loop(
         like.check(carry, "body_fun")
         return carry
 
+    written = None
     if recording_blocks():
         try:
             if max_steps is None:
                 return repeated(lambda carry: _as_condition(going(carry)), step, init)
             return scan(
-                lambda carry, _: (cond(going(carry), step, lambda carry: carry, carry), None),
+                lambda carry, _: (_advanced(going(carry), step, carry), None),
                 init,
                 length=int(max_steps),
             )[0]
+        except WrittenError as error:
+            written = error
         except UnrolledError:
             pass
     carry, steps = init, 0
-    while (max_steps is None or steps < max_steps) and _is_true(going(carry)):
+    while max_steps is None or steps < max_steps:
+        condition = going(carry)
+        if written is not None and is_recorded(condition):
+            raise written.refusal("while_loop")
+        if not _is_true(condition):
+            break
         carry, steps = step(carry), steps + 1
     return carry
+
+
+def _advanced(condition: Any, step: Callable[[Any], Any], carry: Any) -> Any:
+    """Return the next carry, or the same where the condition is false."""
+    if is_recorded(condition):
+        return chosen(_as_condition(condition), (step, lambda carry: carry), (carry,))
+    return step(carry) if condition else carry
 
 
 def _check(what: str, x: Any) -> None:

@@ -47,7 +47,9 @@ cdef tuple _replaced(tuple args, Py_ssize_t position, object x):
 
 cdef object _called(f, tuple args, dict kwargs, Py_ssize_t position, Variable leaf):
     """Call a function with a handle on the leaf in the place of an argument."""
-    cdef tuple call = _replaced(args, position, make_variable(leaf.array, leaf.node))
+    cdef Variable given = make_variable(leaf.array, leaf.node)
+    cdef tuple call = _replaced(args, position, given)
+    given.cell = cnp.PyArray_CheckExact(args[position])
     cdef long long since = last_lock()
     try:
         return call_recorded(f, call, kwargs)

@@ -111,6 +111,41 @@ def line_of_user():
     return frame.f_code.co_filename, frame.f_lineno
 
 
+cdef dict _outside = {}     # by thread: the newest node that is outside, and who refuses the write
+
+
+def refuse_writes(floor, error=None):
+    """Let no write of this thread into what was recorded up to a node happen; return what was so.
+
+    Parameters
+    ----------
+    floor : int or tuple or None
+        The id of the node, or what this function returned before. None: all writes are allowed.
+    error : callable, optional
+        Returns what to raise, of the shape of the array, and of file and line of the write.
+    """
+    key = PyThread_get_thread_ident()
+    before = _outside.pop(key, None)
+    if floor is not None:
+        _outside[key] = floor if type(floor) is tuple else (floor, error)
+    return before
+
+
+cdef int _check_write(Node node) except -1:
+    """Refuse a write into what is outside of the function that is recorded."""
+    if _outside:
+        found = _outside.get(PyThread_get_thread_ident())
+        if found is not None and node.id <= <long long> found[0]:
+            raise found[1](node.shape, *line_of_user())
+    return 0
+
+
+cdef int _check_root(Variable x) except -1:
+    while x.view is not None:
+        x = x.view.root
+    return _check_write(x.node)
+
+
 def array_of(x):
     """Return the array of a Variable, for its shape, dtype and layout; anything else as it is.
 
@@ -149,8 +184,9 @@ def is_recording():
 
 cdef Variable _fillable(cnp.ndarray array):
     cdef Node node = leaf_node(array)
-    node.fillable = True
-    return make_variable(array, node)
+    cdef Variable made = make_variable(array, node)
+    node.fillable = made.cell = True
+    return made
 
 
 def fillable(array):

@@ -59,6 +59,9 @@ cdef extern from "Python.h":
     void PyType_Modified(TypeSlots *type) noexcept
     const unsigned long Py_TPFLAGS_SEQUENCE, Py_TPFLAGS_METHOD_DESCRIPTOR
 
+cdef extern from "pythread.h":
+    unsigned long PyThread_get_thread_ident()
+
 cdef extern from "numpy/arrayobject.h":
     object PyArray_NewFromDescr(type subtype, cnp.dtype descr, int nd, const cnp.npy_intp *dims,
                                 const cnp.npy_intp *strides, void *data, int flags, object obj)

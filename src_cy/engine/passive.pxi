@@ -668,6 +668,7 @@ cdef class Passive:
     cdef object _become(self, object other):
         cdef Passive value = other
         if self.root is None:
+            _check_write(self.node)
             current(value)
             self.array, self.node = value.array, value.node
             if value.root is not None or not _is_compact(self.array):
@@ -679,10 +680,12 @@ cdef class Passive:
         return self
 
     cdef object _in_place(self, object ufunc, object other):
-        if has_variable(other):
-            raise hook("refusal")("out", ufunc, (self, other), (self,))
         if not _operand_ok(other):
             return NotImplemented
+        if self.root is None and not self.cell and cnp.PyArray_NDIM(self.array) == 0:
+            return _applied(ufunc, self, other)     # a number: the name is bound to the result
+        if has_variable(other):
+            raise hook("refusal")("out", ufunc, (self, other), (self,))
         return self._become(_passive_call(
             computed_into, (self, ufunc, "__call__", (self, other), {}), {}))
 

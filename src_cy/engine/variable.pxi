@@ -309,11 +309,17 @@ cdef class Variable:
         return call_elementwise(<Op> _hooks["absolute"], (self,))
 
     # In place: the handle, or that which it is a view of, gets a new array and node; the arrays
-    # themselves are never written.
+    # themselves are never written. Numbers do not change: the name is bound to the result.
+
+    cdef bint _is_number(self) noexcept:
+        """Whether this stands for a number of NumPy's, as sums and single elements are."""
+        return self.view is None and not self.cell and cnp.PyArray_NDIM(self.array) == 0
 
     cdef object _become(self, object other, str name):
         if other is NotImplemented:
             return other
+        if _outside and (self.node.shape or name == "assignment"):
+            _check_root(self)
         if type(other) is Passive:
             other = entered(other, self.dtype)
         if type(other) is not Variable and self.node.fillable and np.ndim(other) == 0:
@@ -334,6 +340,7 @@ cdef class Variable:
         if self.view is not None:
             _write_through(self, result, name)
             return self
+        fresh(self)     # writes that wait come before this one
         fresh(result)
         if result.node.flags & COLLECTABLE and not PyObject_GC_IsTracked(<PyObject *> self):
             PyObject_GC_Track(<PyObject *> self)
@@ -342,29 +349,38 @@ cdef class Variable:
         return self
 
     def __iadd__(self, other):
-        return self._become(self.__add__(other), "add")
+        result = self.__add__(other)
+        return result if self._is_number() else self._become(result, "add")
 
     def __isub__(self, other):
-        return self._become(self.__sub__(other), "subtract")
+        result = self.__sub__(other)
+        return result if self._is_number() else self._become(result, "subtract")
 
     def __imul__(self, other):
-        return self._become(self.__mul__(other), "multiply")
+        result = self.__mul__(other)
+        return result if self._is_number() else self._become(result, "multiply")
 
     def __itruediv__(self, other):
-        return self._become(self.__truediv__(other), "divide")
+        result = self.__truediv__(other)
+        return result if self._is_number() else self._become(result, "divide")
 
     def __imod__(self, other):
-        return self._become(self.__mod__(other), "remainder")
+        result = self.__mod__(other)
+        return result if self._is_number() else self._become(result, "remainder")
 
     def __ipow__(self, other):
-        return self._become(self ** other, "power")
+        result = self ** other
+        return result if self._is_number() else self._become(result, "power")
 
     def __imatmul__(self, other):
-        return self._become(self @ other, "matmul")
+        result = self @ other
+        return result if self._is_number() else self._become(result, "matmul")
 
     def __setitem__(self, index, value):
         if type(value) is Variable and _is_own_place(self, index, <Variable> value):
             return
+        if _outside:
+            _check_root(self)
         if type(value) is Passive:
             value = entered(value, self.dtype)
         if self.node.fillable and self.view is None and not _keeps(index):
@@ -626,7 +642,7 @@ cdef class _Flat:
 
     def copy(self):
         """Return the elements as a Variable of one axis."""
-        return hook("ravel")(self.owner)
+        return owned(hook("ravel")(self.owner))
 
     def __len__(self):
         return self.owner.size
@@ -747,10 +763,12 @@ def variable(array, name=None):
         array = entered(array, None)
     if type(array) is Variable:
         v = call_elementwise(<Op> _hooks["identity"], (array,))
+        v.cell = (<Variable> array).cell
     else:
         _load_late()
         data = leaf_array(array, "variable")
         v = make_variable(data, leaf_node(data))
+        v.cell = cnp.PyArray_CheckExact(array)
     v.name = name
     return v
 
@@ -779,7 +797,9 @@ def leaves(list arrays, bint keep=False):
         if keep:
             v.node.flags |= KEEPS
         made.append(v)
-        handles.append(make_variable(v.array, v.node))
+        v = make_variable(v.array, v.node)
+        v.cell = (<Variable> x).cell if type(x) is Variable else cnp.PyArray_CheckExact(x)
+        handles.append(v)
     return made, handles
 
 

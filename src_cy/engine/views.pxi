@@ -184,7 +184,18 @@ cdef bint _is_own_place(Variable x, object index, Variable value):
 def handle(Variable x not None):
     """Return another handle on the value of `x`: writing into one does not change the other."""
     fresh(x)
-    return make_variable(x.array, x.node)
+    cdef Variable made = make_variable(x.array, x.node)
+    made.cell = x.cell
+    return made
+
+
+def as_cell(x):
+    """Let a recorded value of no axes be an array, which writes in place change. Return it."""
+    if type(x) is Passive:
+        (<Passive> x).cell = True
+    elif type(x) is Variable:
+        (<Variable> x).cell = True
+    return x
 
 
 def owned(x):

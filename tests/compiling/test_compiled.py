@@ -1,6 +1,8 @@
 """Compiled functions: the same results, at other values too, and nothing frozen in silence."""
 
 import copy
+import functools
+import itertools
 import pickle
 import threading
 from dataclasses import dataclass
@@ -424,6 +426,73 @@ def test_frozen_values_are_refused(name):
     with pytest.raises(FrozenValueError, match="same in all later calls"):
         compiled(X)
     assert plans(compiled) == 0
+
+
+ITERATOR = iter([1.0, 2.0, 3.0])
+
+
+class Batches:
+    def __init__(self):
+        self.rest, self.other, self.scale = itertools.cycle([1.0, 2.0]), iter([1.0]), 2.0
+
+    def of_next(self, x):
+        return x * next(self.rest)
+
+    def scaled(self, x):
+        return x * self.scale
+
+
+def of_generator():
+    numbers = (float(k) for k in range(9))
+    return lambda x: x * next(numbers)
+
+
+def of_default(x, numbers=ITERATOR):
+    return x * next(numbers)
+
+
+def of_keyword(x, *, numbers=ITERATOR):
+    return x * next(numbers)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: x * next(ITERATOR),
+        of_generator(),
+        of_default,
+        of_keyword,
+        Batches().of_next,
+        functools.partial(lambda numbers, x: x * next(numbers), zip([1.0], [2.0], strict=True)),
+        (lambda numbers: lambda x: x * next(numbers[0]))([itertools.count()]),
+    ],
+)
+def test_iterators_are_refused(f):
+    with pytest.raises(FrozenValueError, match="what it takes from such an iterator"):
+        bp.compile(f)(X)
+
+
+def test_iterators_that_are_not_read_and_objects_of_the_users():
+    class Numbers:
+        def __init__(self):
+            self.k = 0
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            self.k += 1
+            return float(self.k)
+
+    with pytest.raises(FrozenValueError, match="list_iterator"):
+        bp.compile(lambda x, numbers: x * next(numbers))(X, iter([1.0, 2.0]))
+    compiled = bp.compile(Batches().scaled)
+    for _ in range(3):
+        assert_same(compiled(X), 2.0 * X)
+    numbers = Numbers()
+    compiled = bp.compile(lambda x: x * next(numbers))
+    for k in (1.0, 2.0, 3.0):
+        assert_same(compiled(X), k * X)
 
 
 @pytest.mark.parametrize("read", [float, int, complex])

@@ -279,3 +279,20 @@ def test_checkpoints_save_memory(all_passes, rng):
         taken[checkpoint] = compiled.entries[0].plan.machine.work_bytes
     assert taken[16] < taken[None] / 3
     assert taken["binomial"] < taken[16]
+
+
+@pytest.mark.parametrize("checkpoint", [None, 2, 3, "binomial"])
+def test_a_carry_that_a_step_overwrites_has_derivatives_of_any_order(checkpoint):
+    def f(x):
+        def step(carry, y):
+            h, c = carry
+            c = np.sin(y)
+            return (h * c, c), h
+
+        xs = np.arange(1.0, 9.0) * x[0]
+        return np.sum(bp.scan(step, (x, x[0]), xs, checkpoint=checkpoint)[0][0])
+
+    x = np.array([1.0, 2.0, 3.0])
+    check(lambda x: bp.jvp(bp.grad(f), (x,), (x,))[1], (x,))
+    check(bp.hessian(f), (x,))
+    check(lambda x: bp.jvp(lambda x: bp.jvp(f, (x,), (x,))[1], (x,), (x,)), (x,))

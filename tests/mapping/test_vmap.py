@@ -676,3 +676,27 @@ def test_random_programs_nested_differentiated_and_compiled(program, shapes):
             same(found(*args), wanted(*args), 1e-8)
         except (NoRuleError, MappedValueError, FrozenValueError):
             continue
+
+
+@pytest.mark.parametrize("number", [0, np.int64(0), np.array(0)])
+def test_writes_at_an_index_with_a_new_axis(number, rng):
+    def put(b, v):
+        b = b * 1.0
+        b[None, number, ...] = v
+        return b
+
+    def row(v):
+        b = np.zeros((3, 3)) * v[0]
+        b[None, number] = v
+        return b * np.arange(9.0).reshape(3, 3)
+
+    args = rng.standard_normal((3, 3, 2, 2)), rng.standard_normal((3, 1, 2, 2))
+    same(bp.vmap(put)(*args), loop(put, *args))
+    x = rng.standard_normal(3)
+    for mode in ("forward", "reverse"):
+        found = bp.jacobian(row, mode=mode)(x)
+        same(found, np.stack([bp.jvp(row, (x,), (e,))[1] for e in np.eye(3)], -1))
+    for n in (1, 3):
+        xs = rng.standard_normal((n, 3))
+        same(bp.vmap(row)(xs), loop(row, xs))
+        same(bp.vmap(bp.jacobian(row))(xs), loop(bp.jacobian(row), xs))

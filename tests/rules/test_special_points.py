@@ -371,17 +371,25 @@ def test_at_the_identity(name, derivatives):
 
 def test_determinants_of_singular_matrices():
     for a, e, expected in (
-        (np.zeros((3, 3)), EYE, [0.0, 0.0]),
-        (np.diag([1.0, 0.0, 0.0]), EYE, [0.0, 2.0]),
-        (ONES, EYE, [0.0, 6.0]),
-        (np.diag([2.0, 3.0, 0.0]), EYE, [6.0, 10.0]),
+        (np.zeros((3, 3)), EYE, [0.0, 0.0, 6.0]),
+        (np.diag([1.0, 0.0, 0.0]), EYE, [0.0, 2.0, 6.0]),
+        (ONES, EYE, [0.0, 6.0, 6.0]),
+        (np.diag([2.0, 3.0, 0.0]), EYE, [6.0, 10.0, 6.0]),
+        (np.diag([2.0, 3.0, 5.0, 0.0]), np.eye(4), [30.0, 62.0, 60.0]),
+        (np.zeros((4, 4)), np.eye(4), [0.0, 0.0, 0.0]),
+        (np.zeros((2, 2)), np.eye(2), [0.0, 2.0, 0.0]),
     ):
         f = lambda t, a=a, e=e: np.linalg.det(a + t * e)
-        zero = np.zeros(())
-        np.testing.assert_allclose(bp.grad(f)(zero), expected[0], atol=1e-12)
-        np.testing.assert_allclose(bp.grad(bp.grad(f))(zero), expected[1], rtol=1e-12, atol=1e-12)
-    with pytest.raises(np.linalg.LinAlgError):  # order three is for regular matrices
-        third_down(np.linalg.det, np.zeros((3, 3)), EYE)
+        for want in expected:
+            f = bp.grad(f)
+            np.testing.assert_allclose(f(np.zeros(())), want, rtol=1e-12, atol=1e-12)
+        for derivatives in (third_along, third_down):
+            found = derivatives(np.linalg.det, a, e)
+            np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
+    fourth = bp.grad(third := bp.grad(bp.grad(bp.grad(lambda t: np.linalg.det(t * np.eye(4))))))
+    assert third(np.zeros(())) == 0.0
+    with pytest.raises(np.linalg.LinAlgError):  # order four is for regular matrices
+        fourth(np.zeros(()))
 
 
 # ---- reductions and orders at repeated values, along a line through them

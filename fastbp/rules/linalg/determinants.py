@@ -4,6 +4,8 @@ On cofactors: R. A. Horn and C. R. Johnson, "Matrix Analysis", 2nd ed., Cambridg
 2013, section 0.8.
 """
 
+import itertools
+
 import numpy as np
 from numpy.linalg import LinAlgError
 
@@ -93,20 +95,101 @@ def _cofactors_push(t, a):
     return sign[..., None, None] * mm(mm(u, m), vh)
 
 
+def _is_regular(a):
+    """Return whether the inverse holds enough digits for formulas that go through it."""
+    try:
+        sizes = [np.linalg.norm(x, 1, (-2, -1)) for x in (a, np.linalg.inv(a))]
+    except LinAlgError:
+        return False
+    return not np.any(sizes[0] * sizes[1] > np.finfo(a.dtype).eps ** -0.25)
+
+
 def _third(t, h, a):
-    """Return the gradient of det's second derivative along `t` and `h`, at regular matrices."""
+    """Return the gradient of det's second derivative along `t` and `h`, at singular matrices too.
+
+    In the bases of singular vectors the determinant is linear in each row: a sum over the rows i
+    that come from `t`, j from `h`, and k from what moves, times all other singular values.
+    """
+    if a.shape[-1] <= 2 or _is_regular(a):
+        return _at_regular((t, h), a)
+    sign, u, s, vh = _singular(a)
+    u, vh = u.conj(), vh.conj()
+    diagonal = np.eye(a.shape[-1], dtype=a.dtype)
+    t, h = (mm(mm(np.swapaxes(u, -1, -2), x), np.swapaxes(vh, -1, -2)) for x in (t, h))
+    of_t, of_h = (np.diagonal(x, axis1=-2, axis2=-1) for x in (t, h))
+    m = 0.0
+    for i in range(a.shape[-1]):
+        others = np.where(np.arange(a.shape[-1]) == i, 1.0, s)
+        left = (1 - diagonal) * _others(np.where(diagonal == 1, diagonal, others[..., None, :]))
+        left[..., i, :] = left[..., :, i] = 0.0
+        fixed = of_t[..., i, None] * of_h - t[..., i, :] * h[..., :, i]
+        m = m + diagonal * mm(left, fixed[..., None])
+        for x, y, of_x in ((t, h, of_t), (h, t, of_h)):
+            turned = x[..., i, :, None] * y[..., None, :, i]
+            m = m + left * (turned - of_x[..., i, None, None] * np.swapaxes(y, -1, -2))
+    return sign[..., None, None] * mm(mm(u, m), vh)
+
+
+def _at_regular(directions, a):
+    """Return the gradient of det's derivative along any directions, at regular matrices.
+
+    The derivative is the determinant times the sum over permutations of the directions, with their
+    signs, of traces of the products ``inv(a) @ t`` over the cycles. Of the cycle that the moving
+    matrix is in there is the product instead of the trace.
+    """
+    if len(directions) >= a.shape[-1]:  # of a polynomial of this degree
+        return np.zeros(np.broadcast_shapes(a.shape, *[t.shape for t in directions]), a.dtype)
     x = np.linalg.inv(a)
-    xt, xh = mm(x, t), mm(x, h)
-    trace_t, trace_h, trace_th = (
-        np.einsum("...ii->...", y)[..., None, None] for y in (xt, xh, mm(xt, xh))
-    )
-    terms = (
-        (trace_t * trace_h - trace_th) * x
-        - trace_h * mm(xt, x)
-        - trace_t * mm(xh, x)
-        + mm(mm(xt, xh) + mm(xh, xt), x)
-    )
-    return np.linalg.det(a)[..., None, None] * mt(terms)
+    scaled = [mm(x, t) for t in directions]
+    total = 0.0
+    for count in range(len(scaled) + 1):
+        for cycle in itertools.permutations(range(len(scaled)), count):
+            rest = [t for k, t in enumerate(scaled) if k not in cycle]
+            product = x
+            for k in reversed(cycle):
+                product = mm(scaled[k], product)
+            total = total + (-1.0) ** count * _permuted(rest) * product
+    return np.linalg.det(a)[..., None, None] * mt(total)
+
+
+def _permuted(products):
+    """Return the sum over permutations of the products of traces over cycles, as (..., 1, 1)."""
+    if not products:
+        return 1.0
+    *rest, last = products
+    total = 0.0
+    for count in range(len(rest) + 1):
+        for cycle in itertools.permutations(range(len(rest)), count):
+            product = last
+            for k in reversed(cycle):
+                product = mm(rest[k], product)
+            others = [x for k, x in enumerate(rest) if k not in cycle]
+            trace = np.einsum("...ii->...", product)[..., None, None]
+            total = total + (-1.0) ** count * _permuted(others) * trace
+    return total
+
+
+third_op = general(
+    "linalg.cofactors_push_again",
+    _third,
+    nin=3,
+    saves=(0, 1, 2),
+    vjp=(
+        lambda g, ans, t, h, a: third_op(g, h, a),
+        lambda g, ans, t, h, a: third_op(t, g, a),
+        lambda g, ans, t, h, a: _at_regular((t, h, g), a),
+    ),
+    jvp=(
+        lambda s, ans, t, h, a: third_op(aligned(s, t, ans.ndim), h, a),
+        lambda s, ans, t, h, a: third_op(t, aligned(s, h, ans.ndim), a),
+        lambda s, ans, t, h, a: _at_regular((t, h, aligned(s, a, ans.ndim)), a),
+    ),
+    pattern=patterns.couples,
+    samples=lambda rng: [
+        (tuple(rng.normal(size=(3, *shape))), {}) for shape in ((2, 2), (3, 3), (2, 4, 4))
+    ],
+    batch=batching.aligns,
+)
 
 
 cofactors_push_op = general(
@@ -114,10 +197,10 @@ cofactors_push_op = general(
     _cofactors_push,
     nin=2,
     saves=(0, 1),
-    vjp=(lambda g, ans, t, a: cofactors_push_op(g, a), lambda g, ans, t, a: _third(t, g, a)),
+    vjp=(lambda g, ans, t, a: cofactors_push_op(g, a), lambda g, ans, t, a: third_op(t, g, a)),
     jvp=(
         lambda s, ans, t, a: cofactors_push_op(s, a),
-        lambda s, ans, t, a: _third(t, aligned(s, a, ans.ndim), a),
+        lambda s, ans, t, a: third_op(t, aligned(s, a, ans.ndim), a),
     ),
     pattern=patterns.couples,
     batch=batching.aligns,
@@ -170,8 +253,8 @@ def det(a):
     Notes
     -----
     The cotangent is g times the matrix of cofactors: ``g * det(a) * inv(a).T``, and right at
-    singular matrices too, there from the singular values. So is the second derivative; the third
-    and further ones need a regular matrix, and raise `LinAlgError` at others. A single matrix is
+    singular matrices too, there from the singular values. So are the second and third derivative;
+    further ones need a regular matrix, and raise `LinAlgError` at others. A single matrix is
     factorised once, for the value and first derivatives.
     """
     return det_op(check_square(a))

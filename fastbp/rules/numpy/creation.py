@@ -160,7 +160,7 @@ def array(object, dtype=None, *, copy=True, order="K", subok=False, ndmin=0, lik
     if copy is False and x is not object:
         raise ValueError("array: Variables in nested lists cannot become an array without a copy")
     if x is object and copy:
-        x = np.positive(x)
+        x = graph.as_cell(np.positive(x))
     return reshaped(x, (1,) * (ndmin - x.ndim) + x.shape) if x.ndim < ndmin else x
 
 
@@ -182,7 +182,10 @@ def asarray(a, dtype=None, order=None, *, device=None, copy=None, like=None):
     x = _from_nested("asarray", a, dtype, like)
     if copy is False and x is not a:
         raise ValueError("asarray: Variables in nested lists cannot become an array without a copy")
-    return np.positive(x) if copy and x is a else x
+    if copy is None and order in ("C", "F") and isinstance(a, Variable):
+        plain = array_of(a)
+        copy = not np.may_share_memory(plain, np.asarray(plain, order=order))
+    return graph.as_cell(np.positive(x)) if copy and x is a else x
 
 
 @implements(
@@ -200,7 +203,9 @@ def full(shape, fill_value, dtype=None, order="C", *, device=None, like=None):
     if not has_variable(fill_value):
         return _plain_full(shape, fill_value, dtype, order, device=device, like=like)
     np.full((), 0.0, None, order, device=device)  # raises where NumPy does
-    return np.positive(np.broadcast_to(_from_nested("full", fill_value, dtype, like), shape))
+    return graph.as_cell(
+        np.positive(np.broadcast_to(_from_nested("full", fill_value, dtype, like), shape))
+    )
 
 
 def full_like(a, fill_value, dtype=None, order="K", subok=True, shape=None, *, device=None):
@@ -252,7 +257,7 @@ def asanyarray(a, dtype=None, order=None, *, device=None, copy=None, like=None):
 def ascontiguousarray(a, dtype=None, *, like=None):
     """Make an array of at least one axis, or a Variable, as `asarray`.
 
-    Arguments as in `numpy.ascontiguousarray`; a Variable has no memory layout.
+    Arguments as in `numpy.ascontiguousarray`: a copy, where NumPy makes one.
     """
     return np.atleast_1d(asarray(a, dtype, "C", like=like))
 
@@ -266,9 +271,7 @@ def asfortranarray(a, dtype=None, *, like=None):
 
     Arguments as in `numpy.asfortranarray`; results have no memory layout of their own.
     """
-    plain = array_of(a) if isinstance(a, Variable) else None
-    apart = plain is not None and not np.may_share_memory(plain, np.asfortranarray(plain))
-    found = asarray(a, dtype, "F", copy=apart or None, like=like)
+    found = asarray(a, dtype, "F", like=like)
     return found if found.ndim else np.reshape(found, 1)
 
 

@@ -210,7 +210,7 @@ scatter_add_op = linear(
 
 def _set(x, value, index):
     x = x.copy()
-    if x.ndim == len(index) - 1:
+    if x.ndim == len(index) - 1 and all([item is not None for item in index]):
         index = index[1:]  # NumPy is twice as fast without the Ellipsis
     x[index] = value
     return x

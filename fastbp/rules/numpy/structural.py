@@ -186,7 +186,7 @@ def conjugated(x):
 def copy(a, order="K", subok=False):
     """Arguments as in `numpy.copy`; a Variable has no memory layout, so every order is the same."""
     np.copy(0.0, order)  # raises where NumPy does
-    return np.positive(a)
+    return graph.as_cell(np.positive(a))
 
 
 # ---- reshape

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import fastbp as bp
 import fastbp.numpy as bnp
 from fastbp import errors
+from fastbp._core import graph
 from fastbp.rules.table import SAMPLES
 from fastbp.sparse import sparsity
 from fastbp.testing import check_grads
@@ -325,13 +326,14 @@ WRITES = [scale, bend, assign, assign_own, augment_part, fancy, masked, add_othe
 
 def run(program, x):
     """Make views and write into them; return all handles that were made."""
-    pool = [x]
+    pool = [graph.as_cell(x) if type(x) is bp.Variable else np.asarray(x)]
     refused = []
     for write, which, other, k in program:
         a = pool[which % len(pool)]
         if not write:
             made = MAKERS[k % len(MAKERS)](a) if a.size else a[...]
-            pool.append(made if type(made) is bp.Variable else np.asarray(made))  # no scalars
+            # No numbers, which writes do not change.
+            pool.append(graph.as_cell(made) if type(made) is bp.Variable else np.asarray(made))
             continue
         s = np.tanh(np.sum(pool[other % len(pool)]))
         try:

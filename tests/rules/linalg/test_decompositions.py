@@ -5,6 +5,7 @@ import pytest
 
 import fastbp as bp
 from fastbp.errors import DegenerateError, NoRuleError
+from fastbp.rules.linalg import determinants
 from fastbp.testing import check_grads
 
 N = np.newaxis
@@ -236,7 +237,23 @@ def test_singular_values_that_a_tolerance_leaves_out_are_no_zeros(shape, rng):
     check_grads(lambda a: np.linalg.pinv(a, rcond), a)
 
 
+SINGULAR = np.outer([1.0, 2.0, 3.0, -1.0], [1.0, -1.0, 2.0, 0.5]) + np.diag([1.0, 0.0, 2.0, 0.0])
+
+
 @pytest.mark.parametrize("shape", [(2, 2), (3, 3), (4, 4), (2, 3, 3)])
 def test_third_derivatives_of_determinants(shape, rng):
     a = 0.3 * rng.normal(size=shape) + np.diag(np.arange(1.0, shape[-1] + 1))
+    check_grads(np.linalg.det, (a,), order=4)
+
+
+@pytest.mark.parametrize("a", [SINGULAR, SINGULAR[:3, :3], np.stack([SINGULAR, np.zeros((4, 4))])])
+def test_third_derivatives_of_determinants_of_singular_matrices(a, rng):
     check_grads(np.linalg.det, (a,), order=3)
+    check_grads(np.linalg.det, (a + 1j * np.triu(a, 1),), order=3)
+
+
+def test_formulas_for_regular_and_singular_matrices_agree(rng, monkeypatch):
+    t, h, a = rng.normal(size=(3, 2, 5, 5))
+    regular = determinants._third(t, h, a)
+    monkeypatch.setattr(determinants, "_is_regular", lambda a: False)
+    np.testing.assert_allclose(determinants._third(t, h, a), regular, rtol=1e-11)
