@@ -271,8 +271,7 @@ def asfortranarray(a, dtype=None, *, like=None):
 
     Arguments as in `numpy.asfortranarray`; results have no memory layout of their own.
     """
-    found = asarray(a, dtype, "F", like=like)
-    return found if found.ndim else np.reshape(found, 1)
+    return np.atleast_1d(asarray(a, dtype, "F", like=like))
 
 
 # ---- ranges whose ends are Variables
