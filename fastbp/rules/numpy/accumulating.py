@@ -37,10 +37,23 @@ def bincount(x, /, weights=None, minlength=0):
     return scatter_add_op(weights, size=size, places=x.astype(np.intp), behind=0)
 
 
-def _add_at(a, indices, b):
+def _values(b, a):
+    """Return what is added to `a`, in the dtype in which it is: not in a smaller one of its own."""
+    if graph.has_variable(b) and not isinstance(b, Variable):
+        b = as_operand(b, "numpy.add.at: the values")
+    if isinstance(b, Variable) or graph.keeps(b):
+        return b.astype(np.result_type(a.dtype, array_of(b).dtype))
+    b = b if isinstance(b, (int, float, complex)) else np.asarray(b)
+    return np.asarray(b, np.result_type(a.dtype, b))
+
+
+def _add_at(a, indices, b, sign=1):
     """Add `b` to ``a[indices]`` in place, as often as each element is named."""
     if not isinstance(a, Variable):
-        raise refusal("rule", np.add, "at")
+        raise refusal("rule", np.add if sign > 0 else np.subtract, "at")
+    b = _values(b, a)
+    if sign < 0:
+        b = -b
     given = indices if type(indices) is tuple else (indices,)
     if graph.keeps(given):
         a += added_at(a.shape, given, b)
@@ -61,4 +74,4 @@ def _add_at(a, indices, b):
 
 
 graph.bind_ufunc_method(np.add, "at", _add_at)
-graph.bind_ufunc_method(np.subtract, "at", lambda a, indices, b: _add_at(a, indices, -b))
+graph.bind_ufunc_method(np.subtract, "at", lambda a, indices, b: _add_at(a, indices, b, -1))

@@ -271,7 +271,7 @@ def asfortranarray(a, dtype=None, *, like=None):
 
     Arguments as in `numpy.asfortranarray`; results have no memory layout of their own.
     """
-    return asarray(a, dtype, "F", like=like)
+    return np.atleast_1d(asarray(a, dtype, "F", like=like))
 
 
 # ---- ranges whose ends are Variables

@@ -272,3 +272,10 @@ def test_plain_arrays_are_not_half_filled(fill):
     with pytest.raises(errors.NoRuleError, match=r"b = fastbp\.variable\(b\), and numpy\."):
         fill(np, b, bp.variable(X))
     np.testing.assert_array_equal(b, np.ones((5, 2)))
+
+
+def test_asfortranarray_has_an_axis():
+    for x in (2.0, bp.variable(2.0), [1.0, 2.0]):
+        shape = (1,) if np.ndim(x) == 0 else (2,)
+        assert bp.numpy.asfortranarray(x).shape == shape
+    assert bp.grad(lambda x: bp.numpy.asfortranarray(x)[0] ** 2)(3.0) == 6.0

@@ -397,6 +397,34 @@ def test_add_at(index, sign, rng):
     bp.testing.check_grads(lambda x, v: np.sin(f(np.sin(x), v)), (x, value), order=2)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.complex128])
+@pytest.mark.parametrize(
+    "value",
+    [1, True, 0.1, np.float32(0.1), [1, 2], np.array([1, 2], np.uint8), np.array([True, False]),
+     np.array([0.1, 1.2], np.float32), np.array([0.1, 1.2])],
+    ids=repr,
+)  # fmt: skip
+def test_add_at_adds_in_the_dtype_of_the_array(dtype, value, sign):
+    at = np.add.at if sign > 0 else np.subtract.at
+    expected = np.array([0.5, 0.25, 0.125], dtype)
+    x = bp.variable(expected.copy())
+    y = x * 1.0
+    for index in ([0, 0], slice(0, 2)):
+        at(y, index, value)
+        at(expected, index, value)
+    assert y.dtype == dtype
+    np.testing.assert_allclose(y.value, expected, rtol=4 * np.finfo(dtype).eps)
+    np.testing.assert_array_equal(bp.gradients(np.sum(y.real), x), np.ones(3))
+    if np.ndim(value) and np.asarray(value).dtype == np.float32:
+        v = bp.variable(value)
+        z = bp.variable(np.zeros(3, dtype)) * 1.0
+        at(z, [0, 0], v)
+        slope = bp.gradients(np.sum(z.real), v)
+        assert slope.dtype == np.float32
+        np.testing.assert_array_equal(slope, np.full(2, sign))
+
+
 def test_add_at_broadcasts_and_sees_views(rng):
     v, s = bp.variable(rng.normal(size=SHAPE)), bp.variable(2.0)
     y = v * 1.0
