@@ -36,10 +36,10 @@ cdef class Program:
     cdef readonly unsigned int reads    # bit i: external input i is read
     cdef int n_code, n_constants, n_temps, itemsize, block
     cdef list traced, live, results     # what it was compiled from
-    cdef readonly int few               # up to so many elements `few_run` is the faster way; 0: never
+    cdef readonly int few               # up to so many elements `few_run` is faster; 0: never
     cdef Instruction *code
     cdef char *constants
     # `ptrs` and `steps`: the external inputs, then the outputs. n may be zero.
     cdef void run(self, char **ptrs, const intptr_t *steps, intptr_t n) noexcept nogil
-    # What `few_run` of few_loops.h runs on n elements, at most `few`: `code` has room for n_code of ops.
+    # What `few_run` of few_loops.h runs on n elements, at most `few`: `code` has room for n_code.
     cdef void prepare_few(self, few_code *code, const intptr_t *steps, intptr_t n) noexcept nogil

@@ -392,7 +392,6 @@ cdef inline void _moved_line(floating *packed, floating *x, intptr_t n, intptr_t
             packed[i] = x[i * step]
 
 
-
 cdef cnp.ndarray sum_to_shape(cnp.ndarray g, int lead, tuple shape):
     cdef int nd = cnp.PyArray_NDIM(g), own = len(shape)
     cdef int axis, first = nd - own

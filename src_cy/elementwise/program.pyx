@@ -13,7 +13,9 @@ from libc.string cimport memcpy
 cimport cython
 cimport numpy as cnp
 from fastbp._core.dtypes cimport dtype_of, is_complex, itemsize_of, slot_of
-from fastbp._core.loops cimport Loop, find_kernel_loop, find_ufunc_loop, kernel_arity, note_strong_zero
+from fastbp._core.loops cimport (
+    Loop, find_kernel_loop, find_ufunc_loop, kernel_arity, note_strong_zero,
+)
 
 import numpy as np
 

@@ -74,8 +74,9 @@ cdef extern from "tiny_gemm.h" nogil:
 # It loses to SkylakeX kernels when n is small and the rows are many: 1.4x at (64, 10, 64), 2.6x (in
 # float32 4x) at (64, 4, 64), where it still beats Haswell's. SSE2 wins up to n = 16 (549 / 429, NT,
 # against OpenBLAS's Nehalem) and ties above. Products with a vector go to gemv, which is as fast
-# but for few columns and terms (`c_are_few`). Narrow products, (n, n) @ (n, 4) and (4, n) @ (n, n), go up to 4
-# times the limit: GB/s of the square matrix, BLAS / tiny, on one thread (on two, BLAS reaches 40):
+# but for few columns and terms (`c_are_few`). Narrow products, (n, n) @ (n, 4) and
+# (4, n) @ (n, n), go up to 4 times the limit: GB/s of the square matrix, BLAS / tiny, on one
+# thread (on two, BLAS reaches 40):
 # 35 / 70 at n = 256, 22 / 52 at n = 400, 21 / 58 at n = 512; the second kind 18 / 62 at n = 400.
 # Above the limit, transposing b before g @ b.T gains nothing on
 # Haswell (NT runs as fast as NN) and at most 15 % in a narrow range on SkylakeX: not done.
