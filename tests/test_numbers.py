@@ -227,3 +227,28 @@ def test_a_contiguous_array_is_no_copy():
         return np.sum(v**2)
 
     assert bp.value_and_grad(f)(X.copy())[0] == f(X.copy())
+
+
+def test_out_may_be_the_last_operand():
+    def f(x):
+        z = bnp.zeros(3)
+        bnp.add(x, 1.0, z)
+        bnp.multiply(z, x, z)
+        return np.sum(z)
+
+    def g(x):
+        z = np.zeros(3)
+        np.add(x, 1.0, z)
+        np.exp(z, z)
+        return np.sum(z)
+
+    np.testing.assert_allclose(bp.grad(f)(X), 2.0 * X + 1.0)
+    np.testing.assert_allclose(bp.grad(bp.unmodified(g))(X), np.exp(X + 1.0))
+    with pytest.raises(TypeError, match=r"numpy\.add|add\(\)"):
+        bp.grad(lambda x: np.sum(bnp.add(x)))(X)
+
+
+@pytest.mark.skipif(not hasattr(np, "cumulative_sum"), reason="needs NumPy 2.1")
+def test_cumulative_sum_of_a_number():
+    f = lambda x: np.sum(np.cumulative_sum(x[0] * x[1]))
+    np.testing.assert_allclose(bp.grad(f)(X), [2.0, 1.0, 0.0])

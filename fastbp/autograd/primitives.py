@@ -321,9 +321,12 @@ def _target(fun: Any, rules: str) -> Any:
         )
         return None
     if not hasattr(fun, "_implementation"):  # what NumPy's functions with NEP 18 have
-        raise NoRuleError(
-            f"{rules}: {name} is no primitive: write f = primitive({name}), and call f"
+        warnings.warn(
+            f"{rules}: {name} is no primitive, so its rules are not used: write "
+            f"f = primitive({name}), and call f",
+            stacklevel=3,
         )
+        return None
     _given[fun] = made = primitive(fun)
     graph.bind_function(fun, made)
     return made

@@ -527,7 +527,7 @@ def implements(
             graph.bind_method(m, f)
         for kind, ufunc in (("reduce", reduce), ("accumulate", accumulate)):
             if ufunc is not None:
-                graph.bind_ufunc_method(ufunc, kind, _along_first_axis(f))
+                graph.bind_ufunc_method(ufunc, kind, _along_first_axis(f, kind))
         FUNCTIONS[public] = function
         SAMPLES[public] = samples
         if kinks:
@@ -592,8 +592,10 @@ def _with_rows(x):
     return FUNCTIONS["array"](x) if isinstance(x, (list, tuple)) and has_variable(x) else x
 
 
-def _along_first_axis(f):
+def _along_first_axis(f, kind):
     def method(a, axis=0, **kwargs):
+        if axis is None and kind == "accumulate" and np.ndim(a) > 1:
+            raise ValueError("accumulate does not allow multiple axes")  # as NumPy says
         return f(a, axis=axis, **kwargs)
 
     return method

@@ -346,8 +346,17 @@ def test_wrong_rules_are_refused():
         defvjp(f, 3.0)
     with pytest.raises(TypeError, match="no JVP of scale"):
         defjvp(f, "other")
-    with pytest.raises(NoRuleError, match=r"is no primitive: write f = primitive"):
-        defvjp(lambda x: x, lambda ans, x: lambda g: g)
+
+
+def test_rules_of_what_is_no_primitive_are_said_to_be_of_no_use():
+    """As in autograd, which keeps them silently: libraries state such rules when imported."""
+
+    def double(x):
+        return 2.0 * x
+
+    with pytest.warns(UserWarning, match=r"is no primitive.*write f = primitive"):
+        defvjp(double, lambda ans, x: lambda g: 100.0 * g)
+    assert grad(double)(3.0) == 2.0
 
 
 def test_functions_of_numpy_get_rules_that_fastbp_lacks():

@@ -90,9 +90,9 @@ def nancumsum(a, axis=None, dtype=None, out=None):
 def _cumulative(function, cumulate, first, x, axis, dtype, out, include_initial):
     x = in_dtype(function, x, dtype)
     if axis is None:
-        if x.ndim != 1:
+        if x.ndim > 1:
             raise ValueError("an array of more than one axis needs the axis argument")
-        axis = 0
+        x, axis = np.ravel(x), 0
     result = cumulate(x, axis, None, out)
     if not include_initial:
         return result

@@ -123,6 +123,7 @@ def _running(ufunc, sign):
         refuse(name, out=(out, None))
         x = in_dtype(name, array, dtype)
         ufunc.accumulate(np.broadcast_to(0.0, x.shape), axis)  # raises
+        axis = 0 if axis is None else axis
         axis = normalize_axis_index(axis, x.ndim) - x.ndim
         plain = passive(x)
         if graph.is_passive(plain):

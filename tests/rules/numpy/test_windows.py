@@ -66,3 +66,13 @@ def test_windows_and_sums_compiled(rng):
     compiled = bp.compile(bp.grad(f))
     for x in rng.normal(size=(2, 7)):
         np.testing.assert_allclose(compiled(x), bp.grad(f)(x))
+
+
+@pytest.mark.parametrize("ufunc", [np.add, np.multiply, np.maximum, np.minimum])
+def test_accumulate_takes_the_axes_that_numpy_takes(ufunc, rng):
+    x = rng.normal(size=(2, 3))
+    for call in (lambda x: ufunc.accumulate(x), lambda x: ufunc.accumulate(x[0], axis=None)):
+        np.testing.assert_array_equal(bp.vjp(call, x)[0], call(x))
+        check_grads(call, x)
+    with pytest.raises(ValueError, match="multiple axes"):
+        bp.grad(lambda x: np.sum(ufunc.accumulate(x, axis=None)))(x)
