@@ -232,8 +232,10 @@ class SparseMatrix:
         columns = np.concatenate([self.indices, other.indices])
         return _collected(rows, columns, np.concatenate([self.data, other.data]), self.shape)
 
-    def sum(self, axis=None):
+    def sum(self, axis=None, dtype=None, out=None):
         """Sum all elements, those of each column (axis 0) or of each row (axis 1).
+
+        ``numpy.sum(A)`` calls it with a dtype and out, of which only None is taken.
 
         Examples
         --------
@@ -244,6 +246,10 @@ class SparseMatrix:
         >>> A.sum(), A.sum(axis=0)
         (np.float64(6.0), array([1., 5.]))
         """
+        if dtype is not None or out is not None:
+            raise NoRuleError(
+                "sparse sum: dtype= and out= are not supported: write A.sum(axis).astype(dtype)"
+            )
         if axis is None:
             return np.sum(self.data)
         if axis not in (0, 1, -1, -2):

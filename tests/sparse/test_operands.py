@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastbp as bp
+from fastbp.errors import NoRuleError
 from fastbp.testing import check_grads
 
 from ..harness import assert_sums_close
@@ -668,3 +669,14 @@ def test_masked_operands_are_refused():
     ):
         with pytest.raises(bp.errors.DTypeError, match="masked array"):
             call()
+
+
+def test_numpys_sum_of_a_product_with_a_sparse_matrix():
+    A = sp.csr_array([[1.0, 2.0], [0.0, 3.0]])
+    x = np.array([0.5, -1.0])
+    np.testing.assert_allclose(bp.grad(lambda x: np.sum(A * x))(x), [1.0, 5.0])
+    np.testing.assert_allclose(
+        bp.grad(lambda x: np.sum(np.sum(A * x, axis=1) ** 2))(x), [-3.0, -24.0]
+    )
+    with pytest.raises(NoRuleError, match="dtype= and out="):
+        bp.grad(lambda x: np.sum(A * x, dtype=np.float32))(x)

@@ -437,9 +437,14 @@ def gaussian_laplace(input, sigma, output, mode, cval, axes=None, kwargs=None):
 
 @stands_for("scipy.ndimage.gaussian_gradient_magnitude", samples=_sigma_samples)
 def gaussian_gradient_magnitude(input, sigma, output, mode, cval, axes=None, kwargs=None):
-    """Arguments as in `scipy.ndimage.gaussian_gradient_magnitude`; output= is refused."""
+    """Arguments as in `scipy.ndimage.gaussian_gradient_magnitude`; output= is refused.
+
+    Notes
+    -----
+    A norm: where the gradient is zero, as in flat parts, the derivative is 0.
+    """
     name = "gaussian_gradient_magnitude"
     without_output(name, output)
     x = image(name, input)
     parts = _derivatives(name, x, sigma, 1, mode, cval, axes, **(kwargs or {}))
-    return np.sqrt(sum(p * p for p in parts)) if parts else np.copy(x)
+    return np.linalg.norm(np.stack(parts), axis=0) if parts else np.copy(x)

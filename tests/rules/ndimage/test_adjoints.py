@@ -81,3 +81,17 @@ def test_refusals_name_the_function():
     with pytest.raises(NoRuleError, match=r"scipy\.ndimage\.generic_filter takes no Variable"):
         bnd.generic_filter(x, np.sum, 3)
     assert bnd.maximum_position(x * np.arange(4.0)) == (0, 3)
+
+
+@pytest.mark.parametrize("mode", ["reflect", "mirror", "nearest", "constant", "wrap"])
+def test_the_gradient_magnitude_has_derivative_zero_where_it_is_zero(mode, rng):
+    f = lambda x: bnd.gaussian_gradient_magnitude(x, 1.0, mode=mode)
+    flat = np.full((9, 9), 2.0)
+    assert np.isfinite(bp.vjp(f, flat)[1](np.ones((9, 9)))).all()
+    if mode != "constant":
+        assert not np.any(bp.grad(lambda x: np.sum(f(x)))(flat))
+    x = rng.normal(size=(4, 5))
+    np.testing.assert_allclose(bp.vjp(f, x)[0], f(x), rtol=1e-14)
+    g, t = rng.normal(size=(2, 4, 5))
+    along = bp.jvp(f, (x,), (t,))[1]
+    np.testing.assert_allclose(np.sum(bp.vjp(f, x)[1](g) * t), np.sum(g * along), rtol=1e-10)
