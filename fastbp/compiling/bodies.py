@@ -186,7 +186,8 @@ def recorded_bodies(functions: Sequence[Callable[..., Any]], args: Sequence[Any]
             handles = [
                 graph.handle(x) if type(x) is Variable else graph.handle_of(x) for x in inputs
             ]
-            result = graph.recorded_call(f, structure.unflatten(handles), {}, left)
+            with _unwritten(f):
+                result = graph.recorded_call(f, structure.unflatten(handles), {}, left)
             outputs, out_def = tree.flatten(result)
             made.append(([_end(y) for y in outputs], out_def))
     finally:
@@ -197,6 +198,31 @@ def recorded_bodies(functions: Sequence[Callable[..., Any]], args: Sequence[Any]
     ends = [y for outputs, _ in made for y in outputs if is_recorded(y)]
     outer = Tape(ends, inputs, since=since, keep=True).outer_inputs() if ends else []
     return inputs, valued(outer), made
+
+
+@contextmanager
+def _unwritten(f: Callable[..., Any]) -> Iterator[None]:
+    """Refuse writes into plain arrays that a body finds in its closure; they are taken back."""
+    cells = getattr(f, "__closure__", None) or ()
+    found = [cell.cell_contents for cell in cells if _is_filled(cell)]
+    kept = [(x, x.copy()) for x in found if type(x) is np.ndarray and not x.dtype.hasobject]
+    try:
+        yield
+    finally:
+        written = [(x, before) for x, before in kept if x.tobytes() != before.tobytes()]
+        for x, before in written:
+            x[...] = before
+    if written:
+        code = f.__code__
+        raise WrittenError(written[0][0].shape, code.co_filename, code.co_firstlineno)
+
+
+def _is_filled(cell: Any) -> bool:
+    try:
+        cell.cell_contents  # noqa: B018
+    except ValueError:
+        return False
+    return True
 
 
 def _end(y: Any) -> Any:

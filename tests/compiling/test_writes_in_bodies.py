@@ -203,3 +203,39 @@ def test_other_threads_may_write():
     np.testing.assert_array_equal(found[0].value, 2.0 * X)
     x *= 2.0
     np.testing.assert_array_equal(x.value, 4.0 * X)
+
+
+def test_plain_arrays_that_a_body_finds_are_not_written_by_recording():
+    """Both branches are recorded: what each writes would be there."""
+
+    def of_branches(x):
+        z = np.zeros(3)
+
+        def fill(a):
+            z[0] = 5.0
+            return a
+
+        def other(a):
+            z[1] = 7.0
+            return 2.0 * a
+
+        y = bp.cond(x[0] > 0, fill, other, x)
+        return np.sum(y * z), z
+
+    assert bp.value_and_grad(lambda x: of_branches(x)[0])(X)[0] == 5.0 * X[0]
+    with pytest.raises(FrozenValueError, match=r"cond: .*shape \(3,\)"):
+        bp.compile(of_branches)(X)
+
+    def of_steps(x):
+        z = np.zeros(3)
+
+        def step(h, a):
+            z[...] += 1.0
+            return h * a, np.sum(h)
+
+        h, sums = bp.scan(step, x, np.stack([x, x * x]))
+        return np.sum(h * z) + np.sum(sums)
+
+    compiled = bp.compile(bp.grad(of_steps))
+    for x in (X, 2.0 * X, X):
+        np.testing.assert_allclose(compiled(x), bp.grad(of_steps)(x), rtol=1e-12)
