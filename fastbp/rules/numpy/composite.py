@@ -140,15 +140,25 @@ def nan_to_num(x, copy=True, nan=0.0, posinf=None, neginf=None):
 
     Notes
     -----
-    The derivative is 1 where `x` is finite and 0 where it is replaced, of each part by itself.
+    The derivative is 1 where `x` is finite and 0 where it is replaced, of each part by itself; the
+    cotangent of a recorded replacement is the sum of those where it stands.
     """
     refuse("nan_to_num", copy=(copy, True))
     if x.dtype.kind == "c":
         instead = {"nan": nan, "posinf": posinf, "neginf": neginf}
         return from_parts(nan_to_num(x.real, **instead), nan_to_num(x.imag, **instead))
     value = graph.passive(x)
-    fixed = np.nan_to_num(value, nan=nan, posinf=posinf, neginf=neginf)
-    return np.where(np.isfinite(value), x, fixed)
+    if not graph.has_variable([nan, posinf, neginf]):
+        fixed = np.nan_to_num(value, nan=nan, posinf=posinf, neginf=neginf)
+        return np.where(np.isfinite(value), x, fixed)
+    limits = np.finfo(x.dtype)
+    for place, fill in (
+        (np.isnan(value), nan),
+        (value == np.inf, limits.max if posinf is None else posinf),
+        (value == -np.inf, limits.min if neginf is None else neginf),
+    ):
+        x = np.where(place, fill, x)
+    return x
 
 
 # ---- ufuncs with two results, with an integer operand, or for float64 only

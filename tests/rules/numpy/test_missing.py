@@ -50,3 +50,24 @@ def test_extremes_of_some_elements(rng):
     with pytest.raises(ValueError, match="initial"):
         bp.grad(lambda x: np.max(x, where=where))(x)
     assert bp.vjp(lambda x: np.max(x, initial=2.0), np.zeros(0))[0] == 2.0
+
+
+def test_what_replaces_nan_and_infinities_may_be_recorded():
+    x = np.array([1.0, np.nan, np.inf, -np.inf, 4.0])
+
+    def f(x, a):
+        return np.nan_to_num(x, nan=a[0], posinf=a[1] * a[0], neginf=a[2])
+
+    a = np.array([2.0, 3.0, 5.0])
+    for g in (f, bp.compile(f)):
+        for _ in range(2):
+            np.testing.assert_array_equal(g(x, a), [1.0, 2.0, 6.0, 5.0, 4.0])
+    weights = np.arange(1.0, 6.0)
+    total = lambda x, a: np.sum(weights * f(x, a))
+    for transform in (bp.grad(total, (0, 1)), bp.compile(bp.grad(total, (0, 1)))):
+        for _ in range(2):
+            of_x, of_a = transform(x, a)
+            np.testing.assert_array_equal(of_x, [1.0, 0.0, 0.0, 0.0, 5.0])
+            np.testing.assert_array_equal(of_a, [2.0 + 9.0, 6.0, 4.0])
+    found = bp.value_and_grad(lambda x: np.sum(np.nan_to_num(x, nan=x[0])))(x[:2])
+    np.testing.assert_array_equal(found[1], [2.0, 0.0])
