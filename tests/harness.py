@@ -356,7 +356,9 @@ def called_name(name):
     Reads of and writes to elements are operators: the word that their errors have.
     """
     if " " in name:
-        return "setitem" if name.startswith("put ") else name.split()[0]
+        # What is added to a number is a new one: only the write of it can be refused.
+        writes = name.startswith("put ") or name == "add all integers"
+        return "setitem" if writes else name.split()[0]
     if name.startswith("scipy."):
         return name
     if name in ("log_softmax", "logsumexp", "softmax"):

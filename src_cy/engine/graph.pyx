@@ -355,7 +355,7 @@ cdef class Op:
 
     def __call__(self, *operands, **static):
         if self.kind == ELEMENTWISE:
-            if not static and (len(operands) <= self.nin or self.ufunc is None):
+            if not static and (len(operands) != self.nin + 1 or self.ufunc is None):
                 return call_elementwise(self, operands)
             if self.ufunc is None:
                 raise TypeError(f"{self.name}: unexpected arguments {sorted(static)}")

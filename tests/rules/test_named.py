@@ -57,7 +57,7 @@ def test_ufuncs_and_operations(name, rng):
     op = ELEMENTWISE[name]
     xs = [bp.variable(x) for x in operands_of(op, ((3,),) * op.nin, rng)]
     with pytest.raises(TypeError, match=op.title):
-        op(*xs, *xs)
+        op(*xs, *xs, *xs)
     if op.nin > 1:
         for f in (op, op.ufunc or op):
             with pytest.raises(DTypeError, match=op.title.rpartition(".")[0]) as caught:

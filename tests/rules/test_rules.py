@@ -125,7 +125,18 @@ def test_every_operation_is_reached_by_a_sample(rng):
     square_of_a_kink = Call(lambda x: np.square(np.abs(x)), (x,), {})
     parts = (np.real, np.imag, np.conj, np.sign, np.arctan)
     of_parts = Call(lambda x: [f((1 + 2j) * x) for f in parts], (x + 1.0,), {})
-    for call in (square_of_a_kink, of_parts, *[parameters.values[0] for parameters in CALLS]):
+    # Of a determinant's third derivative.
+    turned = Call(
+        lambda a: bp.jvp(bp.grad(np.linalg.det), (a,), (np.eye(3),))[1],
+        (np.diag(x[[0, 1, 1]]),),
+        {},
+    )
+    for call in (
+        square_of_a_kink,
+        of_parts,
+        turned,
+        *[parameters.values[0] for parameters in CALLS],
+    ):
         reached |= operations_in(call)
     for name, op in OPS.items():  # what an operation does instead where operands are complex
         if op.on_complex not in (None, True):

@@ -185,9 +185,6 @@ third_op = general(
         lambda s, ans, t, h, a: _at_regular((t, h, aligned(s, a, ans.ndim)), a),
     ),
     pattern=patterns.couples,
-    samples=lambda rng: [
-        (tuple(rng.normal(size=(3, *shape))), {}) for shape in ((2, 2), (3, 3), (2, 4, 4))
-    ],
     batch=batching.aligns,
 )
 

@@ -447,4 +447,8 @@ def gaussian_gradient_magnitude(input, sigma, output, mode, cval, axes=None, kwa
     without_output(name, output)
     x = image(name, input)
     parts = _derivatives(name, x, sigma, 1, mode, cval, axes, **(kwargs or {}))
-    return np.linalg.norm(np.stack(parts), axis=0) if parts else np.copy(x)
+    if not parts:
+        return np.copy(x)
+    if x.dtype.kind == "c":
+        return np.sqrt(sum(p * p for p in parts))
+    return np.linalg.norm(np.stack(parts), axis=0)
