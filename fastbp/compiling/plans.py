@@ -118,9 +118,9 @@ class Plans(Caller):
         >>> print(profile)  # doctest: +ELLIPSIS
         a call: ... us, its 3 instructions: ... us
                 us     %
-              ...  product  (40, 20) (40, 30) @ (30, 20)
-              ...  region   (40, 20) tanh multiply tanh_slope mulz
-              ...  product  (30, 20) (30, 40) @ (40, 20)
+          ...  product  (40, 20) (40, 30) @ (30, 20)
+          ...  region   (40, 20) tanh multiply tanh_slope mulz
+          ...  product  (30, 20) (30, 40) @ (40, 20)
         """
         if any_recorded(args, kwargs):
             raise TypeError("profile: the arguments must be plain arrays and numbers")
