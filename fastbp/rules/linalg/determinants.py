@@ -48,6 +48,12 @@ def _inverse(a, factors):
     return np.linalg.inv(a) if factors is None else lapack.inverse(*factors)
 
 
+def _holds(a, x):
+    """Return whether the inverse `x` has enough digits for formulas that go through it."""
+    condition = np.linalg.norm(a, 1, (-2, -1)) * np.linalg.norm(x, 1, (-2, -1))
+    return not np.any(condition > np.finfo(a.dtype).eps ** -0.25)
+
+
 def _cofactors(a, factors=None, det=None):
     """Return the matrix of cofactors, ``det(a) * inv(a).T`` extended to singular matrices.
 
@@ -58,8 +64,7 @@ def _cofactors(a, factors=None, det=None):
         return lapack.cofactors(a)
     try:
         x = _inverse(a, factors)
-        condition = np.linalg.norm(a, 1, (-2, -1)) * np.linalg.norm(x, 1, (-2, -1))
-        if not np.any(condition > np.finfo(a.dtype).eps ** -0.25):
+        if _holds(a, x):
             det = np.linalg.det(a) if det is None else det
             return det[..., None, None] * np.swapaxes(x, -1, -2)
     except LinAlgError:
@@ -96,12 +101,11 @@ def _cofactors_push(t, a):
 
 
 def _is_regular(a):
-    """Return whether the inverse holds enough digits for formulas that go through it."""
+    """Return whether there is an inverse that formulas may go through."""
     try:
-        sizes = [np.linalg.norm(x, 1, (-2, -1)) for x in (a, np.linalg.inv(a))]
+        return _holds(a, np.linalg.inv(a))
     except LinAlgError:
         return False
-    return not np.any(sizes[0] * sizes[1] > np.finfo(a.dtype).eps ** -0.25)
 
 
 def _third(t, h, a):
