@@ -16,6 +16,9 @@ cdef enum InstructionKind:
     SUM         # over the middle one of three axes
     COPY        # elements of one strided layout into another
     PICK        # elements from places of a table, 0 where it has -1
+    PLACES      # numbers of the elements that arrays of indices name
+    GATHER      # elements in such places along an axis
+    SCATTER     # elements added in such places along an axis
     ZERO        # bytes
     LAPACK      # a routine on matrices, or on a batch of them
     CALL        # a function of Python's
@@ -71,6 +74,28 @@ cdef struct Pick:
     intptr_t n
     int itemsize
     const intptr_t *table   # a borrowed array's
+
+# An array of indices along an axis of `size`, whose elements lie `step` apart.
+cdef struct Index:
+    Place source
+    int typenum, mode
+    intptr_t n, size, axis, step
+    const intptr_t *table   # which of its elements; NULL: one after the other. A borrowed array's
+
+# In one piece with its indices.
+cdef struct Places:
+    Place target
+    intptr_t n
+    int n_indices
+    const intptr_t *first   # what is added to; NULL: 0. A borrowed array's
+    Index *indices
+
+# Of three axes: before, that of the places, behind.
+cdef struct Along:
+    Place source, places, target
+    intptr_t outer, size, inner, n
+    intptr_t steps[3]       # in bytes, of the source of a GATHER
+    int itemsize, typenum
 
 cdef struct Zero:
     Place target
@@ -142,6 +167,7 @@ cdef class Machine:
     cdef list begun         # for each block that has begun the buffers that it has brought
     cdef Extent *extents    # NULL: what instructions reach is not checked
     cdef Step *_step(self, InstructionKind kind, size_t size, double work) except NULL
+    cdef Along *_along(self, InstructionKind kind, tuple sizes, int itemsize, places) except NULL
     cdef int _total(self, Region *region, tuple shape, list slots, tuple sums,
                     bint ordered) except -1
     cdef int _set(self, Place *place, object pair) except -1

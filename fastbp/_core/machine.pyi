@@ -64,6 +64,30 @@ class Machine:
     def pick(
         self, itemsize: int, table: np.ndarray, source: tuple[int, int], target: tuple[int, int]
     ) -> None: ...
+    def places(
+        self,
+        n: int,
+        first: np.ndarray | None,
+        indices: list[tuple[tuple[int, int], int, int, np.ndarray | None, int, int, int, int]],
+        target: tuple[int, int],
+    ) -> None: ...
+    def gather(
+        self,
+        itemsize: int,
+        sizes: tuple[int, int, int, int],
+        source: tuple[int, int],
+        steps: tuple[int, int, int],
+        places: tuple[int, int],
+        target: tuple[int, int],
+    ) -> None: ...
+    def scatter(
+        self,
+        typenum: int,
+        sizes: tuple[int, int, int, int],
+        source: tuple[int, int],
+        places: tuple[int, int],
+        target: tuple[int, int],
+    ) -> None: ...
     def zero(self, size: int, target: tuple[int, int]) -> None: ...
     def lapack(
         self,

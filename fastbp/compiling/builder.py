@@ -12,13 +12,24 @@ import numpy as np
 from fastbp.compiling.folding import by_identity
 from fastbp.compiling.matrices import routine
 from fastbp.compiling.passes import enabled
-from fastbp.compiling.steps import Call, Copy, Product, Region, Step, Sum, Zero
+from fastbp.compiling.steps import (
+    Call,
+    Copy,
+    Gather,
+    Places,
+    Product,
+    Region,
+    Step,
+    Sum,
+    Zero,
+)  # fmt: skip
 from fastbp.compiling.sums import Term, Waiting, made
 from fastbp.compiling.values import Storage, Value, broadcast_shape, strides_of
 
 __all__ = ["Builder", "booleans", "grid", "view_of"]
 
 FLOATS = "fc"
+_WIDE = 255  # as many numbers of single precision in one place are added in double
 # Slices that are compared one after the other; elements of a large array, and of a long axis in it.
 _FEW, _LARGE, _LONG = 8, 1 << 15, 64
 
@@ -236,6 +247,66 @@ class Builder:
         self.append(Copy([x.view(part.shape, x.offset, strides_of(part.shape, item))], [part]))
         return y
 
+    # -- indices that are values
+
+    def computes(self, x: Any) -> bool:
+        """Say whether an operand is a value of the plan, no constant."""
+        return isinstance(x, Value)
+
+    def places(
+        self,
+        indices: Sequence[Value],
+        first: np.ndarray | None,
+        facts: Sequence[tuple[Any, ...]],
+        shape: tuple[int, ...],
+    ) -> Value | None:
+        """Append the numbers of the elements that arrays of integers name.
+
+        `facts` has for each of them what `Places` takes.
+        """
+        fitting = [isinstance(x, Value) and x.dtype.kind in "iu" for x in indices]
+        if "indexing" not in self.passes or not all(fitting):
+            return None
+        y = self.new(shape, np.dtype(np.intp))
+        if y.size:
+            self.append(Places([self.contiguous(x) for x in indices], y, first, list(facts)))
+        return y
+
+    def gather(self, x: Value, places: Value, behind: int, shape: tuple[int, ...]) -> Value | None:
+        """Append the elements of `x` in places along an axis, with `behind` axes behind it."""
+        if not self._are_places(places) or x.mask:
+            return None
+        y, at = self.new(shape, x.dtype), len(x.shape) - 1 - behind
+        if not y.size or not x.size:
+            return y if not y.size else None
+        steps = _even(x, 0, at), x.strides[at], _even(x, at + 1, len(x.shape))
+        if None in steps:
+            x = self.contiguous(x)
+            steps = 0, x.strides[at], x.dtype.itemsize
+            steps = x.strides[at] * x.shape[at], *steps[1:]
+        sizes = _sizes(x.shape, at, places)
+        self.append(Gather(x, self.contiguous(places), y, sizes, steps))  # type: ignore[arg-type]
+        return y
+
+    def scattered(
+        self, x: Value, places: Value, behind: int, shape: tuple[int, ...]
+    ) -> Value | None:
+        """Append zeros with the elements of `x` added in places along an axis."""
+        if not self._are_places(places) or x.dtype.kind not in FLOATS:
+            return None
+        if x.dtype.itemsize == (4 if x.dtype.kind == "f" else 8) and places.size >= _WIDE:
+            return None
+        y = self.new(shape, x.dtype)
+        y.waiting = Waiting()
+        if x.size:
+            sizes = _sizes(shape, len(shape) - 1 - behind, places)
+            x, places = self.contiguous(x), self.contiguous(places)
+            y.waiting.scattered.append((x, places, sizes))
+        return y if "waiting" in self.passes else self.read(y)
+
+    def _are_places(self, places: Value) -> bool:
+        return "indexing" in self.passes and places.dtype == np.intp
+
     def part(self, y: Value, index: Any) -> Value:
         """Return the layout of a part, at an index without arrays."""
         part = view_of(y, lambda array: array[index])
@@ -245,7 +316,7 @@ class Builder:
     def read(self, y: Value) -> Value:
         """Return a value as something that lies in memory."""
         if y.waiting is not None:
-            if not (y.waiting.terms or y.waiting.parts or y.waiting.others):
+            if y.waiting.empty:
                 y.waiting = None
                 self.append(Zero(y))
             else:
@@ -279,6 +350,14 @@ class Builder:
             return self.elementwise(
                 np.multiply, (_lined_up(x, left, out), _lined_up(y, right, out)), dtype
             )
+        if axes != sorted(axes) and not set(left) & set(right):
+            x, left, y, right = (
+                y,
+                right,
+                x,
+                left,
+            )  # numbers times numbers, in the order of the result
+            order, axes = list(out), list(range(len(out)))
         z = self.new(tuple([sizes[k] for k in order]), dtype)
         if axes == sorted(axes) and "waiting" in self.passes:
             z.waiting = Waiting()
@@ -438,6 +517,26 @@ def _lined_up(x: Value, own: Sequence[int], out: Sequence[int]) -> Value:
             shape.append(1)
             strides.append(0)
     return x.view(tuple(shape), x.offset, tuple(strides))
+
+
+def _sizes(shape: tuple[int, ...], at: int, places: Value) -> tuple[int, int, int, int]:
+    return math.prod(shape[:at]), shape[at], math.prod(shape[at + 1 :]), places.size
+
+
+def _even(x: Value, first: int, end: int) -> int | None:
+    """Return the stride with which the elements along axes follow each other; None: with none."""
+    step: int = x.dtype.itemsize
+    reach: int | None = None
+    for n, stride in zip(x.shape[first:end][::-1], x.strides[first:end][::-1], strict=True):
+        if n == 1:
+            continue
+        if reach is None:
+            step, reach = stride, stride * n
+        elif stride != reach:
+            return None
+        else:
+            reach *= n
+    return step
 
 
 def booleans(x: Any) -> tuple[Any]:

@@ -15,7 +15,7 @@ from fastbp.compiling import bodies
 from fastbp.compiling.blocks import Loop, Moving
 from fastbp.compiling.builder import Builder
 from fastbp.compiling.lowering import as_value, lower_links
-from fastbp.compiling.steps import Add, Copy, Zero
+from fastbp.compiling.steps import Add, Copy, Scatter, Zero
 from fastbp.compiling.sums import Term, Waiting, is_movable
 from fastbp.compiling.values import Storage, Value
 
@@ -260,6 +260,8 @@ class BodyBuilder(InnerBuilder):
                 self._add_term(y, term)
             for part, index in waiting.parts:
                 self.append(Add(part, self.part(self._added(y), index)))
+            for part, places, sizes in waiting.scattered:
+                self.append(Scatter(part, places, self._added(y), sizes))
         stacks = []
         for part in map(self.read, parts):
             if self.is_outside(part) or not (size and self._may_stack(part)):
@@ -286,7 +288,7 @@ class BodyBuilder(InnerBuilder):
         A product that no step reads is one for all of them.
         """
         outer, waiting = self.outer, x.waiting
-        if waiting is None or waiting.others or waiting.parts or len(waiting.terms) != 1:
+        if waiting is None or not waiting.is_product:
             stack = self.stacked(x)
             return lambda: stack
         (term,) = waiting.terms

@@ -283,10 +283,11 @@ def _lowered(b: Builder, link: Any, operands: list[Any], joint: dict[Any, Any]) 
             y = operands[0]
         elif op.kind == CALL:
             y = passive.lowered(b, link, operands)
-        elif op.info.get("plan") is not None:
-            y = _planned(b, op, link, operands)
-        elif op.pattern is patterns.moves:
-            y = _moved(b, op, link, operands)
+        else:
+            if op.info.get("plan") is not None:
+                y = _planned(b, op, link, operands)
+            if y is None and op.pattern is patterns.moves:
+                y = _moved(b, op, link, operands)
     if y is not None and y.shape == link.shape and _has_dtype(y, link.dtype):
         return y
     operands = [b.boolean(x) if isinstance(x, Value) else x for x in operands]

@@ -21,6 +21,7 @@ PASSES = {
     "placing": "what goes to a part of a larger array is computed there, or added there",
     "waiting": "sums of products and of parts are added up where they lie",
     "stacking": "a sum of products is one product of stacked operands",
+    "indexing": "what indices that are values name is read, and added to, without Python",
     "hoisting": "what depends on no carry of a loop is computed before it",
     "inplace": "work writes into what it reads for the last time",
     "reuse": "memory of what is not read any more is given out again",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import operator
+import types
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,8 +84,11 @@ def keeps_shape(function: Any, operands: list[Any]) -> bool:
         return True
     if function is graph.computed_into:
         return True
-    if isinstance(function, graph.Op) and function.name.startswith("linalg."):
-        return True
+    if isinstance(function, graph.Op):
+        named = function.info.get("plan") in plans.AT_PLACES
+        return bool(named) or function.name.startswith("linalg.")
+    if isinstance(function, types.FunctionType) and function in plans.CALLS:
+        return bool(plans.CALLS[function].keeps_shape(operands))
     if function is operator.getitem:
         return not any(getattr(getattr(x, "dtype", None), "kind", "") == "b" for x in operands[1:])
     if (getattr(function, "__module__", None) or "numpy").partition(".")[0] != "numpy":
@@ -101,6 +105,15 @@ def keeps_shape(function: Any, operands: list[Any]) -> bool:
 def lowered(b: Builder, link: Any, operands: list[Any]) -> Value | None:
     """Return what a call is in a plan, or None: it is called."""
     function, static = _OPERATORS.get(link.op.forward, link.op.forward), link.static
+    inner = function.function if isinstance(function, graph.Arranged) else function
+    plan = plans.CALLS.get(inner) if isinstance(inner, types.FunctionType) else None
+    if plan is not None:
+        if inner is not function:
+            operands, static = _arguments(*operands, **static)
+        y: Value | None = plan.made(b, link, *operands, **static)
+        return y
+    if isinstance(inner, graph.Op):
+        return _at_places(b, link, inner, *_arguments(*operands, **static))
     if isinstance(function, graph.Arranged):
         if function.function is not graph.computed_into:
             return None
@@ -119,12 +132,27 @@ def lowered(b: Builder, link: Any, operands: list[Any]) -> Value | None:
     if function is operator.getitem:
         return _element(b, link, x, operands[1])
     if function is np.astype or getattr(function, "__name__", "") == "astype":
-        return _cast(link, x)
+        return _cast(b, link, x)
     if function is np.imag:
         return plans.imaginary_parts(b, link, x) if not x.mask and x.dtype.kind in "fc" else None
     if function in _SHOWING:
         return b.seen(x, lambda array: function(array, *operands[1:], **link.static))
     return None
+
+
+def _at_places(
+    b: Builder, link: Any, op: graph.Op, operands: list[Any], static: dict[str, Any]
+) -> Value | None:
+    """Return what an operation of values without derivative is, at places that are recorded."""
+    plan, places = op.info.get("plan"), static.get("places")
+    if plan not in plans.AT_PLACES or not isinstance(places, Value) or len(operands) != 1:
+        return None
+    (x,) = operands
+    x = x if isinstance(x, Value) else b.constant(np.asarray(x, link.dtype))
+    facts = types.SimpleNamespace(shape=link.shape, dtype=link.dtype, static=static)
+    fitting = x.dtype == link.dtype and not x.mask
+    y: Value | None = plan(b, facts, x, places) if fitting else None
+    return y
 
 
 def _ufunc(b: Builder, link: Any, ufunc: np.ufunc, operands: list[Any]) -> Value | None:
@@ -253,9 +281,13 @@ def _element(b: Builder, link: Any, x: Value, index: Any) -> Value | None:
     return b.seen(x, lambda array: array[whole])
 
 
-def _cast(link: Any, x: Value) -> Value | None:
+def _cast(b: Builder, link: Any, x: Value) -> Value | None:
     if x.mask:
         if link.dtype == bool:
             return x
         return x.view(x.shape, x.offset, x.strides) if link.dtype == x.dtype else None
-    return x if link.dtype == x.dtype else None
+    if link.dtype == x.dtype:
+        return x
+    if link.dtype == np.intp:
+        return b.places([x], None, [(None, 0, 0, 1, plans.AS_IS)], link.shape)
+    return None

@@ -12,7 +12,10 @@ from fastbp._core.machine import Machine
 from fastbp.compiling.programs import Member, program_of
 from fastbp.compiling.values import Storage, Value
 
-__all__ = ["Add", "Applied", "Call", "Copy", "Pick", "Product", "Region", "Step", "Sum", "Zero"]
+__all__ = [
+    "Add", "Applied", "Call", "Copy", "Gather", "Pick", "Places", "Product", "Region", "Scatter",
+    "Step", "Sum", "Zero",
+]  # fmt: skip
 
 Place = tuple[int, int]
 Pair = tuple[Value, Value]
@@ -330,6 +333,75 @@ class Pick(Step):
     def emit(self, machine: Machine) -> None:
         x, y = self.reads[0], self.writes[0]
         machine.pick(x.dtype.itemsize, self.table, at(x), at(y))
+
+
+class Places(Step):
+    """The numbers of the elements that arrays of indices name.
+
+    `facts` has for each of them the table of its elements, or None, and size, axis, step, mode as
+    `Machine.places` takes them; `first` is added to their sum.
+    """
+
+    kind = "places"
+
+    def __init__(
+        self, indices: list[Value], y: Value, first: np.ndarray | None, facts: list[tuple[Any, ...]]
+    ) -> None:
+        super().__init__(indices, [y])
+        self.first, self.facts = first, facts
+
+    def facts_of(self) -> Any:
+        own = [(_fact(table) if table is not None else None, *rest) for table, *rest in self.facts]
+        return None if self.first is None else _fact(self.first), tuple(own)
+
+    def emit(self, machine: Machine) -> None:
+        (y,) = self.writes
+        indices = [
+            (at(x), x.dtype.num, x.size, table, *rest)
+            for x, (table, *rest) in zip(self.reads, self.facts, strict=True)
+        ]
+        machine.places(y.size, self.first, indices, at(y))
+
+
+class Gather(Step):
+    """Elements in places along an axis: `sizes` are those of `Machine.gather`."""
+
+    kind = "gather"
+
+    def __init__(
+        self,
+        x: Value,
+        places: Value,
+        y: Value,
+        sizes: tuple[int, int, int, int],
+        steps: tuple[int, int, int],
+    ) -> None:
+        super().__init__([x, places], [y])
+        self.sizes, self.steps = sizes, steps
+
+    def facts_of(self) -> Any:
+        return self.sizes, self.steps
+
+    def emit(self, machine: Machine) -> None:
+        (x, places), (y,) = self.reads, self.writes
+        machine.gather(x.dtype.itemsize, self.sizes, at(x), self.steps, at(places), at(y))
+
+
+class Scatter(Step):
+    """Elements added in places along an axis."""
+
+    kind = "scatter"
+
+    def __init__(self, x: Value, places: Value, y: Value, sizes: tuple[int, int, int, int]) -> None:
+        super().__init__([x, places, y], [y])
+        self.sizes = sizes
+
+    def facts_of(self) -> Any:
+        return self.sizes
+
+    def emit(self, machine: Machine) -> None:
+        x, places, y = self.reads
+        machine.scatter(y.dtype.num, self.sizes, at(x), at(places), at(y))
 
 
 class Zero(Step):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastbp.compiling.steps import Add, Copy, Region, Zero
+from fastbp.compiling.steps import Add, Copy, Region, Scatter, Zero
 from fastbp.compiling.values import Storage, Value, strides_of
 
 if TYPE_CHECKING:
@@ -49,14 +49,28 @@ class Term:
 
 
 class Waiting:
-    """A sum that waits: of products, of parts in zeros, and of other values."""
+    """A sum that waits: of products, of parts in zeros, and of other values.
 
-    __slots__ = ("others", "parts", "terms")
+    Parts are in places of an index without arrays, or (`scattered`) in those that values name.
+    """
+
+    __slots__ = ("others", "parts", "scattered", "terms")
 
     def __init__(self) -> None:
         self.terms: list[Term] = []
         self.parts: list[tuple[Value, Any]] = []
+        self.scattered: list[tuple[Value, Value, tuple[int, int, int, int]]] = []
         self.others: list[Value] = []
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is added up: it is zeros."""
+        return not (self.terms or self.parts or self.scattered or self.others)
+
+    @property
+    def is_product(self) -> bool:
+        """Whether it is one product."""
+        return len(self.terms) == 1 and not (self.parts or self.scattered or self.others)
 
     def take(self, value: Value) -> None:
         """Add a value; one that waits, and that nobody else reads, is taken apart."""
@@ -65,6 +79,7 @@ class Waiting:
         else:
             self.terms += value.waiting.terms
             self.parts += value.waiting.parts
+            self.scattered += value.waiting.scattered
             self.others += value.waiting.others
             value.waiting = None
 
@@ -74,7 +89,7 @@ def made(b: Builder, y: Value) -> None:
     waiting = y.waiting
     assert waiting is not None
     y.waiting = None
-    if len(waiting.terms) == 1 and waiting.others and not waiting.parts:
+    if len(waiting.terms) == 1 and waiting.others and not (waiting.parts or waiting.scattered):
         _added(b, y, waiting)
         return
     filled = _others(b, y, waiting.others)
@@ -83,6 +98,11 @@ def made(b: Builder, y: Value) -> None:
         groups.setdefault(term.kind if "stacking" in b.passes else number, []).append(term)
     for terms in groups.values():
         filled = _products(b, y, terms, filled)
+    for x, places, sizes in waiting.scattered:
+        if not filled:
+            b.append(Zero(y))
+            filled = True
+        b.append(Scatter(x, places, y, sizes))
     _parts(b, y, waiting.parts, filled)
 
 

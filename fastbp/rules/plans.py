@@ -7,10 +7,40 @@ the plan calls the function of the row. A row that says nothing is called.
 """
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
 from fastbp.rules.local import matmul_labels
+
+# What becomes of an index that is out of bounds, as `Machine.places` has it; AS_IS: it is no index.
+MODES = {"raise": 0, "wrap": 1, "clip": 2}
+AS_IS = 3
+
+
+class OfCall(NamedTuple):
+    """How a plan computes what a function without derivative returns.
+
+    ``made(b, link, *args, **kwargs)`` gets the arguments of the call; ``keeps_shape(operands)``
+    says of the recorded ones whether no values decide the shape.
+    """
+
+    made: Callable
+    keeps_shape: Callable
+
+
+CALLS = {}
+
+
+def of_call(function, keeps_shape=lambda operands: True):
+    """Let a function say how a plan computes what another one returns, see `OfCall`."""
+
+    def register(made):
+        CALLS[function] = OfCall(made, keeps_shape)
+        return made
+
+    return register
 
 
 def sums(b, link, x):
@@ -47,14 +77,23 @@ def puts(b, link, x):
     return b.put(x, link.static["index"], link.shape)
 
 
+def takes_at_places(b, link, x, *moving):
+    """Take what places name that are values; others move elements."""
+    return b.gather(x, *moving, link.static["behind"], link.shape) if moving else None
+
+
 def adds_at_places(b, link, x, *moving):
-    """Add elements to zeros, in places that are all different; places that are values are not."""
+    """Add elements to zeros, in places that are all different, or that are values."""
     if moving:
-        return None
+        return b.scattered(x, *moving, link.static["behind"], link.shape)
     places, behind = link.static["places"], link.static["behind"]
     at = len(link.shape) - 1 - behind
     numbers = np.arange(math.prod(link.shape)).reshape(link.shape)
     return b.scatter(x, np.take(numbers, places, at).ravel(), link.shape)
+
+
+# Of rows with static places, from which the shape follows.
+AT_PLACES = (takes_at_places, adds_at_places)
 
 
 def takes_norms(b, link, x):

@@ -54,10 +54,22 @@ cdef enum:
     FRAMES_KEPT = 4
     LEFT = 0x100000         # what instructions return where a loop ends
     INTERRUPTED = 0x200000  # ... where an exception is set
+    OUTSIDE = 0x400000      # ... where an index is out of bounds
+    NOTES = 3               # in front of the addresses of a frame: that index, axis and size
     UNWATCHED = 4096        # iterations of a loop without end between looks at signals
 
 # Releasing the GIL costs about 50 ns: below so much work it is kept.
 cdef double WORTH_RELEASING = 1 << 15
+
+# What becomes of an index that is out of bounds, as `numpy.take` has it; AS_IS: it is no index.
+cdef enum:
+    RAISE, WRAP, CLIP, AS_IS
+
+cdef tuple INTEGERS = (
+    cnp.NPY_INT8, cnp.NPY_INT16, cnp.NPY_INT32, cnp.NPY_INT64, cnp.NPY_UINT8, cnp.NPY_UINT16,
+    cnp.NPY_UINT32, cnp.NPY_UINT64, cnp.NPY_LONG, cnp.NPY_ULONG, cnp.NPY_LONGLONG,
+    cnp.NPY_ULONGLONG,
+)
 
 
 @cython.final
@@ -66,7 +78,8 @@ cdef class Frame:
         raise TypeError("a Frame is made by its Machine")
 
     def __dealloc__(self):
-        free(self.bases)
+        if self.bases != NULL:
+            free(self.bases - NOTES)
         free(self.memory)
         free(self.scalars)
 
@@ -516,6 +529,132 @@ cdef class Machine:
         self.keep.append(table)
 
     @cython.boundscheck(True)
+    def places(self, Py_ssize_t n, cnp.ndarray first, list indices not None, target):
+        """Append the numbers of `n` elements: sums of indices, each times a step.
+
+        Parameters
+        ----------
+        n : int
+        first : ndarray of intp, shape (n,), optional
+            What is added to.
+        indices : list of tuple
+            ``(place, typenum, count, table, size, axis, step, mode)``: `count` integers side by
+            side along an axis of `size`, of which `table` says by number which are meant; None:
+            one after the other. `axis` is what an error names. `mode`: 0 one that is negative
+            counts from the end, and the plan ends with IndexError where one is out of bounds; 1
+            wrap, 2 clip, as in `numpy.take`; 3 the integers as they are.
+        target : tuple
+        """
+        cdef int k, m = len(indices)
+        cdef Places *facts
+        cdef Index *index
+        cdef cnp.ndarray table
+        if n < 0 or (first is not None and not _is_table(first, n)):
+            raise ValueError("Machine.places: what is added to must be of intp, in C order")
+        step = self._step(PLACES, sizeof(Places) + m * sizeof(Index), <double> n * m)
+        facts = <Places *> step.facts
+        facts.indices = <Index *> (facts + 1)
+        facts.n, facts.n_indices = n, m
+        if first is not None:
+            facts.first = <const intptr_t *> cnp.PyArray_DATA(first)
+            self.keep.append(first)
+        for k in range(m):
+            place, typenum, count, found, size, axis, stride, mode = indices[k]
+            index = &facts.indices[k]
+            index.typenum, index.n, index.size, index.mode = typenum, count, size, mode
+            index.axis, index.step = axis, stride
+            if typenum not in INTEGERS or index.n < 0 or not RAISE <= index.mode <= AS_IS:
+                raise ValueError("Machine.places: integers are needed, and a mode")
+            if index.size < (0 if index.mode in (RAISE, AS_IS) else 1):
+                raise ValueError("Machine.places: a size must be positive")
+            if found is not None:
+                table = found
+                if not _is_table(table, n) or (
+                        n and (np.min(table) < 0 or np.max(table) >= index.n)):
+                    raise ValueError("Machine.places: a table of other elements")
+                index.table = <const intptr_t *> cnp.PyArray_DATA(table)
+                self.keep.append(table)
+            elif index.n != n:
+                raise ValueError("Machine.places: too few indices")
+            self._reach(&index.source, place, 0,
+                        <double> index.n * np.dtype(_type_of(typenum)).itemsize, False)
+        self._reach(&facts.target, target, 0, <double> n * sizeof(intptr_t), True)
+
+    cdef Along *_along(self, InstructionKind kind, tuple sizes, int itemsize, places) except NULL:
+        cdef cnp.npy_intp dims[4]
+        cdef Along *facts
+        cdef int k
+        for k in range(4):
+            dims[k] = sizes[k]
+        _count(dims, 4)
+        step = self._step(kind, sizeof(Along), <double> dims[0] * dims[2] * dims[3])
+        facts = <Along *> step.facts
+        facts.outer, facts.size, facts.inner, facts.n = dims[0], dims[1], dims[2], dims[3]
+        facts.itemsize = itemsize
+        self._reach(&facts.places, places, 0, <double> facts.n * sizeof(intptr_t), False)
+        return facts
+
+    @cython.boundscheck(True)
+    def gather(self, int itemsize, tuple sizes not None, source, tuple steps not None, places,
+               target):
+        """Append ``target[o, k, i] = source[o, places[k], i]``.
+
+        Parameters
+        ----------
+        itemsize : int
+        sizes : tuple of int
+            Of the axis before, that of the places in the source, that behind, and how many places
+            there are. The plan ends with IndexError where one is not in ``range(size)``.
+        source, places, target : tuple
+        steps : tuple of int
+            Strides of the source along its three axes, in bytes; the others are contiguous.
+        """
+        cdef cnp.npy_intp dims[3]
+        cdef double low, high
+        cdef Along *facts
+        cdef int k
+        if itemsize not in (1, 2, 4, 8, 16) or len(steps) != 3 or len(sizes) != 4:
+            raise ValueError("Machine.gather: elements of that size, or steps missing")
+        facts = self._along(GATHER, sizes, itemsize, places)
+        dims[0], dims[1], dims[2] = facts.outer, facts.size, facts.inner
+        for k in range(3):
+            facts.steps[k] = steps[k]
+        if _count(dims, 3):
+            _span(dims, facts.steps, 3, itemsize, &low, &high)
+            self._reach(&facts.source, source, low, high, False)
+        else:
+            self._set(&facts.source, source)
+        self._reach(&facts.target, target, 0,
+                    <double> facts.outer * facts.n * facts.inner * itemsize, True)
+
+    @cython.boundscheck(True)
+    def scatter(self, int typenum, tuple sizes not None, source, places, target):
+        """Append ``target[o, places[k], i] += source[o, k, i]``, one k after the other.
+
+        Parameters
+        ----------
+        typenum : int
+        sizes : tuple of int
+            As of `gather`, with the axis of the places in the target.
+        source, places, target : tuple
+            All are contiguous.
+        """
+        cdef Along *facts
+        cdef int itemsize
+        if slot_of(typenum) < 0 or len(sizes) != 4:
+            raise ValueError("Machine.scatter: no dtype of sums, or sizes missing")
+        itemsize = itemsize_of(typenum)
+        facts = self._along(SCATTER, sizes, itemsize, places)
+        facts.typenum = typenum
+        self._reach(&facts.source, source, 0,
+                    <double> facts.outer * facts.n * facts.inner * itemsize, False)
+        self._reach(&facts.target, target, 0,
+                    <double> facts.outer * facts.size * facts.inner * itemsize, True)
+        if slot_of(typenum) >= 2:       # complex numbers are two real ones
+            facts.inner *= 2
+            facts.itemsize //= 2
+
+    @cython.boundscheck(True)
     def zero(self, Py_ssize_t size, target):
         """Append the filling of bytes with 0."""
         cdef Zero *facts
@@ -740,11 +879,12 @@ cdef class Machine:
         if self.blocks:
             raise ValueError("Machine: a loop or a branch has no end")
         frame = Frame.__new__(Frame)
-        frame.bases = <char **> calloc(max(self.n_buffers, 1), sizeof(char *))
+        frame.bases = <char **> calloc(self.n_buffers + NOTES, sizeof(char *))
         frame.memory = <char *> malloc(self.work_bytes + ALIGNMENT)
         frame.scalars = <double *> malloc(max(self.n_buffers, 1) * sizeof(double))
         if frame.bases == NULL or frame.memory == NULL or frame.scalars == NULL:
             raise MemoryError
+        frame.bases += NOTES
         start = (<uintptr_t> frame.memory + ALIGNMENT - 1) & ~<uintptr_t> (ALIGNMENT - 1)
         frame.work = <char *> start
         frame.bases[self.work_buffer] = frame.work
@@ -853,6 +993,10 @@ cdef class Machine:
             return status == LEFT
         if status == INTERRUPTED:
             return -1
+        if status == OUTSIDE:
+            bases -= NOTES
+            raise IndexError(f"index {<intptr_t> bases[0]} is out of bounds for axis "
+                             f"{<intptr_t> bases[1]} with size {<intptr_t> bases[2]}")
         if status < 0:
             raise MemoryError
         if status == FAILED:
@@ -945,6 +1089,15 @@ cdef Py_ssize_t _count(const cnp.npy_intp *dims, int nd) except -1:
     return <Py_ssize_t> total
 
 
+cdef bint _is_table(cnp.ndarray table, Py_ssize_t n) except -1:
+    return (cnp.PyArray_TYPE(table) == cnp.NPY_INTP and cnp.PyArray_ISCARRAY_RO(table)
+            and cnp.PyArray_SIZE(table) == n)
+
+
+cdef object _type_of(int typenum):
+    return cnp.PyArray_DescrFromType(typenum)
+
+
 cdef void _span(const cnp.npy_intp *dims, const intptr_t *steps, int nd, int itemsize, double *low,
                 double *high) noexcept:
     """From where to where the bytes of a layout are, of at least one element."""
@@ -1018,6 +1171,12 @@ cdef int run_steps(const Step *steps, int n, char **bases) noexcept nogil:
             _run_copy(<const Copy *> steps[k].facts, bases)
         elif steps[k].kind == PICK:
             _run_pick(<const Pick *> steps[k].facts, bases)
+        elif steps[k].kind == PLACES:
+            status = _run_places(<const Places *> steps[k].facts, bases)
+        elif steps[k].kind == GATHER:
+            status = _run_gather(<const Along *> steps[k].facts, bases)
+        elif steps[k].kind == SCATTER:
+            status = _run_scatter(<const Along *> steps[k].facts, bases)
         elif steps[k].kind == ZERO:
             memset(_at((<const Zero *> steps[k].facts).target, bases), 0,
                    (<const Zero *> steps[k].facts).size)
@@ -1234,3 +1393,104 @@ cdef void _run_pick(const Pick *p, char **bases) noexcept nogil:
             (<double *> target)[k] = (<const double *> source)[i]
         else:
             memcpy(target + k * p.itemsize, source + i * p.itemsize, p.itemsize)
+
+
+cdef inline int _outside(intptr_t index, intptr_t axis, intptr_t size,
+                         char **bases) noexcept nogil:
+    cdef char **notes = bases - NOTES
+    notes[0], notes[1], notes[2] = <char *> index, <char *> axis, <char *> size
+    return OUTSIDE
+
+
+cdef inline intptr_t _integer(const char *data, int typenum, intptr_t k) noexcept nogil:
+    """An integer as intp, as a cast gives it."""
+    if typenum == cnp.NPY_INT64 or typenum == cnp.NPY_LONGLONG:
+        return <intptr_t> (<const cnp.npy_int64 *> data)[k]
+    if typenum == cnp.NPY_INT32:
+        return (<const cnp.npy_int32 *> data)[k]
+    if typenum == cnp.NPY_LONG:
+        return (<const cnp.npy_long *> data)[k]
+    if typenum == cnp.NPY_INT16:
+        return (<const cnp.npy_int16 *> data)[k]
+    if typenum == cnp.NPY_INT8:
+        return (<const cnp.npy_int8 *> data)[k]
+    if typenum == cnp.NPY_UINT8:
+        return (<const cnp.npy_uint8 *> data)[k]
+    if typenum == cnp.NPY_UINT16:
+        return (<const cnp.npy_uint16 *> data)[k]
+    if typenum == cnp.NPY_UINT32:
+        return <intptr_t> (<const cnp.npy_uint32 *> data)[k]
+    if typenum == cnp.NPY_ULONG:
+        return <intptr_t> (<const cnp.npy_ulong *> data)[k]
+    return <intptr_t> (<const cnp.npy_uint64 *> data)[k]
+
+
+@cython.overflowcheck(False)
+cdef int _run_places(const Places *p, char **bases) noexcept nogil:
+    """Sums of size_t wrap around, where a plan was made up; who reads the places checks them."""
+    cdef size_t *target = <size_t *> _at(p.target, bases)
+    cdef const Index *index
+    cdef const char *source
+    cdef intptr_t k, at, size
+    cdef int j
+    for k in range(p.n):
+        target[k] = <size_t> p.first[k] if p.first != NULL else 0
+    for j in range(p.n_indices):
+        index = &p.indices[j]
+        source, size = _at(index.source, bases), index.size
+        for k in range(p.n):
+            at = _integer(source, index.typenum, k if index.table == NULL else index.table[k])
+            if index.mode == RAISE:
+                if not -size <= at < size:
+                    return _outside(at, index.axis, size, bases)
+                if at < 0:
+                    at += size
+            elif index.mode == WRAP:
+                at = at % size
+                if at < 0:
+                    at += size
+            elif index.mode == CLIP:
+                at = max(min(at, size - 1), 0)
+            target[k] += <size_t> at * <size_t> index.step
+    return 0
+
+
+cdef int _run_gather(const Along *g, char **bases) noexcept nogil:
+    cdef const intptr_t *places = <const intptr_t *> _at(g.places, bases)
+    cdef const char *source = _at(g.source, bases)
+    cdef char *target = _at(g.target, bases)
+    cdef intptr_t _o, k
+    for _o in range(g.outer):
+        for k in range(g.n):
+            if not 0 <= places[k] < g.size:
+                return _outside(places[k], 0, g.size, bases)
+            _copy_line(source + places[k] * g.steps[1], g.steps[2], target, g.itemsize, g.inner,
+                       g.itemsize)
+            target += g.inner * g.itemsize
+        source += g.steps[0]
+    return 0
+
+
+cdef int _run_scatter(const Along *g, char **bases) noexcept nogil:
+    cdef const intptr_t *places = <const intptr_t *> _at(g.places, bases)
+    cdef char *source = _at(g.source, bases)
+    cdef char *target = _at(g.target, bases)
+    if g.itemsize == 8:
+        return _scattered(g, <const double *> source, places, <double *> target, bases)
+    return _scattered(g, <const float *> source, places, <float *> target, bases)
+
+
+cdef int _scattered(const Along *g, const cython.floating *source, const intptr_t *places,
+                    cython.floating *target, char **bases) noexcept nogil:
+    cdef intptr_t _o, k, i
+    cdef cython.floating *row
+    for _o in range(g.outer):
+        for k in range(g.n):
+            if not 0 <= places[k] < g.size:
+                return _outside(places[k], 0, g.size, bases)
+            row = target + places[k] * g.inner
+            for i in range(g.inner):
+                row[i] = row[i] + source[i]
+            source += g.inner
+        target += g.size * g.inner
+    return 0

@@ -192,6 +192,7 @@ gather_op = linear(
     ),
     compiled=Adds(lambda into, g, i, ans, x, places, behind: add_at(into, g, places, behind)),
     pattern=patterns.moves,
+    plan=plans.takes_at_places,
     moving=patterns.gathers,
     batch=gather_members,
     direct=("g added into zeros",),
@@ -337,6 +338,52 @@ def _numbers_of_members(n, shape, index):
     return batching.indexed(n, np.arange(math.prod(shape)).reshape(shape), index)
 
 
+def _have_axes(arrays):
+    """Say whether there is no mask, and no number, which might be an end of a slice."""
+    return all([x.ndim and x.dtype.kind in "iu" for x in arrays])
+
+
+@plans.of_call(_numbers_at, _have_axes)
+def _numbers_in_plan(b, link, shape, index):
+    """Sum what every recorded array of an index adds to the number of an element.
+
+    Which of its elements that is NumPy says itself: they stand along the axis that it indexes.
+    """
+    items = [np.asarray(item) if isinstance(item, list | range) else item for item in index]
+    recorded = [k for k, item in enumerate(items) if b.computes(item)]
+    values = [items[k] for k in recorded]
+    if not math.prod(shape) or any([x.size == 0 for x in values]):
+        return None
+    for item in items:
+        bounds = (item.start, item.stop, item.step) if isinstance(item, slice) else ()
+        kind = item.dtype.kind if isinstance(item, np.ndarray | np.generic) else "i"
+        if kind not in "iu" or isinstance(item, bool) or any(map(b.computes, bounds)):
+            return None
+    for k in recorded:
+        items[k] = np.zeros(items[k].shape, np.intp)
+    first = np.ascontiguousarray(_numbers_at(shape, tuple(items)))
+    steps = np.cumprod((1, *shape[:0:-1]))[::-1]
+    facts = []
+    for k, x in zip(recorded, values, strict=True):
+        axis, own = _axis_of(items, k, len(shape)), np.arange(x.size)
+        along = np.expand_dims(own, [a for a in range(len(shape)) if a != axis])
+        along = np.broadcast_to(along, (*shape[:axis], x.size, *shape[axis + 1 :]))
+        table = along[(*items[:k], own.reshape(x.shape), *items[k + 1 :])]
+        table = np.ascontiguousarray(table, np.intp)
+        if np.array_equal(table.ravel(), own):
+            table = None
+        facts.append((table, shape[axis], axis, int(steps[axis]), plans.MODES["raise"]))
+    return b.places(values, first if first.any() else None, facts, link.shape)
+
+
+def _axis_of(index, k, nd):
+    """Return which axis an item of an index names, of one without masks."""
+    behind = any([item is ... for item in index[:k]])
+    items = index[k:] if behind else index[:k]
+    count = sum([item is not None and item is not ... for item in items])
+    return nd - count if behind else count
+
+
 def added_at(shape, given, value):
     """Return a value added to zeros where an index names them that is on the record."""
     numbers = passive_call(_numbers_at, shape, given)
@@ -363,6 +410,11 @@ def _counted(index, size, axis, mode):
     elif mode == "clip":
         index = np.clip(index, 0, size - 1)
     return along.counted_from_front(np.array(np.ravel(index)), size, axis)
+
+
+@plans.of_call(_counted)
+def _counted_in_plan(b, link, index, size, axis, mode):
+    return b.places([index], None, [(None, size, axis, 1, plans.MODES[mode])], link.shape)
 
 
 @batching.of_call(_counted)

@@ -138,6 +138,94 @@ def test_copies_and_picks(dtype, rng):
     np.testing.assert_array_equal(run(pick, [x], (5,), dtype), want)
 
 
+@pytest.mark.parametrize("kind", "bhilqBHILQ")
+def test_places_of_indices(kind, rng):
+    i, j = rng.integers(0, 4, 3).astype(kind), rng.integers(0, 5, (6,)).astype(kind)
+    if np.dtype(kind).kind == "i":
+        i -= i.dtype.type(4)
+    table = np.array([2, 0, 0, 1, 2, 1])
+    first, num = np.arange(6) * 20, i.dtype.num
+
+    def fill(machine, work, out):
+        indices = [((0, 0), num, 3, table, 4, 0, 5, 0), ((1, 0), num, 6, None, 5, 1, 1, 0)]
+        machine.places(6, first, indices, (out, 0))
+
+    want = first + 5 * (i[table].astype(np.intp) % 4) + j
+    np.testing.assert_array_equal(run(fill, [i, j], (6,), np.intp), want)
+
+
+@pytest.mark.parametrize("mode", ["raise", "wrap", "clip"])
+def test_indices_out_of_bounds(mode):
+    i = np.array([7, -9, 4, -5, 0, np.iinfo(np.intp).max, np.iinfo(np.intp).min])
+    number = ("raise", "wrap", "clip").index(mode)
+
+    def fill(machine, work, out):
+        machine.places(7, None, [((0, 0), i.dtype.num, 7, None, 5, 2, 1, number)], (out, 0))
+
+    if mode == "raise":
+        with pytest.raises(IndexError, match="index 7 is out of bounds for axis 2 with size 5"):
+            run(fill, [i], (7,), np.intp)
+        return
+    want = i % 5 if mode == "wrap" else np.clip(i, 0, 4)  # NumPy's own wrap goes step by step
+    np.testing.assert_array_equal(run(fill, [i], (7,), np.intp), want)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gathered_and_scattered(dtype, rng):
+    x, places = random(rng, (2, 4, 3), dtype), np.array([3, 0, 3])
+    item, num = x.itemsize, x.dtype.num
+
+    def gather(machine, work, out):
+        steps = (12 * item, -3 * item, item)  # along the axis backward
+        machine.gather(item, (2, 4, 3, 3), (0, 9 * item), steps, (1, 0), (out, 0))
+
+    found = run(gather, [x, places], (2, 3, 3), dtype)
+    np.testing.assert_array_equal(found, x[:, ::-1][:, places])
+
+    def scatter(machine, work, out):
+        machine.zero(x.nbytes, (out, 0))
+        machine.scatter(num, (2, 4, 3, 3), (0, 0), (1, 0), (out, 0))
+
+    want = np.zeros_like(x)
+    for k, place in enumerate(places):
+        want[:, place] += found[:, k]
+    np.testing.assert_array_equal(run(scatter, [found, places], (2, 4, 3), dtype), want)
+
+    for wrong in (4, -1, np.iinfo(np.intp).max):
+        with pytest.raises(IndexError, match=f"index {wrong} is out of bounds"):
+            run(gather, [x, np.array([3, wrong, 3])], (2, 3, 3), dtype)
+        with pytest.raises(IndexError, match=f"index {wrong} is out of bounds"):
+            run(scatter, [found, np.array([3, wrong, 3])], (2, 4, 3), dtype)
+
+
+def test_places_that_reach_outside_are_refused():
+    machine = Machine(4, 3, 64, {}, {0: (32, False), 1: (24, False), 2: (64, True)})
+    num, table = np.dtype(np.intp).num, np.array([0, 1, 3])
+    for indices in (
+        [((1, 0), num, 4, None, 5, 0, 1, 0)],  # there are three
+        [((1, 0), num, 3, table, 5, 0, 1, 0)],
+        [((1, 0), num, 3, table - 1, 5, 0, 1, 0)],
+        [((1, 0), np.dtype(float).num, 3, None, 5, 0, 1, 0)],
+        [((1, 0), num, 3, None, 0, 0, 1, 1)],  # nothing to wrap around
+        [((1, 0), num, 3, None, -1, 0, 1, 0)],
+        [((1, 0), num, 3, None, 5, 0, 1, 4)],
+    ):
+        with pytest.raises(ValueError, match="Machine"):
+            machine.places(3, None, indices, (2, 0))
+    for sizes, steps in (
+        ((1, 4, 1, 4), (8, 8, 8)),
+        ((1, 4, 1, 3), (8, 16, 8)),
+        ((1, -4, 1, 3), (8,) * 3),
+    ):
+        with pytest.raises(ValueError, match="Machine"):
+            machine.gather(8, sizes, (0, 0), steps, (1, 0), (2, 0))
+    for sizes in ((1, 9, 1, 3), (1, 8, 2, 3), (2, 8, 1, 3), (1, 4, 1, 4)):
+        with pytest.raises(ValueError, match="Machine"):
+            machine.scatter(np.dtype(float).num, sizes, (0, 0), (1, 0), (2, 0))
+    with pytest.raises(ValueError, match="only read"):
+        machine.scatter(np.dtype(float).num, (1, 3, 1, 3), (1, 0), (1, 0), (0, 0))
+
+
 def test_zeros_and_the_workspace(rng):
     x = rng.standard_normal(8)
 
