@@ -71,9 +71,11 @@ cdef struct Copy:
 
 cdef struct Pick:
     Place source, target
-    intptr_t n
+    intptr_t n, n_runs
     int itemsize
+    bint zeros              # the table has -1
     const intptr_t *table   # a borrowed array's
+    const intptr_t *runs    # not NULL: pairs of a first place and how many follow. As the table
 
 # An array of indices along an axis of `size`, whose elements lie `step` apart.
 cdef struct Index:

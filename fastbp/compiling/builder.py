@@ -16,6 +16,7 @@ from fastbp.compiling.steps import (
     Call,
     Copy,
     Gather,
+    Pick,
     Places,
     Product,
     Region,
@@ -43,6 +44,8 @@ class Builder:
         self.constants: dict[int, Value] = {}
         self.factors: dict[Any, list[Value] | None] = {}
         self.known: dict[Any, Any] = {}  # what was found out about layouts, for those that follow
+        self.picks: dict[int, Pick] = {}  # what made memory, by its id, where that was a table
+        self.negated: dict[int, tuple[Value, Value]] = {}  # values times -1, and of what, by id
         self.n_given = 0
         self.position = -1  # of the operation that is lowered
 

@@ -18,7 +18,7 @@ from fastbp._core import graph
 from fastbp.compiling import passive
 from fastbp.compiling.builder import Builder, grid, shown_by
 from fastbp.compiling.folding import same, with_numbers
-from fastbp.compiling.steps import Applied, Call, Copy, Pick
+from fastbp.compiling.steps import Applied, Call, Copy, Pick, Step
 from fastbp.compiling.sums import Waiting, is_movable
 from fastbp.compiling.values import Storage, Value, strides_of
 from fastbp.rules import patterns, plans
@@ -26,6 +26,7 @@ from fastbp.rules import patterns, plans
 __all__ = ["as_value", "lower", "lower_links"]
 
 ELEMENTWISE, GENERAL, CALL = 0, 1, 2
+_WORTH_PICKING = 64  # elements
 
 
 def _span(x: Value) -> Value:
@@ -326,10 +327,24 @@ def _elementwise(b: Builder, op: Any, link: Any, operands: list[Any]) -> Value |
         found = [b.constant(x) if isinstance(x, np.ndarray) else x for x in found]
     if not op.has_program(link.dtype.num):
         return None
-    y = b.elementwise(op.kernel or op.forward, found, link.dtype)
-    if y is not None and y.shape != link.shape:
+    function = op.kernel or op.forward
+    if "folding" in b.passes:
+        function, found = _difference(b, function, found)
+    y = b.elementwise(function, found, link.dtype)
+    if y is None or y.shape != link.shape:
         return None
+    if function is np.multiply and -1.0 in found[1:] and link.dtype.kind == "f":
+        b.negated[id(y)] = y, found[0]
     return y
+
+
+def _difference(b: Builder, function: Any, operands: list[Any]) -> tuple[Any, list[Any]]:
+    """Return a difference for a sum with what was multiplied by -1: the same, bit for bit."""
+    if function is np.add and len(operands) == 2:
+        for x, y in (operands, operands[::-1]):
+            if isinstance(x, Value) and id(y) in b.negated:
+                return np.subtract, [x, b.negated[id(y)][1]]
+    return function, operands
 
 
 def _planned(b: Builder, op: Any, link: Any, operands: list[Any]) -> Any:
@@ -388,7 +403,7 @@ def _moved(b: Builder, op: Any, link: Any, operands: list[Any]) -> Value | None:
         if shown is not None:
             shape, start, strides = shown
             y: Value = x.view(shape, x.offset + start, strides)
-            return y
+            return _picked_part(b, x, y)
         span = _span(x)
         key = key and ("table", *key)
         table = b.known.get(key)
@@ -399,10 +414,44 @@ def _moved(b: Builder, op: Any, link: Any, operands: list[Any]) -> Value | None:
             table = np.ascontiguousarray(forward(_numbers(x, span), **static), np.intp) - 1
             if key is not None:
                 b.known[key] = table
-        y = b.new(link.shape, link.dtype)
-        b.append(Pick(span, y, table))
-        return y
+        return _picked(b, span, table, link.shape)
     return _joined(b, op, link, operands)
+
+
+def _picked(b: Builder, span: Value, table: np.ndarray, shape: tuple[int, ...]) -> Value:
+    """Return elements of a span by a table; of those that were picked themselves, from there."""
+    step = b.picks.get(id(span.storage)) if "folding" in b.passes else None
+    if step is not None:
+        first = span.offset // span.dtype.itemsize
+        own = step.table.reshape(-1)[first : first + span.size]
+        table = np.where(table < 0, -1, own[table])
+        span = step.reads[0]
+    y = b.new(shape, span.dtype)
+    found = Pick(span, y, np.ascontiguousarray(table, np.intp))
+    # Beside the other one, so that work which reads both is not kept apart.
+    b.steps.insert(len(b.steps) if step is None else _behind(b.steps, step), found)
+    b.picks[id(y.storage)] = found
+    return y
+
+
+def _behind(steps: Sequence[Step], step: Step) -> int:
+    for k in range(len(steps), 0, -1):
+        if steps[k - 1] is step:
+            return k
+    return len(steps)
+
+
+def _picked_part(b: Builder, x: Value, y: Value) -> Value:
+    """Return a view of an array, or what it shows as an array of its own.
+
+    That, where it is most of what was picked, and does not lie in one piece: who reads it would
+    have to copy it.
+    """
+    picked = id(y.storage) in b.picks and "folding" in b.passes
+    if not picked or y.contiguous or 2 * y.size < x.size or y.size < _WORTH_PICKING:
+        return y
+    span = _span(y)
+    return _picked(b, span, _numbers(y, span) - 1, y.shape)
 
 
 def _moving(b: Builder, x: Any, dtype: Any) -> Value | None:

@@ -85,6 +85,17 @@ def program_of(
     return _known[key], inputs, outputs
 
 
+def _is_plain_factor(x: Any, dtype: Any) -> bool:
+    """Say whether a partial is a positive number: a plain product is the same then, bit for bit.
+
+    No zero can meet what is not finite, and none changes its sign.
+    """
+    if dtype.kind != "f" or not isinstance(x, int | float):
+        return False
+    with np.errstate(all="ignore"):
+        return bool(0.0 < dtype.type(x) < np.inf)
+
+
 def _compiled(dtype: Any, n_inputs: int, code: Any, written: Any) -> Program | None:
     """Compile members; an operand is the number of a member, ~k for an input, or (number, text)."""
     trace = Trace()
@@ -94,6 +105,8 @@ def _compiled(dtype: Any, n_inputs: int, code: Any, written: Any) -> Program | N
         found = [
             x[0] if isinstance(x, tuple) else made[x] if x >= 0 else inputs[~x] for x in operands
         ]
+        if function == "mulz" and _is_plain_factor(found[1], dtype):
+            function = np.multiply
         if function is np.positive:
             made.append(trace.copy(found[0]))
         elif isinstance(function, str | np.ufunc):

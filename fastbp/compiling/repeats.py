@@ -14,13 +14,15 @@ FEWEST = 4  # repetitions
 _CANDIDATES = 4  # periods that are looked at for one length of window
 
 
-def repeats(ids: Sequence[int]) -> list[Run]:
+def repeats(ids: Sequence[int], longest: int | None = None) -> list[Run]:
     """Return stretches of a sequence that repeat a period, apart, in order.
 
     Parameters
     ----------
     ids : sequence of int
         Equal where the sequence is.
+    longest : int, optional
+        No period is longer.
 
     Returns
     -------
@@ -35,12 +37,13 @@ def repeats(ids: Sequence[int]) -> list[Run]:
     """
     code = np.asarray(ids, np.int64)
     n = code.size
+    longest = n if longest is None else longest
     found: dict[tuple[int, int], int] = {}
     tried: set[int] = set()
     window, classes = 1, code
     while window * FEWEST <= n:
         for period in _periods(classes):
-            if period not in tried and period * FEWEST <= n:
+            if period not in tried and period * FEWEST <= n and period <= longest:
                 tried.add(period)
                 for start, length in _stretches(code, period):
                     found[start, period] = length

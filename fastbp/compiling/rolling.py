@@ -37,18 +37,24 @@ def rolled(steps: Sequence[Step], outputs: Sequence[Value]) -> list[Step]:
     outputs : sequence of Value
         What is read behind them.
     """
-    found = repeats(_kinds(steps))
+    kinds = _kinds(steps)
+    found = repeats(kinds)
     if not found:
         return list(steps)
     uses = _uses(steps, outputs)
     out: list[Step] = []
     done = 0
-    for start, shortest, length in found:
+    waiting = found[::-1]
+    while waiting:
+        start, shortest, length = waiting.pop()
         for period in range(shortest, min(_TURNS * shortest, length // FEWEST) + 1, shortest):
             first = start + _phase(steps, start, period, length)
             loops = _loops(steps, first, period, start + length, uses)
             if loops:
                 break
+        if not loops:  # what repeats in it may be rolled where it cannot
+            inner = repeats(kinds[start : start + length], shortest - 1)
+            waiting += [(start + first, period, n) for first, period, n in inner[::-1]]
         for begin, count, loop in loops:
             out += steps[done:begin]
             out.append(loop)

@@ -48,6 +48,10 @@ cdef bint HAVE_ADD = (find_ufunc_loop(np.add, cnp.NPY_FLOAT, &ADD[0])
                       and find_ufunc_loop(np.add, cnp.NPY_CDOUBLE, &ADD[3]))
 
 
+cdef extern from "rows.h" nogil:
+    void copy_rows(char *to, intptr_t to_step, const char *source, intptr_t from_step,
+                   intptr_t rows, intptr_t n)
+
 cdef extern from "few_loops.h" nogil:
     int FEW
     double few_sum_double(const double *x, intptr_t n)
@@ -359,7 +363,14 @@ cdef void _run_packed(Program p, Packing *packing, char **ptrs, intptr_t rows,
 cdef char *_moved(char *packed, char *x, const intptr_t *shape, const intptr_t *steps, int nd,
                   int itemsize, bint back) noexcept nogil:
     """Copy an array to contiguous memory, or `back`; return where that ends."""
-    cdef intptr_t i, n = shape[0], step = steps[0]
+    cdef intptr_t i, n = shape[0], step = steps[0], row
+    if nd == 2 and steps[1] == itemsize:
+        row = shape[1] * itemsize
+        if back:
+            copy_rows(x, step, packed, row, n, row)
+        else:
+            copy_rows(packed, row, x, step, n, row)
+        return packed + n * row
     if nd > 1:
         for i in range(n):
             packed = _moved(packed, x + i * step, shape + 1, steps + 1, nd - 1, itemsize, back)

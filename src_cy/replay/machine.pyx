@@ -46,6 +46,13 @@ cdef extern from "few_loops.h" nogil:
     void few_copy(const char *source, intptr_t from_step, char *target, intptr_t to_step,
                   intptr_t n, int item)
 
+cdef extern from "rows.h" nogil:
+    void copy_row(char *to, const char *source, intptr_t n)
+    void copy_rows(char *to, intptr_t to_step, const char *source, intptr_t from_step,
+                   intptr_t rows, intptr_t n)
+    void copy_pieces(char *to, const char *source, const intptr_t *runs, intptr_t n_runs,
+                     intptr_t item)
+
 cdef extern from "Python.h":
     int check_signals "PyErr_CheckSignals"()    # leaves the exception where it is
 
@@ -56,6 +63,7 @@ cdef enum:
     INTERRUPTED = 0x200000  # ... where an exception is set
     OUTSIDE = 0x400000      # ... where an index is out of bounds
     NOTES = 3               # in front of the addresses of a frame: that index, axis and size
+    RUN = 6                 # elements in a row of a table from which on they are copied as one
     UNWATCHED = 4096        # iterations of a loop without end between looks at signals
 
 # Releasing the GIL costs about 50 ns: below so much work it is kept.
@@ -526,7 +534,13 @@ cdef class Machine:
         self._reach(&facts.source, source, 0, (np.max(table, initial=-1) + 1.0) * itemsize, False)
         self._reach(&facts.target, target, 0, <double> facts.n * itemsize, True)
         facts.table = <const intptr_t *> cnp.PyArray_DATA(table)
+        facts.zeros = bool(np.min(table, initial=0) < 0)
         self.keep.append(table)
+        runs = _runs(table.reshape(-1))
+        if itemsize >= 4 and len(runs) * RUN <= facts.n:
+            facts.n_runs = len(runs)
+            facts.runs = <const intptr_t *> cnp.PyArray_DATA(<cnp.ndarray> runs)
+            self.keep.append(runs)
 
     @cython.boundscheck(True)
     def places(self, Py_ssize_t n, cnp.ndarray first, list indices not None, target):
@@ -1089,6 +1103,15 @@ cdef Py_ssize_t _count(const cnp.npy_intp *dims, int nd) except -1:
     return <Py_ssize_t> total
 
 
+cdef cnp.ndarray _runs(object table):
+    """Elements of a table that follow each other: the first, or -1 for zeros, and how many."""
+    before, after = table[:len(table) - 1], table[1:]
+    follows = (np.diff(table) == 1) & (before >= 0) | (before < 0) & (after < 0)
+    starts = np.concatenate([np.zeros(min(table.size, 1), np.intp), np.flatnonzero(~follows) + 1])
+    lengths = np.diff(np.append(starts, table.size))
+    return np.ascontiguousarray(np.stack([table[starts], lengths], 1), np.intp)
+
+
 cdef bint _is_table(cnp.ndarray table, Py_ssize_t n) except -1:
     return (cnp.PyArray_TYPE(table) == cnp.NPY_INTP and cnp.PyArray_ISCARRAY_RO(table)
             and cnp.PyArray_SIZE(table) == n)
@@ -1346,6 +1369,11 @@ cdef void _run_copy(const Copy *c, char **bases) noexcept nogil:
     cdef int axis, last = c.nd - 1
     for axis in range(c.nd):
         counter[axis] = 0
+    if (c.nd == 2 and c.shape[1] > FEW and c.itemsize >= 4 and c.from_steps[1] == c.itemsize
+            and c.to_steps[1] == c.itemsize):
+        copy_rows(target, c.to_steps[0], source, c.from_steps[0], c.shape[0],
+                  c.shape[1] * c.itemsize)
+        return
     while True:
         _copy_line(source, c.from_steps[last], target, c.to_steps[last], c.shape[last], c.itemsize)
         axis = last - 1
@@ -1369,7 +1397,10 @@ cdef inline void _copy_line(const char *source, intptr_t from_step, char *target
     if n <= FEW and (itemsize == 8 or itemsize == 4):
         few_copy(source, from_step, target, to_step, n, itemsize)
     elif from_step == itemsize and to_step == itemsize:
-        memcpy(target, source, n * itemsize)
+        if itemsize >= 4:
+            copy_row(target, source, n * itemsize)
+        else:
+            memcpy(target, source, n * itemsize)
     elif itemsize == 8:
         for k in range(n):
             (<double *> (target + k * to_step))[0] = (<const double *> (source + k * from_step))[0]
@@ -1385,6 +1416,13 @@ cdef void _run_pick(const Pick *p, char **bases) noexcept nogil:
     cdef const char *source = _at(p.source, bases)
     cdef char *target = _at(p.target, bases)
     cdef intptr_t k, i
+    if p.runs != NULL:
+        copy_pieces(target, source, p.runs, p.n_runs, p.itemsize)
+        return
+    if p.itemsize == 8 and not p.zeros:
+        for k in range(p.n):
+            (<double *> target)[k] = (<const double *> source)[p.table[k]]
+        return
     for k in range(p.n):
         i = p.table[k]
         if i < 0:
