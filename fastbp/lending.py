@@ -1,0 +1,56 @@
+"""Arrays that a function or a rule of a user's gets: they are the record's, to be read only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastbp.errors import ReadOnlyError
+
+
+def lent(run: Callable[[list[Any]], Any], values: Sequence[Any], name: str = "") -> Any:
+    """Return ``run(values)``, where `run` cannot change the arrays among the values.
+
+    What takes no read-only arrays (code in C, memoryviews of Cython's that are not const) gets
+    copies. Those may be written into by rules; a function with a `name` raises: what it writes
+    would be seen by whoever holds the array in NumPy, and be lost here.
+
+    Raises
+    ------
+    ReadOnlyError
+        If a function writes into an argument.
+    """
+    try:
+        return run([_locked(x) for x in values])
+    except (ValueError, TypeError, BufferError) as error:
+        if not _is_of_locks(str(error)):
+            raise
+    copies = [x.copy() if isinstance(x, np.ndarray) else x for x in values]
+    found = run(copies)
+    if name:
+        for k, (x, given) in enumerate(zip(copies, values, strict=True)):
+            if isinstance(x, np.ndarray) and x.tobytes() != given.tobytes():
+                raise ReadOnlyError(
+                    f"{name}: the function writes into its {_ordinal(k)} array, of shape {x.shape} "
+                    f"and dtype {x.dtype}: let it write into a copy, x = x.copy()"
+                )
+    return found
+
+
+def _locked(x: Any) -> Any:
+    if type(x) is not np.ndarray or not x.flags.writeable:
+        return x
+    x = x.view()
+    x.flags.writeable = False
+    return x
+
+
+def _is_of_locks(text: str) -> bool:
+    text = text.lower()
+    return "read-only" in text or "readonly" in text or "writeable" in text or "writable" in text
+
+
+def _ordinal(k: int) -> str:
+    return ("first", "second", "third")[k] if k < 3 else f"{k + 1}th"
