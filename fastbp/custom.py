@@ -77,6 +77,9 @@ def custom_rule(
     written with such functions, or with functions that have rules of their own;
     ``fastbp.testing.check_grads(rule, args)`` compares them, too.
 
+    The arrays that `f` is given are read-only. What cannot take such arrays (code in C, memoryviews
+    of Cython's that are not const) gets copies; if it writes into one, `ReadOnlyError` is raised.
+
     Examples
     --------
     >>> import numpy as np

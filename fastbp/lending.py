@@ -22,8 +22,9 @@ def lent(run: Callable[[list[Any]], Any], values: Sequence[Any], name: str = "")
     ReadOnlyError
         If a function writes into an argument.
     """
+    locked = [_locked(x) for x in values]
     try:
-        return run([_locked(x) for x in values])
+        return _unlocked(run(locked), locked, values)
     except (ValueError, TypeError, BufferError) as error:
         if not _is_of_locks(str(error)):
             raise
@@ -45,6 +46,24 @@ def _locked(x: Any) -> Any:
     x = x.view()
     x.flags.writeable = False
     return x
+
+
+def _unlocked(found: Any, locked: list[Any], values: Sequence[Any]) -> Any:
+    """Return results that are lent arrays, or views of them, as such of the arrays themselves."""
+    if type(found) in (tuple, list):
+        return type(found)([_unlocked(item, locked, values) for item in found])
+    if type(found) is not np.ndarray or found.flags.writeable:
+        return found
+    for lock, x in zip(locked, values, strict=True):
+        if lock is x:
+            continue
+        if found is lock:
+            return x
+        if found.base is lock.base and not any(
+            step == 0 and n > 1 for step, n in zip(found.strides, found.shape, strict=True)
+        ):
+            found.flags.writeable = True
+    return found
 
 
 def _is_of_locks(text: str) -> bool:

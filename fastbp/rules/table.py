@@ -549,7 +549,9 @@ def without_axes(f, kind):
     @functools.wraps(f)
     def settled(*args, **kwargs):
         found = f(*args, **kwargs)
-        array = kind == "array" or (kind == "same" and not graph.is_number(args[0]))
+        array = kind == "array"
+        if kind == "same":
+            array = not graph.is_number(args[0] if args else next(iter(kwargs.values())))
         return graph.as_cell(found) if array else graph.as_number(found)
 
     return settled
