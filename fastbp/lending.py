@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastbp._core import graph
 from fastbp.errors import ReadOnlyError
 
 
@@ -22,7 +23,7 @@ def lent(run: Callable[[list[Any]], Any], values: Sequence[Any], name: str = "")
     ReadOnlyError
         If a function writes into an argument.
     """
-    locked = [_locked(x) for x in values]
+    locked = list(map(graph.locked, values))
     try:
         return _unlocked(run(locked), locked, values)
     except (ValueError, TypeError, BufferError) as error:
@@ -38,14 +39,6 @@ def lent(run: Callable[[list[Any]], Any], values: Sequence[Any], name: str = "")
                     f"and dtype {x.dtype}: let it write into a copy, x = x.copy()"
                 )
     return found
-
-
-def _locked(x: Any) -> Any:
-    if type(x) is not np.ndarray or not x.flags.writeable:
-        return x
-    x = x.view()
-    x.flags.writeable = False
-    return x
 
 
 def _unlocked(found: Any, locked: list[Any], values: Sequence[Any]) -> Any:

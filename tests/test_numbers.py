@@ -293,9 +293,6 @@ def test_what_is_made_of_a_number(f):
 @pytest.mark.parametrize(
     "write",
     [
-        lambda h: h.__setitem__((), 1.0),
-        lambda h: h.__setitem__(..., h),
-        lambda h: h.T.__setitem__((), 1.0),
         lambda h: h.fill(1.0),
         lambda h: h.flat.__setitem__(0, 1.0),
         lambda h: np.put(h, 0, 1.0),

@@ -219,10 +219,18 @@ cdef object _passive_call(object function, tuple args, dict kwargs):
     return found
 
 
-cdef object _locked(cnp.ndarray array):
-    view = (<object> array).view()
-    view.flags.writeable = False
+cdef cnp.ndarray _locked(cnp.ndarray array):
+    """A view of an array that cannot be written into."""
+    cdef cnp.ndarray view = PyArray_View(array, NULL, cnp.ndarray)
+    cnp.PyArray_CLEARFLAGS(view, cnp.NPY_ARRAY_WRITEABLE)
     return view
+
+
+def locked(x):
+    """Return a view of an array that cannot be written into, anything else as it is."""
+    if not cnp.PyArray_CheckExact(x) or not cnp.PyArray_ISWRITEABLE(x):
+        return x
+    return _locked(x)
 
 
 cdef cnp.ndarray _recordable(object x):
@@ -756,6 +764,7 @@ cdef class Passive:
     def __setitem__(self, index, value):
         if has_variable(value):
             raise hook("refusal")("array", value)
+        self.cell = True        # as of a Variable
         if type(value) is Passive and (<Passive> value).root is not None and (
                 (<Passive> value).root is (self if self.root is None else self.root)):
             value = _passive_call(np.positive if value.dtype.kind != "b" else np.copy, (value,), {})
