@@ -87,7 +87,7 @@ def _copied(x: Any) -> Any:
     return x.copy() if isinstance(x, np.ndarray) and x.flags.writeable else x
 
 
-def _alike(x: Variable, number: bool) -> Variable:
+def _alike(x: Variable, number: bool) -> Any:
     """Return a handle that is a number, or an array, as the value that it is for."""
     return graph.as_number(x) if number else graph.as_cell(x)
 
