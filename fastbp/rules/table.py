@@ -482,6 +482,7 @@ def implements(
     accumulate=None,
     joins=False,
     total=None,
+    no_axes=None,
     kinks="",
 ):
     """Let a function stand for NumPy functions when their arguments are Variables.
@@ -509,12 +510,16 @@ def implements(
     total : callable, optional
         ``total(f)`` is called in its place: a `graph.Total`, which records at once what takes all
         elements of one Variable.
+    no_axes : {"number", "array", "same"}, optional
+        What NumPy's result is where it has no axes: a number, which no write changes, an array, or
+        what the first argument is. By default it is as what `f` computes last leaves it.
     kinks : str
         The convention where the derivative does not exist, where no elementwise row states it.
     """
 
     def register(f):
         f = f if total is None else total(f)
+        f = f if no_axes is None else without_axes(f, no_axes)
         public = name or (functions[0].__name__ if functions else f.__name__)
         function = _public(f, functions[0], public, joins) if functions else _naming(f, public)
         for numpy_function in functions:
@@ -536,6 +541,20 @@ def implements(
         return f if functions else function
 
     return register
+
+
+def without_axes(f, kind):
+    """Return a function whose results of no axes are numbers or arrays, as NumPy's are."""
+
+    @functools.wraps(f)
+    def settled(*args, **kwargs):
+        found = f(*args, **kwargs)
+        array = kind == "array"
+        if kind == "same":
+            array = not graph.is_number(args[0] if args else next(iter(kwargs.values())))
+        return graph.as_cell(found) if array else graph.as_number(found)
+
+    return settled
 
 
 _SPECIAL = ("log_softmax", "logsumexp", "softmax")  # beside NumPy's names, of `scipy.special`
@@ -614,8 +633,8 @@ def _numpy_names():
 def nondifferentiable(*functions, why, methods=(), reads=True):
     """Let functions that are constant almost everywhere see the values of Variables.
 
-    No derivative flows. What is written to cannot be a Variable: ``out=`` is refused then. Those
-    that ask for shapes and dtypes only, and do not read the values, say ``reads=False``.
+    No derivative flows; into a Variable for the result, ``out=``, a constant is written. Those that
+    ask for shapes and dtypes only, and do not read the values, say ``reads=False``.
     """
     of = graph.values_of if reads else graph.arrays_of
     for function in functions:
@@ -623,8 +642,10 @@ def nondifferentiable(*functions, why, methods=(), reads=True):
 
         @functools.wraps(function)
         def on_values(*args, _function=function, **kwargs):
-            if "out" in kwargs and has_variable(kwargs["out"]):
-                raise NoRuleError(f"numpy.{_function.__name__}: out= cannot be a Variable")
+            if "out" in kwargs or len(args) > 1:
+                rest, named, out = graph.without_out(_function, args, kwargs)
+                if has_variable(out):
+                    return _constant_into(out, _function, rest, named)
             if reads and graph.keeps(args, kwargs):
                 return graph.called(_function, args, kwargs)
             return _function(*map(of, args), **{k: of(v) for k, v in kwargs.items()})
@@ -634,6 +655,19 @@ def nondifferentiable(*functions, why, methods=(), reads=True):
             graph.of_shapes(function)
         if function.__name__ in methods:
             graph.bind_method(function.__name__, on_values)
+
+
+def _constant_into(out, function, args, kwargs):
+    """Write what a function without derivative gives into a Variable, as NumPy does."""
+    given = (out, function, "__call__", args, kwargs)
+    if graph.keeps(given):
+        value = graph.passive_call(graph.computed_into, *given)
+    else:
+        named = {k: graph.values_of(x) for k, x in kwargs.items()}
+        value = graph.computed_into(*map(graph.values_of, given[:4]), named)
+    where = kwargs.get("where", True) if isinstance(function, np.ufunc) else True
+    np.copyto(out, value, where=where)
+    return out
 
 
 def creates(*functions, like=()):

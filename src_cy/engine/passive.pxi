@@ -14,14 +14,19 @@
 # Nobody writes into its array: assignments give the handle a new one, and views know their root.
 
 import functools
+import inspect
 import operator as _operators
 
 cdef dict _calls = {}           # function -> the Op of its calls; (function, None): arranged ones
+cdef dict _positions_of_out = {}
 cdef dict _moving_ops = {}      # (op, which static arguments, number of operands) -> Op
 cdef set _of_shapes = set()     # functions that do not read the elements
 cdef frozenset _MUTATING = frozenset((
     np.copyto, np.fill_diagonal, np.place, np.put, np.put_along_axis, np.putmask))
 cdef frozenset _METHODS_IN_PLACE = frozenset(("fill", "partition", "put", "sort"))
+# They call the method of the same name, which gives for a number another one.
+cdef frozenset _MADE_BY_METHODS = frozenset((
+    np.imag, np.ravel, np.real, np.repeat, np.reshape, np.squeeze, np.swapaxes, np.transpose))
 cdef frozenset _PARTS = frozenset(("T", "imag", "mT", "real"))
 cdef frozenset _LAYOUT = frozenset(("flags", "itemsize", "nbytes", "strides"))
 
@@ -214,10 +219,18 @@ cdef object _passive_call(object function, tuple args, dict kwargs):
     return found
 
 
-cdef object _locked(cnp.ndarray array):
-    view = (<object> array).view()
-    view.flags.writeable = False
+cdef cnp.ndarray _locked(cnp.ndarray array):
+    """A view of an array that cannot be written into."""
+    cdef cnp.ndarray view = PyArray_View(array, NULL, cnp.ndarray)
+    cnp.PyArray_CLEARFLAGS(view, cnp.NPY_ARRAY_WRITEABLE)
     return view
+
+
+def locked(x):
+    """Return a view of an array that cannot be written into, anything else as it is."""
+    if not cnp.PyArray_CheckExact(x) or not cnp.PyArray_ISWRITEABLE(x):
+        return x
+    return _locked(x)
 
 
 cdef cnp.ndarray _recordable(object x):
@@ -236,6 +249,7 @@ cdef object _results(Op op, list operands, tuple parents, tuple saved, dict stat
     cdef Node node
     cdef list arrays
     cdef bint several = isinstance(found, (tuple, list))
+    cdef Passive made
     arrays = [_recordable(x) for x in found] if several else [_recordable(found)]
     if not arrays or any([x is None for x in arrays]):
         if found is not None:
@@ -247,7 +261,23 @@ cdef object _results(Op op, list operands, tuple parents, tuple saved, dict stat
     if several:
         return _outputs_of_call(node, flags, found, arrays, operands)
     finish(node, flags)
-    return _handle_of(array, node, operands)
+    made = _handle_of(array, node, operands)
+    if cnp.PyArray_NDIM(array) == 0 and cnp.PyArray_CheckExact(found):
+        made.cell = _gives_array(op, operands, static)
+    return made
+
+
+cdef bint _gives_array(Op op, list operands, dict static) except -1:
+    """Whether a function that returned an array of no axes gives NumPy's numbers one as well."""
+    function = (<Arranged> op.forward).function if type(op.forward) is Arranged else op.forward
+    first = operands[0] if operands else None
+    if function is _operators.getitem:      # of a number with an ellipsis
+        return True
+    if isinstance(function, type(np.ndarray.copy)):
+        return not is_number(first)
+    if not str(getattr(function, "__module__", None)).startswith("numpy"):
+        return False
+    return not is_number(first) or function not in _MADE_BY_METHODS
 
 
 cdef object _outputs_of_call(Node joint, int flags, object found, list arrays, list operands):
@@ -281,7 +311,7 @@ cdef Passive _handle_of(cnp.ndarray array, Node node, list operands):
         for operand in operands:
             if type(operand) is Passive:
                 x = operand
-                if shares(array, x.array):
+                if shares(array, x.array) and not x._is_number():
                     made.root = x if x.root is None else x.root
                     made.origin = made.root.array
                     made.place = _place_in(array, made.origin, node.op)
@@ -452,7 +482,7 @@ def assigned(x, index, value):
 
 def computed_into(out, ufunc, method, operands, kwargs):
     out = out.copy()
-    getattr(ufunc, method)(*operands, out=(out,), **kwargs)
+    getattr(ufunc, method)(*operands, out=out, **kwargs)
     return out
 
 
@@ -667,6 +697,8 @@ cdef class Passive:
 
     cdef object _become(self, object other):
         cdef Passive value = other
+        if self._is_number():
+            raise _written_number("assignment")
         if self.root is None:
             _check_write(self.node)
             current(value)
@@ -679,11 +711,15 @@ cdef class Passive:
         current(self)
         return self
 
+    cdef bint _is_number(self) noexcept:
+        """Whether this stands for a number of NumPy's, as `Variable._is_number`."""
+        return self.root is None and not self.cell and cnp.PyArray_NDIM(self.array) == 0
+
     cdef object _in_place(self, object ufunc, object other):
         if not _operand_ok(other):
             return NotImplemented
-        if self.root is None and not self.cell and cnp.PyArray_NDIM(self.array) == 0:
-            return _applied(ufunc, self, other)     # a number: the name is bound to the result
+        if self._is_number():       # the name is bound to the result
+            return _applied(ufunc, self, other)
         if has_variable(other):
             raise hook("refusal")("out", ufunc, (self, other), (self,))
         return self._become(_passive_call(
@@ -728,6 +764,7 @@ cdef class Passive:
     def __setitem__(self, index, value):
         if has_variable(value):
             raise hook("refusal")("array", value)
+        self.cell = True        # as of a Variable
         if type(value) is Passive and (<Passive> value).root is not None and (
                 (<Passive> value).root is (self if self.root is None else self.root)):
             value = _passive_call(np.positive if value.dtype.kind != "b" else np.copy, (value,), {})
@@ -843,14 +880,55 @@ def called(function, args, kwargs):
 
 
 cdef object _called(object function, tuple args, dict kwargs):
-    out = kwargs.get("out")
+    args, kwargs, out = without_out(function, args, kwargs)
     if out is None:
         return _passive_call(function, args, kwargs)
-    kwargs = {key: x for key, x in kwargs.items() if key != "out"}
     if type(out) is not Passive:
         return function(*_arrays_left(args), out=out, **_arrays_left(kwargs))
-    found = _passive_call(function, args, kwargs)
-    return (<Passive> out)._become(_passive_call(assigned, (out, Ellipsis, found), {}))
+    return (<Passive> out)._become(
+        _passive_call(computed_into, (out, function, "__call__", args, kwargs), {}))
+
+
+def without_out(function, tuple args not None, dict kwargs not None):
+    """Return arguments of a function of NumPy's without the array for the result, and that.
+
+    It is the argument ``out=``, which may also stand at its position, or None.
+    """
+    cdef Py_ssize_t k
+    out = kwargs.get("out")
+    if "out" in kwargs:
+        kwargs = {key: x for key, x in kwargs.items() if key != "out"}
+    elif len(args) > 1:
+        k = _position_of_out(function)
+        if 0 <= k < len(args):
+            out, args = args[k], args[:k] + args[k + 1:]
+            if len(args) > k:
+                raise TypeError(f"{hook('name_of')(function)}: out is followed by arguments "
+                                "without a name: give them theirs")
+    if type(out) is tuple and len(out) == 1:
+        out = out[0]
+    return args, kwargs, out
+
+
+cdef Py_ssize_t _position_of_out(object function) except -2:
+    """Where the array for the result can stand; -1: nowhere. A method has its array in front."""
+    found = _positions_of_out.get(function)
+    if found is None:
+        found = -1
+        named = function
+        if type(function) is type(np.ndarray.round):
+            named = getattr(np, function.__name__, None)
+        if isinstance(named, np.ufunc):
+            found = named.nin
+        elif callable(named):
+            try:
+                given = inspect.signature(named).parameters
+            except (TypeError, ValueError):
+                given = {}
+            if "out" in given and given["out"].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD:
+                found = list(given).index("out")
+        _positions_of_out[function] = found
+    return found
 
 
 def _mutate(function, x, args, kwargs):
