@@ -12,8 +12,8 @@ enum { ROW_IN_LINE = 512 }; /* bytes */
 #pragma GCC optimize("no-tree-loop-distribute-patterns")
 #endif
 
-/* Copy n bytes, a multiple of 4, between rows that do not overlap. The last piece may have bytes that
- * the one before has, too. */
+/* Copy n bytes, a multiple of 4, between rows that do not overlap. The last piece may have bytes
+ * that the one before has, too. */
 static inline void copy_row(char *to, const char *from, intptr_t n)
 {
     intptr_t i;
@@ -37,8 +37,8 @@ static inline void copy_rows(char *to, intptr_t to_step, const char *from, intpt
     for (; rows > 0; rows--, to += to_step, from += from_step) copy_row(to, from, n);
 }
 
-/* Copy pieces of a row one behind the other: runs are pairs of where one begins, -1 for zeros, and how
- * long it is, in elements. */
+/* Copy pieces of a row one behind the other: runs are pairs of where one begins, -1 for zeros, and
+ * how long it is, in elements. */
 static inline void copy_pieces(char *to, const char *from, const intptr_t *runs, intptr_t n_runs,
                                intptr_t item)
 {
