@@ -29,6 +29,7 @@ __all__ = [
     "is_float",
     "is_recorded",
     "note_inputs",
+    "of_inputs",
     "pulled",
     "pushed",
     "recorded_bodies",
@@ -88,6 +89,17 @@ def with_blocks(on: bool) -> Iterator[None]:
 def _inputs() -> list[Any]:
     """Return the inputs of what is recorded in this thread, those of bodies last."""
     return getattr(_state, "inputs", [])
+
+
+@contextmanager
+def of_inputs(inputs: Sequence[Any]) -> Iterator[None]:
+    """Record a function of these inputs inside of what is recorded."""
+    before = _inputs()
+    _state.inputs = [*before, *inputs]
+    try:
+        yield
+    finally:
+        _state.inputs = before
 
 
 def note_inputs(inputs: Sequence[Any]) -> None:
@@ -177,21 +189,19 @@ def recorded_bodies(functions: Sequence[Callable[..., Any]], args: Sequence[Any]
     left = _Left()
     since = graph.current_id()
     # The inputs are older than what is recorded; what is older than these is from outside.
-    before = _inputs()
-    _state.inputs = [*before, *inputs]
     made = []
     allowed = graph.refuse_writes(graph.current_id(), WrittenError)
     try:
-        for f in functions:
-            handles = [
-                graph.handle(x) if type(x) is Variable else graph.handle_of(x) for x in inputs
-            ]
-            with _unwritten(f):
-                result = graph.recorded_call(f, structure.unflatten(handles), {}, left)
-            outputs, out_def = tree.flatten(result)
-            made.append(([_end(y) for y in outputs], out_def))
+        with of_inputs(inputs):
+            for f in functions:
+                handles = [
+                    graph.handle(x) if type(x) is Variable else graph.handle_of(x) for x in inputs
+                ]
+                with _unwritten(f):
+                    result = graph.recorded_call(f, structure.unflatten(handles), {}, left)
+                outputs, out_def = tree.flatten(result)
+                made.append(([_end(y) for y in outputs], out_def))
     finally:
-        _state.inputs = before
         graph.refuse_writes(allowed)
     if left.any:
         raise UnrolledError
