@@ -105,7 +105,8 @@ def lowered(b: Builder, link: Any, operands: list[Any]) -> Value | None:
         if function.function is not graph.computed_into:
             return None
         (_, function, method, operands, static), _ = _arguments(*operands, **static)
-        if method != "__call__":  # what it is written into was an array of the function's own
+        # What it is written into was an array of the function's own.
+        if method != "__call__" or not isinstance(function, np.ufunc):
             return None
     if isinstance(function, np.ufunc):
         return _ufunc(b, link, function, operands) if not static else None

@@ -418,11 +418,11 @@ def _assigned(n: int, x: Any, index: Any, value: Any) -> Any:
 
 @of_call(graph.computed_into)
 def _computed_into(
-    n: int, out: Any, ufunc: np.ufunc, method: str, operands: tuple[Any, ...], kwargs: Any
+    n: int, out: Any, ufunc: Any, method: str, operands: tuple[Any, ...], kwargs: Any
 ) -> Any:
-    if method != "__call__" or kwargs or ufunc.signature is not None:
+    if method != "__call__" or kwargs or getattr(ufunc, "signature", "") is not None:
         return NotImplemented
-    nd = 1 + max([x.ndim if type(x) is Members else np.ndim(x) for x in operands])
+    nd = 1 + max([x.ndim if type(x) is Members else np.ndim(x) for x in (out, *operands)])
     given = [with_rank(x.array, nd) if type(x) is Members else x for x in operands]
     array = out.array if isinstance(out, Members) else np.broadcast_to(out, (n, *out.shape))
     return ufunc(*given, out=np.array(array))

@@ -614,8 +614,8 @@ def _numpy_names():
 def nondifferentiable(*functions, why, methods=(), reads=True):
     """Let functions that are constant almost everywhere see the values of Variables.
 
-    No derivative flows. What is written to cannot be a Variable: ``out=`` is refused then. Those
-    that ask for shapes and dtypes only, and do not read the values, say ``reads=False``.
+    No derivative flows; into a Variable for the result, ``out=``, a constant is written. Those that
+    ask for shapes and dtypes only, and do not read the values, say ``reads=False``.
     """
     of = graph.values_of if reads else graph.arrays_of
     for function in functions:
@@ -623,8 +623,10 @@ def nondifferentiable(*functions, why, methods=(), reads=True):
 
         @functools.wraps(function)
         def on_values(*args, _function=function, **kwargs):
-            if "out" in kwargs and has_variable(kwargs["out"]):
-                raise NoRuleError(f"numpy.{_function.__name__}: out= cannot be a Variable")
+            if "out" in kwargs or len(args) > 1:
+                rest, named, out = graph.without_out(_function, args, kwargs)
+                if has_variable(out):
+                    return _constant_into(out, _function, rest, named)
             if reads and graph.keeps(args, kwargs):
                 return graph.called(_function, args, kwargs)
             return _function(*map(of, args), **{k: of(v) for k, v in kwargs.items()})
@@ -634,6 +636,19 @@ def nondifferentiable(*functions, why, methods=(), reads=True):
             graph.of_shapes(function)
         if function.__name__ in methods:
             graph.bind_method(function.__name__, on_values)
+
+
+def _constant_into(out, function, args, kwargs):
+    """Write what a function without derivative gives into a Variable, as NumPy does."""
+    given = (out, function, "__call__", args, kwargs)
+    if graph.keeps(given):
+        value = graph.passive_call(graph.computed_into, *given)
+    else:
+        named = {k: graph.values_of(x) for k, x in kwargs.items()}
+        value = graph.computed_into(*map(graph.values_of, given[:4]), named)
+    where = kwargs.get("where", True) if isinstance(function, np.ufunc) else True
+    np.copyto(out, value, where=where)
+    return out
 
 
 def creates(*functions, like=()):

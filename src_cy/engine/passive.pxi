@@ -14,9 +14,11 @@
 # Nobody writes into its array: assignments give the handle a new one, and views know their root.
 
 import functools
+import inspect
 import operator as _operators
 
 cdef dict _calls = {}           # function -> the Op of its calls; (function, None): arranged ones
+cdef dict _positions_of_out = {}
 cdef dict _moving_ops = {}      # (op, which static arguments, number of operands) -> Op
 cdef set _of_shapes = set()     # functions that do not read the elements
 cdef frozenset _MUTATING = frozenset((
@@ -452,7 +454,7 @@ def assigned(x, index, value):
 
 def computed_into(out, ufunc, method, operands, kwargs):
     out = out.copy()
-    getattr(ufunc, method)(*operands, out=(out,), **kwargs)
+    getattr(ufunc, method)(*operands, out=out, **kwargs)
     return out
 
 
@@ -843,14 +845,55 @@ def called(function, args, kwargs):
 
 
 cdef object _called(object function, tuple args, dict kwargs):
-    out = kwargs.get("out")
+    args, kwargs, out = without_out(function, args, kwargs)
     if out is None:
         return _passive_call(function, args, kwargs)
-    kwargs = {key: x for key, x in kwargs.items() if key != "out"}
     if type(out) is not Passive:
         return function(*_arrays_left(args), out=out, **_arrays_left(kwargs))
-    found = _passive_call(function, args, kwargs)
-    return (<Passive> out)._become(_passive_call(assigned, (out, Ellipsis, found), {}))
+    return (<Passive> out)._become(
+        _passive_call(computed_into, (out, function, "__call__", args, kwargs), {}))
+
+
+def without_out(function, tuple args not None, dict kwargs not None):
+    """Return arguments of a function of NumPy's without the array for the result, and that.
+
+    It is the argument ``out=``, which may also stand at its position, or None.
+    """
+    cdef Py_ssize_t k
+    out = kwargs.get("out")
+    if "out" in kwargs:
+        kwargs = {key: x for key, x in kwargs.items() if key != "out"}
+    elif len(args) > 1:
+        k = _position_of_out(function)
+        if 0 <= k < len(args):
+            out, args = args[k], args[:k] + args[k + 1:]
+            if len(args) > k:
+                raise TypeError(f"{hook('name_of')(function)}: out is followed by arguments "
+                                "without a name: give them theirs")
+    if type(out) is tuple and len(out) == 1:
+        out = out[0]
+    return args, kwargs, out
+
+
+cdef Py_ssize_t _position_of_out(object function) except -2:
+    """Where the array for the result can stand; -1: nowhere. A method has its array in front."""
+    found = _positions_of_out.get(function)
+    if found is None:
+        found = -1
+        named = function
+        if type(function) is type(np.ndarray.round):
+            named = getattr(np, function.__name__, None)
+        if isinstance(named, np.ufunc):
+            found = named.nin
+        elif callable(named):
+            try:
+                given = inspect.signature(named).parameters
+            except (TypeError, ValueError):
+                given = {}
+            if "out" in given and given["out"].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD:
+                found = list(given).index("out")
+        _positions_of_out[function] = found
+    return found
 
 
 def _mutate(function, x, args, kwargs):
