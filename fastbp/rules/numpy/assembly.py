@@ -211,6 +211,7 @@ def insert(arr, obj, values, axis=None):
 
 @implements(
     np.block,
+    no_axes="array",
     joins="nested",
     samples=lambda rng: [
         (([[rng.normal(size=(2, 2)), np.zeros((2, 1))], [rng.normal(size=(1, 3))]],), {}),
@@ -421,6 +422,7 @@ def _repeated(n, around, mode):
 
 @implements(
     np.pad,
+    no_axes="array",
     samples=lambda rng: [
         ((rng.normal(size=(2, 3)), 1), {}),
         ((rng.normal(size=(2, 3)), ((0, 1), (2, 0))), {"constant_values": (1.0, 2.0)}),

@@ -90,6 +90,7 @@ helper(
 
 @function(
     "polygamma",
+    no_axes="array",
     samples=lambda rng: [
         ((1, rng.uniform(0.5, 3.0, 3)), {}),
         ((np.array([[0], [1], [2]]), rng.uniform(0.5, 3.0, 2)), {}),
@@ -298,6 +299,7 @@ poch = elementwise(
 
 @function(
     "factorial",
+    no_axes="same",
     samples=lambda rng: [((rng.uniform(0.5, 4.0, 3),), {}), ((rng.uniform(0.5, 4.0, (2, 2)),), {})],
 )
 def factorial(n, exact=False, **kwargs):
@@ -316,6 +318,7 @@ _NEGATIVE_TOO = np.lib.NumpyVersion(scipy.__version__) >= "1.17.0"
 
 @function(
     "comb",
+    no_axes="number",
     samples=lambda rng: [
         ((rng.uniform(4.0, 9.0, 3), rng.uniform(1.0, 3.0, 3)), {}),
         ((rng.uniform(4.0, 9.0, 3), 2), {"repetition": True}),
