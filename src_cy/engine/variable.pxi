@@ -323,7 +323,7 @@ cdef class Variable:
             return other
         if self._is_number():
             raise _written_number(name)
-        if _outside and (self.node.shape or name == "assignment"):
+        if _outside:
             _check_root(self)
         if type(other) is Passive:
             other = entered(other, self.dtype)

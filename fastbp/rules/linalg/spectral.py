@@ -357,5 +357,6 @@ def lstsq(a, b, cond=None, lapack_driver=None):
         rest = columns - a @ x
         squares = np.sum(np.real(rest * conjugated(rest)), -2)
         squares = squares if np.all(full) else np.where(full[..., None], squares, np.nan)
-        squares = squares if b.ndim > 1 else squares[..., 0]
+        if b.ndim == 1:
+            squares = squares[..., 0] if squares.ndim > 1 else squares[0]
     return x if b.ndim > 1 else x[..., 0], squares, rank if rank.ndim else int(rank), s
