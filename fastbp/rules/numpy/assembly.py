@@ -382,9 +382,8 @@ def _pad(x, width, constants):
 
 
 def _unpad(g, ans, x, width, constants):
-    return g[
-        (..., *[slice(before, before + n) for (before, _), n in zip(width, x.shape, strict=True)])
-    ]
+    own = zip(width, x.shape[x.ndim - len(width) :], strict=True)  # of a batch, x has more in front
+    return g[(..., *[slice(before, before + n) for (before, _), n in own])]
 
 
 pad_op = general(
