@@ -20,7 +20,7 @@ from fastbp._core.replay import Plan, strong_zeros_met
 from fastbp._core.tape import Tape
 from fastbp.compiling import passive
 from fastbp.compiling.bodies import UnrolledError, note_inputs, with_blocks
-from fastbp.compiling.drawing import DrawnError, undrawn
+from fastbp.compiling.draws import DrawnError, undrawn
 from fastbp.compiling.inputs import Arguments
 from fastbp.compiling.layout import laid_out
 from fastbp.compiling.lowering import lower

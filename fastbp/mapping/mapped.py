@@ -14,7 +14,7 @@ from fastbp._core.dtypes import DIFFERENTIABLE, NAMES
 from fastbp._core.graph import Passive, Variable
 from fastbp._core.operands import as_array
 from fastbp._core.replay import strong_zeros_met
-from fastbp.compiling.drawing import undrawn
+from fastbp.compiling.draws import undrawn
 from fastbp.derived import derived, named
 from fastbp.errors import DTypeError, MappedValueError, ShapeError
 from fastbp.mapping.axes import axes_of, checked, size_of

@@ -18,7 +18,7 @@ from fastbp._core.graph import Passive, Variable
 from fastbp._core.replay import strong_zeros_met
 from fastbp._core.tape import Tape
 from fastbp.compiling.bodies import of_inputs
-from fastbp.compiling.drawing import DrawnError
+from fastbp.compiling.draws import DrawnError
 from fastbp.compiling.inputs import recorded_inputs
 from fastbp.errors import MappedValueError
 
