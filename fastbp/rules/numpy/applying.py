@@ -26,7 +26,10 @@ def _piecewise_samples(rng):
 
 
 @implements(
-    np.piecewise, kinks="the slope of the branch that was taken", samples=_piecewise_samples
+    np.piecewise,
+    no_axes="array",
+    kinks="the slope of the branch that was taken",
+    samples=_piecewise_samples,
 )
 def piecewise(x, condlist, funclist, *args, **kw):
     """Arguments as in `numpy.piecewise`; numbers among the functions may be Variables.
@@ -234,6 +237,7 @@ def resize(a, new_shape):
 
 @implements(
     np.trim_zeros,
+    no_axes="same",
     samples=lambda rng: [((rng.normal(size=4), trim), {}) for trim in ("fb", "b", "F")],
 )
 def trim_zeros(filt, *args, **kwargs):

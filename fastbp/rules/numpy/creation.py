@@ -130,6 +130,7 @@ def _pair(rng):
 
 @implements(
     name="array",
+    no_axes="array",
     samples=lambda rng: [
         (([[rng.normal(size=()), 1.0], [2, rng.normal(size=())]],), {}),
         ((_pair(rng),), {"ndmin": 4, "dtype": np.float64}),
@@ -160,12 +161,13 @@ def array(object, dtype=None, *, copy=True, order="K", subok=False, ndmin=0, lik
     if copy is False and x is not object:
         raise ValueError("array: Variables in nested lists cannot become an array without a copy")
     if x is object and copy:
-        x = graph.as_cell(np.positive(x))
+        x = np.positive(x)
     return reshaped(x, (1,) * (ndmin - x.ndim) + x.shape) if x.ndim < ndmin else x
 
 
 @implements(
     name="asarray",
+    no_axes="array",
     samples=lambda rng: [
         (([1.0, rng.normal(size=())],), {}),
         ((rng.normal(size=3),), {"dtype": np.float64}),
@@ -185,11 +187,12 @@ def asarray(a, dtype=None, order=None, *, device=None, copy=None, like=None):
     if copy is None and order in ("C", "F") and isinstance(a, Variable):
         plain = array_of(a)
         copy = not np.may_share_memory(plain, np.asarray(plain, order=order))
-    return graph.as_cell(np.positive(x)) if copy and x is a else x
+    return np.positive(x) if copy and x is a else x
 
 
 @implements(
     name="full",
+    no_axes="array",
     samples=lambda rng: [
         (((2, 3), rng.normal(size=())), {}),
         ((3, rng.normal(size=3)), {"dtype": np.float64}),
@@ -203,9 +206,7 @@ def full(shape, fill_value, dtype=None, order="C", *, device=None, like=None):
     if not has_variable(fill_value):
         return _plain_full(shape, fill_value, dtype, order, device=device, like=like)
     np.full((), 0.0, None, order, device=device)  # raises where NumPy does
-    return graph.as_cell(
-        np.positive(np.broadcast_to(_from_nested("full", fill_value, dtype, like), shape))
-    )
+    return np.positive(np.broadcast_to(_from_nested("full", fill_value, dtype, like), shape))
 
 
 def full_like(a, fill_value, dtype=None, order="K", subok=True, shape=None, *, device=None):

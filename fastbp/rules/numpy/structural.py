@@ -17,7 +17,7 @@ from fastbp._core.graph import Variable, array_of
 from fastbp._core.operands import as_array, as_numbers
 from fastbp.errors import DTypeError
 from fastbp.rules import local, patterns, plans
-from fastbp.rules.table import FUNCTIONS, implements, linear, refuse
+from fastbp.rules.table import FUNCTIONS, implements, linear, refuse, without_axes
 
 ALL = [tuple(range(-nd, 0)) for nd in range(65)]
 SMALL = 2048  # elements; for larger arrays a pass over memory costs more than `numpy.broadcast_to`
@@ -147,6 +147,7 @@ def in_dtype(function, a, dtype):
 
 @implements(
     np.astype,
+    no_axes="same",
     samples=lambda rng: [
         ((rng.normal(size=(2, 3)), np.float64), {}),
         ((rng.normal(size=3), np.float64), {"copy": False, "device": "cpu"}),
@@ -167,7 +168,7 @@ def _astype_method(x, dtype, order="K", casting="unsafe", subok=True, copy=True)
     if x.dtype.kind == "c" and np.dtype(dtype).kind != "c":
         return astype(x, dtype)  # raises
     np.empty(0, x.dtype).astype(dtype, order, casting)  # raises where NumPy does
-    return astype(x, dtype, copy=copy)
+    return np.astype(x, dtype, copy=copy)
 
 
 graph.bind_method("astype", _astype_method)
@@ -180,13 +181,16 @@ def conjugated(x):
 
 @implements(
     np.copy,
-    method="copy",
+    no_axes="array",
     samples=lambda rng: [((rng.normal(size=(2, 3)),), {}), ((rng.normal(size=3), "C"), {})],
 )
 def copy(a, order="K", subok=False):
     """Arguments as in `numpy.copy`; a Variable has no memory layout, so every order is the same."""
     np.copy(0.0, order)  # raises where NumPy does
-    return graph.as_cell(np.positive(a))
+    return np.positive(a)
+
+
+graph.bind_method("copy", without_axes(lambda a, order="C": copy(a, order), "same"))
 
 
 # ---- reshape
@@ -232,11 +236,16 @@ def reshape(a, /, shape, order="C", *, copy=None):
     """
     if order == "C" and copy is not False:
         result = reshape_op(a, shape=a._array.reshape(shape).shape, own=a.ndim)
-        return graph.owned(result) if copy else result
+        return _copied(result, a) if copy else result
     refuse("reshape", copy=(copy is False, False), order=(order, "F"))
     shape = a._array.reshape(shape, order="F").shape
     result = transpose(reshaped(transpose(a), shape[::-1]))
-    return graph.owned(result) if copy else result
+    return _copied(result, a) if copy else result
+
+
+def _copied(result, a):
+    result = graph.owned(result)
+    return result if graph.is_number(a) else graph.as_cell(result)
 
 
 def _reshape_of_older(a, /, shape=None, order="C", *, newshape=None, copy=None):
@@ -468,6 +477,7 @@ broadcast_op = linear(
 
 @implements(
     np.broadcast_to,
+    no_axes="array",
     samples=lambda rng: [
         ((rng.normal(size=(3, 1)), (2, 3, 4)), {}),
         ((rng.normal(size=()), 2), {}),
@@ -493,7 +503,9 @@ def broadcast_arrays(*args, subok=False):
     shape = np.broadcast_shapes(*[x.shape for x in args])
     return tuple(
         [
-            x if x.shape == shape and isinstance(x, Variable) else np.broadcast_to(x, shape)
+            graph.as_cell(x)
+            if x.shape == shape and isinstance(x, Variable)
+            else np.broadcast_to(x, shape)
             for x in args
         ]
     )
