@@ -483,6 +483,7 @@ def implements(
     joins=False,
     total=None,
     kinks="",
+    layout=None,
 ):
     """Let a function stand for NumPy functions when their arguments are Variables.
 
@@ -511,9 +512,14 @@ def implements(
         elements of one Variable.
     kinks : str
         The convention where the derivative does not exist, where no elementwise row states it.
+    layout : {"C", "K", "A"}, optional
+        The order of NumPy's results in memory, which are no views, where it is not by itself that
+        of the function's: C, that of the axes of the first operand (of the shape of the result),
+        or Fortran's where that is the operand's and C's is not.
     """
 
     def register(f):
+        f = f if layout is None else _laid_out(f, layout)
         f = f if total is None else total(f)
         public = name or (functions[0].__name__ if functions else f.__name__)
         function = _public(f, functions[0], public, joins) if functions else _naming(f, public)
@@ -536,6 +542,22 @@ def implements(
         return f if functions else function
 
     return register
+
+
+def _laid_out(f, layout):
+    @functools.wraps(f)
+    def function(*args, **kwargs):
+        result = f(*args, **kwargs)
+        x = args[0] if args else next(iter(kwargs.values()), None)
+        if layout == "C" or type(x) is not graph.Variable:
+            return graph.in_order(result, "C")
+        if layout == "K":
+            return graph.in_order_of(result, x)
+        flags = graph.flags_of(x)
+        fortran = flags.f_contiguous and not flags.c_contiguous
+        return graph.in_order(result, "F" if fortran else "C")
+
+    return function
 
 
 _SPECIAL = ("log_softmax", "logsumexp", "softmax")  # beside NumPy's names, of `scipy.special`

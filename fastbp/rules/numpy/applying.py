@@ -26,7 +26,10 @@ def _piecewise_samples(rng):
 
 
 @implements(
-    np.piecewise, kinks="the slope of the branch that was taken", samples=_piecewise_samples
+    np.piecewise,
+    layout="K",
+    kinks="the slope of the branch that was taken",
+    samples=_piecewise_samples,
 )
 def piecewise(x, condlist, funclist, *args, **kw):
     """Arguments as in `numpy.piecewise`; numbers among the functions may be Variables.
