@@ -9,6 +9,7 @@ Environment variables
 FASTBP_BUILD_JOBS=N  compile at most N files at a time (else: one a core, as far as memory goes)
 FASTBP_DEBUG=1       compile with bounds, None and overflow checks (slow; for the test suite)
 FASTBP_SANITIZE=1    compile with AddressSanitizer and UBSan (run with libasan preloaded)
+FASTBP_REFNANNY=1    compile with Cython's count of references, function by function
 FASTBP_ANNOTATE=1    write src_cy/*/*.html: how much Python is left in every line
 """
 
@@ -48,6 +49,7 @@ KINDS_KEPT = 4
 
 DEBUG = os.environ.get("FASTBP_DEBUG") == "1"
 SANITIZE = os.environ.get("FASTBP_SANITIZE") == "1"
+REFNANNY = os.environ.get("FASTBP_REFNANNY") == "1"
 ANNOTATE = os.environ.get("FASTBP_ANNOTATE") == "1"
 
 DIRECTIVES = {
@@ -65,6 +67,7 @@ DIRECTIVES = {
 MACROS = [
     ("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION"),
     ("NPY_TARGET_VERSION", "NPY_2_0_API_VERSION"),
+    *[("CYTHON_REFNANNY", "1")] * REFNANNY,
 ]
 # The largest file takes 0.3 GB in gcc; pip and this process take as much again.
 BYTES_PER_JOB = 400 * 2**20

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Mutation testing of the derivative formulas in fastbp/rules: does a wrong formula fail a test?
 
-    python .ci/mutants.py [--sample N] [--seed S] [--jobs J] [FILES of fastbp/rules ...]
+    python .ci/mutants.py [--sample N] [--seed S] [--jobs J] [FILE or FILE:LINE of fastbp/rules ...]
 
 A mutant is one change of one formula: a sign flipped, + and - or * and / exchanged, a factor or a
 term dropped, a constant changed, the operands of an operator or the first two arguments of a call
@@ -9,8 +9,9 @@ exchanged. Formulas are the rules of all rows (partials, VJPs, JVPs) and the fun
 fastbp/rules that these call. N sites are drawn from the files in turn, so every family takes part.
 
 Tests are collected once. Each mutant is a fork of that process: it gets the code of the changed
-function, and runs the tests that go by the names of the rows concerned, cheap ones first, until one
-fails. So a mutant costs seconds. A last fork runs, without any mutant, each test that killed one.
+function, and runs the tests that go by the names of the rows concerned, cheap ones first, then
+those of the same family, until one fails. So a mutant costs seconds. A last fork runs, without any
+mutant, each test that killed one.
 """
 
 import argparse
@@ -37,10 +38,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 RULES = ROOT / "fastbp" / "rules"
+TESTS = ROOT / "tests" / "rules"
 # These register functions and arguments; there is no formula in them, though formulas call them.
 MACHINERY = {RULES / name for name in ("table.py", "counterparts.py", "special/rows.py")}
 SECONDS = 20  # of processor time for one test of a mutant; beyond it, it hangs
-BUDGET = 60  # for all of them
+BUDGET = 60  # for all that go by the names, and again for those of the family
+COLLECTED = ("tests/rules", "tests/test_higher_orders.py")
 CALLS = 8  # samples of a row in all tests; the others are in the first four kinds only
 OTHERS = 60  # tests beside those of the table
 # Of `tests/rules/test_rules.py`, by cost.
@@ -56,8 +59,10 @@ KINDS = (
     "test_blocks_differentiate_again",
 )
 COMMUTE = set(
-    "add multiply maximum minimum mulz logical_and logical_or isin hypot logaddexp".split()
+    "add multiply maximum minimum mulz logical_and logical_or isin hypot logaddexp "
+    "min max result_type broadcast_shapes".split()
 )
+UNSEEN = {"strict", "copy"}  # keywords that change no value
 SWAPPED = {ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Div, ast.Div: ast.Mult}
 
 
@@ -100,6 +105,8 @@ def results(tree):
         value = node.body if isinstance(node, ast.Lambda) else getattr(node, "value", None)
         listed = isinstance(value, ast.BinOp) and isinstance(value.left, (ast.List, ast.Tuple))
         number = isinstance(value, (ast.BinOp, ast.Call, ast.Name, ast.IfExp)) and not listed
+        if isinstance(value, ast.Call) and ast.unparse(value.func) == "np.zeros":
+            continue
         if isinstance(node, (ast.Return, ast.Lambda)) and number:
             yield value
 
@@ -116,6 +123,8 @@ def sites(tree):
             yield node, functions
         for name, child in ast.iter_fields(node):
             for one in child if isinstance(child, list) else [child]:
+                if isinstance(one, ast.keyword) and one.arg in UNSEEN:
+                    continue
                 if isinstance(one, ast.AST) and not isinstance(one, SKIPPED):
                     body = name == "body" and isinstance(node, (ast.FunctionDef, ast.Lambda))
                     waiting.append((one, (*functions, node) if body else functions))
@@ -249,6 +258,25 @@ def formulas(ops):
     return rows
 
 
+def implementers():
+    """Return code object -> names of public functions that call it."""
+    from fastbp.rules import table
+
+    found = collections.defaultdict(set)
+    for name, function in table.FUNCTIONS.items():
+        waiting, seen = list(functions_in(function)), set()
+        while waiting:
+            one = waiting.pop()
+            if id(one) in seen or not isinstance(one, types.FunctionType) or not of_rules(one):
+                continue
+            seen.add(id(one))
+            for code in [one.__code__, *code_objects(one.__code__)]:
+                found[code.co_filename, code].add(name)
+            waiting += called(one)
+            waiting += functions_in(getattr(one, "__wrapped__", None))
+    return found
+
+
 def live_functions():
     found = collections.defaultdict(list)
     for one in gc.get_objects():
@@ -291,6 +319,7 @@ class Tests:
         self.by_call = collections.defaultdict(dict)  # sample -> kind of test -> items
         self.of_sample = collections.defaultdict(list)  # the same in other files
         self.by_word = collections.defaultdict(list)
+        self.by_folder = collections.defaultdict(list)  # of fastbp/rules
         words = {}
         for item in items:
             function = item.originalname or item.name
@@ -303,11 +332,27 @@ class Tests:
                     continue
                 if re.fullmatch(r"[\w.]+-\d+", name):  # a sample: compiled, mapped, complex
                     self.of_sample[name].append(item)
+            folder = item.path.parent
+            folder = folder.relative_to(TESTS) if folder.is_relative_to(TESTS) else Path()
+            self.by_folder[str(folder)].append(item)
             if item.function not in words:
                 words[item.function] = set(re.findall(r"\w+", inspect.getsource(item.function)))
             said = set(re.findall(r"\w+", item.name))
             for word in words[item.function] | said | set(function.split("_")):
                 self.by_word[word].append((word not in said, item))
+
+    def of_family(self, path, functions, chosen):
+        """Return further tests: of functions that call the code, and of its file's folder."""
+        seen = {item.nodeid for item in chosen}
+        items = [
+            item
+            for kind in KINDS[:4]
+            for sample, kinds in self.by_call.items()
+            if sample.rpartition("-")[0] in functions
+            for item in kinds.get(kind, ())
+        ]
+        items += self.by_folder[str(path.parent.relative_to(RULES))]
+        return [item for item in dict.fromkeys(items) if item.nodeid not in seen]
 
     def of(self, names, calls):
         """Return the tests of rows, without repetition, cheap ones first."""
@@ -431,15 +476,21 @@ def run(session, options):
         for name, op in table.OPS.items()
         if op.info.get("home", "").startswith("fastbp.rules")
     }
-    rows, live = formulas(ops), live_functions()
+    rows, callers, live = formulas(ops), implementers(), live_functions()
     calls = result_of(in_fork(lambda: calls_of_rows(session)))
     tests = Tests(session.items)
-    files = [Path(name).resolve() for name in options.files]
+    files = collections.defaultdict(set)  # path -> lines, or none for all
+    for name in options.files:
+        path, _, line = name.partition(":")
+        files[Path(path).resolve()] |= {int(line)} if line else set()
     paths = sorted({Path(name) for name, _ in rows} - MACHINERY)
     codes = collections.defaultdict(list)
     for name, code in rows:
         codes[Path(name)].append(code)
     sources = [Source(path, codes[path]) for path in paths if not files or path in files]
+    for source in sources:
+        if lines := files.get(source.path):
+            source.mutants = [pair for pair in source.mutants if pair[0].lineno in lines]
 
     chosen = []
     for source, (node, what) in drawn(sources, options):
@@ -450,12 +501,12 @@ def run(session, options):
         if pairs is not None and not names:
             continue  # no formula
         where = f"{source.path.relative_to(ROOT)}:{node.lineno}"
-        chosen.append((where, words, pairs, names))
+        chosen.append((where, words, pairs, names, source.path))
         if len(chosen) == options.sample:
             break
     print(f"\n{len(chosen)} mutants of {len(sources)} files", flush=True)
 
-    def mutant(pairs, names):
+    def mutant(pairs, names, path):
         try:
             if not install(pairs, live):
                 return "not viable", "no function has this code"
@@ -466,6 +517,11 @@ def run(session, options):
             return "killed", f"on import: {error!r}"
         items = tests.of(names, calls)
         failed, note = first_failure(items)
+        if not failed:
+            functions = set().union(*[callers.get((str(path), old), ()) for old, _ in pairs])
+            others = tests.of_family(path, functions, items)
+            failed, more = first_failure(others)
+            note = more if failed else note + more
         return ("killed", f"{failed} {note}") if failed else ("survived", f"{note} tests")
 
     gc.collect()
@@ -475,7 +531,7 @@ def run(session, options):
 
     def finish():
         k, started = running.popleft()
-        where, words, _, names = chosen[k]
+        where, words, _, names, _ = chosen[k]
         verdict, note = result_of(started) or ("killed", "by time, or a crash")
         verdicts.append((verdict, k, note))
         if verdict != "killed" or options.verbose:
@@ -485,13 +541,13 @@ def run(session, options):
             so_far = collections.Counter(verdict for verdict, _, _ in verdicts)
             print(f"... {len(verdicts)} of {len(chosen)}: {dict(so_far)}", flush=True)
 
-    for k, (_, _, pairs, names) in enumerate(chosen):
+    for k, (_, _, pairs, names, path) in enumerate(chosen):
         if not pairs:
             verdicts.append(("not viable", k, "the same code"))
             continue
         if len(running) == options.jobs:
             finish()
-        running.append((k, in_fork(functools.partial(mutant, pairs, names))))
+        running.append((k, in_fork(functools.partial(mutant, pairs, names, path))))
     while running:
         finish()
 
@@ -527,7 +583,7 @@ def main():
     sys.path.insert(0, str(ROOT))
     plugin = Plugin(options)
     status = pytest.main(
-        ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--capture=no", "tests/rules"],
+        ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--capture=no", *COLLECTED],
         plugins=[plugin],
     )
     sys.exit(plugin.status or int(status))

@@ -73,7 +73,9 @@ def _checkpointed(f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         return out_def.unflatten(outputs)
     made = call.op(recorded)(*[leaves[k] for k in moving], *call.closed_over)
     parts = iter(made if len(recorded) > 1 else (made,))
-    return out_def.unflatten([next(parts) if type(y) is Variable else y for y in outputs])
+    return out_def.unflatten(
+        [_alike(next(parts), graph.is_number(y)) if type(y) is Variable else y for y in outputs]
+    )
 
 
 class _WrittenError(Exception):
@@ -83,6 +85,11 @@ class _WrittenError(Exception):
 def _copied(x: Any) -> Any:
     """Return a constant that the function may write into; large ones are locked."""
     return x.copy() if isinstance(x, np.ndarray) and x.flags.writeable else x
+
+
+def _alike(x: Variable, number: bool) -> Any:
+    """Return a handle that is a number, or an array, as the value that it is for."""
+    return graph.as_number(x) if number else graph.as_cell(x)
 
 
 class _Rerun:
@@ -95,6 +102,7 @@ class _Rerun:
         self.constants = [None if type(x) is Variable else constant(x) for x in leaves]
         self.treedef = treedef
         self.moving = moving
+        self.numbers = [graph.is_number(leaves[k]) for k in moving]
         self.closed_over: list[Variable] = []
 
     def run(
@@ -106,8 +114,8 @@ class _Rerun:
         """
         fresh = [graph.variable(v) for v in values]
         leaves = [_copied(x) for x in self.constants] if given is None else list(given)
-        for k, x in zip(self.moving, fresh, strict=True):
-            leaves[k] = graph.handle(x)
+        for k, x, number in zip(self.moving, fresh, self.numbers, strict=True):
+            leaves[k] = _alike(graph.handle(x), number)
         args, kwargs = self.treedef.unflatten(leaves)
         allowed = graph.refuse_writes(graph.current_id(), _WrittenError)
         try:

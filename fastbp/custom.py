@@ -15,6 +15,7 @@ from fastbp._core.constants import constant as kept
 from fastbp._core.graph import Op, Variable
 from fastbp.derived import derived
 from fastbp.errors import DTypeError, ShapeError
+from fastbp.lending import lent
 
 __all__ = ["custom_rule"]
 
@@ -75,6 +76,9 @@ def custom_rule(
     with NumPy functions that fastbp can differentiate. For second derivatives a rule must be
     written with such functions, or with functions that have rules of their own;
     ``fastbp.testing.check_grads(rule, args)`` compares them, too.
+
+    The arrays that `f` is given are read-only. What cannot take such arrays (code in C, memoryviews
+    of Cython's that are not const) gets copies; if it writes into one, `ReadOnlyError` is raised.
 
     Examples
     --------
@@ -202,6 +206,7 @@ class _Rule:
         call = _Call()
         if self.constant or not ARRAYS.issuperset(map(type, args)):
             args = call.take_apart(self.name, self.constant, args)
+        call.numbers = [graph.is_number(x) for x in args]
         options[CALL] = call
         found = self.op(*args, **options)
         return found if call.results is None else call.results.unflatten(found)
@@ -226,7 +231,14 @@ class _Rule:
 
     def _value(self, *operands: Any, **options: Any) -> Any:
         call = options.pop(CALL)
-        found = graph.unrecorded_call(self.f, call.arguments(operands), options)
+        operands = tuple(
+            [x[()] if number else x for x, number in zip(operands, call.numbers, strict=True)]
+        )
+        found = lent(
+            lambda xs: graph.unrecorded_call(self.f, call.arguments(xs), options),
+            operands,
+            self.name,
+        )
         leaves, structure = tree.flatten(found)
         call.results = None if leaves and leaves[0] is found else structure
         return found if call.results is None else tuple(leaves)
@@ -273,6 +285,7 @@ class _Call:
     """
 
     results: tree.TreeDef | None = None
+    numbers: Sequence[bool] = ()  # which operands stand for numbers of NumPy's
     _name = ""
     _trees: Sequence[tree.TreeDef | None] = ()  # of each argument; None: constant
     _moving: Sequence[bool] | None = None  # which leaves are operands; None: all arguments are
@@ -382,6 +395,6 @@ def _has_derivative(leaf: Any) -> bool:
 
 def _rule_called(rule: Any, args: Any, options: dict[str, Any]) -> Any:
     """Call a rule; arrays that it makes can be filled where what it is given is recorded."""
-    given = graph.has_variable(tree.flatten(args)[0])
-    call = graph.recorded_call if given else graph.unrecorded_call
-    return call(rule, args, options)
+    leaves, structure = tree.flatten(tuple(args))
+    call = graph.recorded_call if graph.has_variable(leaves) else graph.unrecorded_call
+    return lent(lambda xs: call(rule, structure.unflatten(xs), options), leaves)

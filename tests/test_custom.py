@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastbp as bp
-from fastbp.errors import DTypeError, NoRuleError, ShapeError
+from fastbp.errors import DTypeError, NoRuleError, ReadOnlyError, ShapeError
 
 A = np.array([0.5, -1.0, 2.0])
 
@@ -223,3 +223,91 @@ def test_a_rule_that_hides_what_it_is_given_is_no_zero():
         np.testing.assert_allclose(bp.jvp(honest, (z,), (z,))[1], z * np.cos(z), rtol=1e-6)
         honest = bp.custom_rule(np.sin, jvp=lambda t, ans, x: t[0] * np.cos(x))
         np.testing.assert_allclose(bp.vjp(honest, z)[1](z)[0], z * np.cos(z), rtol=1e-6)
+
+
+# ---- what functions and rules are given
+
+
+def _in_place(x):
+    x += 1.0
+    return np.sum(x * x)
+
+
+def _of_writable(x):  # as code in C that asks for an array that can be written into
+    if not x.flags.writeable:
+        raise ValueError("buffer source array is read-only")
+    return np.sum(x * x)
+
+
+def _of_writable_in_place(x):
+    found = _of_writable(x)
+    x += 1.0
+    return found
+
+
+@pytest.mark.parametrize("f", [_in_place, _of_writable_in_place])
+def test_functions_do_not_write_into_what_is_recorded(f):
+    rule = bp.custom_rule(f, vjp=lambda g, ans, x: (2.0 * g * x,))
+    with pytest.raises(ReadOnlyError, match=rf"{f.__name__}: .* writes into its first array"):
+        bp.grad(lambda x: rule(x * 1.0))(np.array([1.0, 2.0]))
+
+
+@pytest.mark.parametrize("f", [lambda x: np.sum(x * x), _of_writable])
+def test_rules_may_write_into_what_they_are_given(f):
+    def pull(g, ans, x):
+        x *= 2.0
+        x *= g
+        return (x,)
+
+    def push(t, ans, x):
+        t *= x
+        return 2.0 * np.sum(t)
+
+    def loss(x):
+        z = x * 1.0
+        return rule(z) + np.sum(z**3)
+
+    x = np.array([1.0, 2.0])
+    rule = bp.custom_rule(f, vjp=pull)
+    np.testing.assert_allclose(bp.grad(loss)(x), 2.0 * x + 3.0 * x**2)
+    rule = bp.custom_rule(f, jvp=lambda t, ans, x: push(t[0], ans, x))
+    np.testing.assert_allclose(bp.jvp(loss, (x,), (x,))[1], np.sum(2.0 * x**2 + 3.0 * x**3))
+
+
+def test_numbers_are_given_as_numbers():
+    def f(x, y):
+        s = y
+        s += x  # numbers of NumPy's do not change
+        return s * y
+
+    rule = bp.custom_rule(f, vjp=lambda g, ans, x, y: (g * y, g * (x + 2.0 * y)))
+    x = np.array([1.0, 2.0])
+    for h in (f, rule):
+        np.testing.assert_allclose(
+            bp.grad(lambda x, h=h: h(np.sum(x), x[0]))(x), [1.0 + 3.0 + 2.0, 1.0]
+        )
+
+
+@pytest.mark.parametrize("f", [lambda x: x, lambda x: x[1:], lambda x: (x, x[1:])])
+def test_results_may_be_views_of_what_is_given(f):
+    def pull(g, ans, x):
+        if isinstance(ans, tuple):
+            return (g[0] + np.concatenate([[0.0], g[1]]),)
+        return (g if ans.size == x.size else np.concatenate([[0.0], g]),)
+
+    rule = bp.custom_rule(f, vjp=pull)
+
+    def loss(x, h):
+        z = x * 1.0
+        y = h(z)
+        y = y[1] if isinstance(y, tuple) else y
+        y *= x[1]
+        return np.sum(z) * z[1]
+
+    x = np.array([1.0, 2.0, 3.0])
+    for found, expected in zip(
+        bp.value_and_grad(lambda x: loss(x, rule))(x),
+        bp.value_and_grad(lambda x: loss(x, f))(x),
+        strict=True,
+    ):
+        np.testing.assert_allclose(found, expected)

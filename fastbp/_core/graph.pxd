@@ -106,6 +106,7 @@ cdef class Variable:
     cdef readonly str name
     cdef object __weakref__
     cdef bint _is_number(self) noexcept
+    cdef object _replaced_by(self, object other, str name)
     cdef object _become(self, object other, str name)
 
 # A recorded value without derivative, of any dtype: see passive.pxi.
@@ -117,6 +118,7 @@ cdef class Passive:
     cdef dict place                     # which elements of it
     cdef bint cell                      # of no axes, but an array: no number, as NumPy's are
     cdef object __weakref__
+    cdef bint _is_number(self) noexcept
     cdef object seen(self)
     cdef object left(self, str what)
     cdef object _become(self, object other)

@@ -7,6 +7,7 @@ these are Variables, so that the rules are differentiated again.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import warnings
 from collections import defaultdict
@@ -24,6 +25,7 @@ from fastbp.autograd.deprecated import add_methods
 from fastbp.autograd.vspaces import dense, vspace
 from fastbp.autograd.wrap_util import found_as, get_name, wraps
 from fastbp.errors import NoRuleError
+from fastbp.lending import lent
 
 __all__ = [
     "def_linear",
@@ -219,7 +221,11 @@ def _operation(fun: Any, has_jvp: bool) -> Op:
     """Make what a primitive is recorded as."""
 
     def forward(*operands: Any, call: _Call) -> Any:
-        found = graph.unrecorded_call(fun.fun, call.arguments(operands), call.kwargs)
+        found = lent(
+            lambda xs: graph.unrecorded_call(fun.fun, call.arguments(xs), call.kwargs),
+            operands,
+            get_name(fun),
+        )
         leaves, treedef = tree.flatten(found)
         if len(leaves) == 1 and leaves[0] is found:
             if np.asarray(found).dtype.kind in "fc":
@@ -230,10 +236,10 @@ def _operation(fun: Any, has_jvp: bool) -> Op:
         return tuple(leaves)
 
     def vjp(g: Any, needs: Any, ans: Any, *operands: Any, call: _Call) -> Any:
-        return _ruled((g, ans, operands), _pulled, call, g, needs, ans, operands)
+        return _ruled(functools.partial(_pulled, call, needs), g, ans, operands)
 
     def jvp(tangents: Any, ans: Any, *operands: Any, call: _Call) -> Any:
-        return _ruled((tangents, ans, operands), _pushed, call, tangents, ans, operands)
+        return _ruled(functools.partial(_pushed, call), tangents, ans, operands)
 
     return Op(
         get_name(fun),
@@ -248,12 +254,14 @@ def _operation(fun: Any, has_jvp: bool) -> Op:
     )
 
 
-def _ruled(values: Any, rule: Callable[..., Any], *args: Any) -> Any:
-    call = graph.recorded_call if graph.has_variable(values) else graph.unrecorded_call
-    return call(rule, args, {})
+def _ruled(rule: Callable[..., Any], *args: Any) -> Any:
+    """Call a rule of arrays that it cannot change; of recorded ones it is recorded."""
+    leaves, structure = tree.flatten(args)
+    call = graph.recorded_call if graph.has_variable(leaves) else graph.unrecorded_call
+    return lent(lambda xs: call(rule, structure.unflatten(xs), {}), leaves)
 
 
-def _pulled(call: _Call, g: Any, needs: Any, ans: Any, operands: Any) -> Any:
+def _pulled(call: _Call, needs: Any, g: Any, ans: Any, operands: Any) -> Any:
     maker = primitive_vjps.get(call.fun)
     wanted, flags = [], iter(needs)
     for i, place in enumerate(call.places):

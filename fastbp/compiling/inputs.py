@@ -78,7 +78,7 @@ class Arguments:
         self.keywords = self._spec(dict(kwargs), "keyword arguments") if kwargs else None
         self.inputs = recorded_inputs(self.arrays)
         for position in self._cells:
-            graph.as_cell(self.inputs[position])
+            self.inputs[position] = graph.as_cell(self.inputs[position])
         handles = [graph.handle(x) if type(x) is Variable else x for x in self.inputs]
         self.args = tuple(
             [

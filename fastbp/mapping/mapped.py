@@ -12,6 +12,7 @@ from fastbp import arguments, tree
 from fastbp._core import graph
 from fastbp._core.dtypes import DIFFERENTIABLE, NAMES
 from fastbp._core.graph import Passive, Variable
+from fastbp._core.operands import as_array
 from fastbp._core.replay import strong_zeros_met
 from fastbp.derived import derived, named
 from fastbp.errors import DTypeError, MappedValueError, ShapeError
@@ -131,7 +132,7 @@ class _Batch:
             if axis is None:
                 continue
             if not (type(x) is Variable or type(x) is Passive):
-                x = np.asarray(x)
+                x = as_array(x, f"vmap: {name}")
                 if x.dtype.kind not in "iub" and x.dtype not in DIFFERENTIABLE:
                     raise DTypeError(
                         f"vmap: {name} has shape {x.shape} and dtype {x.dtype}: members are "

@@ -161,7 +161,8 @@ def _spread(x, labels, shape):
 diagonal_of = linear(
     "einsum_diagonal",
     _diagonal_view,
-    lambda g, ans, x, labels: spread(g, labels=labels, shape=x.shape),
+    # Of a batch, `x` has axes in front of those with labels.
+    lambda g, ans, x, labels: spread(g, labels=labels, shape=x.shape[x.ndim - len(labels) :]),
     pattern=patterns.moves,
 )
 spread = linear(

@@ -15,7 +15,7 @@ from fastbp.rules.table import CONSTANTS, REFUSED, implements
 __all__ = ["constant", "refused", "stands_for"]
 
 
-def stands_for(path, samples, kinks="", prepared=None):
+def stands_for(path, samples, kinks="", prepared=None, no_axes=None):
     """Let a function stand for SciPy's when Variables are among the arguments.
 
     It is called with all arguments by name; SciPy's defaults are filled in. Those that it does not
@@ -25,7 +25,7 @@ def stands_for(path, samples, kinks="", prepared=None):
     ----------
     path : str
         Of SciPy's function: ``"scipy.signal.lfilter"``.
-    samples, kinks
+    samples, kinks, no_axes
         As in `fastbp.rules.table.implements`.
     prepared : callable, optional
         Called with a dictionary of the arguments, of which it may take some away.
@@ -57,7 +57,7 @@ def stands_for(path, samples, kinks="", prepared=None):
 
         function.__signature__ = signature
         function.__module__, function.__qualname__ = f"fastbp.{module}", name
-        return implements(name=path, samples=samples, kinks=kinks)(function)
+        return implements(name=path, samples=samples, kinks=kinks, no_axes=no_axes)(function)
 
     return register
 

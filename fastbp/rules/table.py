@@ -482,6 +482,7 @@ def implements(
     accumulate=None,
     joins=False,
     total=None,
+    no_axes=None,
     kinks="",
     layout=None,
 ):
@@ -510,6 +511,9 @@ def implements(
     total : callable, optional
         ``total(f)`` is called in its place: a `graph.Total`, which records at once what takes all
         elements of one Variable.
+    no_axes : {"number", "array", "same"}, optional
+        What NumPy's result is where it has no axes: a number, which no write changes, an array, or
+        what the first argument is. By default it is as what `f` computes last leaves it.
     kinks : str
         The convention where the derivative does not exist, where no elementwise row states it.
     layout : {"C", "K", "A"}, optional
@@ -521,6 +525,7 @@ def implements(
     def register(f):
         f = f if layout is None else _laid_out(f, layout)
         f = f if total is None else total(f)
+        f = f if no_axes is None else without_axes(f, no_axes)
         public = name or (functions[0].__name__ if functions else f.__name__)
         function = _public(f, functions[0], public, joins) if functions else _naming(f, public)
         for numpy_function in functions:
@@ -558,6 +563,20 @@ def _laid_out(f, layout):
         return graph.in_order(result, "F" if fortran else "C")
 
     return function
+
+
+def without_axes(f, kind):
+    """Return a function whose results of no axes are numbers or arrays, as NumPy's are."""
+
+    @functools.wraps(f)
+    def settled(*args, **kwargs):
+        found = f(*args, **kwargs)
+        array = kind == "array"
+        if kind == "same":
+            array = not graph.is_number(args[0] if args else next(iter(kwargs.values())))
+        return graph.as_cell(found) if array else graph.as_number(found)
+
+    return settled
 
 
 _SPECIAL = ("log_softmax", "logsumexp", "softmax")  # beside NumPy's names, of `scipy.special`

@@ -241,9 +241,7 @@ def refusal(asked, *details):
 
 cdef object _locked_view(Variable x):
     """The array of a fillable for those who know no Variables: to write into it would be lost."""
-    view = (<object> x.array).view()
-    view.flags.writeable = False
-    return view
+    return _locked(x.array)
 
 
 cdef object _of_fillables(function, args, kwargs):

@@ -63,6 +63,7 @@ cdef extern from "pythread.h":
     unsigned long PyThread_get_thread_ident()
 
 cdef extern from "numpy/arrayobject.h":
+    object PyArray_View(cnp.ndarray array, cnp.PyArray_Descr *descr, type subtype)
     object PyArray_NewFromDescr(type subtype, cnp.dtype descr, int nd, const cnp.npy_intp *dims,
                                 const cnp.npy_intp *strides, void *data, int flags, object obj)
 

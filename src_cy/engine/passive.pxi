@@ -24,6 +24,9 @@ cdef set _of_shapes = set()     # functions that do not read the elements
 cdef frozenset _MUTATING = frozenset((
     np.copyto, np.fill_diagonal, np.place, np.put, np.put_along_axis, np.putmask))
 cdef frozenset _METHODS_IN_PLACE = frozenset(("fill", "partition", "put", "sort"))
+# They call the method of the same name, which gives for a number another one.
+cdef frozenset _MADE_BY_METHODS = frozenset((
+    np.imag, np.ravel, np.real, np.repeat, np.reshape, np.squeeze, np.swapaxes, np.transpose))
 cdef frozenset _PARTS = frozenset(("T", "imag", "mT", "real"))
 cdef frozenset _LAYOUT = frozenset(("flags", "itemsize", "nbytes", "strides"))
 
@@ -244,10 +247,18 @@ cdef tuple _in_named_order(object function, tuple args, dict kwargs):
     return tuple([named(x) for x in args]), kwargs
 
 
-cdef object _locked(cnp.ndarray array):
-    view = (<object> array).view()
-    view.flags.writeable = False
+cdef cnp.ndarray _locked(cnp.ndarray array):
+    """A view of an array that cannot be written into."""
+    cdef cnp.ndarray view = PyArray_View(array, NULL, cnp.ndarray)
+    cnp.PyArray_CLEARFLAGS(view, cnp.NPY_ARRAY_WRITEABLE)
     return view
+
+
+def locked(x):
+    """Return a view of an array that cannot be written into, anything else as it is."""
+    if not cnp.PyArray_CheckExact(x) or not cnp.PyArray_ISWRITEABLE(x):
+        return x
+    return _locked(x)
 
 
 cdef cnp.ndarray _recordable(object x):
@@ -266,6 +277,7 @@ cdef object _results(Op op, list operands, tuple parents, tuple saved, dict stat
     cdef Node node
     cdef list arrays
     cdef bint several = isinstance(found, (tuple, list))
+    cdef Passive made
     arrays = [_recordable(x) for x in found] if several else [_recordable(found)]
     if not arrays or any([x is None for x in arrays]):
         if found is not None:
@@ -277,7 +289,23 @@ cdef object _results(Op op, list operands, tuple parents, tuple saved, dict stat
     if several:
         return _outputs_of_call(node, flags, found, arrays, operands)
     finish(node, flags)
-    return _handle_of(array, node, operands)
+    made = _handle_of(array, node, operands)
+    if cnp.PyArray_NDIM(array) == 0 and cnp.PyArray_CheckExact(found):
+        made.cell = _gives_array(op, operands, static)
+    return made
+
+
+cdef bint _gives_array(Op op, list operands, dict static) except -1:
+    """Whether a function that returned an array of no axes gives NumPy's numbers one as well."""
+    function = (<Arranged> op.forward).function if type(op.forward) is Arranged else op.forward
+    first = operands[0] if operands else None
+    if function is _operators.getitem:      # of a number with an ellipsis
+        return True
+    if isinstance(function, type(np.ndarray.copy)):
+        return not is_number(first)
+    if not str(getattr(function, "__module__", None)).startswith("numpy"):
+        return False
+    return not is_number(first) or function not in _MADE_BY_METHODS
 
 
 cdef object _outputs_of_call(Node joint, int flags, object found, list arrays, list operands):
@@ -311,7 +339,7 @@ cdef Passive _handle_of(cnp.ndarray array, Node node, list operands):
         for operand in operands:
             if type(operand) is Passive:
                 x = operand
-                if shares(array, x.array):
+                if shares(array, x.array) and not x._is_number():
                     made.root = x if x.root is None else x.root
                     made.origin = made.root.array
                     made.place = _place_in(array, made.origin, node.op)
@@ -698,6 +726,8 @@ cdef class Passive:
 
     cdef object _become(self, object other):
         cdef Passive value = other
+        if self._is_number():
+            raise _written_number("assignment")
         _note_write()
         if self.root is None:
             _check_write(self.node)
@@ -712,11 +742,15 @@ cdef class Passive:
         current(self)
         return self
 
+    cdef bint _is_number(self) noexcept:
+        """Whether this stands for a number of NumPy's, as `Variable._is_number`."""
+        return self.root is None and not self.cell and cnp.PyArray_NDIM(self.array) == 0
+
     cdef object _in_place(self, object ufunc, object other):
         if not _operand_ok(other):
             return NotImplemented
-        if self.root is None and not self.cell and cnp.PyArray_NDIM(self.array) == 0:
-            return _applied(ufunc, self, other)     # a number: the name is bound to the result
+        if self._is_number():       # the name is bound to the result
+            return _applied(ufunc, self, other)
         if has_variable(other):
             raise hook("refusal")("out", ufunc, (self, other), (self,))
         return self._become(_passive_call(
@@ -761,6 +795,7 @@ cdef class Passive:
     def __setitem__(self, index, value):
         if has_variable(value):
             raise hook("refusal")("array", value)
+        self.cell = True        # as of a Variable
         if type(value) is Passive and (<Passive> value).root is not None and (
                 (<Passive> value).root is (self if self.root is None else self.root)):
             value = _passive_call(np.positive if value.dtype.kind != "b" else np.copy, (value,), {})

@@ -315,9 +315,14 @@ cdef class Variable:
         """Whether this stands for a number of NumPy's, as sums and single elements are."""
         return self.view is None and not self.cell and cnp.PyArray_NDIM(self.array) == 0
 
+    cdef object _replaced_by(self, object other, str name):
+        return other if self._is_number() else self._become(other, name)
+
     cdef object _become(self, object other, str name):
         if other is NotImplemented:
             return other
+        if self._is_number():
+            raise _written_number(name)
         _note_write()
         if _outside and (self.node.shape or name == "assignment"):
             _check_root(self)
@@ -350,34 +355,28 @@ cdef class Variable:
         return self
 
     def __iadd__(self, other):
-        result = self.__add__(other)
-        return result if self._is_number() else self._become(result, "add")
+        return self._replaced_by(self.__add__(other), "add")
 
     def __isub__(self, other):
-        result = self.__sub__(other)
-        return result if self._is_number() else self._become(result, "subtract")
+        return self._replaced_by(self.__sub__(other), "subtract")
 
     def __imul__(self, other):
-        result = self.__mul__(other)
-        return result if self._is_number() else self._become(result, "multiply")
+        return self._replaced_by(self.__mul__(other), "multiply")
 
     def __itruediv__(self, other):
-        result = self.__truediv__(other)
-        return result if self._is_number() else self._become(result, "divide")
+        return self._replaced_by(self.__truediv__(other), "divide")
 
     def __imod__(self, other):
-        result = self.__mod__(other)
-        return result if self._is_number() else self._become(result, "remainder")
+        return self._replaced_by(self.__mod__(other), "remainder")
 
     def __ipow__(self, other):
-        result = self ** other
-        return result if self._is_number() else self._become(result, "power")
+        return self._replaced_by(self ** other, "power")
 
     def __imatmul__(self, other):
-        result = self @ other
-        return result if self._is_number() else self._become(result, "matmul")
+        return self._replaced_by(self @ other, "matmul")
 
     def __setitem__(self, index, value):
+        self.cell = True        # for the array API, whose results of no axes are arrays
         if type(value) is Variable and _is_own_place(self, index, <Variable> value):
             return
         if _outside:
@@ -602,6 +601,12 @@ cdef class Variable:
         except FastbpError as error:
             named(error, hook("name_of")(function))
             raise
+
+
+cdef object _written_number(str name):
+    return DTypeError(
+        f"in-place {name}: the destination is a number, as sums and single elements are, and "
+        "numbers do not change: write x = ... for a new one, or begin with x = numpy.array(x)")
 
 
 cdef int _asked(Variable x) except -1:

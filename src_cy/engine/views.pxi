@@ -211,6 +211,8 @@ cdef int _see(Variable made, Variable x, Op maker) except -1:
     cdef bint owns = x.view is None or x.view.filling is not None
     cdef Variable root = x if owns else x.view.root
     cdef View view
+    if x._is_number():
+        return 0        # NumPy's numbers have no memory: what is made of one is new
     if _with_layout(root.array) is not root.array:
         return 0        # only what an operation of several operands returns: then it is a copy
     view = View.__new__(View)
@@ -342,12 +344,36 @@ def handle(Variable x not None):
     return made
 
 
-def as_cell(x):
-    """Let a recorded value of no axes be an array, which writes in place change. Return it."""
+def is_number(x):
+    """Say whether a recorded value stands for a number of NumPy's, not for an array of no axes."""
     if type(x) is Passive:
+        return (<Passive> x)._is_number()
+    return type(x) is Variable and (<Variable> x)._is_number()
+
+
+def as_cell(x):
+    """Return a recorded value of no axes as an array, which writes in place change.
+
+    A number is not changed: other names may be of it.
+    """
+    if not is_number(x):
+        return x
+    if type(x) is Passive:
+        x = handle_of(x)
         (<Passive> x).cell = True
-    elif type(x) is Variable:
+    else:
+        x = handle(x)
         (<Variable> x).cell = True
+    return x
+
+
+def as_number(x):
+    """Return a recorded value of no axes as one of NumPy's numbers, anything else as it is."""
+    if type(x) is Variable and not (<Variable> x).node.shape and not is_fillable(x):
+        x = handle(x)
+        (<Variable> x).cell = False
+    elif type(x) is Passive and not (<Passive> x).node.shape:
+        x = handle_of(x)
     return x
 
 

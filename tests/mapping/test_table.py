@@ -11,7 +11,7 @@ from fastbp.errors import MappedValueError, NoRuleError
 from fastbp.rules import batching
 from fastbp.rules.table import OPS, SAMPLES
 
-from ..compiling.test_table import assert_close, gradient
+from ..compiling.test_table import assert_close, gradient, total
 from ..harness import calls_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::fastbp.errors.UnconnectedWarning")
@@ -78,6 +78,31 @@ def test_samples(name, call):
 @pytest.mark.parametrize(("name", "call"), CALLS)
 def test_gradients_of_samples(name, call):
     compare(name, gradient(call), call)
+
+
+@pytest.mark.parametrize(("name", "call"), CALLS)
+def test_gradients_through_the_map(name, call):
+    """Of members that are added with weights: those of each alone, times its weight."""
+    weights = np.array([1.0, -2.0, 0.5])
+    with np.errstate(all="ignore"):
+        for axes, args in ways(call):
+            try:
+                alone = in_loop(gradient(call), axes, args)
+            except (NoRuleError, TypeError, ValueError):
+                return
+
+            def added(*arrays, axes=axes):
+                return np.sum(weights * bp.vmap(total(call), axes)(*arrays))
+
+            try:
+                found = bp.grad(added, argnums=tuple(range(len(args))))(*args)
+            except MappedValueError:
+                if name not in RAGGED:
+                    raise
+                continue
+            for x, y, axis in zip(found, alone, axes, strict=True):
+                expected = weights.reshape(-1, *[1] * (y.ndim - 1)) * y
+                assert_close(x, np.sum(expected, 0) if axis is None else expected)
 
 
 def test_the_page_lists_what_is_computed_member_by_member():

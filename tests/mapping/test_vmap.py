@@ -700,3 +700,22 @@ def test_writes_at_an_index_with_a_new_axis(number, rng):
         xs = rng.standard_normal((n, 3))
         same(bp.vmap(row)(xs), loop(row, xs))
         same(bp.vmap(bp.jacobian(row))(xs), loop(bp.jacobian(row), xs))
+
+
+class _Doubled(np.ndarray):
+    def __mul__(self, other):
+        return np.ndarray.__mul__(np.ndarray.__mul__(self, 2.0), other)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.ma.array(np.ones((2, 3)), mask=np.eye(2, 3)), "argument 0 is a masked array"),
+        ({"a": np.ma.array(np.ones((2, 3)))}, r"argument 0\['a'\] is a masked array"),
+        (np.matrix(np.eye(2)), "argument 0 is a numpy.matrix"),
+        (np.ones((2, 3)).view(_Doubled), "argument 0 is a _Doubled"),
+    ],
+)
+def test_arrays_of_another_arithmetic_are_refused(x, message):
+    with pytest.raises(DTypeError, match=rf"^vmap: {message}"):
+        bp.vmap(lambda r: r["a"] * 2.0 if isinstance(r, dict) else r * 2.0)(x)

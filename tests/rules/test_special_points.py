@@ -432,3 +432,54 @@ def test_combinations_with_repetition():
     low, high = (scipy.special.comb(n + h, k, repetition=True) for h in (-1e-6, 1e-6))
     by_n = pull(np.ones(4))[0]
     np.testing.assert_allclose(by_n, (high - low) / 2e-6, atol=1e-7)
+
+
+# ---- where formulas change
+
+
+def test_boxcox_of_zero_to_order_three():
+    """It is -1 / a there."""
+    f, a, expected = (lambda a: bsp.boxcox(0.0, a)), 2.0, [0.25, -0.25, 0.375]
+    for value in expected:
+        f = bp.grad(f)
+        np.testing.assert_allclose(f(a), value, rtol=1e-14)
+
+
+def test_incomplete_gammas_at_the_ends():
+    """Constant in their order: nothing or all of the integral."""
+    assert bp.grad(lambda a: bsp.gammainc(a, 0.0))(1.5) == 0.0
+    assert bp.grad(lambda a: bsp.gammaincc(a, 0.0))(1.5) == 0.0
+    assert bp.grad(lambda a: bsp.gammaincc(a, INF))(1.5) == 0.0
+
+
+@pytest.mark.parametrize("x", [5.0, 13.0, 20.0, 40.0])
+def test_densities_of_gamma_of_large_orders(x):
+    a = 20.5
+    for f, sign in ((bsp.gammainc, 1.0), (bsp.gammaincc, -1.0)):
+        log = (a - 1.0) * np.log(x) - x - scipy.special.gammaln(a)
+        np.testing.assert_allclose(bp.grad(f, 1)(a, x), sign * np.exp(log), rtol=1e-12)
+
+
+def test_the_fraction_of_an_infinite_number_is_constant():
+    x, t = np.array([INF, 1.5, -INF]), np.ones(3)
+    expected = [0.0, 1.0, 0.0]
+    np.testing.assert_array_equal(bp.jvp(lambda x: np.modf(x)[0], (x,), (t,))[1], expected)
+    np.testing.assert_array_equal(bp.vjp(lambda x: np.modf(x)[0], x)[1](t)[0], expected)
+
+
+@pytest.mark.parametrize("x", [-0.4, -2.7, 0.9])
+def test_the_second_derivative_of_scaled_bi(x):
+    """To the left the factor is one, and Bi'' = x Bi; to the right it is exp(-2/3 x^1.5)."""
+    with mpseries.mp.workdps(40):
+
+        def scaled(t):
+            scale = mpseries.mp.exp(-2 * abs(t) ** 1.5 / 3) if t > 0 else 1
+            return mpseries.mp.airybi(t) * scale
+
+        first, second = (float(mpseries.mp.diff(scaled, x, n)) for n in (1, 2))
+    slope_of = bp.grad(lambda x: bsp.airye(x)[2])
+    np.testing.assert_allclose(slope_of(x), first, rtol=1e-11)
+    np.testing.assert_allclose(bp.grad(slope_of)(x), second, rtol=1e-10)
+    if x < 0.0:
+        slope_of = bp.grad(lambda x: bsp.airye(x)[3])
+        np.testing.assert_allclose(slope_of(x), x * scipy.special.airy(x)[2], rtol=1e-12)

@@ -122,7 +122,7 @@ def _register_several(name):
         f.__name__ = f.__qualname__ = name + suffix
         f.__doc__ = f"Arguments as in `numpy.fft.{name}{suffix}`; out= is refused."
         own = getattr(np.fft, name + suffix)
-        implements(own, name=f"fft.{name}{suffix}", samples=samples)(f)
+        implements(own, name=f"fft.{name}{suffix}", samples=samples, no_axes="array")(f)
 
 
 for _name in ("fft", "ifft", "rfft", "irfft"):

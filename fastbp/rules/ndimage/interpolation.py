@@ -117,6 +117,7 @@ def spline_filter1d(input, order, axis, output, mode):
 
 @stands_for(
     "scipy.ndimage.spline_filter",
+    no_axes="array",
     samples=lambda rng: [((rng.normal(size=(3, 4)),), {}), ((rng.normal(size=3), 2), {})],
 )
 def spline_filter(input, order, output, mode):

@@ -308,19 +308,19 @@ def _of_part(name, rank, input, labels, index):
     return np.reshape(found, shape)
 
 
-@stands_for("scipy.ndimage.maximum", samples=_labelled_samples, kinks=CHOSEN)
+@stands_for("scipy.ndimage.maximum", _labelled_samples, kinks=CHOSEN, no_axes="number")
 def maximum(input, labels, index):
     """Arguments as in `scipy.ndimage.maximum`; parts have elements."""
     return _of_part("maximum", -1, input, labels, index)
 
 
-@stands_for("scipy.ndimage.minimum", samples=_labelled_samples, kinks=CHOSEN)
+@stands_for("scipy.ndimage.minimum", _labelled_samples, kinks=CHOSEN, no_axes="number")
 def minimum(input, labels, index):
     """Arguments as in `scipy.ndimage.minimum`; parts have elements."""
     return _of_part("minimum", 0, input, labels, index)
 
 
-@stands_for("scipy.ndimage.median", samples=_labelled_samples, kinks=CHOSEN)
+@stands_for("scipy.ndimage.median", _labelled_samples, kinks=CHOSEN, no_axes="number")
 def median(input, labels, index):
     """Arguments as in `scipy.ndimage.median`; parts have elements."""
     return _of_part("median", None, input, labels, index)

@@ -51,6 +51,8 @@ def _add_at(a, indices, b, sign=1):
     """Add `b` to ``a[indices]`` in place, as often as each element is named."""
     if not isinstance(a, Variable):
         raise refusal("rule", np.add if sign > 0 else np.subtract, "at")
+    if graph.is_number(a):
+        raise DTypeError("numpy.add.at: the first operand is a number, not an array")
     b = _values(b, a)
     if sign < 0:
         b = -b

@@ -28,6 +28,7 @@ def _piecewise_samples(rng):
 @implements(
     np.piecewise,
     layout="K",
+    no_axes="array",
     kinks="the slope of the branch that was taken",
     samples=_piecewise_samples,
 )
@@ -237,6 +238,7 @@ def resize(a, new_shape):
 
 @implements(
     np.trim_zeros,
+    no_axes="same",
     samples=lambda rng: [((rng.normal(size=4), trim), {}) for trim in ("fb", "b", "F")],
 )
 def trim_zeros(filt, *args, **kwargs):

@@ -212,6 +212,7 @@ def insert(arr, obj, values, axis=None):
 
 @implements(
     np.block,
+    no_axes="array",
     joins="nested",
     samples=lambda rng: [
         (([[rng.normal(size=(2, 2)), np.zeros((2, 1))], [rng.normal(size=(1, 3))]],), {}),
@@ -383,9 +384,8 @@ def _pad(x, width, constants):
 
 
 def _unpad(g, ans, x, width, constants):
-    return g[
-        (..., *[slice(before, before + n) for (before, _), n in zip(width, x.shape, strict=True)])
-    ]
+    own = zip(width, x.shape[x.ndim - len(width) :], strict=True)  # of a batch, x has more in front
+    return g[(..., *[slice(before, before + n) for (before, _), n in own])]
 
 
 pad_op = general(
@@ -424,6 +424,7 @@ def _repeated(n, around, mode):
 @implements(
     np.pad,
     layout="A",
+    no_axes="array",
     samples=lambda rng: [
         ((rng.normal(size=(2, 3)), 1), {}),
         ((rng.normal(size=(2, 3)), ((0, 1), (2, 0))), {"constant_values": (1.0, 2.0)}),

@@ -129,6 +129,7 @@ def sinc(x, /):
 
 @implements(
     np.nan_to_num,
+    no_axes="number",
     kinks="the slope of the branch that was taken",
     samples=lambda rng: [
         ((rng.normal(size=(2, 3)),), {}),

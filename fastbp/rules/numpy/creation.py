@@ -153,6 +153,7 @@ def _pair(rng):
 
 @implements(
     name="array",
+    no_axes="array",
     samples=lambda rng: [
         (([[rng.normal(size=()), 1.0], [2, rng.normal(size=())]],), {}),
         ((_pair(rng),), {"ndmin": 4, "dtype": np.float64}),
@@ -185,6 +186,7 @@ def array(object, dtype=None, *, copy=True, order="K", subok=False, ndmin=0, lik
 
 @implements(
     name="asarray",
+    no_axes="array",
     samples=lambda rng: [
         (([1.0, rng.normal(size=())],), {}),
         ((rng.normal(size=3),), {"dtype": np.float64}),
@@ -203,6 +205,7 @@ def asarray(a, dtype=None, order=None, *, device=None, copy=None, like=None):
 
 @implements(
     name="full",
+    no_axes="array",
     samples=lambda rng: [
         (((2, 3), rng.normal(size=())), {}),
         ((3, rng.normal(size=3)), {"dtype": np.float64}),
@@ -216,9 +219,7 @@ def full(shape, fill_value, dtype=None, order="C", *, device=None, like=None):
     if not has_variable(fill_value):
         return _plain_full(shape, fill_value, dtype, order, device=device, like=like)
     np.full((), 0.0, None, order, device=device)  # raises where NumPy does
-    return graph.as_cell(
-        np.positive(np.broadcast_to(_from_nested("full", fill_value, dtype, like), shape))
-    )
+    return np.positive(np.broadcast_to(_from_nested("full", fill_value, dtype, like), shape))
 
 
 def full_like(a, fill_value, dtype=None, order="K", subok=True, shape=None, *, device=None):

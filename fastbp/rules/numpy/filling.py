@@ -7,7 +7,16 @@ import numpy as np
 
 from fastbp._core import graph
 from fastbp._core.graph import Variable, array_of
+from fastbp.errors import DTypeError
 from fastbp.rules.numpy.structural import as_constant, as_operand, float_dtype
+
+
+def _check_array(a, name):
+    if graph.is_number(a):
+        raise DTypeError(
+            f"{name}: what is written into is a number, as sums and single elements are, and "
+            "numbers do not change: write x = ... for a new one, or begin with x = numpy.array(x)"
+        )
 
 
 def _fills(*functions):
@@ -19,6 +28,7 @@ def _fills(*functions):
             def on_variable(a, *args, _function=function, **kwargs):
                 if not isinstance(a, Variable):
                     raise graph.refusal("rule", _function)
+                _check_array(a, f"numpy.{_function.__name__}")
                 f(a, *args, **kwargs)
 
             graph.bind_function(function, on_variable)
@@ -77,7 +87,14 @@ def put(a, ind, v, mode="raise"):
 
 
 graph.bind_method("put", put)
-graph.bind_method("fill", lambda a, value: a.__setitem__(..., value))
+
+
+def _fill(a, value):
+    _check_array(a, "fill")
+    a[...] = value
+
+
+graph.bind_method("fill", _fill)
 
 
 @_fills(np.put_along_axis)

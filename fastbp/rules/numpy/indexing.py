@@ -270,8 +270,9 @@ def getitem(x, index):
         if isinstance(index, Apart):
             return _taken(x if index.basic is None else getitem_op(x, index=index.basic), index)
     found = getitem_op(x, index=index)
-    if found.ndim == 0 and not any([item is ... for item in given]):
-        return graph.owned(found)
+    if found.ndim == 0:
+        with_axes = any([item is ... for item in given])
+        return graph.as_cell(found) if with_axes else graph.as_number(found)
     return found
 
 
@@ -639,6 +640,7 @@ where_op = general(
 
 @implements(
     np.where,
+    no_axes="array",
     kinks="the slope of the branch that was taken",
     samples=lambda rng: [
         ((rng.normal(size=(2, 3)) > 0, rng.normal(size=(2, 3)), rng.normal(size=3)), {}),
@@ -668,6 +670,7 @@ def where(condition, x=None, y=None, /):
 @implements(
     np.select,
     kinks="the slope of the branch that was taken",
+    no_axes="array",
     joins=True,
     samples=lambda rng: [
         (

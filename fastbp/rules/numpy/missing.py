@@ -87,7 +87,7 @@ def _spread(function, a, axis, dtype, out, ddof, keepdims, where, mean, correcti
     return np.where(count <= ddof, np.nan, found)
 
 
-@implements(np.nanvar, samples=_var_samples)
+@implements(np.nanvar, no_axes="number", samples=_var_samples)
 def nanvar(
     a,
     axis=None,
@@ -104,7 +104,7 @@ def nanvar(
     return _spread(np.nanvar, a, axis, dtype, out, ddof, keepdims, where, mean, correction)
 
 
-@implements(np.nanstd, samples=_var_samples, kinks=ROOT_OF_ZERO)
+@implements(np.nanstd, no_axes="number", samples=_var_samples, kinks=ROOT_OF_ZERO)
 def nanstd(
     a,
     axis=None,

@@ -258,7 +258,7 @@ def corrcoef(x, y=None, rowvar=True, *, dtype=None):
 # ---- Bessel's function
 
 
-@implements(np.i0, samples=lambda rng: [((rng.uniform(-3.0, 3.0, (2, 3)),), {})])
+@implements(np.i0, no_axes="array", samples=lambda rng: [((rng.uniform(-3.0, 3.0, (2, 3)),), {})])
 def i0(x):
     """Arguments as in `numpy.i0`; it is that of `scipy.special`."""
     from fastbp.rules.special import unwrapped as special

@@ -101,7 +101,9 @@ graph.bind_method("conj", _conjugate_method)
 graph.bind_method("conjugate", _conjugate_method)
 
 
-@implements(np.real_if_close, samples=lambda rng: [((rng.normal(size=3),), {"tol": 10})])
+@implements(
+    np.real_if_close, no_axes="array", samples=lambda rng: [((rng.normal(size=3),), {"tol": 10})]
+)
 def real_if_close(a, tol=100):
     """Return the real part if all imaginary ones are small, as `numpy.real_if_close` does."""
     return real(a) if np.isrealobj(np.real_if_close(a.value, tol)) else a

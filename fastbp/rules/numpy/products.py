@@ -262,6 +262,7 @@ def outer(a, b, out=None):
 @implements(
     np.tensordot,
     layout="C",
+    no_axes="array",
     samples=lambda rng: [
         ((rng.normal(size=(2, 3, 4)), rng.normal(size=(3, 4, 2))), {}),
         ((rng.normal(size=(2, 3)), rng.normal(size=(2, 3))), {"axes": 0}),

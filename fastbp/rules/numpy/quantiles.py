@@ -103,7 +103,7 @@ def _median(function, a, axis, out, keepdims):
     return below if above is None else (below + above) / 2.0
 
 
-@implements(np.median, kinks=EQUALS, samples=_median_samples)
+@implements(np.median, no_axes="number", kinks=EQUALS, samples=_median_samples)
 def median(a, axis=None, out=None, overwrite_input=False, keepdims=False):
     """Arguments as in `numpy.median`; out= is refused.
 
@@ -114,7 +114,7 @@ def median(a, axis=None, out=None, overwrite_input=False, keepdims=False):
     return _median(np.median, a, axis, out, keepdims)
 
 
-@implements(np.nanmedian, kinks=EQUALS, samples=_median_samples)
+@implements(np.nanmedian, no_axes="number", kinks=EQUALS, samples=_median_samples)
 def nanmedian(a, axis=None, out=None, overwrite_input=False, keepdims=UNSET):
     """Arguments as in `numpy.nanmedian`; out= is refused. NaNs get no cotangent."""
     return _median(np.nanmedian, a, axis, out, keepdims)
@@ -180,7 +180,7 @@ def _quantile_samples(scale, weights=(1.0, 2.0, 3.0), axis=(0, -1)):
     return samples
 
 
-@implements(np.quantile, kinks=EQUALS, samples=_quantile_samples(1.0))
+@implements(np.quantile, no_axes="number", kinks=EQUALS, samples=_quantile_samples(1.0))
 def quantile(
     a,
     q,
@@ -202,7 +202,7 @@ def quantile(
     return _quantile(np.quantile, 1.0, a, q, axis, out, method, keepdims, weights)
 
 
-@implements(np.percentile, kinks=EQUALS, samples=_quantile_samples(100.0))
+@implements(np.percentile, no_axes="number", kinks=EQUALS, samples=_quantile_samples(100.0))
 def percentile(
     a,
     q,
@@ -223,7 +223,7 @@ def percentile(
 _NAN = np.arange(24).reshape(2, 3, 4).tolist(), None
 
 
-@implements(np.nanquantile, kinks=EQUALS, samples=_quantile_samples(1.0, *_NAN))
+@implements(np.nanquantile, no_axes="number", kinks=EQUALS, samples=_quantile_samples(1.0, *_NAN))
 def nanquantile(
     a,
     q,
@@ -239,7 +239,9 @@ def nanquantile(
     return _quantile(np.nanquantile, 1.0, a, q, axis, out, method, keepdims, weights)
 
 
-@implements(np.nanpercentile, kinks=EQUALS, samples=_quantile_samples(100.0, *_NAN))
+@implements(
+    np.nanpercentile, no_axes="number", kinks=EQUALS, samples=_quantile_samples(100.0, *_NAN)
+)
 def nanpercentile(
     a,
     q,

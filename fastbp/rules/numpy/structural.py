@@ -17,7 +17,7 @@ from fastbp._core.graph import Variable, array_of
 from fastbp._core.operands import as_array, as_numbers
 from fastbp.errors import DTypeError
 from fastbp.rules import local, patterns, plans
-from fastbp.rules.table import FUNCTIONS, implements, linear, refuse
+from fastbp.rules.table import FUNCTIONS, implements, linear, refuse, without_axes
 
 ALL = [tuple(range(-nd, 0)) for nd in range(65)]
 SMALL = 2048  # elements; for larger arrays a pass over memory costs more than `numpy.broadcast_to`
@@ -147,6 +147,7 @@ def in_dtype(function, a, dtype):
 
 @implements(
     np.astype,
+    no_axes="same",
     samples=lambda rng: [
         ((rng.normal(size=(2, 3)), np.float64), {}),
         ((rng.normal(size=3), np.float64), {"copy": False, "device": "cpu"}),
@@ -167,7 +168,7 @@ def _astype_method(x, dtype, order="K", casting="unsafe", subok=True, copy=True)
     if x.dtype.kind == "c" and np.dtype(dtype).kind != "c":
         return astype(x, dtype)  # raises
     np.empty(0, x.dtype).astype(dtype, order, casting)  # raises where NumPy does
-    made = astype(x, dtype, copy=copy or not has_order(x, order))
+    made = np.astype(x, dtype, copy=copy or not has_order(x, order))
     return made if made is x else graph.in_order(made, order_of(x, order))
 
 
@@ -193,7 +194,7 @@ def has_order(x, order):
 
 def copied(x, order="K"):
     """Return a copy, with its elements in memory in an order of NumPy's."""
-    return graph.as_cell(graph.in_order(np.positive(x), order_of(x, order)))
+    return graph.in_order(np.positive(x), order_of(x, order))
 
 
 def conjugated(x):
@@ -203,7 +204,7 @@ def conjugated(x):
 
 @implements(
     np.copy,
-    method="copy",
+    no_axes="array",
     samples=lambda rng: [((rng.normal(size=(2, 3)),), {}), ((rng.normal(size=3), "C"), {})],
 )
 def copy(a, order="K", subok=False):
@@ -213,7 +214,7 @@ def copy(a, order="K", subok=False):
 
 
 # The method's default is another one than the function's.
-graph.bind_method("copy", lambda a, order="C": copy(a, order))
+graph.bind_method("copy", without_axes(lambda a, order="C": copy(a, order), "same"))
 
 
 # ---- reshape
@@ -260,11 +261,16 @@ def reshape(a, /, shape, order="C", *, copy=None):
     order = order_of(a, order)
     if order == "C" and copy is not False:
         result = reshape_op(a, shape=a._array.reshape(shape).shape, own=a.ndim)
-        return graph.owned(result) if copy else result
+        return _copied(result, a) if copy else result
     refuse("reshape", copy=(copy is False, False), order=(order, "F"))
     shape = a._array.reshape(shape, order="F").shape
     result = transpose(reshaped(transpose(a), shape[::-1]))
-    return graph.owned(result, "F") if copy else result
+    return _copied(result, a, "F") if copy else result
+
+
+def _copied(result, a, order="C"):
+    result = graph.owned(result, order)
+    return result if graph.is_number(a) else graph.as_cell(result)
 
 
 def _reshape_of_older(a, /, shape=None, order="C", *, newshape=None, copy=None):
@@ -497,6 +503,7 @@ broadcast_op = linear(
 
 @implements(
     np.broadcast_to,
+    no_axes="array",
     samples=lambda rng: [
         ((rng.normal(size=(3, 1)), (2, 3, 4)), {}),
         ((rng.normal(size=()), 2), {}),
@@ -522,7 +529,9 @@ def broadcast_arrays(*args, subok=False):
     shape = np.broadcast_shapes(*[x.shape for x in args])
     return tuple(
         [
-            x if x.shape == shape and isinstance(x, Variable) else np.broadcast_to(x, shape)
+            graph.as_cell(x)
+            if x.shape == shape and isinstance(x, Variable)
+            else np.broadcast_to(x, shape)
             for x in args
         ]
     )

@@ -310,7 +310,7 @@ def _complex_logsumexp(a, axis, b, keepdims, return_sign):
     return np.where(infinite, plain, out) if some else out
 
 
-@implements(samples=_along_axes)
+@implements(samples=_along_axes, no_axes="array")
 def softmax(x, axis=None):
     """Return ``exp(x) / sum(exp(x))`` without overflow; arguments as in `scipy.special.softmax`.
 
@@ -322,7 +322,7 @@ def softmax(x, axis=None):
     return softmax_op(x, axis=_axes(x, axis))
 
 
-@implements(samples=_along_axes)
+@implements(samples=_along_axes, no_axes="array")
 def log_softmax(x, axis=None):
     """Return ``x - logsumexp(x)``; arguments as in `scipy.special.log_softmax`.
 

@@ -90,6 +90,7 @@ helper(
 
 @function(
     "polygamma",
+    no_axes="array",
     samples=lambda rng: [
         ((1, rng.uniform(0.5, 3.0, 3)), {}),
         ((np.array([[0], [1], [2]]), rng.uniform(0.5, 3.0, 2)), {}),
@@ -211,15 +212,32 @@ rgamma = elementwise(
     complex=(lambda z, x: -z * digamma(x),),
     source="DLMF 5.5.3",
 )
+
+
+def rgamma_slope(x):
+    """Return the derivative of ``1 / gamma(x)``."""
+    return _rgamma_slope(rgamma(x), x)
+
+
 nondifferentiable(special.gammasgn, why="steps: flat between the jumps")
 
 # ---- beta, binomials, rising factorials
 
+
+def _beta_slope(z, a, b):
+    # At a + b = 0, -1, ... the value is 0 and digamma has a pole; 1 / gamma(a + b) is regular.
+    pole = (a + b <= 0.0) & (a + b == np.rint(a + b))
+    at_a, at_b = np.where(pole, a, 1.0), np.where(pole, b, 1.0)
+    slope = digamma(at_a) * rgamma(at_a + at_b) + rgamma_slope(at_a + at_b)
+    away = gap(0.0, np.where(pole, 1.0, a), np.where(pole, 1.0, b))
+    return np.where(pole, gamma(at_a) * gamma(at_b) * slope, -z * away)
+
+
 beta = elementwise(
     "beta",
     None,
-    lambda z, a, b: -z * gap(0.0, a, b),
-    lambda z, a, b: -z * gap(0.0, b, a),
+    _beta_slope,
+    lambda z, a, b: _beta_slope(z, b, a),
     reach=((0.1, 30.0), (0.1, 30.0)),
     error=(1e-13, 1e-12),
 )
@@ -260,11 +278,6 @@ def _binom_by_k(z, n, k):
     return np.where(pole, gamma(at_n + 1.0) * slope, regular)
 
 
-def rgamma_slope(x):
-    """Return the derivative of ``1 / gamma(x)``."""
-    return _rgamma_slope(rgamma(x), x)
-
-
 binom = elementwise(
     "binom",
     None,
@@ -298,6 +311,7 @@ poch = elementwise(
 
 @function(
     "factorial",
+    no_axes="same",
     samples=lambda rng: [((rng.uniform(0.5, 4.0, 3),), {}), ((rng.uniform(0.5, 4.0, (2, 2)),), {})],
 )
 def factorial(n, exact=False, **kwargs):
@@ -316,6 +330,7 @@ _NEGATIVE_TOO = np.lib.NumpyVersion(scipy.__version__) >= "1.17.0"
 
 @function(
     "comb",
+    no_axes="number",
     samples=lambda rng: [
         ((rng.uniform(4.0, 9.0, 3), rng.uniform(1.0, 3.0, 3)), {}),
         ((rng.uniform(4.0, 9.0, 3), 2), {"repetition": True}),
@@ -376,7 +391,7 @@ def multigammaln(a, d):
 
 @Numeric
 def zeta_k(k, s, q):
-    """Return the k-th derivative by s of the Hurwitz zeta function for s > 1 or so, q > 0.
+    """Return the k-th derivative by s of the Hurwitz zeta function for s > -1 or so, q > 0.
 
     Of complex s as many terms are summed as its imaginary part is large, at most `FARTHEST`.
     """
@@ -438,9 +453,9 @@ helper(
 
 
 def _riemann_slope(x):
-    # To the left by the functional equation (DLMF 25.4.1).
-    left = x < 0.0
-    s = np.where(left, x, -0.5)
+    # To the left by the functional equation (DLMF 25.4.1), in which poles cancel at 0: not close.
+    left = x < -0.25
+    s = np.where(left, x, -1.5)
     t = 1.0 - s
     angle = 0.5 * math.pi * (s - 4.0 * np.rint(0.25 * s))
     sine, cosine = np.sin(angle), np.cos(angle)
@@ -453,8 +468,8 @@ def _riemann_slope(x):
 
 def _complex_riemann_slope(x):
     # cos and sin of large imaginary parts are beyond the range: they go into gamma's logarithm.
-    left = np.abs(x + 1.0) < np.abs(x - 1.0)
-    s = np.where(left, x, -0.5)
+    left = np.abs(x + 1.25) < np.abs(x - 0.75)
+    s = np.where(left, x, -1.5)
     t = 1.0 - s
     value, slope = riemann_k(0.0, t), riemann_k(1.0, t)
     above = (1j * math.pi / 2.0) * s

@@ -19,9 +19,9 @@ def _samples(rng):
     return [((x,), {}), ((x, 1), {}), ((x,), {"axis": None})]
 
 
-def _statistic(name, samples=_samples):
+def _statistic(name, samples=_samples, no_axes="number"):
     def register(f):
-        FUNCTIONS[name] = stands_for(f"scipy.stats.{name}", samples)(f)
+        FUNCTIONS[name] = stands_for(f"scipy.stats.{name}", samples, no_axes=no_axes)(f)
         return f
 
     return register
@@ -133,7 +133,7 @@ def variation(a, axis=0, ddof=0):
     return np.std(a, axis, ddof=ddof) / np.mean(a, axis)
 
 
-@_statistic("zscore")
+@_statistic("zscore", no_axes="array")
 def zscore(a, axis=0, ddof=0):
     """Arguments as in `scipy.stats.zscore`."""
     a = as_operand(a, "scipy.stats.zscore: a", True)

@@ -10,6 +10,8 @@ import pytest
 
 from fastbp._core import buffers
 
+pytestmark = pytest.mark.thread_unsafe(reason="one pool of blocks and one tracemalloc a process")
+
 LARGE = 1 << 14  # float64: 128 KiB
 LIMIT = 64 << 20
 SIZES = (127, 128, 129, 1000, 8191, 8192, LARGE)  # of float64: around 1 KiB, 64 KiB

@@ -12,10 +12,13 @@ HERE = pathlib.Path(__file__).resolve().parent
 SOURCES = HERE.parents[2] / "src_cy" / "base"
 POOL = SOURCES / "thread_pool.c"
 
-pytestmark = pytest.mark.skipif(
-    not sys.platform.startswith("linux") or shutil.which("gcc") is None or not POOL.exists(),
-    reason="needs gcc, Linux and the sources",
-)
+pytestmark = [
+    pytest.mark.skipif(
+        not sys.platform.startswith("linux") or shutil.which("gcc") is None or not POOL.exists(),
+        reason="needs gcc, Linux and the sources",
+    ),
+    pytest.mark.thread_unsafe(reason="compiles and runs a program with threads of its own"),
+]
 
 
 def built(path, pool):

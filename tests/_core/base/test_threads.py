@@ -14,6 +14,7 @@ from fastbp.rules import OPS
 
 # Around the size from which threads are used, and around borders between parts (8192 elements).
 SIZES = [98303, 98304, 98305, 100_003, 17 * 8192 - 1, 17 * 8192 + 1, 262_144]
+pytestmark = pytest.mark.thread_unsafe(reason="the number of threads belongs to the process")
 THREADED = pytest.mark.skipif(os.name != "posix", reason="no POSIX threads")
 
 

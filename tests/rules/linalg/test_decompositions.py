@@ -201,6 +201,29 @@ def test_dependent_columns_have_no_qr_derivative():
         bp.grad(lambda x: np.sum(np.linalg.qr(x)[0]))(a)
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_what_counts_as_equal_does_not_depend_on_the_scale(scale, rng):
+    a, equal = rng.normal(size=(4, 4)), np.diag([1.0, 1.0, 2.0, 3.0])
+
+    def vectors(scale):
+        return lambda a: np.linalg.eigh(scale * (a + a.T))[1][0, 0] ** 2
+
+    expected = bp.grad(vectors(1.0))(a)
+    assert np.max(np.abs(expected)) > 0.1
+    np.testing.assert_allclose(bp.grad(vectors(scale))(a), expected, rtol=0, atol=1e-13)
+    with pytest.raises(DegenerateError):
+        bp.grad(vectors(scale))(equal)
+
+    def basis(scale):
+        return lambda a: np.linalg.qr(scale * a)[0][0, 1]
+
+    expected = bp.grad(basis(1.0))(a)
+    np.testing.assert_allclose(bp.grad(basis(scale))(a), expected, rtol=0, atol=1e-13)
+    a[:, 3] = a[:, 0] + a[:, 1]
+    with pytest.raises(DegenerateError, match="dependent"):
+        bp.grad(basis(scale))(a)
+
+
 @pytest.mark.parametrize("shape", [(3, 3), (4, 3), (3, 4)])
 def test_least_squares_of_least_norm(shape, rng):
     """At rank two, along changes that keep it."""

@@ -6,6 +6,7 @@ import scipy.ndimage
 
 import fastbp as bp
 import fastbp.scipy.ndimage as bnd
+from fastbp.rules.ndimage.resampling import gather_op
 from fastbp.sparse import sparsity
 from fastbp.testing import check_grads
 
@@ -20,6 +21,19 @@ def test_third_order_by_image_and_places(mode, rng):
         return bnd.map_coordinates(x, c, order=4, mode=mode, cval=0.3)
 
     check_grads(f, (x, PLACES), order=3, step=1e-3)
+
+
+def test_a_stack_of_images_has_the_derivatives_of_each(rng):
+    x, g = rng.normal(size=(3, 4, 5)), rng.normal(size=(3, 4))
+    options = {"nu": (0, 0), "order": 3, "mode": "mirror", "cval": 0.0}
+
+    def f(x, c):
+        return gather_op(x, c, **options)
+
+    x_bar, c_bar = bp.vjp(f, x, PLACES)[1](g)
+    each = [bp.vjp(f, one, PLACES)[1](of_one) for one, of_one in zip(x, g, strict=True)]
+    np.testing.assert_allclose(x_bar, [found for found, _ in each], rtol=0, atol=1e-13)
+    np.testing.assert_allclose(c_bar, sum(found for _, found in each), rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.complex128])
