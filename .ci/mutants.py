@@ -105,7 +105,7 @@ def results(tree):
         value = node.body if isinstance(node, ast.Lambda) else getattr(node, "value", None)
         listed = isinstance(value, ast.BinOp) and isinstance(value.left, (ast.List, ast.Tuple))
         number = isinstance(value, (ast.BinOp, ast.Call, ast.Name, ast.IfExp)) and not listed
-        if isinstance(value, ast.Call) and ast.unparse(value.func) == "np.zeros":
+        if isinstance(value, ast.Call) and ast.unparse(value.func) in ("np.zeros", "bool"):
             continue
         if isinstance(node, (ast.Return, ast.Lambda)) and number:
             yield value
@@ -467,6 +467,11 @@ def drawn(sources, options):
             yield source, deck.pop()
 
 
+def survivors(log):
+    """Return place and words of the mutants that survived in the output of an earlier run."""
+    return set(re.findall(r"^survived +(\S+  .*)  \[", log, re.MULTILINE))
+
+
 def run(session, options):
     from fastbp.rules import table
 
@@ -492,6 +497,7 @@ def run(session, options):
         if lines := files.get(source.path):
             source.mutants = [pair for pair in source.mutants if pair[0].lineno in lines]
 
+    wanted = None if options.again is None else survivors(options.again.read_text())
     chosen = []
     for source, (node, what) in drawn(sources, options):
         words, pairs = source.mutated(node, what)
@@ -501,6 +507,8 @@ def run(session, options):
         if pairs is not None and not names:
             continue  # no formula
         where = f"{source.path.relative_to(ROOT)}:{node.lineno}"
+        if wanted is not None and f"{where}  {words}" not in wanted:
+            continue
         chosen.append((where, words, pairs, names, source.path))
         if len(chosen) == options.sample:
             break
@@ -575,6 +583,7 @@ def main():
     parser.add_argument("files", nargs="*")
     parser.add_argument("--sample", type=int, default=300, help="how many mutants (300)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--again", type=Path, help="survivors in this output of a run only")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--verbose", action="store_true", help="killed ones, and by what, too")
     parser.add_argument("--no-control", dest="control", action="store_false")

@@ -6,7 +6,9 @@ recorded, too. So a derivative of a body is a body.
 
 from __future__ import annotations
 
+import functools
 import threading
+import types
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -29,6 +31,7 @@ __all__ = [
     "is_float",
     "is_recorded",
     "note_inputs",
+    "of_inputs",
     "pulled",
     "pushed",
     "recorded_bodies",
@@ -51,6 +54,7 @@ _CHEAP = frozenset(
     where
     """.split()
 )
+_MOST_AROUND = 1 << 10  # objects that a body has around it
 _DEPTH = 3  # ... of which so many may follow one another
 
 
@@ -88,6 +92,17 @@ def with_blocks(on: bool) -> Iterator[None]:
 def _inputs() -> list[Any]:
     """Return the inputs of what is recorded in this thread, those of bodies last."""
     return getattr(_state, "inputs", [])
+
+
+@contextmanager
+def of_inputs(inputs: Sequence[Any]) -> Iterator[None]:
+    """Record a function of these inputs inside of what is recorded."""
+    before = _inputs()
+    _state.inputs = [*before, *inputs]
+    try:
+        yield
+    finally:
+        _state.inputs = before
 
 
 def note_inputs(inputs: Sequence[Any]) -> None:
@@ -174,24 +189,23 @@ def recorded_bodies(functions: Sequence[Callable[..., Any]], args: Sequence[Any]
     """
     leaves, structure = tree.flatten(tuple(args))
     inputs = recorded_inputs([np.asarray(graph.array_of(x)) for x in leaves])
+    cells = [
+        not graph.is_number(x) if is_recorded(x) else isinstance(x, np.ndarray) for x in leaves
+    ]
     left = _Left()
     since = graph.current_id()
     # The inputs are older than what is recorded; what is older than these is from outside.
-    before = _inputs()
-    _state.inputs = [*before, *inputs]
     made = []
     allowed = graph.refuse_writes(graph.current_id(), WrittenError)
     try:
-        for f in functions:
-            handles = [
-                graph.handle(x) if type(x) is Variable else graph.handle_of(x) for x in inputs
-            ]
-            with _unwritten(f):
-                result = graph.recorded_call(f, structure.unflatten(handles), {}, left)
-            outputs, out_def = tree.flatten(result)
-            made.append(([_end(y) for y in outputs], out_def))
+        with of_inputs(inputs):
+            for f in functions:
+                handles = [_handle(x, cell) for x, cell in zip(inputs, cells, strict=True)]
+                with _unwritten(f):
+                    result = graph.recorded_call(f, structure.unflatten(handles), {}, left)
+                outputs, out_def = tree.flatten(result)
+                made.append(([_end(y) for y in outputs], out_def))
     finally:
-        _state.inputs = before
         graph.refuse_writes(allowed)
     if left.any:
         raise UnrolledError
@@ -200,12 +214,16 @@ def recorded_bodies(functions: Sequence[Callable[..., Any]], args: Sequence[Any]
     return inputs, valued(outer), made
 
 
+def _handle(x: Any, cell: bool) -> Any:
+    """Return what a body gets: an array of no axes where its caller has one, which it may write."""
+    made = graph.handle(x) if type(x) is Variable else graph.handle_of(x)
+    return graph.as_cell(made) if cell and not made.shape else made
+
+
 @contextmanager
 def _unwritten(f: Callable[..., Any]) -> Iterator[None]:
     """Refuse writes into plain arrays that a body finds in its closure; they are taken back."""
-    cells = getattr(f, "__closure__", None) or ()
-    found = [cell.cell_contents for cell in cells if _is_filled(cell)]
-    kept = [(x, x.copy()) for x in found if type(x) is np.ndarray and not x.dtype.hasobject]
+    kept = [(x, x.copy()) for x in _arrays_around(f)]
     try:
         yield
     finally:
@@ -213,8 +231,37 @@ def _unwritten(f: Callable[..., Any]) -> Iterator[None]:
         for x, before in written:
             x[...] = before
     if written:
-        code = f.__code__
+        code = getattr(f, "__code__", None) or recorded_bodies.__code__
         raise WrittenError(written[0][0].shape, code.co_filename, code.co_firstlineno)
+
+
+def _arrays_around(f: Any) -> list[np.ndarray]:
+    """Return plain arrays in closures and attributes of a function, and of what it finds there."""
+    found: dict[int, np.ndarray] = {}
+    seen: dict[int, Any] = {}
+    pending = [f]
+    while pending and len(seen) < _MOST_AROUND:
+        x = pending.pop()
+        if id(x) in seen:
+            continue
+        seen[id(x)] = x
+        if type(x) is np.ndarray:
+            if not x.dtype.hasobject:
+                found[id(x)] = x
+        elif isinstance(x, types.FunctionType):
+            pending += [c.cell_contents for c in x.__closure__ or () if _is_filled(c)]
+            pending += [*(x.__defaults__ or ()), *(x.__kwdefaults__ or {}).values()]
+        elif isinstance(x, functools.partial):
+            pending += [x.func, *x.args, *x.keywords.values()]
+        elif type(x) in (list, tuple):
+            pending += x
+        elif type(x) is dict:
+            pending += x.values()
+        elif isinstance(x, types.MethodType):
+            pending += [x.__func__, x.__self__]
+        elif not isinstance(x, type | types.ModuleType):
+            pending += getattr(x, "__dict__", {}).values()
+    return list(found.values())
 
 
 def _is_filled(cell: Any) -> bool:

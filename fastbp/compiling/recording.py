@@ -7,7 +7,6 @@ import gc
 import itertools
 import random
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,6 +20,7 @@ from fastbp._core.replay import Plan, strong_zeros_met
 from fastbp._core.tape import Tape
 from fastbp.compiling import passive
 from fastbp.compiling.bodies import UnrolledError, note_inputs, with_blocks
+from fastbp.compiling.draws import DrawnError, undrawn
 from fastbp.compiling.inputs import Arguments, require_layout
 from fastbp.compiling.layout import laid_out
 from fastbp.compiling.lowering import lower
@@ -28,8 +28,6 @@ from fastbp.compiling.surroundings import Surroundings
 from fastbp.errors import FrozenValueError
 
 __all__ = ["Built", "recorded"]
-
-RECORDINGS = 4  # of a function during which random numbers were drawn, maybe by another thread
 
 
 def recorded(
@@ -47,22 +45,7 @@ def recorded(
 def _recorded_alone(
     f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], static: tuple[int, ...]
 ) -> tuple[Any, Entry | None]:
-    # The state of random numbers belongs to all threads: another one may have drawn meanwhile.
-    others = threading.active_count() > 1
-    for _ in range(RECORDINGS if others else 1):
-        try:
-            return _recorded(f, args, kwargs, static)
-        except _DrawnError:
-            pass
-    other = " (or another thread draws all the time)" if others else ""
-    raise FrozenValueError(
-        f"compile: {_name_of(f)} draws random numbers, which would be the same in all later "
-        f"calls: draw them outside, and give them as an argument{other}"
-    )
-
-
-class _DrawnError(Exception):
-    """Random numbers were drawn while a function was recorded."""
+    return undrawn(lambda: _recorded(f, args, kwargs, static), FrozenValueError)
 
 
 def _recorded(
@@ -219,7 +202,10 @@ def _check(f: Any, left: list[Any], drawn: Any, around: Surroundings) -> None:
             "argument and return what it becomes"
         )
     if drawn != _random_state() or around.reach.drawn():
-        raise _DrawnError
+        raise DrawnError(
+            f"compile: {name} draws random numbers, which would be the same in all later calls: "
+            "draw them outside, and give them as an argument"
+        )
 
 
 _RETURNED = (int, float, complex, str, bytes, np.generic, np.dtype, type, range, enum.Enum)

@@ -376,22 +376,20 @@ def scanned(
     UnrolledError
         If the step cannot be recorded once for all.
     """
-    carry_leaves, carry_def = tree.flatten(init)
+    carry_leaves = tree.flatten(init)[0]
     x_leaves, x_def = tree.flatten(xs)
     at = count - 1 if backward else 0
     x = x_def.unflatten([graph.array_of(leaf)[at] for leaf in x_leaves])
 
-    like = carry_def.unflatten([np.asarray(graph.array_of(leaf)) for leaf in carry_leaves])
-    inputs, outputs, structure, outer = bodies.recorded_body(step, (like, x))
+    inputs, outputs, structure, outer = bodies.recorded_body(step, (init, x))
     if not outer and not any(map(is_recorded, (*carry_leaves, *x_leaves))):
         raise UnrolledError  # it is a constant
     n = m = len(carry_leaves)
     packing = packing_of(inputs, outputs, outer, n) if "packing" in enabled() else None
     if packing is not None:
         packs, rest = packing.packed(carry_leaves)
-        like = tree.map(lambda x: np.asarray(graph.array_of(x)), (packs, rest))
-        x = [np.asarray(graph.array_of(leaf)[at]) for leaf in x_leaves]
-        inputs, outputs, _, outer = bodies.recorded_body(packing.step, (like, x))
+        x = [graph.array_of(leaf)[at] for leaf in x_leaves]
+        inputs, outputs, _, outer = bodies.recorded_body(packing.step, ((packs, rest), x))
         carry_leaves = [*packs, *rest]
         m = len(carry_leaves)
     scan = Scan(count, backward, outer, inputs[:m], inputs[m:], outputs[:m], outputs[m:], [], again)

@@ -14,6 +14,7 @@ from fastbp._core.dtypes import DIFFERENTIABLE, NAMES
 from fastbp._core.graph import Passive, Variable
 from fastbp._core.operands import as_array
 from fastbp._core.replay import strong_zeros_met
+from fastbp.compiling.draws import undrawn
 from fastbp.derived import derived, named
 from fastbp.errors import DTypeError, MappedValueError, ShapeError
 from fastbp.mapping.axes import axes_of, checked, size_of
@@ -97,19 +98,23 @@ class _DifferError(Exception):
 
 def _call(f: Any, in_axes: Any, out_axes: Any, /, *args: Any, **kwargs: Any) -> Any:
     batch = _Batch(f, in_axes, args, kwargs)
-    try:
-        member = Member(f, batch.first(), batch.put)
-    except MappedValueError:
-        if not batch.common:
-            raise
-        # A plain array takes no recorded index: what all have in common is recorded as well.
-        member = Member(f, batch.first(), batch.put, batch.common)
+    member = undrawn(lambda: _member(f, batch), MappedValueError)
     try:
         leaves, mapped = _results(f, batch, member)
         structure = member.structure
     except (_DifferError, RaggedError):
         leaves, mapped, structure = _each(f, batch)
     return _placed(batch, out_axes, leaves, mapped, structure)
+
+
+def _member(f: Any, batch: _Batch) -> Member:
+    try:
+        return Member(f, batch.first(), batch.put)
+    except MappedValueError:
+        if not batch.common:
+            raise
+        # A plain array takes no recorded index: what all have in common is recorded as well.
+        return Member(f, batch.first(), batch.put, batch.common)
 
 
 class _Batch:

@@ -17,6 +17,8 @@ from fastbp._core import constants, graph
 from fastbp._core.graph import Passive, Variable
 from fastbp._core.replay import strong_zeros_met
 from fastbp._core.tape import Tape
+from fastbp.compiling.bodies import of_inputs
+from fastbp.compiling.draws import DrawnError
 from fastbp.compiling.inputs import recorded_inputs
 from fastbp.errors import MappedValueError
 
@@ -64,19 +66,21 @@ class Member:
         self.inputs = recorded_inputs(arrays)
         # Handles of its own: a function that writes into its arguments must not move our ends.
         handles = [_handle(x) for x in self.inputs]
-        args, kwargs = given(handles, recorded_inputs(common) if common else ())
+        shared = recorded_inputs(common) if common else []
+        args, kwargs = given(handles, shared)
         self._outer: dict[int, bool] = {}
         drawing = Drawing(f, (args, kwargs))
         reads = Reads()
         try:
-            result = graph.recorded_call(f, args, kwargs, reads, True)
+            with of_inputs([*self.inputs, *shared]):
+                result = graph.recorded_call(f, args, kwargs, reads, True)
         except BaseException as error:
             constants.release(locks)
             if isinstance(error, Exception):
                 _refuse(f, [e for e in reads.entries if e.what != "shape"], self.inputs, error)
             raise
         if drawing.now() != drawing.before:
-            raise MappedValueError(
+            raise DrawnError(
                 f"vmap: {name_of(f)} draws random numbers, which would be the same for all "
                 "members: draw them outside, with an axis for the members, and give them as an "
                 "argument"

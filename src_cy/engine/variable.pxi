@@ -324,7 +324,7 @@ cdef class Variable:
         if self._is_number():
             raise _written_number(name)
         _note_write()
-        if _outside and (self.node.shape or name == "assignment"):
+        if _outside:
             _check_root(self)
         if type(other) is Passive:
             other = entered(other, self.dtype)

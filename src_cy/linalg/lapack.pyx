@@ -245,7 +245,7 @@ cdef bint _small_cholesky(floating *a, Py_ssize_t n) noexcept nogil:
         x = a[j * n + j]
         for k in range(j):
             x -= a[j * n + k] * a[j * n + k]
-        if not x > 0:
+        if x <= 0:      # NaN goes on, as in LAPACK of NumPy and SciPy
             return False
         if floating is float:
             x = <float> sqrt(x)

@@ -239,3 +239,141 @@ def test_plain_arrays_that_a_body_finds_are_not_written_by_recording():
     compiled = bp.compile(bp.grad(of_steps))
     for x in (X, 2.0 * X, X):
         np.testing.assert_allclose(compiled(x), bp.grad(of_steps)(x), rtol=1e-12)
+
+
+# ---- arrays of no axes, which += changes as it does others
+
+CELLS = {
+    "plain": lambda x: np.zeros(()),
+    "made inside": lambda x: bnp.zeros(()),
+    "of a number": lambda x: bnp.array(x[0]),
+    "a view": lambda x: x[:1].reshape(()),
+    "a copy": lambda x: np.copy(x[0]),
+}
+
+
+def scanned_around(x, z):
+    def step(c, a):
+        t = z
+        t += 1.0
+        return c + a, c
+
+    return bp.scan(step, x[0] * 1.0, x)[0] * z
+
+
+def scanned_carry(x, z):
+    def step(c, a):
+        c += a
+        return c, c
+
+    return np.sum(bp.scan(step, z, x)[1]) + z
+
+
+def counted(x, z):
+    def body(c):
+        z, k = c
+        z += x[1]
+        return z * 2.0, k + 1
+
+    return bp.while_loop(lambda c: c[1] < 3, body, (z, 0), max_steps=9)[0] * z
+
+
+def chosen_of_no_axes(x, z):
+    def body(a):
+        t = z
+        t += 1.0
+        return a * 2.0
+
+    return np.sum(bp.cond(x[0] > 0, body, lambda a: a, x)) * z
+
+
+def repeated_of_no_axes(x, z):
+    def body(c):
+        a, z = c
+        z += a
+        return a * 2.0, z
+
+    return bp.while_loop(lambda c: c[0] < 20.0, body, (x[0], z))[1] + z
+
+
+@pytest.mark.parametrize("made", CELLS)
+@pytest.mark.parametrize("f", [scanned_around, scanned_carry, counted])
+def test_arrays_of_no_axes(made, f):
+    if made == "plain" and f is not scanned_around:
+        return  # eagerly a plain array takes no recorded value
+    of = lambda x: f(x, CELLS[made](x))
+    compiled, slopes = bp.compile(of), bp.compile(bp.grad(of))
+    for x in (X, 1.1 * X, X):
+        np.testing.assert_allclose(compiled(x), of(x.copy()), rtol=1e-14)
+        np.testing.assert_allclose(slopes(x), bp.grad(of)(x), rtol=1e-14)
+
+
+def test_arrays_of_no_axes_as_arguments():
+    for f in (scanned_around, scanned_carry, counted):
+        both = bp.compile(bp.value_and_grad(f, (0, 1)))
+        want = f(X.copy(), np.array(0.5))
+        value, slopes = both(X, np.array(0.5))
+        np.testing.assert_allclose(value, want, rtol=1e-14)
+        for found, right in zip(slopes, bp.grad(f, (0, 1))(X, np.array(0.5)), strict=True):
+            np.testing.assert_allclose(found, right, rtol=1e-14)
+
+
+@pytest.mark.parametrize("made", CELLS)
+@pytest.mark.parametrize(
+    ("f", "name"), [(chosen_of_no_axes, "cond"), (repeated_of_no_axes, "while_loop")]
+)
+def test_arrays_of_no_axes_that_cannot_be_planned(made, f, name):
+    if made == "plain" and name == "while_loop":
+        return
+    of = lambda x: f(x, CELLS[made](x))
+    np.testing.assert_allclose(bp.value_and_grad(of)(X)[0], of(X.copy()), rtol=1e-14)
+    with pytest.raises(FrozenValueError, match=rf"{name}: .* write into an array of outside"):
+        bp.compile(of)(X)
+
+
+def test_numbers_are_bound_anew():
+    def f(x):
+        total = np.sum(x)
+
+        def step(c, a):
+            c += a * total
+            return c, c
+
+        c, s = bp.scan(step, x[0], x)
+        return c + np.sum(s) + total
+
+    compiled = bp.compile(bp.grad(f))
+    compiled(X)
+    assert "loop" in [kind for kind, *_ in compiled.entries[0].plan.facts]
+    np.testing.assert_allclose(compiled(X), bp.grad(f)(X), rtol=1e-14)
+
+
+def test_plain_arrays_further_around_a_body():
+    """In closures of what a body calls, in lists and attributes."""
+
+    class Counter:
+        def __init__(self):
+            self.calls = np.zeros(2)
+
+        def step(self, c, a):
+            self.calls += 1.0
+            return c + a, c
+
+    def of_an_object(x, counter):
+        return bp.scan(counter.step, x[0] * 1.0, x)[0] * np.sum(counter.calls)
+
+    def of_a_list(x, counter):
+        kept = [counter.calls]
+        add = lambda: np.add(kept[0], 1.0, out=kept[0])
+
+        def step(c, a):
+            add()
+            return c + a, c
+
+        return bp.scan(step, x[0] * 1.0, x)[0] * np.sum(kept[0])
+
+    for f in (of_an_object, of_a_list):
+        made = {"counter": Counter}
+        of = lambda x, f=f, made=made: f(x, made["counter"]())
+        want = of(X)
+        np.testing.assert_allclose(bp.compile(of)(X), want, rtol=1e-14)

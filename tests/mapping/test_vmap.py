@@ -3,6 +3,7 @@
 import dataclasses
 import pickle
 import re
+import threading
 
 import numpy as np
 import pytest
@@ -515,6 +516,27 @@ def test_random_numbers(rng):
             bp.vmap(f)(np.ones((3, 2)))
 
 
+def test_random_numbers_that_another_thread_draws_are_no_reason(rng):
+    draws, drawn = threading.Event(), threading.Event()
+
+    def other():
+        draws.wait()
+        np.random.random()  # noqa: NPY002
+        drawn.set()
+
+    def f(x):
+        if not drawn.is_set():
+            draws.set()
+            drawn.wait()
+        return np.sin(x)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    x = rng.normal(size=(3, 2))
+    np.testing.assert_array_equal(bp.vmap(f)(x), np.sin(x))
+    thread.join()
+
+
 def test_sizes_that_differ():
     f = bp.vmap(lambda a, p: a)
     with pytest.raises(
@@ -609,6 +631,51 @@ def test_scan(rng):
         h, xs
     )
     same(bp.vmap(g)(h, xs), loop(g, h, xs))
+
+
+def _scanned(x, w):
+    return bp.scan(lambda c, a: (c * w + a, c), x[0] * 1.0, x)[0]
+
+
+def _repeated(x, w):
+    step = lambda c: (c[0] * 2.0 + w * w, c[1] + 1)
+    return bp.while_loop(lambda c: c[0] < 20.0, step, (x[0], 0), max_steps=9)[0]
+
+
+def _nested(x, w):
+    def outer(c, a):
+        d, s = bp.scan(lambda d, b: (d * w + b * c, d), a, x)
+        return c + np.tanh(d), np.sum(s)
+
+    c, sums = bp.scan(outer, x[0] * 1.0, x)
+    return c + np.sum(sums * sums)
+
+
+def _chosen(x, w):
+    return bp.cond(w > 1.0, lambda x: np.sum(x) * w, lambda x: x[0] - w, x)
+
+
+@pytest.mark.parametrize("f", [_scanned, _repeated, _nested, _chosen])
+def test_compiled_bodies_read_members_of_outside(rng, f):
+    x, w = rng.uniform(0.5, 1.0, (3, 4)), np.array([0.5, 1.5, 0.9])
+    table = rng.uniform(0.5, 1.0, 4)
+    for mapped, args in (
+        (lambda f: bp.vmap(f), (x, w)),
+        (lambda f: bp.vmap(lambda w: f(table, w)), (w,)),
+        (lambda f: bp.vmap(lambda w: f(table, w * w)), (w,)),
+        (lambda f: bp.vmap(lambda x: f(x, w[1])), (x,)),
+        (lambda f: bp.vmap(f, (None, 0)), (table, w)),
+        (lambda f: bp.vmap(bp.grad(f, (0, 1))), (x, w)),
+        (lambda f: bp.grad(lambda *xs: np.sum(bp.vmap(f)(*xs) ** 2), (0, 1)), (x, w)),
+    ):
+        g = mapped(f)
+        compiled = bp.compile(g)
+        for scale in (1.0, 1.1, 1.0):
+            given = [scale * a for a in args]
+            for found, want in zip(
+                tree.flatten(compiled(*given))[0], tree.flatten(g(*given))[0], strict=True
+            ):
+                np.testing.assert_allclose(found, want, rtol=1e-12)
 
 
 def test_compiled_scan_is_one_loop_of_all(rng):

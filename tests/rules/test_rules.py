@@ -88,6 +88,11 @@ def single(expected, found):
     )
 
 
+def in_double(y, precise):
+    """Return what doubles give where SciPy gives doubles of singles, some by way of singles."""
+    return precise if getattr(y, "dtype", None) in ("f8", "c16") else y
+
+
 def values(structure):
     return tree.map(lambda y: y.value if type(y) is bp.Variable else y, structure)
 
@@ -196,6 +201,8 @@ def test_values_are_numpys(call, dtype):
         xs = [laid_out(x, layout) for x in arrays]
         found = call.everything(*map(bp.variable, xs))
         rounded = single(expected, found) if call.keeps_single else expected
+        if dtype == np.float32:
+            rounded = tree.map(in_double, rounded, call.everything(*cast(arrays, np.float64)))
         assert_close(values(found), rounded, magnitude=call.magnitude(arrays))
         for x, before in zip(xs, arrays, strict=True):
             np.testing.assert_array_equal(x, before)

@@ -1,5 +1,8 @@
 """`scipy.linalg`: matrices assembled of vectors and of other matrices."""
 
+import functools
+import warnings
+
 import numpy as np
 import scipy.linalg
 
@@ -64,6 +67,17 @@ def toeplitz_of(c, r):
     return diagonals[..., np.arange(n)[::-1, None] + np.arange(m)]
 
 
+@functools.cache
+def _stacks(name):
+    """Whether the SciPy that is installed makes a stack of what has several axes, or ravels it."""
+    with warnings.catch_warnings(action="ignore"):
+        return getattr(scipy.linalg, name)(np.ones((2, 1))).ndim == 3
+
+
+def _rows(name, x):
+    return x if x.ndim == 1 or _stacks(name) else np.ravel(x)
+
+
 def _column_and_row(name, c, r):
     c = _at_least_one(c)
     r = conjugated(c) if r is None else _at_least_one(r)
@@ -78,8 +92,8 @@ def _column_and_row(name, c, r):
     ],
 )
 def toeplitz(c, r=None):
-    """Arguments as in `scipy.linalg.toeplitz`; axes in front of the last one are stacks."""
-    return toeplitz_of(*_column_and_row("toeplitz", c, r))
+    """Arguments as in `scipy.linalg.toeplitz`, several axes as the SciPy there is takes them."""
+    return toeplitz_of(*[_rows("toeplitz", x) for x in _column_and_row("toeplitz", c, r)])
 
 
 @of_scipy(
@@ -90,18 +104,18 @@ def toeplitz(c, r=None):
     ],
 )
 def hankel(c, r=None):
-    """Arguments as in `scipy.linalg.hankel`; axes in front of the last one are stacks."""
+    """Arguments as in `scipy.linalg.hankel`, several axes as the SciPy there is takes them."""
     c = _at_least_one(c)
     r = np.zeros(c.shape, c.dtype) if r is None else _at_least_one(r)
-    c, r = operands("hankel", c=c, r=r)
+    c, r = (_rows("hankel", x) for x in operands("hankel", c=c, r=r))
     places = np.arange(c.shape[-1])[:, None] + np.arange(r.shape[-1])
     return _joined(c, r[..., 1:])[..., places]
 
 
 @of_scipy("circulant", samples=lambda rng: [((rng.normal(size=3),), {})])
 def circulant(c):
-    """Arguments as in `scipy.linalg.circulant`."""
-    c = _at_least_one(c)
+    """Arguments as in `scipy.linalg.circulant`, several axes as the SciPy there is takes them."""
+    c = _rows("circulant", _at_least_one(c))
     n = c.shape[-1]
     return c[..., (np.arange(n)[:, None] - np.arange(n)) % max(n, 1)]
 

@@ -16,7 +16,7 @@ from fastbp.errors import ShapeError
 from fastbp.rules import batching, patterns
 from fastbp.rules.counterparts import constant, refused
 from fastbp.rules.linalg import decompositions
-from fastbp.rules.linalg.of_scipy import of_scipy, square, stacked
+from fastbp.rules.linalg.of_scipy import in_double, of_scipy, square, stacked
 from fastbp.rules.linalg.sylvester import sylvester_op
 from fastbp.rules.numpy.products import mm, mt
 from fastbp.rules.numpy.structural import as_operand
@@ -156,6 +156,8 @@ def expm_frechet(A, E, method=None, compute_expm=True):
             f"scipy.linalg.expm_frechet: A of shape {A.shape} and E of shape {E.shape} must be of "
             "the same size"
         )
+    if method != "blockEnlarge":
+        own, A, E = in_double(own, A, E)
     scale = _scale(A, E)
     n = A.shape[-1]
     whole = expm_op(_doubled(A, E / scale))

@@ -15,7 +15,7 @@ from fastbp.errors import ShapeError
 from fastbp.rules.counterparts import stands_for
 from fastbp.rules.numpy.structural import as_operand
 
-__all__ = ["matrices", "of_finite", "of_scipy", "operands", "square", "stacked"]
+__all__ = ["in_double", "matrices", "of_finite", "of_scipy", "operands", "square", "stacked"]
 
 
 def _prepared(arguments):
@@ -42,6 +42,11 @@ def operands(name, **given):
     """Return arguments by name as operands, in the dtype that NumPy promotes them to."""
     found = [as_operand(x, f"scipy.linalg.{name}: {what}") for what, x in given.items()]
     return promoted(f"scipy.linalg.{name}", *found)
+
+
+def in_double(*arrays):
+    """Return operands in double precision, in which some functions compute whatever is given."""
+    return [np.astype(x, np.result_type(x.dtype, np.float64)) for x in arrays]
 
 
 def matrices(name, **given):

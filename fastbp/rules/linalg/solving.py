@@ -10,7 +10,14 @@ from fastbp.errors import DTypeError
 from fastbp.rules import batching, patterns
 from fastbp.rules.linalg import decompositions, determinants, norms
 from fastbp.rules.linalg.decompositions import positive, regular
-from fastbp.rules.linalg.of_scipy import matrices, of_scipy, operands, square, stacked
+from fastbp.rules.linalg.of_scipy import (
+    in_double,
+    matrices,
+    of_scipy,
+    operands,
+    square,
+    stacked,
+)
 from fastbp.rules.linalg.triangular import columns_of, solved_by_cholesky, triangle_solve
 from fastbp.rules.numpy.products import mh, mt
 from fastbp.rules.numpy.structural import conjugated
@@ -223,8 +230,8 @@ def pinv(a, atol=None, rtol=None, return_rank=False):
 
 @of_scipy("det", samples=lambda rng: [((regular(rng, 3, 3),), {}), ((regular(rng, 2, 2, 2),), {})])
 def det(a):
-    """Arguments as in `scipy.linalg.det`; derivatives hold at singular matrices, too."""
-    (a,) = square("det", a=a)
+    """Arguments as in `scipy.linalg.det`, in double precision; derivatives where singular, too."""
+    (a,) = in_double(*square("det", a=a))
     return determinants.det_op(a)
 
 

@@ -257,17 +257,19 @@ def qr(a, lwork=None, mode="full", pivoting=False):
     m, n = a.shape[-2:]
     order = ()
     if pivoting:
-        if a.ndim != 2:
-            raise ShapeError("scipy.linalg.qr: pivoting=True is for one matrix, no stack")
-        plain = np.asarray(array_of(values_of(a)))
-        order = (scipy.linalg.qr(plain, mode="r", pivoting=True, check_finite=False)[-1],)
-        a = a[:, order[0]]
+        order = (_order_of_columns(np.asarray(array_of(values_of(a)))),)
+        a = np.take_along_axis(a, order[0][..., None, :].astype(np.intp), -1)
     if m >= n:
         q, r = basis_op(a, complete=mode != "economic" and m > n)
     else:
         q, r = basis_op(a[..., :, :m], complete=False)
         r = np.concatenate([r, mh(q) @ a[..., :, m:]], -1)
     return (r, *order) if mode == "r" else (q, r, *order)
+
+
+_order_of_columns = stacked(
+    lambda a: scipy.linalg.qr(a, mode="r", pivoting=True, check_finite=False)[-1], 2
+)
 
 
 # ---- RQ: the QR decomposition of the matrix turned around
@@ -339,18 +341,22 @@ def lstsq(a, b, cond=None, lapack_driver=None):
             "only 'gelsd'"
         )
     a, b = operands("lstsq", a=a, b=b)
-    if a.ndim != 2 or b.ndim not in (1, 2) or a.shape[0] != b.shape[0]:
+    # As in SciPy, several axes are columns, whatever the stack of a.
+    columns = b if b.ndim > 1 else b[:, None]
+    if a.ndim < 2 or b.ndim < 1 or a.shape[-2] != columns.shape[-2]:
         raise ShapeError(
             f"scipy.linalg.lstsq: b of shape {b.shape} does not fit a of shape {a.shape}"
         )
-    columns = b if b.ndim == 2 else b[:, None]
     cond = float(np.finfo(a.dtype).eps) if cond is None else cond
     x, s, rank = solved(a, columns, cond)
-    m, n = a.shape
-    rank = int(values_of(rank)[()])
-    squares = np.zeros(0, a.dtype)
-    if rank == n and m > n:
+    m, n = a.shape[-2:]
+    rank = np.asarray(values_of(rank))
+    squares = np.zeros((*x.shape[:-2], 0), a.real.dtype)
+    full = rank == n
+    if m > n and np.any(full):
         rest = columns - a @ x
-        squares = np.sum(np.real(rest * conjugated(rest)), 0)
-        squares = squares if b.ndim == 2 else squares[0]
-    return x if b.ndim == 2 else x[:, 0], squares, rank, s
+        squares = np.sum(np.real(rest * conjugated(rest)), -2)
+        squares = squares if np.all(full) else np.where(full[..., None], squares, np.nan)
+        if b.ndim == 1:
+            squares = squares[..., 0] if squares.ndim > 1 else squares[0]
+    return x if b.ndim > 1 else x[..., 0], squares, rank if rank.ndim else int(rank), s

@@ -90,12 +90,17 @@ def orth(A, rcond=None):
     projector ``A @ pinv(A)`` has a derivative there, too.
     """
     (A,) = matrices("orth", A=A)
-    if A.ndim > 2:
-        raise ShapeError(f"scipy.linalg.orth: A must be one matrix, not of shape {A.shape}")
     u, s, _ = singular_op(A, full=False)
     s = np.asarray(array_of(values_of(s)))
-    rcond = np.finfo(s.dtype).eps * max(A.shape) if rcond is None else rcond
-    return u[:, : np.count_nonzero(s > np.max(s, initial=0.0) * rcond)]
+    rcond = np.finfo(s.dtype).eps * max(A.shape[-2:]) if rcond is None else rcond
+    ranks = np.count_nonzero(s > np.max(s, axis=-1, keepdims=True, initial=0.0) * rcond, axis=-1)
+    rank = np.max(ranks, initial=0)
+    if np.any(ranks != rank):
+        raise ShapeError(
+            f"scipy.linalg.orth: A of shape {A.shape} has matrices of different ranks, "
+            f"{np.min(ranks)} to {rank}: take them one by one"
+        )
+    return u[..., :rank]
 
 
 def _range_vjp(g, ans, a):

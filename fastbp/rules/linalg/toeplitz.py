@@ -7,7 +7,7 @@ from fastbp._core.graph import array_of, values_of
 from fastbp.errors import ShapeError
 from fastbp.rules import batching, patterns
 from fastbp.rules.linalg.assembly import toeplitz_of
-from fastbp.rules.linalg.of_scipy import of_scipy, operands, stacked
+from fastbp.rules.linalg.of_scipy import in_double, of_scipy, operands, stacked
 from fastbp.rules.linalg.triangular import columns_of
 from fastbp.rules.numpy.products import aligned
 from fastbp.rules.numpy.structural import as_operand, conjugated
@@ -110,14 +110,14 @@ def _pair(name, c_or_cr):
     ],
 )
 def solve_toeplitz(c_or_cr, b):
-    """Arguments as in `scipy.linalg.solve_toeplitz`, one matrix.
+    """Arguments as in `scipy.linalg.solve_toeplitz`, one matrix, in double precision.
 
     Notes
     -----
     The cotangents solve the transposed system, by Levinson's recursion, too.
     """
     c, r = _pair("solve_toeplitz", c_or_cr)
-    c, r, b = operands("solve_toeplitz", c=c, r=r, b=b)
+    c, r, b = in_double(*operands("solve_toeplitz", c=c, r=r, b=b))
     if c.shape != r.shape:
         raise ShapeError(
             f"scipy.linalg.solve_toeplitz: c of shape {c.shape} and r of shape {r.shape} must be "
@@ -144,9 +144,9 @@ def solve_toeplitz(c_or_cr, b):
     ],
 )
 def matmul_toeplitz(c_or_cr, x, workers=None):
-    """Arguments as in `scipy.linalg.matmul_toeplitz`, one matrix."""
+    """Arguments as in `scipy.linalg.matmul_toeplitz`, one matrix, in double precision."""
     c, r = _pair("matmul_toeplitz", c_or_cr)
-    c, r, x = operands("matmul_toeplitz", c=c, r=r, x=x)
+    c, r, x = in_double(*operands("matmul_toeplitz", c=c, r=r, x=x))
     x, is_vector = columns_of("matmul_toeplitz", r.shape[0], x)
     n, m = c.shape[0], r.shape[0]
     circle = np.concatenate([c, np.flip(r[1:], -1)])

@@ -72,10 +72,9 @@ def _along(t, slopes, c):
     return np.sum(t * slopes, -c.ndim)
 
 
-def _of_places(g, slopes, c, extra):
-    """Return the cotangent of the places: `extra` axes in front of theirs are summed."""
-    found = _expanded(g, c) * slopes
-    return np.sum(found, tuple(range(-c.ndim - extra, -c.ndim))) if extra else found
+def _of_places(g, slopes, c):
+    """Return the cotangent of the places, for each of the images that share them."""
+    return _expanded(g, c) * slopes
 
 
 def _gather_vjp(g, needs, ans, x, c, nu, order, mode, cval):
@@ -85,7 +84,7 @@ def _gather_vjp(g, needs, ans, x, c, nu, order, mode, cval):
         x_bar = scatter_op(g, c, nu=nu, shape=shape, order=order, mode=mode)
     if needs[1]:
         slopes = _slopes(x, c, nu, order, mode, cval)
-        c_bar = _of_places(g, slopes, c, x.ndim - len(nu))
+        c_bar = _of_places(g, slopes, c)
     return x_bar, c_bar
 
 
@@ -151,8 +150,7 @@ def _scatter_vjp(h, needs, ans, g, c, nu, shape, order, mode):
     g_bar = gather_op(h, c, nu=nu, **options) if needs[0] else None
     if not needs[1]:
         return g_bar, None
-    extra = g.ndim - c.ndim + 1
-    return g_bar, _of_places(g, _slopes(h, c, nu, **options), c, extra)
+    return g_bar, _of_places(g, _slopes(h, c, nu, **options), c)
 
 
 def _scatter_jvp(tangents, ans, g, c, nu, shape, order, mode):

@@ -214,12 +214,16 @@ helper(
 def stdtr_by_n(n, t):
     """Return the derivative of Student's distribution function by the degrees of freedom."""
     d = n + t * t
-    at = n / d  # 1 - I_at(n/2, 1/2) / 2 for positive t
-    inner = (t != 0.0) & np.isfinite(t)
-    safe = np.where(inner, at, 0.5)
-    by_at = density_of_beta(0.5 * n, 0.5 + 0.0 * n, safe) * (t * t / (d * d))
-    slope = 0.5 * betainc_by_a(0.5 * n, 0.5 + 0.0 * n, safe) + by_at
-    return np.where(inner, -0.5 * np.sign(t) * slope, np.where(np.isnan(t), t, 0.0))
+    inner = (t * t > 0.0) & np.isfinite(d)
+    d = np.where(inner, d, 1.0 + n)
+    at, rest = n / d, np.where(inner, t * t, 1.0) / d  # stdtr is (1 +- I_rest(1/2, n/2)) / 2
+    near = rest < 0.5
+    low, high = np.where(near, rest, 0.5), np.where(near, 0.5, at)
+    half, moved = 0.5 + 0.0 * n, at * rest / n  # what rest loses, and at gains
+    below = 0.5 * betainc_by_b(half, 0.5 * n, low) - moved * density_of_beta(half, 0.5 * n, low)
+    above = 0.5 * betainc_by_a(0.5 * n, half, high) + moved * density_of_beta(0.5 * n, half, high)
+    slope = 0.5 * np.sign(t) * np.where(near, below, -above)
+    return np.where(inner, slope, np.where(np.isnan(t), t, 0.0))
 
 
 elementwise(

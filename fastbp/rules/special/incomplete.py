@@ -78,7 +78,10 @@ def gamma_density(a, x):
     """Return ``x^(a - 1) e^-x / gamma(a)``."""
     with np.errstate(all="ignore"):
         at_end = np.where(a > 1.0, 0.0, np.where(a == 1.0, 1.0, np.where(a > 0.0, np.inf, 0.0)))
-        found = np.where(x > 0.0, _front(a, x) / np.where(x > 0.0, x, 1.0), at_end)
+        within = np.where(x > 0.0, x, 1.0)
+        plain = np.exp(special.xlogy(a - 1.0, within) - within) * special.rgamma(a)
+        found = np.where(a > 12.0, _front(a, within) / within, plain)
+        found = np.where(x > 0.0, found, at_end)
         return np.where(x == np.inf, 0.0, found)
 
 

@@ -195,6 +195,17 @@ def _unless(ok, value, other):
     return value if np.all(ok) else np.where(ok, value, other)
 
 
+def smaller_log(part, rest):
+    """Return ``log(part)`` of two numbers that add up to 1, by the smaller one."""
+    small = part <= 0.5
+    inner = np.log1p(-np.where(small, 0.0, rest))
+    return np.where(small, np.log(np.where(small, part, 1.0)), inner)
+
+
+def _logarithm(part, rest):
+    return lambda x, *shapes: smaller_log(part(x, *shapes), rest(x, *shapes))
+
+
 def _inside(low, high):
     """Return a point between two ends."""
     first = np.where(np.isfinite(low), low, np.where(np.isfinite(high), high - 1.0, -0.5))
@@ -209,26 +220,18 @@ class Continuous(Distribution):
     parameters = ("loc", "scale")
 
     def _formula(self, name):
-        row = self.row
         found = super()._formula(name)
         if found is not None:
             return found
-        derived = {
-            "pdf": ("logpdf", np.exp),
-            "sf": ("cdf", lambda p: 1.0 - p),
-            "logcdf": ("cdf", np.log),
-            "logsf": ("sf", np.log),
-            "isf": ("ppf", None),
-        }
+        if name in ("logcdf", "logsf"):
+            part, rest = self._formula(name[3:]), self._formula("sf" if name[3] == "c" else "cdf")
+            return part and _logarithm(part, rest)
+        derived = {"pdf": ("logpdf", np.exp), "sf": ("cdf", lambda p: 1.0 - p)}
         if name not in derived:
             return None
         base, function = derived[name]
         inner = self._formula(base)
-        if inner is None:
-            return None
-        if name == "isf":
-            return lambda q, *shapes: row.ppf(1.0 - q, *shapes)
-        return lambda x, *shapes: function(inner(x, *shapes))
+        return inner and (lambda x, *shapes: function(inner(x, *shapes)))
 
     def _evaluated(self, name, x, *operands):
         k = len(self.shapes)
@@ -242,7 +245,10 @@ class Continuous(Distribution):
         y = (x - loc) / scale
         value = passive(y)
         low, high = self.row.support(*map(passive, shapes))
-        below, above = value <= low, value >= high
+        nearest, farthest = self.row.reach(*map(passive, shapes))
+        under, over = OUTSIDE[name]
+        below = value <= (nearest if np.isfinite(under) else low)
+        above = value >= (farthest if np.isfinite(over) else high)
         if name in ("pdf", "logpdf") and not self.row.vanishes:  # these hold at finite ends, too
             ends = np.isfinite(value) & ((value == low) | (value == high))
             below, above = below & ~ends, above & ~ends
@@ -256,7 +262,6 @@ class Continuous(Distribution):
         elif name == "logpdf":
             found = found - np.log(scale)
         if np.any(outside):
-            under, over = OUTSIDE[name]
             found = np.where(below, under, np.where(above, over, found))
         bad = ~ok | np.isnan(value)
         return np.where(bad, np.nan, found) if np.any(bad) else found

@@ -328,6 +328,7 @@ assert np.all(bp.gradients(w, v, np.ones(3)) == 51 * 52 / 2)
 """
 
 
+@pytest.mark.thread_unsafe(reason="starts a process of its own")
 def test_without_loops_everything_works_by_ufuncs():
     result = subprocess.run(
         [sys.executable, "-P", "-W", "error", "-c", WITHOUT_LOOPS],

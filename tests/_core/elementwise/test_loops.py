@@ -418,6 +418,7 @@ def test_sine_in_place_with_arguments_left_to_libm():
 @pytest.mark.skipif("FASTBP_SIMD" in os.environ, reason="this is the run with a chosen level")
 @pytest.mark.skipif(not TABLE, reason="the platform hides the symbols")
 @pytest.mark.parametrize("name", simd.LEVELS)
+@pytest.mark.thread_unsafe(reason="starts a process of its own")
 def test_every_instruction_set_passes(name):
     if simd.LEVELS.index(name) >= simd.LEVELS.index(simd.level()):
         pytest.skip("tested in this process, or beyond this machine")

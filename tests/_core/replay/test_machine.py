@@ -255,6 +255,7 @@ def test_loops_of_calls_that_are_left(count):
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs a timer of the system")
+@pytest.mark.thread_unsafe(reason="signals come to the main thread")
 def test_a_loop_without_end_is_interrupted():
     machine = Machine(2, 0, 8, {})
     machine.loop(-1, [])

@@ -280,3 +280,20 @@ def test_formulas_for_regular_and_singular_matrices_agree(rng, monkeypatch):
     regular = determinants._third(t, h, a)
     monkeypatch.setattr(determinants, "_is_regular", lambda a: False)
     np.testing.assert_allclose(determinants._third(t, h, a), regular, rtol=1e-11)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 6])
+def test_cholesky_of_what_is_not_finite(n):
+    """NaN goes on as in NumPy, eager and compiled; a pivot that is not positive raises."""
+    a = np.eye(n)
+    a[-1, -1] = np.nan
+    want = np.linalg.cholesky(a)
+    compiled = bp.compile(np.linalg.cholesky)
+    compiled(np.eye(n))
+    for found in (np.linalg.cholesky(bp.variable(a)).value, compiled(a)):
+        np.testing.assert_array_equal(found, want)
+    assert np.isnan(bp.grad(lambda a: np.sum(np.linalg.cholesky(a)))(a)).any()
+    a[-1, -1] = -1.0
+    for f in (lambda a: np.linalg.cholesky(bp.variable(a)), compiled, np.linalg.cholesky):
+        with pytest.raises(np.linalg.LinAlgError, match="not positive definite"):
+            f(a)

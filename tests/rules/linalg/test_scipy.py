@@ -354,3 +354,105 @@ def test_a_band_may_be_wider_than_its_matrix(n, rng):
     ab, b = rng.normal(size=(5, n)), rng.normal(size=(n, 2))
     ab[2] += 5.0
     check_grads(lambda ab, b: linalg.solve_banded((2, 2), ab, b), (ab, b), order=2)
+
+
+# ---- what is as in the SciPy that is installed
+
+
+@pytest.mark.filterwarnings("ignore:Beginning in SciPy:FutureWarning")
+@pytest.mark.parametrize("name", ["toeplitz", "hankel", "circulant"])
+def test_assembled_of_several_axes(rng, name):
+    ours, theirs = getattr(linalg, name), getattr(scipy.linalg, name)
+    for shape in ((3,), (2, 3), (1, 3), (3, 1), (2, 2, 2)):
+        c = rng.normal(size=shape)
+        np.testing.assert_array_equal(ours(bp.variable(c)).value, theirs(c))
+        check_grads(ours, (c,))
+    if name != "circulant":
+        for shape, other in (((2, 3), (2, 4)), ((3,), (2, 4)), ((2, 3), (4,))):
+            c, r = rng.normal(size=shape), rng.normal(size=other)
+            np.testing.assert_array_equal(ours(bp.variable(c), r).value, theirs(c, r))
+            np.testing.assert_array_equal(ours(c, bp.variable(r)).value, theirs(c, r))
+
+
+@pytest.mark.parametrize("dtype", ["f4", "c8", "f8", "c16"])
+def test_dtypes_are_scipys(dtype):
+    a = np.array([[3.0, 1.0], [1.0, 2.0]], dtype)
+    for name, args, kwargs in (
+        ("det", (a,), {}),
+        ("expm_frechet", (a, a), {}),
+        ("expm_frechet", (a, a), {"compute_expm": False}),
+        ("expm_frechet", (a, a), {"method": "blockEnlarge"}),
+        ("solve_toeplitz", (a[0], a[1]), {}),
+        ("solve_toeplitz", ((a[0], a[0]), a), {}),
+        ("matmul_toeplitz", (a[0], a[1]), {}),
+        ("solve_circulant", (a[0], a[1]), {}),
+    ):
+        expected = getattr(scipy.linalg, name)(*args, **kwargs)
+
+        def recorded(x):
+            return tuple(map(recorded, x)) if isinstance(x, tuple) else bp.variable(x)
+
+        found = getattr(linalg, name)(*map(recorded, args), **kwargs)
+        for x, y in zip(
+            *[z if isinstance(z, tuple) else (z,) for z in (found, expected)], strict=False
+        ):
+            assert x.dtype == y.dtype, name
+            np.testing.assert_allclose(x.value, y, rtol=1e-5)
+    loss = lambda a: np.real(linalg.det(a))
+    assert bp.grad(loss)(a).dtype == dtype
+    assert bp.compile(bp.grad(loss))(a).dtype == dtype
+
+
+def each(function, *stacks):
+    """Return what a function of SciPy's gives for each matrix of stacks, with one axis."""
+    found = [function(*matrices) for matrices in zip(*stacks, strict=True)]
+    return [np.stack(parts) for parts in zip(*found, strict=True)]
+
+
+@pytest.mark.parametrize("mode", ["full", "economic", "r"])
+@pytest.mark.parametrize("shape", [(4, 3, 2), (4, 2, 3), (2, 3, 3)])
+def test_pivoted_stacks(rng, mode, shape):
+    a = rng.normal(size=shape)
+    found = linalg.qr(bp.variable(a), mode=mode, pivoting=True)
+    expected = each(lambda x: scipy.linalg.qr(x, mode=mode, pivoting=True), a)
+    for x, y in zip(found, expected, strict=True):
+        np.testing.assert_allclose(getattr(x, "value", x), y, atol=1e-13)
+    if mode == "economic":
+        f = lambda a: np.sum(linalg.qr(bp.variable(a), mode=mode, pivoting=True)[-2] ** 3)
+        check_grads(f, (a,))
+    compiled = bp.compile(
+        bp.grad(lambda a: np.sum(linalg.qr(a, mode=mode, pivoting=True)[-2] ** 3))
+    )
+    want = bp.grad(lambda a: np.sum(linalg.qr(a, mode=mode, pivoting=True)[-2] ** 3))(a)
+    np.testing.assert_allclose(compiled(a), want, rtol=1e-10, atol=1e-12)
+
+
+def test_ranges_of_stacks(rng):
+    a = rng.normal(size=(4, 3, 2))
+    expected = np.stack([scipy.linalg.orth(x) for x in a])
+    np.testing.assert_allclose(linalg.orth(bp.variable(a)).value, expected, atol=1e-13)
+    check_grads(lambda a: linalg.orth(bp.variable(a)), (a,))
+    a[0] = 1.0
+    with pytest.raises(ValueError, match=r"scipy.linalg.orth: .*\(4, 3, 2\).*ranks, 1 to 2"):
+        linalg.orth(bp.variable(a))
+
+
+@pytest.mark.parametrize("columns", [(3,), (3, 2), (4, 3, 2)])
+def test_least_squares_of_stacks(rng, columns):
+    a, b = rng.normal(size=(4, 3, 2)), rng.normal(size=columns)
+    found = linalg.lstsq(bp.variable(a), b)
+    right = b if b.ndim == 3 else np.broadcast_to(b, (4, *b.shape))
+    expected = each(scipy.linalg.lstsq, a, right)
+    for x, y in zip(found, expected, strict=True):
+        np.testing.assert_allclose(getattr(x, "value", x), y, rtol=1e-10)
+    check_grads(lambda a, b: linalg.lstsq(bp.variable(a), b)[0], (a, b))
+    check_grads(lambda a, b: linalg.lstsq(bp.variable(a), b)[1], (a, b))
+    # As SciPy 1.18: residues of those of full rank only.
+    a[1] = 1.0
+    residues = linalg.lstsq(bp.variable(a), b)[1].value
+    np.testing.assert_array_equal(np.isnan(residues[1]), True)
+    np.testing.assert_allclose(residues[2], expected[1][2], rtol=1e-10)
+    with pytest.raises(
+        ValueError, match=r"b of shape \(4, 2\) does not fit a of shape \(4, 3, 2\)"
+    ):
+        linalg.lstsq(bp.variable(a), np.ones((4, 2)))

@@ -152,14 +152,6 @@ def test_joined_values(f):
     check_grads(g, (X,), order=3)
 
 
-def test_a_list_of_one():
-    x = np.array([0.3, 0.7, -1.1])
-    value, pull = bp.vjp(lambda x: bnp.array([x]), x)
-    np.testing.assert_array_equal(value, [x])
-    np.testing.assert_array_equal(pull(np.array([[1.0, 2.0, 3.0]]))[0], [1.0, 2.0, 3.0])
-    np.testing.assert_array_equal(bp.jvp(lambda x: bnp.array([[x]]), (x,), (x,))[1], [[x]])
-
-
 def test_fillables_are_constants_for_all_who_know_no_variables():
     def f(x):
         a = bnp.eye(3)

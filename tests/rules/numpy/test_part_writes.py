@@ -1,4 +1,4 @@
-"""Writes through the real and imaginary parts of complex arrays that recorded functions make."""
+"""Writes through parts of arrays: of complex ones that recorded functions make, of empty ones."""
 
 import numpy as np
 import pytest
@@ -201,3 +201,21 @@ def test_what_was_recorded_before_a_write_keeps_its_values():
         return y + np.sum(np.abs(z) ** 2)
 
     np.testing.assert_allclose(bp.grad(f)(np.array([1.0, 2.0])), [6.0, 8.0])
+
+
+@pytest.mark.parametrize(
+    "view",
+    [lambda a: a.T, lambda a: a.reshape(-1), lambda a: a[:, ::2].T],
+    ids="T 1d parts".split(),
+)
+def test_views_of_no_elements(view):
+    def f(x, v):
+        a = x * 1.0
+        view(a)[...] = v
+        return a
+
+    x, v = np.ones((0, 3)), np.ones(())
+    y, pull = bp.vjp(f, x, v)
+    x_bar, v_bar = pull(y)
+    assert y.shape == x_bar.shape == bp.jvp(f, (x, v), (x, v))[1].shape == x.shape
+    assert v_bar == 0.0
