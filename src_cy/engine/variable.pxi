@@ -17,6 +17,7 @@ cdef dict _ELSEWHERE = {
     "device_put": "x itself, there are no devices",
     "grad": "fastbp.gradients(y, x)",
     "numpy": "x.value",
+    "strides": "functions of fastbp.numpy or fastbp.scipy, which need none",
     "requires_grad": "fastbp.variable(x)",
     "requires_grad_": "fastbp.variable(x)",
     "unsqueeze": "numpy.expand_dims(x, axis)",
@@ -765,6 +766,13 @@ cdef object _call_ufunc(Op op, tuple operands, object out, dict kwargs):
     result = call_elementwise(op, operands)
     if out is None:
         return result
+    shape = (<Variable> out[0]).node.shape
+    if type(result) is Variable and (<Variable> result).node.shape != shape:
+        try:
+            result = np.broadcast_to(result, shape)
+        except ValueError:
+            raise ShapeError(f"{op.title}: out= has shape {shape}, the result has shape "
+                             f"{(<Variable> result).node.shape}") from None
     if where is not True:
         result = hook("where")(where, result, out[0])
     return (<Variable> out[0])._become(result, op.name)
