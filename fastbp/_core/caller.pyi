@@ -15,6 +15,7 @@ class GuardError(ArithmeticError): ...
 @final
 class Spec:
     number: int
+    layout: str | tuple[int, ...]
     parts: tuple[Spec, ...]
     value: Any
     @property
@@ -22,6 +23,7 @@ class Spec:
     def __init__(
         self, kind: str, value: Any, parts: tuple[Spec, ...] = (), number: int = -1
     ) -> None: ...
+    def require(self, layout: str | tuple[int, ...]) -> None: ...
 
 @final
 class Form:

@@ -181,7 +181,8 @@ def _spec(encoder: Encoder, spec: Spec) -> list[Any]:
     parts = [_spec(encoder, part) for part in spec.parts]
     if spec.name == "array":
         shape, dtype = spec.value
-        return ["array", list(shape), dtype.str, spec.number]
+        layout = spec.layout if isinstance(spec.layout, str) else list(spec.layout)
+        return ["array", list(shape), dtype.str, spec.number, layout]
     if spec.name == "number":
         return ["number", spec.value.__name__, spec.number]
     if spec.name == "tree":
@@ -298,7 +299,9 @@ def _read_spec(decoder: Decoder, data: list[Any], inputs: dict[int, Any]) -> Spe
         shape, dtype = _shape(data[1]), dtype_from(data[2])
         _input(inputs, data[3], shape, dtype)
         # Of no memory: only its layout counts.
-        return Spec("array", np.broadcast_to(np.zeros((), dtype), shape), (), data[3])
+        spec = Spec("array", np.broadcast_to(np.zeros((), dtype), shape), (), data[3])
+        spec.require(_layout(data[4], shape))
+        return spec
     if kind == "number":
         number = _NUMBERS[data[1]]
         _input(inputs, data[2], (), np.dtype(number))
@@ -317,6 +320,14 @@ def _read_spec(decoder: Decoder, data: list[Any], inputs: dict[int, Any]) -> Spe
     if not fitting:
         raise ValueError(f"no argument is {kind!r}")
     return Spec(kind, value, tuple(parts))
+
+
+def _layout(data: Any, shape: tuple[int, ...]) -> str | tuple[int, ...]:
+    if data in ("any", "C"):
+        return str(data)
+    if type(data) is not list or len(data) != len(shape) or any(type(s) is not int for s in data):
+        raise ValueError(f"no layout is {data!r}")
+    return tuple(data)
 
 
 def _input(inputs: dict[int, Any], number: Any, shape: tuple[int, ...], dtype: Any) -> None:

@@ -13,7 +13,7 @@ from fastbp._core.caller import Spec
 from fastbp._core.graph import Variable
 from fastbp.errors import DTypeError
 
-__all__ = ["Arguments", "recorded_inputs"]
+__all__ = ["Arguments", "recorded_inputs", "require_layout"]
 
 _SINGLE = (np.dtype("f4"), np.dtype("c8"))
 
@@ -33,6 +33,12 @@ def _extras(structure: tree.TreeDef) -> list[Any]:
 
 
 caller.bind("flatten", _taken_apart)
+caller.bind("layout_of", graph.layout_of)
+
+
+def require_layout(spec: Spec, array: np.ndarray) -> None:
+    """Let a plan be for arrays in the layout of this one."""
+    spec.require(graph.layout_of(array) or "C")
 
 
 def recorded_inputs(arrays: Sequence[np.ndarray]) -> list[Any]:
@@ -59,6 +65,7 @@ class Arguments:
         leaves = tree.flatten((args, kwargs))[0]
         self.single = any(getattr(x, "dtype", None) in _SINGLE for x in leaves)
         self.arrays: list[np.ndarray] = []
+        self._of_arrays: list[tuple[Spec, np.ndarray]] = []
         self.fixed: list[Any] = []
         self._cells: list[int] = []  # which inputs of no axes are arrays, no numbers
         missing = [k for k in static if k >= len(args)]
@@ -107,7 +114,15 @@ class Arguments:
         self.arrays.append(array)
         if kind == "array" and not array.ndim:
             self._cells.append(len(self.arrays) - 1)
-        return Spec(kind, value, (), len(self.arrays) - 1)
+        spec = Spec(kind, value, (), len(self.arrays) - 1)
+        if kind == "array":
+            self._of_arrays.append((spec, array))
+        return spec
+
+    def require_layouts(self) -> None:
+        """Let the plan be for arrays in the layouts of these."""
+        for spec, array in self._of_arrays:
+            require_layout(spec, array)
 
     def _of_values(self, x: Any, what: str) -> Spec:
         """Return the spec of a static argument: containers and arrays by what they hold."""

@@ -21,7 +21,7 @@ from fastbp._core.tape import Tape
 from fastbp.compiling import passive
 from fastbp.compiling.bodies import UnrolledError, note_inputs, with_blocks
 from fastbp.compiling.draws import DrawnError, undrawn
-from fastbp.compiling.inputs import Arguments
+from fastbp.compiling.inputs import Arguments, require_layout
 from fastbp.compiling.layout import laid_out
 from fastbp.compiling.lowering import lower
 from fastbp.compiling.surroundings import Surroundings
@@ -59,6 +59,7 @@ def _recorded(
     left = Reads()
     note_inputs([*given.inputs, *around.inputs])
     met, drawn, since = strong_zeros_met(), _random_state(), constants.mark()
+    layouts = graph.layouts_met()
     try:
         result = graph.recorded_call(around.function, given.args, given.kwargs, left)
     except Exception as error:
@@ -92,12 +93,18 @@ def _recorded(
         (next(numbers) if position >= 0 else -1, value)
         for position, value in zip(where, values, strict=True)
     ]
+    first = len(given.inputs)
+    read = [Spec("array", array, (), first + k) for k, array in enumerate(around.arrays)]
+    if graph.layouts_met() != layouts:
+        given.require_layouts()
+        for spec, array in zip(read, around.arrays, strict=True):
+            require_layout(spec, array)
     entry = Entry(
         plan,
         given.specs,
         given.keywords,
         around.places,
-        [Spec("array", array, (), len(given.inputs) + k) for k, array in enumerate(around.arrays)],
+        read,
         around.reach.watched,
         around.reach.compared,
         [value for _, value in guards],

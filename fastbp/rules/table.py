@@ -484,6 +484,7 @@ def implements(
     total=None,
     no_axes=None,
     kinks="",
+    layout=None,
 ):
     """Let a function stand for NumPy functions when their arguments are Variables.
 
@@ -515,9 +516,14 @@ def implements(
         what the first argument is. By default it is as what `f` computes last leaves it.
     kinks : str
         The convention where the derivative does not exist, where no elementwise row states it.
+    layout : {"C", "K", "A"}, optional
+        The order of NumPy's results in memory, which are no views, where it is not by itself that
+        of the function's: C, that of the axes of the first operand (of the shape of the result),
+        or Fortran's where that is the operand's and C's is not.
     """
 
     def register(f):
+        f = f if layout is None else _laid_out(f, layout)
         f = f if total is None else total(f)
         f = f if no_axes is None else without_axes(f, no_axes)
         public = name or (functions[0].__name__ if functions else f.__name__)
@@ -541,6 +547,22 @@ def implements(
         return f if functions else function
 
     return register
+
+
+def _laid_out(f, layout):
+    @functools.wraps(f)
+    def function(*args, **kwargs):
+        result = f(*args, **kwargs)
+        x = args[0] if args else next(iter(kwargs.values()), None)
+        if layout == "C" or type(x) is not graph.Variable:
+            return graph.in_order(result, "C")
+        if layout == "K":
+            return graph.in_order_of(result, x)
+        flags = graph.flags_of(x)
+        fortran = flags.f_contiguous and not flags.c_contiguous
+        return graph.in_order(result, "F" if fortran else "C")
+
+    return function
 
 
 def without_axes(f, kind):

@@ -342,3 +342,40 @@ def seen(cnp.ndarray memory not None, Py_ssize_t offset, tuple shape not None,
         cnp.PyArray_FLAGS(memory) & (cnp.NPY_ARRAY_ALIGNED | cnp.NPY_ARRAY_WRITEABLE), None)
     cnp.set_array_base(view, memory)
     return view
+
+
+def memory_of(cnp.ndarray x not None, Py_ssize_t size, Py_ssize_t offset, tuple strides not None):
+    """Return all the memory of an array as one axis, or None if `x` is not laid out so.
+
+    Parameters
+    ----------
+    x : ndarray
+    size, offset : int
+        How many elements the memory has, and where the first one of `x` is.
+    strides : tuple of int
+        In elements; those of axes of one element do not matter.
+    """
+    cdef Py_ssize_t item = cnp.PyArray_ITEMSIZE(x), low = 0, high = 0, reach
+    cdef cnp.npy_intp length = size
+    cdef cnp.dtype descr = <cnp.dtype> cnp.PyArray_DESCR(x)
+    cdef int k
+    if len(strides) != cnp.PyArray_NDIM(x):
+        raise ValueError(f"strides {strides} for an array of shape {(<object> x).shape}")
+    for k in range(cnp.PyArray_NDIM(x)):
+        if cnp.PyArray_DIM(x, k) == 0:
+            return None
+        if cnp.PyArray_DIM(x, k) > 1 and cnp.PyArray_STRIDE(x, k) != <Py_ssize_t> strides[k] * item:
+            return None
+        reach = (cnp.PyArray_DIM(x, k) - 1) * cnp.PyArray_STRIDE(x, k)
+        if reach < 0:
+            low -= reach
+        else:
+            high += reach
+    if low != offset * item or low + high != (size - 1) * item:
+        return None
+    Py_INCREF(descr)
+    memory = PyArray_NewFromDescr(
+        cnp.ndarray, descr, 1, &length, NULL, cnp.PyArray_BYTES(x) - low,
+        cnp.PyArray_FLAGS(x) & (cnp.NPY_ARRAY_ALIGNED | cnp.NPY_ARRAY_WRITEABLE), None)
+    cnp.set_array_base(memory, x)
+    return memory

@@ -46,7 +46,7 @@ cdef dict _place_of_item(Variable x, object index):
             whole = True
         elif item is not None and type(item) is not int and type(item) is not slice:
             return None
-    if root.view is not None or not _is_compact(root.array):
+    if root.view is not None or not _begins_first(root):
         return None
     if x.view is None:
         array = x.array
@@ -68,7 +68,8 @@ cdef bint _wait(Variable root, dict place, object value) except -1:
     cdef Filling f = root.filling
     cdef cnp.ndarray array, region
     cdef int k
-    if root.view is not None or not _is_compact(root.array) or 0 in place["shape"]:
+    _note_write()
+    if root.view is not None or 0 in place["shape"] or not _begins_first(root):
         return False
     value = unfilled(value)
     if type(value) is Variable:
@@ -93,7 +94,7 @@ cdef bint _wait(Variable root, dict place, object value) except -1:
         if root.node.flags & COLLECTABLE:
             return False
         if not is_ours(<PyObject *> root.array):
-            root.array = cnp.PyArray_NewCopy(root.array, cnp.NPY_KEEPORDER)
+            root.array = _copy_laid_out(root.array)
         f = root.filling = Filling.__new__(Filling)
         f.base, f.places, f.pieces, f.written, f.last = root.node, [], [], [], 0
         k = 0
@@ -118,7 +119,8 @@ cdef cnp.ndarray _array_of(Filling f, Py_ssize_t k):
 cdef cnp.ndarray _owners(Filling f, cnp.ndarray array):
     """For each element in memory the number of its piece, or 0: from the second write on."""
     if f.owner is None:
-        f.owner = np.zeros(cnp.PyArray_SIZE(array), np.int32)
+        low, high = _bounds(array)
+        f.owner = np.zeros((high - low) // cnp.PyArray_ITEMSIZE(array), np.int32)
         for k, place in enumerate(f.places):
             (<object> _part(f.owner, place))[...] = k + 1
     return f.owner
@@ -188,11 +190,53 @@ cdef int _stand_apart(
     cdef View view = View.__new__(View)
     view.root, view.origin, view.place = root, root.array, place
     view.apart, view.filling, view.seen = True, f, f.last
-    if not cnp.PyArray_IS_C_CONTIGUOUS(array):
-        array = cnp.PyArray_NewCopy(array, cnp.NPY_CORDER)
-    x.array, x.node, x.view = array, node, view
+    x.array, x.node, x.view = _in_order_of(array, place["strides"]), node, view
     PyObject_GC_UnTrack(<PyObject *> view)
     return 0
+
+
+cdef cnp.ndarray _in_order_of(cnp.ndarray array, tuple strides):
+    """An array without gaps, its axes in the order that these strides have, as NumPy copies."""
+    cdef cnp.npy_intp steps[MAX_NDIM]
+    cdef int axes[MAX_NDIM]
+    cdef int k, j, n = 0
+    cdef Py_ssize_t step
+    cdef cnp.ndarray made
+    if cnp.PyArray_NDIM(array) > 1:
+        for k in range(cnp.PyArray_NDIM(array) - 1, -1, -1):
+            j = n
+            if cnp.PyArray_DIM(array, k) > 1:
+                while j and abs(<Py_ssize_t> strides[axes[j - 1]]) > abs(<Py_ssize_t> strides[k]):
+                    axes[j] = axes[j - 1]
+                    j -= 1
+                axes[j] = k
+                n += 1
+        for k in range(1, n):
+            if axes[k] > axes[k - 1]:       # not C order
+                step = cnp.PyArray_ITEMSIZE(array)
+                for j in range(cnp.PyArray_NDIM(array)):
+                    steps[j] = step
+                for j in range(n):
+                    steps[axes[j]] = step
+                    step *= cnp.PyArray_DIM(array, axes[j])
+                made = _new_with(array, steps)
+                cnp.PyArray_CopyInto(made, array)
+                return made
+    if cnp.PyArray_IS_C_CONTIGUOUS(array):
+        return array
+    return cnp.PyArray_NewCopy(array, cnp.NPY_CORDER)
+
+
+cdef bint _begins_first(Variable root) except -1:
+    """Whether the elements of a root come after its first one in memory; it gets its layout."""
+    cdef int k
+    if _is_compact(root.array):
+        return True
+    for k in range(cnp.PyArray_NDIM(root.array)):
+        if cnp.PyArray_STRIDE(root.array, k) < 0:
+            return False
+    root.array = _with_layout(root.array)
+    return True
 
 
 cdef bint _is_in_order(dict place) noexcept:
@@ -270,7 +314,7 @@ cdef int settle(Variable root) except -1:
     node.parents, node.saved = tuple(parents), tuple(saved)
     node.static = {
         "own": place["own"],
-        "fortran": place["fortran"],
+        "layout": place["layout"],
         "places": tuple([(p["offset"], p["shape"], p["strides"]) for p in f.places]),
     }
     finish(node, flags)

@@ -543,6 +543,79 @@ cdef int _broadcast_dims(Op op, PyObject **arrays, int nin, cnp.npy_intp *dims) 
     return nd
 
 
+cdef cnp.ndarray _new_result(
+    PyObject **arrays, int nin, int nd, const cnp.npy_intp *dims, int typenum
+):
+    """A new array for the result of a ufunc, its axes in the order that NumPy gives them.
+
+    That of the operands' strides; where they disagree, C order (NumPy's iterator, order K).
+    """
+    cdef int axes[MAX_NDIM]     # from the one of the smallest stride
+    cdef cnp.npy_intp steps[MAX_NDIM]
+    cdef int k, at, i, j, axis
+    cdef bint plain = True, known, before
+    cdef Py_ssize_t own, other, item
+    cdef cnp.ndarray made
+    cdef cnp.dtype descr
+    if nd > 1:
+        for k in range(nin):
+            if (cnp.PyArray_CheckExact(<object> arrays[k])
+                    and not cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray> arrays[k])):
+                plain = False
+    if plain:
+        return new_array(nd, dims, typenum)
+    for k in range(nd):
+        axis = nd - 1 - k
+        at, j = k, k - 1
+        while j >= 0:
+            known = before = False
+            for i in range(nin):
+                own = _distance(arrays[i], axis, nd)
+                other = _distance(arrays[i], axes[j], nd)
+                if own and other:
+                    if other <= own:
+                        before = False
+                    elif not known:
+                        before = True
+                    known = True
+            if known:
+                if not before:
+                    break
+                at = j
+            j -= 1
+        for j in range(k, at, -1):
+            axes[j] = axes[j - 1]
+        axes[at] = axis
+    plain = True
+    for k in range(1, nd):
+        plain = plain and axes[k] < axes[k - 1]
+    if plain:
+        return new_array(nd, dims, typenum)
+    made = new_array(nd, dims, typenum)
+    item = cnp.PyArray_ITEMSIZE(made)
+    for k in range(nd):
+        steps[axes[k]] = item
+        item *= dims[axes[k]]
+    descr = <cnp.dtype> cnp.PyArray_DESCR(made)
+    Py_INCREF(descr)
+    turned = PyArray_NewFromDescr(cnp.ndarray, descr, nd, dims, steps, cnp.PyArray_DATA(made),
+                                  cnp.NPY_ARRAY_WRITEABLE, None)
+    cnp.set_array_base(turned, made)
+    return turned
+
+
+cdef inline Py_ssize_t _distance(PyObject *operand, int axis, int nd) noexcept:
+    """How far apart elements are along an axis of the result; 0 where they are repeated."""
+    cdef cnp.ndarray x
+    if not cnp.PyArray_CheckExact(<object> operand):
+        return 0
+    x = <cnp.ndarray> operand
+    axis -= nd - cnp.PyArray_NDIM(x)
+    if axis < 0 or cnp.PyArray_DIM(x, axis) == 1:
+        return 0
+    return abs(cnp.PyArray_STRIDE(x, axis))
+
+
 cdef enum:          # scalar operands
     WEAK = 1            # Python's floats and integers
     STRONG = 2          # numpy.float64: unlike a Python float it promotes float32
@@ -627,7 +700,7 @@ cdef object call_elementwise(Op op, tuple operands):
         if cnp.PyArray_TYPE(out) != typenum:
             out = out.astype(dtype_of(typenum))
     else:
-        out = new_array(nd, cnp.PyArray_DIMS(first) if same_shape else dims, typenum)
+        out = _new_result(arrays, nin, nd, cnp.PyArray_DIMS(first) if same_shape else dims, typenum)
         outs[0] = <PyObject *> out
         run_program(program, arrays, NULL, outs, cnp.PyArray_NDIM(out), cnp.PyArray_DIMS(out))
         if take_fp_flags() and op.kernel is None:
@@ -943,9 +1016,11 @@ cdef Variable _record_unary(Op op, Variable x, dict static):
     out = _value_unary(op, x.array, static)
     view = _is_seen(op, out, x)
     if view and x.view is None and not _is_compact(x.array):
-        x.array = cnp.PyArray_NewCopy(x.array, cnp.NPY_CORDER)
-        out = _value_unary(op, x.array, static)
-        view = shares(out, x.array) or _is_part(op)
+        laid = _with_layout(x.array)
+        if laid is not x.array:
+            x.array = laid
+            out = _value_unary(op, x.array, static)
+            view = shares(out, x.array) or _is_part(op)
     elif (view and x.view is not None and x.view.filling is not None
             and not _is_in_order(x.view.place)):
         _into_memory(x)

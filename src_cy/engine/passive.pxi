@@ -97,7 +97,7 @@ def identity(x):
 
 def passive_input(array):
     """Return an array as an input without derivative of a record that keeps everything."""
-    cdef cnp.ndarray data = np.array(array, order="C")
+    cdef cnp.ndarray data = _copy_laid_out(array)
     cdef Node node = leaf_node(data)
     node.flags = KEEPS | PASSIVE
     return _new_passive(data, node)
@@ -181,12 +181,16 @@ cdef object _passive_call(object function, tuple args, dict kwargs):
     cdef list operands = [], values = [], parents = [], saved = []
     cdef dict static = kwargs
     cdef int flags = KEEPS
-    cdef bint arranged = _keeps(kwargs)
+    cdef bint arranged = _keeps(kwargs), orders = kwargs.get("order") in ("A", "K")
     cdef Node parent
     cdef object x
     for x in args:
         if type(x) is not Variable and type(x) is not Passive:
             arranged = arranged or has_variable(x) or _keeps(x)
+            orders = orders or type(x) is str and x in ("A", "K")
+    if orders and args and type(args[0]) is Passive:
+        args, static = _in_named_order(function, args, kwargs)
+        kwargs = static
     if arranged:
         static = {"call": (_arranged(args, operands), _arranged(kwargs, operands))}
     else:
@@ -217,6 +221,30 @@ cdef object _passive_call(object function, tuple args, dict kwargs):
     if fastbp_left != NULL and type(<object> fastbp_left) is not list:
         (<object> fastbp_left).called(function, values, found)
     return found
+
+
+cdef tuple _in_named_order(object function, tuple args, dict kwargs):
+    """Arguments of a function of NumPy's, without an order that depends on the memory.
+
+    The record is computed again on memory in C order.
+    """
+    cdef cnp.ndarray array = (<Passive> args[0]).array
+    cdef bint fortran = (cnp.PyArray_IS_F_CONTIGUOUS(array)
+                         and not cnp.PyArray_IS_C_CONTIGUOUS(array))
+    flat = getattr(function, "__name__", "") in ("ravel", "flatten")
+
+    def named(order):
+        if type(order) is not str or order not in ("A", "K") or order == "K" and not flat:
+            return order
+        _note_write()
+        if order == "K" and not _is_compact(array):
+            raise NoRuleError(f"{hook('name_of')(function)}: order 'K' of what has no derivative "
+                              "is not supported where it is neither C's nor Fortran's")
+        return "F" if fortran else "C"
+
+    if "order" in kwargs:
+        kwargs = {**kwargs, "order": named(kwargs["order"])}
+    return tuple([named(x) for x in args]), kwargs
 
 
 cdef cnp.ndarray _locked(cnp.ndarray array):
@@ -316,9 +344,9 @@ cdef Passive _handle_of(cnp.ndarray array, Node node, list operands):
                     made.origin = made.root.array
                     made.place = _place_in(array, made.origin, node.op)
                     return made
-        made.array = cnp.PyArray_NewCopy(array, cnp.NPY_CORDER)
-    elif not _is_compact(array):
-        made.array = cnp.PyArray_NewCopy(array, cnp.NPY_CORDER)
+        made.array = _copy_laid_out(array)
+    else:
+        made.array = _with_layout(array)
     return made
 
 
@@ -575,6 +603,7 @@ cdef class Passive:
         if name in _PARTS:
             return _passive_call(part_of, (self, name), {})
         if name in _LAYOUT:
+            _note_write()       # a branch may depend on it
             return getattr(self.seen(), name)
         found = getattr(self.seen(), name)      # raises where NumPy does
         if name.startswith("__"):
@@ -699,12 +728,14 @@ cdef class Passive:
         cdef Passive value = other
         if self._is_number():
             raise _written_number("assignment")
+        _note_write()
         if self.root is None:
             _check_write(self.node)
             current(value)
-            self.array, self.node = value.array, value.node
-            if value.root is not None or not _is_compact(self.array):
-                self.array = cnp.PyArray_NewCopy(self.array, cnp.NPY_CORDER)
+            laid = _laid_out(value.array, self.array)
+            if laid is value.array and value.root is not None:
+                laid = _copy_laid_out(laid)
+            self.array, self.node = laid, value.node
             return self
         current(self)
         self.root._become(hook("view_written")(self.root, value, self.place))

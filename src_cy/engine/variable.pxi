@@ -17,6 +17,7 @@ cdef dict _ELSEWHERE = {
     "device_put": "x itself, there are no devices",
     "grad": "fastbp.gradients(y, x)",
     "numpy": "x.value",
+    "strides": "functions of fastbp.numpy or fastbp.scipy, which need none",
     "requires_grad": "fastbp.variable(x)",
     "requires_grad_": "fastbp.variable(x)",
     "unsqueeze": "numpy.expand_dims(x, axis)",
@@ -143,8 +144,8 @@ cdef class Variable:
     @property
     def flags(self):
         """The memory layout of the array, to look at only: a Variable is written into by itself."""
-        fresh(self)
-        return _locked_view(self).flags
+        _note_write()       # a branch may depend on it
+        return flags_of(self)
 
     @property
     def T(self):
@@ -323,6 +324,7 @@ cdef class Variable:
             return other
         if self._is_number():
             raise _written_number(name)
+        _note_write()
         if _outside:
             _check_root(self)
         if type(other) is Passive:
@@ -664,7 +666,46 @@ cdef class _Flat:
         return self.copy()[index]
 
     def __setitem__(self, index, value):
-        self.owner._become(hook("set_flat")(self.owner, index, value), "assignment")
+        cdef Variable x = self.owner
+        if type(value) is Variable:
+            fresh(x)
+            fresh(<Variable> value)
+            if _root_of(x) is _root_of(<Variable> value) and (
+                    x is value or x.view is not None or (<Variable> value).view is not None):
+                x._become(_flat_within(x, index, value), "assignment")
+                return
+        x._become(hook("set_flat")(x, index, value), "assignment")
+
+
+cdef Variable _root_of(Variable x):
+    return x if x.view is None else x.view.root
+
+
+cdef Variable _flat_within(Variable x, object index, Variable value):
+    """What ``x.flat[index] = value`` makes of an array, where the value shows its elements.
+
+    NumPy reads while it writes: the numbers of elements, in an array that has both as views, show
+    which element comes where.
+    """
+    cdef Variable root = _root_of(x)
+    cdef cnp.ndarray memory, numbers
+    cdef dict whole
+    if (x.view is not None and x.view.part is not None) or (
+            value.view is not None and value.view.part is not None):
+        raise NoRuleError("x.flat[index] = value: both are parts of one complex array: write "
+                          "value.copy()")
+    _stand_in_memory(root)
+    root.array = _with_layout(root.array)
+    whole = _place_in(root.array, root.array, root.node.op)
+    low, high = _bounds(root.array)
+    memory = np.zeros((high - low) // cnp.PyArray_ITEMSIZE(root.array), np.intp)
+    (<object> _part(memory, whole))[...] = np.arange(
+        cnp.PyArray_SIZE(root.array)).reshape((<object> root.array).shape)
+    numbers = _part(memory, whole if x is root else _place(x))
+    (<object> numbers).flat[values_of(index)] = _part(
+        memory, whole if value is root else _place(value))
+    made = hook("take")(hook("ravel")(root), np.array(numbers))
+    return made if type(made) is Variable else _fillable(made)
 
 
 def values_of(x):
@@ -725,6 +766,13 @@ cdef object _call_ufunc(Op op, tuple operands, object out, dict kwargs):
     result = call_elementwise(op, operands)
     if out is None:
         return result
+    shape = (<Variable> out[0]).node.shape
+    if type(result) is Variable and (<Variable> result).node.shape != shape:
+        try:
+            result = np.broadcast_to(result, shape)
+        except ValueError:
+            raise ShapeError(f"{op.title}: out= has shape {shape}, the result has shape "
+                             f"{(<Variable> result).node.shape}") from None
     if where is not True:
         result = hook("where")(where, result, out[0])
     return (<Variable> out[0])._become(result, op.name)
@@ -768,6 +816,8 @@ def variable(array, name=None):
         array = entered(array, None)
     if type(array) is Variable:
         v = call_elementwise(<Op> _hooks["identity"], (array,))
+        _stand_in_memory(<Variable> array)
+        v.array = _laid_out(v.array, (<Variable> array).array)
         v.cell = (<Variable> array).cell
     else:
         _load_late()

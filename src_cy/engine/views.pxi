@@ -48,6 +48,159 @@ cdef bint _is_compact(cnp.ndarray x) noexcept:
     return cnp.PyArray_IS_C_CONTIGUOUS(x) or cnp.PyArray_IS_F_CONTIGUOUS(x)
 
 
+# Layouts. NumPy's strides decide what is a view, so arrays of Variables have those that NumPy's own
+# would have. Only gaps are made shorter where most of the memory would be gaps: axes that cannot be
+# merged, of the array itself or of a part of it, stay such.
+
+
+cdef int _order_of_axes(cnp.ndarray x, int *axes) noexcept:
+    """Write the axes of more than one element, from the one of the smallest stride; return how
+    many there are."""
+    cdef int k, j, n = 0
+    cdef Py_ssize_t step
+    for k in range(cnp.PyArray_NDIM(x) - 1, -1, -1):
+        if cnp.PyArray_DIM(x, k) > 1:
+            step = abs(cnp.PyArray_STRIDE(x, k))
+            j = n
+            while j and abs(cnp.PyArray_STRIDE(x, axes[j - 1])) > step:
+                axes[j] = axes[j - 1]
+                j -= 1
+            axes[j] = k
+            n += 1
+    return n
+
+
+cdef bint _layout(cnp.ndarray x, cnp.npy_intp *steps) noexcept:
+    """Write the strides, in bytes, of the layout of an array; say whether it has them."""
+    cdef int axes[MAX_NDIM]
+    cdef int j, k, n = _order_of_axes(x, axes)
+    cdef Py_ssize_t item = cnp.PyArray_ITEMSIZE(x), reach = 0, own, step, before = 0, given = 0
+    cdef Py_ssize_t length = 1
+    cdef bint fits = True, apart = True
+    for k in range(cnp.PyArray_NDIM(x)):
+        steps[k] = cnp.PyArray_STRIDE(x, k)
+    for j in range(n):
+        own = abs(cnp.PyArray_STRIDE(x, axes[j]))
+        fits = fits and own % item == 0
+        apart = apart and own > reach
+        reach += own * (cnp.PyArray_DIM(x, axes[j]) - 1)
+    if fits and apart and reach <= 4 * item * cnp.PyArray_SIZE(x) + 256:
+        return True
+    for j in range(n):
+        own = abs(cnp.PyArray_STRIDE(x, axes[j]))
+        if not apart:       # elements are repeated: each gets a place
+            step = item * length
+        elif j == 0:
+            step = item if own == item else 2 * item
+        elif own % given == 0 and own < 2 * length * given:
+            step = own // given * before
+        else:
+            step = 2 * length * before
+        given, before = own, step
+        length = length * cnp.PyArray_DIM(x, axes[j]) if not apart else cnp.PyArray_DIM(x, axes[j])
+        steps[axes[j]] = -step if cnp.PyArray_STRIDE(x, axes[j]) < 0 and apart else step
+    return False
+
+
+cdef cnp.ndarray _new_with(cnp.ndarray x, const cnp.npy_intp *steps):
+    """A new array of the shape and dtype of another one, with these strides of it."""
+    cdef Py_ssize_t item = cnp.PyArray_ITEMSIZE(x), low = 0, high = 0, reach
+    cdef cnp.npy_intp size
+    cdef cnp.ndarray memory, made
+    cdef cnp.dtype descr = <cnp.dtype> cnp.PyArray_DESCR(x)
+    cdef int k
+    for k in range(cnp.PyArray_NDIM(x)):
+        reach = (cnp.PyArray_DIM(x, k) - 1) * steps[k]
+        if reach < 0:
+            low -= reach
+        else:
+            high += reach
+    size = (low + high) // item + 1
+    memory = cnp.PyArray_EMPTY(1, &size, cnp.PyArray_TYPE(x), 0)
+    Py_INCREF(descr)
+    made = PyArray_NewFromDescr(
+        cnp.ndarray, descr, cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x), steps,
+        cnp.PyArray_BYTES(memory) + low, cnp.NPY_ARRAY_WRITEABLE, None)
+    cnp.set_array_base(made, memory)
+    return made
+
+
+# What is written in place may be seen elsewhere, or not: that depends on the layouts of arrays.
+cdef long long _layouts_met = 0
+
+
+cdef inline void _note_write() noexcept:
+    global _layouts_met
+    _layouts_met += 1
+
+
+def layouts_met():
+    """Count the writes, and whatever else depends on the layouts of arrays, up to now."""
+    return _layouts_met
+
+
+def note_layout():
+    """Note that a value depends on the layout of an array."""
+    _note_write()
+
+
+def layout_of(cnp.ndarray x not None):
+    """Return strides that say what a view of an array can be; None for C order."""
+    cdef cnp.npy_intp steps[MAX_NDIM]
+    cdef int k
+    if cnp.PyArray_IS_C_CONTIGUOUS(x):
+        return None
+    if cnp.PyArray_NDIM(x) <= MAX_NDIM:
+        _layout(x, steps)
+    return tuple([steps[k] if cnp.PyArray_DIM(x, k) > 1 else 0
+                  for k in range(cnp.PyArray_NDIM(x))])
+
+
+cdef cnp.ndarray _copy_laid_out(cnp.ndarray x):
+    """A copy in the same layout."""
+    cdef cnp.npy_intp steps[MAX_NDIM]
+    cdef cnp.ndarray made
+    if _is_compact(x):
+        return cnp.PyArray_NewCopy(x, cnp.NPY_KEEPORDER)
+    _layout(x, steps)
+    made = _new_with(x, steps)
+    cnp.PyArray_CopyInto(made, x)
+    return made
+
+
+cdef cnp.ndarray _with_layout(cnp.ndarray x):
+    """An array itself, or where its layout is another one, a copy that has it."""
+    cdef cnp.npy_intp steps[MAX_NDIM]
+    cdef cnp.ndarray made
+    if _is_compact(x) or cnp.PyArray_NDIM(x) > MAX_NDIM or _layout(x, steps):
+        return x
+    made = _new_with(x, steps)
+    cnp.PyArray_CopyInto(made, x)
+    return made
+
+
+cdef cnp.ndarray _laid_out(cnp.ndarray array, cnp.ndarray like):
+    """An array in the layout of another one of its shape, as a write leaves it."""
+    cdef cnp.npy_intp steps[MAX_NDIM]
+    cdef cnp.ndarray made
+    cdef int k
+    if cnp.PyArray_IS_C_CONTIGUOUS(like) or cnp.PyArray_NDIM(like) > MAX_NDIM:
+        if cnp.PyArray_IS_C_CONTIGUOUS(array):
+            return array
+        return cnp.PyArray_NewCopy(array, cnp.NPY_CORDER)
+    if cnp.PyArray_IS_F_CONTIGUOUS(like):
+        if cnp.PyArray_IS_F_CONTIGUOUS(array):
+            return array
+        return cnp.PyArray_NewCopy(array, cnp.NPY_FORTRANORDER)
+    _layout(like, steps)
+    for k in range(cnp.PyArray_NDIM(array)):
+        if cnp.PyArray_DIM(array, k) > 1 and cnp.PyArray_STRIDE(array, k) != steps[k]:
+            made = _new_with(array, steps)
+            cnp.PyArray_CopyInto(made, array)
+            return made
+    return array
+
+
 cdef bint _is_seen(Op op, cnp.ndarray out, Variable x) except -1:
     """Whether a result is the array of `x`, or part of its memory."""
     return shares(out, x.array) or (is_complex(x.node.typenum) and _is_part(op))
@@ -60,7 +213,7 @@ cdef int _see(Variable made, Variable x, Op maker) except -1:
     cdef View view
     if x._is_number():
         return 0        # NumPy's numbers have no memory: what is made of one is new
-    if not _is_compact(root.array):
+    if _with_layout(root.array) is not root.array:
         return 0        # only what an operation of several operands returns: then it is a copy
     view = View.__new__(View)
     view.root = root
@@ -100,7 +253,6 @@ cdef dict _place(Variable x):
 cdef dict _place_in(cnp.ndarray array, cnp.ndarray root, Op maker):
     """Where the elements of an array are in one that it is a part of."""
     cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(root), low, high, start, stop, offset
-    cdef int k
     low, high = _bounds(root)
     start, stop = _bounds(array)
     offset = (<Py_ssize_t> cnp.PyArray_DATA(array) - low) // size
@@ -110,13 +262,26 @@ cdef dict _place_in(cnp.ndarray array, cnp.ndarray root, Op maker):
         raise RuntimeError(f"{maker.name}: its result leaves the array that it is part of")
     return {
         "own": cnp.PyArray_NDIM(root),
-        "fortran": not cnp.PyArray_IS_C_CONTIGUOUS(root),
+        "layout": None if cnp.PyArray_IS_C_CONTIGUOUS(root) else _memory_of(root),
         "offset": offset,
         "shape": (<object> array).shape,
-        "strides": tuple([
-            cnp.PyArray_STRIDE(array, k) // size if cnp.PyArray_DIM(array, k) > 1 else 0
-            for k in range(cnp.PyArray_NDIM(array))]),
+        "strides": _steps_of(array, size),
     }
+
+
+cdef tuple _steps_of(cnp.ndarray x, Py_ssize_t size):
+    """Strides in elements; 0 along axes of one element."""
+    cdef int k
+    return tuple([cnp.PyArray_STRIDE(x, k) // size if cnp.PyArray_DIM(x, k) > 1 else 0
+                  for k in range(cnp.PyArray_NDIM(x))])
+
+
+cdef tuple _memory_of(cnp.ndarray x):
+    """Of how many elements the memory of an array is, where in it the first is, and the strides."""
+    cdef Py_ssize_t size = cnp.PyArray_ITEMSIZE(x), low, high
+    low, high = _bounds(x)
+    return ((high - low) // size, (<Py_ssize_t> cnp.PyArray_DATA(x) - low) // size,
+            _steps_of(x, size))
 
 
 cdef int take_again(Variable x) except -1:
@@ -160,18 +325,6 @@ cdef int _write_through(Variable x, Variable value, str name) except -1:
         return 0
     root._become(hook("view_written")(root, value, _place(x)), name)
     return 0
-
-
-cdef cnp.ndarray _laid_out(cnp.ndarray array, cnp.ndarray like):
-    """An array with its axes in the order of another one in memory, as a write leaves it."""
-    cdef cnp.NPY_ORDER order = cnp.NPY_CORDER
-    if not cnp.PyArray_IS_C_CONTIGUOUS(like) and cnp.PyArray_IS_F_CONTIGUOUS(like):
-        order = cnp.NPY_FORTRANORDER
-        if cnp.PyArray_IS_F_CONTIGUOUS(array):
-            return array
-    elif cnp.PyArray_IS_C_CONTIGUOUS(array):
-        return array
-    return cnp.PyArray_NewCopy(array, order)
 
 
 cdef bint _is_own_place(Variable x, object index, Variable value):
@@ -224,12 +377,57 @@ def as_number(x):
     return x
 
 
-def owned(x):
+def flags_of(Variable x not None):
+    """Return the flags that NumPy's array would have."""
+    _stand_in_memory(x)
+    return _locked_view(x).flags
+
+
+cdef int _stand_in_memory(Variable x) except -1:
+    """Let the array of a Variable have the strides that NumPy's would have."""
+    fresh(x)
+    if x.view is not None and x.view.filling is not None and not _is_in_order(x.view.place):
+        _into_memory(x)
+    return 0
+
+
+def owned(x, str order="C"):
     """Let a new Variable be no view: for a function of NumPy's that returns a copy. Return it."""
     if type(x) is Variable:
         fresh(<Variable> x)
         (<Variable> x).view = None
+        in_order(x, order)
     return x
+
+
+def in_order_of(x, y):
+    """Let a new Variable, a copy, have its axes in the order in memory that those of `y` have."""
+    cdef cnp.ndarray array = array_of(y)
+    if type(x) is Variable and cnp.PyArray_NDIM((<Variable> x).array) == cnp.PyArray_NDIM(array):
+        _rearrange(x, _in_order_of((<Variable> x).array, _steps_of(array, 1)))
+    return x
+
+
+def in_order(x, order):
+    """Let a new Variable, a copy, have its elements in memory in order C or F. Return it.
+
+    Any other order is the one that they have.
+    """
+    cdef cnp.ndarray array
+    if type(x) is Variable:
+        array = (<Variable> x).array
+        if order == "C" and not cnp.PyArray_IS_C_CONTIGUOUS(array):
+            _rearrange(x, cnp.PyArray_NewCopy(array, cnp.NPY_CORDER))
+        elif order == "F" and not cnp.PyArray_IS_F_CONTIGUOUS(array):
+            _rearrange(x, cnp.PyArray_NewCopy(array, cnp.NPY_FORTRANORDER))
+    return x
+
+
+cdef int _rearrange(Variable x, cnp.ndarray array) except -1:
+    if array is not x.array:
+        fresh(x)
+        x.array, x.view = array, None
+    return 0
 
 
 def read_only(Variable x not None, str name):

@@ -63,9 +63,13 @@ cdef class Spec:
     ----------
     value
         Of an array its shape and dtype.
+    layout : str or tuple of int
+        Of an array "any", or strides that it must have; "C" for those of C order.
     """
     cdef SpecKind kind
     cdef readonly int number
+    cdef readonly object layout
+    cdef bint has_layout
     cdef int typenum, nd, itemsize
     cdef cnp.npy_intp dims[MAX_NDIM]
     cdef readonly object value
@@ -76,6 +80,7 @@ cdef class Spec:
         cdef int axis
         self.kind = <SpecKind> <int> _KINDS.index(kind)
         self.value, self.parts, self.number = value, parts, number
+        self.layout, self.has_layout = "any", False
         if self.kind == ARRAY:
             array = value
             if cnp.PyArray_NDIM(array) > MAX_NDIM:
@@ -90,6 +95,10 @@ cdef class Spec:
     def name(self):
         """The kind."""
         return _KINDS[self.kind]
+
+    def require(self, layout):
+        """Let arrays have to have a layout."""
+        self.layout, self.has_layout = layout, layout != "any"
 
 
 _KINDS = ("array", "number", "static", "tuple", "list", "dict", "tree", "elements")
@@ -163,6 +172,8 @@ cdef int _match_array(Spec spec, object x, Frame frame) except -1:
     for axis in range(spec.nd):
         if cnp.PyArray_DIM(array, axis) != spec.dims[axis]:
             return False
+    if spec.has_layout and not _has_layout(spec, array):
+        return False
     if spec.number < 0:
         return True
     if not cnp.PyArray_ISCARRAY_RO(array):
@@ -170,6 +181,12 @@ cdef int _match_array(Spec spec, object x, Frame frame) except -1:
         frame.held.append(array)
     frame.bases[spec.number] = cnp.PyArray_BYTES(array)
     return True
+
+
+cdef bint _has_layout(Spec spec, cnp.ndarray array) except -1:
+    if cnp.PyArray_IS_C_CONTIGUOUS(array):
+        return type(spec.layout) is str
+    return type(spec.layout) is tuple and _hooks["layout_of"](array) == spec.layout
 
 
 @cython.final

@@ -143,13 +143,13 @@ def _shift_samples(rng):
     return [((x,), {}), ((x, 1), {}), ((x, (0,)), {})]
 
 
-@implements(np.fft.fftshift, name="fft.fftshift", samples=_shift_samples)
+@implements(np.fft.fftshift, layout="K", name="fft.fftshift", samples=_shift_samples)
 def fftshift(x, axes=None):
     """Arguments as in `numpy.fft.fftshift`."""
     return _shifted(x, axes, 1)
 
 
-@implements(np.fft.ifftshift, name="fft.ifftshift", samples=_shift_samples)
+@implements(np.fft.ifftshift, layout="K", name="fft.ifftshift", samples=_shift_samples)
 def ifftshift(x, axes=None):
     """Arguments as in `numpy.fft.ifftshift`."""
     return _shifted(x, axes, -1)

@@ -280,6 +280,7 @@ solve_op = general(
 
 @implements(
     np.linalg.solve,
+    layout="C",
     name="linalg.solve",
     samples=lambda rng: [
         ((regular(rng, 3, 3), rng.normal(size=3)), {}),
@@ -363,6 +364,7 @@ cholesky_op = general(
 
 @implements(
     np.linalg.cholesky,
+    layout="C",
     name="linalg.cholesky",
     samples=lambda rng: [
         ((positive(rng, 3, 3),), {}),

@@ -27,6 +27,7 @@ def _piecewise_samples(rng):
 
 @implements(
     np.piecewise,
+    layout="K",
     no_axes="array",
     kinks="the slope of the branch that was taken",
     samples=_piecewise_samples,

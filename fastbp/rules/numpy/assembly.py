@@ -186,6 +186,7 @@ def append(arr, values, axis=None):
 
 @implements(
     np.insert,
+    layout="A",
     samples=lambda rng: [
         ((rng.normal(size=(2, 3)), 1, rng.normal(size=2)), {"axis": 1}),
         ((rng.normal(size=(2, 3)), [0, 2], rng.normal(size=())), {}),
@@ -345,6 +346,7 @@ def tile(A, reps):
 
 @implements(
     np.repeat,
+    layout="C",
     method="repeat",
     samples=lambda rng: [
         ((rng.normal(size=(2, 3)), 2), {}),
@@ -421,6 +423,7 @@ def _repeated(n, around, mode):
 
 @implements(
     np.pad,
+    layout="A",
     no_axes="array",
     samples=lambda rng: [
         ((rng.normal(size=(2, 3)), 1), {}),

@@ -55,9 +55,10 @@ def clip(
     if a_min is np._NoValue and a_max is np._NoValue:
         a_min = None if min is np._NoValue else min
         a_max = None if max is np._NoValue else max
-    elif a_min is np._NoValue or a_max is np._NoValue:
-        missing = "a_min" if a_min is np._NoValue else "a_max"
-        raise TypeError(f"clip() missing 1 required positional argument: {missing!r}")
+    elif a_min is np._NoValue:
+        raise TypeError("clip() missing 1 required positional argument: 'a_min'")
+    elif a_max is np._NoValue:  # as in the array API, where the second bound may be missing
+        a_max = None if max is np._NoValue else max
     elif min is not np._NoValue or max is not np._NoValue:
         raise ValueError("clip: give a_min and a_max, or min and max")
     return _bounded(a, a_min, a_max)

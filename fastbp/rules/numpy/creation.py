@@ -15,8 +15,11 @@ from fastbp.rules.numpy.indices import FULL
 from fastbp.rules.numpy.structural import (
     as_operand,
     constant_call,
+    copied,
     float_dtype,
+    has_order,
     lead_of,
+    order_of,
     reshaped,
 )
 from fastbp.rules.table import CREATORS, FUNCTIONS, creates, general, implements, refuse
@@ -120,6 +123,26 @@ def _from_nested(function, x, dtype, like):
     return np.astype(x, float_dtype(dtype, function, x.dtype))
 
 
+def _as_asked(function, a, dtype, like, order, copy):
+    """Return an array or nested lists as a Variable, copied where NumPy copies."""
+    x = _from_nested(function, a, dtype, like)
+    if x is not a:
+        if copy is False:
+            raise ValueError(
+                f"{function}: Variables in nested lists cannot become an array without a copy"
+            )
+        if isinstance(a, Variable):
+            return graph.in_order(x, order_of(a, order))
+        return graph.in_order(x, "F" if order == "F" else "C")
+    if not isinstance(x, Variable):  # without derivative, on the record
+        return graph.passive_call(np.array, x, copy=copy, order=order)
+    if copy or not has_order(x, "K" if order == "A" else order):
+        if copy is False:
+            raise ValueError(f"{function}: an array in order {order} needs a copy of this one")
+        return copied(x, order)
+    return x
+
+
 _plain_array, _plain_asarray = graph.Maker(np.array), graph.Maker(np.asarray)
 _plain_full, _plain_full_like = graph.Maker(np.full), graph.Maker(np.full_like)
 
@@ -157,11 +180,7 @@ def array(object, dtype=None, *, copy=True, order="K", subok=False, ndmin=0, lik
             object, dtype, copy=copy, order=order, subok=subok, ndmin=ndmin, like=like
         )
     np.array(0.0, order=order)  # raises where NumPy does
-    x = _from_nested("array", object, dtype, like)
-    if copy is False and x is not object:
-        raise ValueError("array: Variables in nested lists cannot become an array without a copy")
-    if x is object and copy:
-        x = np.positive(x)
+    x = _as_asked("array", object, dtype, like, order, copy)
     return reshaped(x, (1,) * (ndmin - x.ndim) + x.shape) if x.ndim < ndmin else x
 
 
@@ -181,13 +200,7 @@ def asarray(a, dtype=None, order=None, *, device=None, copy=None, like=None):
     if not has_variable(a) and not graph.keeps(a):
         return _plain_asarray(a, dtype, order, device=device, copy=copy, like=like)
     np.asarray(0.0, None, order, device=device)  # raises where NumPy does
-    x = _from_nested("asarray", a, dtype, like)
-    if copy is False and x is not a:
-        raise ValueError("asarray: Variables in nested lists cannot become an array without a copy")
-    if copy is None and order in ("C", "F") and isinstance(a, Variable):
-        plain = array_of(a)
-        copy = not np.may_share_memory(plain, np.asarray(plain, order=order))
-    return np.positive(x) if copy and x is a else x
+    return _as_asked("asarray", a, dtype, like, order, copy)
 
 
 @implements(
@@ -270,7 +283,7 @@ def ascontiguousarray(a, dtype=None, *, like=None):
 def asfortranarray(a, dtype=None, *, like=None):
     """Make an array in Fortran order, or a Variable: a copy, where NumPy makes one.
 
-    Arguments as in `numpy.asfortranarray`; results have no memory layout of their own.
+    Arguments as in `numpy.asfortranarray`.
     """
     return np.atleast_1d(asarray(a, dtype, "F", like=like))
 

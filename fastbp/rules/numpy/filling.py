@@ -104,7 +104,7 @@ def put_along_axis(arr, indices, values, axis):
     indices = as_constant(indices, "numpy.put_along_axis: indices")
     where = np.take_along_axis(numbers, indices, axis)
     values = np.broadcast_to(as_operand(values, "numpy.put_along_axis: values"), where.shape)
-    arr.flat[where.reshape(-1)] = np.ravel(values)
+    arr.flat[where.reshape(-1)] = graph.owned(np.ravel(values))
 
 
 def _flattened(values):

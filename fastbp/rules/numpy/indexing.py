@@ -483,6 +483,7 @@ graph.bind("set_flat", _set_flat)
 
 @implements(
     np.take,
+    layout="C",
     method="take",
     samples=lambda rng: [
         ((rng.normal(size=(2, 3)), [0, 4, 4]), {}),
@@ -553,6 +554,7 @@ def take_along_axis(arr, indices, axis=-1):
 
 @implements(
     np.compress,
+    layout="C",
     samples=lambda rng: [
         (([True, False, True], rng.normal(size=(2, 3))), {"axis": 1}),
         ((np.array([0, 1, 1]), rng.normal(size=(2, 3))), {}),

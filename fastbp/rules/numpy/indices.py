@@ -97,7 +97,7 @@ def apart(shape, index, elements=False):
     # Single integers count as arrays beside arrays.
     arrays = [k for k, item in enumerate(items) if isinstance(item, (int, np.ndarray))]
     for k in arrays:
-        _check_mask(shape, items[k], starts[k])
+        items[k] = _fitting(shape, items[k], starts[k])
     parts = [
         FULL[count] if item is ... or k in arrays else (item,)
         for k, (item, count) in enumerate(zip(items, counts, strict=True))
@@ -120,11 +120,16 @@ def _axes(item):
     return item.ndim if is_mask(item) else int(item is not None and item is not ...)
 
 
-def _check_mask(shape, item, axis):
-    if is_mask(item) and item.shape != shape[axis : axis + item.ndim]:
+def _fitting(shape, item, axis):
+    """Return an item, a mask in the shape of its axes; one of no length takes nothing of any."""
+    if not is_mask(item):
+        return item
+    own = shape[axis : axis + item.ndim]
+    if any([m not in (n, 0) for m, n in zip(item.shape, own, strict=True)]):
         raise IndexError(
             f"a boolean index of shape {item.shape} does not fit axis {axis} of shape {shape}"
         )
+    return item if item.shape == own else np.zeros(own, bool)
 
 
 def _places(shape, arrays):

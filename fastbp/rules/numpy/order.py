@@ -186,6 +186,7 @@ def _moved_back(x, axis):
 
 @implements(
     np.sort,
+    layout="K",
     kinks=EQUALS,
     samples=lambda rng: [
         ((rng.normal(size=5),), {}),
@@ -212,6 +213,7 @@ def sort(a, axis=-1, kind=None, order=None, *, stable=None, descending=np._NoVal
 
 @implements(
     np.partition,
+    layout="K",
     kinks=EQUALS,
     samples=lambda rng: [
         ((rng.normal(size=6), 2), {}),
@@ -227,7 +229,12 @@ def partition(a, kth, axis=-1, kind="introselect", order=None):
     return _moved_back(in_order(a, kth)[0], axis)
 
 
-@implements(np.sort_complex, kinks=EQUALS, samples=lambda rng: [((rng.normal(size=(2, 3)),), {})])
+@implements(
+    np.sort_complex,
+    layout="K",
+    kinks=EQUALS,
+    samples=lambda rng: [((rng.normal(size=(2, 3)),), {})],
+)
 def sort_complex(a):
     """Arguments as in `numpy.sort_complex`."""
     return sort(a) if a.dtype.kind == "c" else np.astype(sort(a), np.complex128)

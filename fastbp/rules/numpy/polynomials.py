@@ -165,7 +165,7 @@ def convolve(a, v, mode="full"):
     return _convolved(*_vectors("convolve", a, v), mode)
 
 
-@implements(np.correlate, samples=_convolve_samples)
+@implements(np.correlate, layout="C", samples=_convolve_samples)
 def correlate(a, v, mode="valid"):
     """Arguments as in `numpy.correlate`."""
     mode = _mode(np.correlate, mode)
@@ -274,6 +274,7 @@ def polyint(p, m=1, k=None):
 
 @implements(
     np.vander,
+    layout="C",
     samples=lambda rng: [
         ((rng.normal(size=3),), {}),
         ((rng.normal(size=3), 4), {"increasing": True}),

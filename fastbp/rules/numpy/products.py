@@ -186,7 +186,7 @@ def _dot_samples(rng):
     return [((rng.normal(size=a), rng.normal(size=b)), {}) for a, b in shapes]
 
 
-@implements(np.dot, method="dot", samples=_dot_samples)
+@implements(np.dot, layout="C", method="dot", samples=_dot_samples)
 def dot(a, b, out=None):
     """Sum products over the last axis of `a` and the second-to-last of `b`.
 
@@ -261,6 +261,7 @@ def outer(a, b, out=None):
 
 @implements(
     np.tensordot,
+    layout="C",
     no_axes="array",
     samples=lambda rng: [
         ((rng.normal(size=(2, 3, 4)), rng.normal(size=(3, 4, 2))), {}),
@@ -417,6 +418,7 @@ cross_op = general(
 
 @implements(
     np.cross,
+    layout="C",
     samples=lambda rng: [
         ((rng.normal(size=(2, 3)), rng.normal(size=(3,))), {}),
         ((rng.normal(size=(3, 2)), rng.normal(size=(4, 1, 3))), {"axisa": 0, "axisc": 0}),

@@ -168,10 +168,33 @@ def _astype_method(x, dtype, order="K", casting="unsafe", subok=True, copy=True)
     if x.dtype.kind == "c" and np.dtype(dtype).kind != "c":
         return astype(x, dtype)  # raises
     np.empty(0, x.dtype).astype(dtype, order, casting)  # raises where NumPy does
-    return np.astype(x, dtype, copy=copy)
+    made = np.astype(x, dtype, copy=copy or not has_order(x, order))
+    return made if made is x else graph.in_order(made, order_of(x, order))
 
 
 graph.bind_method("astype", _astype_method)
+
+
+def order_of(x, order):
+    """Return an argument `order` of NumPy's without A, which depends on the array."""
+    if order != "A":
+        return order
+    graph.note_layout()
+    flags = graph.flags_of(x)
+    return "F" if flags.f_contiguous and not flags.c_contiguous else "C"
+
+
+def has_order(x, order):
+    """Say whether NumPy takes an array as it is, where it is asked for one in an order."""
+    if order in (None, "K"):
+        return True
+    flags = graph.flags_of(x)
+    return (order != "F" and flags.c_contiguous) or (order != "C" and flags.f_contiguous)
+
+
+def copied(x, order="K"):
+    """Return a copy, with its elements in memory in an order of NumPy's."""
+    return graph.in_order(np.positive(x), order_of(x, order))
 
 
 def conjugated(x):
@@ -185,11 +208,12 @@ def conjugated(x):
     samples=lambda rng: [((rng.normal(size=(2, 3)),), {}), ((rng.normal(size=3), "C"), {})],
 )
 def copy(a, order="K", subok=False):
-    """Arguments as in `numpy.copy`; a Variable has no memory layout, so every order is the same."""
+    """Arguments as in `numpy.copy`."""
     np.copy(0.0, order)  # raises where NumPy does
-    return np.positive(a)
+    return copied(a, order)
 
 
+# The method's default is another one than the function's.
 graph.bind_method("copy", without_axes(lambda a, order="C": copy(a, order), "same"))
 
 
@@ -228,23 +252,24 @@ def reshaped(a, shape):
     ],
 )
 def reshape(a, /, shape, order="C", *, copy=None):
-    """Arguments as in `numpy.reshape`; ``copy=False`` and orders other than C and F are refused.
+    """Arguments as in `numpy.reshape`; ``copy=False`` is refused.
 
     Notes
     -----
-    The cotangent is reshaped back. A Variable has no memory layout that order A could look at.
+    The cotangent is reshaped back.
     """
+    order = order_of(a, order)
     if order == "C" and copy is not False:
         result = reshape_op(a, shape=a._array.reshape(shape).shape, own=a.ndim)
         return _copied(result, a) if copy else result
     refuse("reshape", copy=(copy is False, False), order=(order, "F"))
     shape = a._array.reshape(shape, order="F").shape
     result = transpose(reshaped(transpose(a), shape[::-1]))
-    return _copied(result, a) if copy else result
+    return _copied(result, a, "F") if copy else result
 
 
-def _copied(result, a):
-    result = graph.owned(result)
+def _copied(result, a, order="C"):
+    result = graph.owned(result, order)
     return result if graph.is_number(a) else graph.as_cell(result)
 
 
@@ -273,9 +298,10 @@ graph.bind_method("reshape", _reshape_method)
     ],
 )
 def ravel(a, order="C"):
-    """Arguments as in `numpy.ravel`; of the orders, C and F."""
+    """Arguments as in `numpy.ravel`; of the orders, C, F and A."""
+    order = order_of(a, order)
     result = reshape(a, (a.size,), order)
-    flags = a._array.flags  # after: a view that stood apart may be in its root's memory now
+    flags = graph.flags_of(a)
     # NumPy copies what is not contiguous, even where reshape would find a view.
     contiguous = flags.f_contiguous if order == "F" else flags.c_contiguous
     return result if contiguous else graph.owned(result)

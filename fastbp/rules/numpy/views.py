@@ -1,9 +1,10 @@
 """Views: how the core reads and writes the elements of a Variable that another one sees.
 
 Primitive rows: take_view, write_view. Where a view's elements are is a *place*, in `static`: the
-axes of the root that are its own (block axes pass in front), whether its memory is in Fortran's
-order, and offset, shape and strides in that memory, counted in elements. So one form serves all
-that makes views, and views of views.
+axes of the root that are its own (block axes pass in front), the layout of its memory, and offset,
+shape and strides in that memory, counted in elements. So one form serves all that makes views, and
+views of views. A layout is None for C order, or how many elements the memory has, and offset and
+strides of the root in it: there may be gaps, as NumPy's strides have them.
 """
 
 import math
@@ -11,82 +12,87 @@ import math
 import numpy as np
 
 from fastbp._core import graph
-from fastbp._core.compiled import Adds, seen
+from fastbp._core.compiled import Adds, memory_of, seen
 from fastbp._core.graph import Variable
 from fastbp.errors import NoRuleError
 from fastbp.rules import batching, patterns
 from fastbp.rules.table import general, linear
 
 
-def _in_memory(x, own, fortran):
-    """Return the own axes of `x` in the order of its memory, as one; a view if they are in it."""
+def _in_memory(x, own, layout):
+    """Return the memory of the own axes of `x`, as one axis; a view if `x` is laid out so."""
     lead = x.shape[: x.ndim - own]
-    if fortran:
-        x = x.transpose((*range(len(lead)), *range(x.ndim - 1, len(lead) - 1, -1)))
-    return np.ascontiguousarray(x).reshape((*lead, -1) if x.size else (*lead, 0))
+    if layout is None:
+        return np.ascontiguousarray(x).reshape((*lead, -1) if x.size else (*lead, 0))
+    size, offset, strides = layout
+    if not lead and type(x) is np.ndarray:
+        memory = memory_of(x, size, offset, strides)
+        if memory is not None:
+            return memory
+    memory = np.zeros((*lead, size), x.dtype)
+    if x.size:
+        seen(memory, offset, x.shape[len(lead) :], strides)[...] = x
+    return memory
 
 
-def _take(x, own, fortran, offset, shape, strides):
+def _take(x, own, layout, offset, shape, strides):
     if 0 in shape or not x.size:
         return np.empty(x.shape[: x.ndim - own] + shape, x.dtype)
-    return seen(_in_memory(x, own, fortran), offset, shape, strides)
+    return seen(_in_memory(x, own, layout), offset, shape, strides)
 
 
-def _write(x, *values, own, fortran, places):
+def _write(x, *values, own, layout, places):
     """Return a copy of `x` with views' elements set, in the same order of memory."""
     if not x.size:
         return x.copy()
-    memory = _in_memory(x, own, fortran)
+    memory = _in_memory(x, own, layout)
     if np.may_share_memory(memory, x):
         memory = memory.copy()
     for value, (offset, shape, strides) in zip(values, places, strict=True):
         if 0 not in shape:
             seen(memory, offset, shape, strides)[...] = value
-    lead, inner = x.shape[: x.ndim - own], x.shape[x.ndim - own :]
-    if not fortran:
+    if layout is None:
         return memory.reshape(x.shape)
-    nd = len(lead)
-    backward = memory.reshape(lead + inner[::-1])
-    return backward.transpose((*range(nd), *range(x.ndim - 1, nd - 1, -1)))
+    return seen(memory, layout[1], x.shape[x.ndim - own :], layout[2])
 
 
-def _write_vjp(g, needs, ans, x, *values, own, fortran, places):
+def _write_vjp(g, needs, ans, x, *values, own, layout, places):
     parts = [None] * len(needs)
     if needs[0]:
         zeros = [ZERO] * len(places)
-        parts[0] = write_op(g, *zeros, own=own, fortran=fortran, places=places)
+        parts[0] = write_op(g, *zeros, own=own, layout=layout, places=places)
     # In the order of memory once, not for every part: each part keeps what it is taken from.
-    memory = None if isinstance(g, Variable) else _in_memory(g, own, fortran)
+    memory = None if isinstance(g, Variable) else _in_memory(g, own, layout)
     for k, (offset, shape, strides) in enumerate(places, 1):
         if needs[k] and memory is not None and 0 not in shape:
             parts[k] = seen(memory, offset, shape, strides)
         elif needs[k]:
             parts[k] = take_op(
-                g, own=own, fortran=fortran, offset=offset, shape=shape, strides=strides
+                g, own=own, layout=layout, offset=offset, shape=shape, strides=strides
             )
     return tuple(parts)
 
 
-def _write_jvp(tangents, ans, x, *values, own, fortran, places):
+def _write_jvp(tangents, ans, x, *values, own, layout, places):
     tx, *rest = tangents
     if tx is None:
         t, operand = next((t, v) for t, v in zip(rest, values, strict=True) if t is not None)
         tx = np.zeros(t.shape[: t.ndim - operand.ndim] + x.shape, ans.dtype)
     rest = [ZERO if t is None else t for t in rest]
-    return write_op(tx, *rest, own=own, fortran=fortran, places=places)
+    return write_op(tx, *rest, own=own, layout=layout, places=places)
 
 
-def _untake(g, ans, x, own, fortran, **place):
+def _untake(g, ans, x, own, layout, **place):
     zeros = np.zeros(g.shape[: g.ndim - ans.ndim] + x.shape, ans.dtype)
-    return write_op(zeros, g, own=own, fortran=fortran, places=(tuple(place.values()),))
+    return write_op(zeros, g, own=own, layout=layout, places=(tuple(place.values()),))
 
 
-def _take_scatter(into, g, i, ans, x, own, fortran, offset, shape, strides):
+def _take_scatter(into, g, i, ans, x, own, layout, offset, shape, strides):
     place = {"offset": offset, "shape": shape, "strides": strides}
-    if fortran:
-        into += _untake(g, ans, x, own, fortran, **place)
+    if layout is not None:
+        into += _untake(g, ans, x, own, layout, **place)
     elif 0 not in shape:
-        part = seen(_in_memory(into, own, fortran), **place)
+        part = seen(_in_memory(into, own, layout), **place)
         part += g
 
 
@@ -126,7 +132,7 @@ def view_written(root, value, place):
     """Return the value of a Variable after a write into the view at a place."""
     _check_apart(place["shape"], place["strides"])
     where = (place["offset"], place["shape"], place["strides"])
-    return write_op(root, value, own=place["own"], fortran=place["fortran"], places=(where,))
+    return write_op(root, value, own=place["own"], layout=place["layout"], places=(where,))
 
 
 def _dot(a, b):
@@ -160,7 +166,7 @@ def place_within(inner, outer):
             return None
     return {
         "own": len(shape),
-        "fortran": False,
+        "layout": None,
         "offset": _dot(start, unit),
         "shape": inner["shape"],
         "strides": tuple([_dot(m, unit) for m in moves]),

@@ -164,10 +164,20 @@ def _averaged(name, x, y, axis, average, **given):
     return freqs, np.moveaxis(found, -1, axis)
 
 
+_OF_NOTHING = ("welch", "csd", "coherence", "periodogram")
+
+
+def _of_nothing(axis, *signals):
+    """Return what SciPy does of signals without elements: frequencies and spectra without any."""
+    lead = np.broadcast_shapes(*[v.shape[:axis] + v.shape[axis + 1 :] for v in signals])
+    shape = (*lead, min(v.shape[axis] for v in signals))
+    return tuple([np.moveaxis(np.zeros(shape), -1, axis) for _ in range(2)])
+
+
 def _signals(name, axis, **given):
     found = [as_operand(v, f"scipy.signal.{name}: {what}") for what, v in given.items()]
     for v in found:
-        if not v.size:
+        if not v.size and name not in _OF_NOTHING:
             raise ValueError(f"scipy.signal.{name}: a Variable without elements has no spectrum")
     if len({v.dtype.kind == "c" for v in found}) > 1:
         kinds = " and ".join(str(v.dtype) for v in found)
@@ -203,6 +213,8 @@ def _welch_samples(rng):
 def welch(x, fs, window, nperseg, noverlap, nfft, detrend, return_onesided, scaling, axis, average):
     """Arguments as in `scipy.signal.welch`; a window given as an array may be a Variable."""
     axis, x = _signals("welch", axis, x=x)
+    if not x.size:
+        return _of_nothing(axis, x)
     return _averaged(
         "welch", x, x, axis, average, fs=fs, window=window, nperseg=nperseg, noverlap=noverlap,
         nfft=nfft, detrend=detrend, return_onesided=return_onesided, scaling=scaling,
@@ -222,6 +234,8 @@ def csd(
     """Arguments as in `scipy.signal.csd`."""
     same = y is x
     axis, x, y = _signals("csd", axis, x=x, y=y)
+    if not x.size or not y.size:
+        return _of_nothing(axis, x, y)
     return _averaged(
         "csd", x, x if same else y, axis, average, fs=fs, window=window, nperseg=nperseg,
         noverlap=noverlap, nfft=nfft, detrend=detrend, return_onesided=return_onesided,
@@ -236,6 +250,13 @@ def csd(
 def coherence(x, y, fs, window, nperseg, noverlap, nfft, detrend, axis):
     """Arguments as in `scipy.signal.coherence`."""
     axis, x, y = _signals("coherence", axis, x=x, y=y)
+    if not x.size and not y.size:
+        return _of_nothing(axis, x, y)
+    if not x.size or not y.size:
+        raise ShapeError(
+            f"scipy.signal.coherence: x of shape {x.shape} and y of shape {y.shape}: both or none "
+            "must be without elements"
+        )
     given = {
         "fs": fs, "window": window, "nperseg": nperseg, "noverlap": noverlap, "nfft": nfft,
         "detrend": detrend, "return_onesided": True, "scaling": "density",
@@ -257,6 +278,8 @@ def coherence(x, y, fs, window, nperseg, noverlap, nfft, detrend, axis):
 def periodogram(x, fs, window, nfft, detrend, return_onesided, scaling, axis):
     """Arguments as in `scipy.signal.periodogram`."""
     axis, x = _signals("periodogram", axis, x=x)
+    if not x.size:
+        return _of_nothing(axis, x)
     size = x.shape[axis]
     if nfft is not None and nfft < size:
         x = x[(*(slice(None),) * axis, slice(nfft))]

@@ -457,3 +457,33 @@ def test_bincount(rng):
             np.bincount(*args)
     nothing = np.bincount(np.zeros(0, int), bp.variable(np.zeros(0)), 2)
     np.testing.assert_array_equal(nothing.value, np.zeros(2))  # of integers in NumPy
+
+
+@pytest.mark.parametrize("shape", [(0,), (1,), (2,), (1, 1), (2, 2), (2, 3)])
+@pytest.mark.parametrize("mask", [(0,), (1,), (0, 2), (1, 0), (2, 0), (0, 0)])
+def test_masks_of_no_length_fit_every_axis(shape, mask):
+    """As in NumPy: they take nothing."""
+    a, mask = np.arange(float(np.prod(shape))).reshape(shape), np.ones(mask, bool)
+
+    def assigned(x):
+        x = x + 0.0
+        x[mask] = 5.0
+        return x
+
+    for f in (lambda x: x[mask], assigned):
+        try:
+            want = f(a)
+        except IndexError:
+            with pytest.raises(IndexError):
+                f(bp.variable(a))
+            continue
+        np.testing.assert_array_equal(f(bp.variable(a)).value, want)
+        np.testing.assert_array_equal(bp.compile(f)(a), want)
+        assert bp.grad(lambda x, f=f: np.sum(f(x)) + np.sum(x))(a).shape == shape
+
+
+def test_a_bound_alone_as_in_the_array_api():
+    x = bp.variable(np.array([1.0, 2.0, 3.0]))
+    xp = x.__array_namespace__()
+    np.testing.assert_array_equal(xp.clip(x, 2.0).value, [2.0, 2.0, 3.0])
+    np.testing.assert_array_equal(xp.clip(x, 1.5, max=2.5).value, [1.5, 2.0, 2.5])

@@ -202,3 +202,25 @@ def test_positions_are_numpys():
         assert graph.without_out(function, (*args, X), {}) == (args, {}, X)
         assert graph.without_out(function, args, {}) == (args, {}, None)
         assert graph.without_out(function, args, {"out": X}) == (args, {}, X)
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (1, 3), (4, 2, 3)])
+def test_results_of_ufuncs_are_broadcast_into_out(shape):
+    def f(x):
+        out = bp.variable(np.ones(shape))
+        np.multiply(x, x, out=out)
+        np.add(out, 1.0, out=out)
+        return np.sum(out * out)
+
+    def plain(x):
+        out = np.multiply(x, x, out=np.ones(shape)) + 1.0
+        return np.sum(out * out)
+
+    want = 4.0 * X * (X**2 + 1.0) * np.prod(shape[:-1])
+    value, slope = bp.value_and_grad(f)(X)
+    np.testing.assert_allclose(value, plain(X), rtol=1e-14)
+    np.testing.assert_allclose(slope, want, rtol=1e-14)
+    np.testing.assert_allclose(bp.compile(bp.grad(f))(X), want, rtol=1e-14)
+    for other in ((2,), (3, 1), ()):
+        with pytest.raises(FastbpError, match=r"multiply: out= has shape .*, the result has shape"):
+            np.multiply(bp.variable(X), X, out=bp.variable(np.ones(other)))

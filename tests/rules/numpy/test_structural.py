@@ -85,7 +85,6 @@ def test_ufunc_methods(call, rng):
 @pytest.mark.parametrize(
     ("call", "argument"),
     [
-        (lambda x: np.reshape(x, (3, 1), "A"), "order"),
         (lambda x: bnp.reshape(x, (3, 1), copy=False), "copy"),
         (lambda x: x.ravel("K"), "order"),
         (lambda x: np.concatenate([x, x], casting="unsafe"), "casting"),

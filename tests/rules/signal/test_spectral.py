@@ -56,3 +56,20 @@ def test_errors_of_signals_of_different_ranks(rng):
         bp.vjp(lambda x: own.csd(x, y, nperseg=4, axis=0)[1], x)
     with pytest.raises(ShapeError, match=r"coherence: .*one length along an axis < 0"):
         bp.vjp(lambda x: own.coherence(x, y, nperseg=2)[1], x)
+
+
+@pytest.mark.parametrize("shape", [(0,), (2, 0), (0, 3)])
+@pytest.mark.parametrize("axis", [0, -1])
+def test_spectra_of_nothing(shape, axis):
+    a = np.zeros(shape)
+    for name in ("welch", "periodogram", "csd", "coherence"):
+        given = (a,) if name in ("welch", "periodogram") else (a, a)
+        expected = getattr(scipy.signal, name)(*given, axis=axis)
+        found = getattr(own, name)(*map(bp.variable, given), axis=axis)
+        assert [x.shape for x in found] == [x.shape for x in expected], name
+    x = np.zeros((2, 8))
+    for given in ((a, x), (x, a)) if shape == (2, 0) and axis == -1 else ():
+        expected = scipy.signal.csd(*given)
+        assert own.csd(bp.variable(given[0]), given[1])[1].shape == expected[1].shape
+        with pytest.raises(ShapeError, match=r"coherence: x of shape .* both or none"):
+            own.coherence(bp.variable(given[0]), given[1])
