@@ -483,3 +483,7 @@ def test_the_second_derivative_of_scaled_bi(x):
     if x < 0.0:
         slope_of = bp.grad(lambda x: bsp.airye(x)[3])
         np.testing.assert_allclose(slope_of(x), x * scipy.special.airy(x)[2], rtol=1e-12)
+
+
+def test_elliptic_functions_of_plain_numbers_are_those_of_scipy():
+    assert bsp.ellipj(0.5, 0.4) == scipy.special.ellipj(0.5, 0.4)

@@ -340,6 +340,7 @@ def evaluate(table, program, x, y):
     return pool[-1]
 
 
+@pytest.mark.thread_unsafe(reason="the precision of mpmath belongs to the process")
 @settings(max_examples=600, deadline=None)
 @given(steps, st.sampled_from([(0.0, 0.0), (0.0, 1.0), (1.0, 0.0)]), st.sampled_from(["r", "f"]))
 def test_a_finite_number_is_the_limit(program, point, direction):
