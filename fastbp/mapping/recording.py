@@ -98,6 +98,9 @@ class Member:
             for y in self.leaves
         ]
         self.guarded = list(positions)
+        for (handle, _), position in zip(self.guards, self.guarded, strict=True):
+            if position < 0:  # of a member of a map around this one, or of a compiled function
+                _hand_on("value", handle, *graph.line_of_user())
 
     def is_outer(self, x: Any) -> bool:
         """Say whether a recorded value depends on what was recorded around the member."""
@@ -213,12 +216,19 @@ class Read:
     def hand_on(self) -> None:
         """Tell who watches the record around, if somebody does."""
         left = graph.watching()
-        what = "value" if self.what == "shape" else self.what
-        if isinstance(left, list):
-            if (what, self.file, self.line) not in left:
-                left.append((what, self.file, self.line))
-        elif left is not None:
-            left.read(what, None, self.file, self.line)
+        if isinstance(left, Reads):  # the map around asks whether it depends on a member of its own
+            left.entries.append(self)
+            return
+        _hand_on("value" if self.what == "shape" else self.what, None, self.file, self.line)
+
+
+def _hand_on(what: str, handle: Any, file: str, line: int) -> None:
+    left = graph.watching()
+    if isinstance(left, list):
+        if (what, file, line) not in left:
+            left.append((what, file, line))
+    elif left is not None:
+        left.read(what, handle, file, line)
 
 
 def _is_ragged(function: Any, operands: list[Any]) -> bool:

@@ -105,6 +105,41 @@ def test_gradients_through_the_map(name, call):
                 assert_close(x, np.sum(expected, 0) if axis is None else expected)
 
 
+@pytest.mark.parametrize(("name", "call"), CALLS)
+def test_gradients_in_maps_of_maps(name, call):
+    """One array by the map outside, another, or a factor of the result, by that inside."""
+    factors = np.array([1.0, -2.0])
+    n = len(call.arrays)
+    argnums = tuple(range(n))
+
+    def f(*args):
+        return total(call)(*args[:n]) * args[n]
+
+    gradients = bp.grad(f, argnums)
+    rng = np.random.default_rng(3)
+    other = [x * (1.0 + 0.01 * rng.random(x.shape)) for x in call.arrays]
+    stacked = [*map(np.stack, zip(call.arrays, other, strict=True)), factors]
+    with np.errstate(all="ignore"):
+        for i, j in [(n - 1, n), *zip(range(n - 1), range(1, n), strict=True)]:
+            args = [x if k in (i, j) else x[0] for k, x in enumerate(stacked)]
+            outer, inner = ([0 if k == m else None for k in range(n + 1)] for m in (i, j))
+
+            def one(*args, inner=inner):
+                return in_loop(gradients, inner, args)
+
+            try:
+                wanted = in_loop(one, outer, args)
+            except (NoRuleError, TypeError, ValueError):
+                return
+            try:
+                found = bp.vmap(bp.vmap(gradients, inner), outer)(*args)
+            except MappedValueError:
+                if name not in RAGGED:
+                    raise
+                continue
+            assert_close(found, wanted)
+
+
 def test_the_page_lists_what_is_computed_member_by_member():
     page = (Path(__file__).parents[2] / "docs" / "vmap.md").read_text()
     listed = " ".join([line for line in page.splitlines() if line.startswith("    ")])

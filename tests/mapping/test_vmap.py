@@ -13,6 +13,7 @@ import fastbp as bp
 from fastbp import tree
 from fastbp._core import graph
 from fastbp.errors import DTypeError, FrozenValueError, MappedValueError, NoRuleError, ShapeError
+from fastbp.scipy import linalg
 
 from .._core.engine.test_passive import with_masks
 from ..test_random_graphs import inputs_strategy, programs, sampled
@@ -786,3 +787,63 @@ class _Doubled(np.ndarray):
 def test_arrays_of_another_arithmetic_are_refused(x, message):
     with pytest.raises(DTypeError, match=rf"^vmap: {message}"):
         bp.vmap(lambda r: r["a"] * 2.0 if isinstance(r, dict) else r * 2.0)(x)
+
+
+# ---- what values of a member of the map outside decide, inside of the one inside
+
+_REGULAR = np.array([[[2.0, 1.0], [1.0, 3.0]], [[1.0, 3.0], [2.0, 1.0]]])
+_ZEROS = np.array([[[1.0, 2.0], [0.0, 3.0]], [[1.0, 2.0], [4.0, 3.0]]])
+_EQUAL = np.array([[[1.0, 2.0], [3.0, 3.0]], [[1.0, 2.0], [4.0, 3.0]]])
+_LINE = np.array([1.0, 2.0])
+DECIDED = {
+    "cond": (
+        lambda a, b: bp.cond(a > 0, lambda: b * 2 * a, lambda: b * 5 * a),
+        np.array([1.0, -1.0]),
+    ),
+    "cond in scan": (
+        lambda a, b: bp.scan(
+            lambda c, x: (bp.cond(a > 0, lambda: c * b, lambda: c + b), x), 1.0, np.ones(3)
+        )[0],
+        np.array([1.0, -1.0]),
+    ),
+    "while_loop": (
+        lambda a, b: bp.while_loop(
+            lambda c: c[0] < a, lambda c: (c[0] + 1, c[1] * 2), (0.0, b), max_steps=5
+        )[1],
+        np.array([1.0, 3.0]),
+    ),
+    "lu_factor": (lambda a, b: np.sum(linalg.lu_solve(linalg.lu_factor(a), _LINE)) * b, _REGULAR),
+    "lu": (lambda a, b: np.sum(linalg.lu(a)[1]) * b, _REGULAR),
+    "qr": (lambda a, b: np.sum(np.abs(linalg.qr(a, pivoting=True)[1])) * b, _REGULAR),
+    "ldl": (lambda a, b: np.sum(linalg.ldl(a + a.T)[1]) * b, _REGULAR),
+    "solve": (
+        lambda a, b: np.sum(linalg.solve(a, _LINE)) * b,
+        np.array([[[2.0, 0.0], [0.0, 2.0]], [[1.0, 3.0], [2.0, 1.0]]]),
+    ),
+    "prod": (lambda a, b: np.prod(a) * b, _ZEROS),
+    "trim_zeros": (lambda a, b: np.sum(np.trim_zeros(a[1])) * b, _ZEROS[:1].repeat(2, 0)),
+    "unique": (lambda a, b: np.sum(np.unique(a)) * b, _EQUAL),
+    "polymul": (lambda a, b: np.sum(np.polymul(a[1], [1.0, 2.0])) * b, _ZEROS),
+}
+
+
+@pytest.mark.filterwarnings("ignore::fastbp.errors.UnconnectedWarning")
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("name", DECIDED)
+def test_maps_of_maps_where_values_decide(name, reverse):
+    f, outer = DECIDED[name]
+    outer = outer[::-1] if reverse else outer
+    inner = np.array([1.0, 2.0])
+    by_a, by_b = bp.grad(f, 0), bp.grad(f, 1)
+    for g in (f, by_a, by_b):
+        wanted = np.array([[g(a, b) for b in inner] for a in outer])
+        for nested in (
+            lambda a, b, g=g: bp.vmap(bp.vmap(g, (None, 0)), (0, None))(a, b),
+            lambda a, b, g=g: bp.vmap(lambda x: bp.vmap(lambda y: g(x, y))(b))(a),
+            lambda a, b, g=g: np.swapaxes(bp.vmap(bp.vmap(g, (0, None)), (None, 0))(a, b), 0, 1),
+        ):
+            np.testing.assert_allclose(nested(outer, inner), wanted, rtol=1e-12, atol=1e-14)
+    through = bp.grad(lambda a: np.sum(bp.vmap(bp.vmap(f, (None, 0)), (0, None))(a, inner)))(outer)
+    np.testing.assert_allclose(
+        through, [sum(by_a(a, b) for b in inner) for a in outer], rtol=1e-12, atol=1e-14
+    )

@@ -203,8 +203,9 @@ def _lu_solve_members(a):
     matrix, b, *_ = a.operands
     if not a.mapped[0]:
         return a(*a.operands)
-    b = batching.with_rank(b, max(b.ndim, matrix.ndim)) if a.mapped[1] else b
-    matrix = batching.with_rank(matrix, b.ndim) if a.mapped[1] else matrix
+    rank = 1 + max(a.ndim(0), a.ndim(1))  # the other one may have the axis of a map further in
+    b = batching.with_rank(b, rank) if a.mapped[1] else b
+    matrix = batching.with_rank(matrix, rank)
     return solve_op(mt(matrix) if a.static["trans"] else matrix, b)
 
 
