@@ -197,6 +197,7 @@ class _Rule:
             saves=(*range(30), "ans"),
             blocks=False,
             opaque=True,
+            ruled=True,
         )
 
     def __call__(self, *args: Any, **options: Any) -> Any:
@@ -237,6 +238,7 @@ class _Rule:
         found = lent(
             lambda xs: graph.unrecorded_call(self.f, call.arguments(xs), options),
             operands,
+            self.name,
             self.name,
         )
         leaves, structure = tree.flatten(found)

@@ -311,3 +311,67 @@ def test_results_may_be_views_of_what_is_given(f):
         strict=True,
     ):
         np.testing.assert_allclose(found, expected)
+
+
+def test_results_in_buffers_that_are_used_again():
+    buffer, v = np.empty(3), np.array([0.0, 1.0, 2.0])
+    rules = {
+        "vjp": bp.custom_rule(np.exp, vjp=lambda g, ans, x: np.multiply(g, ans, out=buffer)),
+        "jvp": bp.custom_rule(np.exp, jvp=lambda t, ans, x: np.multiply(t[0], ans, out=buffer)),
+        "f": bp.custom_rule(lambda x: np.exp(x, out=buffer), vjp=lambda g, ans, x: g * ans),
+    }
+
+    def twice(x, rule):
+        return rule(x) + rule(2.0 * x)
+
+    slopes = np.exp(v) + 2.0 * np.exp(2.0 * v)
+    for kind, rule in rules.items():
+        f = lambda x, rule=rule: twice(x, rule)
+        if kind == "jvp":
+            np.testing.assert_allclose(bp.jvp(f, (v,), (np.ones(3),))[1], slopes)
+            np.testing.assert_allclose(bp.jacobian(f, mode="forward")(v), np.diag(slopes))
+            continue
+        np.testing.assert_allclose(bp.grad(lambda x, f=f: np.sum(f(x)))(v), slopes)
+        np.testing.assert_allclose(bp.jacobian(f, mode="reverse")(v), np.diag(slopes))
+        found = bp.grad(lambda p, rule=rule: np.sum(rule(p["a"])) + np.sum(rule(p["b"])))(
+            {"a": v, "b": 2.0 * v}
+        )
+        np.testing.assert_allclose(found["a"], np.exp(v))
+        np.testing.assert_allclose(found["b"], np.exp(2.0 * v))
+
+
+@pytest.mark.parametrize(
+    "results", [lambda y: (y, y), lambda y: (y, y[:2]), lambda y: {"a": y, "b": y[::-1]}]
+)
+def test_results_in_the_same_memory_are_refused(results):
+    rule = bp.custom_rule(lambda x: results(x**2), vjp=lambda g, ans, x: 2.0 * x * g[0])
+    with pytest.raises(NoRuleError, match="results 0 and 1 of the function are in the same memory"):
+        bp.grad(lambda x: np.sum(rule(x)[0]))(np.ones(3))
+
+
+def test_a_result_that_is_the_argument_keeps_its_rule():
+    reversal = bp.custom_rule(lambda x: x, vjp=lambda g, ans, x: -g)
+    v = np.array([1.0, 2.0, 3.0])
+
+    def written(h):
+        h = h * 1.0
+        y = reversal(h)
+        y *= 2.0
+        return np.sum(y) + np.sum(h)
+
+    def part_written(h):
+        h = h * 1.0
+        y = reversal(h)[1:]
+        y += 1.0
+        return np.sum(h)
+
+    def source_written(h):
+        h = h * 1.0
+        y = reversal(h)
+        h *= 2.0
+        return np.sum(y)
+
+    np.testing.assert_allclose(bp.grad(written)(v), [-4.0, -4.0, -4.0])
+    np.testing.assert_allclose(bp.grad(part_written)(v), [1.0, -1.0, -1.0])
+    with pytest.raises(ReadOnlyError, match="let the function return a copy"):
+        bp.grad(source_written)(v)

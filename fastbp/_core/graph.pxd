@@ -130,6 +130,7 @@ cdef class View:
     cdef dict place                     # which elements of it; None: not asked for yet
     cdef str refusal                    # the operation that made a read-only view
     cdef Op part                        # not None: it shows real or imaginary parts, by this
+    cdef bint ruled                     # its history is a user's rule: it is not taken again
     cdef bint apart                     # `fresh` has more to look at: see filling.pxi
     cdef Filling filling                # not None: the view has memory of its own, and was taken
     cdef Py_ssize_t seen                # after so many of these writes

@@ -251,6 +251,7 @@ def _operation(fun: Any, has_jvp: bool) -> Op:
         saves=(*range(30), "ans"),
         blocks=False,
         opaque=True,
+        ruled=True,
     )
 
 

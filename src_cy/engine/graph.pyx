@@ -48,6 +48,7 @@ cdef extern from "Python.h":
     void PyObject_GC_UnTrack(PyObject *o) noexcept
     int PyObject_GC_IsTracked(PyObject *o) noexcept
     void Py_INCREF(object o)
+    PyObject *PyList_GET_ITEM(object items, Py_ssize_t k) noexcept
     Py_ssize_t Py_REFCNT(PyObject *o) noexcept
     ctypedef struct PySequenceMethods:
         void *sq_item

@@ -247,6 +247,43 @@ cdef tuple _in_named_order(object function, tuple args, dict kwargs):
     return tuple([named(x) for x in args]), kwargs
 
 
+def own_results(list found, list lent, values):
+    """Let arrays that a user's function returned be the record's: copy what others have, too.
+
+    Parameters
+    ----------
+    found : list
+        The results, which nobody else holds if the function does not. It is changed.
+    lent, values : list and sequence
+        The arrays that the function was given, and what these are views of. Results that are such
+        arrays, or views of them, stay so.
+    """
+    cdef Py_ssize_t k, i, low, high
+    cdef cnp.ndarray x
+    cdef bint given
+    for k in range(len(found)):
+        if not cnp.PyArray_CheckExact(<object> PyList_GET_ITEM(found, k)):
+            continue
+        if _is_new(<PyObject *> PyList_GET_ITEM(found, k)):
+            continue
+        x = found[k]
+        given = False
+        for i in range(len(lent)):
+            if x is lent[i]:
+                found[k], given = values[i], True
+            elif cnp.PyArray_CheckExact(lent[i]) and cnp.PyArray_BASE(x) != NULL:
+                low, high = _bounds(lent[i])
+                given = low <= <Py_ssize_t> cnp.PyArray_DATA(x) < high
+                if (given and cnp.PyArray_BASE(x) == cnp.PyArray_BASE(lent[i])
+                        and lent[i] is not values[i] and not cnp.PyArray_ISWRITEABLE(x)
+                        and not _repeats(x)):
+                    (<object> x).flags.writeable = True
+            if given:
+                break
+        if not given:
+            found[k] = cnp.PyArray_NewCopy(x, cnp.NPY_KEEPORDER)
+
+
 cdef cnp.ndarray _locked(cnp.ndarray array):
     """A view of an array that cannot be written into."""
     cdef cnp.ndarray view = PyArray_View(array, NULL, cnp.ndarray)

@@ -222,6 +222,9 @@ cdef int _see(Variable made, Variable x, Op maker) except -1:
     if x.view is not None:
         view.refusal = x.view.refusal
         view.part = x.view.part
+        view.ruled = x.view.ruled
+    if maker.opaque and maker.info.get("ruled"):
+        view.ruled = True
     if is_complex(x.node.typenum) and not is_complex(made.node.typenum):
         view.part = maker
     # Of an array that is read-only itself (that of a leaf, or one that is locked), only views that
@@ -290,6 +293,10 @@ cdef int take_again(Variable x) except -1:
     cdef Variable taken, root = view.root
     if view.apart and _is_up_to_date(view):
         return 0
+    if view.ruled:
+        raise ReadOnlyError(
+            f"a result of shape {x.node.shape} of a function with a rule of its own is its argument"
+            ", or a view of that, which was written into since: let the function return a copy")
     taken = hook("view_taken")(root, _place(x))
     if view.part is not None:
         taken = record(view.part, (taken,), {})
@@ -324,6 +331,7 @@ cdef int _write_through(Variable x, Variable value, str name) except -1:
         _stand_apart(x, value.array, value.node, root, _place(x), root.filling)
         return 0
     root._become(hook("view_written")(root, value, _place(x)), name)
+    view.ruled = False      # it is in the root now
     return 0
 
 

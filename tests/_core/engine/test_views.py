@@ -505,7 +505,7 @@ def test_views_of_users_rules():
     with pytest.raises(errors.ReadOnlyError, match="lambda"):
         z[0, 0] = 1.0
     x[0] = 2.0
-    with pytest.raises(errors.NoRuleError, match="overlap"):
+    with pytest.raises(errors.ReadOnlyError, match="let the function return a copy"):
         z + 1.0
 
 
