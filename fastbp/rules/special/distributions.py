@@ -103,7 +103,7 @@ def _trials(rng):
 
 
 def _binomial_density(z, k, n, p):
-    k = np.floor(k)
+    k, n = np.floor(k), np.trunc(n)  # SciPy takes the whole part
     full = k == n
     return np.where(full, 0.0, -density_of_beta(k + 1.0, np.where(full, 1.0, n - k), p))
 
@@ -141,7 +141,9 @@ for _name, _sign in (("nbdtr", 1.0), ("nbdtrc", -1.0)):
         _whole_pair(_name),
         order("k"),
         order("n"),
-        lambda z, k, n, p, sign=_sign: sign * density_of_beta(n, k + 1.0, p),
+        lambda z, k, n, p, sign=_sign: (
+            sign * density_of_beta(np.trunc(n), np.trunc(k) + 1.0, p)  # SciPy takes the whole parts
+        ),
         samples=_trials,
         reach=((0, 4), (2, 6), (0.1, 0.9)),
         **_BOUNDS,

@@ -46,9 +46,16 @@ _NAMES = (
 P = {name: _value(f"eval_{name}") for name in _NAMES}
 
 
-def _row(name, slope, low=-0.9, high=0.9, complex=True):
+def _row(name, slope, low=-0.9, high=0.9, complex=True, mirror=None):
+    """Add a polynomial; `mirror`: of degree -n it is this often that of degree n less another."""
+
     def partial(z, n, x):
-        return np.where(n == 0.0, 0.0, slope(n, _lower(n), x))
+        factor = 1.0
+        if mirror is not None:
+            below = (n < 0.0) & (n == np.rint(n))
+            factor = np.where(below, mirror[0], 1.0)
+            n = np.where(below, -n - mirror[1], n)
+        return factor * np.where(n == 0.0, 0.0, slope(n, _lower(n), x))
 
     elementwise(
         f"eval_{name}",
@@ -65,17 +72,29 @@ def _row(name, slope, low=-0.9, high=0.9, complex=True):
     )
 
 
-_row("legendre", lambda n, m, x: P["gegenbauer"](m, 1.5, x))
+_row("legendre", lambda n, m, x: P["gegenbauer"](m, 1.5, x), mirror=(1.0, 1.0))
 _row("chebyt", lambda n, m, x: n * P["chebyu"](m, x))
-_row("chebyu", lambda n, m, x: 2.0 * P["gegenbauer"](m, 2.0, x))
+_row("chebyu", lambda n, m, x: 2.0 * P["gegenbauer"](m, 2.0, x), mirror=(-1.0, 2.0))
 _row("chebyc", lambda n, m, x: n * P["chebys"](m, x))
-_row("chebys", lambda n, m, x: P["gegenbauer"](m, 2.0, 0.5 * x))
+_row("chebys", lambda n, m, x: P["gegenbauer"](m, 2.0, 0.5 * x), mirror=(-1.0, 2.0))
 _row("laguerre", lambda n, m, x: -P["genlaguerre"](m, 1.0, x), 0.3, 3.0)
 _row("hermite", lambda n, m, x: 2.0 * n * P["hermite"](m, x), -2.0, 2.0, complex=False)
 _row("hermitenorm", lambda n, m, x: n * P["hermitenorm"](m, x), -2.0, 2.0, complex=False)
-_row("sh_legendre", lambda n, m, x: 2.0 * P["gegenbauer"](m, 1.5, 2.0 * x - 1.0), 0.1, 0.9)
+_row(
+    "sh_legendre",
+    lambda n, m, x: 2.0 * P["gegenbauer"](m, 1.5, 2.0 * x - 1.0),
+    0.1,
+    0.9,
+    mirror=(1.0, 1.0),
+)
 _row("sh_chebyt", lambda n, m, x: 2.0 * n * P["chebyu"](m, 2.0 * x - 1.0), 0.1, 0.9)
-_row("sh_chebyu", lambda n, m, x: 4.0 * P["gegenbauer"](m, 2.0, 2.0 * x - 1.0), 0.1, 0.9)
+_row(
+    "sh_chebyu",
+    lambda n, m, x: 4.0 * P["gegenbauer"](m, 2.0, 2.0 * x - 1.0),
+    0.1,
+    0.9,
+    mirror=(-1.0, 2.0),
+)
 
 
 def _weighted(name, slope, low, high):
