@@ -136,6 +136,8 @@ def lowered(b: Builder, link: Any, operands: list[Any]) -> Value | None:
         return _cast(b, link, x)
     if function is np.imag:
         return plans.imaginary_parts(b, link, x) if not x.mask and x.dtype.kind in "fc" else None
+    if function is graph.part_of and operands[1] in ("T", "mT"):
+        return b.seen(x, lambda array: getattr(array, operands[1]))
     if function in _SHOWING:
         return b.seen(x, lambda array: function(array, *operands[1:], **link.static))
     return None

@@ -58,6 +58,8 @@ FUNCTIONS = {
         (X,),
     ),
     "not finite": (lambda x: np.where(x > 0, np.inf, -0.0) + x * np.array([np.nan, 1, 2]), (X,)),
+    "jacobian of a matrix": (bp.jacobian(lambda x: np.tanh(x @ M.T)), (M,)),
+    "transposed masks": (bp.grad(lambda x: np.sum(np.where(x.T > 0.3, x.T, x.T**2))), (M,)),
     "empty": (lambda x: (x[:0], np.sum(x[:0])), (X,)),
 }
 KEYWORDS = {"keywords": {"scale": 2.0}}
