@@ -558,11 +558,10 @@ cdef cnp.ndarray _new_result(
     cdef Py_ssize_t own, other, item
     cdef cnp.ndarray made
     cdef cnp.dtype descr
-    if nd > 1:
-        for k in range(nin):
-            if (cnp.PyArray_CheckExact(<object> arrays[k])
-                    and not cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray> arrays[k])):
-                plain = False
+    for k in range(nin):
+        if (cnp.PyArray_CheckExact(<object> arrays[k])
+                and not cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray> arrays[k])):
+            plain = False
     if plain:
         return new_array(nd, dims, typenum)
     for k in range(nd):
@@ -648,6 +647,7 @@ cdef object call_elementwise(Op op, tuple operands):
     cdef int scalars = 0        # of which kinds that matter there are
     cdef object x
     cdef cnp.ndarray array, first = None, out
+    cdef const cnp.npy_intp *shape
     cdef Program program
     if len(operands) != nin:
         raise TypeError(f"{op.title} takes {nin} operands, not {len(operands)}")
@@ -701,7 +701,9 @@ cdef object call_elementwise(Op op, tuple operands):
         if cnp.PyArray_TYPE(out) != typenum:
             out = out.astype(dtype_of(typenum))
     else:
-        out = _new_result(arrays, nin, nd, cnp.PyArray_DIMS(first) if same_shape else dims, typenum)
+        shape = cnp.PyArray_DIMS(first) if same_shape else dims
+        out = (new_array(nd, shape, typenum) if nd < 2
+               else _new_result(arrays, nin, nd, shape, typenum))
         outs[0] = <PyObject *> out
         run_program(program, arrays, NULL, outs, cnp.PyArray_NDIM(out), cnp.PyArray_DIMS(out))
         if take_fp_flags() and op.kernel is None:
