@@ -97,7 +97,7 @@ def identity(x):
 
 def passive_input(array):
     """Return an array as an input without derivative of a record that keeps everything."""
-    cdef cnp.ndarray data = _copy_laid_out(array)
+    cdef cnp.ndarray data = _copy_laid_out(np.asarray(array))
     cdef Node node = leaf_node(data)
     node.flags = KEEPS | PASSIVE
     return _new_passive(data, node)
