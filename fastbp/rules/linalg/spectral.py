@@ -351,7 +351,7 @@ def lstsq(a, b, cond=None, lapack_driver=None):
     x, s, rank = solved(a, columns, cond)
     m, n = a.shape[-2:]
     rank = np.asarray(values_of(rank))
-    squares = np.zeros((*x.shape[:-2], 0), a.real.dtype)
+    squares = np.zeros((*x.shape[:-2], 0), x.dtype)
     full = rank == n
     if m > n and np.any(full):
         rest = columns - a @ x
