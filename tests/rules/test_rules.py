@@ -201,9 +201,13 @@ def test_values_are_numpys(call, dtype):
         xs = [laid_out(x, layout) for x in arrays]
         found = call.everything(*map(bp.variable, xs))
         rounded = single(expected, found) if call.keeps_single else expected
-        if dtype == np.float32:
-            rounded = tree.map(in_double, rounded, call.everything(*cast(arrays, np.float64)))
-        assert_close(values(found), rounded, magnitude=call.magnitude(arrays))
+        try:
+            assert_close(values(found), rounded, magnitude=call.magnitude(arrays))
+        except AssertionError:
+            if dtype != np.float32:
+                raise
+            precise = tree.map(in_double, rounded, call.everything(*cast(arrays, np.float64)))
+            assert_close(values(found), precise, magnitude=call.magnitude(arrays))
         for x, before in zip(xs, arrays, strict=True):
             np.testing.assert_array_equal(x, before)
 
