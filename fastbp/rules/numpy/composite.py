@@ -58,9 +58,10 @@ def clip(
     elif a_min is np._NoValue:
         raise TypeError("clip() missing 1 required positional argument: 'a_min'")
     elif a_max is np._NoValue:
-        if a_min is None or min is not np._NoValue or max is not np._NoValue:
+        if a_min is None or min is not np._NoValue:
             raise TypeError("clip() missing 1 required positional argument: 'a_max'")
-        a_max = None  # as in the array API, where the second bound may be missing
+        # As in the array API, where the second bound may be missing, or given by its name there.
+        a_max = None if max is np._NoValue else max
     elif min is not np._NoValue or max is not np._NoValue:
         raise ValueError("clip: give a_min and a_max, or min and max")
     return _bounded(a, a_min, a_max)
