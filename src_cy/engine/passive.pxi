@@ -328,11 +328,11 @@ cdef object _results(Op op, list operands, tuple parents, tuple saved, dict stat
     finish(node, flags)
     made = _handle_of(array, node, operands)
     if cnp.PyArray_NDIM(array) == 0 and cnp.PyArray_CheckExact(found):
-        made.cell = _gives_array(op, operands, static)
+        made.cell = _gives_array(op, operands)
     return made
 
 
-cdef bint _gives_array(Op op, list operands, dict static) except -1:
+cdef bint _gives_array(Op op, list operands) except -1:
     """Whether a function that returned an array of no axes gives NumPy's numbers one as well."""
     function = (<Arranged> op.forward).function if type(op.forward) is Arranged else op.forward
     first = operands[0] if operands else None
