@@ -1,8 +1,10 @@
 """What tests share: operands, memory layouts, calls as functions of arrays, peaks of memory."""
 
+import contextlib
 import functools
 import gc
 import inspect
+import threading
 import tracemalloc
 
 import numpy as np
@@ -368,3 +370,25 @@ def called_name(name):
     except AttributeError:
         return f"fastbp.{name}" if "." in name else f"fastbp.numpy.{name}"
     return f"numpy.{name}"
+
+
+@contextlib.contextmanager
+def drawing_beside():
+    """Yield a sine during whose first call another thread draws a random number."""
+    draws, drawn = threading.Event(), threading.Event()
+
+    def other():
+        draws.wait()
+        np.random.random()  # noqa: NPY002
+        drawn.set()
+
+    def f(x):
+        if not drawn.is_set():
+            draws.set()
+            drawn.wait()
+        return np.sin(x)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    yield f
+    thread.join()

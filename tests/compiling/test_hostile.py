@@ -23,6 +23,8 @@ from fastbp import tree
 from fastbp.compiling.reach import Reach
 from fastbp.errors import FrozenValueError
 
+from ..harness import drawing_beside
+
 X = np.array([0.5, -1.25, 2.0])
 Y = np.array([1.5, 0.25, -0.75])
 
@@ -546,25 +548,10 @@ def test_random_numbers_of_python_are_refused():
 
 
 def test_random_numbers_that_another_thread_draws_are_no_reason():
-    draws, drawn = threading.Event(), threading.Event()
-
-    def other():
-        draws.wait()
-        np.random.random()  # noqa: NPY002
-        drawn.set()
-
-    def f(x):
-        if not drawn.is_set():
-            draws.set()
-            drawn.wait()
-        return np.sin(x)
-
-    thread = threading.Thread(target=other)
-    thread.start()
-    compiled = bp.compile(f)
-    np.testing.assert_array_equal(compiled(X), np.sin(X))
-    np.testing.assert_array_equal(compiled(Y), np.sin(Y))
-    thread.join()
+    with drawing_beside() as f:
+        compiled = bp.compile(f)
+        np.testing.assert_array_equal(compiled(X), np.sin(X))
+        np.testing.assert_array_equal(compiled(Y), np.sin(Y))
     assert compiled.stats()["plans"] == 1
 
 

@@ -3,7 +3,6 @@
 import dataclasses
 import pickle
 import re
-import threading
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from fastbp.errors import DTypeError, FrozenValueError, MappedValueError, NoRule
 from fastbp.scipy import linalg
 
 from .._core.engine.test_passive import with_masks
+from ..harness import drawing_beside
 from ..test_random_graphs import inputs_strategy, programs, sampled
 
 
@@ -518,24 +518,9 @@ def test_random_numbers(rng):
 
 
 def test_random_numbers_that_another_thread_draws_are_no_reason(rng):
-    draws, drawn = threading.Event(), threading.Event()
-
-    def other():
-        draws.wait()
-        np.random.random()  # noqa: NPY002
-        drawn.set()
-
-    def f(x):
-        if not drawn.is_set():
-            draws.set()
-            drawn.wait()
-        return np.sin(x)
-
-    thread = threading.Thread(target=other)
-    thread.start()
-    x = rng.normal(size=(3, 2))
-    np.testing.assert_array_equal(bp.vmap(f)(x), np.sin(x))
-    thread.join()
+    with drawing_beside() as f:
+        x = rng.normal(size=(3, 2))
+        np.testing.assert_array_equal(bp.vmap(f)(x), np.sin(x))
 
 
 def test_sizes_that_differ():

@@ -5,6 +5,7 @@ import numpy as np
 from fastbp._core import graph
 from fastbp._core.graph import Variable, array_of
 from fastbp.errors import DTypeError
+from fastbp.rules.numpy.filling import check_array
 from fastbp.rules.numpy.indexing import added_at, fitted, merged, put_op, scatter_add_op
 from fastbp.rules.numpy.indices import Apart, apart, whole
 from fastbp.rules.numpy.structural import as_constant, as_operand, reshaped
@@ -51,8 +52,7 @@ def _add_at(a, indices, b, sign=1):
     """Add `b` to ``a[indices]`` in place, as often as each element is named."""
     if not isinstance(a, Variable):
         raise refusal("rule", np.add if sign > 0 else np.subtract, "at")
-    if graph.is_number(a):
-        raise DTypeError("numpy.add.at: the first operand is a number, not an array")
+    check_array(a, "numpy.add.at")
     b = _values(b, a)
     if sign < 0:
         b = -b

@@ -11,7 +11,8 @@ from fastbp.errors import DTypeError
 from fastbp.rules.numpy.structural import as_constant, as_operand, float_dtype
 
 
-def _check_array(a, name):
+def check_array(a, name):
+    """Raise where what is to be written into is a recorded number."""
     if graph.is_number(a):
         raise DTypeError(
             f"{name}: what is written into is a number, as sums and single elements are, and "
@@ -28,7 +29,7 @@ def _fills(*functions):
             def on_variable(a, *args, _function=function, **kwargs):
                 if not isinstance(a, Variable):
                     raise graph.refusal("rule", _function)
-                _check_array(a, f"numpy.{_function.__name__}")
+                check_array(a, f"numpy.{_function.__name__}")
                 f(a, *args, **kwargs)
 
             graph.bind_function(function, on_variable)
@@ -90,7 +91,7 @@ graph.bind_method("put", put)
 
 
 def _fill(a, value):
-    _check_array(a, "fill")
+    check_array(a, "fill")
     a[...] = value
 
 
