@@ -51,7 +51,7 @@ cdef class Op:
     cdef readonly bint opaque
     cdef readonly int dominant, selects, signed_partials
     cdef readonly str coefficients
-    cdef readonly object squared
+    cdef readonly object squared, of_square
     cdef readonly bint blocks           # the rules carry leading block axes through
     cdef readonly object kernel
     cdef readonly object on_complex     # elementwise: True, or what is called; None: refused

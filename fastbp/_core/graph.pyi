@@ -47,6 +47,7 @@ class Op:
     signed_partials: int
     coefficients: str
     squared: Callable[..., Any] | None
+    of_square: Callable[..., Any] | None
     kernel: str | None
     on_complex: Any
     pattern: Callable[..., Any] | tuple[Callable[..., Any], ...] | None
@@ -74,6 +75,7 @@ class Op:
         signed_partials: int = 0,
         coefficients: str | None = None,
         squared: Callable[..., Any] | None = None,
+        of_square: Callable[..., Any] | None = None,
         pattern: Callable[..., Any] | tuple[Callable[..., Any], ...] | None = None,
         nout: int = 1,
         constants: tuple[int, ...] = (),

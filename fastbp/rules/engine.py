@@ -11,7 +11,14 @@ from fastbp.rules.table import helper
 
 DOMAIN = (-2.0, 2.0)
 
-helper("identity", np.positive, lambda z, x: 1.0, domain=DOMAIN, complex=True)
+helper(
+    "identity",
+    np.positive,
+    lambda z, x: 1.0,
+    of_square=lambda square: square,
+    domain=DOMAIN,
+    complex=True,
+)
 
 # ---- strong zeros
 

@@ -33,6 +33,7 @@ import numpy as np
 from fastbp._core import graph
 from fastbp._core.graph import Op, has_variable
 from fastbp.errors import FastbpError, NoRuleError, named
+from fastbp.rules import patterns
 
 __all__ = [
     "CONSTANTS",
@@ -105,6 +106,7 @@ def elementwise(
     kernel=None,
     selects=0,
     squared=None,
+    of_square=None,
     source="",
     error=(3e-15, 3e-15),
     complex=None,
@@ -130,7 +132,7 @@ def elementwise(
         A kernel of the core that computes `forward`.
     selects : int
         Bit mask of operands whose partial, where it is zero, says that another branch was taken.
-    squared : callable, optional
+    squared, of_square : callable, optional
         The square of the value as another function; see `fastbp._core.graph.Op`.
     source : str
         Where the formula is from; empty for calculus.
@@ -157,6 +159,7 @@ def elementwise(
         kernel=kernel,
         selects=selects,
         squared=squared,
+        of_square=of_square,
         domain=domain,
         kinks=kinks,
         source=source,
@@ -218,6 +221,7 @@ def linear(
     tangent=None,
     saves=(),
     compiled=None,
+    of_square=None,
     pattern=None,
     moving=None,
     local=None,
@@ -244,6 +248,8 @@ def linear(
         (0,) if the transpose reads the operand's value, as no plain linear map does.
     compiled : Rules, optional
         Rules for sweeps that record nothing; see `fastbp._core.compiled`.
+    of_square : callable, optional
+        The square of the value from that of the operand; of what moves elements the map itself.
     pattern : callable
         Which elements depend on which: one of `fastbp.rules.patterns`.
     moving : callable
@@ -261,6 +267,11 @@ def linear(
             return tangent(t, **static)
         return op(t, **static)
 
+    def moved(square, **static):
+        return op(square, **static)
+
+    if of_square is None and pattern is patterns.moves:
+        of_square = moved
     op = _add(
         name,
         apply,
@@ -268,6 +279,7 @@ def linear(
         vjp=(transpose,),
         jvp=(jvp,),
         compiled=compiled,
+        of_square=of_square,
         pattern=pattern,
         moving=moving,
         saves=saves,

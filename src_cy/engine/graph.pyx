@@ -247,6 +247,10 @@ cdef class Op:
         ``squared(*operands, **static)``, the square of the value as another function of the
         operands, which is smooth where the value itself has a kink (a norm, an absolute value); or
         None. What rules do not read is NaN among the operands: only their nodes can be used.
+    of_square : callable, optional
+        The square of the value from that of the one recorded operand, which stands in its place:
+        ``of_square(*operands, **static)``, of what moves elements or scales them. It returns None
+        for operands of which this does not hold.
     pattern : callable or tuple of callable, optional
         Which elements of the operands an element of the output depends on, one of
         `fastbp.rules.patterns`, of several outputs one for each or one for all; by default on all
@@ -266,7 +270,7 @@ cdef class Op:
     def __init__(self, name, forward, *, nin, partials=None, vjp=None, jvp=None, compiled=None,
                  saves=(), blocks=True, kernel=None, opaque=False, writes=False,
                  dominant=0, selects=0, signed_partials=0, coefficients=None, squared=None,
-                 pattern=None, nout=1, constants=(), objects=(), promotes=(),
+                 of_square=None, pattern=None, nout=1, constants=(), objects=(), promotes=(),
                  residuals=False, complex=None, free=None, title="", **info):
         self.name, self.title = name, title or name
         self.nout, self.residuals = nout, residuals
@@ -279,7 +283,7 @@ cdef class Op:
         self.opaque, self.writes = opaque, writes
         self.dominant, self.selects = dominant, selects
         self.signed_partials = signed_partials
-        self.squared = squared
+        self.squared, self.of_square = squared, of_square
         self.coefficients = coefficients or ("values" if saves else "fixed")
         self.forward = forward
         self.nin = nin
@@ -720,9 +724,38 @@ cdef object call_elementwise(Op op, tuple operands):
     return _elementwise_variable(op, operands, arrays, out, same_shape)
 
 
+cdef enum:
+    SQUARE_DEPTH = 16   # so far is it looked for, as every even power looks
+
+
 cdef int has_square(Variable x) except -1:
+    """Whether the square of a value may be another function of what that was made from."""
+    cdef Node node
+    cdef Py_ssize_t k
+    cdef int depth
     fresh(x)
-    return x.node.op is not None and x.node.op.squared is not None
+    node = x.node
+    for depth in range(SQUARE_DEPTH):
+        if node.op is None:
+            return False
+        if node.op.squared is not None:
+            return True
+        k = -1 if node.op.of_square is None else _recorded_operand(node)
+        if k < 0:
+            return False
+        node = parent_of(node, k)
+    return False
+
+
+cdef Py_ssize_t _recorded_operand(Node node) noexcept:
+    """The place of the one operand of a node that is recorded; -1 if there is none, or several."""
+    cdef Py_ssize_t k, found = -1
+    for k in range(parent_count(node)):
+        if parent_of(node, k) is not None:
+            if found >= 0:
+                return -1
+            found = k
+    return found
 
 
 cdef object _even_power(tuple operands, cnp.ndarray out):
@@ -731,7 +764,8 @@ cdef object _even_power(tuple operands, cnp.ndarray out):
     if PyLong_CheckExact(n) or PyFloat_CheckExact(n):
         if n == 2:
             return _square_of(operands[0])
-        return _square_of(operands[0]) ** (n / 2) if n > 0 and n % 2 == 0 else None
+        square = _square_of(operands[0]) if n > 0 and n % 2 == 0 else None
+        return None if square is None else square ** (n / 2)
     if type(n) is Variable:
         if not (<Variable> n).node.flags & PASSIVE:
             return None
@@ -740,28 +774,50 @@ cdef object _even_power(tuple operands, cnp.ndarray out):
         n = np.asarray(n)
     if n.dtype.kind == "c":
         return None
-    return hook("even_powers")(operands[0], _square_of(operands[0]), n.astype((<object> out).dtype))
+    square = _square_of(operands[0])
+    if square is None:
+        return None
+    return hook("even_powers")(operands[0], square, n.astype((<object> out).dtype))
 
 
 cdef object _square_of(Variable x):
-    """The square of a value as another function of what that was computed from."""
-    cdef list operands = []
-    cdef bint complete = True
+    """The square of a value as another function of what that was computed from, or None."""
+    cdef bint complete = x.node.op.squared is not None
     cdef Py_ssize_t k
-    cdef Node node = x.node, parent
+    cdef Node node = x.node
+    if complete:
+        for k in range(parent_count(node)):
+            complete = complete and saved_of(node, k) is not None
+        square = _square_at(node)
+    else:
+        with np.errstate(all="ignore"):     # of values that a factor brings into the range
+            square = _square_at(node)
+    # Rules further on read its value, which does not follow from operands that were not kept.
+    return square if complete or square is None else make_variable(
+        np.asarray(np.square(x.array)), (<Variable?> square).node)
+
+
+cdef object _square_at(Node node):
+    """The same of the value of a node. What rules do not read of its operands is NaN."""
+    cdef list operands = []
+    cdef Py_ssize_t k, recorded = _recorded_operand(node)
+    cdef Node parent
+    cdef object rule = node.op.squared
+    if rule is None:
+        rule, square = node.op.of_square, _square_at(parent_of(node, recorded))
+        if square is None:
+            return None
     for k in range(parent_count(node)):
         value, parent = saved_of(node, k), parent_of(node, k)
-        complete = complete and value is not None
-        if parent is None:
+        if node.op.squared is None and k == recorded:
+            operands.append(square)
+        elif parent is None:
             operands.append(np.nan if value is None else value)
-            continue
-        if value is None:
-            value = np.broadcast_to(np.array(np.nan, dtype_of(parent.typenum)), parent.shape)
-        operands.append(make_variable(value, parent))
-    square = node.op.squared(*operands, **(node.static or NO_STATIC))
-    # Rules further on read its value, which does not follow from operands that were not kept.
-    return square if complete else make_variable(
-        np.asarray(np.square(x.array)), (<Variable?> square).node)
+        else:
+            if value is None:
+                value = np.broadcast_to(np.array(np.nan, dtype_of(parent.typenum)), parent.shape)
+            operands.append(make_variable(value, parent))
+    return rule(*operands, **(node.static or NO_STATIC))
 
 
 cdef inline object _residual(object operand, PyObject *value):

@@ -154,7 +154,8 @@ def make_interp_spline(x, y, k=3, t=None, bc_type=None, axis=0, check_finite=Tru
     x = constant_points("make_interp_spline", x)
     if not has_variable(y):
         found = interpolate.make_interp_spline(x, y, k, t, bc_type, axis, check_finite)
-        return BSpline(found.t, np.moveaxis(found.c, 0, found.axis), k, axis=found.axis)
+        c = np.moveaxis(found.c, 0, found.axis)
+        return BSpline(found.t, c, k, found.extrapolate, found.axis)
     if bc_type == "periodic":
         raise NoRuleError(
             "scipy.interpolate.make_interp_spline: bc_type='periodic' is not supported for "

@@ -190,38 +190,50 @@ def minimum_filter1d(input, size, axis, output, mode, cval, origin):
 # ---- measurements
 
 
-def _parts(name, x, labels, index):
-    """Return the elements that count, the number of the part of each one, and the shape of all."""
+def _measured(measure, name, input, labels, index):
+    """Measure the parts that are asked for.
+
+    ``measure(values, places, shape)`` gets the elements that count, the number of the part of each
+    one, and the shape of all parts: () or, each one once, (n,).
+    """
+    x = _real_image(name, input)
     if has_variable((labels, index)):
         raise NoRuleError(f"scipy.ndimage.{name}: labels and index are constants, no Variables")
     if labels is None:
         if index is not None:
             raise ValueError("index without defined labels")
-        return np.reshape(x, (-1,)), np.zeros(x.size, int), ()
+        return measure(np.reshape(x, (-1,)), np.zeros(x.size, int), ())
     labels = np.broadcast_to(np.asarray(labels), x.shape).reshape(-1)
     if index is None:
         places, shape = np.where(labels > 0, 0, -1), ()
     else:
-        wanted = np.asarray(index)
-        shape, wanted = wanted.shape, wanted.reshape(-1)
-        order = np.argsort(wanted)
-        at = np.clip(np.searchsorted(wanted, labels, sorter=order), 0, wanted.size - 1)
-        places = np.where(wanted[order[at]] == labels, order[at], -1)
+        wanted, back = np.unique(index, return_inverse=True)
+        at = np.clip(np.searchsorted(wanted, labels), 0, wanted.size - 1)
+        places = np.where(wanted[at] == labels, at, -1)
+        shape = wanted.shape if np.ndim(index) else ()
     chosen = np.flatnonzero(places >= 0)
-    return np.take(np.reshape(x, (-1,)), chosen), places[chosen], shape
+    found = measure(np.take(np.reshape(x, (-1,)), chosen), places[chosen], shape)
+    return np.take(found, back.reshape(np.shape(index))) if shape else found
 
 
 def _sums(values, places, shape):
     if shape == ():
         return np.sum(values)  # as SciPy does, in the dtype of the image
     values = np.astype(values, np.float64)
-    size = math.prod(shape)
-    found = scatter_add_op(values, size=size, places=places, behind=0)
-    return np.reshape(found, shape)
+    return scatter_add_op(values, size=shape[0], places=places, behind=0)
 
 
 def _counts(places, shape):
-    return np.bincount(places, minlength=math.prod(shape)).reshape(shape)
+    return np.bincount(places, minlength=math.prod(shape)).reshape(shape).astype(float)
+
+
+def _means(values, places, shape):
+    return _sums(values, places, shape) / _counts(places, shape)
+
+
+def _variances(values, places, shape):
+    middle = np.reshape(_means(values, places, shape), (-1,))
+    return _means((values - np.take(middle, places)) ** 2, places, shape)
 
 
 LABELS = [[1, 1, 0], [2, 0, 2]]
@@ -234,13 +246,14 @@ def _labelled_samples(rng):
         ((x, LABELS), {}),
         ((x, LABELS, 2), {}),
         ((x, LABELS, [2, 1]), {}),
+        ((x, LABELS, [[2, 1], [1, 1]]), {}),
     ]
 
 
 @stands_for("scipy.ndimage.sum_labels", samples=_labelled_samples)
 def sum_labels(input, labels, index):
     """Arguments as in `scipy.ndimage.sum_labels`."""
-    return _sums(*_parts("sum_labels", _real_image("sum_labels", input), labels, index))
+    return _measured(_sums, "sum_labels", input, labels, index)
 
 
 implements(name="scipy.ndimage.sum", samples=_labelled_samples)(sum_labels)
@@ -249,27 +262,19 @@ implements(name="scipy.ndimage.sum", samples=_labelled_samples)(sum_labels)
 @stands_for("scipy.ndimage.mean", samples=_labelled_samples)
 def mean(input, labels, index):
     """Arguments as in `scipy.ndimage.mean`."""
-    values, places, shape = _parts("mean", _real_image("mean", input), labels, index)
-    return _sums(values, places, shape) / _counts(places, shape).astype(float)
-
-
-def _variance(name, input, labels, index):
-    values, places, shape = _parts(name, _real_image(name, input), labels, index)
-    counts = _counts(places, shape).astype(float)
-    middle = np.reshape(_sums(values, places, shape) / counts, (-1,))
-    return _sums((values - np.take(middle, places)) ** 2, places, shape) / counts
+    return _measured(_means, "mean", input, labels, index)
 
 
 @stands_for("scipy.ndimage.variance", samples=_labelled_samples)
 def variance(input, labels, index):
     """Arguments as in `scipy.ndimage.variance`."""
-    return _variance("variance", input, labels, index)
+    return _measured(_variances, "variance", input, labels, index)
 
 
 @stands_for("scipy.ndimage.standard_deviation", samples=_labelled_samples)
 def standard_deviation(input, labels, index):
     """Arguments as in `scipy.ndimage.standard_deviation`."""
-    return np.sqrt(_variance("standard_deviation", input, labels, index))
+    return np.sqrt(_measured(_variances, "standard_deviation", input, labels, index))
 
 
 @stands_for(
@@ -277,6 +282,7 @@ def standard_deviation(input, labels, index):
     samples=lambda rng: [
         ((rng.uniform(0.5, 1.0, (2, 3)),), {}),
         ((rng.uniform(0.5, 1.0, (2, 3)), LABELS, [2, 1]), {}),
+        ((rng.uniform(0.5, 1.0, (2, 3)), LABELS, [[2, 1], [1, 2], [2, 2]]), {}),
     ],
 )
 def center_of_mass(input, labels, index):
@@ -288,24 +294,26 @@ def center_of_mass(input, labels, index):
     ]
     if not found[0].ndim:
         return tuple(found)
-    return [tuple([c[k] for c in found]) for k in range(found[0].shape[0])]
+    return [tuple(center) for center in np.stack(found).T]
 
 
 def _of_part(name, rank, input, labels, index):
     """Return the element of a rank of each part; the mean of the two in the middle for None."""
-    x = _real_image(name, input)
-    values, places, shape = _parts(name, x, labels, index)
-    order = np.lexsort((passive(values), places))
-    counts = np.bincount(places, minlength=math.prod(shape))
-    if not counts.all():
-        raise ValueError(f"scipy.ndimage.{name}: of a part without elements there is none")
-    first = np.cumsum(counts) - counts
-    if rank is None:
-        low, high = first + (counts - 1) // 2, first + counts // 2
-        found = (np.take(values, order[low]) + np.take(values, order[high])) / 2.0
-    else:
-        found = np.take(values, order[first if rank == 0 else first + counts - 1])
-    return np.reshape(found, shape)
+
+    def of_rank(values, places, shape):
+        order = np.lexsort((passive(values), places))
+        counts = np.bincount(places, minlength=math.prod(shape))
+        if not counts.all():
+            raise ValueError(f"scipy.ndimage.{name}: of a part without elements there is none")
+        first = np.cumsum(counts) - counts
+        if rank is None:
+            low, high = first + (counts - 1) // 2, first + counts // 2
+            found = (np.take(values, order[low]) + np.take(values, order[high])) / 2.0
+        else:
+            found = np.take(values, order[first if rank == 0 else first + counts - 1])
+        return np.reshape(found, shape)
+
+    return _measured(of_rank, name, input, labels, index)
 
 
 @stands_for("scipy.ndimage.maximum", _labelled_samples, kinks=CHOSEN, no_axes="number")

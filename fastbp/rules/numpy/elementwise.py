@@ -33,18 +33,44 @@ INSIDE = (-0.8, 0.8)
 
 # ---- arithmetic
 
-positive = elementwise("positive", np.positive, lambda z, x: 1.0, complex=True)
-negative = elementwise("negative", np.negative, lambda z, x: -1.0, complex=True)
+positive = elementwise(
+    "positive", np.positive, lambda z, x: 1.0, of_square=lambda square: square, complex=True
+)
+negative = elementwise(
+    "negative", np.negative, lambda z, x: -1.0, of_square=lambda square: square, complex=True
+)
 add = elementwise("add", np.add, lambda z, x, y: 1.0, lambda z, x, y: 1.0, complex=True)
 subtract = elementwise(
     "subtract", np.subtract, lambda z, x, y: 1.0, lambda z, x, y: -1.0, complex=True
 )
-multiply = elementwise("multiply", np.multiply, lambda z, x, y: y, lambda z, x, y: x, complex=True)
+
+
+def _is_moderate(factor):
+    """Whether it is a number whose square, and that times what it meets, is in the range."""
+    return isinstance(factor, int | float | complex | np.number) and 1e-8 < abs(factor) < 1e8
+
+
+def _square_of_multiple(x, y):
+    for square, factor in ((x, y), (y, x)):
+        if _is_moderate(factor):
+            return square * (factor * factor)
+    return None
+
+
+multiply = elementwise(
+    "multiply",
+    np.multiply,
+    lambda z, x, y: y,
+    lambda z, x, y: x,
+    of_square=_square_of_multiple,
+    complex=True,
+)
 divide = elementwise(
     "divide",
     np.divide,
     lambda z, x, y: 1.0 / y,
     lambda z, x, y: -z / y,
+    of_square=lambda x, y: x / (y * y) if _is_moderate(y) else None,
     domain=((-2, 2), POSITIVE),
     complex=True,
 )

@@ -113,6 +113,7 @@ cast = linear(
     "astype",
     lambda x, dtype: x.astype(dtype),
     lambda g, ans, x, dtype: g,
+    of_square=lambda square, dtype: cast(square, dtype=dtype),
     pattern=patterns.same,
     local=local.keeps_order,
     plan=plans.casts,

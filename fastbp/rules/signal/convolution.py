@@ -225,6 +225,7 @@ def _axes_samples(rng):
     return [
         ((rng.normal(size=5), rng.normal(size=2)), {}),
         ((rng.normal(size=(2, 4)), rng.normal(size=(2, 3)), "same"), {"axes": 1}),
+        ((rng.normal(size=(1, 4)), rng.normal(size=(3, 2)), "same"), {"axes": 1}),
         ((rng.normal(size=(3, 2)), rng.normal(size=(2, 1)), "valid"), {"axes": (0,)}),
         ((rng.normal(size=(3, 2)), rng.normal(size=(2, 2)), "valid"), {}),
     ]
@@ -242,7 +243,11 @@ def _along_axes(name, in1, in2, mode, axes, method):
     np.broadcast_shapes(
         *[tuple(n for k, n in enumerate(x.shape) if k not in axes) for x in (in1, in2)]
     )
-    return convolved(in1, in2, mode, axes, method)
+    found = convolved(in1, in2, mode, axes, method)
+    if mode == "same" and found.shape != in1.shape:  # what in1 is broadcast along is cropped, too
+        spare = [(n - m) // 2 for n, m in zip(found.shape, in1.shape, strict=True)]
+        found = found[tuple([slice(k, k + m) for k, m in zip(spare, in1.shape, strict=True)])]
+    return found
 
 
 @stands_for("scipy.signal.fftconvolve", samples=_axes_samples)

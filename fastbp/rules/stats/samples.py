@@ -6,7 +6,7 @@ import numpy as np
 import scipy
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from fastbp._core.graph import passive
+from fastbp._core.graph import has_variable, passive
 from fastbp.rules.counterparts import stands_for
 from fastbp.rules.numpy.structural import as_operand
 from fastbp.rules.special import unwrapped as special
@@ -76,11 +76,53 @@ def hmean(a, axis=0, weights=None):
     return _where_positive(a, axis, 1.0 / _mean(1.0 / a, axis, weights))
 
 
-@_statistic("pmean", lambda rng: [((rng.uniform(0.5, 3.0, (4, 3)), 1.5), {})])
+@_statistic(
+    "pmean",
+    lambda rng: [
+        ((rng.uniform(0.5, 3.0, (4, 3)), 1.5), {}),
+        ((rng.uniform(0.5, 3.0, 4), 0.02), {"weights": rng.uniform(0.5, 1.0, 4)}),
+        ((rng.uniform(0.5, 3.0, (2, 3)), 0.0), {"axis": 1}),
+    ],
+)
 def pmean(a, p, axis=0, weights=None):
-    """Arguments as in `scipy.stats.pmean`."""
+    """Arguments as in `scipy.stats.pmean`; p may be a Variable, also at 0."""
     a, axis = _operand(a, axis, "pmean")
-    return _where_positive(a, axis, _mean(a**p, axis, weights) ** (1.0 / p))
+    if not has_variable(p):
+        found = _mean(a**p, axis, weights) ** (1.0 / p) if p != 0 else gmean(a, axis, weights)
+        return _where_positive(a, axis, found)
+    p = as_operand(p, "scipy.stats.pmean: p")
+    if p.ndim:
+        raise ValueError(f"scipy.stats.pmean: p is a number, no array of shape {p.shape}")
+    # In the powers the slope by p is a difference of nearly equal numbers where these are near 1.
+    plain = passive(a)
+    logarithms = np.log(np.where(plain > 0.0, a, 1.0))
+    middle = np.expand_dims(_mean(logarithms, axis, weights), axis)
+    d = logarithms - middle
+    size = np.abs(passive(p))
+    widest = np.max(np.where(plain > 0.0, np.abs(passive(d)), np.inf), axis)
+    near = size < 0.5 / np.maximum(widest, 1e-300)
+    inside = np.expand_dims(near, axis)
+    limit = ~near & (size == 0.0)  # of elements one of which is 0
+    far = np.where(near | limit, 1.0, p)
+    powers = np.where(inside, 1.0, a) ** np.expand_dims(far, axis)
+    found = np.where(
+        near,
+        np.exp(np.squeeze(middle, axis) + _tilted(np.where(inside, d, 0.0), p, axis, weights)),
+        np.where(limit, 0.0, _mean(powers, axis, weights) ** (1.0 / far)),
+    )
+    return _where_positive(a, axis, found)
+
+
+NODES, WEIGHTS = (0.5 * x for x in np.polynomial.legendre.leggauss(8))
+
+
+def _tilted(d, p, axis, weights):
+    """Return ``log(mean(exp(p * d))) / p`` of small p d: the mean slope between 0 and p."""
+    total = 0.0
+    for node, weight in zip(NODES + 0.5, WEIGHTS, strict=True):
+        tilts = np.exp(node * p * d)
+        total += weight * (_mean(tilts * d, axis, weights) / _mean(tilts, axis, weights))
+    return total
 
 
 @_statistic("moment", lambda rng: [((rng.normal(size=(4, 3)), k), {}) for k in (2, 3)])

@@ -37,7 +37,7 @@ def every_gradient(f, x):
 
 UNDEFINED = [
     (lambda p: np.exp(np.sum(np.log(p))), [NAN, 0.0, 0.0]),
-    (lambda p: np.sqrt(p)[0] ** 2 + p[1], [NAN, 1.0, 0.0]),
+    (lambda p: np.sqrt(p)[0] * np.sqrt(p)[0] + p[1], [NAN, 1.0, 0.0]),
     (lambda p: np.sum(p * np.sqrt(p)), [NAN, 1.5 * 2**0.5, 1.5 * 3**0.5]),
     (
         lambda p: np.sum(np.square(np.cbrt(p)) * p),

@@ -113,6 +113,27 @@ ROOTS = {
     ),
     "std": (np.std, np.var),
 }
+# The same behind what moves elements, scales them by a number, or copies.
+MOVED = {
+    "reversed": (lambda x: np.abs(x)[::-1], lambda x: (x * x)[::-1]),
+    "picked": (lambda x: np.sqrt(x)[[2, 0, 0]], lambda x: x[[2, 0, 0]]),
+    "element": (lambda x: np.hypot(x, 2.0 * x)[0], lambda x: 5.0 * (x * x)[0]),
+    "reshaped": (
+        lambda x: np.abs(x).reshape(3, 1).T[0].copy(),
+        lambda x: x * x,
+    ),
+    "repeated": (lambda x: np.linalg.norm(x)[None].repeat(3), lambda x: np.sum(x * x)),
+    "lower": (
+        lambda x: np.tril(np.broadcast_to(np.abs(x), (3, 3)))[1],
+        lambda x: np.array([1.0, 1.0, 0.0]) * (x * x),
+    ),
+    "scaled": (lambda x: -2.0 * np.abs(x) / np.float64(3.0), lambda x: 4.0 / 9.0 * (x * x)),
+    "copied": (lambda x: (+np.sqrt(x)).astype(float), lambda x: x),
+    "spectrum": (
+        lambda x: np.abs(np.fft.fft(x * np.array([1.0, 0.0, 0.0])))[1:].repeat(2)[:3] / 3,
+        lambda x: (x * x)[0] / 9.0,
+    ),
+}
 WEIGHTS = np.array([1.0, -0.5, 2.0])
 EVEN = [2, 4, 6, 8, 10, 4.0, np.int64(4), np.float64(6.0), np.array(4), np.array([2, 4, 6])]
 OTHER = [0, 1, 3, 5, -1, -2, -4, 3.0, np.array([4, 3, -2]), np.array([0, 2, 4])]
@@ -135,11 +156,11 @@ def along(f, x, v, order):
     return np.array(found)
 
 
-@pytest.mark.parametrize("name", ROOTS)
+@pytest.mark.parametrize("name", [*ROOTS, *MOVED])
 @pytest.mark.parametrize("n", EVEN, ids=repr)
 @pytest.mark.parametrize("x", [[0.7, 1.2, 2.0], [0.0, 1.2, 0.0], [0.0, 0.0, 0.0]], ids=str)
 def test_even_powers_are_powers_of_the_square(name, n, x, rng):
-    root, square = ROOTS[name]
+    root, square = {**ROOTS, **MOVED}[name]
     x, v = np.array(x), rng.uniform(0.5, 1.0, 3)
     half = np.broadcast_to(np.asarray(n) // 2, 3).astype(int)
 
@@ -179,6 +200,27 @@ def test_all_other_powers_of_what_has_a_square(name, n, rng):
     for found in (bp.grad(f)(x), bp.jacobian(f, mode="forward")(x), bp.compile(bp.grad(f))(x)):
         np.testing.assert_allclose(found, want, rtol=1e-12, atol=1e-14)
     np.testing.assert_allclose(along(f, x, v, 3), along(expected, x, v, 3), rtol=1e-10, atol=1e-12)
+
+
+def test_an_even_power_behind_a_cast_is_smooth():
+    x = np.array([0.0, 2.0], np.float32)
+    for dtype in (np.float64, np.complex64):
+        found = bp.hessian(lambda x, d=dtype: np.sum((np.abs(x).astype(d) ** 2).real))(x)
+        np.testing.assert_array_equal(found, 2.0 * np.eye(2))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("factor", [1e-30, 1e30, -3.0, np.array(1e-30), np.array([1e30, 2e30])])
+def test_a_factor_whose_square_leaves_the_range(factor, dtype):
+    """Its square is not made: the slope is in the range."""
+    c = np.asarray(factor, dtype)
+    x = np.array([1.5, -1.5], dtype) / c
+    factor = c if isinstance(factor, np.ndarray) else factor
+    expected = 2.0 * c * (c * x)
+    for f in (lambda x: factor * np.abs(x), lambda x: -np.abs(x) / (1.0 / factor)):
+        found = bp.grad(lambda x, f=f: np.sum(f(x) ** 2))(x)
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_powers_of_complex_roots(rng):
