@@ -65,7 +65,8 @@ def test_slopes_are_those_that_are_approached(name, at, slopes):
     for k, slope in enumerate(slopes):
         near, nearer = (bp.grad(f, k)(*at[:-1], abs(at[-1] - step)) for step in (1e-6, 1e-12))
         if np.isinf(slope):
-            assert abs(nearer) > 1.1 * abs(near) and np.sign(nearer) == np.sign(slope)
+            assert abs(nearer) > 1.1 * abs(near)
+            assert np.sign(nearer) == np.sign(slope)
         else:
             assert abs(nearer - slope) <= max(0.1 * abs(near - slope), 1e-8)
 
@@ -96,7 +97,7 @@ def test_a_slope_that_moves_infinitely_is_not_still(name, at, i, j):
     [(1.0, 1.5, -INF), (1.0, -1.0, -0.5), (-2.0, 1.5, -5.0), (-1.0, 0.5, 1.0), (0.0, 0.7, 0.0)],
 )
 def test_hyperu_at_zero(a, b, slope):
-    """U(1, -1, x) = 1/2 - x/2 + ..., U(-2, b, x) = b (b + 1) - 2 (b + 1) x + x^2, U(-1, b, x) = x - b."""
+    """U(1, -1, x) = (1 - x) / 2 + ..., U(-2, b, x) = b (b + 1) - 2 (b + 1) x + x^2."""
     np.testing.assert_allclose(bp.grad(bsp.hyperu, 2)(a, b, 0.0), slope, rtol=1e-13)
 
 
@@ -111,3 +112,30 @@ def test_hyperu_where_scipy_loses_its_slope(a, b, x, slope):
 
 def test_hyperu_of_no_degree_is_constant():
     assert bp.grad(bsp.hyperu, 2)(0.0, 1.0, 1.0) == 0.0
+
+
+def test_mixed_slopes_of_quantiles_are_finite_where_they_exist():
+    """Of a = 1 it is 1 - (1 - p)^(1/b): the slope 1/b at 0 changes with b. And mirrored."""
+    for f, low, high, sign in (
+        (special.betaincinv, 0.0, 1.0, 1.0),
+        (special.betainccinv, 1.0, 0.0, -1.0),
+    ):
+        assert bp.grad(bp.grad(f, 1), 2)(1.0, 3.0, low) == pytest.approx(-sign / 9.0, rel=1e-13)
+        assert bp.grad(bp.grad(f, 0), 2)(3.0, 1.0, high) == pytest.approx(-sign / 9.0, rel=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("name", "at"),
+    [
+        ("elliprf", (0.0, 1.0, 2.0)),
+        ("elliprd", (0.0, 1.0, 2.0)),
+        ("elliprc", (0.0, 2.0)),
+        ("elliprg", (0.0, 0.0, 2.0)),
+        ("elliprj", (0.0, 1.0, 2.0, 0.5)),
+        ("elliprj", (0.0, 1.0, 2.0, -0.5)),
+    ],
+)
+def test_an_integral_that_diverges_is_infinite(name, at):
+    """These go as the square root of x, or as x log(x): no number is the slope at 0."""
+    f = getattr(bsp, name)
+    assert bp.grad(f)(*at) == (INF if bp.grad(f)(1e-12, *at[1:]) > 0.0 else -INF)
