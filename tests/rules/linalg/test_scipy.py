@@ -57,7 +57,10 @@ STACKED = {
 }
 
 
-@pytest.mark.parametrize("name", STACKED)
+FLATTENED = {"toeplitz": versions.needs("scipy 1.17", "a stack, not one flattened column,")}
+
+
+@pytest.mark.parametrize("name", [pytest.param(k, marks=FLATTENED.get(k, ())) for k in STACKED])
 def test_a_stack_is_one_call_for_each(name, rng):
     f, axes = STACKED[name]
     shapes = [(3,) * k for k in axes]
@@ -353,7 +356,22 @@ def test_parts_of_tridiagonal_spectra_have_scipys_signs(options, rng):
 def test_a_band_may_be_wider_than_its_matrix(n, rng):
     ab, b = rng.normal(size=(5, n)), rng.normal(size=(n, 2))
     ab[2] += 5.0
-    check_grads(lambda ab, b: linalg.solve_banded((2, 2), ab, b), (ab, b), order=2)
+
+    def solve(ab, b):
+        return linalg.solve_banded((2, 2), ab, b)
+
+    if n > 1:
+        check_grads(solve, (ab, b), order=2)
+    else:  # where SciPy 1.13 takes another row, and differences with it
+        solutions = [bp.vjp(f, ab, b) for f in (solve, lambda ab, b: b / ab[2])]
+        hessians = [
+            bp.hessian(lambda ab, f=f: np.sum(f(ab, b)))(ab)
+            for f in (solve, lambda ab, b: b / ab[2])
+        ]
+        np.testing.assert_allclose(solutions[0][0], solutions[1][0], rtol=1e-14)
+        for found, expected in zip(*[pull(b) for _, pull in solutions], strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-13)
+        np.testing.assert_allclose(*hessians, rtol=1e-13)
 
 
 # ---- what is as in the SciPy that is installed
