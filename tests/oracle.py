@@ -31,6 +31,7 @@ ORACLE = {
     "multiply": lambda x, y: x * y,
     "mulz": lambda g, p: g * p,
     "mulzz": lambda g, p: g * p,
+    "vanishing": lambda g, p: g * p,
     "mulx": lambda g, p: g * p,
     "mulxs": lambda g, p: g * p,
     "mulxx": lambda g, p: g * p,

@@ -6,6 +6,7 @@ import pytest
 
 import fastbp as bp
 import fastbp.numpy as bnp
+from fastbp.errors import NoRuleError
 
 C = np.array([0.5, -1.2, 0.8, 1.1])
 C2 = np.array([[0.5, -1.0], [-1.2, 0.3], [0.8, 0.7], [1.1, 0.2]])
@@ -105,3 +106,24 @@ def test_plain_numpy_says_what_to_write(name):
     full = f"numpy.polynomial.{name}.{PREFIXES[name]}val"
     with pytest.raises(bp.errors.NoRuleError, match=f"^{full} takes no .*write fastbp.{full}"):
         bp.jacobian(lambda c: finder(theirs, name)("val")(X, c))(C)
+
+
+@pytest.mark.parametrize(
+    "kind", ["Polynomial", "Chebyshev", "Hermite", "HermiteE", "Laguerre", "Legendre"]
+)
+def test_classes_of_constant_coefficients(kind):
+    """NumPy's own, also with a domain: their values at recorded numbers, and slopes."""
+    p = getattr(theirs, kind)([1.0, 2.0, 3.0, -0.5], domain=[0, 3])
+    x = np.array([[0.5, 1.0], [2.0, 2.5]])
+    np.testing.assert_allclose(bp.vjp(p, x)[0], p(x), rtol=1e-14)
+    np.testing.assert_allclose(bp.elementwise_grad(p)(x), p.deriv()(x), rtol=1e-12)
+    np.testing.assert_allclose(
+        bp.elementwise_grad(bp.elementwise_grad(p))(x), p.deriv(2)(x), rtol=1e-12
+    )
+    for f in (bp.compile(p), bp.vmap(p)):
+        np.testing.assert_allclose(f(x), p(x), rtol=1e-14)
+
+
+def test_classes_of_recorded_coefficients_are_refused():
+    with pytest.raises(NoRuleError, match=r"numpy\.polynomial\.Polynomial"):
+        bp.grad(lambda c: theirs.Polynomial(c)(2.0))(np.ones(3))

@@ -270,9 +270,9 @@ class Reach:
     def refuse(self, x: Any) -> None:
         """Refuse an iterator, of which the function may take the next element."""
         raise FrozenValueError(
-            f"compile: the function finds a {type(x).__name__}, and what it takes from such an "
-            "iterator would be the same in all later calls: take it outside, and give it as an "
-            "argument; or let it find a list"
+            f"compile: the function finds, or is given, a {type(x).__name__}, and what it takes "
+            "from such an iterator would be the same in all later calls: take the elements "
+            "outside, and give them as arguments; or let it have a list"
         )
 
     def _is_others(self, name: Any) -> bool:

@@ -204,7 +204,7 @@ def _check(f: Any, left: list[Any], drawn: Any, around: Surroundings) -> None:
     if drawn != _random_state() or around.reach.drawn():
         raise DrawnError(
             f"compile: {name} draws random numbers, which would be the same in all later calls: "
-            "draw them outside, and give them as an argument"
+            "draw them outside, and give the numbers, not a generator, as an argument"
         )
 
 

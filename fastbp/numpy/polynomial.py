@@ -1,8 +1,8 @@
 """`numpy.polynomial`, differentiable: NumPy's own code runs, with `fastbp.unmodified`.
 
 The modules `chebyshev`, `hermite`, `hermite_e`, `laguerre`, `legendre`, `polynomial` and
-`polyutils` have the functions of NumPy's; classes as `Polynomial` are NumPy's own and refuse
-recorded values.
+`polyutils` have the functions of NumPy's; classes as `Polynomial` are NumPy's own: with constant
+coefficients they are called with recorded values, and recorded coefficients are refused.
 
 NumPy's functions ask ``isinstance(x, np.ndarray)``, which no recorded value is: called by
 themselves, they take a recorded array for a number and pair its elements with the coefficients.

@@ -51,6 +51,17 @@ helper(
     kinks="0 where a factor is 0",
 )
 
+# In partials: a product with the limit 0 where t is 0, though p is infinite there. It moves with t
+# by p, at t = 0 too, so that the next order is infinite, not 0.
+vanishing = helper(
+    "vanishing",
+    lambda t, p: np.where(np.equal(t, 0.0), t, t * p),
+    lambda z, t, p: p,
+    lambda z, t, p: t,
+    kernel="mulz",
+    domain=DOMAIN,
+)
+
 # ---- sweeps of signed zeros, where only -0 is strong (`fastbp._core.sweep_base`)
 
 # Their derivatives are plain: where a zero is exact, what made it passes nothing on. A complex zero

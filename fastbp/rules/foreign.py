@@ -20,7 +20,10 @@ OPERATORS = []  # f(name, a, b): the result beside an operand that it knows, or 
 ANSWERS = []  # f(late): what to give a library that asks a Variable for an array, or None
 
 # Library -> the module that tells its classes about Variables, imported once both are in use.
-_ADOPTED_BY = {"scipy.sparse": "fastbp.sparse.operands"}
+_ADOPTED_BY = {
+    "numpy.polynomial": "fastbp.rules.numpy.polynomial_classes",
+    "scipy.sparse": "fastbp.sparse.operands",
+}
 
 _APPLIED = {
     "add": operators.add,

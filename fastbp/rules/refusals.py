@@ -62,6 +62,11 @@ _ASSIGNED = (
     "it for code that stays as it is), or of one that is there by b = fastbp.variable(b); then "
     "b[i] = x is recorded. An array of integers stays plain: write numbers with a point"
 )
+_REPEATED = (
+    "text * x: a Variable is no text's factor, nor can it say how often text is repeated: the "
+    "other operand must be a number or an array, numpy.array([1.0, 2.0]) * x; for a count, write "
+    "text * int(x.value)"
+)
 _NUMBERS = {
     "float": (
         "float(x) of a Variable would lose its derivative: x itself is a number for NumPy, so "
@@ -165,6 +170,8 @@ def refusal(asked, *details):
     operation = doing(frame)
     if operation in ("%", "%=") and asked in ("float", "int"):
         return None
+    if operation in ("*", "*=") and asked == "index":
+        return NoRuleError(_REPEATED)
     if operation in ("STORE_SUBSCR", "STORE_SLICE"):
         return NoRuleError(_ASSIGNED)
     if operation in ("BINARY_SUBSCR", "BINARY_SLICE", "[]"):

@@ -535,6 +535,7 @@ def implements(
     """
 
     def register(f):
+        takes_dtype = "dtype" in inspect.signature(f).parameters
         f = f if layout is None else _laid_out(f, layout)
         f = f if total is None else total(f)
         f = f if no_axes is None else without_axes(f, no_axes)
@@ -550,7 +551,8 @@ def implements(
             graph.bind_method(m, f)
         for kind, ufunc in (("reduce", reduce), ("accumulate", accumulate)):
             if ufunc is not None:
-                graph.bind_ufunc_method(ufunc, kind, _along_first_axis(f, kind))
+                method_of = _along_first_axis(f, kind, takes_dtype)
+                graph.bind_ufunc_method(ufunc, kind, method_of)
         FUNCTIONS[public] = function
         SAMPLES[public] = samples
         if kinks:
@@ -645,8 +647,12 @@ def _with_rows(x):
     return FUNCTIONS["array"](x) if isinstance(x, (list, tuple)) and has_variable(x) else x
 
 
-def _along_first_axis(f, kind):
-    def method(a, axis=0, **kwargs):
+def _along_first_axis(f, kind, takes_dtype):
+    def method(a, axis=0, dtype=None, **kwargs):
+        if takes_dtype:
+            kwargs["dtype"] = dtype
+        elif dtype is not None:  # extremes of what is converted, as of a ufunc's loop
+            a = FUNCTIONS["astype"](a, dtype)
         if axis is None and kind == "accumulate" and np.ndim(a) > 1:
             raise ValueError("accumulate does not allow multiple axes")  # as NumPy says
         return f(a, axis=axis, **kwargs)

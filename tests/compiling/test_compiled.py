@@ -472,6 +472,15 @@ def test_iterators_are_refused(f):
         bp.compile(f)(X)
 
 
+def test_a_generator_as_an_argument_is_no_better():
+    with pytest.raises(
+        FrozenValueError, match="outside, and give them as arguments; or let it have a list"
+    ):
+        bp.compile(lambda x, numbers: x + sum(numbers))(X, (k for k in range(3)))
+    with pytest.raises(FrozenValueError, match="give the numbers, not a generator, as an argument"):
+        bp.compile(lambda x, rng: x + rng.normal())(X, np.random.default_rng(0))
+
+
 def test_iterators_that_are_not_read_and_objects_of_the_users():
     class Numbers:
         def __init__(self):

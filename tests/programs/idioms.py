@@ -271,11 +271,6 @@ linalg.toeplitz(x) @ linalg.lu(A * x)[2]  ->  fastbp.scipy.linalg.toeplitz(x) @ 
 # ---- refused everywhere: the line, the line in the message, and what its names stand for
 
 REFUSED = [
-    (
-        "np.polynomial.Polynomial([1.0, 2.0])(x)",
-        "sum(c * x**k for k, c in enumerate(p))",
-        {"p": "[1.0, 2.0]"},
-    ),
     ("A.dot(x)", "numpy.dot(a, x)", {"a": "A"}),
     ("np.logaddexp.reduce(x)", "fastbp.numpy.logsumexp(x, axis=axis)", {"axis": "0"}),
     (

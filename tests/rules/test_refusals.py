@@ -482,3 +482,9 @@ def test_a_compiled_class_is_named_beside_its_own_error():
     with pytest.raises(TypeError) as e:
         bp.grad(lambda x: sum(y for y in np.nditer(x)))(np.ones(3))
     assert e.value.__notes__[0].startswith("numpy.nditer was given a Variable: write numpy.ravel")
+
+
+@pytest.mark.parametrize("f", [lambda x: x * "a", lambda x: "a" * x, lambda x: b"a" * x])
+def test_text_is_no_factor(f):
+    with pytest.raises(NoRuleError, match=r"text \* x: .* text \* int\(x\.value\)"):
+        f(bp.variable(2.0))

@@ -90,6 +90,8 @@ def _inside(n, lower, upper, dtype):
 def _solve_one(ab, b, lower, upper, positive):
     if not b.size:
         return np.zeros(b.shape, b.dtype)
+    if ab.shape[-1] == 1:  # SciPy 1.13 divides by what stands in another row
+        return b / ab[upper]
     if positive:
         return scipy.linalg.solveh_banded(ab[: upper + 1], b, check_finite=False)
     return scipy.linalg.solve_banded((lower, upper), ab, b, check_finite=False)
@@ -296,31 +298,49 @@ def cholesky_banded(ab, lower=False):
 # ---- eigenvalues
 
 
-def _part(w, v, select, select_range):
+def _part(name, w, v, select, select_range):
     if select in ("a", "all", 0):
         return w, v
     low, high = select_range
     if select in ("i", "index", 2):
         part = slice(int(low), int(high) + 1)
     elif select in ("v", "value", 1):
+        if w.ndim > 1:
+            raise ShapeError(
+                f"scipy.linalg.{name}: select='v' would choose another number of eigenvalues of "
+                "each matrix of a stack: take select='i', or a mask of all of them"
+            )
         known = np.asarray(array_of(values_of(w)))
         part = np.flatnonzero((known > low) & (known <= high))
     else:
-        raise ValueError(f"scipy.linalg: select={select!r} is none of 'a', 'i', 'v'")
+        raise ValueError(f"scipy.linalg.{name}: select={select!r} is none of 'a', 'i', 'v'")
     return w[..., part], v[..., part]
 
 
 def _banded_spectrum(name, a_band, lower, select, select_range):
     (a_band,) = operands(name, a_band=a_band)
-    if a_band.ndim != 2:
-        raise ShapeError(f"scipy.linalg.{name}: a_band of shape {a_band.shape} must have two axes")
+    if a_band.ndim < 2:
+        raise ShapeError(
+            f"scipy.linalg.{name}: a_band of shape {a_band.shape} must have a row for each diagonal"
+        )
     count = a_band.shape[-2] - 1
     whole = _whole(_hermitian_band(a_band, bool(lower)), count, count)
     w, v = hermitian_op(whole, uplo="L", driver=None)
-    w, v = _part(w, v, select, select_range)
+    w, v = _part(name, w, v, select, select_range)
     known = np.asarray(array_of(values_of(a_band)))
-    options = {"select": select, "select_range": select_range, "check_finite": False}
-    return w, like(v, scipy.linalg.eig_banded(known, lower, **options)[1])
+    vectors = _vectors_of_band(known, lower=lower, select=select, select_range=select_range)
+    return w, like(v, vectors)
+
+
+# SciPy 1.15 takes no stacks.
+_vectors_of_band = stacked(
+    lambda a, **options: scipy.linalg.eig_banded(a, check_finite=False, **options)[1], 2
+)
+_vectors_of_tridiagonal = stacked(
+    lambda d, e, **options: scipy.linalg.eigh_tridiagonal(d, e, check_finite=False, **options)[1],
+    1,
+    1,
+)
 
 
 @of_scipy(
@@ -400,12 +420,13 @@ def _tridiagonal_spectrum(name, d, e):
     d, e = operands(name, d=d, e=e)
     if d.dtype.kind == "c":
         raise DTypeError(f"scipy.linalg.{name}: d and e must be real")
-    if d.ndim != 1 or e.ndim != 1 or d.shape[0] != e.shape[0] + 1:
+    if not d.ndim or not e.ndim or d.shape[-1] != e.shape[-1] + 1:
         raise ShapeError(
             f"scipy.linalg.{name}: d of shape {d.shape} must have one element more than e of shape "
             f"{e.shape}"
         )
-    return tridiagonal_op(d, e)
+    lead = np.broadcast_shapes(d.shape[:-1], e.shape[:-1])
+    return tridiagonal_op(*[np.broadcast_to(x, (*lead, x.shape[-1])) for x in (d, e)])
 
 
 @of_scipy(
@@ -430,13 +451,14 @@ def eigh_tridiagonal(
 
     A part is taken from the whole spectrum, whatever the driver.
     """
-    w, v = _part(*_tridiagonal_spectrum("eigh_tridiagonal", d, e), select, select_range)
+    name = "eigh_tridiagonal"
+    w, v = _part(name, *_tridiagonal_spectrum(name, d, e), select, select_range)
     if eigvals_only:
         return w
     if select not in (0, "a", "all") or lapack_driver not in ("auto", "stemr"):
         plain = [np.asarray(array_of(values_of(x))) for x in (d, e)]
         options = {"select": select, "select_range": select_range, "lapack_driver": lapack_driver}
-        v = like(v, scipy.linalg.eigh_tridiagonal(*plain, **options)[1])
+        v = like(v, _vectors_of_tridiagonal(*plain, **options))
     return w, v
 
 
@@ -447,4 +469,4 @@ def eigh_tridiagonal(
 def eigvalsh_tridiagonal(d, e, select="a", select_range=None, tol=0.0, lapack_driver="auto"):
     """Arguments as in `scipy.linalg.eigvalsh_tridiagonal`; derivatives as in `eigh`."""
     w, v = _tridiagonal_spectrum("eigvalsh_tridiagonal", d, e)
-    return _part(w, v, select, select_range)[0]
+    return _part("eigvalsh_tridiagonal", w, v, select, select_range)[0]

@@ -130,14 +130,14 @@ def polar(a, side="right"):
 def orthogonal_procrustes(A, B):
     """Arguments as in `scipy.linalg.orthogonal_procrustes`; ``A.T @ B`` must be regular."""
     A, B = matrices("orthogonal_procrustes", A=A, B=B)
-    if A.ndim != 2 or A.shape != B.shape:
+    if A.shape[-2:] != B.shape[-2:]:
         raise ShapeError(
             f"scipy.linalg.orthogonal_procrustes: A of shape {A.shape} and B of shape {B.shape} "
-            "must be matrices of one shape"
+            "must be matrices of one shape, or stacks of such"
         )
     inner = mh(A) @ B
     u = _factor(inner)
-    return u, np.real(np.trace(mh(u) @ inner))
+    return u, np.real(np.trace(mh(u) @ inner, axis1=-2, axis2=-1))
 
 
 # ---- Schur: the basis turns by what keeps the lower triangle zero

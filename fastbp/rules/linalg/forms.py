@@ -4,7 +4,7 @@ import numpy as np
 import scipy.linalg
 
 from fastbp._core.graph import array_of, values_of
-from fastbp.errors import DegenerateError, ShapeError
+from fastbp.errors import DegenerateError
 from fastbp.rules import batching, patterns
 from fastbp.rules.linalg.decompositions import of_symmetric
 from fastbp.rules.linalg.of_scipy import of_scipy, square, stacked
@@ -187,6 +187,14 @@ def ldl(A, lower=True, hermitian=True):
 # ---- balanced matrices
 
 
+def _balancing_one(a, permute, scale):
+    transform = scipy.linalg.matrix_balance(a, permute, scale)[1]
+    return transform, *scipy.linalg.matrix_balance(a, permute, scale, separate=True)[1]
+
+
+_balancing = stacked(_balancing_one, 2)
+
+
 @of_scipy(
     "matrix_balance",
     samples=lambda rng: [
@@ -197,13 +205,13 @@ def ldl(A, lower=True, hermitian=True):
 def matrix_balance(A, permute=True, scale=True, separate=False):
     """Arguments as in `scipy.linalg.matrix_balance`; the scales, powers of 2, are constants."""
     (A,) = square("matrix_balance", A=A)
-    if A.ndim > 2:
-        raise ShapeError(
-            f"scipy.linalg.matrix_balance: A must be one matrix, not of shape {A.shape}"
-        )
     plain = np.asarray(array_of(values_of(A)))
-    transform = scipy.linalg.matrix_balance(plain, permute, scale)[1]
-    factors, order = scipy.linalg.matrix_balance(plain, permute, scale, separate=True)[1]
-    rows = np.argmax(transform != 0.0, 0)
-    found = A[np.ix_(rows, rows)] * (factors / factors[:, None]).astype(A.real.dtype)
-    return found, ((factors, order) if separate else transform)
+    transform, factors, order = _balancing(plain, permute=permute, scale=scale)
+    rows = np.argmax(transform != 0.0, -2)
+    found = np.take_along_axis(A, rows[..., :, None], -2)
+    found = np.take_along_axis(found, rows[..., None, :], -1)
+    found = found * (factors[..., None, :] / factors[..., :, None]).astype(A.real.dtype)
+    if not separate:
+        return found, transform
+    # SciPy makes one array of the pairs of a stack.
+    return found, ((factors, order) if A.ndim == 2 else np.stack([factors, order], -2))

@@ -5,8 +5,10 @@ SciPy is that is installed.
 """
 
 import functools
+import inspect
 
 import numpy as np
+import scipy.linalg
 from numpy.linalg import LinAlgError
 
 from fastbp import tree
@@ -35,7 +37,27 @@ def of_scipy(name, samples, kinks=""):
 
     What it is given is finite, unless ``check_finite=False``; nothing is ever overwritten.
     """
-    return stands_for(f"scipy.linalg.{name}", samples, kinks, _prepared)
+
+    def prepared(arguments):
+        if _TAKES_STACKS:
+            _refuse_empty_stacks(getattr(scipy.linalg, name), arguments)
+        _prepared(arguments)
+
+    return stands_for(f"scipy.linalg.{name}", samples, kinks, prepared)
+
+
+# Before, a stack is ours alone.
+_TAKES_STACKS = np.lib.NumpyVersion(scipy.__version__) >= "1.16.0"
+
+
+def _refuse_empty_stacks(theirs, arguments):
+    """Raise for stacks without a matrix where SciPy does: it asks the first one for its results."""
+    leaves, structure = tree.flatten(dict(arguments))
+    empty = [0 in np.shape(x)[:-2] for x in leaves if isinstance(x, (Variable, np.ndarray))]
+    if any(empty):
+        plain = [array_of(values_of(x)) if type(x) is Variable else x for x in leaves]
+        given = inspect.BoundArguments(inspect.signature(theirs), structure.unflatten(plain))
+        theirs(*given.args, **given.kwargs)
 
 
 def operands(name, **given):

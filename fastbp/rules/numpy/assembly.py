@@ -413,6 +413,18 @@ def _widths(pad_width, nd):
     return tuple(map(tuple, np.broadcast_to(pairs, (nd, 2)).tolist()))
 
 
+def _padded(x, width, constants):
+    """Pad by recorded values, axis after axis: in a corner stands that of the last one."""
+    constants = np.broadcast_to(np.astype(constants, x.dtype), (x.ndim, 2))
+    for axis, around in enumerate(width):
+        sides = [
+            np.broadcast_to(constants[axis, k], (*x.shape[:axis], n, *x.shape[axis + 1 :]))
+            for k, n in enumerate(around)
+        ]
+        x = np.concatenate([sides[0], x, sides[1]], axis)
+    return x
+
+
 @functools.lru_cache(maxsize=64)
 def _repeated(n, around, mode):
     """Return which of n elements stand along an axis that is padded by repeating some."""
@@ -447,13 +459,18 @@ def pad(array, pad_width, mode="constant", **kwargs):
         raise NoRuleError(f"numpy.pad: the mode {mode!r} is not supported for Variables")
     if kwargs.get("reflect_type", "even") != "even":
         raise NoRuleError("numpy.pad: reflect_type='odd' is not supported for Variables")
-    if isinstance(kwargs.get("constant_values"), Variable):
-        raise NoRuleError("numpy.pad: constant_values= cannot be a Variable")
+    array = as_operand(array, "numpy.pad: array")
+    constants = kwargs.get("constant_values", 0)
+    recorded = graph.has_variable((constants,))
     if kwargs:
+        if recorded:
+            constants = as_operand(constants, "numpy.pad: constant_values=")
+            kwargs["constant_values"] = np.zeros(constants.shape)
         np.pad(np.zeros((1,) * array.ndim), 0, mode, **kwargs)  # raises where NumPy does
     width = _widths(pad_width, array.ndim)
+    if mode == "constant" and recorded:
+        return _padded(array, width, constants)
     if mode == "constant":
-        constants = kwargs.get("constant_values", 0)
         constants = tuple(map(tuple, np.broadcast_to(constants, (array.ndim, 2)).tolist()))
         return pad_op(array, width=width, constants=constants)
     result = array

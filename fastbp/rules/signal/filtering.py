@@ -353,9 +353,57 @@ def _both_ways(sections, rest, x, edge, padtype):
     return x[..., edge:-edge] if edge else x
 
 
+def _gustafsson(b, a, x, irlen):
+    """Filter both ways from the states in which the order of the two makes the least difference.
+
+    Gustafsson 1996, "Determining the initial states in forward-backward filtering"; near to an end
+    only what `irlen` elements hold of the responses is looked at, as SciPy does. The states solve
+    a system that may lose rank (where b is longer than a), so the filter has to be a constant.
+    """
+    order = max(a.shape[0], b.shape[0]) - 1
+    if not order:
+        return (b[0] / a[0]) ** 2 * x
+    n = x.shape[-1]
+    m = n if irlen is None or n <= 2 * irlen else irlen
+    start = np.zeros(order, x.dtype)
+    start[0] = 1.0
+    response, _ = lfilter(b, a, np.zeros(m, x.dtype), zi=start)
+    states = [
+        np.concatenate([np.zeros(min(k, m), x.dtype), response[: max(m - k, 0)]])
+        for k in range(order)
+    ]
+    free = np.stack(states, -1)  # of each state, what is heard of it without a signal
+    turned = np.flip(free, 0)
+    answered = lfilter(b, a, turned, axis=0)
+    back = np.flip(answered, 0)
+    left, right = back - free, turned - answered
+
+    def backward(y):
+        return np.flip(lfilter(b, a, np.flip(y, -1)), -1)
+
+    found = backward(lfilter(b, a, x))
+    missed = lfilter(b, a, backward(x)) - found
+    if m == n:
+        system, moved = np.concatenate([left, right], -1), np.concatenate([back, turned], -1)
+    else:
+        zeros = np.zeros((m, order), x.dtype)
+        system = np.block([[left, zeros], [zeros, right]])
+        moved = np.block([[back, zeros], [zeros, turned]])
+        missed = np.concatenate([missed[..., :m], missed[..., -m:]], -1)
+    columns = np.reshape(missed, (-1, missed.shape[-1])).T
+    best = np.linalg.lstsq(system, columns)[0]
+    change = np.reshape((moved @ best).T, missed.shape)
+    if m != n:
+        middle = np.zeros((*x.shape[:-1], n - 2 * m), x.dtype)
+        change = np.concatenate([change[..., :m], middle, change[..., m:]], -1)
+    return found + change
+
+
 @stands_for(
     "scipy.signal.filtfilt",
     samples=lambda rng: [
+        (([1.0, 0.5], [1.0, 0.2], rng.normal(size=9)), {"method": "gust"}),
+        (([1.0, 0.5], [1.0, 0.2, 0.1], rng.normal(size=(2, 9))), {"method": "gust", "irlen": 3}),
         (([1.0, 0.5], np.array([2.0, 0.4, -0.3]), rng.normal(size=11)), {}),
         ((rng.normal(size=2), 1.0, rng.normal(size=(5, 2)), 0), {"padlen": 2, "padtype": "even"}),
         (([1.0, 0.5], [1.0, 0.2], rng.normal(size=5)), {"padtype": None}),
@@ -363,17 +411,20 @@ def _both_ways(sections, rest, x, edge, padtype):
     ],
 )
 def filtfilt(b, a, x, axis, padtype, padlen, method, irlen):
-    """Arguments as in `scipy.signal.filtfilt`; Gustafsson's method is refused."""
+    """Arguments as in `scipy.signal.filtfilt`."""
     x = as_operand(x, "scipy.signal.filtfilt: x")
     if method not in ("pad", "gust"):
         raise ValueError("method must be 'pad' or 'gust'.")
-    if method == "gust" or irlen is not None:
+    if method == "gust" and has_variable((b, a)):
         raise NoRuleError(
-            "scipy.signal.filtfilt: method='gust' has no rule for Variables: take method='pad'"
+            "scipy.signal.filtfilt: with method='gust' there is a derivative by x only: take "
+            "method='pad', or pass fastbp.stop_gradient(b) and fastbp.stop_gradient(a)"
         )
     b, a = _coefficients("filtfilt", b, a, x)
     axis = normalize_axis_index(axis, x.ndim)
     x = np.moveaxis(x, axis, -1)
+    if method == "gust":
+        return np.moveaxis(_gustafsson(b, a, x, irlen), -1, axis)
     edge = _edge(padtype, padlen, x, max(a.shape[0], b.shape[0]))
     found = _both_ways([(b, a)], [_steady(b, a)], x, edge, padtype)
     return np.moveaxis(found, -1, axis)

@@ -10,7 +10,7 @@ from scipy import fft as scipy_fft
 from scipy import signal
 
 from fastbp._core.graph import has_variable
-from fastbp.errors import NoRuleError
+from fastbp.errors import NoRuleError, ShapeError
 from fastbp.rules import batching, patterns
 from fastbp.rules.counterparts import stands_for
 from fastbp.rules.numpy.indexing import in_front, put_op
@@ -205,21 +205,68 @@ upfirdn_op = general(
 )
 
 
+# ---- what stands beyond the ends of a signal
+
+_REPEATING = ("edge", "reflect", "symmetric", "wrap")  # as numpy.pad has them
+_MODES = ("constant", *_REPEATING, "antisymmetric", "antireflect", "line", "smooth")
+
+
+def _extended(x, before, after, mode, cval):
+    """Return the last axis with elements in front and behind, in SciPy's way `mode`."""
+    n = x.shape[-1]
+    if mode == "constant":
+        cval = np.astype(as_operand(cval, "scipy.signal: cval="), x.dtype)
+        sides = [np.broadcast_to(cval, (*x.shape[:-1], k)) for k in (before, after)]
+        return np.concatenate([sides[0], x, sides[1]], -1)
+    if mode in _REPEATING:
+        return np.take(x, np.pad(np.arange(n), (before, after), mode), -1)
+    at = np.arange(-before, n + after)
+    if mode == "antisymmetric":
+        which = np.pad(np.arange(n), (before, after), "symmetric")
+        return np.take(x, which, -1) * np.where(at // n % 2, -1, 1).astype(x.real.dtype)
+    first, last = x[..., :1], x[..., -1:]
+    if mode == "antireflect":  # a half turn about each end
+        turns, step = np.divmod(at, max(n - 1, 1))
+        odd = turns % 2 == 1
+        inner = np.take(x, np.where(odd, max(n - 1, 1) - step, step), -1)
+        sign, once = np.where(odd, -1, 1).astype(x.real.dtype), odd.astype(x.real.dtype)
+        return sign * inner + 2 * once * first + (turns + odd).astype(x.real.dtype) * (last - first)
+    if mode == "line":
+        slopes = [(last - first) / (n - 1)] * 2
+    else:
+        slopes = [x[..., 1:2] - first, last - x[..., -2:-1]]
+    below = np.minimum(at, 0).astype(x.real.dtype)
+    above = np.maximum(at - (n - 1), 0).astype(x.real.dtype)
+    return np.take(x, np.clip(at, 0, n - 1), -1) + slopes[0] * below + slopes[1] * above
+
+
+def _extended_upfirdn(name, h, x, up, down, mode, cval):
+    """Filter the last axis of what goes on beyond its ends."""
+    mode, n = "constant" if mode is None else mode, x.shape[-1]
+    if mode not in _MODES:
+        raise ValueError(f"scipy.signal.{name}: Unknown mode: {mode}")
+    if mode == "constant" and not has_variable((cval,)) and cval == 0:
+        return upfirdn_op(h, x, up=up, down=down)
+    if n < 2 and mode in ("antireflect", "line", "smooth"):
+        raise ShapeError(f"scipy.signal.{name}: the mode {mode!r} needs two elements or more")
+    reach = (h.shape[-1] - 1) // up
+    before = reach + -reach % (down // math.gcd(up, down))  # so many that no output is parted
+    size, skipped = _length(h.shape[-1], n, up, down), before * up // down
+    found = upfirdn_op(h, _extended(x, before, reach, mode, cval), up=up, down=down)
+    return found[..., skipped : skipped + size]
+
+
 @stands_for(
     "scipy.signal.upfirdn",
     samples=lambda rng: [
+        ((rng.normal(size=5), rng.normal(size=4)), {"up": 2, "down": 3, "mode": "line"}),
         ((rng.normal(size=3), rng.normal(size=4)), {"up": 3, "down": 2}),
         ((rng.normal(size=4), rng.normal(size=(3, 2))), {"down": 3, "axis": 0}),
         ((rng.normal(size=2), rng.normal(size=5)), {"down": 4}),
     ],
 )
 def upfirdn(h, x, up, down, axis, mode, cval):
-    """Arguments as in `scipy.signal.upfirdn`; of its extensions that by zeros."""
-    if mode not in (None, "constant") or cval != 0:
-        raise NoRuleError(
-            f"scipy.signal.upfirdn: mode={mode!r} with cval={cval!r} is not supported for "
-            "Variables: extend x first, by numpy.pad"
-        )
+    """Arguments as in `scipy.signal.upfirdn`."""
     h, x = (as_operand(v, f"scipy.signal.upfirdn: {what}") for v, what in ((h, "h"), (x, "x")))
     if h.ndim != 1 or not h.size:
         raise ValueError("h must be 1-D with non-zero length")
@@ -227,7 +274,7 @@ def upfirdn(h, x, up, down, axis, mode, cval):
     if up < 1 or down < 1:
         raise ValueError("Both up and down must be >= 1")
     axis = normalize_axis_index(axis, x.ndim)
-    found = upfirdn_op(h, np.moveaxis(x, axis, -1), up=up, down=down)
+    found = _extended_upfirdn("upfirdn", h, np.moveaxis(x, axis, -1), up, down, mode, cval)
     return np.moveaxis(found, -1, axis)
 
 
@@ -240,18 +287,18 @@ _BACKGROUNDS = {"mean": np.mean, "median": np.median, "minimum": np.min, "maximu
         ((rng.normal(size=5), 3, 2), {}),
         ((rng.normal(size=(6, 2)), 2, 6), {"padtype": "mean"}),
         ((rng.normal(size=5), 2, 1), {"window": rng.normal(size=3), "padtype": "median"}),
+        ((rng.normal(size=5), 2, 3), {"window": rng.normal(size=9), "padtype": "antireflect"}),
     ],
 )
 def resample_poly(x, up, down, axis, window, padtype, cval):
-    """Arguments as in `scipy.signal.resample_poly`; the padding is a background or zeros."""
+    """Arguments as in `scipy.signal.resample_poly`."""
     x = as_operand(x, "scipy.signal.resample_poly: x")
     if up != int(up) or down != int(down) or up < 1 or down < 1:
         raise ValueError("up and down must be integers >= 1")
-    if padtype not in (*_BACKGROUNDS, "constant") or cval not in (None, 0):
-        raise NoRuleError(
-            f"scipy.signal.resample_poly: padtype={padtype!r} with cval={cval!r} is not supported "
-            f"for Variables; supported are 0 and {', '.join(_BACKGROUNDS)}"
-        )
+    if padtype not in (*_BACKGROUNDS, *_MODES):
+        raise ValueError(f"padtype must be one of: {', '.join((*_BACKGROUNDS, *_MODES))}")
+    if padtype != "constant" and cval is not None:
+        raise ValueError("cval has no effect when padtype is ", padtype)
     common = math.gcd(int(up), int(down))
     up, down = int(up) // common, int(down) // common
     if up == down == 1:
@@ -278,7 +325,9 @@ def resample_poly(x, up, down, axis, window, padtype, cval):
     if padtype in _BACKGROUNDS:
         background = _BACKGROUNDS[padtype](x, axis=-1, keepdims=True)
         x = x - background
-    found = upfirdn_op(h, x, up=up, down=down)[..., skipped : skipped + wanted]
+    mode = "constant" if padtype in _BACKGROUNDS else padtype
+    found = _extended_upfirdn("resample_poly", h, x, up, down, mode, 0 if cval is None else cval)
+    found = found[..., skipped : skipped + wanted]
     return np.moveaxis(found + background if padtype in _BACKGROUNDS else found, -1, axis)
 
 

@@ -2,13 +2,17 @@
 
 import numpy as np
 
+from fastbp.rules.engine import vanishing
 from fastbp.rules.special import unwrapped as special
 from fastbp.rules.special.gamma import gap
 from fastbp.rules.special.incomplete import (
+    beta_quantile_by_a,
+    beta_quantile_by_b,
     betainc_by_a,
     betainc_by_b,
     density_of_beta,
     gamma_density,
+    gamma_quantile_by_a,
     gammainc_by_a,
 )
 from fastbp.rules.special.rows import Numeric, elementwise, helper, order
@@ -46,7 +50,7 @@ _both(
 elementwise(  # of the complement
     "chdtri",
     None,
-    lambda z, v, p: -gammainc_by_a(0.5 * v, 0.5 * z) / gamma_density(0.5 * v, 0.5 * z),
+    lambda z, v, p: gamma_quantile_by_a(0.5 * v, 0.5 * z),
     lambda z, v, p: -2.0 / gamma_density(0.5 * v, 0.5 * z),
     domain=((1.5, 6.0), (0.1, 0.9)),
     **_INVERSES,
@@ -55,9 +59,11 @@ _both(
     "gdtr",
     "gdtrc",
     (
-        lambda z, a, b, x: x * gamma_density(b, a * x),
+        lambda z, a, b, x: vanishing(
+            x, gamma_density(b, a * x)
+        ),  # flat at 0, where that is infinite
         lambda z, a, b, x: gammainc_by_a(b, a * x),
-        lambda z, a, b, x: a * gamma_density(b, a * x),
+        lambda z, a, b, x: vanishing(a, gamma_density(b, a * x)),
     ),
     domain=((0.5, 2.0), (0.7, 4.0), (0.5, 3.0)),
 )
@@ -163,13 +169,13 @@ def _fdtr_by_x(z, m, n, x):
 def _fdtr_by_m(z, m, n, x):
     d, at = n + m * x, _ratio(m, n, x)
     by_at = density_of_beta(0.5 * m, 0.5 * n, at)
-    return 0.5 * betainc_by_a(0.5 * m, 0.5 * n, at) + n * x / (d * d) * by_at
+    return 0.5 * betainc_by_a(0.5 * m, 0.5 * n, at) + vanishing(n * x / (d * d), by_at)
 
 
 def _fdtr_by_n(z, m, n, x):
     d, at = n + m * x, _ratio(m, n, x)
     by_at = density_of_beta(0.5 * m, 0.5 * n, at)
-    return 0.5 * betainc_by_b(0.5 * m, 0.5 * n, at) - m * x / (d * d) * by_at
+    return 0.5 * betainc_by_b(0.5 * m, 0.5 * n, at) - vanishing(m * x / (d * d), by_at)
 
 
 _both(
@@ -178,11 +184,23 @@ _both(
     (_fdtr_by_m, _fdtr_by_n, _fdtr_by_x),
     domain=((1.5, 6.0), (1.5, 6.0), (0.4, 2.5)),
 )
+
+
+def _fdtri_by_m(z, m, n, p):
+    d = n + m * z
+    return 0.5 * d * d / (m * n) * beta_quantile_by_a(0.5 * m, 0.5 * n, _ratio(m, n, z)) - z / m
+
+
+def _fdtri_by_n(z, m, n, p):
+    d = n + m * z
+    return 0.5 * d * d / (m * n) * beta_quantile_by_b(0.5 * m, 0.5 * n, _ratio(m, n, z)) + z / n
+
+
 elementwise(
     "fdtri",
     None,
-    lambda z, m, n, p: -_fdtr_by_m(None, m, n, z) / _fdtr_by_x(None, m, n, z),
-    lambda z, m, n, p: -_fdtr_by_n(None, m, n, z) / _fdtr_by_x(None, m, n, z),
+    _fdtri_by_m,
+    _fdtri_by_n,
     lambda z, m, n, p: 1.0 / _fdtr_by_x(None, m, n, z),
     domain=((1.5, 6.0), (1.5, 6.0), (0.2, 0.8)),
     **_INVERSES,

@@ -13,6 +13,7 @@ import numpy as np
 
 from fastbp._core import graph
 from fastbp._core.graph import Variable, passive
+from fastbp.rules.engine import vanishing
 from fastbp.rules.special import unwrapped as special
 from fastbp.rules.special.rows import (
     Numeric,
@@ -47,7 +48,9 @@ def _piece(xs, m, powers, step):
         terms = (m + 1.0) * nodes
         for x, p in zip(xs, powers, strict=True):
             terms = terms - p * np.log(t + x[..., None])
-        return step * np.sum(np.exp(terms), axis=-1)
+        at_zero = sum(p * (x == 0.0) for x, p in zip(xs, powers, strict=True))
+        diverges = at_zero >= m + 1.0  # next to t = 0
+        return np.where(diverges, np.inf, step * np.sum(np.exp(terms), axis=-1))
 
 
 def _complex_integral(*xs, m, powers):
@@ -121,14 +124,70 @@ def _raised(scale, m, powers, k):
     return _C(-scale * powers[k], m, *[p + (j == k) for j, p in enumerate(powers)])
 
 
+# Below zero the last argument of R_C and R_J is a pole on the way, and the value Cauchy's. The
+# integrals above have no value then, but by partial fractions a slope is made of the value itself,
+# which stays as it is where the pole is passed: (R_J - R_D(y, z, x)) / (2 (p - x)) by x, of which
+# R_C(x, y) = R_J(x, x, y...) is the case that is elementary. By the last argument it follows, since
+# the functions are homogeneous.
+
+_R_D = _C(1.5, 0, 0.5, 0.5, 1.5)
+
+
+def _rc_by_x(z, x, y):
+    return 0.5 * (1.0 / np.sqrt(x) - z) / (x - y)
+
+
+def _rc_by_y(z, x, y):
+    return 0.5 * (z - np.sqrt(x) / y) / (x - y)
+
+
+def _rj_by(k, w, x, y, z, p):
+    at = (x, y, z)[k]
+    others = [v for j, v in enumerate((x, y, z)) if j != k]
+    return 0.5 * (w - _R_D(*others, at)) / (p - at)
+
+
+def _rj_by_p(w, x, y, z, p):
+    inner = sum(vanishing(v, _rj_by(k, w, x, y, z, p)) for k, v in enumerate((x, y, z)))
+    return -(1.5 * w + inner) / p
+
+
+_PRINCIPAL = {
+    "elliprc": (_rc_by_x, _rc_by_y),
+    "elliprj": (*[functools.partial(_rj_by, k) for k in range(3)], _rj_by_p),
+}
+
+
+def _with_principal(slope, principal):
+    """Return a partial that is another one where the last operand is below zero."""
+
+    def partial(w, *xs):
+        below = xs[-1] < 0.0
+        above = [*xs[:-1], np.where(below, 1.0, xs[-1])]
+        beneath = [*xs[:-1], np.where(below, xs[-1], -1.0)]
+        return np.where(below, principal(w, *beneath), slope(w, *above))
+
+    return partial
+
+
+def _of_kind(real, complex):
+    """Return a partial that is another one where the operands, arrays of one dtype, are complex."""
+    return lambda w, *xs: (complex if xs[-1].dtype.kind == "c" else real)(w, *xs)
+
+
 def _row(name):
     scale, m, powers = _FORMS[name]
     slopes = [_raised(scale, m, powers, k) for k in range(len(powers))]
     partials = [lambda z, *xs, f=f: f(*xs) for f in slopes]
+    facts = dict(_FACTS)
+    if name in _PRINCIPAL:  # of complex numbers the value jumps there
+        facts["complex"] = tuple(partials)
+        partials = list(map(_with_principal, partials, _PRINCIPAL[name]))
     if len(powers) <= 3:
-        elementwise(name, None, *partials, domain=(0.3, 3.0), reach=(0.01, 100.0), **_FACTS)
+        elementwise(name, None, *partials, domain=(0.3, 3.0), reach=(0.01, 100.0), **facts)
         return
-    call = wide(name, lambda *xs: special.elliprj(*xs), tuple(partials), True, source="DLMF 19.18")
+    by_kind = tuple(map(_of_kind, partials, facts["complex"]))
+    call = wide(name, lambda *xs: special.elliprj(*xs), by_kind, True, source="DLMF 19.18")
 
     @function(
         name,

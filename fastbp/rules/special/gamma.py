@@ -122,17 +122,30 @@ def _floats(n, *xs):
 # ---- differences of polygamma: psi_n(x + h) - psi_n(x)
 
 
+def _at_pole(x):
+    """Return whether gamma has a pole: at 0, -1, -2, ..."""
+    return (x <= 0.0) & (x == np.rint(x))
+
+
 @Numeric
 def gap(n, x, h):
-    """Return ``polygamma(n, x + h) - polygamma(n, x)``."""
+    """Return ``polygamma(n, x + h) - polygamma(n, x)``; between two poles its limit, along x."""
     with np.errstate(all="ignore"):
         n, x, h = np.broadcast_arrays(n, x, h)
-        small = (x > 0.0) & (np.abs(h) < 0.5 * x)
-        direct = polygamma_n(n, x + h) - polygamma_n(n, x)
-        if not np.any(small):
-            return direct
-        at, step = np.where(small, x, 1.0), np.where(small, h, 0.0)
-        return np.where(small, _small_gap(n, at, step), direct)
+        # There the steps of h are whole, and by reflection (DLMF 5.5.4) the cotangents cancel.
+        poles = _at_pole(x) & _at_pole(x + h)
+        sign = np.where(poles & (np.remainder(n, 2.0) == 1.0), -1.0, 1.0)
+        x, h = np.where(poles, 1.0 - x, x), np.where(poles, -h, h)
+        return sign * _gap(n, x, h)
+
+
+def _gap(n, x, h):
+    small = (x > 0.0) & (np.abs(h) < 0.5 * x)
+    direct = polygamma_n(n, x + h) - polygamma_n(n, x)
+    if not np.any(small):
+        return direct
+    at, step = np.where(small, x, 1.0), np.where(small, h, 0.0)
+    return np.where(small, _small_gap(n, at, step), direct)
 
 
 def _small_gap(n, x, h):
@@ -226,7 +239,8 @@ nondifferentiable(special.gammasgn, why="steps: flat between the jumps")
 
 def _beta_slope(z, a, b):
     # At a + b = 0, -1, ... the value is 0 and digamma has a pole; 1 / gamma(a + b) is regular.
-    pole = (a + b <= 0.0) & (a + b == np.rint(a + b))
+    # Where a is one, too, b is a whole number, and beta a quotient of polynomials of a.
+    pole = _at_pole(a + b) & ~_at_pole(a)
     at_a, at_b = np.where(pole, a, 1.0), np.where(pole, b, 1.0)
     slope = digamma(at_a) * rgamma(at_a + at_b) + rgamma_slope(at_a + at_b)
     away = gap(0.0, np.where(pole, 1.0, a), np.where(pole, 1.0, b))
@@ -251,8 +265,8 @@ betaln = elementwise(
 )
 
 
-def _at_pole(n, k):
-    return ((k < 0.0) & (k == np.rint(k))) | ((n - k < 0.0) & (n - k == np.rint(n - k)))
+def _no_choice(n, k):
+    return _at_pole(k + 1.0) | _at_pole(n - k + 1.0)
 
 
 # gamma(n + 1) / (gamma(k + 1) gamma(n - k + 1)): 0 where k or n - k is -1, -2, ...: digamma has
@@ -260,7 +274,7 @@ def _at_pole(n, k):
 
 
 def _binom_by_n(z, n, k):
-    pole = _at_pole(n, k)
+    pole = _no_choice(n, k)
     at_n, at_k = np.where(pole, n, 0.0), np.where(pole, k, 0.0)
     rest = at_n - at_k + 1.0
     slope = digamma(at_n + 1.0) * rgamma(rest) + rgamma_slope(rest)
@@ -269,7 +283,7 @@ def _binom_by_n(z, n, k):
 
 
 def _binom_by_k(z, n, k):
-    pole = _at_pole(n, k)
+    pole = _no_choice(n, k)
     at_n, at_k = np.where(pole, n, 0.0), np.where(pole, k, 0.0)
     rest = at_n - at_k + 1.0
     slope = rgamma_slope(at_k + 1.0) * rgamma(rest) - rgamma(at_k + 1.0) * rgamma_slope(rest)
@@ -290,8 +304,9 @@ binom = elementwise(
 
 
 def _poch_by_z(z, x, m):
-    # At x = 0, -1, ... the value's gamma(x + m) rgamma(x) is regular where gamma(x + m) is.
-    pole = (x <= 0.0) & (x == np.rint(x))
+    # At x = 0, -1, ... the value's gamma(x + m) rgamma(x) is regular where gamma(x + m) is; where
+    # that has a pole, too, m is a whole number, and poch a product of m factors.
+    pole = _at_pole(x) & ~_at_pole(x + m)
     regular = z * gap(0.0, np.where(pole, 1.0, x), m)
     end = np.where(pole, x + m, 1.0)
     at = np.where(pole, x, 0.0)

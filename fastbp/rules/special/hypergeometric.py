@@ -8,7 +8,7 @@ import numpy as np
 from fastbp._core import graph
 from fastbp._core.graph import Variable
 from fastbp.rules.special import unwrapped as special
-from fastbp.rules.special.rows import Numeric, elementwise, function, order, real, wide
+from fastbp.rules.special.rows import Numeric, elementwise, function, helper, order, real, wide
 
 
 @Numeric
@@ -25,9 +25,42 @@ def hyp1f1(a, b, x):
 
 @Numeric
 def hyperu(a, b, x):
-    """Return Tricomi's function."""
+    """Return Tricomi's function, as SciPy does."""
     return special.hyperu(a, b, x)
 
+
+@Numeric
+def tricomi(a, b, x):
+    """Return Tricomi's function also where SciPy's loses it: at 0, for b = 0, and where it is NaN.
+
+    Slopes ask for it there, beside points at which SciPy's is right.
+    """
+    with np.errstate(all="ignore"):
+        a, b, x = np.broadcast_arrays(a, b, x)
+        found = special.hyperu(a, b, x)
+        lost = (x > 0.0) & ((b == 0.0) | np.isnan(found))
+        if lost.any():  # DLMF 13.2.40
+            u, c, y = np.where(lost, a, 1.0), np.where(lost, b, 1.0), np.where(lost, x, 1.0)
+            found = np.where(lost, y ** (1.0 - c) * special.hyperu(u - c + 1.0, 2.0 - c, y), found)
+        return np.where(x == 0.0, _tricomi_at_zero(a, b), found)
+
+
+def _tricomi_at_zero(a, b):
+    """Return the limit from the right: DLMF 13.2.7, 13.2.16 and on."""
+    polynomial = (a <= 0.0) & (a == np.rint(a))
+    n = np.where(polynomial, -a, 0.0)
+    first = np.where(np.remainder(n, 2.0) == 0.0, 1.0, -1.0) * special.poch(b, n)
+    finite = special.gamma(1.0 - b) * special.rgamma(a - b + 1.0)
+    infinite = special.gammasgn(a) * np.inf
+    return np.where(polynomial, first, np.where(b < 1.0, finite, infinite))
+
+
+def _tricomi_slope(z, a, b, x):
+    constant = a == 0.0
+    return np.where(constant, 0.0, -a * tricomi(np.where(constant, 1.0, a + 1.0), b + 1.0, x))
+
+
+helper("tricomi", tricomi, order("a"), order("b"), _tricomi_slope, source="DLMF 13.3.22")
 
 elementwise(
     "hyp0f1",
@@ -62,7 +95,7 @@ elementwise(
     hyperu,
     order("a"),
     order("b"),
-    lambda z, a, b, x: -a * hyperu(a + 1.0, b + 1.0, x),
+    _tricomi_slope,
     samples=lambda rng: [((0.7, 1.3, rng.uniform(0.5, 3.0, 3)), {})],
     reach=((0.5, 3.0), (0.6, 2.6), (0.5, 10.0)),
     error=(1e-8, 1e-7),

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.polynomial.legendre import leggauss
 
 from fastbp._core import graph
+from fastbp.rules.engine import vanishing
 from fastbp.rules.special import unwrapped as special
 from fastbp.rules.special.gamma import digamma, gap
 from fastbp.rules.special.rows import Numeric, elementwise, helper, in_pieces, order, wide
@@ -77,9 +78,11 @@ def _front(a, x):
 def gamma_density(a, x):
     """Return ``x^(a - 1) e^-x / gamma(a)``."""
     with np.errstate(all="ignore"):
-        at_end = np.where(a > 1.0, 0.0, np.where(a == 1.0, 1.0, np.where(a > 0.0, np.inf, 0.0)))
+        size = special.rgamma(a)  # of the leading term at 0
+        at_end = np.where(a > 1.0, 0.0, np.where(a == 1.0, 1.0, np.copysign(np.inf, size)))
+        at_end = np.where(size == 0.0, 0.0, at_end)
         within = np.where(x > 0.0, x, 1.0)
-        plain = np.exp(special.xlogy(a - 1.0, within) - within) * special.rgamma(a)
+        plain = np.exp(special.xlogy(a - 1.0, within) - within) * size
         found = np.where(a > 12.0, _front(a, within) / within, plain)
         found = np.where(x > 0.0, found, at_end)
         return np.where(x == np.inf, 0.0, found)
@@ -192,18 +195,32 @@ elementwise(
     lambda z, a, x: -gamma_density(a, x),
     **_GAMMA,
 )
+
+
+@Numeric
+def gamma_quantile_by_a(a, x):
+    """Return the derivative by `a` of the x at which ``gammainc(a, x)`` has a given value.
+
+    It is x times that of its logarithm, which is infinite at both ends of the range.
+    """
+    end = (graph.values_of(x) == 0.0) | (graph.values_of(x) == np.inf)
+    within = np.where(end, 1.0, x)
+    relative = -gammainc_by_a(a, within) / (within * gamma_density(a, within))
+    return vanishing(x, np.where(end, np.inf, relative))
+
+
 _INVERSE = {"domain": ((0.7, 4.0), (0.1, 0.9)), "error": (1e-10, 1e-9)}
 elementwise(
     "gammaincinv",
     None,
-    lambda z, a, p: -gammainc_by_a(a, z) / gamma_density(a, z),
+    lambda z, a, p: gamma_quantile_by_a(a, z),
     lambda z, a, p: 1.0 / gamma_density(a, z),
     **_INVERSE,
 )
 elementwise(
     "gammainccinv",
     None,
-    lambda z, a, p: -gammainc_by_a(a, z) / gamma_density(a, z),
+    lambda z, a, p: gamma_quantile_by_a(a, z),
     lambda z, a, p: -1.0 / gamma_density(a, z),
     **_INVERSE,
 )
@@ -346,20 +363,50 @@ elementwise(
     lambda z, a, b, x: -density_of_beta(a, b, x),
     **_BETA,
 )
+
+
+def _beta_quantile_by(a, b, x, by_b):
+    """Return the derivative of the x at which ``betainc(a, b, x)`` has a given value.
+
+    It is x (1 - x) times that of its logit, whose limits at the ends are these.
+    """
+    first, last = graph.values_of(x) == 0.0, graph.values_of(x) == 1.0
+    within = np.where(first | last, 0.5, x)
+    scale = within * (1.0 - within) * density_of_beta(a, b, within)
+    relative = -_betainc_by(a, b, within, by_b) / scale
+    if by_b:
+        relative = np.where(last, -np.inf, np.where(first, -gap(0.0, b, a) / a, relative))
+    else:
+        relative = np.where(first, np.inf, np.where(last, gap(0.0, a, b) / b, relative))
+    return vanishing(x * (1.0 - x), relative)
+
+
+@Numeric
+def beta_quantile_by_a(a, b, x):
+    """Return the derivative of ``betaincinv`` by `a` where its value is `x`."""
+    return _beta_quantile_by(a, b, x, False)
+
+
+@Numeric
+def beta_quantile_by_b(a, b, x):
+    """Return the derivative of ``betaincinv`` by `b` where its value is `x`."""
+    return _beta_quantile_by(a, b, x, True)
+
+
 _INVERSE_BETA = {"domain": ((0.7, 4.0), (0.7, 4.0), (0.1, 0.9)), "error": (1e-10, 1e-9)}
 elementwise(
     "betaincinv",
     None,
-    lambda z, a, b, p: -betainc_by_a(a, b, z) / density_of_beta(a, b, z),
-    lambda z, a, b, p: -betainc_by_b(a, b, z) / density_of_beta(a, b, z),
+    lambda z, a, b, p: beta_quantile_by_a(a, b, z),
+    lambda z, a, b, p: beta_quantile_by_b(a, b, z),
     lambda z, a, b, p: 1.0 / density_of_beta(a, b, z),
     **_INVERSE_BETA,
 )
 elementwise(
     "betainccinv",
     None,
-    lambda z, a, b, p: -betainc_by_a(a, b, z) / density_of_beta(a, b, z),
-    lambda z, a, b, p: -betainc_by_b(a, b, z) / density_of_beta(a, b, z),
+    lambda z, a, b, p: beta_quantile_by_a(a, b, z),
+    lambda z, a, b, p: beta_quantile_by_b(a, b, z),
     lambda z, a, b, p: -1.0 / density_of_beta(a, b, z),
     **_INVERSE_BETA,
 )

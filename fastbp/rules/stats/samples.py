@@ -1,9 +1,11 @@
 """Statistics of samples: moments, means, scores."""
 
+import functools
+import inspect
 import math
 
 import numpy as np
-import scipy
+import scipy.stats
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from fastbp._core.graph import has_variable, passive
@@ -21,10 +23,37 @@ def _samples(rng):
 
 def _statistic(name, samples=_samples, no_axes="number"):
     def register(f):
-        FUNCTIONS[name] = stands_for(f"scipy.stats.{name}", samples, no_axes=no_axes)(f)
+        kept = _keeps(f) if "keepdims" in _parameters(getattr(scipy.stats, name)) else f
+        FUNCTIONS[name] = stands_for(f"scipy.stats.{name}", samples, no_axes=no_axes)(kept)
         return f
 
     return register
+
+
+def _parameters(f):
+    return inspect.signature(f).parameters
+
+
+def _keeps(f):
+    """Return a statistic that can keep the axes that it reduces, as axes of one element."""
+    first, *_ = [name for name in _parameters(f) if name in ("a", "data", "pk")]
+
+    @functools.wraps(f)
+    def statistic(keepdims, **arguments):
+        found, axis = f(**arguments), arguments["axis"]
+        if not keepdims:
+            return found
+        if axis is None:
+            axis = tuple(range(np.ndim(arguments[first])))
+        axes = axis if isinstance(axis, tuple) else (axis,)
+        # Counted from the end: of several orders a moment has an axis in front.
+        ndim = np.ndim(found) - np.ndim(arguments.get("order", 0)) + len(axes)
+        return np.expand_dims(found, tuple([k - ndim if k >= 0 else k for k in axes]))
+
+    own = inspect.signature(f)
+    keepdims = inspect.Parameter("keepdims", inspect.Parameter.KEYWORD_ONLY)
+    statistic.__signature__ = own.replace(parameters=[*own.parameters.values(), keepdims])
+    return statistic
 
 
 def _operand(a, axis, name):
@@ -127,7 +156,11 @@ def _tilted(d, p, axis, weights):
 
 @_statistic("moment", lambda rng: [((rng.normal(size=(4, 3)), k), {}) for k in (2, 3)])
 def moment(a, order=1, axis=0, center=None):
-    """Arguments as in `scipy.stats.moment`."""
+    """Arguments as in `scipy.stats.moment`; of several orders they stand along an axis in front."""
+    if np.ndim(order):
+        if np.ndim(order) > 1 or not np.size(order):
+            raise ValueError("scipy.stats.moment: order= must be a number, or a list of some")
+        return np.stack([moment(a, k, axis, center) for k in order])
     a, axis = _operand(a, axis, "moment")
     if center is None and order == 1:
         return np.sum(np.where(np.isnan(passive(a)), np.nan, 0.0), axis)

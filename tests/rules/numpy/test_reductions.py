@@ -136,3 +136,15 @@ def test_an_infinite_tangent_beside_an_extreme_is_not_lost_in_it():
     x, t = np.array([1.0, 3.0, 2.0]), np.array([np.inf, 2.0, np.nan])
     assert bp.jvp(np.max, (x,), (t,))[1] == 2.0
     assert bp.jvp(np.max, (np.array([3.0, 3.0, 2.0]),), (t,))[1] == np.inf
+
+
+@pytest.mark.parametrize("options", [{}, {"axis": 1}, {"dtype": np.float32}, {"dtype": None}])
+@pytest.mark.parametrize("ufunc", [np.maximum, np.minimum, np.add, np.multiply])
+def test_reduce_takes_a_dtype(ufunc, options):
+    x = np.array([[1.0, 3.0], [2.0, 0.5]])
+    expected = ufunc.reduce(x, **options)
+    found, pull = bp.vjp(lambda x: ufunc.reduce(x, **options), x)
+    np.testing.assert_array_equal(found, expected)
+    assert found.dtype == expected.dtype
+    slopes = bp.vjp(lambda x: ufunc.reduce(x, axis=options.get("axis", 0)), x)[1](np.ones(2))[0]
+    np.testing.assert_allclose(pull(np.ones(2, found.dtype))[0], slopes, rtol=1e-6)

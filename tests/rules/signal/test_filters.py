@@ -125,10 +125,10 @@ def test_a_signal_comes_back_from_its_transform(rng):
 
 def test_refusals_name_the_function():
     x = bp.variable(np.arange(20.0))
-    with pytest.raises(NoRuleError, match=r"scipy\.signal\.filtfilt: method='gust'"):
-        bsig.filtfilt([1.0], [1.0, 0.5], x, method="gust")
-    with pytest.raises(NoRuleError, match=r"scipy\.signal\.upfirdn: mode='reflect'"):
-        bsig.upfirdn([1.0], x, mode="reflect")
+    with pytest.raises(NoRuleError, match=r"scipy\.signal\.filtfilt: with method='gust'"):
+        bsig.filtfilt(x, [1.0, 0.5], np.ones(9), method="gust")
+    with pytest.raises(ValueError, match=r"scipy\.signal\.upfirdn: Unknown mode: mirror"):
+        bsig.upfirdn([1.0], x, mode="mirror")
     with pytest.raises(NoRuleError, match=r"scipy\.signal\.find_peaks: width="):
         bsig.find_peaks(x, width=1)
     with pytest.raises(DTypeError, match=r"scipy\.signal\.hilbert: x has dtype complex128"):
@@ -138,3 +138,55 @@ def test_refusals_name_the_function():
     np.testing.assert_array_equal(
         bsig.find_peaks(x * np.sin(x))[0], scipy.signal.find_peaks(x.value * np.sin(x.value))[0]
     )
+
+
+MODES = ("edge", "reflect", "symmetric", "wrap", "antisymmetric", "antireflect", "line", "smooth")
+
+
+@pytest.mark.parametrize("mode", ["constant", *MODES])
+@pytest.mark.parametrize("n", [2, 3, 5, 12])
+def test_upfirdn_beyond_the_ends_is_scipys(n, mode, rng):
+    """Also where the filter is longer than the signal, which then comes several times."""
+    cval = 1.5 if mode == "constant" else 0
+    x, w = rng.normal(size=(2, n)), rng.normal(size=30)
+    for size in (1, 2, 9, 30):
+        for up, down in ((1, 1), (2, 3), (3, 2), (4, 6), (1, 5)):
+            h = w[:size]
+
+            def f(h, x, up=up, down=down):
+                return bsig.upfirdn(h, x, up, down, mode=mode, cval=cval)
+
+            expected = f(h, x)
+            np.testing.assert_allclose(bp.vjp(f, h, x)[0], expected, rtol=1e-11, atol=1e-12)
+    check_grads(f, (h, x), order=1)
+
+
+@pytest.mark.parametrize("padtype", ["constant", "mean", *MODES])
+def test_resample_poly_pads_as_scipy(padtype, rng):
+    x, cval = rng.normal(size=(9, 2)), 2.0 if padtype == "constant" else None
+
+    def f(x):
+        return bsig.resample_poly(x, 3, 2, padtype=padtype, cval=cval)
+
+    np.testing.assert_allclose(bp.vjp(f, x)[0], f(x), rtol=1e-11, atol=1e-12)
+    check_grads(f, (x,), order=1)
+
+
+@pytest.mark.parametrize(
+    ("b", "a", "irlen"),
+    [
+        ([1.0, 0.2], [1.0, 0.3], None),
+        ([1.0], [1.0, 0.3, 0.1], 4),
+        ([0.3, 0.2, 0.3], [2.0, -0.5, 0.3], 20),
+        ([1.0, 0.4, 0.2], [1.0], None),
+        ([2.0], [4.0], None),
+    ],
+)
+def test_gustafssons_method(b, a, irlen, rng):
+    x = rng.normal(size=(2, 15, 2))
+
+    def f(x):
+        return bsig.filtfilt(b, a, x, 1, method="gust", irlen=irlen)
+
+    np.testing.assert_allclose(bp.vjp(f, x)[0], f(x), rtol=1e-9, atol=1e-10)
+    check_grads(f, (x,), order=1)

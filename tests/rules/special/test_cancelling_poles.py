@@ -73,3 +73,83 @@ def test_beta_where_it_is_zero(a, b, slopes):
             bp.grad(special.beta, (0, 1))(a - h[0], b - h[1]),
         )
         np.testing.assert_allclose(hessian[k], change / (2.0 * step), rtol=1e-5)
+
+
+def of_roots(roots, x):
+    """Return the product of ``x - r`` over roots, and its first two derivatives."""
+    p = np.polynomial.Polynomial.fromroots(roots) if roots else np.polynomial.Polynomial([1.0])
+    return [p.deriv(k)(x) if k else p(x) for k in range(3)]
+
+
+def of_reciprocal(values):
+    """Return the derivatives of 1 / p from those of p."""
+    p, first, second = values
+    return [1.0 / p, -first / p**2, 2.0 * first**2 / p**3 - second / p**2]
+
+
+@pytest.mark.parametrize("m", range(-3, 5))
+@pytest.mark.parametrize("x", range(-5, 2))
+def test_poch_of_whole_numbers(x, m):
+    """A product of m factors, or the reciprocal of one, of any x."""
+    exact = of_roots([-float(k) for k in range(m)], float(x))
+    if m < 0:
+        if x > 0:
+            return  # x + m may be a pole, and x not: infinite
+        exact = of_reciprocal(of_roots([float(k) for k in range(1, -m + 1)], float(x)))
+    value, slope, curvature = exact
+    with np.errstate(all="ignore"):
+        assert special.poch(float(x), float(m)) == pytest.approx(value, rel=1e-13)
+        first, second = orders(lambda t: special.poch(t, float(m)), 2)
+        np.testing.assert_allclose(first(float(x)), slope, rtol=1e-12, atol=1e-13)
+        np.testing.assert_allclose(second(float(x)), curvature, rtol=1e-12, atol=1e-12)
+        if x <= 0 and x + m <= 0:  # of any other m it is 0
+            assert not np.isfinite(bp.grad(special.poch, 1)(float(x), float(m)))
+
+
+@pytest.mark.parametrize("b", range(1, 5))
+@pytest.mark.parametrize("a", range(-6, 0))
+def test_beta_of_a_negative_whole_number(a, b):
+    """``(b - 1)! / (a (a + 1) ... (a + b - 1))`` of any a; next to such a, of other b, infinite."""
+    if a + b > 0:
+        return
+    product = of_reciprocal(of_roots([-float(k) for k in range(b)], float(a)))
+    value, slope, curvature = (math.factorial(b - 1) * d for d in product)
+    bent = curvature / value - (slope / value) ** 2
+    for f, expected in (
+        (special.beta, (slope, curvature)),
+        (special.betaln, (slope / value, bent)),
+    ):
+        for k, args in ((0, (float(a), float(b))), (1, (float(b), float(a)))):
+
+            def along(t, f=f, k=k, args=args):
+                return f(t, args[1]) if k == 0 else f(args[0], t)
+
+            with np.errstate(all="ignore"):
+                for d, e in zip(orders(along, 2), expected, strict=True):
+                    np.testing.assert_allclose(d(float(a)), e, rtol=1e-12)
+                assert not np.isfinite(bp.grad(f, 1 - k)(*args))
+
+
+@pytest.mark.parametrize(("z", "m"), [(-3.0, 2.0), (-3.0, 5.0), (-2.0, 3.0), (0.0, 2.0), (-4.0, 1)])
+def test_poch_of_whole_numbers_is_a_product(z, m):
+    def product(z):
+        return math.prod(z + k for k in range(int(m)))
+
+    for f, g in zip(orders(lambda z: special.poch(z, m), 2), orders(product, 2), strict=True):
+        np.testing.assert_allclose(f(z), g(z), rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize(("a", "b"), [(-3.0, 2), (-3.0, 3), (-5.0, 1), (-4.0, 2)])
+def test_beta_between_two_poles(a, b):
+    """``beta(a, b)`` is ``(b - 1)! / (a (a + 1) ... (a + b - 1))`` there, in both orders."""
+
+    def quotient(a):
+        return math.factorial(b - 1) / math.prod(a + k for k in range(b))
+
+    ways = [lambda a: special.beta(a, b), lambda a: special.beta(b, a)]
+    for way in ways:
+        for f, g in zip(orders(way, 2), orders(quotient, 2), strict=True):
+            np.testing.assert_allclose(f(a), g(a), rtol=1e-13)
+    logarithm = orders(lambda a: np.log(np.abs(quotient(a))), 2)
+    for f, g in zip(orders(lambda a: special.betaln(a, b), 2), logarithm, strict=True):
+        np.testing.assert_allclose(f(a), g(a), rtol=1e-13)

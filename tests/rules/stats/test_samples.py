@@ -13,6 +13,7 @@ from ... import versions
 
 GAPS = np.array([[0.4, np.nan, -0.3], [0.7, 1.5, 2.0]])
 NEGATIVE = versions.needs("scipy 1.15", "NaN, and no error, of negative numbers")
+SEVERAL = versions.needs("scipy 1.17", "the axes of several moments in one order, as there,")
 MEANS = [("hmean", (GAPS,)), ("hmean", (GAPS, 1)), ("pmean", (GAPS, 2.0))]
 
 
@@ -41,3 +42,33 @@ def test_entropy_of_broadcast_operands():
     for k in range(3):
         high, low = (scipy.stats.entropy(p, q + t * np.eye(3)[k]) for t in (h, -h))
         assert abs(found[k] - (high - low) / (2 * h)) <= 1e-7
+
+
+@pytest.mark.parametrize("axis", [0, 1, -1, None, (0, 1)])
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        pytest.param("moment", ([1, 2, 3],), marks=SEVERAL),
+        ("moment", (2,)),
+        *[(name, ()) for name in ("skew", "kurtosis", "sem", "variation", "gmean", "hmean")],
+    ],
+)
+def test_axes_that_are_kept(name, args, axis, rng):
+    x = rng.uniform(0.5, 3.0, (5, 4))
+    for keepdims in (False, True):
+        options = {"axis": axis, "keepdims": keepdims}
+        expected = getattr(scipy.stats, name)(x, *args, **options)
+        found, pull = bp.vjp(lambda x, o=options: getattr(bst, name)(x, *args, **o), x)
+        assert np.shape(found) == np.shape(expected)
+        np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-13)
+        assert pull(np.ones(np.shape(found)))[0].shape == x.shape
+
+
+def test_moments_of_several_orders(rng):
+    x = rng.normal(size=(5, 4))
+    found = bp.jacobian(lambda x: bst.moment(x, [2, 3]))(x)
+    for k, order in enumerate((2, 3)):
+        expected = bp.jacobian(lambda x, order=order: bst.moment(x, order))(x)
+        np.testing.assert_array_equal(found[k], expected)
+    with pytest.raises(ValueError, match=r"scipy\.stats\.moment: order="):
+        bst.moment(bp.variable(x), [[2, 3]])

@@ -1,0 +1,143 @@
+"""Slopes at the ends of ranges, from inside: as limits, which are 0, finite or infinite."""
+
+import numpy as np
+import pytest
+from scipy import special
+
+import fastbp as bp
+from fastbp.scipy import special as bsp
+
+INF = np.inf
+DISTRIBUTIONS = [
+    # by a, by b, by x
+    ("gdtr", (2.0, 0.5, 0.0), (0.0, 0.0, INF)),
+    ("gdtr", (2.0, 1.0, 0.0), (0.0, 0.0, 2.0)),
+    ("gdtr", (2.0, 3.0, 0.0), (0.0, 0.0, 0.0)),
+    ("gdtrc", (2.0, 0.5, 0.0), (0.0, 0.0, -INF)),
+    ("gdtrc", (2.0, 1.0, 0.0), (0.0, 0.0, -2.0)),
+    ("fdtr", (1.0, 3.0, 0.0), (0.0, 0.0, INF)),
+    ("fdtr", (2.0, 3.0, 0.0), (0.0, 0.0, 1.0)),
+    ("fdtr", (3.0, 3.0, 0.0), (0.0, 0.0, 0.0)),
+    ("fdtrc", (1.0, 3.0, 0.0), (0.0, 0.0, -INF)),
+    ("fdtrc", (2.0, 3.0, 0.0), (0.0, 0.0, -1.0)),
+]
+QUANTILES = [
+    # by the parameters, by p
+    ("gammaincinv", (0.5, 0.0), (0.0, 0.0)),
+    ("gammaincinv", (1.0, 0.0), (0.0, 1.0)),
+    ("gammaincinv", (3.0, 0.0), (0.0, INF)),
+    ("gammaincinv", (3.0, 1.0), (INF, INF)),
+    ("gammainccinv", (0.5, 1.0), (0.0, 0.0)),
+    ("gammainccinv", (1.0, 1.0), (0.0, -1.0)),
+    ("gammainccinv", (3.0, 1.0), (0.0, -INF)),
+    ("gammainccinv", (3.0, 0.0), (INF, -INF)),
+    ("chdtri", (1.0, 1.0), (0.0, 0.0)),
+    ("chdtri", (2.0, 1.0), (0.0, -2.0)),
+    ("chdtri", (5.0, 1.0), (0.0, -INF)),
+    ("chdtri", (5.0, 0.0), (INF, -INF)),
+    ("betaincinv", (0.5, 3.0, 0.0), (0.0, 0.0, 0.0)),
+    ("betaincinv", (1.0, 3.0, 0.0), (0.0, 0.0, 1.0 / 3.0)),
+    ("betaincinv", (3.0, 3.0, 0.0), (0.0, 0.0, INF)),
+    ("betaincinv", (0.5, 3.0, 1.0), (0.0, 0.0, INF)),
+    ("betaincinv", (3.0, 1.0, 1.0), (0.0, 0.0, 1.0 / 3.0)),
+    ("betainccinv", (1.0, 3.0, 1.0), (0.0, 0.0, -1.0 / 3.0)),
+    ("betainccinv", (3.0, 3.0, 0.0), (0.0, 0.0, -INF)),
+    ("fdtri", (1.0, 3.0, 0.0), (0.0, 0.0, 0.0)),
+    ("fdtri", (2.0, 3.0, 0.0), (0.0, 0.0, 1.0)),
+    ("fdtri", (5.0, 3.0, 0.0), (0.0, 0.0, INF)),
+]
+
+
+@pytest.mark.parametrize(("name", "at", "slopes"), DISTRIBUTIONS + QUANTILES)
+def test_slopes(name, at, slopes):
+    f = getattr(bsp, name)
+    if np.isnan(getattr(special, name)(*at)):
+        pytest.skip(f"{name} is NaN there in this SciPy (fdtri in 1.13)")
+    np.testing.assert_allclose(f(*at), getattr(special, name)(*at))
+    for k, slope in enumerate(slopes):
+        np.testing.assert_allclose(bp.grad(f, k)(*at), slope, rtol=1e-13)
+        tangents = [float(j == k) for j in range(len(at))]
+        np.testing.assert_allclose(bp.jvp(f, at, tangents)[1], slope, rtol=1e-13)
+
+
+@pytest.mark.parametrize(("name", "at", "slopes"), QUANTILES)
+def test_slopes_are_those_that_are_approached(name, at, slopes):
+    """Close to an end each slope has gone to its limit, or is on its way."""
+    f = getattr(bsp, name)
+    for k, slope in enumerate(slopes):
+        near, nearer = (bp.grad(f, k)(*at[:-1], abs(at[-1] - step)) for step in (1e-6, 1e-12))
+        if np.isinf(slope):
+            assert abs(nearer) > 1.1 * abs(near)
+            assert np.sign(nearer) == np.sign(slope)
+        else:
+            assert abs(nearer - slope) <= max(0.1 * abs(near - slope), 1e-8)
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "i", "j"),
+    [
+        ("gdtr", (2.0, 0.5, 0.0), 2, 0),
+        ("gdtrc", (2.0, 0.5, 0.0), 2, 0),
+        ("gammaincinv", (1.0, 0.0), 1, 0),
+        ("gammaincinv", (2.0, 0.0), 1, 0),
+        ("gammainccinv", (2.0, 1.0), 1, 0),
+        ("betaincinv", (1.0, 3.0, 0.0), 2, 0),
+        ("betaincinv", (3.0, 1.0, 1.0), 2, 1),
+        ("betainccinv", (1.0, 3.0, 1.0), 2, 0),
+    ],
+)
+def test_a_slope_that_moves_infinitely_is_not_still(name, at, i, j):
+    """A partial that vanishes beside an infinite factor: its own slope is not a silent 0."""
+    f = getattr(bsp, name)
+    for first, second in ((i, j), (j, i)):
+        both = bp.grad(bp.grad(f, first), second)(*at)
+        assert not np.isfinite(both)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "slope"),
+    [(1.0, 1.5, -INF), (1.0, -1.0, -0.5), (-2.0, 1.5, -5.0), (-1.0, 0.5, 1.0), (0.0, 0.7, 0.0)],
+)
+def test_hyperu_at_zero(a, b, slope):
+    """U(1, -1, x) = (1 - x) / 2 + ..., U(-2, b, x) = b (b + 1) - 2 (b + 1) x + x^2."""
+    np.testing.assert_allclose(bp.grad(bsp.hyperu, 2)(a, b, 0.0), slope, rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "x", "slope"),
+    [(0.7, 0.0, 1.0, -0.19786919737695044), (1.5, 0.0, 1.2, -0.11254536532488917)],
+)
+def test_hyperu_where_scipy_loses_its_slope(a, b, x, slope):
+    """At b = -1, where the slope is of b = 0; the numbers are mpmath's."""
+    np.testing.assert_allclose(bp.grad(bsp.hyperu, 2)(a, b, x), slope, rtol=1e-10)
+
+
+def test_hyperu_of_no_degree_is_constant():
+    assert bp.grad(bsp.hyperu, 2)(0.0, 1.0, 1.0) == 0.0
+
+
+def test_mixed_slopes_of_quantiles_are_finite_where_they_exist():
+    """Of a = 1 it is 1 - (1 - p)^(1/b): the slope 1/b at 0 changes with b. And mirrored."""
+    for f, low, high, sign in (
+        (special.betaincinv, 0.0, 1.0, 1.0),
+        (special.betainccinv, 1.0, 0.0, -1.0),
+    ):
+        assert bp.grad(bp.grad(f, 1), 2)(1.0, 3.0, low) == pytest.approx(-sign / 9.0, rel=1e-13)
+        assert bp.grad(bp.grad(f, 0), 2)(3.0, 1.0, high) == pytest.approx(-sign / 9.0, rel=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("name", "at"),
+    [
+        ("elliprf", (0.0, 1.0, 2.0)),
+        ("elliprd", (0.0, 1.0, 2.0)),
+        ("elliprc", (0.0, 2.0)),
+        ("elliprg", (0.0, 0.0, 2.0)),
+        ("elliprj", (0.0, 1.0, 2.0, 0.5)),
+        ("elliprj", (0.0, 1.0, 2.0, -0.5)),
+    ],
+)
+def test_an_integral_that_diverges_is_infinite(name, at):
+    """These go as the square root of x, or as x log(x): no number is the slope at 0."""
+    f = getattr(bsp, name)
+    assert bp.grad(f)(*at) == (INF if bp.grad(f)(1e-12, *at[1:]) > 0.0 else -INF)
