@@ -360,18 +360,21 @@ class Tests:
 
     def of(self, names, calls):
         """Return the tests of rows, without repetition, cheap ones first."""
-        samples = [name for name in sorted(names) if name in self.by_call]
+        words = [x for name in sorted(names) for x in (name.split(".")[-1], name.strip("_"))]
+        words = list(dict.fromkeys(words))
+        few = len(names) < CALLS  # then all samples of their own, before others that record them
+        own = [x for x in self.by_call if few and x.rpartition("-")[0].split(".")[-1] in words]
+        first = max(CALLS, len(own))
+        samples = own + [name for name in sorted(names) if name in self.by_call]
         samples += [id for name in sorted(names) for id in calls.get(name, ())]
         samples = list(dict.fromkeys(samples))
         chosen = [
             item
-            for some, kinds in ((samples[:CALLS], KINDS), (samples[CALLS:], KINDS[:4]))
+            for some, kinds in ((samples[:first], KINDS), (samples[first:], KINDS[:4]))
             for kind in kinds
             for sample in some
             for item in self.by_call[sample].get(kind, ())
         ]
-        words = [x for name in sorted(names) for x in (name.split(".")[-1], name.strip("_"))]
-        words = list(dict.fromkeys(words))
         chosen += [item for word in words for item in self.of_row.get(word, ())]
         chosen += [item for sample in samples for item in self.of_sample.get(sample, ())]
         for word in words[:12]:
