@@ -119,7 +119,8 @@ def by_both(f):
 
 
 WAYS = [by_vjp, by_vjp_argnum, by_vjp_argnums, by_jvp, by_jvp_argnum, by_jvp_argnums, by_both]
-WAYS += [by_old_defgrad, by_old_defvjp]
+ALONE = pytest.mark.thread_unsafe(reason="pytest.warns catches the warnings of all threads")
+WAYS += [pytest.param(way, marks=ALONE) for way in (by_old_defgrad, by_old_defvjp)]
 
 
 @pytest.mark.parametrize("state", WAYS)
