@@ -318,6 +318,7 @@ class Tests:
     def __init__(self, items):
         self.by_call = collections.defaultdict(dict)  # sample -> kind of test -> items
         self.of_sample = collections.defaultdict(list)  # the same in other files
+        self.of_row = collections.defaultdict(list)  # a parameter is the row's name
         self.by_word = collections.defaultdict(list)
         self.by_folder = collections.defaultdict(list)  # of fastbp/rules
         words = {}
@@ -332,6 +333,9 @@ class Tests:
                     continue
                 if re.fullmatch(r"[\w.]+-\d+", name):  # a sample: compiled, mapped, complex
                     self.of_sample[name].append(item)
+                for value in callspec.params.values():
+                    if isinstance(value, str):
+                        self.of_row[value].append(item)
             folder = item.path.parent
             folder = folder.relative_to(TESTS) if folder.is_relative_to(TESTS) else Path()
             self.by_folder[str(folder)].append(item)
@@ -356,18 +360,23 @@ class Tests:
 
     def of(self, names, calls):
         """Return the tests of rows, without repetition, cheap ones first."""
-        samples = [name for name in sorted(names) if name in self.by_call]
+        words = [x for name in sorted(names) for x in (name.split(".")[-1], name.strip("_"))]
+        words = list(dict.fromkeys(words))
+        few = len(names) < CALLS  # then all samples of their own, before others that record them
+        own = [x for x in self.by_call if few and x.rpartition("-")[0].split(".")[-1] in words]
+        first = max(CALLS, len(own))
+        samples = own + [name for name in sorted(names) if name in self.by_call]
         samples += [id for name in sorted(names) for id in calls.get(name, ())]
         samples = list(dict.fromkeys(samples))
         chosen = [
             item
-            for some, kinds in ((samples[:CALLS], KINDS), (samples[CALLS:], KINDS[:4]))
+            for some, kinds in ((samples[:first], KINDS), (samples[first:], KINDS[:4]))
             for kind in kinds
             for sample in some
             for item in self.by_call[sample].get(kind, ())
         ]
+        chosen += [item for word in words for item in self.of_row.get(word, ())]
         chosen += [item for sample in samples for item in self.of_sample.get(sample, ())]
-        words = [word for name in sorted(names) for word in {name.split(".")[-1], name.strip("_")}]
         for word in words[:12]:
             others = sorted(self.by_word.get(word, ()), key=lambda pair: pair[0])
             chosen += [item for _, item in others[:OTHERS]]
@@ -428,6 +437,7 @@ def result_of(started):
 def first_failure(items):
     """Run tests until one fails; return its id and error, or None."""
     from _pytest.runner import runtestprotocol
+    from _pytest.warnings import catch_warnings_for_item
 
     start = time.process_time()
     signal.signal(signal.SIGPROF, signal.SIG_DFL)  # of one that hangs in C, too
@@ -435,7 +445,10 @@ def first_failure(items):
         if time.process_time() - start > BUDGET:
             return None, k
         signal.setitimer(signal.ITIMER_PROF, SECONDS)
-        for report in runtestprotocol(item, log=False, nextitem=None):
+        of_item = {"config": item.config, "ihook": item.ihook, "when": "runtest", "item": item}
+        with catch_warnings_for_item(**of_item):  # what its marks ignore
+            reports = runtestprotocol(item, log=False, nextitem=None)
+        for report in reports:
             if report.failed:
                 text = str(report.longrepr).strip().splitlines()
                 return item.nodeid, next((x for x in reversed(text) if x.startswith("E ")), "")
@@ -569,10 +582,15 @@ def run(session, options):
         failing += [failed] if failed else []
     if failing:
         print("fail without a mutant:", *failing, sep="\n  ")
+    verdicts = [
+        ("in doubt" if note.split(" ")[0].strip() in failing else verdict, k, note)
+        for verdict, k, note in verdicts
+    ]
     count = collections.Counter(verdict for verdict, _, _ in verdicts)
-    viable = count["killed"] + count["survived"]
+    viable = len(verdicts) - count["not viable"]
     print(
         *[f"{count[verdict]} {verdict}," for verdict in ("killed", "survived", "not viable")],
+        *[f"{count['in doubt']} in doubt,"] * bool(failing),
         f"{100 * count['killed'] / max(viable, 1):.1f} % of viable mutants killed",
     )
     return int(bool(failing) or count["killed"] < 0.95 * viable)

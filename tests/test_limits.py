@@ -34,6 +34,7 @@ LARGE = {
 }
 
 
+@pytest.mark.thread_unsafe(reason="tracemalloc counts what all threads allocate")
 @pytest.mark.parametrize("name", LARGE)
 def test_what_does_not_fit_is_refused_by_its_size(name):
     call, instead = LARGE[name]
@@ -84,6 +85,7 @@ def deep(v):
     return v
 
 
+@pytest.mark.thread_unsafe(reason="tracemalloc counts what all threads allocate")
 @pytest.mark.parametrize(
     "derivative",
     [

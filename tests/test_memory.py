@@ -94,6 +94,7 @@ TRANSFORMS = {
 }
 
 
+@pytest.mark.thread_unsafe(reason="tracemalloc counts what all threads allocate")
 @pytest.mark.parametrize("name", TRANSFORMS)
 def test_nothing_leaks(name):
     x = np.linspace(-1, 1, 6).reshape(2, 3)
@@ -115,6 +116,7 @@ def test_nothing_leaks(name):
         tracemalloc.stop()
 
 
+@pytest.mark.thread_unsafe(reason="tracemalloc counts what all threads allocate")
 @pytest.mark.usefixtures("no_gc")
 @pytest.mark.parametrize("name", ["grad", "value_and_grad", "jacobian", "hvp"])
 def test_arrays_are_freed_without_the_garbage_collector(name):
@@ -143,6 +145,7 @@ def test_a_graph_dies_with_its_last_handle():
     assert bp.gradients(z, x, np.ones(3)) is not None
 
 
+@pytest.mark.thread_unsafe(reason="tracemalloc counts what all threads allocate")
 @pytest.mark.usefixtures("no_gc")
 def test_an_array_that_no_rule_reads_is_freed_at_once():
     """Sums need no residuals: the record of a long sum keeps shapes only."""
@@ -273,6 +276,7 @@ def layers(x, n):
     return x
 
 
+@pytest.mark.thread_unsafe(reason="tracemalloc counts what all threads allocate")
 def test_checkpoint_lowers_the_peak():
     x, block = np.linspace(-1, 1, 50_000), bp.checkpoint(lambda x: layers(x, 10))
 
@@ -308,6 +312,7 @@ def test_checkpoint_changes_nothing_else():
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.thread_unsafe(reason="tracemalloc counts what all threads allocate")
 def test_reverse_frees_as_it_goes():
     """Beside what the forward pass keeps, the sweep takes a few arrays, whatever the depth."""
     x = np.linspace(-1, 1, 50_000)
@@ -323,6 +328,7 @@ def test_reverse_frees_as_it_goes():
     assert peak - kept[-1] < 6 * x.nbytes
 
 
+@pytest.mark.thread_unsafe(reason="tracemalloc counts what all threads allocate")
 def test_a_sum_of_many_uses_accumulates_in_place():
     x = bp.variable(np.linspace(-1, 1, 50_000))
     y = np.sum(x * 1.0)
@@ -331,6 +337,7 @@ def test_a_sum_of_many_uses_accumulates_in_place():
     assert peak_of(bp.gradients, y, x) < 8 * x.nbytes
 
 
+@pytest.mark.thread_unsafe(reason="tracemalloc counts what all threads allocate")
 def test_gradients_of_elements_of_a_large_array_cost_no_large_temporaries():
     x = bp.variable(np.linspace(-1, 1, 50_000))
     y = x[0] * 2.0
@@ -339,6 +346,7 @@ def test_gradients_of_elements_of_a_large_array_cost_no_large_temporaries():
     assert peak_of(bp.gradients, y, x) < 4 * x.nbytes
 
 
+@pytest.mark.thread_unsafe(reason="tracemalloc counts what all threads allocate")
 @pytest.mark.parametrize("steps", [400, 1600])
 @pytest.mark.parametrize(
     "step",
@@ -397,6 +405,7 @@ def test_threads_share_variables(rng):
                 np.testing.assert_allclose(x, y, rtol=1e-12)
 
 
+@pytest.mark.thread_unsafe(reason="tracemalloc counts what all threads allocate")
 def test_a_large_record_is_gone_when_its_plan_is_there():
     size = 1 << 20  # float64: the record holds some 200 MiB
 

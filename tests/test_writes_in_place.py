@@ -41,6 +41,7 @@ def stacked(p, step, steps):
     return np.sum(np.sin(np.stack(rows)))
 
 
+@pytest.mark.thread_unsafe(reason="tracemalloc counts what all threads allocate")
 @pytest.mark.parametrize("name", ROWS)
 def test_memory_grows_with_the_array_not_with_its_square(name):
     """All versions of the array would be 8.6 MB."""

@@ -192,6 +192,7 @@ def test_spaces_of_ones_own():
     assert vspace(Point(X)) == vspace(X)
 
 
+@pytest.mark.thread_unsafe(reason="registers a class, and takes it back")
 def test_named_tuple_spaces_of_ones_own():
     class PairSpace(NamedTupleVSpace):
         seq_type = Pair

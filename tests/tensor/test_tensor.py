@@ -347,6 +347,7 @@ def peak(run):
         tracemalloc.stop()
 
 
+@pytest.mark.thread_unsafe(reason="tracemalloc counts what all threads allocate")
 def test_memory_of_a_large_product():
     n = 512
     rng = np.random.default_rng(0)
