@@ -732,10 +732,10 @@ cdef int has_square(Variable x) except -1:
     """Whether the square of a value may be another function of what that was made from."""
     cdef Node node
     cdef Py_ssize_t k
-    cdef int depth
+    cdef int _
     fresh(x)
     node = x.node
-    for depth in range(SQUARE_DEPTH):
+    for _ in range(SQUARE_DEPTH):
         if node.op is None:
             return False
         if node.op.squared is not None:
