@@ -78,5 +78,9 @@ def test_balancing_permutes_and_scales(rng):
 
 
 def test_shapes_must_fit():
-    with pytest.raises(ShapeError, match=r"scipy\.linalg\.matrix_balance: A must be one matrix"):
-        linalg.matrix_balance(bp.variable(np.ones((1, 2, 2))))
+    with pytest.raises(ShapeError, match=r"scipy\.linalg\.matrix_balance: A must be a matrix"):
+        linalg.matrix_balance(bp.variable(np.ones(2)))
+    with pytest.raises(
+        np.linalg.LinAlgError, match=r"scipy\.linalg\.matrix_balance: A must be square"
+    ):
+        linalg.matrix_balance(bp.variable(np.ones((1, 2, 3))))
