@@ -127,6 +127,16 @@ def test_few_points_and_complex_data(name, options, rng):
         np.testing.assert_allclose(found.value, theirs(AT), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("k", [2, 3, 5])
+def test_a_periodic_spline_goes_on_outside(k, rng):
+    y, at = periodic(rng.normal(size=6)), np.array([X[0] - 0.7, X[2] + 0.1, X[-1] + 0.4])
+    theirs = scipy.interpolate.make_interp_spline(X, y, k, bc_type="periodic")
+    ours = bip.make_interp_spline(X, y, k, bc_type="periodic")
+    slopes = bp.grad(lambda at: np.sum(ours(at)))(at)
+    np.testing.assert_allclose(bp.vjp(ours, at)[0], theirs(at), rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(slopes, theirs(at, 1), rtol=1e-10, atol=1e-10)
+
+
 def test_a_spline_is_a_linear_map_of_its_data(rng):
     """The transpose is exact: <A x, y> is <x, A' y>."""
     y, v = rng.normal(size=6), rng.normal(size=6)
