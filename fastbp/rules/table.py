@@ -535,7 +535,7 @@ def implements(
     """
 
     def register(f):
-        takes_dtype = "dtype" in inspect.signature(f).parameters
+        own = f
         f = f if layout is None else _laid_out(f, layout)
         f = f if total is None else total(f)
         f = f if no_axes is None else without_axes(f, no_axes)
@@ -551,8 +551,8 @@ def implements(
             graph.bind_method(m, f)
         for kind, ufunc in (("reduce", reduce), ("accumulate", accumulate)):
             if ufunc is not None:
-                method_of = _along_first_axis(f, kind, takes_dtype)
-                graph.bind_ufunc_method(ufunc, kind, method_of)
+                takes_dtype = "dtype" in inspect.signature(own).parameters
+                graph.bind_ufunc_method(ufunc, kind, _along_first_axis(f, kind, takes_dtype))
         FUNCTIONS[public] = function
         SAMPLES[public] = samples
         if kinks:

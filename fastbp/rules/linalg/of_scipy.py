@@ -52,12 +52,20 @@ _TAKES_STACKS = np.lib.NumpyVersion(scipy.__version__) >= "1.16.0"
 
 def _refuse_empty_stacks(theirs, arguments):
     """Raise for stacks without a matrix where SciPy does: it asks the first one for its results."""
+    if not any([0 in x.shape[:-2] for x in _arrays(arguments)]):
+        return
     leaves, structure = tree.flatten(dict(arguments))
-    empty = [0 in np.shape(x)[:-2] for x in leaves if isinstance(x, (Variable, np.ndarray))]
-    if any(empty):
-        plain = [array_of(values_of(x)) if type(x) is Variable else x for x in leaves]
-        given = inspect.BoundArguments(inspect.signature(theirs), structure.unflatten(plain))
-        theirs(*given.args, **given.kwargs)
+    plain = [array_of(values_of(x)) if type(x) is Variable else x for x in leaves]
+    given = inspect.BoundArguments(inspect.signature(theirs), structure.unflatten(plain))
+    theirs(*given.args, **given.kwargs)
+
+
+def _arrays(arguments):
+    """Return the arrays and Variables among arguments, and in their tuples: factors and flags."""
+    given = []
+    for x in arguments.values():
+        given.extend(x if type(x) is tuple else (x,))
+    return [x for x in given if isinstance(x, (Variable, np.ndarray))]
 
 
 def operands(name, **given):
