@@ -296,9 +296,12 @@ def resample_poly(x, up, down, axis, window, padtype, cval):
     if up != int(up) or down != int(down) or up < 1 or down < 1:
         raise ValueError("up and down must be integers >= 1")
     if padtype not in (*_BACKGROUNDS, *_MODES):
-        raise ValueError(f"padtype must be one of: {', '.join((*_BACKGROUNDS, *_MODES))}")
+        known = ", ".join((*_BACKGROUNDS, *_MODES))
+        raise ValueError(f"scipy.signal.resample_poly: padtype must be one of: {known}")
     if padtype != "constant" and cval is not None:
-        raise ValueError("cval has no effect when padtype is ", padtype)
+        raise ValueError(
+            f"scipy.signal.resample_poly: cval= has no effect when padtype is {padtype!r}"
+        )
     common = math.gcd(int(up), int(down))
     up, down = int(up) // common, int(down) // common
     if up == down == 1:

@@ -58,10 +58,8 @@ elementwise(  # of the complement
 _both(
     "gdtr",
     "gdtrc",
-    (
-        lambda z, a, b, x: vanishing(
-            x, gamma_density(b, a * x)
-        ),  # flat at 0, where that is infinite
+    (  # flat at 0, where the density may be infinite
+        lambda z, a, b, x: vanishing(x, gamma_density(b, a * x)),
         lambda z, a, b, x: gammainc_by_a(b, a * x),
         lambda z, a, b, x: vanishing(a, gamma_density(b, a * x)),
     ),
