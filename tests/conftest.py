@@ -1,5 +1,6 @@
 """Shared by all tests: fixed seeds, and which fastbp is under test, at which instruction set."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -19,6 +20,15 @@ hypothesis.settings.load_profile("fixed")
 
 def pytest_report_header():
     return f"fastbp: {Path(fastbp.__file__).parent}, kernels at {simd.level()}"
+
+
+def pytest_collection_finish():
+    """Let the garbage collector pass over the tests themselves, which live to the end.
+
+    There are tens of thousands: each full collection that a test asks for would take a second.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
