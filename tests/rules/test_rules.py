@@ -378,18 +378,19 @@ def one_at_a_time(f, arrays):
 @by_op
 def test_long_arrays_are_computed_block_by_block(op, dtype, rng):
     """What repeats a short array has its derivatives, repeated: beyond the block size, too."""
+    times = 3, 400  # 8 400 elements, where a thread takes 8 192 at once
     short = operands_of(op, ((7,),) * op.nin, rng, dtype)
-    long = [np.tile(x, (5, 300)) for x in short]
+    long = [np.tile(x, times) for x in short]
     g, ts = directions(short[0]), directions(short)
     y, pullback = bp.vjp(op, *long)
     y_short, pullback_short = bp.vjp(op, *short)
     expected = y_short, pullback_short(g), bp.jvp(op, short, ts)[1]
     found = (
         y,
-        pullback(np.tile(g, (5, 300))),
-        bp.jvp(op, long, [np.tile(t, (5, 300)) for t in ts])[1],
+        pullback(np.tile(g, times)),
+        bp.jvp(op, long, [np.tile(t, times) for t in ts])[1],
     )
-    assert_close(found, tree.map(lambda x: np.tile(x, (5, 300)), expected), ulps=64)
+    assert_close(found, tree.map(lambda x: np.tile(x, times), expected), ulps=64)
 
 
 # ---- blocks of many (co)tangents

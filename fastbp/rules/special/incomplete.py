@@ -25,22 +25,23 @@ NODES, WEIGHTS = 0.5 * (NODES + 1.0), 0.5 * WEIGHTS
 LEVELS = (1e-9, 1e-4, 0.03, 0.3, 1.0, 2.0, 3.0, 4.5, 6.0, 8.0, 12.0, 20.0, 45.0)
 
 
-def _moment(log, h, end):
+def _moment(h, log, end):
     """Integrate ``log(u) exp(-h(u))`` from 0, over panels between levels of `h`, to `end`.
 
-    `log` and `h` are given arrays with axes behind those of `end`.
+    `h` is given arrays with an axis behind those of `end`, and returns what `log` needs besides.
     """
     total, start = 0.0, np.zeros_like(end)
     for level in LEVELS:
         low, high = end * 1e-14, end
         for _ in range(10):  # the place of the level, to some percent
             middle = np.sqrt(low * high)
-            above = h(middle[..., None])[..., 0] > level
+            above = h(middle[..., None])[0][..., 0] > level
             low, high = np.where(above, low, middle), np.where(above, middle, high)
         high = np.maximum(high, start)
         width = high - start
         u = start[..., None] + width[..., None] * NODES
-        total = total + width * np.sum(WEIGHTS * log(u) * np.exp(-h(u)), axis=-1)
+        exponent, shared = h(u)
+        total = total + width * np.sum(WEIGHTS * log(u, shared) * np.exp(-exponent), axis=-1)
         start = high
     return total
 
@@ -98,11 +99,15 @@ helper(
 
 def _gamma_moment(k, a, x, upper):
     """Return L_k or U_k where the operands are inside of the domain: substitute t = x e^-+u."""
+    if not k.any():
+        return (special.gammaincc if upper else special.gammainc)(a, x)
     sign = 1.0 if upper else -1.0
     A, X, K = a[..., None], x[..., None], k[..., None]
     end = np.log1p((100.0 + 3.0 * a) / x) if upper else (46.0 + x) / a
     return _front(a, x) * _moment(
-        lambda u: np.power(u, K), lambda u: X * np.expm1(sign * u) - sign * A * u, end
+        lambda u: (X * np.expm1(sign * u) - sign * A * u, None),
+        lambda u, _: np.power(u, K),
+        end,
     )
 
 
@@ -112,7 +117,7 @@ def _where(inside, f, otherwise, *operands):
     found = np.array(np.broadcast_to(otherwise, operands[0].shape), float)
     inside = np.broadcast_to(inside, found.shape)
     if inside.any():
-        found[inside] = in_pieces(f, [x[inside] for x in operands], 8192)
+        found[inside] = in_pieces(f, [x[inside] for x in operands], 2048)
     return found
 
 
@@ -258,6 +263,8 @@ def _density(a, b, x):
 
 def _beta_moment(a, b, x, j, k, upper):
     """Return I_jk, of the upper tail with its ends exchanged: substitute t = x e^-u."""
+    if not j and not k:
+        return (special.betaincc if upper else special.betainc)(a, b, x)
     inside = (a > 0.0) & (b > 0.0) & (x > 0.0) & (x < 1.0)
 
     def moment(a, b, x):
@@ -267,13 +274,12 @@ def _beta_moment(a, b, x, j, k, upper):
         front = np.exp(special.xlogy(a, x) + special.xlogy(b - 1.0, y) - special.betaln(a, b))
         A, B, ratio = a[..., None], b[..., None], (x / y)[..., None]
 
-        def other(u):  # log((1 - t) / (1 - x))
-            return np.log1p(-ratio * np.expm1(-u))
+        def exponent(u):
+            other = np.log1p(-ratio * np.expm1(-u))  # log((1 - t) / (1 - x))
+            return A * u - (B - 1.0) * other, other
 
         end = (46.0 + np.maximum((b - 1.0) * np.log1p(x / y), 0.0)) / a
-        return front * _moment(
-            lambda u: u**j * other(u) ** k, lambda u: A * u - (B - 1.0) * other(u), end
-        )
+        return front * _moment(exponent, lambda u, other: u**j * other**k, end)
 
     with np.errstate(all="ignore"):
         return _where(inside, moment, np.nan, a, b, x)
