@@ -28,7 +28,8 @@ class Program:
     """A function of its inputs, of which the first ones are differentiated.
 
     `shared` takes the namespace first. Without it `function` is for NumPy alone, and `jax` returns
-    its twin.
+    its twin. `scanned` returns a function for a namespace and its `scan`: JAX's, and ours where
+    there is no `function`.
     """
 
     inputs: Callable[[np.random.Generator], dict[str, np.ndarray]]
@@ -36,12 +37,15 @@ class Program:
     shared: Callable[..., Any] | None = None
     function: Callable[..., Any] | None = None
     jax: Callable[[], Callable[..., Any]] | None = None
+    scanned: Callable[[Any, Callable[..., Any]], Callable[..., Any]] | None = None
     arguments: int = 1
 
     def numpy(self) -> Callable[..., Any]:
         """Return the function for NumPy."""
         if self.function is not None:
             return self.function
+        if self.scanned is not None:
+            return self.scanned(np, bp.scan)
         shared = self.shared
         assert shared is not None
         return lambda *args: shared(np, *args)
@@ -251,18 +255,15 @@ def kalman(theta, y):
     return loglik
 
 
-def jax_kalman():
-    import jax.numpy as jnp
-    from jax import lax
-
+def scanned_kalman(np, scan):
     def function(theta, y):
-        matrices = kalman_matrices(jnp, theta)
+        matrices = kalman_matrices(np, theta)
 
         def step(state, y):
-            m, P, term = kalman_step(jnp, *state, y, *matrices)
+            m, P, term = kalman_step(np, *state, y, *matrices)
             return (m, P), term
 
-        return jnp.sum(lax.scan(step, (jnp.zeros(2), jnp.eye(2)), y)[1])
+        return np.sum(scan(step, (np.zeros(2), np.eye(2)), y)[1])
 
     return function
 
@@ -289,17 +290,14 @@ def lotka_volterra(p, pelts):
     return (np.log(y[::10]) - np.log(pelts)).ravel()
 
 
-def jax_lotka_volterra():
-    import jax.numpy as jnp
-    from jax import lax
-
+def scanned_lotka_volterra(np, scan):
     def function(p, pelts):
         def step(z, _):
-            return rk4(lambda z: rates(jnp, p, z), z, 0.1), z
+            return rk4(lambda z: rates(np, p, z), z, 0.1), z
 
-        last, before = lax.scan(step, p[4:], None, 200)
-        y = jnp.concatenate([before, last[None]])
-        return (jnp.log(y[::10]) - jnp.log(pelts)).ravel()
+        last, before = scan(step, p[4:], None, 200)
+        y = np.concatenate([before, last[None]])
+        return (np.log(y[::10]) - np.log(pelts)).ravel()
 
     return function
 
@@ -683,12 +681,14 @@ PROGRAMS = {
     "inverse heat, rod": Program(
         lambda rng: {"log_k": np.full(CELLS, -0.5)}, JACOBIAN, function=rod, jax=jax_rod
     ),
-    "Kalman filter": Program(_observed, GRADIENT, function=kalman, jax=jax_kalman),
+    "Kalman filter": Program(_observed, GRADIENT, function=kalman, scanned=scanned_kalman),
+    "Kalman filter, scan": Program(_observed, GRADIENT, scanned=scanned_kalman),
     "logistic regression, gradient": Program(_threes_and_eights, GRADIENT, logistic),
     "logistic regression, Hessian": Program(_threes_and_eights, HESSIAN, logistic),
     "Lotka-Volterra": Program(
-        _pelts, JACOBIAN, function=lotka_volterra, jax=jax_lotka_volterra
+        _pelts, JACOBIAN, function=lotka_volterra, scanned=scanned_lotka_volterra
     ),
+    "Lotka-Volterra, scan": Program(_pelts, JACOBIAN, scanned=scanned_lotka_volterra),
     "Lyapunov exponents, 3": Program(
         lambda rng: {"x": np.array([1.0, 2.0, 25.0])}, JACOBIAN, lorenz63
     ),
@@ -717,7 +717,8 @@ SHORT = ("Cox' model, Hessian", "portfolio, gradient")
 # JAX compiles every time: those with loops, and of the others, where JAX takes longest, some.
 FIRST = (
     "character model", "Gaussian process", "hypergradient", "inverse heat, rod", "Kalman filter",
-    "Lotka-Volterra", "mixture", "optimal control, shooting", "planar arm", "truss",
+    "Kalman filter, scan", "Lotka-Volterra", "Lotka-Volterra, scan", "mixture",
+    "optimal control, shooting", "planar arm", "truss",
 )  # fmt: skip
 
 OURS = {GRADIENT: bp.value_and_grad, JACOBIAN: bp.jacobian, HESSIAN: bp.hessian}
@@ -729,6 +730,8 @@ def _jax_derivative(program: Program, inputs: dict[str, Any]) -> Callable[..., A
 
     if program.jax is not None:
         function = program.jax()
+    elif program.scanned is not None:
+        function = program.scanned(jax.numpy, jax.lax.scan)
     else:
         shared = program.shared
         assert shared is not None
