@@ -62,9 +62,10 @@ def sparsity(f: Callable[..., Any], *args: Any, argnums: int = 0, local: bool = 
     all that no argument is computed into, whatever `f` compares, rounds or sorts. A mask or an
     index that is computed from an argument may select anything. What leaves the record
     (``x.value``, ``float(...)``, a compiled function of another library) may come back as an array:
-    then no zeros of arrays count. Nor do they beside arguments that are Python floats, or objects
-    whose arrays nobody sees. The places that a constant SciPy sparse matrix stores are taken as
-    they are.
+    then no zeros of arrays count; numbers that were computed and then decide a structure (an index
+    ``int(...)``, a bound of a slice, a shift) are as in this call. Nor do zeros count beside
+    arguments that are Python floats, or objects whose arrays nobody sees. The places that a
+    constant SciPy sparse matrix stores are taken as they are.
 
     Examples
     --------

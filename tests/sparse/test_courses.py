@@ -166,9 +166,9 @@ def test_patterns_have_no_more_than_they_need():
 
 
 def test_a_loop_of_fixed_length_is_as_it_is_written():
-    f = lambda x: bp.while_loop(
-        lambda c: c[1] < 2, lambda c: (np.roll(c[0], 1), c[1] + 1), (x, 0)
-    )[0]
+    f = lambda x: bp.while_loop(lambda c: c[1] < 2, lambda c: (np.roll(c[0], 1), c[1] + 1), (x, 0))[
+        0
+    ]
     assert bp.sparse.sparsity(f, np.ones(6)).nnz == 6
 
 
