@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 
 from fastbp.autograd.boxes import Box, getval, isbox, new_box
@@ -26,8 +27,8 @@ __all__ = [
 ]
 
 
-class TraceStack:
-    """How many traces are open; derivatives nest without knowing it."""
+class TraceStack(threading.local):
+    """How many traces are open in this thread; derivatives nest without knowing it."""
 
     def __init__(self) -> None:
         self.top = -1

@@ -27,7 +27,9 @@ from fastbp.errors import FrozenValueError
 __all__ = [
     "UnrolledError",
     "WrittenError",
+    "handle_for",
     "independent",
+    "is_array",
     "is_float",
     "is_recorded",
     "note_inputs",
@@ -39,6 +41,7 @@ __all__ = [
     "recording_blocks",
     "replaced",
     "saved_for",
+    "unwritten",
     "valued",
     "with_blocks",
     "zeros_like",
@@ -69,10 +72,10 @@ class WrittenError(UnrolledError):
         super().__init__(shape, file, line)
         self.shape, self.file, self.line = shape, file, line
 
-    def refusal(self, name: str) -> FrozenValueError:
+    def refusal(self, name: str, where: str = "in a compiled function") -> FrozenValueError:
         """Return what to raise where it cannot be recorded step by step."""
         return FrozenValueError(
-            f"{name}: in a compiled function, no function that it is given can write into an array "
+            f"{name}: {where}, no function that it is given can write into an array "
             f"of outside, here of shape {self.shape}: {self.file}, line {self.line}; write "
             "a = a * 2.0 in place of a *= 2.0, or a = a.copy() before a[0] = 2.0, and return it"
         )
@@ -189,9 +192,7 @@ def recorded_bodies(functions: Sequence[Callable[..., Any]], args: Sequence[Any]
     """
     leaves, structure = tree.flatten(tuple(args))
     inputs = recorded_inputs([np.asarray(graph.array_of(x)) for x in leaves])
-    cells = [
-        not graph.is_number(x) if is_recorded(x) else isinstance(x, np.ndarray) for x in leaves
-    ]
+    cells = [is_array(x) for x in leaves]
     left = _Left()
     since = graph.current_id()
     # The inputs are older than what is recorded; what is older than these is from outside.
@@ -200,8 +201,8 @@ def recorded_bodies(functions: Sequence[Callable[..., Any]], args: Sequence[Any]
     try:
         with of_inputs(inputs):
             for f in functions:
-                handles = [_handle(x, cell) for x, cell in zip(inputs, cells, strict=True)]
-                with _unwritten(f):
+                handles = [handle_for(x, cell) for x, cell in zip(inputs, cells, strict=True)]
+                with unwritten(f):
                     result = graph.recorded_call(f, structure.unflatten(handles), {}, left)
                 outputs, out_def = tree.flatten(result)
                 made.append(([_end(y) for y in outputs], out_def))
@@ -214,14 +215,19 @@ def recorded_bodies(functions: Sequence[Callable[..., Any]], args: Sequence[Any]
     return inputs, valued(outer), made
 
 
-def _handle(x: Any, cell: bool) -> Any:
+def is_array(x: Any) -> bool:
+    """Say whether a leaf is an array, of no axes perhaps, and no number."""
+    return not graph.is_number(x) if is_recorded(x) else isinstance(x, np.ndarray)
+
+
+def handle_for(x: Any, cell: bool) -> Any:
     """Return what a body gets: an array of no axes where its caller has one, which it may write."""
     made = graph.handle(x) if type(x) is Variable else graph.handle_of(x)
     return graph.as_cell(made) if cell and not made.shape else made
 
 
 @contextmanager
-def _unwritten(f: Callable[..., Any]) -> Iterator[None]:
+def unwritten(f: Callable[..., Any]) -> Iterator[None]:
     """Refuse writes into plain arrays that a body finds in its closure; they are taken back."""
     kept = [(x, x.copy()) for x in _arrays_around(f)]
     try:

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from fastbp import arguments
+from fastbp import arguments, tree
 from fastbp.compiling import compile
 from fastbp.optim.steps import SGD, Adam, AdamW, Optimizer, Rate, numbers_of
 from fastbp.transforms.gradients import value_and_gradient_for
 
-__all__ = ["Result", "adam", "adamw", "check_steps", "checked", "sgd", "stops"]
+__all__ = ["Result", "adam", "adamw", "check_steps", "checked", "copied", "sgd", "stops"]
 
 
 @dataclass(frozen=True)
@@ -243,7 +243,7 @@ def _minimised(
     rule.name = name
     check_steps(name, steps, None if batches is None else "batches")
     params = checked(name, loss, params, args, callback)
-    state = rule.init(params) if state is None else state
+    state = rule.init(params) if state is None else copied(state)
     gradient = value_and_gradient_for(name, loss)
 
     def step(params: Any, state: Any, *args: Any) -> Any:
@@ -263,13 +263,15 @@ def _minimised(
         value, after, state_after = step(params, state, *args, *batch)
         values.append(float(value))
         if callback is not None and stops(callback(taken, values[-1], params)):
-            return params, Result(np.array(values), taken, True, state, "stopped by the callback")
+            # What the callback was given may be kept, or changed.
+            message = "stopped by the callback"
+            return copied(params), Result(np.array(values), taken, True, state, message)
         params, state = after, state_after
     return params, Result(np.array(values), len(values), False, state, "all steps were taken")
 
 
 def checked(name: str, loss: Any, params: Any, args: Any, callback: Any) -> Any:
-    """Refuse what is no problem to minimise; return the parameters with numbers as floats."""
+    """Refuse what is no problem to minimise; return copies of the parameters, with floats."""
     arguments.check_function(name, loss)
     if not isinstance(args, tuple):
         raise TypeError(
@@ -283,8 +285,13 @@ def checked(name: str, loss: Any, params: Any, args: Any, callback: Any) -> Any:
         )
     leaves, treedef, chosen = numbers_of(name, params)
     for k in chosen:
-        leaves[k] = np.asarray(leaves[k]) if np.shape(leaves[k]) else np.asarray(leaves[k])[()]
+        leaves[k] = np.array(leaves[k]) if np.shape(leaves[k]) else np.asarray(leaves[k])[()]
     return treedef.unflatten(leaves)
+
+
+def copied(params: Any) -> Any:
+    """Return a tree with copies of its arrays."""
+    return tree.map(lambda x: x.copy() if isinstance(x, np.ndarray) else x, params)
 
 
 def check_steps(name: str, steps: Any, otherwise: str | None) -> None:

@@ -94,7 +94,9 @@ def lbfgs(
     values = [first[0]]
     stopped = callback is not None and stops(callback(0, values[0], params))
     if stopped or steps == 0:
-        return params, Result(np.array(values), 0, stopped, {}, _ending(stopped, "steps is 0"))
+        return vector.tree(vector.start), Result(
+            np.array(values), 0, stopped, {}, _ending(stopped, "steps is 0")
+        )
 
     def after(intermediate_result: Any) -> None:
         nonlocal stopped

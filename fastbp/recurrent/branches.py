@@ -14,6 +14,7 @@ from fastbp.compiling.choosing import chosen, repeated
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.recurrent.carries import Carry
 from fastbp.recurrent.scan import scan
+from fastbp.sparse import courses
 
 __all__ = ["cond", "while_loop"]
 
@@ -69,6 +70,8 @@ def cond(
             raise error.refusal("cond") from None
         except UnrolledError:
             pass
+    elif courses.wanted(pred):
+        return courses.chosen(_as_condition(pred), (true_fun, false_fun), operands)
     return true_fun(*operands) if _is_true(pred) else false_fun(*operands)
 
 
@@ -153,15 +156,18 @@ def while_loop(
             written = error
         except UnrolledError:
             pass
+    start, decided = courses.apart(init) if courses.looked_for() else None, None
     carry, steps = init, 0
     while max_steps is None or steps < max_steps:
         condition = going(carry)
         if written is not None and is_recorded(condition):
             raise written.refusal("while_loop")
+        if courses.wanted(condition):
+            decided = condition
         if not _is_true(condition):
             break
         carry, steps = step(carry), steps + 1
-    return carry
+    return carry if decided is None else courses.repeated(step, start, carry, decided)
 
 
 def _advanced(condition: Any, step: Callable[[Any], Any], carry: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from fastbp.errors import DTypeError, ShapeError
 from fastbp.recording import record_one, released
 from fastbp.sparse.coloring import SYMMETRIC, Coloring
 from fastbp.sparse.compressed import Compression, choose, mode_of
+from fastbp.sparse.courses import Courses, all_courses
 from fastbp.sparse.pattern import Pattern
 from fastbp.sparse.patterns import Zeros, pattern_of
 from fastbp.spreading import check_threads
@@ -75,7 +77,8 @@ class Prepared:
         loss.check_option(name, unconnected, loss.WITHOUT_NONE)
         option = "zero" if symmetric else unconnected  # of the gradient: it may be constant
         given = pattern is not None
-        x, y, tape = record_one(name, f, args, argnums, option=option, keep=not given)
+        with nullcontext(Courses()) if given else all_courses() as courses:
+            x, y, tape = record_one(name, f, args, argnums, option=option, keep=not given)
         self._in = (x.shape, x.dtype)
         self._out_shape: tuple[int, ...] = np.shape(array_of(y))
         shape = (int(np.prod(self._out_shape)), x.size)
@@ -97,6 +100,8 @@ class Prepared:
         self._matrix = self._new_matrix()
         self._direction = _direction(x)
         assumed = self.coloring.kind in SYMMETRIC and not symmetric
+        if assumed and courses.met:  # that record is for patterns only
+            x, y, tape = record_one(name, f, args, argnums, option="zero")
         if (given or assumed) and not self._checks(tape, y, x):
             what = "nonzeros outside of the given pattern" if given else "no symmetry"
             raise ValueError(f"{name}: the derivative, of shape {shape}, has {what}")
@@ -153,13 +158,7 @@ class Prepared:
                [0., 2., 1.]]))
         """
         with self._lock:
-            x, y, tape = self._record(args)
-            for zeros in self._relied:
-                if not zeros.hold(tape):
-                    raise ValueError(
-                        f"{self._name}: a constant array of shape {zeros.shape} in the function "
-                        "has zeros in other places than when the pattern was found: prepare anew"
-                    )
+            x, y, tape = self._record(args, relying=bool(self._relied))
             self._fill(tape, y, x)
             return released(y, [x]), self._matrix
 
@@ -191,8 +190,11 @@ class Prepared:
 
     # ---- inside
 
-    def _record(self, args: tuple[Any, ...]) -> tuple[Variable, Any, Tape]:
-        """Record the function at new arguments; return input, output and the tape between."""
+    def _record(self, args: tuple[Any, ...], relying: bool = False) -> tuple[Variable, Any, Tape]:
+        """Record the function at new arguments; return input, output and the tape between.
+
+        With `relying` raise if zeros that the pattern relies on are elsewhere.
+        """
         shape, dtype = self._in
         given = args[self._argnums] if -len(args) <= self._argnums < len(args) else None
         what = f"{self._name}: argument {self._argnums} has"
@@ -204,8 +206,13 @@ class Prepared:
                 given.dtype.kind not in "iu" and given.dtype.type is not dtype.type
             ):  # any byte order
                 raise DTypeError(f"{what} dtype {given.dtype}, prepared was {dtype}")
-        keep = bool(self._relied)  # as where they were found
-        x, y, tape = record_one(self._name, self._f, args, self._argnums, keep=keep)
+        courses = Courses()
+        if relying:
+            with all_courses() as courses:  # as where they were found
+                x, y, tape = record_one(self._name, self._f, args, self._argnums, keep=True)
+            self._check_zeros(tape)
+        if courses.met or not relying:
+            x, y, tape = record_one(self._name, self._f, args, self._argnums)
         if x.shape != shape or x.dtype != dtype:
             raise ShapeError(f"{what} shape {x.shape} and dtype {x.dtype}, prepared was {self._in}")
         if np.shape(array_of(y)) != self._out_shape:
@@ -214,6 +221,14 @@ class Prepared:
                 f"prepared was {self._out_shape}"
             )
         return x, y, tape
+
+    def _check_zeros(self, tape: Tape) -> None:
+        for zeros in self._relied:
+            if not zeros.hold(tape):
+                raise ValueError(
+                    f"{self._name}: a constant array of shape {zeros.shape} in the function "
+                    "has zeros in other places than when the pattern was found: prepare anew"
+                )
 
     def _fill(self, tape: Tape, y: Any, x: Variable) -> None:
         matrix = self._matrix
@@ -360,8 +375,9 @@ def prepare(
 
     Notes
     -----
-    The pattern is that of the record at `args`. A function whose control flow takes another way at
-    a later call, or whose other arguments have zeros in other places, may have nonzeros elsewhere:
+    The pattern is that of the record at `args`, see `sparsity`: both branches of `fastbp.cond`, any
+    number of steps of `fastbp.while_loop`. A function whose own ``if`` takes another way at a later
+    call, or whose other arguments have zeros in other places, may have nonzeros elsewhere:
     ``prepared.verify(*args)`` finds out. `jacobian` looks at every call. Where the pattern
     relies on zeros of a constant array, and they are in other places, a call raises a ValueError.
 

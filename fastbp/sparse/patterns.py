@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from fastbp._core.sparsity import Sets
 from fastbp._core.tape import Tape
 from fastbp.recording import record_one
 from fastbp.rules import patterns
+from fastbp.sparse.courses import all_courses
 
 __all__ = ["pattern_of", "sparsity"]
 
@@ -55,10 +57,13 @@ def sparsity(f: Callable[..., Any], *args: Any, argnums: int = 0, local: bool = 
     -----
     Unless `local`, the pattern holds for all values of all arguments for which `f` runs through the
     same operations: shapes, arguments of integers, and branches of Python code are taken as they
-    were in this call. So are zeros of constant arrays: of all that no argument is computed into,
-    whatever `f` compares, rounds or sorts. A mask or an index that is computed from an argument may
-    select anything. What leaves the record (``x.value``, ``float(...)``, a compiled function of
-    another library) may come back as an array: then no zeros of arrays count. Nor do they beside
+    were in this call. Of `fastbp.cond` both branches count, and of `fastbp.while_loop` any number
+    of steps: what is not taken is called, too. Taken as they are are zeros of constant arrays: of
+    all that no argument is computed into, whatever `f` compares, rounds or sorts. A mask or an
+    index that is computed from an argument may select anything. What leaves the record
+    (``x.value``, ``float(...)``, a compiled function of another library) may come back as an array:
+    then no zeros of arrays count; numbers that were computed and then decide a structure (an index
+    ``int(...)``, a bound of a slice, a shift) are as in this call. Nor do zeros count beside
     arguments that are Python floats, or objects whose arrays nobody sees. The places that a
     constant SciPy sparse matrix stores are taken as they are.
 
@@ -70,7 +75,8 @@ def sparsity(f: Callable[..., Any], *args: Any, argnums: int = 0, local: bool = 
     array([[1, 1, 0],
            [0, 1, 1]])
     """
-    x, y, tape = record_one("sparsity", f, args, argnums, outer=True, keep=True)
+    with nullcontext() if local else all_courses():
+        x, y, tape = record_one("sparsity", f, args, argnums, outer=True, keep=True)
     return pattern_of(tape, [y], [x], local=local, arguments=args)
 
 
@@ -196,6 +202,8 @@ class _Propagation:
         self.local = local
         self.closed = closed
         self.relied: list[Zeros] = []
+        self.tape: Any = None
+        self.position = -1
 
     def known(self, link: Link, k: int) -> Any:
         """Return the value of operand k if its zeros are zeros wherever the pattern holds."""
@@ -211,16 +219,41 @@ class _Propagation:
             op = link.op if partial else None
             self.relied.append(Zeros(self.tape, self.position, k, op))
 
-    def run(self, tape: Tape, outputs: list[Any], inputs: list[Variable]) -> list[Any]:
+    def run(self, tape: Tape, outputs: list[Any], inputs: list[Any]) -> list[Any]:
         """Return for each output the numbers of the sets of its elements."""
+        return self.along(tape, outputs, self.singles([x.shape for x in inputs]))
+
+    @staticmethod
+    def singles(shapes: Iterable[tuple[int, ...]]) -> list[np.ndarray]:
+        """Return the numbers of the sets of one input each, of arrays of inputs."""
+        found, start = [], 1
+        for shape in shapes:
+            size = math.prod(shape)
+            found.append(np.arange(start, start + size, dtype=np.int32).reshape(shape))
+            start += size
+        return found
+
+    def alone(self, size: int) -> _Propagation:
+        """Return one for a record of its own, with so many inputs."""
+        return _Propagation(size, False, False)
+
+    def within(self, tape: Tape, outputs: list[Any], given: list[Any]) -> list[Any]:
+        """Do the same along a body, from given sets of its inputs; no zeros count there."""
+        before = self.tape, self.position, self.closed
+        self.closed = False
+        try:
+            return self.along(tape, outputs, given)
+        finally:
+            self.tape, self.position, self.closed = before
+
+    def along(self, tape: Tape, outputs: list[Any], given: list[Any]) -> list[Any]:
+        """Carry sets of the tape's inputs (None: empty) to outputs."""
         self.tape = tape
         record, last = tape.links(), tape.last_readers
         ids: list[Any] = [None] * len(record)
-        start = 1
-        for x, position in zip(inputs, tape.input_positions, strict=True):
+        for x, position in zip(given, tape.input_positions, strict=True):
             if position >= 0:
-                ids[position] = np.arange(start, start + x.size, dtype=np.int32).reshape(x.shape)
-            start += x.size
+                ids[position] = x
         for position, link in enumerate(record):
             if link.op is not None:
                 self.position = position

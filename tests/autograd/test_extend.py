@@ -1,5 +1,7 @@
 """Primitives with rules of their own, in every way that autograd has to state them."""
 
+import threading
+
 import numpy as onp
 import pytest
 
@@ -501,6 +503,28 @@ def test_traces_of_both_kinds():
     with trace_stack.new_trace() as outer, trace_stack.new_trace() as inner:
         assert (outer, inner) == (0, 1)
     assert trace_stack.top == -1
+
+
+def test_traces_of_one_thread_are_not_those_of_another():
+    both, found = threading.Barrier(2, timeout=10.0), {}
+
+    def count(name):
+        both.wait()
+        with trace_stack.new_trace() as outer:
+            both.wait()
+            with trace_stack.new_trace() as inner:
+                both.wait()
+                found[name] = outer, inner, trace_stack.top
+        found[name] += (trace_stack.top,)
+
+    threads = [threading.Thread(target=count, args=(name,)) for name in "ab"]
+    with trace_stack.new_trace():
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert found == {"a": (0, 1, 1, -1), "b": (0, 1, 1, -1)}
+        assert trace_stack.top == 0
 
 
 def test_sparse_objects_are_cotangents():

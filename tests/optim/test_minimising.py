@@ -115,6 +115,48 @@ def test_schedules_are_called_with_the_number_of_steps_taken():
     assert p.tolist() == [0.0]
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("name", METHODS)
+def test_arrays_are_nobody_elses(name, compiled):
+    method = getattr(optim, name)
+    start = {"a": np.full(2, 3.0), "b": [np.ones(3)], "name": "first"}
+    before = {"a": start["a"].copy(), "b": [start["b"][0].copy()]}
+
+    def check(params, *others):
+        for found in (params["a"], params["b"][0]):
+            for other in (start, *others):
+                assert not np.shares_memory(found, other["a"])
+                assert not np.shares_memory(found, other["b"][0])
+
+    for last in (None, 0, 2):
+        seen = []
+
+        def callback(step, value, params, seen=seen, last=last):
+            seen.append(params)
+            return step == last
+
+        steps = 4 if last is not None else 0
+        params, result = method(loss, start, steps=steps, callback=callback, compiled=compiled)
+        assert result.stopped == (last is not None)
+        check(params, *seen)
+        for k, given in enumerate(seen):
+            check(given, *seen[:k])
+        values = [loss(p) for p in seen]
+        assert values == pytest.approx(result.values[: len(values)])
+        params["a"][...] = params["b"][0][...] = 7.0
+        assert values == [loss(p) for p in seen]
+        np.testing.assert_array_equal(start["a"], before["a"])
+        np.testing.assert_array_equal(start["b"][0], before["b"][0])
+
+
+def test_state_is_the_callers_own():
+    _, first = optim.adam(loss, START, 2)
+    _, again = optim.adam(loss, START, 0, state=first.state)
+    again.state["step"][0] = again.state["mean"]["b"][0][0] = 100.0
+    assert first.state["step"][0] == 2.0
+    assert first.state["mean"]["b"][0][0] != 100.0
+
+
 def test_no_steps():
     for method in (optim.adam, optim.lbfgs):
         params, result = method(loss, START, steps=0)

@@ -8,6 +8,7 @@ from fastbp.rules import batching, patterns, plans
 from fastbp.rules.numpy import products
 from fastbp.rules.numpy.reductions import (
     ROOT_OF_ZERO,
+    count,
     scale_of,
     smooth_but_at_zero,
     squares,
@@ -79,13 +80,16 @@ def _norm_of_order(x, ord, axis, keepdims):
     total = np.sum(powers, axis=axis, keepdims=keepdims)
     known = passive(total)
     low = np.finfo(x.dtype).tiny ** 0.3  # higher orders have powers of it, too
-    if not is_passive(known) and ((known > low) & (known < 1.0 / low)).all():
+    in_range = not is_passive(known) and ((known > low) & (known < 1.0 / low)).all()
+    if in_range or not count(x.shape, axis):
         return total ** (1 / ord)
-    return _scaled_norm(x, ord, axis, keepdims)
+    # The value is NumPy's, which may be out of range, the derivative that of the norm.
+    norm, value = _scaled_norm(x, ord, axis, keepdims), known ** (1 / passive(ord))
+    return norm + np.where(value == passive(norm), 0.0, value - passive(norm))
 
 
 def _scaled_norm(x, ord, axis, keepdims):
-    """Return a norm whose powers leave the range, or that of a vector 0."""
+    """Return a norm whose powers may leave the range, or that of a vector 0."""
     top = np.max(np.abs(passive(x)), axis=axis, keepdims=True, initial=0.0)
     zero, scale = top == 0.0, scale_of(top)
     total = np.sum(np.abs(x / scale) ** ord, axis=axis, keepdims=True)
@@ -93,6 +97,21 @@ def _scaled_norm(x, ord, axis, keepdims):
     # A vector 0 has the derivatives of its Euclidean norm: 0 by convention, and none of order two.
     norm = np.where(zero, norm_op(x, axis=axis, keepdims=True), norm)
     return norm if keepdims else np.squeeze(norm, axis)
+
+
+# Exponents of 2: beyond the first, numbers are scaled by the second before they are squared.
+_SCALED = {"f": (50, 85), "d": (480, 600)}
+
+
+def in_any_range(x):
+    """Return the Euclidean norm of a vector whose squares may leave the range, as BLAS has it."""
+    top = np.max(np.abs(passive(x)), initial=0.0)
+    beyond, by = _SCALED[top.dtype.char]
+    high, low = (top > 2.0**beyond) & (top < np.inf), (top < 2.0**-beyond) & (top > 0.0)
+    if not is_passive(top) and not (high | low):
+        return norm_op(x, axis=(-1,), keepdims=False)
+    scale = np.where(high, 2.0**by, np.where(low, 2.0**-by, 1.0)).astype(top.dtype)
+    return norm_op(x / scale, axis=(-1,), keepdims=False) * scale
 
 
 def _largest(size, axis, keepdims):
@@ -151,7 +170,7 @@ def norm(x, ord=None, axis=None, keepdims=False):
     The derivative at 0 is 0, and higher ones are NaN (with ``ord=1`` and the infinite ones, which
     are piecewise linear, 0). With ``ord=np.inf`` elements that tie share it equally; with ``ord=0``
     the norm is constant almost everywhere, so the result is a plain array. A norm of numbers whose
-    squares leave the range is as NumPy has it, its derivative is right.
+    powers leave the range is as NumPy has it, its derivative is right.
     """
     whole = axis is None and (ord is None or (ord in ("f", "fro") and x.ndim == 2))
     axis = ALL[x.ndim] if axis is None else from_end(axis, x.ndim)

@@ -5,7 +5,7 @@ import scipy
 import scipy.linalg
 from numpy.linalg import LinAlgError
 
-from fastbp._core.graph import array_of
+from fastbp._core.graph import Variable, array_of
 from fastbp.errors import DTypeError
 from fastbp.rules import batching, patterns
 from fastbp.rules.linalg import decompositions, determinants, norms
@@ -244,6 +244,15 @@ def det(a):
     ],
 )
 def norm(a, ord=None, axis=None, keepdims=False):
-    """Arguments as in `scipy.linalg.norm`; derivatives as in `numpy.linalg.norm`."""
+    """Arguments as in `scipy.linalg.norm`; derivatives as in `numpy.linalg.norm`.
+
+    Notes
+    -----
+    The Euclidean norm of a vector is BLAS's, whose squares leave no range. Of float32 it is a
+    float32: what SciPy returns is a Python number, which takes the dtype of arrays beside it.
+    """
     (a,) = operands("norm", a=a)
+    euclidean = type(ord) is not Variable and ord in (None, 2)
+    if euclidean and a.ndim == 1 and axis is None and not keepdims:
+        return norms.in_any_range(a)
     return norms.norm(a, ord, axis, keepdims)

@@ -1,6 +1,6 @@
 """Filters that choose an element by its rank, and measurements of labelled parts.
 
-Which element is chosen is a constant: its derivative is 1, others' 0; of equal ones one is chosen.
+Which element is chosen is a constant: its derivative is 1, others' 0; equal ones share equally.
 """
 
 import math
@@ -8,7 +8,7 @@ import math
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
-from fastbp._core.graph import has_variable, passive
+from fastbp._core.graph import has_variable, is_passive, passive
 from fastbp.errors import DTypeError, NoRuleError
 from fastbp.rules.counterparts import constant, refused, stands_for
 from fastbp.rules.ndimage.filters import (
@@ -20,9 +20,8 @@ from fastbp.rules.ndimage.filters import (
     without_output,
 )
 from fastbp.rules.numpy.indexing import scatter_add_op
+from fastbp.rules.numpy.order import EQUALS, in_order_of_parts
 from fastbp.rules.table import implements
-
-CHOSEN = "of equal elements one is chosen"
 
 
 def _real_image(name, input):
@@ -30,6 +29,15 @@ def _real_image(name, input):
     if x.dtype.kind == "c":
         raise DTypeError(f"scipy.ndimage.{name}: complex numbers {x.dtype} have no order")
     return x
+
+
+def refuse_nan(name, x):
+    """Refuse an array with NaN: what SciPy finds then depends on the way that it takes."""
+    if np.isnan(passive(x)).any():
+        raise NoRuleError(
+            f"{name}: NaN has no order, and what SciPy chooses beside it depends on its algorithm: "
+            "replace NaN before, or pass fastbp.stop_gradient(x) where no derivative is wanted"
+        )
 
 
 def _numbers(shape, size, origin, modes):
@@ -46,8 +54,10 @@ def _numbers(shape, size, origin, modes):
 def ranked(name, x, rank, footprint, mode, cval, origin):
     """Return the element of a rank in the neighbourhood of each one."""
     if has_variable(cval):
-        raise NoRuleError(f"scipy.ndimage.{name}: cval= is a constant, no Variable")
-    modes = [checked_mode(name, m) for m in ([mode] * x.ndim if isinstance(mode, str) else mode)]
+        raise NoRuleError(f"{name}: cval= is a constant, no Variable")
+    refuse_nan(name, x)
+    short = name.rpartition(".")[2]
+    modes = [checked_mode(short, m) for m in ([mode] * x.ndim if isinstance(mode, str) else mode)]
     if any(m in ("constant", "grid-constant") for m in modes):
         modes = [m if m != "grid-constant" else "constant" for m in modes]
     numbers = _numbers(x.shape, footprint.shape, origin, modes)
@@ -55,8 +65,16 @@ def ranked(name, x, rank, footprint, mode, cval, origin):
     windows = windows[..., footprint]
     # The constant is behind the elements: number -1.
     flat = np.concatenate([np.reshape(x, (-1,)), np.full(1, cval, x.dtype)])
-    order = np.argsort(passive(flat)[windows], -1, kind="stable")[..., rank]
-    return np.take(flat, np.take_along_axis(windows, order[..., None], -1)[..., 0])
+    if np.isnan(cval):
+        refuse_nan(name, flat)
+    around = passive(flat)[windows]
+    if not is_passive(around):
+        order = np.argsort(around, -1, kind="stable")[..., rank, None]
+        places = np.take_along_axis(windows, order, -1)
+        equal = around == np.take_along_axis(around, order, -1)
+        if not np.any(equal & (windows != places)):
+            return np.take(flat, places[..., 0])
+    return np.sort(np.take(flat, windows), -1)[..., rank]
 
 
 def _neighbours(name, x, size, footprint, origin, axes):
@@ -103,7 +121,7 @@ def _of_rank(name, kind, given, input, size, footprint, output, mode, cval, orig
     rank = _rank(kind, given, count)
     if rank not in (0, count - 1) and not isinstance(mode, str):
         raise RuntimeError("A sequence of modes is not supported by non-separable rank filters")
-    return ranked(name, x, rank, footprint, mode, cval, origins)
+    return ranked(f"scipy.ndimage.{name}", x, rank, footprint, mode, cval, origins)
 
 
 def _rank_samples(*first):
@@ -118,7 +136,7 @@ def _rank_samples(*first):
     return samples
 
 
-@stands_for("scipy.ndimage.rank_filter", samples=_rank_samples(1), kinks=CHOSEN)
+@stands_for("scipy.ndimage.rank_filter", samples=_rank_samples(1), kinks=EQUALS)
 def rank_filter(input, rank, size, footprint, output, mode, cval, origin, axes=None):
     """Arguments as in `scipy.ndimage.rank_filter`; output= is refused."""
     return _of_rank(
@@ -126,7 +144,7 @@ def rank_filter(input, rank, size, footprint, output, mode, cval, origin, axes=N
     )
 
 
-@stands_for("scipy.ndimage.percentile_filter", samples=_rank_samples(40.0), kinks=CHOSEN)
+@stands_for("scipy.ndimage.percentile_filter", samples=_rank_samples(40.0), kinks=EQUALS)
 def percentile_filter(input, percentile, size, footprint, output, mode, cval, origin, axes=None):
     """Arguments as in `scipy.ndimage.percentile_filter`; output= is refused."""
     return _of_rank(
@@ -135,7 +153,7 @@ def percentile_filter(input, percentile, size, footprint, output, mode, cval, or
     )  # fmt: skip
 
 
-@stands_for("scipy.ndimage.median_filter", samples=_rank_samples(), kinks=CHOSEN)
+@stands_for("scipy.ndimage.median_filter", samples=_rank_samples(), kinks=EQUALS)
 def median_filter(input, size, footprint, output, mode, cval, origin, axes=None):
     """Arguments as in `scipy.ndimage.median_filter`; output= is refused."""
     return _of_rank(
@@ -143,7 +161,7 @@ def median_filter(input, size, footprint, output, mode, cval, origin, axes=None)
     )
 
 
-@stands_for("scipy.ndimage.maximum_filter", samples=_rank_samples(), kinks=CHOSEN)
+@stands_for("scipy.ndimage.maximum_filter", samples=_rank_samples(), kinks=EQUALS)
 def maximum_filter(input, size, footprint, output, mode, cval, origin, axes=None):
     """Arguments as in `scipy.ndimage.maximum_filter`; output= is refused."""
     return _of_rank(
@@ -151,7 +169,7 @@ def maximum_filter(input, size, footprint, output, mode, cval, origin, axes=None
     )
 
 
-@stands_for("scipy.ndimage.minimum_filter", samples=_rank_samples(), kinks=CHOSEN)
+@stands_for("scipy.ndimage.minimum_filter", samples=_rank_samples(), kinks=EQUALS)
 def minimum_filter(input, size, footprint, output, mode, cval, origin, axes=None):
     """Arguments as in `scipy.ndimage.minimum_filter`; output= is refused."""
     return _of_rank(
@@ -167,7 +185,7 @@ def _of_one(name, rank, input, size, axis, output, mode, cval, origin):
         raise RuntimeError("incorrect filter size")
     shape, origins = [1] * x.ndim, [0] * x.ndim
     shape[axis], origins[axis] = size, origin
-    return ranked(name, x, rank, np.ones(shape, bool), mode, cval, origins)
+    return ranked(f"scipy.ndimage.{name}", x, rank, np.ones(shape, bool), mode, cval, origins)
 
 
 def _one_samples(rng):
@@ -175,13 +193,13 @@ def _one_samples(rng):
     return [((x, 3), {"axis": 0}), ((x, 2), {"mode": "constant", "cval": 0.6, "origin": -1})]
 
 
-@stands_for("scipy.ndimage.maximum_filter1d", samples=_one_samples, kinks=CHOSEN)
+@stands_for("scipy.ndimage.maximum_filter1d", samples=_one_samples, kinks=EQUALS)
 def maximum_filter1d(input, size, axis, output, mode, cval, origin):
     """Arguments as in `scipy.ndimage.maximum_filter1d`; output= is refused."""
     return _of_one("maximum_filter1d", -1, input, size, axis, output, mode, cval, origin)
 
 
-@stands_for("scipy.ndimage.minimum_filter1d", samples=_one_samples, kinks=CHOSEN)
+@stands_for("scipy.ndimage.minimum_filter1d", samples=_one_samples, kinks=EQUALS)
 def minimum_filter1d(input, size, axis, output, mode, cval, origin):
     """Arguments as in `scipy.ndimage.minimum_filter1d`; output= is refused."""
     return _of_one("minimum_filter1d", 0, input, size, axis, output, mode, cval, origin)
@@ -301,34 +319,35 @@ def _of_part(name, rank, input, labels, index):
     """Return the element of a rank of each part; the mean of the two in the middle for None."""
 
     def of_rank(values, places, shape):
-        order = np.lexsort((passive(values), places))
+        refuse_nan(f"scipy.ndimage.{name}", values)
+        values = in_order_of_parts(values, places)
         counts = np.bincount(places, minlength=math.prod(shape))
         if not counts.all():
             raise ValueError(f"scipy.ndimage.{name}: of a part without elements there is none")
         first = np.cumsum(counts) - counts
         if rank is None:
             low, high = first + (counts - 1) // 2, first + counts // 2
-            found = (np.take(values, order[low]) + np.take(values, order[high])) / 2.0
+            found = (np.take(values, low) + np.take(values, high)) / 2.0
         else:
-            found = np.take(values, order[first if rank == 0 else first + counts - 1])
+            found = np.take(values, first if rank == 0 else first + counts - 1)
         return np.reshape(found, shape)
 
     return _measured(of_rank, name, input, labels, index)
 
 
-@stands_for("scipy.ndimage.maximum", _labelled_samples, kinks=CHOSEN, no_axes="number")
+@stands_for("scipy.ndimage.maximum", _labelled_samples, kinks=EQUALS, no_axes="number")
 def maximum(input, labels, index):
     """Arguments as in `scipy.ndimage.maximum`; parts have elements."""
     return _of_part("maximum", -1, input, labels, index)
 
 
-@stands_for("scipy.ndimage.minimum", _labelled_samples, kinks=CHOSEN, no_axes="number")
+@stands_for("scipy.ndimage.minimum", _labelled_samples, kinks=EQUALS, no_axes="number")
 def minimum(input, labels, index):
     """Arguments as in `scipy.ndimage.minimum`; parts have elements."""
     return _of_part("minimum", 0, input, labels, index)
 
 
-@stands_for("scipy.ndimage.median", _labelled_samples, kinks=CHOSEN, no_axes="number")
+@stands_for("scipy.ndimage.median", _labelled_samples, kinks=EQUALS, no_axes="number")
 def median(input, labels, index):
     """Arguments as in `scipy.ndimage.median`; parts have elements."""
     return _of_part("median", None, input, labels, index)

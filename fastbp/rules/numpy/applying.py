@@ -7,6 +7,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 
 from fastbp._core.graph import Variable, array_of, has_variable, is_passive, values_of
+from fastbp.errors import NoRuleError
 from fastbp.rules.numpy.indexing import getitem, setitem
 from fastbp.rules.numpy.structural import as_constant, as_operand
 from fastbp.rules.table import implements, nondifferentiable
@@ -54,9 +55,7 @@ def piecewise(x, condlist, funclist, *args, **kw):
         called = callable(function) and not isinstance(function, Variable)
         if is_passive(condition):  # for a pattern every element may be of every part
             if called:
-                with np.errstate(all="ignore"):
-                    function = function(np.ravel(x), *args, **kw)
-                function = np.reshape(function, y.shape) if np.ndim(function) else function
+                function = _of_any_part(x, y.shape, lambda x, f=function: f(x, *args, **kw))
             y = np.where(condition, function, y)
             continue
         if called:
@@ -66,6 +65,24 @@ def piecewise(x, condlist, funclist, *args, **kw):
             function = function(part, *args, **kw)
         y = setitem(y, condition, function)
     return y
+
+
+def _of_any_part(x, shape, function):
+    """Call a function where values decide later which elements are of its part: on all of them."""
+    x = np.ravel(x)
+    with np.errstate(all="ignore"):
+        found = function(x)
+        if np.ndim(found) == 0:
+            return found
+        some = array_of(x)[::2].copy()
+        alone = np.broadcast_to(array_of(function(some)), some.shape)
+    if not np.allclose(array_of(found)[::2], alone, rtol=1e-4, atol=0.0, equal_nan=True):
+        raise NoRuleError(
+            "numpy.piecewise: in a compiled function, and where a sparsity pattern is looked for, "
+            "a function has to give for an element the same whichever others are of its part; "
+            "this one mixes them: write numpy.where(condition, a, b)"
+        )
+    return np.reshape(found, shape)
 
 
 def _of_rows(v):

@@ -21,7 +21,7 @@ from fastbp.rules.table import general, implements, linear, refuse
 EQUALS = "equal elements share equally"
 
 
-def _ties(x, always):
+def _ties(x, always, parts=None):
     """Return groups of equal neighbours along rows: the number of each element's, and their sizes.
 
     There are as many sizes as elements, 1 for numbers that no group has. Without equal elements
@@ -30,6 +30,8 @@ def _ties(x, always):
     same = x[..., 1:] == x[..., :-1]
     if x.size and x.dtype.kind == "f" and np.isnan(x[..., -1]).any():
         same |= np.isnan(x[..., 1:]) & np.isnan(x[..., :-1])
+    if parts is not None:
+        same &= parts[1:] == parts[:-1]
     if not always and not same.any():
         return np.empty((2, 0), np.intp)
     first = np.ones(x.shape, bool)
@@ -42,13 +44,16 @@ def _ties(x, always):
     return ties
 
 
-def _in_order(x, kth, always):
-    """Sort rows, or part them at positions; return also the places in `x` flattened, and ties."""
-    order = argsort(x)
+def _in_order(x, kth, always, parts=None):
+    """Sort rows, or part them at positions; return also the places in `x` flattened, and ties.
+
+    With `parts`, the number of a part for each element of a row, the parts stay apart.
+    """
+    order = argsort(x) if parts is None else np.lexsort((x, np.broadcast_to(parts, x.shape)))
     rows = x.shape[-1] * np.arange(math.prod(x.shape[:-1])).reshape((*x.shape[:-1], 1))
     flat = (order + rows if x.ndim > 1 else order).reshape(-1)
     found = x.reshape(-1)[flat].reshape(x.shape)
-    ties = _ties(found, always)
+    ties = _ties(found, always, parts if parts is None else np.sort(parts))
     if kth is not None:
         parted = (np.argpartition(x, kth, -1) + rows).reshape(-1)
         if ties.size:
@@ -170,6 +175,11 @@ def in_order(x, kth=None):
     Places are in the flattened `x`, without derivative.
     """
     return sort_op(x, kth=kth, always=graph.keeps(x))[:2]
+
+
+def in_order_of_parts(x, parts):
+    """Return the elements of an array of one axis sorted by their part, then by their value."""
+    return sort_op(x, kth=None, always=graph.keeps(x), parts=parts)[0]
 
 
 def _along(a, axis):

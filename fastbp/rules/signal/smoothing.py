@@ -8,7 +8,8 @@ from fastbp._core.graph import has_variable
 from fastbp.errors import NoRuleError
 from fastbp.rules.counterparts import stands_for
 from fastbp.rules.ndimage.filters import correlated
-from fastbp.rules.ndimage.order import CHOSEN, ranked
+from fastbp.rules.ndimage.order import ranked
+from fastbp.rules.numpy.order import EQUALS
 from fastbp.rules.numpy.structural import as_operand
 from fastbp.rules.signal.convolution import correlated as correlated_in_full
 
@@ -20,7 +21,9 @@ def _median(name, x, sizes):
     if any(n % 2 != 1 for n in sizes):
         raise ValueError("Each element of kernel_size should be odd.")
     window = np.ones(sizes, bool)
-    return ranked(name, x, window.size // 2, window, "constant", 0.0, [0] * x.ndim)
+    return ranked(
+        f"scipy.signal.{name}", x, window.size // 2, window, "constant", 0.0, [0] * x.ndim
+    )
 
 
 def _distinct(shape):
@@ -30,14 +33,14 @@ def _distinct(shape):
     ]
 
 
-@stands_for("scipy.signal.medfilt", samples=_distinct((12,)), kinks=CHOSEN)
+@stands_for("scipy.signal.medfilt", samples=_distinct((12,)), kinks=EQUALS)
 def medfilt(volume, kernel_size):
     """Arguments as in `scipy.signal.medfilt`."""
     x = np.atleast_1d(as_operand(volume, "scipy.signal.medfilt: volume", real=True))
     return _median("medfilt", x, kernel_size)
 
 
-@stands_for("scipy.signal.medfilt2d", samples=_distinct((3, 4)), kinks=CHOSEN)
+@stands_for("scipy.signal.medfilt2d", samples=_distinct((3, 4)), kinks=EQUALS)
 def medfilt2d(input, kernel_size):
     """Arguments as in `scipy.signal.medfilt2d`."""
     x = as_operand(input, "scipy.signal.medfilt2d: input", real=True)
@@ -51,7 +54,7 @@ def medfilt2d(input, kernel_size):
     samples=lambda rng: [
         (((1 + rng.permutation(12).reshape(3, 4)) / 4.0, [[0, 1, 0], [1, 1, 1], [0, 1, 0]], 1), {})
     ],
-    kinks=CHOSEN,
+    kinks=EQUALS,
 )
 def order_filter(a, domain, rank):
     """Arguments as in `scipy.signal.order_filter`; the domain is a constant."""
@@ -64,7 +67,7 @@ def order_filter(a, domain, rank):
             f"Each dimension of domain argument should have an odd number of elements, not "
             f"{domain.shape}"
         )
-    return ranked("order_filter", x, rank, domain != 0, "constant", 0.0, [0] * x.ndim)
+    return ranked("scipy.signal.order_filter", x, rank, domain != 0, "constant", 0.0, [0] * x.ndim)
 
 
 # ---- polynomials

@@ -10,6 +10,7 @@ from numpy.lib.array_utils import normalize_axis_index
 from scipy import fft as scipy_fft
 from scipy import signal
 
+from fastbp._core.graph import values_of
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.rules.counterparts import stands_for
 from fastbp.rules.fft import of_scipy  # noqa: F401  (its functions are in the table)
@@ -86,10 +87,13 @@ def _padded(x, before, after):
 
 
 def _spectra(
-    name, x, y, fs, window, nperseg, noverlap, nfft, detrend, return_onesided, scaling, axis,
+    name, x, y, dtype, fs, window, nperseg, noverlap, nfft, detrend, return_onesided, scaling, axis,
     power, boundary=None, padded=False,
 ):  # fmt: skip
-    """Return frequencies, times and spectra, the axis of which is the last but one."""
+    """Return frequencies, times and spectra, the axis of which is the last but one.
+
+    `dtype` is SciPy's of complex spectra: it follows from that of the data, as they were given.
+    """
     same = y is x
     given = [x] if same else [x, y]
     moved = [np.moveaxis(v, axis, -1) for v in given]
@@ -109,8 +113,8 @@ def _spectra(
         length = moved[0].shape[-1]
         missing = (-(length - nperseg) % step) % nperseg
         moved = [_padded(v, 0, missing) for v in moved]
-    dtype = np.result_type(*[v.dtype for v in moved], np.complex64)
-    win = np.astype(win, np.zeros(0, dtype).real.dtype if win.dtype.kind != "c" else dtype)
+    real = np.zeros(0, dtype).real.dtype
+    win = np.astype(win, real if win.dtype.kind != "c" else dtype)
     if scaling == "density":
         scale = 1.0 / (fs * np.sum(win * win))
     elif scaling == "spectrum":
@@ -132,6 +136,7 @@ def _spectra(
         if one_sided:
             weights[1 : None if nfft % 2 else -1] = 2.0
         spectra = spectra * (weights * scale)
+    spectra = np.astype(spectra, dtype if spectra.dtype.kind == "c" else real)
     freqs = (scipy_fft.rfftfreq if one_sided else scipy_fft.fftfreq)(nfft, 1 / fs)
     last = moved[0].shape[-1] - nperseg / 2 + 1
     time = np.arange(nperseg / 2, last, step) / float(fs)
@@ -175,6 +180,9 @@ def _of_nothing(axis, *signals):
 
 
 def _signals(name, axis, **given):
+    """Return the axis, the dtype of complex spectra, and the signals as floating-point numbers."""
+    kinds = [v if hasattr(v, "dtype") else np.asarray(values_of(v)) for v in given.values()]
+    dtype = np.result_type(*[v.dtype for v in kinds], np.complex64)
     found = [as_operand(v, f"scipy.signal.{name}: {what}") for what, v in given.items()]
     for v in found:
         if not v.size and name not in _OF_NOTHING:
@@ -186,7 +194,7 @@ def _signals(name, axis, **given):
         )
     own = [normalize_axis_index(axis, v.ndim) for v in found]
     if len({v.ndim for v in found}) == 1:
-        return (own[0], *found)
+        return (own[0], dtype, *found)
     # The other axes are broadcast, so that only an axis counted from behind is the same one in all.
     if axis >= 0 or len({v.shape[k] for v, k in zip(found, own, strict=True)}) > 1:
         shapes = " and ".join(str(v.shape) for v in found)
@@ -195,7 +203,7 @@ def _signals(name, axis, **given):
             "ranks, they must have one length along an axis < 0; write x[..., None] or "
             "numpy.expand_dims(x, axis) for one rank"
         )
-    return (axis, *found)
+    return (axis, dtype, *found)
 
 
 def _welch_samples(rng):
@@ -212,12 +220,13 @@ def _welch_samples(rng):
 @stands_for("scipy.signal.welch", samples=_welch_samples)
 def welch(x, fs, window, nperseg, noverlap, nfft, detrend, return_onesided, scaling, axis, average):
     """Arguments as in `scipy.signal.welch`; a window given as an array may be a Variable."""
-    axis, x = _signals("welch", axis, x=x)
+    axis, dtype, x = _signals("welch", axis, x=x)
     if not x.size:
         return _of_nothing(axis, x)
     return _averaged(
-        "welch", x, x, axis, average, fs=fs, window=window, nperseg=nperseg, noverlap=noverlap,
-        nfft=nfft, detrend=detrend, return_onesided=return_onesided, scaling=scaling,
+        "welch", x, x, axis, average, dtype=dtype, fs=fs, window=window, nperseg=nperseg,
+        noverlap=noverlap, nfft=nfft, detrend=detrend, return_onesided=return_onesided,
+        scaling=scaling,
     )  # fmt: skip
 
 
@@ -233,13 +242,13 @@ def csd(
 ):
     """Arguments as in `scipy.signal.csd`."""
     same = y is x
-    axis, x, y = _signals("csd", axis, x=x, y=y)
+    axis, dtype, x, y = _signals("csd", axis, x=x, y=y)
     if not x.size or not y.size:
         return _of_nothing(axis, x, y)
     return _averaged(
-        "csd", x, x if same else y, axis, average, fs=fs, window=window, nperseg=nperseg,
-        noverlap=noverlap, nfft=nfft, detrend=detrend, return_onesided=return_onesided,
-        scaling=scaling,
+        "csd", x, x if same else y, axis, average, dtype=dtype, fs=fs, window=window,
+        nperseg=nperseg, noverlap=noverlap, nfft=nfft, detrend=detrend,
+        return_onesided=return_onesided, scaling=scaling,
     )  # fmt: skip
 
 
@@ -249,7 +258,7 @@ def csd(
 )
 def coherence(x, y, fs, window, nperseg, noverlap, nfft, detrend, axis):
     """Arguments as in `scipy.signal.coherence`."""
-    axis, x, y = _signals("coherence", axis, x=x, y=y)
+    axis, dtype, x, y = _signals("coherence", axis, x=x, y=y)
     if not x.size and not y.size:
         return _of_nothing(axis, x, y)
     if not x.size or not y.size:
@@ -258,8 +267,8 @@ def coherence(x, y, fs, window, nperseg, noverlap, nfft, detrend, axis):
             "must be without elements"
         )
     given = {
-        "fs": fs, "window": window, "nperseg": nperseg, "noverlap": noverlap, "nfft": nfft,
-        "detrend": detrend, "return_onesided": True, "scaling": "density",
+        "dtype": dtype, "fs": fs, "window": window, "nperseg": nperseg, "noverlap": noverlap,
+        "nfft": nfft, "detrend": detrend, "return_onesided": True, "scaling": "density",
     }  # fmt: skip
     freqs, pxx = _averaged("coherence", x, x, axis, "mean", **given)
     _, pyy = _averaged("coherence", y, y, axis, "mean", **given)
@@ -277,7 +286,7 @@ def coherence(x, y, fs, window, nperseg, noverlap, nfft, detrend, axis):
 )
 def periodogram(x, fs, window, nfft, detrend, return_onesided, scaling, axis):
     """Arguments as in `scipy.signal.periodogram`."""
-    axis, x = _signals("periodogram", axis, x=x)
+    axis, dtype, x = _signals("periodogram", axis, x=x)
     if not x.size:
         return _of_nothing(axis, x)
     size = x.shape[axis]
@@ -285,7 +294,7 @@ def periodogram(x, fs, window, nfft, detrend, return_onesided, scaling, axis):
         x = x[(*(slice(None),) * axis, slice(nfft))]
         size = nfft
     return _averaged(
-        "periodogram", x, x, axis, "mean", fs=fs,
+        "periodogram", x, x, axis, "mean", dtype=dtype, fs=fs,
         window="boxcar" if window is None else window, nperseg=size, noverlap=0, nfft=nfft,
         detrend=detrend, return_onesided=return_onesided, scaling=scaling,
     )  # fmt: skip
@@ -305,10 +314,10 @@ def spectrogram(
     """Arguments as in `scipy.signal.spectrogram`."""
     if mode not in ("psd", "complex", "magnitude", "angle", "phase"):
         raise ValueError(f"unknown value for mode {mode}")
-    axis, x = _signals("spectrogram", axis, x=x)
+    axis, dtype, x = _signals("spectrogram", axis, x=x)
     window, nperseg = _window("spectrogram", window, nperseg, x.shape[axis])
     freqs, time, found = _spectra(
-        "spectrogram", x, x, fs, window, nperseg,
+        "spectrogram", x, x, dtype, fs, window, nperseg,
         nperseg // 8 if noverlap is None else noverlap, nfft, detrend,
         return_onesided, scaling, axis, mode == "psd",
     )  # fmt: skip
@@ -341,9 +350,9 @@ def stft(
         raise ValueError(f"Parameter scaling={scaling!r} not in ['spectrum', 'psd']!")
     if boundary not in ("even", "odd", "constant", "zeros", None):
         raise ValueError(f"Unknown boundary option '{boundary}'")
-    axis, x = _signals("stft", axis, x=x)
+    axis, dtype, x = _signals("stft", axis, x=x)
     freqs, time, found = _spectra(
-        "stft", x, x, fs, window, nperseg, noverlap, nfft, detrend, return_onesided,
+        "stft", x, x, dtype, fs, window, nperseg, noverlap, nfft, detrend, return_onesided,
         "density" if scaling == "psd" else scaling, axis, False, boundary, padded,
     )  # fmt: skip
     return freqs, time, _at(found, axis, x.ndim)

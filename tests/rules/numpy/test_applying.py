@@ -112,3 +112,18 @@ def test_the_pattern_of_parts_holds_where_other_elements_are_in_them(f):
         np.testing.assert_allclose(
             prepared(at).toarray(), bp.jacobian(f, unconnected="zero")(at), rtol=1e-14
         )
+
+
+def test_functions_that_mix_their_part_are_refused_where_values_decide_the_part_later():
+    x = np.array([-1.0, 2.0, -3.0, 4.0, 0.5])
+
+    def centred(x):
+        return np.piecewise(x, [x < 0], [lambda y: y - np.mean(y), np.sin])
+
+    bp.testing.check_grads(lambda x: np.sum(centred(x) ** 2), x)
+    with pytest.raises(NoRuleError, match="this one mixes them"):
+        bp.compile(centred)(x)
+    with pytest.raises(NoRuleError, match="this one mixes them"):
+        bp.sparse.sparsity(centred, x)
+    elementwise = bp.compile(lambda x: np.piecewise(x, [x < 0], [lambda y: np.log(-y), 1.0]))
+    np.testing.assert_allclose(elementwise(x), np.where(x < 0, np.log(abs(x)), 1.0))

@@ -73,3 +73,24 @@ def test_spectra_of_nothing(shape, axis):
         assert own.csd(bp.variable(given[0]), given[1])[1].shape == expected[1].shape
         with pytest.raises(ShapeError, match=r"coherence: x of shape .* both or none"):
             own.coherence(bp.variable(given[0]), given[1])
+
+
+@pytest.mark.parametrize("dtype", ["?", "u1", "i2", "u2", "i4", "f2", "f4", "f8", "F", "D"])
+@pytest.mark.parametrize(
+    "name", ["welch", "periodogram", "csd", "coherence", "spectrogram", "stft"]
+)
+def test_dtypes_follow_from_the_data_as_they_are_given(name, dtype, rng):
+    x = np.maximum(20.0 * rng.normal(size=24), 0.0).astype(dtype)
+    if dtype in "FD" and name in ("stft", "spectrogram"):
+        pytest.skip("SciPy warns of complex data")
+    given = (x, x[::-1]) if name in ("csd", "coherence") else (x,)
+    options = {} if name == "periodogram" else {"nperseg": 24 // 2}
+    for of_window in (np.float64, np.float32):
+        window = rng.uniform(0.5, 1.0, options.get("nperseg", 24)).astype(of_window)
+        expected = getattr(scipy.signal, name)(*given, window=window, **options)
+        found = getattr(own, name)(*given, window=bp.variable(window), **options)
+        for a, b in zip(found, expected, strict=True):
+            a = a.value if isinstance(a, bp.Variable) else a
+            assert a.dtype == b.dtype
+            size = np.max(abs(b))
+            np.testing.assert_allclose(a, b, rtol=0, atol=5e-6 * size)
