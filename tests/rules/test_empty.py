@@ -150,8 +150,8 @@ def test_measurements_without_labels_read_no_index():
     for name in ("sum", "mean", "variance", "median", "center_of_mass"):
         ours, theirs = pair(f"ndimage.{name}")
         x = np.array([1.0, 2.0, 4.0])
-        found, _ = bp.vjp(ours, x, labels=None, index=[1])
-        np.testing.assert_allclose(found, theirs(x, None, [1]))
+        found = ours(bp.variable(x), None, [1])
+        np.testing.assert_allclose(np.asarray(bp.stop_gradient(found)), theirs(x, None, [1]))
     with np.errstate(invalid="ignore"):
         assert np.isnan(bp.scipy.ndimage.median(bp.variable(np.zeros(0))).value)
 
