@@ -973,6 +973,7 @@ cdef bint _describe(const Task *t, int which, cnp.ndarray array, int nd, const i
     cdef bint is_fortran = facts[t.routine][which].kind == c"F"
     cdef bint is_fixed = is_fortran or facts[t.routine][which].kind == c"I"
     cdef bint is_result = which >= operands[t.routine]
+    cdef bint nothing = False  # without elements, whose strides NumPy may have as it likes
     cdef Py_ssize_t[2] size
     cdef Py_ssize_t[2] step
     cdef Py_ssize_t item = cnp.PyArray_ITEMSIZE(array)
@@ -984,10 +985,11 @@ cdef bint _describe(const Task *t, int which, cnp.ndarray array, int nd, const i
         if cnp.PyArray_DIM(array, own + axis) != size[axis]:
             return False
         step[axis] = cnp.PyArray_STRIDE(array, own + axis)
+        nothing |= size[axis] == 0
     x.data, x.row, x.col = cnp.PyArray_BYTES(array), step[0] // item, step[1] // item
     if is_result and not cnp.PyArray_ISWRITEABLE(array):
         return False
-    if axes and (is_result or is_fixed):
+    if axes and not nothing and (is_result or is_fixed):
         if size[axes - 1] > 1 and step[axes - 1] != (item * size[0] if is_fortran else item):
             return False
         if axes == 2 and size[0] > 1 and step[0] != (item if is_fortran else item * size[1]):

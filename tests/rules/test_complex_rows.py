@@ -46,6 +46,7 @@ REFUSED = {
         "mean", "zoom",
     )],
     "scipy.signal.bilinear", "scipy.signal.find_peaks", "scipy.signal.freqz_sos",
+    "scipy.signal.lp2bp", "scipy.signal.lp2bs", "scipy.signal.lp2hp", "scipy.signal.lp2lp",
     "scipy.signal.freqs",     "scipy.signal.freqz", "scipy.signal.hilbert",
     "scipy.signal.medfilt", "scipy.signal.medfilt2d", "scipy.signal.order_filter",
     "scipy.signal.savgol_filter",

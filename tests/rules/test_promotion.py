@@ -54,7 +54,8 @@ REAL = {
     "logaddexp2", "nanpercentile", "nanquantile", "percentile", "quantile",
     "recurrent.gru", "recurrent.lstm", "recurrent.rnn", "remainder", "scipy.special.comb",
     "scipy.special.sph_harm_y", "scipy.special.voigt_profile",
-    "scipy.signal.bilinear", "scipy.signal.wiener", "scipy.special.zeta", "sparse.solve", "unwrap",
+    "scipy.signal.bilinear", "scipy.signal.lp2bp", "scipy.signal.lp2bs", "scipy.signal.lp2hp",
+    "scipy.signal.lp2lp", "scipy.signal.wiener", "scipy.special.zeta", "sparse.solve", "unwrap",
 }  # fmt: skip
 REAL |= versions.REAL
 REAL |= {"scipy.linalg.eigh_tridiagonal", "scipy.linalg.eigvalsh_tridiagonal"}

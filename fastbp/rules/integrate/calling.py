@@ -80,14 +80,22 @@ class Function:
 
     def __call__(self, own, leaves):
         """Return the value: an array, recorded if anything that it is given is."""
-        moving, rest = iter(leaves), iter(self.rest)
-        args = self.structure.unflatten([next(moving if on else rest) for on in self.moving])
+        args = self._arguments(leaves)
         recorded = has_variable([*own, *leaves])
         call = graph.recorded_call if recorded else graph.unrecorded_call
         found = as_operand(call(self.function, (*own, *args), {}), f"{self.name}: a value")
         if not recorded and type(found) is Variable:
             raise _not_given(self.name)
         return found
+
+    def beside(self, function, leaves):
+        """Return another function of the same arguments, with these leaves, which are numbers."""
+        args = self._arguments(leaves)
+        return lambda *own: graph.unrecorded_call(function, (*own, *args), {})
+
+    def _arguments(self, leaves):
+        moving, rest = iter(leaves), iter(self.rest)
+        return self.structure.unflatten([next(moving if on else rest) for on in self.moving])
 
 
 def _moves(leaf):

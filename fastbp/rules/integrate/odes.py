@@ -440,6 +440,8 @@ def solve_ivp(
     def f(s, y):
         return np.asarray(problem.rate(s, y, plain))
 
+    if callable(options.get("jac")):  # it has the arguments of fun; only the solver reads it
+        options["jac"] = of_numbers(function.beside(options["jac"], plain), name)
     span = [float(values_of(x)) for x in t_span]
     solution = integrate.solve_ivp(
         f, span, values_of(y0), method, None if t_eval is None else values_of(t_eval), **options

@@ -1,6 +1,7 @@
 """`scipy.linalg`: matrices assembled of vectors and of other matrices."""
 
 import functools
+import math
 import warnings
 
 import numpy as np
@@ -149,7 +150,8 @@ def convolution_matrix(a, n, mode="full"):
 def companion(a):
     """Arguments as in `scipy.linalg.companion`."""
     (a,) = _vectors("companion", a=a)
-    scipy.linalg.companion(np.asarray(array_of(a)).reshape(-1, a.shape[-1])[0])  # raises
+    for row in np.asarray(array_of(a)).reshape(math.prod(a.shape[:-1]), a.shape[-1]):
+        scipy.linalg.companion(row)  # raises
     n = a.shape[-1] - 1
     first = -a[..., 1:] / a[..., :1]
     below = np.broadcast_to(np.eye(n - 1, n, dtype=a.dtype), (*a.shape[:-1], n - 1, n))
@@ -164,10 +166,10 @@ def fiedler_companion(a):
     """Arguments as in `scipy.linalg.fiedler_companion`."""
     (a,) = _vectors("fiedler_companion", a=a)
     k = a.shape[-1]
+    if k < 2:
+        return a[..., :0]  # as SciPy has it
     # Which coefficient stands where: SciPy is asked for the matrix of their numbers.
-    numbers = (
-        scipy.linalg.fiedler_companion(np.array([1.0, *range(2, k + 1)])) if k else np.zeros(0)
-    )
+    numbers = scipy.linalg.fiedler_companion(np.array([1.0, *range(2, k + 1)]))
     places = np.where(numbers < 0.0, -numbers, 1.0).astype(np.intp) - 1
     return -(a[..., places] / a[..., :1, None]) * (numbers < 0.0) + (numbers == 1.0)
 
@@ -176,6 +178,8 @@ def fiedler_companion(a):
 def fiedler(a):
     """Arguments as in `scipy.linalg.fiedler`."""
     (a,) = _vectors("fiedler", a=a)
+    if not a.size:
+        return np.reshape(a, -1)  # as SciPy has it
     eye = np.eye(a.shape[-1], dtype=a.real.dtype)  # where the root of zero has no derivative
     return np.abs(a[..., :, None] - a[..., None, :] + eye) * (1.0 - eye)
 

@@ -16,7 +16,7 @@ from fastbp.rules.linalg.eigen import DEGENERATE, eigh_op
 from fastbp.rules.linalg.of_scipy import of_scipy, operands, stacked
 from fastbp.rules.linalg.spectral import hermitian_op, like
 from fastbp.rules.linalg.triangular import columns_of, triangle_solve
-from fastbp.rules.numpy.products import aligned, mh
+from fastbp.rules.numpy.products import aligned, mh, of_all_columns
 from fastbp.rules.numpy.structural import conjugated
 from fastbp.rules.table import general
 
@@ -102,9 +102,7 @@ _each = stacked(_solve_one, 2, 2)
 
 def _solve(ab, b, lower, upper, positive):
     if ab.ndim == 2 and b.ndim > 2:  # one matrix, all columns at once
-        columns = np.moveaxis(b, -2, 0)
-        x = _solve_one(ab, columns.reshape(len(columns), -1), lower, upper, positive)
-        return np.moveaxis(x.reshape(columns.shape), 0, -2)
+        return of_all_columns(lambda x: _solve_one(ab, x, lower, upper, positive), b)
     return _each(ab, b, lower=lower, upper=upper, positive=positive)
 
 
@@ -286,7 +284,7 @@ def cholesky_banded(ab, lower=False):
             "diagonal"
         )
     count, n = ab.shape[-2] - 1, ab.shape[-1]
-    if not n:
+    if not ab.size:
         return ab
     factor = _factor(_hermitian_band(ab, bool(lower)), count)
     below, above = (count, 0) if lower else (0, count)
@@ -319,7 +317,7 @@ def _part(name, w, v, select, select_range):
 
 def _banded_spectrum(name, a_band, lower, select, select_range):
     (a_band,) = operands(name, a_band=a_band)
-    if a_band.ndim < 2:
+    if a_band.ndim < 2 or not a_band.shape[-2]:
         raise ShapeError(
             f"scipy.linalg.{name}: a_band of shape {a_band.shape} must have a row for each diagonal"
         )

@@ -15,7 +15,7 @@ from fastbp.errors import ShapeError
 from fastbp.rules import batching, patterns
 from fastbp.rules.linalg import lapack, plans
 from fastbp.rules.linalg.triangles import GILES, triangle_solve
-from fastbp.rules.numpy.products import aligned, mh, mm, mt, stored
+from fastbp.rules.numpy.products import aligned, mh, mm, mt, of_all_columns, stored
 from fastbp.rules.numpy.structural import conjugated
 from fastbp.rules.table import general, implements
 
@@ -179,9 +179,7 @@ def _lu_solve(a, b, lu, pivots, trans):
     """Solve for the columns of `b`, with those of any block axes at once."""
     if b.ndim == 2:
         return lapack.lu_solve(lu, pivots, b, trans)
-    columns = np.moveaxis(b, -2, 0)
-    x = lapack.lu_solve(lu, pivots, columns.reshape(len(columns), -1), trans)
-    return np.moveaxis(x.reshape(columns.shape), 0, -2)
+    return of_all_columns(lambda x: lapack.lu_solve(lu, pivots, x, trans), b)
 
 
 def _lu_solve_vjp(g, needs, ans, a, b, lu, pivots, trans):

@@ -175,6 +175,8 @@ def _lower_turn(t, m):
 def _lower_turn_back(t, g):
     """Transpose `_lower_turn`: from the last column to the first."""
     n = t.shape[-1]
+    if not n:
+        return g
     rows = {}
     for j in range(n - 2, -1, -1):
         left = g[..., j + 1 :, j]

@@ -207,7 +207,8 @@ def matrix_balance(A, permute=True, scale=True, separate=False):
     (A,) = square("matrix_balance", A=A)
     plain = np.asarray(array_of(values_of(A)))
     transform, factors, order = _balancing(plain, permute=permute, scale=scale)
-    rows = np.argmax(transform != 0.0, -2)
+    # The one row of each column that is not zero.
+    rows = np.nonzero(np.swapaxes(transform != 0.0, -1, -2))[-1].reshape(A.shape[:-1])
     found = np.take_along_axis(A, rows[..., :, None], -2)
     found = np.take_along_axis(found, rows[..., None, :], -1)
     found = found * (factors[..., None, :] / factors[..., :, None]).astype(A.real.dtype)

@@ -1,5 +1,7 @@
 """`scipy.linalg`: systems and products with Toeplitz and circulant matrices."""
 
+import math
+
 import numpy as np
 import scipy.linalg
 
@@ -9,7 +11,7 @@ from fastbp.rules import batching, patterns
 from fastbp.rules.linalg.assembly import toeplitz_of
 from fastbp.rules.linalg.of_scipy import in_double, of_scipy, operands, stacked
 from fastbp.rules.linalg.triangular import columns_of
-from fastbp.rules.numpy.products import aligned
+from fastbp.rules.numpy.products import aligned, of_all_columns
 from fastbp.rules.numpy.structural import as_operand, conjugated
 from fastbp.rules.table import general
 
@@ -28,9 +30,7 @@ _each_levinson = stacked(_levinson, 1, 1, 2)
 
 def _solve(c, r, b):
     if c.ndim == r.ndim == 1 and b.ndim > 2:  # one matrix, all columns at once
-        columns = np.moveaxis(b, -2, 0)
-        x = _levinson(c, r, columns.reshape(len(columns), -1))
-        return np.moveaxis(x.reshape(columns.shape), 0, -2)
+        return of_all_columns(lambda x: _levinson(c, r, x), b)
     return _each_levinson(c, r, b)
 
 
@@ -129,7 +129,7 @@ def solve_toeplitz(c_or_cr, b):
             f"scipy.linalg.solve_toeplitz: b of shape {shape} does not fit a matrix of "
             f"{c.shape[0]} rows"
         )
-    x = solve_op(c, r, np.reshape(b, (shape[0], -1)))
+    x = solve_op(c, r, np.reshape(b, (shape[0], math.prod(shape[1:]))))
     return np.reshape(x, shape)
 
 
@@ -149,6 +149,9 @@ def matmul_toeplitz(c_or_cr, x, workers=None):
     c, r, x = in_double(*operands("matmul_toeplitz", c=c, r=r, x=x))
     x, is_vector = columns_of("matmul_toeplitz", r.shape[0], x)
     n, m = c.shape[0], r.shape[0]
+    if not (n and m):  # transforms need elements
+        found = np.zeros((n, m), x.dtype) @ x
+        return found[..., 0] if is_vector else found
     circle = np.concatenate([c, np.flip(r[1:], -1)])
     size = n + m - 1
     if circle.dtype.kind == "c":
@@ -189,6 +192,9 @@ def solve_circulant(c, b, singular="raise", tol=None, caxis=-1, baxis=0, outaxis
         *(np.asarray(array_of(values_of(x))) for x in (c, b)), singular, tol, caxis, baxis, outaxis
     )
     c, b = np.moveaxis(c, caxis, -1), np.moveaxis(b, baxis, -1)
-    found = np.fft.ifft(np.fft.fft(b) / np.fft.fft(c))
+    if not c.shape[-1]:  # transforms need elements
+        found = b / c
+    else:
+        found = np.fft.ifft(np.fft.fft(b) / np.fft.fft(c))
     found = found if "c" in (c.dtype.kind, b.dtype.kind) else np.real(found)
     return found if outaxis == -1 else np.moveaxis(found, -1, outaxis)

@@ -5,7 +5,7 @@ from numpy.linalg import LinAlgError
 
 from fastbp.rules import batching, patterns
 from fastbp.rules.linalg import lapack, plans
-from fastbp.rules.numpy.products import aligned, mm, mt
+from fastbp.rules.numpy.products import aligned, mm, mt, of_all_columns
 from fastbp.rules.numpy.structural import conjugated
 from fastbp.rules.table import general
 
@@ -16,9 +16,7 @@ GILES = "Giles 2008"
 
 def _solve(a, b, lower, trans, unit):
     if b.ndim > 2 and a.ndim == 2:  # one matrix, all columns at once
-        columns = np.moveaxis(b, -2, 0)
-        x = _solve(a, columns.reshape(len(columns), -1), lower, trans, unit)
-        return np.moveaxis(x.reshape(columns.shape), 0, -2)
+        return of_all_columns(lambda x: _solve(a, x, lower, trans, unit), b)
     x, regular = lapack.triangle_solve(a, b, lower, trans, unit)
     if not regular:
         zeros = np.argwhere(np.diagonal(a, 0, -2, -1) == 0)

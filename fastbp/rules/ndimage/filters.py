@@ -135,7 +135,7 @@ def correlated(x, weights, axis, mode, cval=0.0, origin=None):
         nd = len(axis)
         moved = np.moveaxis(x, axis, range(-nd, 0))
         widths = [(0, 0)] * (x.ndim - nd) + around
-        word = EXTENSIONS[mode]
+        word = EXTENSIONS[mode] if x.size else "constant"  # of nothing there is nothing else
         filled = {"constant_values": cval} if word == "constant" else {}
         moved = np.pad(moved, widths, word, **filled)
         found = convolve_op(moved, reverse(weights, nd), mode="valid", nd=nd, method="direct")

@@ -60,6 +60,8 @@ def ranked(name, x, rank, footprint, mode, cval, origin):
     modes = [checked_mode(short, m) for m in ([mode] * x.ndim if isinstance(mode, str) else mode)]
     if any(m in ("constant", "grid-constant") for m in modes):
         modes = [m if m != "grid-constant" else "constant" for m in modes]
+    if not x.size:
+        return np.copy(x)
     numbers = _numbers(x.shape, footprint.shape, origin, modes)
     windows = np.lib.stride_tricks.sliding_window_view(numbers, footprint.shape)
     windows = windows[..., footprint]
@@ -217,17 +219,14 @@ def _measured(measure, name, input, labels, index):
     x = _real_image(name, input)
     if has_variable((labels, index)):
         raise NoRuleError(f"scipy.ndimage.{name}: labels and index are constants, no Variables")
-    if labels is None:
-        if index is not None:
-            raise ValueError("index without defined labels")
+    if labels is None:  # index does not count, as in SciPy
         return measure(np.reshape(x, (-1,)), np.zeros(x.size, int), ())
     labels = np.broadcast_to(np.asarray(labels), x.shape).reshape(-1)
     if index is None:
         places, shape = np.where(labels > 0, 0, -1), ()
     else:
         wanted, back = np.unique(index, return_inverse=True)
-        at = np.clip(np.searchsorted(wanted, labels), 0, wanted.size - 1)
-        places = np.where(wanted[at] == labels, at, -1)
+        places = np.where(np.isin(labels, wanted), np.searchsorted(wanted, labels), -1)
         shape = wanted.shape if np.ndim(index) else ()
     chosen = np.flatnonzero(places >= 0)
     found = measure(np.take(np.reshape(x, (-1,)), chosen), places[chosen], shape)
@@ -322,6 +321,8 @@ def _of_part(name, rank, input, labels, index):
         refuse_nan(f"scipy.ndimage.{name}", values)
         values = in_order_of_parts(values, places)
         counts = np.bincount(places, minlength=math.prod(shape))
+        if rank is None and shape == () and not counts[0]:
+            return np.mean(values)  # NaN, as SciPy has it
         if not counts.all():
             raise ValueError(f"scipy.ndimage.{name}: of a part without elements there is none")
         first = np.cumsum(counts) - counts

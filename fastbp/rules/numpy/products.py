@@ -1,5 +1,7 @@
 """Products: matmul by compiled kernels, all others as contractions of labelled axes."""
 
+import math
+
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 
@@ -389,6 +391,13 @@ def aligned(t, x, ndim):
     """
     lead, missing = t.ndim - x.ndim, ndim - x.ndim
     return np.reshape(t, t.shape[:lead] + (1,) * missing + x.shape) if lead and missing > 0 else t
+
+
+def of_all_columns(solve, b):
+    """Call `solve` once, with the columns of all matrices side by side."""
+    columns = np.moveaxis(b, -2, 0)
+    x = solve(columns.reshape(len(columns), math.prod(columns.shape[1:])))
+    return np.moveaxis(x.reshape(columns.shape), 0, -2)
 
 
 # Vectors are along the last axis. <g, a x b> = <a, b x g> = <b, g x a>.

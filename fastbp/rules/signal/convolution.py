@@ -23,10 +23,14 @@ _WORK = 2**18  # products, above which a derivative is computed by Fourier trans
 
 
 def _size(n, m, mode):
-    return n + m - 1 if mode == "full" else n - m + 1
+    return max(n + m - 1 if mode == "full" else n - m + 1, 0)
 
 
 def _convolve(a, v, mode, nd, method):
+    sizes = _sizes(a, v, mode, nd)
+    if not (a.size and v.size and math.prod(sizes)):  # sums of nothing
+        lead = np.broadcast_shapes(a.shape[:-nd], v.shape[:-nd])
+        return np.zeros((*lead, *sizes), np.result_type(a, v))
     if method == "derivative":
         method, a, v = _chosen(a, v, mode, nd)
         if method == "swept":
@@ -41,11 +45,14 @@ def _convolve(a, v, mode, nd, method):
         return function(a, v, mode)
     lead = np.broadcast_shapes(a.shape[:-nd], v.shape[:-nd])
     a, v = (np.broadcast_to(x, (*lead, *x.shape[-nd:])) for x in (a, v))
-    sizes = [_size(n, m, mode) for n, m in zip(a.shape[-nd:], v.shape[-nd:], strict=True)]
     found = np.empty((*lead, *sizes), np.result_type(a, v))
     for k in np.ndindex(lead):
         found[k] = function(a[k], v[k], mode)
     return found
+
+
+def _sizes(a, v, mode, nd):
+    return [_size(n, m, mode) for n, m in zip(a.shape[-nd:], v.shape[-nd:], strict=True)]
 
 
 def _direct(a, v, mode):
@@ -62,8 +69,7 @@ def _chosen(a, v, mode, nd):
     if a.ndim == v.ndim == nd == 1:
         return "swept", a, v
     n, m = (x.shape[x.ndim - nd :] for x in (a, v))
-    sizes = [_size(p, q, mode) for p, q in zip(n, m, strict=True)]
-    work = math.prod(sizes) * min(math.prod(m), math.prod(n))
+    work = math.prod(_sizes(a, v, mode, nd)) * min(math.prod(m), math.prod(n))
     if work * math.prod(a.shape[: a.ndim - nd]) < _WORK:
         return "direct", a, v
     if not (np.isfinite(a).all() and np.isfinite(v).all()):
@@ -177,7 +183,9 @@ def _operands(name, in1, in2):
     return in1, in2
 
 
-def _method(a, v, mode, method):
+def _method(name, a, v, mode, method):
+    if not (a.size and v.size):
+        getattr(signal, name)(np.zeros(a.shape), np.zeros(v.shape), mode, method)  # raises
     if method == "auto":
         return signal.choose_conv_method(array_of(a), array_of(v), mode)
     if method not in ("direct", "fft"):
@@ -205,14 +213,15 @@ def convolve(in1, in2, mode, method):
     A long cotangent is convolved by Fourier transforms, in double precision.
     """
     in1, in2 = _operands("convolve", in1, in2)
-    return convolved(in1, in2, mode, tuple(range(in1.ndim)), _method(in1, in2, mode, method))
+    method = _method("convolve", in1, in2, mode, method)
+    return convolved(in1, in2, mode, tuple(range(in1.ndim)), method)
 
 
 @stands_for("scipy.signal.correlate", samples=_samples)
 def correlate(in1, in2, mode, method):
     """Arguments as in `scipy.signal.correlate`."""
     in1, in2 = _operands("correlate", in1, in2)
-    return correlated(in1, in2, mode, _method(in1, in2, mode, method))
+    return correlated(in1, in2, mode, _method("correlate", in1, in2, mode, method))
 
 
 def correlated(in1, in2, mode, method):
@@ -306,7 +315,9 @@ def _planar(name, in1, in2, mode, boundary, fillvalue, correlates):
         kind = "valid" if mode == "valid" else "full"
         found = convolve_op(in1, in2, mode=kind, nd=2, method="direct")
     if mode == "same":
-        start = [m // 2 if correlates else (m - 1) // 2 for m in in2.shape]
+        if not in2.size:  # a sum of nothing everywhere
+            found = np.pad(found, [(0, max(k - m, 0)) for k, m in zip(n, found.shape, strict=True)])
+        start = [m // 2 if correlates else max(m - 1, 0) // 2 for m in in2.shape]
         found = found[tuple(slice(s, s + k) for s, k in zip(start, n, strict=True))]
     return reverse(found, 2) if swapped and correlates else found
 

@@ -24,8 +24,10 @@ FEW = 64  # lags that are computed one by one
 
 
 def _filter(b, a, x, zi):
-    if zi.shape[-1] and x.shape[-1]:
-        lead = np.broadcast_shapes(x.shape[:-1], zi.shape[:-1])
+    lead = np.broadcast_shapes(x.shape[:-1], zi.shape[:-1])
+    if not x.size:
+        return np.zeros((*lead, x.shape[-1]), np.result_type(b, a, x, zi))
+    if zi.shape[-1]:
         x = np.broadcast_to(x, (*lead, x.shape[-1]))
         zi = np.broadcast_to(zi, (*lead, zi.shape[-1]))
         return signal.lfilter(b, a, x, zi=zi)[0]

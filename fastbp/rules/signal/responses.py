@@ -4,7 +4,7 @@ import numpy as np
 from scipy import signal
 
 from fastbp._core.graph import has_variable, values_of
-from fastbp.errors import NoRuleError
+from fastbp.errors import NoRuleError, ShapeError
 from fastbp.rules.counterparts import constant, refused, stands_for
 from fastbp.rules.numpy.structural import as_operand
 from fastbp.rules.signal.filtering import SOS
@@ -107,6 +107,32 @@ def freqs(b, a, worN, plot):
     return w, np.polyval(b, s) / np.polyval(a, s)
 
 
+# ---- other filters, by a rational function in the place of s
+
+
+def _substituted(c, above, below, degree):
+    """Return the polynomial ``c(above / below) * below**degree``, by Horner's scheme."""
+    found, power = c[:1], np.ones(1)
+    for k in range(1, c.shape[0]):
+        power = np.convolve(power, below)
+        found = np.polyadd(np.convolve(found, above), c[k] * power)
+    for _ in range(degree + 1 - c.shape[0]):
+        found = np.convolve(found, below)
+    return found
+
+
+def _transformed(b, a, above, below, expected):
+    """Return both with ``a[0] == 1``, without the leading zeros that `expected`, SciPy's, lacks."""
+    degree = max(b.shape[0], a.shape[0]) - 1
+    b, a = (
+        _substituted(c, above, below, degree)[-of_scipy.size :]
+        for c, of_scipy in zip((b, a), expected, strict=True)
+    )
+    return tuple(
+        [np.astype(c / a[0], of_scipy.dtype) for c, of_scipy in zip((b, a), expected, strict=True)]
+    )
+
+
 @stands_for(
     "scipy.signal.bilinear",
     samples=lambda rng: [
@@ -115,29 +141,74 @@ def freqs(b, a, worN, plot):
     ],
 )
 def bilinear(b, a, fs):
-    """Arguments as in `scipy.signal.bilinear`."""
+    """Arguments as in `scipy.signal.bilinear`; `fs` may be a Variable."""
     b, a = _coefficients("bilinear", b, a, real=True)
-    signal.bilinear(values_of(b), values_of(a), fs)  # raises, or warns, where SciPy does
+    expected = signal.bilinear(  # raises, or warns, where SciPy does
+        values_of(b), values_of(a), values_of(fs)[()] if has_variable(fs) else fs
+    )
     b, a = (c[int(np.argmax(values_of(c) != 0.0)) :] for c in (b, a))
-    degree = max(a.shape[0], b.shape[0]) - 1
     scale = np.sqrt(2.0 * fs)
+    above, below = np.array([1.0, -1.0]) * scale, np.ones(2) / scale
+    return _transformed(b, a, above, below, expected)
 
-    def mapped(c):
-        n = c.shape[0]
-        rows = [
-            np.polynomial.polynomial.polymul(
-                np.polynomial.polynomial.polypow(np.array([1.0, 1.0]) / scale, degree - q),
-                np.polynomial.polynomial.polypow(np.array([-1.0, 1.0]) * scale, q),
-            )[::-1]
-            for q in range(n)[::-1]
-        ]
-        return c @ np.array(rows)
 
-    b, a = mapped(b), mapped(a)
-    b, a = b / a[0], a / a[0]
-    small = np.abs(values_of(b)) > 1e-14
-    first = int(np.argmax(small)) if small.any() else b.shape[0] - 1
-    return b[first:], a
+def _prototype(name, b, a, **frequencies):
+    """Return the coefficients, frequencies as vectors of one element, and what SciPy returns."""
+    b, a = _coefficients(name, b, a, real=True)
+    given = {
+        what: as_operand(x, f"scipy.signal.{name}: {what}", real=True)
+        for what, x in frequencies.items()
+    }
+    for what, x in given.items():
+        if x.size != 1:
+            raise ShapeError(
+                f"scipy.signal.{name}: {what} must be a number, not of shape {x.shape}"
+            )
+    numbers = [np.reshape(x, (1,)) for x in given.values()]
+    expected = getattr(signal, name)(
+        *map(values_of, (b, a)), *[float(values_of(x)[0]) for x in numbers]
+    )
+    return b, a, *numbers, expected
+
+
+def _prototypes(*frequencies):
+    return lambda rng: [
+        ((rng.uniform(0.5, 1.0, n), rng.uniform(0.5, 1.0, m), *frequencies), {})
+        for n, m in ((2, 3), (3, 3), (1, 3))
+    ]
+
+
+@stands_for("scipy.signal.lp2lp", samples=_prototypes(np.array(2.0)))
+def lp2lp(b, a, wo):
+    """Arguments as in `scipy.signal.lp2lp`; `wo` may be a Variable."""
+    b, a, wo, expected = _prototype("lp2lp", b, a, wo=wo)
+    return _transformed(b, a, np.array([1.0, 0.0]), wo, expected)
+
+
+@stands_for("scipy.signal.lp2hp", samples=_prototypes(np.array(2.0)))
+def lp2hp(b, a, wo):
+    """Arguments as in `scipy.signal.lp2hp`; `wo` may be a Variable."""
+    b, a, wo, expected = _prototype("lp2hp", b, a, wo=wo)
+    return _transformed(b, a, wo, np.array([1.0, 0.0]), expected)
+
+
+def _resonance(wo, bw):
+    """Return ``s**2 + wo**2`` and ``bw * s``."""
+    return np.concatenate([np.array([1.0, 0.0]), wo * wo]), bw * np.array([1.0, 0.0])
+
+
+@stands_for("scipy.signal.lp2bp", samples=_prototypes(np.array(2.0), np.array(0.7)))
+def lp2bp(b, a, wo, bw):
+    """Arguments as in `scipy.signal.lp2bp`; `wo` and `bw` may be Variables."""
+    b, a, wo, bw, expected = _prototype("lp2bp", b, a, wo=wo, bw=bw)
+    return _transformed(b, a, *_resonance(wo, bw), expected)
+
+
+@stands_for("scipy.signal.lp2bs", samples=_prototypes(np.array(2.0), np.array(0.7)))
+def lp2bs(b, a, wo, bw):
+    """Arguments as in `scipy.signal.lp2bs`; `wo` and `bw` may be Variables."""
+    b, a, wo, bw, expected = _prototype("lp2bs", b, a, wo=wo, bw=bw)
+    return _transformed(b, a, *_resonance(wo, bw)[::-1], expected)
 
 
 # ---- peaks

@@ -169,14 +169,14 @@ def _averaged(name, x, y, axis, average, **given):
     return freqs, np.moveaxis(found, -1, axis)
 
 
-_OF_NOTHING = ("welch", "csd", "coherence", "periodogram")
+_OF_NOTHING = ("welch", "csd", "coherence", "periodogram", "spectrogram", "stft")
 
 
-def _of_nothing(axis, *signals):
-    """Return what SciPy does of signals without elements: frequencies and spectra without any."""
+def _of_nothing(axis, *signals, count=2):
+    """Return what SciPy does of signals without elements: `count` results without any."""
     lead = np.broadcast_shapes(*[v.shape[:axis] + v.shape[axis + 1 :] for v in signals])
     shape = (*lead, min(v.shape[axis] for v in signals))
-    return tuple([np.moveaxis(np.zeros(shape), -1, axis) for _ in range(2)])
+    return tuple([np.moveaxis(np.zeros(shape), -1, axis) for _ in range(count)])
 
 
 def _signals(name, axis, **given):
@@ -315,6 +315,9 @@ def spectrogram(
     if mode not in ("psd", "complex", "magnitude", "angle", "phase"):
         raise ValueError(f"unknown value for mode {mode}")
     axis, dtype, x = _signals("spectrogram", axis, x=x)
+    if not x.size:
+        signal.spectrogram(np.zeros(x.shape), fs, axis=axis)  # raises where it has a window of none
+        return _of_nothing(axis, x, count=3)
     window, nperseg = _window("spectrogram", window, nperseg, x.shape[axis])
     freqs, time, found = _spectra(
         "spectrogram", x, x, dtype, fs, window, nperseg,
@@ -351,6 +354,8 @@ def stft(
     if boundary not in ("even", "odd", "constant", "zeros", None):
         raise ValueError(f"Unknown boundary option '{boundary}'")
     axis, dtype, x = _signals("stft", axis, x=x)
+    if not x.size:
+        return _of_nothing(axis, x, count=3)
     freqs, time, found = _spectra(
         "stft", x, x, dtype, fs, window, nperseg, noverlap, nfft, detrend, return_onesided,
         "density" if scaling == "psd" else scaling, axis, False, boundary, padded,

@@ -6,8 +6,6 @@ from fastbp.rules.engine import vanishing
 from fastbp.rules.special import unwrapped as special
 from fastbp.rules.special.gamma import gap
 from fastbp.rules.special.incomplete import (
-    beta_quantile_by_a,
-    beta_quantile_by_b,
     betainc_by_a,
     betainc_by_b,
     density_of_beta,
@@ -59,7 +57,7 @@ _both(
     "gdtr",
     "gdtrc",
     (  # flat at 0, where the density may be infinite
-        lambda z, a, b, x: vanishing(x, gamma_density(b, a * x)),
+        lambda z, a, b, x: np.where(x == np.inf, 0.0, vanishing(x, gamma_density(b, a * x))),
         lambda z, a, b, x: gammainc_by_a(b, a * x),
         lambda z, a, b, x: vanishing(a, gamma_density(b, a * x)),
     ),
@@ -154,26 +152,37 @@ for _name, _sign in (("nbdtr", 1.0), ("nbdtrc", -1.0)):
     )
 
 
-def _ratio(m, n, x):
-    """Return what betainc is taken of: ``m x / (n + m x)``."""
-    return m * x / (n + m * x)
+def _from_near(m, n, x):
+    """Return which end x is near to, what of it is beyond, the rest, and the density there.
+
+    `fdtr` is ``betainc(m/2, n/2, low)`` near to 0, and one less ``betainc(n/2, m/2, low)`` near to
+    infinity: there one less `low` would have lost its digits. Third is ``m x / n``, or its inverse.
+    """
+    near = m * x <= n
+    ratio = np.where(near, m * x / n, n / (m * np.where(near, 1.0, x)))
+    low, high = ratio / (1.0 + ratio), 1.0 / (1.0 + ratio)
+    first, second = np.where(near, m, n), np.where(near, n, m)
+    return near, low, ratio, high, density_of_beta(0.5 * first, 0.5 * second, low)
 
 
 def _fdtr_by_x(z, m, n, x):
-    d = n + m * x
-    return m * n / (d * d) * density_of_beta(0.5 * m, 0.5 * n, _ratio(m, n, x))
+    near, _, ratio, high, density = _from_near(m, n, x)
+    far = vanishing(ratio, density) / np.where(near, 1.0, x)
+    return np.where(near, m / n * density, far) * high * high
 
 
 def _fdtr_by_m(z, m, n, x):
-    d, at = n + m * x, _ratio(m, n, x)
-    by_at = density_of_beta(0.5 * m, 0.5 * n, at)
-    return 0.5 * betainc_by_a(0.5 * m, 0.5 * n, at) + vanishing(n * x / (d * d), by_at)
+    near, low, _, high, density = _from_near(m, n, x)
+    below = betainc_by_a(0.5 * m, 0.5 * n, np.where(near, low, 0.0))
+    above = betainc_by_b(0.5 * n, 0.5 * m, np.where(near, 0.0, low))
+    return 0.5 * np.where(near, below, -above) + vanishing(low * high / m, density)
 
 
 def _fdtr_by_n(z, m, n, x):
-    d, at = n + m * x, _ratio(m, n, x)
-    by_at = density_of_beta(0.5 * m, 0.5 * n, at)
-    return 0.5 * betainc_by_b(0.5 * m, 0.5 * n, at) - vanishing(m * x / (d * d), by_at)
+    near, low, _, high, density = _from_near(m, n, x)
+    below = betainc_by_b(0.5 * m, 0.5 * n, np.where(near, low, 0.0))
+    above = betainc_by_a(0.5 * n, 0.5 * m, np.where(near, 0.0, low))
+    return 0.5 * np.where(near, below, -above) - vanishing(low * high / n, density)
 
 
 _both(
@@ -184,21 +193,24 @@ _both(
 )
 
 
-def _fdtri_by_m(z, m, n, p):
-    d = n + m * z
-    return 0.5 * d * d / (m * n) * beta_quantile_by_a(0.5 * m, 0.5 * n, _ratio(m, n, z)) - z / m
+def _fdtri_by(slope, at_infinity):
+    def partial(z, m, n, p):
+        within = np.where((z == 0.0) | (z == np.inf), 1.0, z)
+        found = -slope(None, m, n, within) / _fdtr_by_x(None, m, n, within)
+        return np.where(z == 0.0, 0.0, np.where(z == np.inf, at_infinity(m, n), found))
 
-
-def _fdtri_by_n(z, m, n, p):
-    d = n + m * z
-    return 0.5 * d * d / (m * n) * beta_quantile_by_b(0.5 * m, 0.5 * n, _ratio(m, n, z)) + z / n
+    return partial
 
 
 elementwise(
     "fdtri",
     None,
-    _fdtri_by_m,
-    _fdtri_by_n,
+    # A quantile near to 1 is C(m, n) (1 - p)^(-2 / n); for n = 2 it is 1 / (1 - p) - 1 / m.
+    _fdtri_by(
+        _fdtr_by_m,
+        lambda m, n: np.where(n == 2.0, 1.0 / (m * m), np.where(n < 2.0, np.inf, -np.inf)),
+    ),
+    _fdtri_by(_fdtr_by_n, lambda m, n: -np.inf),
     lambda z, m, n, p: 1.0 / _fdtr_by_x(None, m, n, z),
     domain=((1.5, 6.0), (1.5, 6.0), (0.2, 0.8)),
     **_INVERSES,
@@ -256,7 +268,9 @@ elementwise(
 elementwise(
     "stdtrit",
     None,
-    lambda z, n, p: -stdtr_by_n(n, z) / t_density(n, z),
+    lambda z, n, p: np.where(
+        np.isinf(z), np.where(p < 0.5, np.inf, -np.inf), -stdtr_by_n(n, z) / t_density(n, z)
+    ),
     lambda z, n, p: 1.0 / t_density(n, z),
     domain=((1.5, 8.0), (0.55, 0.9)),
     **_INVERSES,

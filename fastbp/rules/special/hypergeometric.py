@@ -31,18 +31,43 @@ def hyperu(a, b, x):
 
 @Numeric
 def tricomi(a, b, x):
-    """Return Tricomi's function also where SciPy's loses it: at 0, for b = 0, and where it is NaN.
+    """Return Tricomi's function also where SciPy's loses it: near 0, for b = 0, where it is NaN.
 
-    Slopes ask for it there, beside points at which SciPy's is right.
+    Slopes ask for it there, beside points at which SciPy's is right. For whole b and small x
+    SciPy's is NaN, or without a digit that is right.
     """
     with np.errstate(all="ignore"):
         a, b, x = np.broadcast_arrays(a, b, x)
         found = special.hyperu(a, b, x)
         lost = (x > 0.0) & ((b == 0.0) | np.isnan(found))
-        if lost.any():  # DLMF 13.2.40
-            u, c, y = np.where(lost, a, 1.0), np.where(lost, b, 1.0), np.where(lost, x, 1.0)
+        if lost.any():
+            u, c, y = (np.where(lost, v, 1.0) for v in (a, b, x))  # DLMF 13.2.40
             found = np.where(lost, y ** (1.0 - c) * special.hyperu(u - c + 1.0, 2.0 - c, y), found)
+        near = (x > 0.0) & (x * np.maximum(np.abs(a), 1.0) < 0.5) & (b == np.rint(b))
+        if near.any():
+            u, c, y = (np.where(near, v, 1.0) for v in (a, b, x))
+            low = c < 1.0
+            value = _near_zero(np.where(low, u - c + 1.0, u), np.where(low, 2.0 - c, c), y)
+            value = np.where(low, y ** (1.0 - c), 1.0) * value
+            found = np.where(near & np.isfinite(value), value, found)
         return np.where(x == 0.0, _tricomi_at_zero(a, b), found)
+
+
+def _near_zero(a, b, x):
+    """Return it for whole b > 0 near to 0, where no a is a pole: DLMF 13.2.9."""
+    n = b - 1.0
+    series, term = 0.0, np.ones(x.shape)
+    for k in range(40):
+        digammas = special.digamma(a + k) - special.digamma(1.0 + k) - special.digamma(b + k)
+        series = series + term * (np.log(x) + digammas)
+        term = term * (a + k) / ((b + k) * (k + 1.0)) * x
+    sign = np.where(np.remainder(n, 2.0) == 0.0, -1.0, 1.0)
+    found = sign * special.rgamma(b) * special.rgamma(a - n) * series
+    for k in range(1, int(n.max()) + 1):
+        rest = np.maximum(n - k, 0.0)
+        power = special.gamma(k) * special.poch(1.0 - a + k, rest) * special.rgamma(rest + 1.0)
+        found = found + np.where(k <= n, special.rgamma(a) * power * x ** (-k), 0.0)
+    return found
 
 
 def _tricomi_at_zero(a, b):

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastbp._core import graph
 from fastbp._core.graph import Variable, is_passive, passive
+from fastbp.rules.engine import vanishing
 from fastbp.rules.special import unwrapped as special
 from fastbp.rules.special.rows import (
     Numeric,
@@ -383,7 +384,7 @@ def _kolmogorov_slope(x):
     for k in range(1, 6):
         right = right + (-1.0) ** (k - 1) * k * k * np.exp(-2.0 * k * k * far * far)
     there = np.where(x > 0.0, ROOT_TWO_PI * left, 0.0)
-    return np.where(small, there, -8.0 * far * right)
+    return np.where(small, there, -8.0 * vanishing(right, far))
 
 
 kolmogorov = elementwise(
@@ -398,7 +399,7 @@ kolmogorov = elementwise(
 kolmogi = elementwise(
     "kolmogi",
     None,
-    lambda z, p: 1.0 / _kolmogorov_slope(z),
+    lambda z, p: np.where(z == np.inf, -np.inf, 1.0 / _kolmogorov_slope(z)),
     domain=(0.1, 0.9),
     error=(1e-12, 1e-11),
 )

@@ -250,3 +250,30 @@ def test_integrands_of_numbers_can_be_sent_to_other_processes():
     """As `quad_vec` does with ``workers=2``."""
     sent = pickle.loads(pickle.dumps(of_numbers(np.sin, "quad_vec")))
     assert sent(1.0) == np.sin(1.0)
+
+
+@pytest.mark.parametrize("method", ["Radau", "BDF", "LSODA"])
+def test_a_jacobian_has_the_arguments_of_the_function(method, rng):
+    seen = []
+
+    def f(t, y, p, q):
+        return -p["k"] * y * q
+
+    def jac(t, y, p, q):
+        seen.append((type(p["k"]), type(y)))
+        return np.diag(-p["k"] * q * np.ones(2))
+
+    def end(y0, k):
+        return solve_ivp(f, (0.0, 1.0), y0, method, args=({"k": k}, 2.0), jac=jac, **TIGHT).y[:, -1]
+
+    check(end, ([1.0, 2.0], 1.3), rng, order=1, rtol=1e-5)
+    assert seen or method == "LSODA"  # which decides whether it needs one
+    assert not any(bp.Variable in kinds for kinds in seen)
+
+    def other(k):
+        jac = lambda t, y, q: np.diag(-k * np.ones(2))
+        f = lambda t, y, q: -q * y
+        return solve_ivp(f, (0.0, 1.0), [1.0, 1.0], "Radau", args=(k,), jac=jac).y
+
+    with pytest.raises(NoRuleError, match="a Variable that it is not given"):
+        bp.jvp(other, (1.3,), (1.0,))

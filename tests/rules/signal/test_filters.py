@@ -6,7 +6,7 @@ import scipy.signal
 
 import fastbp as bp
 import fastbp.scipy.signal as bsig
-from fastbp.errors import DTypeError, NoRuleError
+from fastbp.errors import DTypeError, NoRuleError, ShapeError
 from fastbp.testing import check_grads
 
 
@@ -190,3 +190,27 @@ def test_gustafssons_method(b, a, irlen, rng):
 
     np.testing.assert_allclose(bp.vjp(f, x)[0], f(x), rtol=1e-9, atol=1e-10)
     check_grads(f, (x,), order=1)
+
+
+@pytest.mark.filterwarnings("ignore:Badly conditioned")
+@pytest.mark.parametrize("name", ["lp2lp", "lp2hp", "lp2bp", "lp2bs"])
+@pytest.mark.parametrize("b", [[0.3, 0.2, 0.1, 0.4], [0.2, 0.0], [1.0]])
+@pytest.mark.parametrize("a", [[2.0, 0.5, 1.5], [1.0, 0.4]])
+def test_other_bands_of_a_prototype(name, b, a):
+    frequencies = [np.array(2.0), np.array(0.7)] if "b" in name[3:] else [np.array([2.0])]
+    given = [np.array(b), np.array(a), *frequencies]
+    f, theirs = getattr(bsig, name), getattr(scipy.signal, name)
+    for found, expected in zip(bp.vjp(f, *given)[0], theirs(b, a, *given[2:]), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-15)
+    if 0.0 not in b:  # where SciPy leaves out what is zero
+        check_grads(f, tuple(given), order=2)
+
+
+def test_frequencies_of_a_prototype_are_numbers():
+    w = bp.variable(np.ones(2))
+    with pytest.raises(ShapeError, match=r"scipy\.signal\.lp2lp: wo must be a number"):
+        bsig.lp2lp([1.0], [1.0, 1.0], w)
+
+
+def test_bilinear_by_the_rate():
+    check_grads(lambda fs: bsig.bilinear([1.0, 0.5], [1.0, 0.4, 2.0], fs[()]), (np.array(3.0),))

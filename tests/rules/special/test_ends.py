@@ -20,6 +20,13 @@ DISTRIBUTIONS = [
     ("fdtr", (3.0, 3.0, 0.0), (0.0, 0.0, 0.0)),
     ("fdtrc", (1.0, 3.0, 0.0), (0.0, 0.0, -INF)),
     ("fdtrc", (2.0, 3.0, 0.0), (0.0, 0.0, -1.0)),
+    ("fdtr", (3.0, 4.0, INF), (0.0, 0.0, 0.0)),
+    ("fdtr", (3.0, 0.5, INF), (0.0, 0.0, 0.0)),
+    ("fdtrc", (3.0, 4.0, INF), (0.0, 0.0, 0.0)),
+    ("gdtr", (2.0, 0.5, INF), (0.0, 0.0, 0.0)),
+    ("gdtrc", (2.0, 3.0, INF), (0.0, 0.0, 0.0)),
+    ("kolmogorov", (INF,), (0.0,)),
+    ("fdtri", (3.0, 2.0, 1.0), (1.0 / 9.0, -INF, INF)),  # which rounding hides on the way
 ]
 QUANTILES = [
     # by the parameters, by p
@@ -45,6 +52,10 @@ QUANTILES = [
     ("fdtri", (1.0, 3.0, 0.0), (0.0, 0.0, 0.0)),
     ("fdtri", (2.0, 3.0, 0.0), (0.0, 0.0, 1.0)),
     ("fdtri", (5.0, 3.0, 0.0), (0.0, 0.0, INF)),
+    ("fdtri", (5.0, 3.0, 1.0), (-INF, -INF, INF)),
+    ("fdtri", (5.0, 1.0, 1.0), (INF, -INF, INF)),
+    ("stdtrit", (3.0, 1.0), (-INF, INF)),
+    ("kolmogi", (0.0,), (-INF,)),
 ]
 
 
@@ -110,6 +121,34 @@ def test_hyperu_at_zero(a, b, slope):
 def test_hyperu_where_scipy_loses_its_slope(a, b, x, slope):
     """At b = -1, where the slope is of b = 0; the numbers are mpmath's."""
     np.testing.assert_allclose(bp.grad(bsp.hyperu, 2)(a, b, x), slope, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "x", "slope"),
+    [
+        (1.4587318112501801, -3.0, 3.071240892996925e-10, -0.05955930931415643),
+        (2.0, 1.0, 4.1274831931877946e-14, -24227839416717.554),
+        (3.0, 3.0, 4.7e-08, -9.6317769328568937e21),
+        (-2.25, 1.0, 1e-10, 5737844127.7669964),
+        (0.9997692031904211, 2.0, 0.0037734785632642723, -70219.660347049375),
+    ],
+)
+def test_hyperu_near_to_zero_for_whole_b(a, b, x, slope):
+    """SciPy's is NaN there, or wrong by orders; the numbers are mpmath's."""
+    np.testing.assert_allclose(bp.grad(bsp.hyperu, 2)(a, b, x), slope, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("m", "n", "x", "slopes"),
+    [
+        (3.0, 0.5, 1e17, (-9.1089841493792557e-7, 8.1110465222841486e-4, 1.0277351979982167e-22)),
+        (0.5, 2.5, 1e15, (1.0556657379227226e-19, 4.6562465633853889e-18, 3.585545907383429e-34)),
+        (40.0, 4.0, 1e20, (2.5e-43, 4.7469374660517841e-39, 4.2e-60)),
+    ],
+)
+def test_slopes_of_fdtr_far_out(m, n, x, slopes):
+    """Where 1 - m x / (n + m x) has no digits left; the numbers are mpmath's."""
+    np.testing.assert_allclose(bp.grad(bsp.fdtr, (0, 1, 2))(m, n, x), slopes, rtol=1e-10)
 
 
 def test_hyperu_of_no_degree_is_constant():
