@@ -4,7 +4,7 @@
 # Seen with SciPy 1.17.1 (and 1.18.1), CPython with the GIL. The wrapper of LAPACK's getrs adds one to every pivot in
 # place, calls LAPACK without the GIL, and takes the ones back; another thread adds its own meanwhile. LAPACK then swaps
 # rows that the right-hand side does not have. Pivots that are read-only are written to as well. A copy of the pivots in
-# each call is right. SciPy 1.13.1 kept the GIL.
+# each call is right. SciPy 1.13.1 kept the GIL; scipy#25992 mends it after 1.18.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
