@@ -4,7 +4,6 @@ import functools
 import gc
 import subprocess
 import sys
-import threading
 import tracemalloc
 import weakref
 
@@ -16,7 +15,7 @@ import fastbp.numpy as bnp
 from fastbp._core import buffers, sweep
 from fastbp._core.tape import Tape
 
-from .harness import peak_of
+from .harness import at_once, peak_of
 
 
 @pytest.fixture
@@ -373,7 +372,6 @@ def test_threads_share_variables(rng):
     shared = bp.variable(rng.normal(size=(8, 8)))
     base = np.tanh(shared @ shared)
     data = [rng.normal(size=(5, 8)) for _ in range(4)]
-    barrier = threading.Barrier(4)
 
     def work(x):
         for _ in range(30):
@@ -383,22 +381,7 @@ def test_threads_share_variables(rng):
             yield [sweep.forward(Tape([y], [shared]), [np.ones((8, 8))])[0]]
 
     expected = [list(work(x)) for x in data]
-    found = [None] * 4
-    interval = sys.getswitchinterval()
-
-    def thread(k):
-        barrier.wait()
-        found[k] = list(work(data[k]))
-
-    threads = [threading.Thread(target=thread, args=(k,)) for k in range(4)]
-    sys.setswitchinterval(1e-5)
-    try:
-        for t in threads:
-            t.start()
-        for t in threads:
-            t.join()
-    finally:
-        sys.setswitchinterval(interval)
+    found = at_once(lambda x: list(work(x)), *data)
     for a, b in zip(found, expected, strict=True):
         for results, references in zip(a, b, strict=True):
             for x, y in zip(results, references, strict=True):

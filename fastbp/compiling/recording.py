@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp import tree
+from fastbp import generator, tree
 from fastbp._core import constants, graph
 from fastbp._core.caller import Entry, Form, Spec
 from fastbp._core.graph import Passive, Variable
@@ -228,7 +228,8 @@ def _check_results(f: Any, leaves: list[Any]) -> None:
 
 def _random_state() -> Any:
     # What a user's function may draw from, and no other tells it.
-    state = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
+    with generator.held():
+        state = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
     return state["pos"], state["key"].tobytes(), random.getstate()
 
 

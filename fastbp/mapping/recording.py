@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp import tree
+from fastbp import generator, tree
 from fastbp._core import constants, graph
 from fastbp._core.graph import Passive, Variable
 from fastbp._core.replay import strong_zeros_met
@@ -285,7 +285,8 @@ class Drawing:
 
     def now(self) -> list[Any]:
         """Return the present states."""
-        return [state() for state in self.states]
+        with generator.held():
+            return [state() for state in self.states]
 
 
 _GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)

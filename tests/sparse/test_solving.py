@@ -2,8 +2,6 @@
 
 import copy
 import pickle
-import sys
-import threading
 
 import numpy as np
 import pytest
@@ -13,7 +11,7 @@ import scipy.sparse.linalg
 import fastbp as bp
 from fastbp.testing import check_grads
 
-from ..harness import assert_close
+from ..harness import assert_close, at_once
 from .test_operands import FORMATS, KINDS, square
 
 SHAPES = [(4,), (4, 1), (4, 3)]
@@ -224,24 +222,14 @@ def test_factors_belong_to_copies(rng):
 
 def test_threads_share_factors_of_two_dtypes(rng):
     s, _ = square(rng)
-    solver, wrong = bp.sparse.factorized(s.astype(np.float32)), []
+    solver = bp.sparse.factorized(s.astype(np.float32))
     inverse = np.linalg.inv(s.toarray())
     points = [rng.normal(size=4).astype(dtype) for dtype in ("f4", "f8", "f4", "f8")]
 
     def work(b):
         for _ in range(200):
             x = solver(b)
-            if x.dtype != b.dtype or not np.allclose(x, inverse @ b, rtol=1e-3, atol=1e-4):
-                wrong.append(x)
+            assert x.dtype == b.dtype
+            np.testing.assert_allclose(x, inverse @ b, rtol=1e-3, atol=1e-4)
 
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        threads = [threading.Thread(target=work, args=(b,)) for b in points]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(interval)
-    assert not wrong
+    at_once(work, *points)

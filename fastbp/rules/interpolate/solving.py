@@ -1,21 +1,26 @@
 """Systems with a constant matrix, factorised once: what splines and radial functions solve."""
 
 import numpy as np
-from scipy import linalg, sparse
+from scipy import sparse
 from scipy.sparse.linalg import splu
 
 from fastbp.rules import patterns
+from fastbp.rules.linalg import lapack
 from fastbp.rules.table import linear
 
 __all__ = ["Factors", "solved"]
 
 
 class Factors:
-    """The factors of a square matrix of float64: SuperLU's if it is sparse, else LAPACK's."""
+    """The factors of a square matrix of float64: SuperLU's if it is sparse, else LAPACK's.
+
+    They are shared by all that solve with them, in several threads, too. `scipy.linalg.lu_solve`
+    cannot be: it counts the pivots from one and back in place, without the GIL.
+    """
 
     def __init__(self, a):
         self._sparse = sparse.issparse(a)
-        self._factors = splu(a.tocsc()) if self._sparse else linalg.lu_factor(a)
+        self._factors = splu(a.tocsc()) if self._sparse else lapack.lu(a)
 
     def solve(self, x, transposed):
         """Solve along the last axis."""
@@ -32,7 +37,7 @@ class Factors:
             return b
         if self._sparse:
             return self._factors.solve(b, "T" if transposed else "N")
-        return linalg.lu_solve(self._factors, b, transposed)
+        return lapack.lu_solve(*self._factors, b, transposed)
 
 
 def _samples(rng):

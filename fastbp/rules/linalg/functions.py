@@ -11,6 +11,7 @@ import inspect
 import numpy as np
 import scipy.linalg
 
+from fastbp import generator
 from fastbp._core.graph import array_of, has_variable, passive, values_of
 from fastbp.errors import ShapeError
 from fastbp.rules import batching, patterns
@@ -79,11 +80,8 @@ def _without_drawing(function):
 
     @functools.wraps(function)
     def same(*args, **kwargs):
-        state = np.random.get_state()  # noqa: NPY002
-        try:
+        with generator.restored():
             return function(*args, **kwargs)
-        finally:
-            np.random.set_state(state)  # noqa: NPY002
 
     return same
 

@@ -99,6 +99,7 @@ def test_only_one_module_asks_processor_and_environment():
     assert asking == {"simd.pyx", "simd_level.h"}
 
 
+@pytest.mark.thread_unsafe(reason="the instruction set belongs to the process")
 def test_a_level_beyond_the_limit_is_not_taken():
     before = contract._set_level(len(simd.LEVELS))
     assert contract._set_level(before) == simd.LEVELS.index(simd.level())

@@ -16,6 +16,7 @@ from fastbp._core.contract import Blocks
 from fastbp.errors import DTypeError, ShapeError
 
 TOLERANCE = {np.float64: 1e-13, np.float32: 1e-5}
+WIDTH = pytest.mark.thread_unsafe(reason="the width of indices belongs to the process")
 
 
 def random_blocks(rng, block_rows, block_columns, block, density=0.5, dtype=np.float64):
@@ -47,6 +48,7 @@ def check(blocks, full, rng, vectors=3):
             np.testing.assert_allclose(got, x @ matrix.T, rtol=0, atol=tolerance)
 
 
+@pytest.mark.thread_unsafe(reason="the instruction set belongs to the process")
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("level", [0, 1, 2])
 @pytest.mark.parametrize(
@@ -66,6 +68,7 @@ def test_products_at_every_level(dtype, level, block):
         contract._set_level(before)
 
 
+@WIDTH
 @settings(max_examples=150, deadline=None)
 @given(
     st.integers(0, 6), st.integers(0, 6), st.tuples(st.integers(1, 20), st.integers(1, 20)),
@@ -84,6 +87,7 @@ def test_products(block_rows, block_columns, block, density, dtype, seed, vector
             contract._set_wide_from(before)
 
 
+@WIDTH
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_wide_indices_give_the_same(dtype):
     rng = np.random.default_rng(0)

@@ -123,6 +123,7 @@ def test_accuracy_of_the_activations(dtype):
     assert np.max(np.abs(saved[:, 0] - exact) / exact) < 4 * eps
 
 
+@pytest.mark.thread_unsafe(reason="the instruction set belongs to the process")
 @pytest.mark.parametrize("level", range(len(simd.LEVELS)), ids=simd.LEVELS)
 @pytest.mark.parametrize("cell", recurrent.CELLS)
 def test_every_instruction_set(cell, level, rng):

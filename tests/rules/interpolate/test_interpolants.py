@@ -9,6 +9,8 @@ import fastbp.scipy.interpolate as bip
 from fastbp.errors import DTypeError, NoRuleError
 from fastbp.testing import check_grads
 
+from ...harness import at_once
+
 X = np.array([0.0, 0.7, 1.5, 2.0, 3.2, 4.0])
 AT = np.array([[0.3, 1.2, 1.9], [2.4, 3.9, 0.05]])
 CURVES = {
@@ -285,3 +287,19 @@ def test_points_that_are_made_inside(name):
 
     found, wanted = (bp.grad(bp.unmodified(f))(y) for f in (inside, outside))
     np.testing.assert_allclose(found, wanted, rtol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["CubicSpline", "RBFInterpolator"])  # sparse factors, and dense
+def test_threads_share_factors(rng, name):
+    """A pullback keeps the factors; `scipy.linalg.lu_solve` is wrong where two threads call it."""
+    x, y = np.sort(rng.random((9, 2)), axis=0).T
+    x, at = (x, np.array([0.5])) if name == "CubicSpline" else (x[:, None], np.array([[0.5]]))
+    _, vjp = bp.vjp(lambda y: getattr(bip, name)(x, y)(at), y)
+    g = np.ones(1)
+    expected = vjp(g)[0]
+
+    def work(_):
+        for _ in range(300):
+            np.testing.assert_array_equal(vjp(g)[0], expected)
+
+    at_once(work, *range(8))

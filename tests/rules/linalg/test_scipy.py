@@ -10,6 +10,7 @@ from fastbp.scipy import linalg
 from fastbp.testing import check_grads
 
 from ... import versions
+from ...harness import at_once
 
 STABLE = np.array([[-2.0, 0.4, 0.1], [0.3, -1.5, 0.2], [0.0, 0.5, -3.0]])
 POSITIVE = np.array([[3.0, 0.5, 0.2], [0.5, 2.0, -0.3], [0.2, -0.3, 1.5]])
@@ -547,3 +548,22 @@ def test_empty_stacks_are_refused_where_scipy_does(name, shapes, options):
     else:
         found = getattr(linalg, name)(bp.variable(given[0]), *given[1:], **options)
         assert np.shape(found) == np.shape(expected)
+
+
+@pytest.mark.thread_unsafe(reason="NumPy's global generator belongs to the process")
+@versions.needs("numpy 2.4", "generators whose lock is reentrant")
+def test_other_threads_keep_their_random_numbers(rng):
+    """SciPy estimates norms by the global generator; putting its state back gave others' again."""
+    a = rows(rng, 5, 5)
+
+    def work(draws):
+        if draws:
+            return np.concatenate([np.random.random(1) for _ in range(500)])  # noqa: NPY002
+        for _ in range(10):
+            bp.jvp(linalg.logm, (a,), (a,))
+        return np.empty(0)
+
+    np.random.seed(7)  # noqa: NPY002
+    found = np.concatenate(at_once(work, *[True, False] * 4))
+    np.random.seed(7)  # noqa: NPY002
+    np.testing.assert_array_equal(np.sort(found), np.sort(np.random.random(2000)))  # noqa: NPY002
