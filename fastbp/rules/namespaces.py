@@ -10,8 +10,11 @@ import importlib
 import importlib.machinery
 import sys
 
+import numpy as np
+
 from fastbp._core import graph
 from fastbp._core.graph import Variable
+from fastbp.errors import NoRuleError
 
 __all__ = ["VERSIONS", "adopt", "array_namespace"]
 
@@ -55,10 +58,53 @@ def _beside_plain(function):
     @functools.wraps(function)
     def array_namespace(*arrays, **kwargs):
         variables = [x for x in arrays if type(x) is Variable]
+        if variables:
+            frame = sys._getframe(1)
+            check = _FAULTS.get((frame.f_globals.get("__name__"), frame.f_code.co_name))
+            if check is not None:
+                check(frame.f_locals, arrays)
         return function(*(variables or arrays), **kwargs)
 
     array_namespace.of_variables = True
     return array_namespace
+
+
+def _check_nan_policy(given, samples):
+    """Refuse a ``nan_policy=`` that is dropped without a word.
+
+    Of arrays that are not NumPy's SciPy keeps to it in rows of one axis only; the check that should
+    refuse others looks for the policy where it has just been taken away.
+    """
+    options = given["kwds"]
+    policy, axis = options.get("nan_policy"), options.get("axis", given["default_axis"])
+    if policy not in ("omit", "raise") or axis is None:
+        return
+    reduced = len(axis) if isinstance(axis, tuple | list) else 1
+    if max(map(np.ndim, samples)) <= reduced:
+        return
+    if any(np.any(np.isnan(graph.passive(x))) for x in samples):
+        raise NoRuleError(
+            f"scipy.stats: with SCIPY_ARRAY_API=1 SciPy ignores nan_policy={policy!r} for arrays "
+            "of more axes than are reduced, and there is NaN among the elements: go through the "
+            "rows, or select what counts with numpy.nanmean and numpy.nansum"
+        )
+
+
+def _check_reduce(given, rotations):
+    """Refuse one side without the other: SciPy takes ones for it, which are no identity."""
+    if (given["left"] is None) != (given["right"] is None):
+        raise NoRuleError(
+            "scipy.spatial.transform.Rotation.reduce: with SCIPY_ARRAY_API=1 SciPy's result is "
+            "wrong where one of left= and right= is missing: give the identity for it, "
+            "Rotation.identity(1)"
+        )
+
+
+# Functions of SciPy's for the array API standard that are silently wrong (1.17 and 1.18).
+_FAULTS = {
+    ("scipy.stats._axis_nan_policy", "axis_nan_policy_wrapper"): _check_nan_policy,
+    ("scipy.spatial.transform._rotation_xp", "reduce"): _check_reduce,
+}
 
 
 graph.bind("array_namespace", array_namespace)

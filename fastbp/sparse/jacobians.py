@@ -210,7 +210,7 @@ class Prepared:
         if relying:
             with all_courses() as courses:  # as where they were found
                 x, y, tape = record_one(self._name, self._f, args, self._argnums, keep=True)
-            self._check_zeros(tape)
+            self._check_zeros(tape, y, x, args, courses.met)
         if courses.met or not relying:
             x, y, tape = record_one(self._name, self._f, args, self._argnums)
         if x.shape != shape or x.dtype != dtype:
@@ -222,13 +222,21 @@ class Prepared:
             )
         return x, y, tape
 
-    def _check_zeros(self, tape: Tape) -> None:
-        for zeros in self._relied:
-            if not zeros.hold(tape):
-                raise ValueError(
-                    f"{self._name}: a constant array of shape {zeros.shape} in the function "
-                    "has zeros in other places than when the pattern was found: prepare anew"
-                )
+    def _check_zeros(self, tape: Tape, y: Any, x: Variable, args: Any, courses: bool) -> None:
+        moved = next((zeros for zeros in self._relied if not zeros.hold(tape)), None)
+        if moved is None:
+            return
+        if courses:  # with another number of steps they have other places in the record
+            found = pattern_of(tape, [y], [x], arguments=args)
+            if (
+                found.shape == self._structure.shape
+                and found.nnz == found.multiply(self.pattern).nnz
+            ):
+                return
+        raise ValueError(
+            f"{self._name}: a constant array of shape {moved.shape} in the function has zeros in "
+            "other places than when the pattern was found: prepare anew"
+        )
 
     def _fill(self, tape: Tape, y: Any, x: Variable) -> None:
         matrix = self._matrix

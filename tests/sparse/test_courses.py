@@ -195,6 +195,23 @@ def test_zeros_of_constants_beside_branches():
         jac(POINTS[0])
 
 
+def test_zeros_of_constants_beside_loops():
+    D, mask = np.eye(N, k=1) - np.eye(N), np.array([1.0, 0.0, 1.0, 1.0])
+
+    def f(x):
+        y = bp.while_loop(lambda c: np.sum(abs(c)) < 10.0, lambda c: mask * c + 1.5 * c, x)
+        return D @ y + np.eye(N) @ x
+
+    jac = bp.sparse.prepare(f, np.ones(N))
+    assert jac.pattern.nnz == 2 * N - 1
+    for x in POINTS:
+        np.testing.assert_allclose(jac(x).toarray(), bp.jacobian(f)(x), rtol=1e-13)
+    D[0, 3] = 1.0
+    for x in POINTS:
+        with pytest.raises(ValueError, match="prepare anew"):
+            jac(x)
+
+
 def test_a_branch_that_fails_where_it_is_not_taken():
     def f(x):
         return bp.cond(
