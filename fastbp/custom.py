@@ -258,7 +258,9 @@ class _Rule:
             )
             ans = call.results.unflatten(ans)
         found = _rule_called(self.vjp, (g, ans, *call.arguments(operands)), options)
-        return call.cotangents(found)
+        cotangents = call.cotangents(found)
+        self._check_numbers("vjp", cotangents)
+        return cotangents
 
     def _push(self, tangents: Any, ans: Any, *operands: Any, **options: Any) -> Any:
         call = options.pop(CALL)
@@ -272,9 +274,23 @@ class _Rule:
             ans = call.results.unflatten(ans)
         args = (call.tangents(full), ans, *call.arguments(operands))
         found = _rule_called(self.jvp, args, options)
-        if call.results is None:
-            return found
-        return tuple(call.results.leaves_of(found, f"{self.name}: what jvp returned", True))
+        if call.results is not None:
+            found = tuple(call.results.leaves_of(found, f"{self.name}: what jvp returned", True))
+        self._check_numbers("jvp", found)
+        return found
+
+    def _check_numbers(self, rule: str, found: Any) -> None:
+        """Raise where a rule returned text, or objects that are no numbers."""
+        for x in tree.flatten(found)[0]:
+            kind = getattr(x, "dtype", None)
+            if x is None or isinstance(x, (int, float, complex)):
+                continue
+            if kind is None or kind.kind not in "fciub":
+                shown = type(x).__name__ if kind is None else f"an array of {kind}"
+                raise DTypeError(
+                    f"{self.name}: its {rule} rule returned {shown}, not numbers: an array of the "
+                    f"shape of {'the argument' if rule == 'vjp' else 'the result'} is needed"
+                )
 
 
 class _Call:

@@ -375,3 +375,18 @@ def test_a_result_that_is_the_argument_keeps_its_rule():
     np.testing.assert_allclose(bp.grad(part_written)(v), [1.0, -1.0, -1.0])
     with pytest.raises(ReadOnlyError, match="let the function return a copy"):
         bp.grad(source_written)(v)
+
+
+@pytest.mark.parametrize(
+    ("found", "shown"), [("text", "str"), (("text",), "str"), (np.array(["a"]), "an array of <U1")]
+)
+def test_a_rule_that_returns_text_is_named(found, shown):
+    def double(x):
+        return 2.0 * x
+
+    backward = bp.custom_rule(double, vjp=lambda g, ans, x: found)
+    with pytest.raises(DTypeError, match=f"double: its vjp rule returned {shown}, not numbers"):
+        bp.grad(lambda x: np.sum(backward(x)))(np.ones(3))
+    forward = bp.custom_rule(double, jvp=lambda t, ans, x: found)
+    with pytest.raises(DTypeError, match=f"double: its jvp rule returned {shown}, not numbers"):
+        bp.jvp(forward, (np.ones(3),), (np.ones(3),))

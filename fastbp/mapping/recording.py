@@ -199,7 +199,8 @@ class Read:
             return MappedValueError(
                 f"vmap: in {name_of(f)} values that depend on the member decide a shape, which "
                 f"would be another one for each: {where}; keep all elements, with a mask, as "
-                "numpy.where(mask, x, 0.0) and where= of sums do"
+                "numpy.where(mask, x, 0.0) and where= of sums do; in place of x[mask] *= 2 write "
+                "x = numpy.where(mask, 2 * x, x)"
             )
         read = "decides a branch" if self.what == "bool" else "is read as a plain number or array"
         advice = (

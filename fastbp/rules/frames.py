@@ -127,6 +127,8 @@ def _namespaces(module):
     public = public_part(module)
     library = public.partition(".")[0]
     names = [public, library] if library in ("numpy", "scipy") else [library]
+    if module.startswith("numpy._core.records"):
+        names.insert(0, "numpy.rec")
     if public == "numpy.lib":
         names += ["numpy.lib.stride_tricks", "numpy.lib.scimath"]
     return [sys.modules[name] for name in names if name in sys.modules]

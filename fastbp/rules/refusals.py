@@ -12,7 +12,7 @@ import numpy as np
 
 from fastbp._core import graph
 from fastbp.derived import Derived
-from fastbp.errors import DTypeError, NoRuleError, ReturnedVariableError
+from fastbp.errors import DTypeError, FastbpError, NoRuleError, ReturnedVariableError
 from fastbp.rules.calls import called, doing
 from fastbp.rules.frames import asking_function, given, is_theirs, name_in_frame, name_of
 from fastbp.rules.table import REFUSED
@@ -52,6 +52,7 @@ INSTEAD = {
     "numpy.full_like": "fastbp.numpy.full_like(a, x)",
     "numpy.r_": "fastbp.numpy.r_[...]",
     "numpy.fromiter": "fastbp.numpy.array(list(...))",
+    "numpy.rec.fromarrays": "`dict(zip(names.split(','), x))`, a dict of arrays",
 }
 FIT = "maximise the sum of logpdf, by scipy.optimize.minimize and fastbp.grad"
 _VALUES = "where no derivative is wanted, pass fastbp.stop_gradient(x)"
@@ -182,6 +183,9 @@ def refusal(asked, *details):
     message = _NUMBERS.get(asked, _ARRAY)
     if asked == "array":
         function = called(frame)
+        if function is np.nditer:  # NumPy replaces what is a TypeError
+            name = name_of(function)
+            return FastbpError(f"{name} takes no Variable: {write_instead(name)}; {_VALUES}")
         if str(getattr(function, "__module__", "")).partition(".")[0] in ("numpy", "builtins"):
             name = name_of(function).removeprefix("builtins.")
             message = f"{name}: {message}"

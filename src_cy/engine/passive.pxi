@@ -764,7 +764,7 @@ cdef class Passive:
     cdef object _become(self, object other):
         cdef Passive value = other
         if self._is_number():
-            raise _written_number("assignment")
+            raise written_number("in-place assignment")
         _note_write()
         if self.root is None:
             _check_write(self.node)

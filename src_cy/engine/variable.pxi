@@ -121,9 +121,19 @@ cdef class Variable:
     def shape(self):
         return self.node.shape
 
+    @shape.setter
+    def shape(self, value):
+        raise AttributeError(
+            f"x.shape = ...: the shape of a Variable stays: write x = x.reshape({value!r})")
+
     @property
     def dtype(self):
         return (<object> self.array).dtype
+
+    @dtype.setter
+    def dtype(self, value):
+        raise AttributeError("x.dtype = ...: the dtype of a Variable stays: write "
+                             f"x = x.astype(numpy.{np.dtype(value)})")
 
     @property
     def ndim(self):
@@ -323,7 +333,7 @@ cdef class Variable:
         if other is NotImplemented:
             return other
         if self._is_number():
-            raise _written_number(name)
+            raise written_number(f"in-place {name}")
         _note_write()
         if _outside:
             _check_root(self)
@@ -604,9 +614,10 @@ cdef class Variable:
             raise
 
 
-cdef object _written_number(str name):
+def written_number(str name not None):
+    """Return the error for a write into a Variable that is a number: see `is_number`."""
     return DTypeError(
-        f"in-place {name}: the destination is a number, as sums and single elements are, and "
+        f"{name}: what is written into is a number, as sums and single elements are, and "
         "numbers do not change: write x = ... for a new one, or begin with x = numpy.array(x)")
 
 

@@ -495,6 +495,39 @@ def test_ragged(rng, f):
     )
 
 
+def test_an_update_of_some_elements_says_what_to_write(rng):
+    def doubled(x):
+        x = x.copy()
+        x[x > 0] *= 2
+        return x
+
+    x = rng.normal(size=(3, 4))
+    with pytest.raises(MappedValueError, match=r"write x = numpy\.where\(mask, 2 \* x, x\)"):
+        bp.vmap(doubled)(x)
+    same(bp.vmap(lambda x: np.where(x > 0, 2 * x, x))(x), np.array([doubled(v) for v in x]))
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.histogram(x, bins=3)[0],
+        lambda x: np.histogram(x, bins=np.array([-3.0, 0.0, 3.0]))[0],
+        lambda x: np.histogram(x, 4, density=True)[0],
+        lambda x: x * np.histogram(x, 2, range=(-2.0, 2.0))[0][0],
+        lambda x: np.histogram2d(x, x[::-1], 3)[0],
+    ],
+)
+def test_histograms(rng, f):
+    """There are as many counts as bins, whatever the values."""
+    x = rng.normal(size=(4, 9)) * np.array([[1.0], [10.0], [0.1], [2.0]])
+    same(bp.vmap(f)(x), np.array([f(v) for v in x]))
+    loss = lambda v: np.sum(f(v) ** 2.0) * np.sum(v)
+    same(bp.vmap(bp.grad(loss))(x), np.array([bp.grad(loss)(v) for v in x]))
+    compiled = bp.compile(f)
+    for v in x:
+        np.testing.assert_array_equal(compiled(v), f(v))
+
+
 def test_branches_on_what_is_common(rng):
     x, w = rng.normal(size=(3, 2)), np.array([1.0, 2.0])
     f = lambda w, x: x * w if w[0] > 0 else -x

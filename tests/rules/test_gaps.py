@@ -88,6 +88,11 @@ CASES = {
     "numpy.r_": {"dots": "x, 0, 2 * x", "expected": lambda x: numpy.r_[x, 0, 2 * x]},
     "numpy.full": {"shape": (2, 4), "expected": lambda x: numpy.full((2, 4), x)},
     "numpy.full_like": {"a": M, "x": 0.7, "expected": lambda x: numpy.full_like(M, x)},
+    "numpy.rec.fromarrays": {
+        "names": "a,b,c,d",
+        "expected": lambda x: x,
+        "taken": lambda columns: list(columns.values()),
+    },
     "numpy.fromiter": {
         "dots": "v * v for v in x",
         "expected": lambda x: numpy.fromiter((v * v for v in x), float),

@@ -20,7 +20,7 @@ from scipy.spatial.transform import Rotation
 
 import fastbp as bp
 import fastbp.numpy as bnp
-from fastbp.errors import DTypeError, NoRuleError
+from fastbp.errors import DTypeError, FastbpError, NoRuleError
 from fastbp.rules import frames, refusals
 
 from .. import versions
@@ -478,10 +478,25 @@ def test_names_of_methods_classes_and_compiled_functions(f, said):
         bp.grad(lambda x: np.sum(f(x)))(np.arange(1.0, 5.0))
 
 
-def test_a_compiled_class_is_named_beside_its_own_error():
-    with pytest.raises(TypeError) as e:
-        bp.grad(lambda x: sum(y for y in np.nditer(x)))(np.ones(3))
-    assert e.value.__notes__[0].startswith("numpy.nditer was given a Variable: write numpy.ravel")
+@pytest.mark.parametrize("f", [lambda x: np.nditer(x), lambda x: np.nditer([x, np.ones(3)])])
+def test_a_compiled_class_is_named(f):
+    """NumPy puts an error of its own in the place of a TypeError."""
+    with pytest.raises(FastbpError, match=r"numpy\.nditer takes no Variable: write numpy\.ravel"):
+        bp.grad(lambda x: sum(y for y in f(x)))(np.ones(3))
+
+
+def test_records_are_named():
+    with pytest.raises(NoRuleError, match=r"numpy\.rec\.fromarrays takes no Variable.*dict\(zip"):
+        bp.grad(lambda x: np.rec.fromarrays([x, x], names="a,b").a.sum())(np.ones(3))
+
+
+def test_a_shape_is_not_assigned_to():
+    x = bp.variable(np.ones((2, 3)))
+    with pytest.raises(AttributeError, match=r"write x = x\.reshape\(\(3, 2\)\)"):
+        x.shape = (3, 2)
+    with pytest.raises(AttributeError, match=r"write x = x\.astype\(numpy\.float32\)"):
+        x.dtype = "f4"
+    assert x.shape == (2, 3)
 
 
 @pytest.mark.parametrize("f", [lambda x: x * "a", lambda x: "a" * x, lambda x: b"a" * x])

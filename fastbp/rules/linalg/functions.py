@@ -189,6 +189,11 @@ def _by_exponentials(name, f):
         return f(A)
 
     function.__doc__ = f"Arguments as in `scipy.linalg.{name}`; by exponentials, as SciPy does it."
+    if name.startswith("tan"):
+        function.__doc__ += (
+            " A quotient: values and derivatives lose as many digits as the condition of its "
+            f"denominator `{name.replace('tan', 'cos')}(A)` has."
+        )
 
 
 for _name, _f in {

@@ -223,7 +223,8 @@ def insert(arr, obj, values, axis=None):
 def block(arrays):
     """Arguments as in `numpy.block`."""
     arrays = _operands(arrays)
-    nd = np.block(arrays_of(arrays)).ndim  # raises where NumPy does
+    expected = np.block(arrays_of(arrays))  # raises where NumPy does; and its order in memory
+    nd = expected.ndim
 
     def join(item, depth):
         if not isinstance(item, list):
@@ -234,7 +235,7 @@ def block(arrays):
     depth, item = 0, arrays
     while isinstance(item, list):
         depth, item = depth + 1, item[0]
-    return join(arrays, depth)
+    return graph.in_order_of(join(arrays, depth), expected)
 
 
 def _operands(nested):

@@ -7,17 +7,13 @@ import numpy as np
 
 from fastbp._core import graph
 from fastbp._core.graph import Variable, array_of
-from fastbp.errors import DTypeError
 from fastbp.rules.numpy.structural import as_constant, as_operand, float_dtype
 
 
 def check_array(a, name):
     """Raise where what is to be written into is a recorded number."""
     if graph.is_number(a):
-        raise DTypeError(
-            f"{name}: what is written into is a number, as sums and single elements are, and "
-            "numbers do not change: write x = ... for a new one, or begin with x = numpy.array(x)"
-        )
+        raise graph.written_number(name)
 
 
 def _fills(*functions):

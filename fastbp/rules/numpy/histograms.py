@@ -5,7 +5,7 @@ Edges that span the data move with their extremes, and with them densities.
 
 import numpy as np
 
-from fastbp._core.graph import Variable, has_variable, passive, values_of
+from fastbp._core.graph import Variable, has_variable, passive, passive_call, values_of
 from fastbp.errors import ShapeError
 from fastbp.rules.numpy.indexing import scatter_add_op
 from fastbp.rules.numpy.structural import as_operand
@@ -36,11 +36,16 @@ def _places(a, edges):
     return np.where((places >= edges.size - 1) | np.isnan(a), -1, places)
 
 
+def _counts(places, size):
+    """Count each bin: as many numbers whatever the places, which are at most `size`."""
+    return np.bincount(places, minlength=size + 1)[:size]
+
+
 def _counted(places, weights, size):
     """Return the sums of weights, or counts, of each bin."""
     places = np.where(places < 0, size, places)  # outside is a bin of its own
     if weights is None:
-        return np.bincount(places, minlength=size + 1)[:size]
+        return passive_call(_counts, places, size)
     wide = np.astype(weights, np.complex128 if weights.dtype.kind == "c" else np.float64)
     return scatter_add_op(wide, size=size + 1, places=places, behind=0)[:size]
 
