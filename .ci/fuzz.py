@@ -44,6 +44,16 @@ def array(given, shape):
     return x
 
 
+def beside(x):
+    """Return an array with the same strides: what ``ravel("A")`` does depends on them."""
+    if not x.size:
+        return np.empty_like(x)
+    ends = [(n - 1) * step for n, step in zip(x.shape, x.strides, strict=True)]
+    first = -sum(end for end in ends if end < 0)
+    memory = np.empty((first + sum(end for end in ends if end > 0)) // x.itemsize + 1)
+    return np.ndarray(x.shape, x.dtype, memory, first, x.strides)
+
+
 def shape_of(given, most=4):
     return tuple(given.ConsumeIntInRange(0, 4) for _ in range(given.ConsumeIntInRange(0, most)))
 
@@ -154,7 +164,8 @@ def check(f, arrays, words):
     x_bars = pullback(g)
     for k, (x, x_bar) in enumerate(zip(arrays, x_bars, strict=True)):
         assert np.shape(x_bar) == x.shape, f"{words}\ncotangent {k}: {np.shape(x_bar)}"
-        t = (np.arange(x.size) * 3.0 % 5 - 2.0).reshape(x.shape)
+        t = beside(x)
+        t[...] = (np.arange(x.size) * 3.0 % 5 - 2.0).reshape(x.shape)
         moved = f(*arrays[:k], t, *arrays[k + 1 :])
         ts = [t if j == k else np.zeros_like(a) for j, a in enumerate(arrays)]
         found = bp.jvp(f, tuple(arrays), tuple(ts))[1]

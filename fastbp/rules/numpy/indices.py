@@ -98,6 +98,10 @@ def apart(shape, index, elements=False):
     arrays = [k for k, item in enumerate(items) if isinstance(item, (int, np.ndarray))]
     for k in arrays:
         items[k] = _fitting(shape, items[k], starts[k])
+    if len(arrays) > 1 and any([_takes_nothing(items[k]) for k in arrays]):
+        # NumPy does not look whether the other arrays are in bounds.
+        taken = np.broadcast_to(np.False_, shape)[tuple(items)].shape
+        return Apart(None, 0, len(shape), np.empty(taken, np.intp), taken)
     parts = [
         FULL[count] if item is ... or k in arrays else (item,)
         for k, (item, count) in enumerate(zip(items, counts, strict=True))
@@ -118,6 +122,10 @@ def apart(shape, index, elements=False):
 def _axes(item):
     """Return how many axes an item names; an Ellipsis by itself none."""
     return item.ndim if is_mask(item) else int(item is not None and item is not ...)
+
+
+def _takes_nothing(item):
+    return isinstance(item, np.ndarray) and not (item.any() if is_mask(item) else item.size)
 
 
 def _fitting(shape, item, axis):

@@ -360,6 +360,40 @@ def test_an_index_out_of_bounds_names_the_axis(axis, rng):
                 f(v)
 
 
+@pytest.mark.parametrize(
+    "index",
+    [
+        ([9], []),
+        (np.full((2, 1), -7), np.zeros((2, 0), int)),
+        ([9], slice(None), []),
+        ([9], slice(1, 3), np.zeros(2, bool)),
+        (None, [-9], ..., np.zeros((2, 0), int)),
+    ],
+)
+def test_indices_beside_arrays_of_nothing_are_not_checked(index, rng):
+    """As NumPy has it: no array is read where they have no elements together."""
+    x = rng.normal(size=SHAPE)
+    bp.testing.check_grads(lambda x: np.sum(x[index]) + np.sum(x * x), (x,))
+    y, vjp = bp.vjp(lambda x: x[index], x)
+    assert y.shape == x[index].shape
+    np.testing.assert_array_equal(vjp(np.ones(y.shape))[0], np.zeros(SHAPE))
+    v = bp.variable(x) * 1.0
+    v[index] = 3.0
+    np.testing.assert_array_equal(v.value, x)
+
+
+def test_an_axis_of_nothing_has_no_place_that_could_be_checked():
+    x, index = np.zeros((0, 0, 0)), (np.zeros((0, 0), int), [-1], [])
+    assert bp.vjp(lambda x: x[index], x)[0].shape == x[index].shape == (0, 0)
+
+
+@pytest.mark.parametrize("index", [(9, []), ([], slice(None), 9), ([9], [], [0, 1])])
+def test_what_numpy_checks_beside_arrays_of_nothing(index, rng):
+    for x in (rng.normal(size=SHAPE), bp.variable(rng.normal(size=SHAPE))):
+        with pytest.raises(IndexError, match=r"out of bounds|could not be broadcast"):
+            x[index]
+
+
 def test_take_along_axis_refuses(rng):
     v = bp.variable(rng.normal(size=(2, 3)))
     with pytest.raises(IndexError, match="array of integers"):
