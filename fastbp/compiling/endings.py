@@ -14,10 +14,11 @@ from fastbp.compiling.blocks import Block, Loop, walked
 from fastbp.compiling.steps import Add, Copy, Region, Step, Sum, Zero
 from fastbp.compiling.values import Storage, Value, strides_of
 
-__all__ = ["with_endings"]
+__all__ = ["bytes_of", "overlap", "with_endings"]
 
 _MOST_SUMS = 2
 _MOST_SLOTS = 10  # of a program, so that all else fits
+_MOST_STORED = 12  # of one whose values go to other places, and to none of their own
 _END = 1 << 62
 _LOOKED_AT = 64  # accesses to one memory; where there are more, nothing is moved
 
@@ -57,7 +58,7 @@ class _Endings:
                 ]
             if isinstance(step, Zero) and "placing" in self.passes:
                 (y,) = step.writes
-                access = self._touch(_bytes(y), y.storage.outermost, now, now)
+                access = self._touch(bytes_of(y), y.storage.outermost, now, now)
                 self.waiting.setdefault(id(y.storage.outermost), []).append((step, access))
             elif not (self._is_summed(step, now) or self._is_placed(step, now)):
                 self._note(step, now)
@@ -101,26 +102,31 @@ class _Endings:
         if not zeros:
             return
         for step, access in zeros[:]:
-            if _overlap(where, access.where):
+            if overlap(where, access.where):
                 self.before.setdefault(position, []).append(step)
                 access.position = position - 0.5
                 zeros.remove((step, access))
 
-    def _may_move(self, y: Value, position: int) -> bool:
-        """Say whether nobody touches a place since a region; in it, only what ends there."""
-        outer, where = y.storage.outermost, _bytes(y)
+    def _may_move(self, y: Value, position: int, over: bool = False) -> bool:
+        """Say whether nobody touches a place since a region; in it, only what ends there.
+
+        With `over` it may have been read in the region.
+        """
+        outer, where = y.storage.outermost, bytes_of(y)
         if outer.kind not in ("work", "output") or id(outer) in self.hidden:
             return False
         if position < self.left:
             return False
-        own = [_bytes(x) for x in self.ended.get(position, ()) if x.storage is y.storage]
+        own = [bytes_of(x) for x in self.ended.get(position, ()) if x.storage is y.storage]
         zeros = [access for _, access in self.waiting.get(id(outer), ())]
         for looked, access in enumerate(reversed(self.touched.get(id(outer), ()))):
             if access.noted < position:
                 return True
             if looked > _LOOKED_AT:
                 return False
-            if access.position < position or not _overlap(where, access.where):
+            if access.position < position or not overlap(where, access.where):
+                continue
+            if over and access.position == position:
                 continue
             if access not in zeros and not (access.position == position and access.where in own):
                 return False
@@ -163,18 +169,22 @@ class _Endings:
             return False
         x, (y,) = step.reads[0], step.writes
         found = self._region_of(x)
-        if found is None or not self._may_move(y, found[0]):
+        if found is None:
             return False
         position, region, value = found
+        y = _in_shape(y, region.shape) if x.size == y.size else y
         added = isinstance(step, Add)
-        if not (x.shape == y.shape == region.shape) or y.dtype != region.dtype:
+        over = not added and _reads_it_as_it_lies(region, y)
+        if not self._may_move(y, position, over):
             return False
-        if _slots(region) + 1 + added > _MOST_SLOTS:
+        if y.shape != region.shape or y.dtype != region.dtype:
+            return False
+        if _slots(region) + 1 + added > (_MOST_SLOTS if added else _MOST_STORED):
             return False
         if region.sums and not _evenly([y], region.shape, region.axes):
             return False
         stored, others = (
-            [p for _, p in pairs if p.storage is y.storage and _overlap(_bytes(p), _bytes(y))]
+            [p for _, p in pairs if p.storage is y.storage and overlap(bytes_of(p), bytes_of(y))]
             for pairs in (region.stores, [*region.stores, *region.adds])
         )
         if others and not (added and _in_order(y, stored)):
@@ -188,10 +198,34 @@ class _Endings:
         return True
 
     def _end(self, y: Value, position: int, now: int) -> None:
-        self._zeros_first(_bytes(y), y.storage.outermost, position)
-        self._touch(_bytes(y), y.storage.outermost, position, now)
+        self._zeros_first(bytes_of(y), y.storage.outermost, position)
+        self._touch(bytes_of(y), y.storage.outermost, position, now)
         self.ended.setdefault(position, []).append(y)
         self._forget([y.storage])
+
+
+def _in_shape(y: Value, shape: tuple[int, ...]) -> Value:
+    """Return a place over a shape that differs in axes of one element, or else as it is."""
+    axes = [(n, step) for n, step in zip(y.shape, y.strides, strict=True) if n != 1]
+    if y.shape == shape or [n for n, _ in axes] != [n for n in shape if n != 1]:
+        return y
+    rest = iter(axes)
+    return y.view(shape, y.offset, tuple([next(rest)[1] if n != 1 else 0 for n in shape]))
+
+
+def _reads_it_as_it_lies(region: Region, y: Value) -> bool:
+    """Say whether a region reads a place, element by element, and has nothing else to do with it.
+
+    Then it may be written there, each element when it was read.
+    """
+    outer = y.storage.outermost
+    others = [x for _, _, x in region.members] + region.ends()
+    if region.sums or any(x.storage.outermost is outer for x in others):
+        return False
+    read = [x for x in region.external() if x.storage.outermost is outer]
+    return bool(read) and all(
+        x.layout == y.layout or not overlap(bytes_of(x), bytes_of(y)) for x in read
+    )
 
 
 class _Access:
@@ -203,7 +237,7 @@ class _Access:
         self.where, self.position, self.noted = where, position, noted
 
 
-def _bytes(y: Value) -> tuple[int, int]:
+def bytes_of(y: Value) -> tuple[int, int]:
     """Return the first byte that an array takes of the outermost memory, and the end."""
     first = end = y.storage.start + y.offset
     for n, stride in zip(y.shape, y.strides, strict=True):
@@ -214,7 +248,8 @@ def _bytes(y: Value) -> tuple[int, int]:
     return first, end + y.dtype.itemsize
 
 
-def _overlap(a: tuple[int, int], b: tuple[int, int]) -> bool:
+def overlap(a: tuple[int, int], b: tuple[int, int]) -> bool:
+    """Say whether ranges of bytes have some in common."""
     return a[0] < b[1] and b[0] < a[1]
 
 

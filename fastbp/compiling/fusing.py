@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import heapq
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from fastbp.compiling.blocks import Block, Loop
-from fastbp.compiling.steps import Region, Step
+from fastbp.compiling.steps import Copy, Region, Step
 from fastbp.compiling.values import Value
 
 __all__ = ["fused"]
 
 _LOOKED_AT = 64  # instructions behind which a region is not looked for
+_MOST_READ = 10  # of the slots of a program, so that what it writes has some
+_FEW = 16  # elements: so small are copies and regions of which the smaller ones come first
 
 
 def fused(steps: Sequence[Step]) -> list[Step]:
@@ -21,7 +26,8 @@ def fused(steps: Sequence[Step]) -> list[Step]:
     out: list[Step] = []
     written: dict[int, int] = {}
     regions: dict[int, int] = {}  # the region that computes a value
-    for step in steps:
+    reads: dict[int, set[Any]] = {}  # what a region reads, by its position
+    for step in _smaller_first(steps):
         if isinstance(step, Block) and not (isinstance(step, Loop) and step.is_fused):
             step.parts[:] = [fused(part) for part in step.parts]
         if not isinstance(step, Region):
@@ -31,14 +37,17 @@ def fused(steps: Sequence[Step]) -> list[Step]:
             continue
         operands = [x for _, xs, _ in step.members for x in xs if isinstance(x, Value)]
         own = {id(y) for _, _, y in step.members}
-        after = max([_after(x, written, regions) for x in operands if id(x) not in own], default=0)
-        position = _place(out, step, after)
+        operands = [x for x in operands if id(x) not in own]
+        after = max([_after(x, written, regions) for x in operands], default=0)
+        position = _place(out, step, after, operands, reads, regions)
         if position < 0:
             position = len(out)
             out.append(Region(step.shape, step.dtype))
+            reads[position] = set()
         region = out[position]
         assert isinstance(region, Region)
         region.members += step.members
+        reads[position] |= {x.layout for x in operands if regions.get(id(x)) != position}
         for _, _, y in step.members:
             written[id(y.storage)] = regions[id(y)] = position
     return out
@@ -54,7 +63,14 @@ def _after(x: Value, written: dict[int, int], regions: dict[int, int]) -> int:
     return last if regions.get(id(x)) == last else last + 1
 
 
-def _place(out: Sequence[Step], step: Region, after: int) -> int:
+def _place(
+    out: Sequence[Step],
+    step: Region,
+    after: int,
+    operands: Sequence[Value],
+    reads: dict[int, set[Any]],
+    regions: dict[int, int],
+) -> int:
     for position in range(len(out) - 1, max(after, len(out) - 1 - _LOOKED_AT) - 1, -1):
         region = out[position]
         if (
@@ -63,5 +79,92 @@ def _place(out: Sequence[Step], step: Region, after: int) -> int:
             and region.dtype == step.dtype
             and region.has_room(len(step.members))
         ):
-            return position
+            own = reads[position]
+            new = {x.layout for x in operands if regions.get(id(x)) != position} - own
+            if len(own) + len(new) <= _MOST_READ:
+                return position
     return -1
+
+
+# ---- small work
+
+
+def _smaller_first(steps: Sequence[Step]) -> list[Step]:
+    """Return steps in an order in which small elementwise work of one shape stands together.
+
+    Numbers that vectors are multiplied by are computed before these: so it is one region each, not
+    one for what is computed before a number, and one for what reads it.
+    """
+    out: list[Step] = []
+    for few, run in _runs(steps):
+        shapes = {step.shape for step in run if isinstance(step, Region)} if few else set()
+        out += _in_order(run) if len(shapes) > 1 else run
+    return out
+
+
+def _runs(steps: Sequence[Step]) -> Iterator[tuple[bool, list[Step]]]:
+    """Go through steps: those side by side that are small elementwise work, and others."""
+    run: list[Step] = []
+    before = False
+    for step in steps:
+        few = _size(step) <= _FEW
+        if few is not before and run:
+            yield before, run
+            run = []
+        before = few
+        run.append(step)
+    if run:
+        yield before, run
+
+
+def _size(step: Step) -> float:
+    if isinstance(step, Region):
+        return math.prod(step.shape)
+    return step.writes[0].size if type(step) is Copy else math.inf
+
+
+def _in_order(steps: list[Step]) -> list[Step]:
+    """Return steps: of those that are ready, one like the last if there is, or the smallest."""
+    following: list[list[int]] = [[] for _ in steps]
+    waiting = [0] * len(steps)
+    writers: dict[int, int] = {}
+    readers: dict[int, list[int]] = {}
+
+    def behind(first: int, second: int) -> None:
+        if first != second:
+            following[first].append(second)
+            waiting[second] += 1
+
+    for k, step in enumerate(steps):
+        for storage in step.read():
+            outer = id(storage.outermost)
+            if outer in writers:
+                behind(writers[outer], k)
+            readers.setdefault(outer, []).append(k)
+        for storage in step.written():
+            outer = id(storage.outermost)
+            if outer in writers:
+                behind(writers[outer], k)
+            for other in readers.pop(outer, ()):
+                behind(other, k)
+            writers[outer] = k
+    kinds = [(_size(step), step.kind, getattr(step, "shape", None)) for step in steps]
+    ready: dict[Any, list[int]] = {}
+    for k, n in enumerate(waiting):
+        if n == 0:
+            ready.setdefault(kinds[k], []).append(k)
+    out: list[Step] = []
+    last: Any = None
+    while ready:
+        if last not in ready:
+            last = min(ready, key=lambda kind: (kind[0], ready[kind][0]))
+        own = ready[last]
+        k = heapq.heappop(own)
+        if not own:
+            del ready[last]
+        out.append(steps[k])
+        for other in following[k]:
+            waiting[other] -= 1
+            if waiting[other] == 0:
+                heapq.heappush(ready.setdefault(kinds[other], []), other)
+    return out

@@ -9,6 +9,7 @@ from fastbp._core.machine import Machine
 from fastbp._core.replay import Plan
 from fastbp.compiling.blocks import Block, Loop, walked
 from fastbp.compiling.builder import Builder
+from fastbp.compiling.copies import with_fewer_copies
 from fastbp.compiling.endings import with_endings
 from fastbp.compiling.fusing import fused
 from fastbp.compiling.memory import carried, give_out, need
@@ -31,6 +32,7 @@ def laid_out(b: Builder, inputs: Sequence[Value | None], outputs: Sequence[Value
         What the plan returns, each in memory of its own.
     """
     steps = _needed(b.steps, outputs) if "dead" in b.passes else b.steps
+    steps = with_fewer_copies(steps, outputs, b.passes)
     if "rolling" in b.passes:
         steps = rolled(steps, outputs)
     results, copies = _results(outputs)

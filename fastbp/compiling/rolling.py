@@ -24,6 +24,7 @@ from fastbp.compiling.values import Storage, Value
 __all__ = ["rolled"]
 
 NUMBER, SAME, NEXT, CONSTANT = "number", "same", "next", "constant"
+_PHASES = 4  # places where an iteration may begin that are compared, of each kind
 _TURNS = 4  # equal instructions that may take turns on different operands
 
 
@@ -103,12 +104,15 @@ def _uses(steps: Sequence[Step], outputs: Sequence[Value]) -> dict[int, list[int
 def _phase(steps: Sequence[Step], start: int, period: int, length: int) -> int:
     """Return where in the period an iteration should begin.
 
-    There, where fewest values go from one iteration to the next, above all none of elementwise work
-    that would be put together.
+    There, where one is fewest instructions; of such places, where fewest values go from one
+    iteration to the next. Looked at are places that few values cross, and those that few values
+    of elementwise work cross which may be put together.
     """
     base = start + (length // period // 2 - 1) * period
     makers: dict[int, int] = {}
-    crossed = np.zeros(2 * period + 1, np.intp)
+    crossed = np.zeros((2, 2 * period + 1), np.intp)
+    begun: dict[int, int] = {}  # where memory is written first, and what was made read last
+    ends: dict[int, int] = {}
     for k in range(2 * period):
         step = steps[base + k]
         for storage in step.read():
@@ -117,12 +121,23 @@ def _phase(steps: Sequence[Step], start: int, period: int, length: int) -> int:
                 other = steps[base + made]
                 both = isinstance(step, Region) and isinstance(other, Region)
                 joint = both and step.shape == other.shape  # type: ignore[attr-defined]
-                crossed[made + 1] += 16 if joint else 1
-                crossed[k + 1] -= 16 if joint else 1
+                crossed[0, made + 1] += 16 if joint else 1
+                crossed[0, k + 1] -= 16 if joint else 1
+                ends[id(storage)] = k
         for storage in step.written():
             makers[id(storage)] = k
-    cost = np.cumsum(crossed)[period : 2 * period]
-    return int(np.argmin(cost))
+            begun.setdefault(id(storage), k)
+    for key, k in ends.items():
+        crossed[1, begun[key] + 1] += 1
+        crossed[1, k + 1] -= 1
+    cost = np.cumsum(crossed, axis=1)[:, period : 2 * period]
+    best = np.argsort(cost, axis=1, kind="stable")[:, :_PHASES]
+    if not any(isinstance(step, Region) for step in steps[base : base + period]):
+        return int(best[1, 0])
+    return min(
+        [int(k) for k in best.ravel()],
+        key=lambda k: (len(fused(steps[base + k : base + k + period])), cost[1, k], cost[0, k]),
+    )
 
 
 def _loops(

@@ -81,7 +81,8 @@ class Region(Step):
     sums : list of (value, target)
         The sum of a member over the `axes` from one to another is written to the target.
     stores, adds : list of (value, place)
-        A member is written in a place, or added to what is there.
+        A member is written in a place, or added to what is there. A place may be what is read, of
+        the same layout.
     ordered : bool
         Such places overlap: elements must be computed in their order.
     """
@@ -112,7 +113,7 @@ class Region(Step):
         """
         members, places = self._ended(wanted, True)
         found = program_of(members, wanted | self._written_last(members), self.dtype, places)
-        if found[0] is not None:
+        if found[0] is not None and _keeps_what_it_reads(*found):
             self.programs = [found]
             return True
         self.programs = []
@@ -235,6 +236,15 @@ class Region(Step):
             ]
             ends = (*self.axes, sums) if sums else None
             machine.region(program, self.shape, slots, ends, self.ordered)
+
+
+def _keeps_what_it_reads(program: Any, inputs: list[Value], outputs: list[Value]) -> bool:
+    """Say whether no input is read behind the output that is written where it lies."""
+    return all(
+        x.storage is not y.storage or x.layout != y.layout or program.may_write_over(i, k)
+        for k, y in enumerate(outputs)
+        for i, x in enumerate(inputs)
+    )
 
 
 class Product(Step):

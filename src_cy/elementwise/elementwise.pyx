@@ -21,6 +21,7 @@ from fastbp._core.threads cimport run_parallel
 import numpy as np
 
 from fastbp._core import threads
+from fastbp._core.simd import at_most
 
 cnp.import_array()
 
@@ -49,6 +50,7 @@ cdef bint HAVE_ADD = (find_ufunc_loop(np.add, cnp.NPY_FLOAT, &ADD[0])
 
 
 cdef extern from "rows.h" nogil:
+    int rows_level
     void copy_rows(char *to, intptr_t to_step, const char *source, intptr_t from_step,
                    intptr_t rows, intptr_t n)
 
@@ -56,6 +58,9 @@ cdef extern from "few_loops.h" nogil:
     int FEW
     double few_sum_double(const double *x, intptr_t n)
     float few_sum_float(const float *x, intptr_t n)
+
+
+rows_level = at_most(1)
 
 
 def _few_sums_agree():

@@ -2,8 +2,8 @@
  *
  * A call of an inner loop takes longer than the arithmetic of a 3 x 3 matrix. And a vector that is
  * read where shorter pieces have just been written waits until these have reached the cache: so
- * everything here is read and written number by number, as products of few columns are
- * (tiny_gemm.h). What is known before a run (functions, strides) is looked at before it, in
+ * everything here is read number by number, as in products of few columns (tiny_gemm.h), though two
+ * of double precision are computed and written at once. What is known before a run (functions, strides) is looked at before it, in
  * few_prepare.
  *
  * Rounding is that of the loops: no product is contracted with a sum, since each is stored.

@@ -4,6 +4,8 @@
 
 #include "few.h"
 
+#include <string.h>
+
 #if defined(__GNUC__)
 #define FEW_NOINLINE __attribute__((noinline, unused))
 #else
@@ -40,15 +42,78 @@ static inline void few_prepare(few_op *op, int which, intptr_t item, intptr_t n)
 #define FEW_TO_ANY(T, i) (*(T *)(to + (i) * op->steps[op->nin]))
 
 #define FEW_ONE(T, VALUE, TO, X, Y, Z, i) TO(T, i) = VALUE(T, X(T, i), Y(T, i), Z(T, i))
-#define FEW_ALL(...) \
-    for (i = 0; i + 4 <= n; i += 4) { \
-        FEW_ONE(__VA_ARGS__, i); \
-        FEW_ONE(__VA_ARGS__, i + 1); \
-        FEW_ONE(__VA_ARGS__, i + 2); \
-        FEW_ONE(__VA_ARGS__, i + 3); \
-    } \
-    for (; i < n; i++) FEW_ONE(__VA_ARGS__, i); \
+#define FEW_ALL(T, VALUE, TO, X, Y, Z) \
+    i = 0; \
+    FEW_MANY_##T(VALUE, TO, X, Y, Z) \
+    for (; i < n; i++) FEW_ONE(T, VALUE, TO, X, Y, Z, i); \
     break
+
+/* Two numbers of double precision are computed at once. They are read one by one: by strides, so that
+ * no compiler makes one vector of what lies side by side. */
+#define FEW_FOURS(T, VALUE, TO, X, Y, Z) \
+    for (; i + 4 <= n; i += 4) { \
+        FEW_ONE(T, VALUE, TO, X, Y, Z, i); \
+        FEW_ONE(T, VALUE, TO, X, Y, Z, i + 1); \
+        FEW_ONE(T, VALUE, TO, X, Y, Z, i + 2); \
+        FEW_ONE(T, VALUE, TO, X, Y, Z, i + 3); \
+    }
+#define FEW_MANY_float(VALUE, TO, X, Y, Z) FEW_FOURS(float, VALUE, TO, X, Y, Z)
+#if defined(__GNUC__)
+typedef double few_pair __attribute__((vector_size(16)));
+typedef long long few_bits __attribute__((vector_size(16)));
+#define FEW_MANY_double(VALUE, TO, X, Y, Z) \
+    for (; i + 2 <= n; i += 2) { \
+        const few_pair pair = VALUE##_PAIR(X##_PAIR(i), Y##_PAIR(i), Z##_PAIR(i)); \
+        TO##_PAIR(i); \
+    }
+#define FEW_READ(at, other) ((few_pair){*(const double *)(at), *(const double *)(other)})
+#define FEW_X_PAIR(i) FEW_READ(x + (i) * 8, x_next + (i) * 8)
+#define FEW_Y_PAIR(i) FEW_READ(y + (i) * 8, y_next + (i) * 8)
+#define FEW_Z_PAIR(i) FEW_READ(z + (i) * 8, z_next + (i) * 8)
+#define FEW_X_SAME_PAIR(i) FEW_READ(x, x)
+#define FEW_Y_SAME_PAIR(i) FEW_READ(y, y)
+#define FEW_X_ANY_PAIR(i) FEW_READ(x + (i) * op->steps[0], x_next + (i) * op->steps[0])
+#define FEW_Y_ANY_PAIR(i) FEW_READ(y + (i) * op->steps[1], y_next + (i) * op->steps[1])
+#define FEW_Z_ANY_PAIR(i) FEW_READ(z + (i) * op->steps[2], z_next + (i) * op->steps[2])
+/* Where the second number of a pair is. */
+#define FEW_NEXT(T) \
+    const char *const x_next = x + op->steps[0], *const y_next = y + op->steps[1]; \
+    const char *const z_next = z + op->steps[2]; \
+    (void)x_next, (void)y_next, (void)z_next
+#define FEW_TO_PAIR(i) memcpy(to + (i) * 8, &pair, 16)
+#define FEW_TO_ANY_PAIR(i) FEW_TO_ANY(double, i) = pair[0], FEW_TO_ANY(double, i + 1) = pair[1]
+#define FEW_VALUE_ADD_PAIR(a, b, c) a + b
+#define FEW_VALUE_SUBTRACT_PAIR(a, b, c) a - b
+#define FEW_VALUE_MULTIPLY_PAIR(a, b, c) a * b
+#define FEW_VALUE_DIVIDE_PAIR(a, b, c) a / b
+#define FEW_VALUE_NEGATIVE_PAIR(a, b, c) -a
+#define FEW_VALUE_SQUARE_PAIR(a, b, c) few_square_pair(a)
+#define FEW_VALUE_POSITIVE_PAIR(a, b, c) a
+#define FEW_VALUE_SELECT_PAIR(a, b, c) few_select_pair(a != 0.0, b, c)
+#define FEW_VALUE_MULZ_PAIR(a, b, c) few_mulz_pair(a, b, &undefined_pair)
+#define FEW_VALUE_MULZ_ADD_PAIR(a, b, c) a + few_mulz_pair(b, c, &undefined_pair)
+
+static inline few_pair few_square_pair(few_pair x)
+{
+    return x * x;
+}
+
+static inline few_pair few_select_pair(few_bits mask, few_pair x, few_pair y)
+{
+    return (few_pair)((mask & (few_bits)x) | (~mask & (few_bits)y));
+}
+
+static inline few_pair few_mulz_pair(few_pair g, few_pair factor, few_bits *undefined)
+{
+    const few_pair product = g * factor;
+    *undefined |= product != product;
+    return few_select_pair(g == 0.0, g, product);
+}
+#else
+typedef int few_bits[2];
+#define FEW_NEXT(T) (void)z
+#define FEW_MANY_double(VALUE, TO, X, Y, Z) FEW_FOURS(double, VALUE, TO, X, Y, Z)
+#endif
 /* A macro VALUE(T, a, b, c) does not touch the operands that it does not have. */
 #define FEW_CASE(T, CODE, VALUE) \
     case CODE * FEW_WAYS + FEW_EVEN: FEW_ALL(T, VALUE, FEW_TO, FEW_X, FEW_Y, FEW_Z)
@@ -85,8 +150,10 @@ static FEW_NOINLINE int few_any_##T(const few_op *op, char **at, intptr_t n, int
     const char *const x = at[op->slots[0]], *const y = at[op->slots[1]]; \
     const char *const z = at[op->slots[2]]; \
     char *const to = at[op->slots[op->nin]]; \
+    few_bits undefined_pair = {0, 0}; \
     int undefined = 0; \
     intptr_t i; \
+    FEW_NEXT(T); \
     switch (op->code) { \
     FEW_CASE_ANY(T, FEW_ADD, FEW_VALUE_ADD); \
     FEW_CASE_ANY(T, FEW_SUBTRACT, FEW_VALUE_SUBTRACT); \
@@ -100,7 +167,7 @@ static FEW_NOINLINE int few_any_##T(const few_op *op, char **at, intptr_t n, int
     FEW_CASE_ANY(T, FEW_STRONG_MULTIPLY_ADD, FEW_VALUE_MULZ_ADD); \
     default: return 0; \
     } \
-    *zeros |= undefined; \
+    *zeros |= undefined | (undefined_pair[0] != 0) | (undefined_pair[1] != 0); \
     return 1; \
 } \
 static void few_run_##T(const few_code *code, char **at, intptr_t n, int *zeros) \
@@ -108,6 +175,7 @@ static void few_run_##T(const few_code *code, char **at, intptr_t n, int *zeros)
     T temps[FEW_TEMPS * FEW]; \
     const few_op *op = code->ops, *const end = op + code->n_ops; \
     char **slot = at + code->n_external; \
+    few_bits undefined_pair = {0, 0}; \
     int k, undefined = 0; \
     for (k = 0; k < code->n_constants; k++) *slot++ = code->constants + k * (int)sizeof(T); \
     for (k = 0; k < code->n_temps; k++) *slot++ = (char *)(temps + k * FEW); \
@@ -116,6 +184,7 @@ static void few_run_##T(const few_code *code, char **at, intptr_t n, int *zeros)
         const char *const z = at[op->slots[2]]; \
         char *const to = at[op->slots[op->nin]]; \
         intptr_t i; \
+        FEW_NEXT(T); \
         switch (op->code) { \
         FEW_CASE2(T, FEW_ADD, FEW_VALUE_ADD); \
         FEW_CASE2(T, FEW_SUBTRACT, FEW_VALUE_SUBTRACT); \
@@ -131,7 +200,7 @@ static void few_run_##T(const few_code *code, char **at, intptr_t n, int *zeros)
             if (!few_any_##T(op, at, n, zeros)) few_call(op, at, n); \
         } \
     } \
-    *zeros |= undefined; \
+    *zeros |= undefined | (undefined_pair[0] != 0) | (undefined_pair[1] != 0); \
 }
 
 static FEW_NOINLINE void few_call(const few_op *op, char **at, intptr_t n)

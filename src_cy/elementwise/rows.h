@@ -12,43 +12,69 @@ enum { ROW_IN_LINE = 512 }; /* bytes */
 #pragma GCC optimize("no-tree-loop-distribute-patterns")
 #endif
 
-/* Copy n bytes, a multiple of 4, between rows that do not overlap. The last piece may have bytes
- * that the one before has, too. */
-static inline void copy_row(char *to, const char *from, intptr_t n)
-{
-    intptr_t i;
-    if (n > ROW_IN_LINE) {
-        memcpy(to, from, n);
-    } else if (n >= 32) {
-        for (i = 0; i + 32 <= n; i += 32) memcpy(to + i, from + i, 32);
-        if (i < n) memcpy(to + n - 32, from + n - 32, 32);
-    } else if (n >= 16) {
-        memcpy(to, from, 16);
-        memcpy(to + n - 16, from + n - 16, 16);
-    } else {
-        for (i = 0; i < n; i += 4) memcpy(to + i, from + i, 4);
-    }
+/* NAME##_row copies n bytes, a multiple of 4, between rows that do not overlap: the last piece may
+ * have bytes that the one before has, too. NAME##_rows copies rows of n bytes that lie so many bytes
+ * apart; NAME##_pieces pieces of a row, one behind the other: runs are pairs of where one begins, -1
+ * for zeros, and how long it is, in elements. */
+#define ROWS_DEFINE(NAME, TARGET) \
+TARGET static inline void NAME##_row(char *to, const char *from, intptr_t n) \
+{ \
+    intptr_t i; \
+    if (n > ROW_IN_LINE) { \
+        memcpy(to, from, n); \
+    } else if (n >= 32) { \
+        for (i = 0; i < n - 32; i += 32) memcpy(to + i, from + i, 32); \
+        memcpy(to + n - 32, from + n - 32, 32); \
+    } else if (n >= 16) { \
+        memcpy(to, from, 16); \
+        memcpy(to + n - 16, from + n - 16, 16); \
+    } else { \
+        for (i = 0; i < n; i += 4) memcpy(to + i, from + i, 4); \
+    } \
+} \
+TARGET static inline void NAME##_rows(char *to, intptr_t to_step, const char *from, \
+                                      intptr_t from_step, intptr_t rows, intptr_t n) \
+{ \
+    for (; rows > 0; rows--, to += to_step, from += from_step) NAME##_row(to, from, n); \
+} \
+TARGET static inline void NAME##_pieces(char *to, const char *from, const intptr_t *runs, \
+                                        intptr_t n_runs, intptr_t item) \
+{ \
+    for (; n_runs > 0; n_runs--, runs += 2) { \
+        const intptr_t n = runs[1] * item; \
+        if (runs[0] < 0) memset(to, 0, n); \
+        else if (n == 8) memcpy(to, from + runs[0] * item, 8); \
+        else NAME##_row(to, from + runs[0] * item, n); \
+        to += n; \
+    } \
 }
 
-/* Copy rows of n bytes that lie so many bytes apart. */
+ROWS_DEFINE(copy_0, )
+
+static int rows_level = 0; /* 0: baseline, 1: AVX2; the processor must have it */
+
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
+ROWS_DEFINE(copy_1, __attribute__((target("avx2"))))
+#define ROWS_DISPATCH(NAME, ...) (rows_level ? copy_1_##NAME(__VA_ARGS__) : copy_0_##NAME(__VA_ARGS__))
+#else
+#define ROWS_DISPATCH(NAME, ...) copy_0_##NAME(__VA_ARGS__)
+#endif
+
+static inline void copy_row(char *to, const char *from, intptr_t n)
+{
+    copy_0_row(to, from, n);
+}
+
 static inline void copy_rows(char *to, intptr_t to_step, const char *from, intptr_t from_step,
                              intptr_t rows, intptr_t n)
 {
-    for (; rows > 0; rows--, to += to_step, from += from_step) copy_row(to, from, n);
+    ROWS_DISPATCH(rows, to, to_step, from, from_step, rows, n);
 }
 
-/* Copy pieces of a row one behind the other: runs are pairs of where one begins, -1 for zeros, and
- * how long it is, in elements. */
 static inline void copy_pieces(char *to, const char *from, const intptr_t *runs, intptr_t n_runs,
                                intptr_t item)
 {
-    for (; n_runs > 0; n_runs--, runs += 2) {
-        const intptr_t n = runs[1] * item;
-        if (runs[0] < 0) memset(to, 0, n);
-        else if (n == 8) memcpy(to, from + runs[0] * item, 8);
-        else copy_row(to, from + runs[0] * item, n);
-        to += n;
-    }
+    ROWS_DISPATCH(pieces, to, from, runs, n_runs, item);
 }
 
 #if defined(__GNUC__) && !defined(__clang__)

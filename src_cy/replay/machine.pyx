@@ -34,7 +34,10 @@ import math
 import numpy as np
 from numpy.linalg import LinAlgError
 
+from fastbp._core.simd import at_most
+
 cnp.import_array()
+rows_level = at_most(1)
 
 cdef extern from "numpy/arrayobject.h":
     object PyArray_NewFromDescr(type subtype, cnp.dtype descr, int nd, const cnp.npy_intp *dims,
@@ -47,6 +50,7 @@ cdef extern from "few_loops.h" nogil:
                   intptr_t n, int item)
 
 cdef extern from "rows.h" nogil:
+    int rows_level
     void copy_row(char *to, const char *source, intptr_t n)
     void copy_rows(char *to, intptr_t to_step, const char *source, intptr_t from_step,
                    intptr_t rows, intptr_t n)
