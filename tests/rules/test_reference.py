@@ -72,6 +72,7 @@ def test_no_operation_is_outside_of_the_table():
     assert making == {
         "checkpointing.py",
         "choosing.py",  # branches and loops are recorded for each of their calls
+        "courses.py",  # and what stands behind a loop for patterns
         "custom.py",
         "odes.py",
         "primitives.py",
