@@ -37,7 +37,7 @@ def agrees(name, *given, **options):
     with np.errstate(invalid="ignore", divide="ignore"):
         try:
             expected = calls(theirs, arrays)
-        except (ValueError, IndexError):  # of this version
+        except Exception:  # of this version, and of its LAPACK
             return
         f = lambda *x: calls(ours, x)
         found, pullback = bp.vjp(f, *arrays)

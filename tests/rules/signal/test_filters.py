@@ -197,7 +197,7 @@ def test_gustafssons_method(b, a, irlen, rng):
 @pytest.mark.parametrize("b", [[0.3, 0.2, 0.1, 0.4], [0.2, 0.0], [1.0]])
 @pytest.mark.parametrize("a", [[2.0, 0.5, 1.5], [1.0, 0.4]])
 def test_other_bands_of_a_prototype(name, b, a):
-    frequencies = [np.array(2.0), np.array(0.7)] if "b" in name[3:] else [np.array([2.0])]
+    frequencies = [np.array(2.0), np.array(0.7)] if "b" in name[3:] else [np.array(2.0)]
     given = [np.array(b), np.array(a), *frequencies]
     f, theirs = getattr(bsig, name), getattr(scipy.signal, name)
     for found, expected in zip(bp.vjp(f, *given)[0], theirs(b, a, *given[2:]), strict=True):
