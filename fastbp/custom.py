@@ -45,8 +45,8 @@ def custom_rule(
     vjp : callable, optional
         ``vjp(g, ans, *args, **options)`` returns the cotangents of all arguments that are not
         `constant`: a tuple, for a single argument also what would be its only item. The cotangent
-        of a container is such a container; None, for an argument or in it, is zero. `g` has the
-        shape of ``ans = f(*args)``; in a container it has None for what has no derivative.
+        of a container is such a container; None in the tuple, or in a container, is zero. `g` has
+        the shape of ``ans = f(*args)``; in a container it has None for what has no derivative.
     jvp : callable, optional
         ``jvp(tangents, ans, *args, **options)`` returns the tangent of the result, in a container
         None for zero. `tangents` is a tuple with an entry for each argument that is not `constant`,
@@ -258,6 +258,7 @@ class _Rule:
             )
             ans = call.results.unflatten(ans)
         found = _rule_called(self.vjp, (g, ans, *call.arguments(operands)), options)
+        self._check_returned("vjp", found, "(None,)")
         cotangents = call.cotangents(found)
         self._check_numbers("vjp", cotangents)
         return cotangents
@@ -274,10 +275,18 @@ class _Rule:
             ans = call.results.unflatten(ans)
         args = (call.tangents(full), ans, *call.arguments(operands))
         found = _rule_called(self.jvp, args, options)
+        self._check_returned("jvp", found, "numpy.zeros_like(ans)")
         if call.results is not None:
             found = tuple(call.results.leaves_of(found, f"{self.name}: what jvp returned", True))
         self._check_numbers("jvp", found)
         return found
+
+    def _check_returned(self, rule: str, found: Any, zero: str) -> None:
+        if found is None:
+            raise TypeError(
+                f"{self.name}: its {rule} rule returned None: is a return missing? Where the "
+                f"derivative is zero, write {zero}"
+            )
 
     def _check_numbers(self, rule: str, found: Any) -> None:
         """Raise where a rule returned text, or objects that are no numbers."""

@@ -160,9 +160,10 @@ def refusal(asked, *details):
             )
         if _calls_back(caller) and details and not _was_given(frame, details[0]):
             return ReturnedVariableError(
-                f"{caller}: the function that it calls returned a Variable for plain numbers: it "
-                "reads a Variable from its surroundings: read the numbers, x.value or "
-                "fastbp.stop_gradient(x), there"
+                f"{caller}: the function that it calls depends on a Variable and returned one: "
+                f"{caller} takes numbers, and has no derivative here. Write one by "
+                "fastbp.custom_rule around the whole call (examples/through_a_solver.py); with "
+                "x.value or fastbp.stop_gradient(x) in the function, x counts as a constant"
             )
         listed = " in a list" if _has_rule(caller) and caller not in INSTEAD else ""
         return NoRuleError(

@@ -118,7 +118,9 @@ def _with_aux(r: Recorded) -> tuple[Any, Any]:
 
 def _check_scalar(name: str, y: Any, holomorphic: bool = False) -> None:
     value = y.value if type(y) is Variable else y
-    if isinstance(value, (list, tuple, dict)) or value is None:
+    if value is None:
+        raise ShapeError(f"{name}: the function returned None: is a return missing?")
+    if isinstance(value, (list, tuple, dict)):
         raise ShapeError(f"{name}: the function must return a scalar, not a {type(value).__name__}")
     array = numbers(value, f"{name}: the function's output")
     if array.size != 1:

@@ -87,7 +87,7 @@ class Problem:
             return np.asarray(self.rate(t, y, leaves))
 
         if self.method is None:
-            return integrate.odeint(f, y0, times, tfirst=True, **self.options)
+            return _by_lsoda(f, y0, times, self.options)[0]
         return _by_method(f, y0, times, self.method, self.options)[0]
 
     def tolerances(self):
@@ -99,6 +99,17 @@ class Problem:
             )
         )
         return {"rtol": float(rtol), "atol": float(atol)}
+
+
+def _by_lsoda(f, y0, times, options):
+    """Solve by `odeint`: the states at times and what SciPy says of them."""
+    found = integrate.odeint(f, y0, times, tfirst=True, full_output=1, **options)
+    if found[1]["message"] != "Integration successful.":
+        raise RuntimeError(
+            f"scipy.integrate.odeint: {found[1]['message']} There is no solution at all times, so "
+            "it has no derivative"
+        )
+    return found
 
 
 def _by_method(f, y0, times, method, options, dense=False):
@@ -291,6 +302,8 @@ def odeint(func, y0, t, args=(), Dfun=None, full_output=0, tfirst=False, **optio
     ------
     NoRuleError
         If `func` depends on a Variable that is not among its arguments.
+    RuntimeError
+        If an argument is a Variable and the solver fails, where SciPy warns.
 
     Notes
     -----
@@ -338,7 +351,7 @@ def _recorded(given, name, method, options, y0, t, Dfun, full_output):
     def f(s, y):
         return np.asarray(problem.rate(s, y, plain))
 
-    found = integrate.odeint(f, values_of(y0), values_of(t), tfirst=True, full_output=1, **options)
+    found = _by_lsoda(f, values_of(y0), values_of(t), options)
     problem.known = Known([values_of(y0), values_of(t), *plain], found[0])
     y = ode_op(y0, t, *given.leaves, problem=problem)
     return (y, found[1]) if full_output else y
@@ -387,7 +400,8 @@ def solve_ivp(
     Returns
     -------
     OdeResult
-        As SciPy's; ``y`` and, if it was one, ``t`` are Variables.
+        As SciPy's; ``y`` and, if it was one, ``t`` are Variables. If the solver failed, they are the
+        solution at the times before, which has derivatives, too.
 
     Raises
     ------
@@ -446,14 +460,12 @@ def solve_ivp(
     solution = integrate.solve_ivp(
         f, span, values_of(y0), method, None if t_eval is None else values_of(t_eval), **options
     )
-    if not solution.success:
-        return solution
-    t = solution.t
+    t = solution.t  # where the solver failed, the times before
     if has_variable(t_eval):
-        t = _times(f"{name}: t_eval", t_eval)
+        t = _times(f"{name}: t_eval", t_eval)[: t.size]
     elif t_eval is None and has_variable(t_span):
-        ends = [np.reshape(x, (1,)) for x in t_span]
-        t = np.concatenate([ends[0], solution.t[1:-1], ends[1]])
+        first, last = [np.reshape(x, (1,)) for x in t_span]
+        t = np.concatenate([first, t[1:-1], last if solution.success else t[-1:]])
     before = np.reshape(as_operand(t_span[0], f"{name}: t_span"), (1,))
     times = np.concatenate([np.astype(before, np.float64), t])
     found = solution.y.T
