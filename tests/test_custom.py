@@ -377,6 +377,20 @@ def test_a_result_that_is_the_argument_keeps_its_rule():
         bp.grad(source_written)(v)
 
 
+def test_a_rule_without_return_is_no_rule_of_zeros():
+    def double(x):
+        return 2.0 * x
+
+    backward = bp.custom_rule(double, vjp=lambda g, ans, x: None)
+    with pytest.raises(TypeError, match=r"double: its vjp rule returned None.*\(None,\)"):
+        bp.grad(lambda x: x + backward(x))(1.0)
+    forward = bp.custom_rule(double, jvp=lambda t, ans, x: None)
+    with pytest.raises(TypeError, match="double: its jvp rule returned None"):
+        bp.jvp(forward, (1.0,), (1.0,))
+    zero = bp.custom_rule(double, vjp=lambda g, ans, x: (None,))
+    assert bp.grad(lambda x: x + zero(x))(1.0) == 1.0
+
+
 @pytest.mark.parametrize(
     ("found", "shown"), [("text", "str"), (("text",), "str"), (np.array(["a"]), "an array of <U1")]
 )

@@ -400,8 +400,8 @@ def solve_ivp(
     Returns
     -------
     OdeResult
-        As SciPy's; ``y`` and, if it was one, ``t`` are Variables. If the solver failed, they are the
-        solution at the times before, which has derivatives, too.
+        As SciPy's; ``y`` and, if it was one, ``t`` are Variables. If the solver failed, they are
+        the solution at the times before, which has derivatives, too.
 
     Raises
     ------

@@ -162,6 +162,37 @@ def test_what_is_refused_by_name():
         bp.grad(lambda k: np.real(odeint(f, 1j * k * np.ones(1), t, tfirst=True))[1, 0])(0.5)
 
 
+@pytest.mark.parametrize("method", ["RK45", "DOP853", "Radau", "BDF"])
+def test_a_solution_that_fails_has_derivatives_up_to_there(method):
+    """y' = k y^2 from 1 is 1 / (1 - k t): it ends at t = 1 / k."""
+    t = np.linspace(0.0, 0.9, 4)
+
+    def f(k, t_eval=t, **options):
+        found = solve_ivp(
+            lambda t, y, k: k * y**2, (0.0, 2.0), [1.0], method, t_eval, args=(k,), **options
+        )
+        assert found.status == -1
+        return found.y[0]
+
+    tight = {"rtol": 1e-9, "atol": 1e-9}
+    expected = t / (1.0 - t) ** 2
+    np.testing.assert_allclose(bp.jacobian(lambda k: f(k, **tight))(1.0), expected, rtol=1e-3)
+    np.testing.assert_allclose(
+        bp.jvp(lambda k: f(k, **tight), (1.0,), (1.0,))[1], expected, rtol=1e-3
+    )
+    late = np.append(t, 1.5)  # where there is none
+    assert f(1.0, late).shape == f(bp.variable(1.0), bp.variable(late)).shape == (4,)
+
+
+def test_odeint_that_fails_is_an_error():
+    t = np.array([0.0, 0.5, 2.0])
+    with (
+        pytest.warns(scipy.integrate.ODEintWarning),
+        pytest.raises(RuntimeError, match=r"odeint.*all times"),
+    ):
+        bp.grad(lambda k: odeint(lambda y, t, k: k * y**2, 1.0, t, args=(k,))[1, 0])(1.0)
+
+
 # ---- quadrature
 
 
