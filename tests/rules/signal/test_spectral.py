@@ -18,7 +18,7 @@ GIVEN = [{}, {"nperseg": 4, "detrend": lambda x: x - 0.1}, {"nperseg": 3, "avera
 @pytest.mark.filterwarnings("ignore:nperseg")
 @pytest.mark.parametrize("axis", [-1, 0, 1, -2])
 @pytest.mark.parametrize("name", ["csd", "coherence"])
-@pytest.mark.parametrize("given", GIVEN, ids=str)
+@pytest.mark.parametrize("given", GIVEN, ids=["plain", "detrended", "median"])
 def test_signals_of_different_ranks(rng, name, axis, given):
     function, reference = getattr(own, name), getattr(scipy.signal, name)
     if name == "coherence":
