@@ -17,7 +17,7 @@ __all__ = [
 
 CELLS = 2**20  # of a picture: more cannot be told apart, and take seconds to draw
 LABELLED = 18  # rows, and columns, up to which every element has its number and its value
-ZERO, NONZERO = "#e4e7ea", "#2166ac"
+ZERO, NONZERO = "#e4e7ea", "#555b66"  # no colour of a sign
 _LETTERS = "ijklmnpqrstuvw"
 
 

@@ -21,6 +21,8 @@ from fastbp.compiling.bodies import of_inputs
 from fastbp.compiling.draws import DrawnError
 from fastbp.compiling.inputs import recorded_inputs
 from fastbp.errors import MappedValueError
+from fastbp.rules.frames import asking_function
+from fastbp.rules.refusals import write_instead
 
 __all__ = ["Member", "name_of"]
 
@@ -180,7 +182,8 @@ class Reads:
         name = sys._getframe(1).f_globals.get("__name__", "")
         if handle is None or not name.startswith("fastbp."):
             handle = None if handle is None else _handle(handle)
-            self.entries.append(Read(what, handle, file, line))
+            caller = asking_function(sys._getframe(1))
+            self.entries.append(Read(what, handle, file, line, caller))
         else:
             value = np.array(graph.array_of(handle), order="C")
             self.guards.append((_handle(handle), value))
@@ -189,8 +192,11 @@ class Reads:
 class Read:
     """A read of the user's code: what for, of what, and in which line."""
 
-    def __init__(self, what: str, handle: Any, file: str, line: int) -> None:
+    def __init__(
+        self, what: str, handle: Any, file: str, line: int, caller: str | None = None
+    ) -> None:
         self.what, self.handle, self.file, self.line = what, handle, file, line
+        self.caller = caller
 
     def refusal(self, f: Any) -> MappedValueError:
         """Return the error for one that depends on the member."""
@@ -204,7 +210,9 @@ class Read:
             )
         read = "decides a branch" if self.what == "bool" else "is read as a plain number or array"
         advice = (
-            "a branch on values needs numpy.where"
+            f"{self.caller} takes no arrays of a batch: {write_instead(self.caller)}"
+            if self.caller is not None and self.caller.startswith("scipy.")
+            else "a branch on values needs numpy.where"
             if self.what == "bool"
             else "compute with arrays; an index with an array of the batch needs one of "
             "fastbp.numpy, or numpy.take"

@@ -42,9 +42,10 @@ class Carry:
             if found == (shape, dtype):
                 continue
             error = ShapeError if found[0] != shape else DTypeError
+            advice = "; start with 0.0 in place of 0" if dtype.kind in "bui" else ""
             raise error(
                 f"{self.name}: {step} returned {treedef.paths('carry')[k]} of shape {found[0]} "
-                f"and dtype {found[1]}, it was given shape {shape} and dtype {dtype}"
+                f"and dtype {found[1]}, it was given shape {shape} and dtype {dtype}{advice}"
             )
 
 

@@ -6,6 +6,7 @@ import re
 
 import numpy as np
 import pytest
+import scipy.linalg
 from hypothesis import given, settings
 
 import fastbp as bp
@@ -475,6 +476,13 @@ def test_branches(rng):
 def test_numbers(rng, f):
     with pytest.raises((MappedValueError, NoRuleError), match=r"test_vmap.py, line|float"):
         bp.vmap(f)(rng.normal(size=(3, 2)))
+
+
+def test_functions_of_scipy_are_named(rng):
+    with pytest.raises(MappedValueError, match=r"scipy\.linalg\.expm .*write fastbp\.scipy\.lin"):
+        bp.vmap(scipy.linalg.expm)(rng.normal(size=(3, 2, 2)))
+    with pytest.raises(MappedValueError, match=r"scipy\.linalg\.solve .*write fastbp\.scipy\.lin"):
+        bp.vmap(lambda b: scipy.linalg.solve(np.eye(2), b))(rng.normal(size=(3, 2)))
 
 
 @pytest.mark.parametrize(

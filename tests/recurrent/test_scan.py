@@ -177,6 +177,8 @@ def test_bad_arguments():
         bp.scan(lambda h, x: h, 0.0, XS)
     with pytest.raises(ShapeError, match=r"step 0 returned carry of shape \(3,\).*shape \(\)"):
         bp.scan(lambda h, x: (h + x, None), 0.0, XS)
+    with pytest.raises(DTypeError, match=r"int64; start with 0\.0 in place of 0"):
+        bp.scan(lambda h, x: (h + x[0], None), 0, XS)
     with pytest.raises(DTypeError, match=r"step 0 .*float64.*float32"):
         bp.scan(lambda h, x: (h + x, None), np.zeros(M, "f4"), XS)
     with pytest.raises(ShapeError, match="structure"):

@@ -73,6 +73,8 @@ class Function:
 
     def __init__(self, function, name, args):
         self.function, self.name = function, name
+        if not isinstance(args, (tuple, list)):
+            raise TypeError(f"{name}: args={args!r} must be a tuple: write args=(k,) for one")
         leaves, self.structure = tree.flatten(tuple(args))
         self.moving = [_moves(leaf) for leaf in leaves]
         self.rest = [leaf for leaf, on in zip(leaves, self.moving, strict=True) if not on]

@@ -152,6 +152,8 @@ def test_what_is_refused_by_name():
         bp.grad(lambda k: odeint(lambda y, t: -k * y, np.ones(1) * k, t)[1, 0])(0.5)
     with pytest.raises(NoRuleError, match=r"odeint.*ml="):
         bp.grad(lambda k: odeint(f, k * np.ones(1), t, ml=1, tfirst=True)[1, 0])(0.5)
+    with pytest.raises(TypeError, match=r"solve_ivp: args=.* write args=\(k,\)"):
+        bp.grad(lambda k: solve_ivp(lambda t, y, k: -k * y, (0, 1), [1.0], args=k).y[0, 1])(0.5)
     with pytest.raises(NoRuleError, match=r"solve_ivp.*events="):
         bp.grad(lambda k: solve_ivp(f, (0, 1), [k], events=lambda t, y: y[0]).y[0, 1])(0.5)
     with pytest.raises(NoRuleError, match=r"solve_ivp.*dense_output="):
