@@ -66,6 +66,8 @@ def _recorded(
         constants.release(since)
         if left.of_user:
             raise _frozen(f, left.of_user) from error
+        if not isinstance(error, UnrolledError):
+            around.write_back()
         raise
     except BaseException:
         constants.release(since)
@@ -93,6 +95,7 @@ def _recorded(
         (next(numbers) if position >= 0 else -1, value)
         for position, value in zip(where, values, strict=True)
     ]
+    around.write_back()
     first = len(given.inputs)
     read = [Spec("array", array, (), first + k) for k, array in enumerate(around.arrays)]
     if graph.layouts_met() != layouts:
@@ -200,6 +203,12 @@ def _check(f: Any, left: list[Any], drawn: Any, around: Surroundings) -> None:
             f"compile: {name} writes into an array of shape {written.shape} that it finds around "
             "it, which later calls would not do: write into a copy of it, or give it as an "
             "argument and return what it becomes"
+        )
+    changed = around.changed()
+    if changed is not None:
+        raise FrozenValueError(
+            f"compile: {name} {changed} that it finds around it, which later calls would not do: "
+            "give it as an argument, and return what it becomes"
         )
     if drawn != _random_state() or around.reach.drawn():
         raise DrawnError(

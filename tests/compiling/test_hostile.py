@@ -502,6 +502,118 @@ def test_writes_into_arrays_around_are_refused():
     np.testing.assert_array_equal(w, _weights())
 
 
+COUNT, ALL, BEST = 0, [np.ones(2)], None
+
+
+def counted(w):
+    global COUNT, BEST
+    COUNT += 1
+    BEST = w * COUNT
+    return BEST + 0.0
+
+
+def counted_by_name(w):
+    globals()["COUNTED"] = globals().get("COUNTED", 0) + 1
+    return w * globals()["COUNTED"]
+
+
+def counted_from_nothing(w):
+    global COUNTED
+    try:
+        COUNTED += 1
+    except NameError:
+        COUNTED = 1
+    return w * COUNTED
+
+
+@pytest.mark.parametrize("f", [counted, counted_by_name, counted_from_nothing])
+def test_assignments_by_global(f, monkeypatch):
+    monkeypatch.setitem(globals(), "COUNT", 0)
+    monkeypatch.setitem(globals(), "BEST", None)
+    monkeypatch.setitem(globals(), "COUNTED", None)
+    monkeypatch.delitem(globals(), "COUNTED")
+    name = "COUNT" if f is counted else "COUNTED"
+    c = bp.compile(f)
+    for n in (1.0, 2.0, 3.0):
+        assert c(1.0) == n
+        assert globals()[name] == n
+        if f is counted:
+            assert float(BEST.value) == n
+    globals()[name] = 7
+    assert c(1.0) == 8.0
+    del globals()[name]
+    if f is counted:
+        with pytest.raises(NameError):
+            c(1.0)
+    else:
+        assert c(1.0) == 1.0
+
+
+def test_assignments_by_global_in_other_modules(monkeypatch):
+    module = types.ModuleType("counting_of_fastbp")
+    exec("n = 0\ndef f(w):\n    global n\n    n += 1\n    return w * n\n", module.__dict__)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    for c in (bp.compile(module.f), bp.compile(lambda w: module.f(w))):
+        module.n = 0
+        assert [c(1.0) for _ in range(3)] == [1.0, 2.0, 3.0]
+        assert module.n == 3
+
+
+def test_what_an_error_leaves_in_globals(monkeypatch):
+    monkeypatch.setitem(globals(), "COUNT", 0)
+
+    def f(w):
+        global COUNT
+        COUNT += 1
+        raise KeyError(COUNT)
+
+    with pytest.raises(KeyError):
+        bp.compile(f)(1.0)
+    assert COUNT == 1
+
+
+def test_assignments_of_arrays_around_are_refused(monkeypatch):
+    total = np.zeros(2)
+    rows = {"a": np.ones(2)}
+
+    def by_nonlocal(w):
+        nonlocal total
+        total = total + w
+        return total
+
+    def by_global(w):
+        global TABLE
+        TABLE = TABLE + w
+        return TABLE
+
+    def appended(w):
+        ALL.append(w)
+        return w * len(ALL)
+
+    def set_in_a_dict(w):
+        rows["a"] = rows["a"] + w
+        return rows["a"]
+
+    def kept(w, kept=[np.ones(2)]):  # noqa: B006, B008
+        kept[0] = w
+        return kept[0] + w
+
+    table = np.zeros(2)
+    monkeypatch.setitem(globals(), "TABLE", table)
+    for f, message in (
+        (by_nonlocal, r"assigns the variable 'total' \(.*test_hostile.py, line \d+\), an array"),
+        (by_global, r"assigns the variable 'TABLE' \(.*test_hostile.py, line \d+\), an array"),
+        (appended, "changes a list of arrays"),
+        (set_in_a_dict, "changes a dict of arrays"),
+        (kept, "changes a list of arrays"),
+    ):
+        with pytest.raises(FrozenValueError, match=message):
+            bp.compile(f)(np.ones(2))
+    assert TABLE is table
+    assert not total.any()
+    assert len(ALL) == 1
+
+
 def test_too_much_around():
     many = [types.SimpleNamespace(a=float(k)) for k in range(20_000)]
     with pytest.raises(FrozenValueError, match="more than 16384 objects"):
