@@ -179,13 +179,16 @@ class Twins:
         As (container, key, name, given): where it would be without us, the variable's name, and
         what it was given in its place.
         """
-        for part in (*self.spaces.values(), *list(self.made.values())):
+        for part in self._parts():
             yield from part.assigned()
 
     def write_back(self) -> None:
         """Assign what the code has assigned where it would be without us."""
-        for part in (*self.spaces.values(), *list(self.made.values())):
+        for part in self._parts():
             part.write_back()
+
+    def _parts(self) -> list[_Space | _Twin]:
+        return [*self.spaces.values(), *self.made.values()]
 
     def builtins(self) -> dict[str, Any]:
         """Return what stands for builtins of Python, by name."""
