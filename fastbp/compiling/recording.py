@@ -184,7 +184,8 @@ def _frozen(f: Any, left: list[tuple[str, str, int]]) -> FrozenValueError:
         "a branch on values needs numpy.where; a setting belongs to the static_argnums"
         if what == "bool"
         else "compute with arrays, or make the argument that it is from a static one "
-        "(static_argnums)"
+        "(static_argnums); an array that the function finds around it counts as an argument: "
+        "give it as a static one; to look at values, call the function without compile"
     )
     read = "decides a branch" if what == "bool" else "is read as a plain number or array"
     return FrozenValueError(

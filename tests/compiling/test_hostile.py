@@ -15,10 +15,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from scipy import sparse
+from scipy import signal, sparse
 
 import fastbp as bp
+import fastbp.scipy.fft as bsf
 import fastbp.scipy.linalg as bsl
+import fastbp.scipy.signal as bsig
+import fastbp.scipy.special as bsp
 from fastbp import tree
 from fastbp.compiling.reach import Reach
 from fastbp.errors import FrozenValueError
@@ -908,3 +911,60 @@ def test_installed_packages_are_libraries_but_for_that_of_the_function(tmp_path,
     np.testing.assert_array_equal(own(x), 2.0)
     lib.setting = 11.0
     np.testing.assert_array_equal(own(x), 11.0)
+
+
+_B, _A = signal.butter(2, 0.3)
+_SOS = signal.butter(4, 0.3, output="sos")
+_LONG = np.sin(np.arange(40.0) ** 1.5)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda b, a, sos, v: lambda x: bsig.filtfilt(b, a, x),
+        lambda b, a, sos, v: lambda x: bsig.lfilter(b, a, x, zi=bsig.lfilter_zi(b, a) * x[0])[0],
+        lambda b, a, sos, v: lambda x: bsig.sosfilt(sos, x),
+        lambda b, a, sos, v: lambda x: bsig.sosfiltfilt(sos, x),
+        lambda b, a, sos, v: lambda x: x * bsig.sosfilt(sos, v),
+        lambda b, a, sos, v: lambda x: x * bsig.sosfiltfilt(sos, v),
+        lambda b, a, sos, v: lambda x: x * bsig.lfilter(b, a, v),
+        lambda b, a, sos, v: lambda x: x * np.abs(bsig.freqz(b, a, worN=40)[1]),
+        lambda b, a, sos, v: lambda x: x * np.abs(bsf.fft(v)),
+        lambda b, a, sos, v: lambda x: x * np.abs(bsf.fft(np.round(x))),
+        lambda b, a, sos, v: lambda x: x * np.abs(bsf.fft(v.astype(int))),
+        lambda b, a, sos, v: lambda x: x * bsp.polygamma(1, v**2 + 1.0),
+        lambda b, a, sos, v: lambda x: x * bsp.factorial(v**2),
+        lambda b, a, sos, v: lambda x: x * bsp.comb(v**2 + 2.0, 1.5),
+        lambda b, a, sos, v: lambda x: x * bsp.multigammaln(v**2 + 2.0, 2),
+        lambda b, a, sos, v: lambda x: x * bsp.spherical_jn(2, v),
+    ],
+)
+def test_functions_of_scipy_on_arrays_around(make):
+    b, a, sos, v = _B.copy(), _A.copy(), _SOS.copy(), _LONG.copy()
+    f = make(b, a, sos, v)
+    c, slope = bp.compile(f), bp.compile(bp.grad(lambda x: np.sum(f(x) ** 2)))
+    for factor in (1.0, 1.5, 0.75):
+        b[:], v[:] = _B * factor, _LONG * factor
+        sos[:, :3] = _SOS[:, :3] * factor
+        x = _LONG[::-1] * (1.0 + factor)
+        np.testing.assert_allclose(c(x), f(x), rtol=1e-12, atol=1e-12)
+        want = bp.grad(lambda x: np.sum(f(x) ** 2))(x)
+        np.testing.assert_allclose(slope(x), want, rtol=1e-10, atol=1e-12)
+
+
+def test_filters_by_coefficients_that_cannot_be_written_into():
+    sos = _SOS.copy()
+    sos.flags.writeable = False
+    for name in ("sosfilt", "sosfiltfilt"):
+        want = getattr(signal, name)(_SOS, _LONG)
+        np.testing.assert_array_equal(getattr(bsig, name)(sos, _LONG), want)
+        y, _ = bp.vjp(lambda x, name=name: getattr(bsig, name)(sos, x), _LONG)
+        np.testing.assert_allclose(y, want, rtol=1e-12, atol=1e-14)
+
+
+def test_what_a_refusal_says_to_who_prints():
+    for f in (print, lambda x: print(x.value), lambda x: f"{x}"):
+        with pytest.raises(FrozenValueError, match="call the function without compile"):
+            bp.compile(lambda x, f=f: (f(x), x)[1])(X)
+        with pytest.raises(bp.errors.MappedValueError, match="call the function without vmap"):
+            bp.vmap(lambda x, f=f: (f(x), x)[1])(np.ones((2, 3)))
