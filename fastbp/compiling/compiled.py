@@ -73,7 +73,8 @@ def compile(
     an argument changes no array of the caller's; into an array around `f` it is refused, and so
     is assigning a variable around `f` that is an array, or changing a list or dict of arrays.
     What `f` does beside computing (printing text, appending to a list) is done when it is recorded
-    only; printing values is refused, as it reads them. Warnings of floating-point errors are not given by a plan.
+    only; printing values is refused, as it reads them. Warnings of floating-point errors are not
+    given by a plan.
 
     Where a function of fastbp's decides by values how to compute, they are compared in every call;
     if they differ, `f` itself is called.
