@@ -173,10 +173,22 @@ class Twins:
                 space.update()
         return twin
 
+    def assigned(self) -> Iterator[tuple[Any, Any, str, Any]]:
+        """Yield what the code has assigned by ``global`` and ``nonlocal``.
+
+        As (container, key, name, given): where it would be without us, the variable's name, and
+        what it was given in its place.
+        """
+        for part in self._parts():
+            yield from part.assigned()
+
     def write_back(self) -> None:
-        """Assign what the code has assigned by ``global`` where it would be without us."""
-        for space in self.spaces.values():
-            space.write_back()
+        """Assign what the code has assigned where it would be without us."""
+        for part in self._parts():
+            part.write_back()
+
+    def _parts(self) -> list[_Space | _Twin]:
+        return [*self.spaces.values(), *self.made.values()]
 
     def builtins(self) -> dict[str, Any]:
         """Return what stands for builtins of Python, by name."""
@@ -249,6 +261,7 @@ class _Twin:
         self.function.__dict__ = f.__dict__  # the very same: attributes that are assigned
         self.function.__doc__ = f.__doc__
         self.original = weakref.ref(f)
+        self.given: dict[str, Any] = {}  # by the names of cells
 
     def update(self) -> None:
         """Bring defaults and cells up to date."""
@@ -258,20 +271,48 @@ class _Twin:
         self.function.__defaults__ = f.__defaults__ and tuple(map(counterpart, f.__defaults__))
         if f.__kwdefaults__:
             self.function.__kwdefaults__ = {k: counterpart(v) for k, v in f.__kwdefaults__.items()}
-        for cell, own in self.cells:
+        for name, cell, own in self._own_cells():
+            x = _content(cell)
+            if x is not _EMPTY:
+                own.cell_contents = self.given[name] = counterpart(x)
+
+    def assigned(self) -> Iterator[tuple[Any, Any, str, Any]]:
+        """Yield the cells in which something else is than was given; see `Twins.assigned`."""
+        for name, cell, own in self._own_cells():
+            given = self.given.get(name, _EMPTY)
+            if _content(own) is not given:
+                yield cell, "cell_contents", name, given
+
+    def write_back(self) -> None:
+        """Assign in the function's cells what was assigned here."""
+        for name, cell, own in self._own_cells():
+            now = _content(own)
+            if now is self.given.get(name, _EMPTY):
+                continue
+            if now is _EMPTY:
+                del cell.cell_contents, self.given[name]
+            else:
+                cell.cell_contents = self.given[name] = now
+
+    def _own_cells(self) -> Iterator[tuple[str, types.CellType, types.CellType]]:
+        for name, (cell, own) in zip(self.function.__code__.co_freevars, self.cells, strict=True):
             if own is not cell:
-                try:
-                    own.cell_contents = counterpart(cell.cell_contents)
-                except ValueError:  # still empty
-                    pass
+                yield name, cell, own
 
     def _own_cell(self, cell: types.CellType) -> types.CellType:
         """Return the cell itself where it holds a value, which ``nonlocal`` may assign."""
-        try:
-            x = cell.cell_contents
-        except ValueError:
-            return types.CellType()
-        return types.CellType() if self.twins.replaces(x) else cell
+        x = _content(cell)
+        return types.CellType() if x is _EMPTY or self.twins.replaces(x) else cell
+
+
+_EMPTY = object()  # stands for what a name or a cell without a value has
+
+
+def _content(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return _EMPTY
 
 
 class _Space:
@@ -281,45 +322,57 @@ class _Space:
         self.names, self.twins = names, twins
         self.twin = dict(names)
         self.twin["__builtins__"] = _builtins_of(self)
+        self.given = dict(self.twin)  # what stands there as long as the code assigns nothing
         self.used: dict[str, Any] = {}  # what each name stood for when it was looked up
-        self.written: set[str] = set()
+        self.assigns = False  # whether there is code that assigns any
 
     def use(self, code: types.CodeType) -> None:
         """Take in the global names of a function."""
-        for part in _codes(code):
+        for part in codes(code):
             for name in part.co_names:
-                self.used.setdefault(name, self)
-            for instruction in dis.get_instructions(part):
-                if instruction.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"):
-                    self.written.add(instruction.argval)
+                self.used.setdefault(name, _EMPTY)
+            self.assigns |= "globals" in part.co_names or any(
+                x.opname in ("STORE_GLOBAL", "DELETE_GLOBAL") for x in dis.get_instructions(part)
+            )
 
     def update(self) -> None:
         """Look up the names again."""
         for name, before in list(self.used.items()):
-            x = self.names.get(name, self)
+            x = self.names.get(name, _EMPTY)
             if x is before:
                 continue
             self.used[name] = x
-            if x is self:
+            if x is _EMPTY:
                 self.twin.pop(name, None)
+                self.given.pop(name, None)
             else:
-                self.twin[name] = self.twins.counterpart(x)
+                self.twin[name] = self.given[name] = self.twins.counterpart(x)
+
+    def assigned(self) -> Iterator[tuple[Any, Any, str, Any]]:
+        """Yield the names that stand for something else than was given; see `Twins.assigned`."""
+        names = [*self.given, *(self.twin.keys() - self.given.keys())] if self.assigns else []
+        for name in names:
+            given = self.given.get(name, _EMPTY)
+            if self.twin.get(name, _EMPTY) is not given:
+                yield self.names, name, name, given
 
     def write_back(self) -> None:
         """Assign in the module what was assigned here."""
-        for name in self.written:
-            if name not in self.twin:
+        for _, name, _, _ in list(self.assigned()):
+            if name in self.twin:
+                self.names[name] = self.given[name] = self.twin[name]
+            else:
                 self.names.pop(name, None)
-            elif self.twin[name] is not self.twins.counterpart(self.names.get(name, self)):
-                self.names[name] = self.twin[name]
+                self.given.pop(name, None)
+            self.used[name] = object()  # to be looked up again
 
 
-def _codes(code: types.CodeType) -> Iterator[types.CodeType]:
+def codes(code: types.CodeType) -> Iterator[types.CodeType]:
     """Yield a function's code, and that of the functions and classes defined in it."""
     yield code
     for x in code.co_consts:
         if isinstance(x, types.CodeType):
-            yield from _codes(x)
+            yield from codes(x)
 
 
 class _Module:

@@ -148,6 +148,34 @@ def test_global_assignments_reach_the_module():
     assert start + 2 == CALLS
 
 
+def test_a_global_name_that_gets_its_old_value_again(monkeypatch):
+    monkeypatch.setitem(globals(), "CALLS", 5)
+    g = bp.grad(bp.unmodified(lambda x: counting(x)))
+    g(X)
+    assert CALLS == 6
+    globals()["CALLS"] = 5
+    g(X)
+    assert CALLS == 6
+
+
+def test_nonlocal_assignments_of_functions():
+    def once(v):
+        return np.array([v]).sum()
+
+    step = once
+
+    def f(x):
+        nonlocal step
+        y = step(x[0])
+        step = np.sin
+        return y
+
+    g = bp.grad(bp.unmodified(f))
+    np.testing.assert_array_equal(g(X), [1.0, 0.0])
+    assert step(0.5) == np.sin(0.5)
+    np.testing.assert_array_equal(g(X), [np.cos(X[0]), 0.0])
+
+
 def test_nonlocal_assignments_and_cells():
     count = 0
     box = []

@@ -112,7 +112,11 @@ class Encoder:
         else:
             name = name_of(x)
         if name is None:
-            raise PlanFileError(f"save: {what} has {_shown(x)}, which no file of a plan can hold")
+            fused = type(x).__module__ == "fastbp._core.recurrent"
+            advice = ": write the recurrent cell with fastbp.scan" if fused else ""
+            raise PlanFileError(
+                f"save: {what} has {_shown(x)}, which no file of a plan can hold{advice}"
+            )
         return {"type": name} if isinstance(x, type) else {"function": name}
 
     def _number(self, x: np.ndarray) -> int:

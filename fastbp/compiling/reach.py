@@ -230,6 +230,10 @@ class Reach:
         if is_library(f.__globals__.get("__name__")):
             return names
         self._names |= _strings(f)
+        for cell in f.__closure__ or ():
+            held = found_in(cell, "cell_contents")
+            if isinstance(held, types.ModuleType):
+                self._module(held, names)
         package = f.__globals__.get("__package__") or ""
         for name in names:
             for module in (

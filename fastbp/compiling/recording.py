@@ -66,6 +66,8 @@ def _recorded(
         constants.release(since)
         if left.of_user:
             raise _frozen(f, left.of_user) from error
+        if not isinstance(error, UnrolledError):
+            around.write_back()
         raise
     except BaseException:
         constants.release(since)
@@ -93,6 +95,7 @@ def _recorded(
         (next(numbers) if position >= 0 else -1, value)
         for position, value in zip(where, values, strict=True)
     ]
+    around.write_back()
     first = len(given.inputs)
     read = [Spec("array", array, (), first + k) for k, array in enumerate(around.arrays)]
     if graph.layouts_met() != layouts:
@@ -181,7 +184,8 @@ def _frozen(f: Any, left: list[tuple[str, str, int]]) -> FrozenValueError:
         "a branch on values needs numpy.where; a setting belongs to the static_argnums"
         if what == "bool"
         else "compute with arrays, or make the argument that it is from a static one "
-        "(static_argnums)"
+        "(static_argnums); an array that the function finds around it counts as an argument: "
+        "give it as a static one; to look at values, call the function without compile"
     )
     read = "decides a branch" if what == "bool" else "is read as a plain number or array"
     return FrozenValueError(
@@ -200,6 +204,12 @@ def _check(f: Any, left: list[Any], drawn: Any, around: Surroundings) -> None:
             f"compile: {name} writes into an array of shape {written.shape} that it finds around "
             "it, which later calls would not do: write into a copy of it, or give it as an "
             "argument and return what it becomes"
+        )
+    changed = around.changed()
+    if changed is not None:
+        raise FrozenValueError(
+            f"compile: {name} {changed} that it finds around it, which later calls would not do: "
+            "give it as an argument, and return what it becomes"
         )
     if drawn != _random_state() or around.reach.drawn():
         raise DrawnError(

@@ -9,7 +9,9 @@ are compared by value (`reach`).
 
 from __future__ import annotations
 
+import dis
 import functools
+import operator
 import types
 from collections.abc import Iterator
 from typing import Any
@@ -19,7 +21,7 @@ import numpy as np
 from fastbp._core import graph
 from fastbp.compiling.reach import Reach, found_in, is_iterator, is_library
 from fastbp.derived import Derived
-from fastbp.unmodified import Twins, function_in
+from fastbp.unmodified import Twins, codes, function_in
 
 __all__ = ["Surroundings"]
 
@@ -75,6 +77,18 @@ class Surroundings:
             if _address(made) != address:
                 return array
         return None
+
+    def changed(self) -> str | None:
+        """Return what the function did to what stands for arrays around it, if it did anything."""
+        return self._twins.changed() if self._twins is not None else None
+
+    def write_back(self) -> None:
+        """Assign what the function has assigned by ``global``; watch what was there before."""
+        if self._twins is None:
+            return
+        for names, key, _, _ in self._twins.assigned():
+            self.reach.watched.append((names, key, found_in(names, key)))
+        self._twins.write_back()
 
     # -- where things are
 
@@ -151,7 +165,27 @@ class _Captured(Twins):
 
     def __init__(self, f: Any, around: Surroundings) -> None:
         self.around = around
+        self.copies: list[tuple[Any, Any]] = []  # of containers, with what was in them
         super().__init__(f, ())
+
+    def changed(self) -> str | None:
+        """Return what became of an array's place, or of a container that has arrays."""
+        for _, _, name, given in self.assigned():
+            if type(given) is graph.Passive:
+                return f"assigns the variable {name!r}{self._line_of(name)}, an array"
+        for made, content in self.copies:
+            if _changed(made, content):
+                return f"changes a {type(made).__name__} of arrays"
+        return None
+
+    def _line_of(self, name: str) -> str:
+        for made in list(self.made.values()):
+            for code in codes(made.function.__code__):
+                for x in dis.get_instructions(code):
+                    if x.argval == name and x.opname.startswith(("STORE_", "DELETE_")):
+                        line = x.positions and x.positions.lineno
+                        return f" ({code.co_filename}, line {line})"
+        return ""
 
     def replaces(self, x: Any) -> bool:
         return type(x) is np.ndarray or type(x) in _CONTAINERS or super().replaces(x)
@@ -165,8 +199,17 @@ class _Captured(Twins):
 
     def _container(self, x: Any) -> Any:
         if isinstance(x, dict):
-            return {key: self.counterpart(value) for key, value in x.items()}
-        return type(x)([self.counterpart(value) for value in x])
+            made: Any = {key: self.counterpart(value) for key, value in x.items()}
+        else:
+            made = type(x)([self.counterpart(value) for value in x])
+        self.copies.append((made, type(x)(made)))
+        return made
+
+
+def _changed(made: Any, content: Any) -> bool:
+    if type(made) is dict:
+        return list(made) != list(content) or _changed([*made.values()], [*content.values()])
+    return len(made) != len(content) or any(map(operator.is_not, made, content))
 
 
 def _has_array(x: Any, depth: int) -> bool:

@@ -215,7 +215,7 @@ class Read:
             else "a branch on values needs numpy.where"
             if self.what == "bool"
             else "compute with arrays; an index with an array of the batch needs one of "
-            "fastbp.numpy, or numpy.take"
+            "fastbp.numpy, or numpy.take; to look at values, call the function without vmap"
         )
         return MappedValueError(
             f"vmap: in {name_of(f)} a value that depends on the member {read}, and would be that "

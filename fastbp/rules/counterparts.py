@@ -8,14 +8,38 @@ import functools
 import importlib
 import inspect
 
-from fastbp._core.graph import has_variable, unfilled, values_of
+import numpy as np
+
+from fastbp._core.graph import has_variable, keeps, passive_call, unfilled, values_of
 from fastbp.errors import NoRuleError
 from fastbp.rules.table import CONSTANTS, REFUSED, implements
 
-__all__ = ["constant", "refused", "stands_for"]
+__all__ = ["constant", "of_values", "refused", "stands_for"]
 
 
-def stands_for(path, samples, kinks="", prepared=None, no_axes=None):
+def of_values(function, theirs, args, kwargs):
+    """Call SciPy's function of what is no Variable.
+
+    Where that is on a record that keeps everything, ours is a call on it: SciPy would read values.
+    """
+    if keeps((args, tuple(kwargs.values()))):
+        return passive_call(function, *args, **kwargs)
+    return theirs(*args, **kwargs)
+
+
+def _first_writable(theirs):
+    """Return SciPy's function with a copy of a first argument that cannot be written into."""
+
+    @functools.wraps(theirs)
+    def function(first, /, *args, **kwargs):
+        if isinstance(first, np.ndarray) and not first.flags.writeable:
+            first = first.copy()
+        return theirs(first, *args, **kwargs)
+
+    return function
+
+
+def stands_for(path, samples, kinks="", prepared=None, no_axes=None, writable=False):
     """Let a function stand for SciPy's when Variables are among the arguments.
 
     It is called with all arguments by name; SciPy's defaults are filled in. Those that it does not
@@ -29,10 +53,13 @@ def stands_for(path, samples, kinks="", prepared=None, no_axes=None):
         As in `fastbp.rules.table.implements`.
     prepared : callable, optional
         Called with a dictionary of the arguments, of which it may take some away.
+    writable : bool
+        Whether SciPy's takes no first argument that cannot be written into: it gets a copy.
     """
     module, _, name = path.rpartition(".")
     theirs = getattr(importlib.import_module(module), name)
     signature = inspect.signature(theirs)
+    plain = _first_writable(theirs) if writable else theirs
 
     def register(f):
         own = inspect.signature(f).parameters
@@ -43,7 +70,7 @@ def stands_for(path, samples, kinks="", prepared=None, no_axes=None):
             args = tuple(map(unfilled, args))
             kwargs = {key: unfilled(x) for key, x in kwargs.items()}
             if not has_variable((args, tuple(kwargs.values()))):
-                return theirs(*args, **kwargs)
+                return of_values(function, plain, args, kwargs)
             given = signature.bind(*args, **kwargs)
             given.apply_defaults()
             if prepared is not None:

@@ -235,6 +235,14 @@ def test_other_files(tmp_path):
             Loaded(part)
 
 
+def test_fused_recurrent_cells_are_refused(tmp_path):
+    W, U = np.zeros((1, 3)), np.ones((1, 3))
+    compiled = bp.compile(lambda xs: bp.recurrent.gru(xs, np.zeros(1), W=W, U=U)[0])
+    compiled(np.ones((2, 1)))
+    with pytest.raises(PlanFileError, match=r"write the recurrent cell with fastbp\.scan"):
+        compiled.save(tmp_path / "gru.plan")
+
+
 def test_a_pickle_is_not_read(tmp_path):
     file = io.BytesIO()
     np.savez(file, plan=np.array([{"format": "fastbp plan"}], object))

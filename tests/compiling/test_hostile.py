@@ -15,10 +15,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from scipy import sparse
+from scipy import signal, sparse
 
 import fastbp as bp
+import fastbp.scipy.fft as bsf
 import fastbp.scipy.linalg as bsl
+import fastbp.scipy.signal as bsig
+import fastbp.scipy.special as bsp
 from fastbp import tree
 from fastbp.compiling.reach import Reach
 from fastbp.errors import FrozenValueError
@@ -502,6 +505,118 @@ def test_writes_into_arrays_around_are_refused():
     np.testing.assert_array_equal(w, _weights())
 
 
+COUNT, ALL, BEST = 0, [np.ones(2)], None
+
+
+def counted(w):
+    global COUNT, BEST
+    COUNT += 1
+    BEST = w * COUNT
+    return BEST + 0.0
+
+
+def counted_by_name(w):
+    globals()["COUNTED"] = globals().get("COUNTED", 0) + 1
+    return w * globals()["COUNTED"]
+
+
+def counted_from_nothing(w):
+    global COUNTED
+    try:
+        COUNTED += 1
+    except NameError:
+        COUNTED = 1
+    return w * COUNTED
+
+
+@pytest.mark.parametrize("f", [counted, counted_by_name, counted_from_nothing])
+def test_assignments_by_global(f, monkeypatch):
+    monkeypatch.setitem(globals(), "COUNT", 0)
+    monkeypatch.setitem(globals(), "BEST", None)
+    monkeypatch.setitem(globals(), "COUNTED", None)
+    monkeypatch.delitem(globals(), "COUNTED")
+    name = "COUNT" if f is counted else "COUNTED"
+    c = bp.compile(f)
+    for n in (1.0, 2.0, 3.0):
+        assert c(1.0) == n
+        assert globals()[name] == n
+        if f is counted:
+            assert float(BEST.value) == n
+    globals()[name] = 7
+    assert c(1.0) == 8.0
+    del globals()[name]
+    if f is counted:
+        with pytest.raises(NameError):
+            c(1.0)
+    else:
+        assert c(1.0) == 1.0
+
+
+def test_assignments_by_global_in_other_modules(monkeypatch):
+    module = types.ModuleType("counting_of_fastbp")
+    exec("n = 0\ndef f(w):\n    global n\n    n += 1\n    return w * n\n", module.__dict__)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    for c in (bp.compile(module.f), bp.compile(lambda w: module.f(w))):
+        module.n = 0
+        assert [c(1.0) for _ in range(3)] == [1.0, 2.0, 3.0]
+        assert module.n == 3
+
+
+def test_what_an_error_leaves_in_globals(monkeypatch):
+    monkeypatch.setitem(globals(), "COUNT", 0)
+
+    def f(w):
+        global COUNT
+        COUNT += 1
+        raise KeyError(COUNT)
+
+    with pytest.raises(KeyError):
+        bp.compile(f)(1.0)
+    assert COUNT == 1
+
+
+def test_assignments_of_arrays_around_are_refused(monkeypatch):
+    total = np.zeros(2)
+    rows = {"a": np.ones(2)}
+
+    def by_nonlocal(w):
+        nonlocal total
+        total = total + w
+        return total
+
+    def by_global(w):
+        global TABLE
+        TABLE = TABLE + w
+        return TABLE
+
+    def appended(w):
+        ALL.append(w)
+        return w * len(ALL)
+
+    def set_in_a_dict(w):
+        rows["a"] = rows["a"] + w
+        return rows["a"]
+
+    def kept(w, kept=[np.ones(2)]):  # noqa: B006, B008
+        kept[0] = w
+        return kept[0] + w
+
+    table = np.zeros(2)
+    monkeypatch.setitem(globals(), "TABLE", table)
+    for f, message in (
+        (by_nonlocal, r"assigns the variable 'total' \(.*test_hostile.py, line \d+\), an array"),
+        (by_global, r"assigns the variable 'TABLE' \(.*test_hostile.py, line \d+\), an array"),
+        (appended, "changes a list of arrays"),
+        (set_in_a_dict, "changes a dict of arrays"),
+        (kept, "changes a list of arrays"),
+    ):
+        with pytest.raises(FrozenValueError, match=message):
+            bp.compile(f)(np.ones(2))
+    assert TABLE is table
+    assert not total.any()
+    assert len(ALL) == 1
+
+
 def test_too_much_around():
     many = [types.SimpleNamespace(a=float(k)) for k in range(20_000)]
     with pytest.raises(FrozenValueError, match="more than 16384 objects"):
@@ -796,3 +911,60 @@ def test_installed_packages_are_libraries_but_for_that_of_the_function(tmp_path,
     np.testing.assert_array_equal(own(x), 2.0)
     lib.setting = 11.0
     np.testing.assert_array_equal(own(x), 11.0)
+
+
+_B, _A = signal.butter(2, 0.3)
+_SOS = signal.butter(4, 0.3, output="sos")
+_LONG = np.sin(np.arange(40.0) ** 1.5)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda b, a, sos, v: lambda x: bsig.filtfilt(b, a, x),
+        lambda b, a, sos, v: lambda x: bsig.lfilter(b, a, x, zi=bsig.lfilter_zi(b, a) * x[0])[0],
+        lambda b, a, sos, v: lambda x: bsig.sosfilt(sos, x),
+        lambda b, a, sos, v: lambda x: bsig.sosfiltfilt(sos, x),
+        lambda b, a, sos, v: lambda x: x * bsig.sosfilt(sos, v),
+        lambda b, a, sos, v: lambda x: x * bsig.sosfiltfilt(sos, v),
+        lambda b, a, sos, v: lambda x: x * bsig.lfilter(b, a, v),
+        lambda b, a, sos, v: lambda x: x * np.abs(bsig.freqz(b, a, worN=40)[1]),
+        lambda b, a, sos, v: lambda x: x * np.abs(bsf.fft(v)),
+        lambda b, a, sos, v: lambda x: x * np.abs(bsf.fft(np.round(x))),
+        lambda b, a, sos, v: lambda x: x * np.abs(bsf.fft(v.astype(int))),
+        lambda b, a, sos, v: lambda x: x * bsp.polygamma(1, v**2 + 1.0),
+        lambda b, a, sos, v: lambda x: x * bsp.factorial(v**2),
+        lambda b, a, sos, v: lambda x: x * bsp.comb(v**2 + 2.0, 1.5),
+        lambda b, a, sos, v: lambda x: x * bsp.multigammaln(v**2 + 2.0, 2),
+        lambda b, a, sos, v: lambda x: x * bsp.spherical_jn(2, v),
+    ],
+)
+def test_functions_of_scipy_on_arrays_around(make):
+    b, a, sos, v = _B.copy(), _A.copy(), _SOS.copy(), _LONG.copy()
+    f = make(b, a, sos, v)
+    c, slope = bp.compile(f), bp.compile(bp.grad(lambda x: np.sum(f(x) ** 2)))
+    for factor in (1.0, 1.5, 0.75):
+        b[:], v[:] = _B * factor, _LONG * factor
+        sos[:, :3] = _SOS[:, :3] * factor
+        x = _LONG[::-1] * (1.0 + factor)
+        np.testing.assert_allclose(c(x), f(x), rtol=1e-12, atol=1e-12)
+        want = bp.grad(lambda x: np.sum(f(x) ** 2))(x)
+        np.testing.assert_allclose(slope(x), want, rtol=1e-10, atol=1e-12)
+
+
+def test_filters_by_coefficients_that_cannot_be_written_into():
+    sos = _SOS.copy()
+    sos.flags.writeable = False
+    for name in ("sosfilt", "sosfiltfilt"):
+        want = getattr(signal, name)(_SOS, _LONG)
+        np.testing.assert_array_equal(getattr(bsig, name)(sos, _LONG), want)
+        y, _ = bp.vjp(lambda x, name=name: getattr(bsig, name)(sos, x), _LONG)
+        np.testing.assert_allclose(y, want, rtol=1e-12, atol=1e-14)
+
+
+def test_what_a_refusal_says_to_who_prints():
+    for f in (print, lambda x: print(x.value), lambda x: f"{x}"):
+        with pytest.raises(FrozenValueError, match="call the function without compile"):
+            bp.compile(lambda x, f=f: (f(x), x)[1])(X)
+        with pytest.raises(bp.errors.MappedValueError, match="call the function without vmap"):
+            bp.vmap(lambda x, f=f: (f(x), x)[1])(np.ones((2, 3)))

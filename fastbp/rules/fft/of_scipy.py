@@ -14,6 +14,7 @@ from scipy import fft as scipy_fft
 from fastbp._core.graph import has_variable
 from fastbp.errors import NoRuleError
 from fastbp.rules import patterns
+from fastbp.rules.counterparts import of_values
 from fastbp.rules.fft.transforms import complex_op, half_op, real_op, resized
 from fastbp.rules.numpy.structural import as_operand
 from fastbp.rules.table import implements, linear
@@ -129,7 +130,7 @@ def _add(name, op, samples, **static):
 
     def function(*args, **kwargs):
         if not has_variable((args, tuple(kwargs.values()))):
-            return theirs(*args, **kwargs)
+            return of_values(function, theirs, args, kwargs)
         given = signature.bind(*args, **kwargs)
         given.apply_defaults()
         return _transformed(name, op, {**given.arguments, **static}, half)

@@ -211,7 +211,7 @@ def lfilter(b, a, x, axis, zi):
 def _steady(b, a):
     """Return the state of the step response, of coefficients with ``a[0] == 1``."""
     if not has_variable((b, a)):
-        return signal.lfilter_zi(b, a)
+        return lfilter_zi(b, a)
     n = max(a.shape[0], b.shape[0])
     b, a = (np.concatenate([c, np.zeros(n - c.shape[0], c.dtype)]) for c in (b, a))
     source = b[1:] - a[1:] * b[0]
@@ -248,7 +248,7 @@ def _sections(name, sos):
     if name == "sosfilt_zi":
         signal.sosfilt_zi(values_of(sos))  # raises where SciPy does
     else:
-        signal.sosfilt(values_of(sos), np.zeros(1))
+        signal.sosfilt(np.array(values_of(sos)), np.zeros(1))  # SciPy wants one it could write into
     return [(sos[k, :3] / sos[k, 3], sos[k, 3:] / sos[k, 3]) for k in range(sos.shape[0])]
 
 
@@ -285,6 +285,7 @@ def _cascaded(sections, x, zi):
 
 @stands_for(
     "scipy.signal.sosfilt",
+    writable=True,
     samples=lambda rng: [
         ((SOS, rng.normal(size=5)), {}),
         ((SOS, rng.normal(size=(4, 2)), 0), {}),
@@ -434,6 +435,7 @@ def filtfilt(b, a, x, axis, padtype, padlen, method, irlen):
 
 @stands_for(
     "scipy.signal.sosfiltfilt",
+    writable=True,
     samples=lambda rng: [
         ((SOS, rng.normal(size=17)), {}),
         ((SOS, rng.normal(size=(4, 2)), 0), {"padtype": "even", "padlen": 3}),

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastbp._core import graph
 from fastbp._core.graph import Variable
+from fastbp.rules.counterparts import of_values
 from fastbp.rules.special import unwrapped as special
 from fastbp.rules.special.integrals import as_complex
 from fastbp.rules.special.rows import Numeric, elementwise, function, helper, order, real, whole
@@ -272,7 +273,7 @@ def _spherical(name, before, after):
 
     def spherical(n, z, derivative=False):
         if not any(type(u) is Variable for u in (n, z)):
-            return scipy_function(n, z, derivative)
+            return of_values(spherical, scipy_function, (n, z, derivative), {})
         if type(n) is Variable:
             return value.op(n, z)
         n = np.asarray(n, np.result_type(np.float32, z.dtype)).real

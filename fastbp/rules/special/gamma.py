@@ -12,6 +12,7 @@ import scipy
 from fastbp._core import graph
 from fastbp._core.graph import Variable, is_passive, passive
 from fastbp.errors import NoRuleError
+from fastbp.rules.counterparts import of_values
 from fastbp.rules.numpy.structural import constant_call
 from fastbp.rules.special import unwrapped as special
 from fastbp.rules.special.rows import Numeric, elementwise, function, helper, order, refuse_complex
@@ -105,7 +106,7 @@ def polygamma(n, x):
     The derivative by `x` is ``polygamma(n + 1, x)``; by `n`, a whole number, there is none.
     """
     if type(n) is not Variable and type(x) is not Variable:
-        return special.polygamma(n, x)
+        return of_values(polygamma, special.polygamma, (n, x), {})
     refuse_complex("polygamma", n, x)
     return polygamma_n.op(_floats(n, x), x)
 
@@ -332,7 +333,7 @@ poch = elementwise(
 def factorial(n, exact=False, **kwargs):
     """Return ``gamma(n + 1)``, 0 for negative n; arguments as in `scipy.special.factorial`."""
     if type(n) is not Variable:
-        return special.factorial(n, exact=exact, **kwargs)
+        return of_values(factorial, special.factorial, (n,), {"exact": exact, **kwargs})
     _not_exact("factorial", exact, kwargs)
     refuse_complex("factorial", n)
     inside = passive(n) >= 0.0
@@ -359,7 +360,8 @@ def comb(N, k, *, exact=False, repetition=False):
     The derivative is that of `binom`, 0 outside of ``0 <= k <= N``.
     """
     if type(N) is not Variable and type(k) is not Variable:
-        return special.comb(N, k, exact=exact, repetition=repetition)
+        given = {"exact": exact, "repetition": repetition}
+        return of_values(comb, special.comb, (N, k), given)
     _not_exact("comb", exact, {})
     refuse_complex("comb", N, k)
     if repetition and not _NEGATIVE_TOO:
@@ -390,7 +392,7 @@ def _not_exact(name, exact, others):
 def multigammaln(a, d):
     """Return the logarithm of the multivariate gamma function, as `scipy.special.multigammaln`."""
     if type(a) is not Variable:
-        return special.multigammaln(a, d)
+        return of_values(multigammaln, special.multigammaln, (a, d), {})
     refuse_complex("multigammaln", a)
     d = np.asarray(d)
     if d.ndim or d != np.floor(d):

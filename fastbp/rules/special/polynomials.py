@@ -8,6 +8,7 @@ import numpy as np
 from fastbp._core import graph
 from fastbp._core.graph import Variable
 from fastbp.errors import NoRuleError
+from fastbp.rules.counterparts import of_values
 from fastbp.rules.special import unwrapped as special
 from fastbp.rules.special.rows import (
     Numeric,
@@ -218,7 +219,8 @@ if hasattr(special, "sph_harm_y"):
         It is differentiated by the angles, at the poles too; ``diff_n=`` is refused.
         """
         if not any(type(u) is Variable for u in (n, m, theta, phi)):
-            return special.sph_harm_y(n, m, theta, phi, diff_n=diff_n)
+            given = {"diff_n": diff_n}
+            return of_values(sph_harm_y, special.sph_harm_y, (n, m, theta, phi), given)
         refuse_complex("sph_harm_y", theta, phi)
         if diff_n:
             raise NoRuleError(
