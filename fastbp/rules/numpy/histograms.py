@@ -5,7 +5,7 @@ Edges that span the data move with their extremes, and with them densities.
 
 import numpy as np
 
-from fastbp._core.graph import Variable, has_variable, passive, passive_call, values_of
+from fastbp._core.graph import Variable, has_variable, is_passive, passive, passive_call, values_of
 from fastbp.errors import ShapeError
 from fastbp.rules.numpy.indexing import scatter_add_op
 from fastbp.rules.numpy.structural import as_operand
@@ -45,7 +45,7 @@ def _counted(places, weights, size):
     """Return the sums of weights, or counts, of each bin."""
     places = np.where(places < 0, size, places)  # outside is a bin of its own
     if weights is None:
-        return passive_call(_counts, places, size)
+        return passive_call(_counts, places, size) if is_passive(places) else _counts(places, size)
     wide = np.astype(weights, np.complex128 if weights.dtype.kind == "c" else np.float64)
     return scatter_add_op(wide, size=size + 1, places=places, behind=0)[:size]
 
