@@ -37,7 +37,6 @@ from numpy.linalg import LinAlgError
 from fastbp._core.simd import at_most
 
 cnp.import_array()
-rows_level = at_most(1)
 
 cdef extern from "numpy/arrayobject.h":
     object PyArray_NewFromDescr(type subtype, cnp.dtype descr, int nd, const cnp.npy_intp *dims,
@@ -59,6 +58,8 @@ cdef extern from "rows.h" nogil:
 
 cdef extern from "Python.h":
     int check_signals "PyErr_CheckSignals"()    # leaves the exception where it is
+
+rows_level = at_most(1)
 
 cdef enum:
     ALIGNMENT = 64
