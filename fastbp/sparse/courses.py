@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
-from scipy.sparse import coo_array, csgraph
+from scipy.sparse import coo_array
 
 from fastbp import tree
 from fastbp._core import graph
@@ -213,6 +213,8 @@ class _Loop:
     def connected(self, p: Any) -> np.ndarray:
         """Return for each element of carry and surroundings the number of its component."""
         if self.components is None:
+            from scipy.sparse import csgraph  # loads SciPy's solvers, too
+
             alone = p.alone(self.size)
             ids = self.after(alone, alone.singles([x.shape for x in self.inputs]))
             indptr, indices = alone.sets.to_csr(np.concatenate([x.ravel() for x in ids]))
