@@ -11,13 +11,12 @@ import bisect
 from collections.abc import Collection, Sequence
 
 from fastbp.compiling.blocks import Block
-from fastbp.compiling.endings import bytes_of, overlap
+from fastbp.compiling.endings import LOOKED_AT, bytes_of, overlap
 from fastbp.compiling.steps import Copy, Region, Step
 from fastbp.compiling.values import Storage, Value
 
 __all__ = ["with_fewer_copies"]
 
-_LOOKED_AT = 64  # accesses to one memory; where there are more, nothing is moved
 _ALL = (0, 1 << 62)
 
 _Key = tuple[int, int]  # where a step stands: behind the one with the first number
@@ -116,7 +115,7 @@ def _early_key(
     for looked, (other, place) in enumerate(reversed(touched.get(id(y.storage.outermost), ()))):
         if other < key:
             break
-        if looked > _LOOKED_AT or overlap(place, where):
+        if looked > LOOKED_AT or overlap(place, where):
             return k, -1
     return key
 

@@ -14,13 +14,13 @@ from fastbp.compiling.blocks import Block, Loop, walked
 from fastbp.compiling.steps import Add, Copy, Region, Step, Sum, Zero
 from fastbp.compiling.values import Storage, Value, strides_of
 
-__all__ = ["bytes_of", "overlap", "with_endings"]
+__all__ = ["LOOKED_AT", "bytes_of", "overlap", "with_endings"]
 
 _MOST_SUMS = 2
 _MOST_SLOTS = 10  # of a program, so that all else fits
 _MOST_STORED = 12  # of one whose values go to other places, and to none of their own
 _END = 1 << 62
-_LOOKED_AT = 64  # accesses to one memory; where there are more, nothing is moved
+LOOKED_AT = 64  # accesses to one memory; where there are more, nothing is moved
 
 
 def with_endings(steps: Sequence[Step], passes: Collection[str]) -> list[Step]:
@@ -122,7 +122,7 @@ class _Endings:
         for looked, access in enumerate(reversed(self.touched.get(id(outer), ()))):
             if access.noted < position:
                 return True
-            if looked > _LOOKED_AT:
+            if looked > LOOKED_AT:
                 return False
             if access.position < position or not overlap(where, access.where):
                 continue
