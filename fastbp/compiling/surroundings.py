@@ -57,6 +57,8 @@ class Surroundings:
         if function_in(f) is not None:
             self._twins = _Captured(f, self)
             self.function = self._twins.ready(f)
+            for whole, _ in list(self._twins.rebuilt.values()):
+                self._in_partial(whole)
             for made in list(self._twins.made.values()):
                 self._look(made.original())
         self.watch(f)
@@ -109,6 +111,20 @@ class Surroundings:
                 for key in held if isinstance(held, dict) else range(len(held)):
                     self._found(held, key)
 
+    def _in_partial(self, x: Any) -> None:
+        if not isinstance(x, functools.partial):
+            return
+        if not isinstance(x, Derived):
+            self.reach.take(x)
+            self.reach.into(x.func)
+            self.reach.attributes_of(x)
+        held = x._made if isinstance(x, Derived) else x
+        self.reach.length(held.keywords)
+        for container in (held.args, held.keywords):
+            self.reach.take(container)
+            for key in list(container) if isinstance(container, dict) else range(len(container)):
+                self._found(container, key)
+
     def _found(self, container: Any, key: Any) -> None:
         x = found_in(container, key)
         if isinstance(x, types.ModuleType) and is_library(x.__name__):
@@ -141,7 +157,8 @@ class Surroundings:
         for part in _parts(x):
             if is_iterator(part):
                 self.reach.refuse(part)
-            self.reach.into(part)
+            if type(part) is not np.ndarray:  # it is looked at with the partial that holds it
+                self.reach.into(part)
 
 
 def _address(x: Any) -> int:

@@ -464,6 +464,26 @@ def test_what_is_around_is_read_or_watched(make, monkeypatch):
     sys.modules.pop("hostile_module", None)
 
 
+@pytest.mark.parametrize("where", ["argument", "keyword", "container"])
+def test_arrays_of_a_partial_are_read_in_every_call(where):
+    w = _weights()
+
+    def f(w, x):
+        w = w["w"][0] if isinstance(w, dict) else w
+        return (x * x * w).sum() + (x * w).sum()  # a cotangent is the array itself
+
+    if where == "keyword":
+        g = functools.partial(lambda x, w: f(w, x), w=w)
+    else:
+        g = functools.partial(f, w if where == "argument" else {"w": [w]})
+    for made in (bp.grad(g), lambda x: bp.grad(g)(x)):
+        compiled = bp.compile(made)
+        for k in range(3):
+            w.fill(k + 1.0)
+            np.testing.assert_allclose(compiled(X), 2.0 * X * w + w, rtol=1e-14)
+        assert len(compiled.entries) == 1
+
+
 def test_objects_that_are_arguments_are_watched():
     class Model:
         def __init__(self, w):

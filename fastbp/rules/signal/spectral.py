@@ -181,9 +181,10 @@ def _of_nothing(axis, *signals, count=2):
 
 def _signals(name, axis, **given):
     """Return the axis, the dtype of complex spectra, and the signals as floating-point numbers."""
+    found = [as_operand(v, f"scipy.signal.{name}: {what}") for what, v in given.items()]
+    # Of integers and single precision SciPy's spectra are not of the operand's dtype.
     kinds = [v if hasattr(v, "dtype") else np.asarray(values_of(v)) for v in given.values()]
     dtype = np.result_type(*[v.dtype for v in kinds], np.complex64)
-    found = [as_operand(v, f"scipy.signal.{name}: {what}") for what, v in given.items()]
     for v in found:
         if not v.size and name not in _OF_NOTHING:
             raise ValueError(f"scipy.signal.{name}: a Variable without elements has no spectrum")
