@@ -11,27 +11,29 @@ from fastbp.rules.table import general, implements
 # ---- convolution: the row takes stacks of vectors, so that block axes pass
 
 
-def _convolve(a, v, mode):
+def _convolve(a, v, mode, derivative=False):
+    function = swept if derivative else np.convolve
     if a.ndim == v.ndim == 1:
-        return np.convolve(a, v, mode)
+        return function(a, v, mode)
     lead = np.broadcast_shapes(a.shape[:-1], v.shape[:-1])
     a, v = (np.broadcast_to(x, (*lead, x.shape[-1])) for x in (a, v))
     size = a.shape[-1] + v.shape[-1] - 1 if mode == "full" else a.shape[-1] - v.shape[-1] + 1
     found = np.empty((*lead, size), np.result_type(a, v))
     for k in np.ndindex(lead):
-        found[k] = np.convolve(a[k], v[k], mode)
+        found[k] = function(a[k], v[k], mode)
     return found
 
 
 def _back(g, other, mode):
     """Return the cotangent of the longer operand; in mode full, of either."""
-    return swept(g, np.flip(other, -1), "full" if mode == "valid" else "valid")
+    mode = "full" if mode == "valid" else "valid"
+    return convolve_op(g, np.flip(other, -1), mode=mode, derivative=True)
 
 
 def _back_to_shorter(g, a, mode):
     if mode == "full":
         return _back(g, a, mode)
-    return np.flip(swept(a, np.flip(g, -1), "valid"), -1)
+    return np.flip(convolve_op(a, np.flip(g, -1), mode="valid", derivative=True), -1)
 
 
 # Long cotangents are convolved by Fourier transforms of blocks, in double precision: each result is
@@ -42,15 +44,14 @@ _FEW, _WORK = 256, 2**22
 
 def swept(a, v, mode):
     """Convolve vectors; long ones by Fourier transforms of blocks."""
-    if type(a) is np.ndarray and type(v) is np.ndarray and a.ndim == v.ndim == 1:
-        n, m = a.size, v.size
-        short = min(m, n - m + 1) if mode == "valid" else min(n, m)
-        real = a.dtype.kind == "f" == v.dtype.kind
-        if real and short >= _FEW and short * max(n, m) >= _WORK:
-            found = _transformed(a, v, mode, n, m)
-            if np.isfinite(found).all():
-                return found.astype(np.result_type(a, v), copy=False)
-    return convolve_op(a, v, mode=mode)
+    n, m = a.size, v.size
+    short = min(m, n - m + 1) if mode == "valid" else min(n, m)
+    real = a.dtype.kind == "f" == v.dtype.kind
+    if real and short >= _FEW and short * max(n, m) >= _WORK:
+        found = _transformed(a, v, mode, n, m)
+        if np.isfinite(found).all():
+            return found.astype(np.result_type(a, v), copy=False)
+    return np.convolve(a, v, mode)
 
 
 def _transformed(a, v, mode, n, m):
@@ -92,10 +93,11 @@ def _few_of_many(a, b, count):
     return np.fft.irfft(spectrum, size)[:count]
 
 
-def _convolve_jvp(tangents, ans, a, v, mode):
+def _convolve_jvp(tangents, ans, a, v, mode, derivative=False):
     ta, tv = tangents
-    total = 0.0 if ta is None else convolve_op(in_front(ta, a, ans), v, mode=mode)
-    return total if tv is None else total + convolve_op(a, in_front(tv, v, ans), mode=mode)
+    static = {"mode": mode, "derivative": True}
+    total = 0.0 if ta is None else convolve_op(in_front(ta, a, ans), v, **static)
+    return total if tv is None else total + convolve_op(a, in_front(tv, v, ans), **static)
 
 
 # In mode valid the first operand is the longer one.
@@ -106,8 +108,8 @@ convolve_op = general(
     promotes=(0, 1),
     saves=(0, 1),
     vjp=(
-        lambda g, ans, a, v, mode: _back(g, v, mode),
-        lambda g, ans, a, v, mode: _back_to_shorter(g, a, mode),
+        lambda g, ans, a, v, mode, derivative=False: _back(g, v, mode),
+        lambda g, ans, a, v, mode, derivative=False: _back_to_shorter(g, a, mode),
     ),
     jvp=_convolve_jvp,
     coefficients="operands",
