@@ -1,29 +1,30 @@
 """Instructions that small calls execute, counted by valgrind: for costs far below a timer's noise.
 
-``python -m fastbp.benchmarks.instructions [CASE ...]`` prints a count for each case. It is the
-difference of two runs of 101 and 1101 calls, so start, imports and first calls drop out. Counts of
-two builds compare if both were taken by one interpreter and one NumPy.
+``python -m fastbp.benchmarks.instructions [CASE ...]`` prints a count for each case: of 1000 calls
+that follow 101 others, so that start, imports and first calls are left out. Counts of two builds
+compare if both were taken by one interpreter and one NumPy.
 
 ``python -m fastbp.benchmarks.instructions --check`` compares a dozen of them with their budgets.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 
 import fastbp as bp
 
-FEW, MANY = 101, 1101
+WARMING, COUNTED = 101, 1000  # calls
 
 
 def _numbers(n: int = 16) -> np.ndarray:
@@ -120,25 +121,46 @@ BUDGETS = Path(__file__).parent / "data" / "instructions.json"
 TOLERANCE = 0.05  # other versions of Python and NumPy change both sides, not alike
 
 
-def count(case: str, calls: int) -> int:
-    """Return the instructions of a process that makes so many calls."""
+def run(cases: Iterable[str]) -> None:
+    """Call each case; what is counted stands between two marks."""
+    for case in cases:
+        call = CASES[case]()
+        for _ in range(WARMING):
+            call()
+        gc.collect()
+        gc.freeze()  # what cases before have left costs the collector nothing
+        _mark()
+        for _ in range(COUNTED):
+            call()
+        _mark()
+
+
+def _mark() -> None:
+    os.getsid(0)  # nobody else calls it: valgrind writes down here what it has counted
+
+
+def counts(cases: Iterable[str]) -> dict[str, float]:
+    """Return the instructions of one call of each case, all counted in one process."""
+    cases = list(cases)
     environment = {**os.environ, "PYTHONHASHSEED": "0", "FASTBP_NUM_THREADS": "1"}
     environment |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", sys.executable]
-    command += ["-m", __spec__.name, "--calls", str(calls), case]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True)
-    found = re.search(r"Collected : (\d+)", result.stderr)
-    if result.returncode or found is None:
-        raise RuntimeError(f"valgrind failed:\n{result.stderr[-2000:]}")
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "counted"
+        command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}"]
+        command += ["--dump-before=getsid", sys.executable, "-m", __spec__.name, "--run", *cases]
+        result = subprocess.run(command, env=environment, capture_output=True, text=True)
+        # Before the first mark, then alternately between the two of a case and behind them.
+        parts = [Path(f"{out}.{2 * k + 2}") for k in range(len(cases))]
+        if result.returncode or not all(part.exists() for part in parts):
+            raise RuntimeError(f"valgrind failed:\n{result.stderr[-2000:]}")
+        return {case: _total(part) / COUNTED for case, part in zip(cases, parts, strict=True)}
+
+
+def _total(part: Path) -> int:
+    found = re.search(r"^totals: (\d+)", part.read_text(), re.MULTILINE)
+    if found is None:
+        raise RuntimeError(f"valgrind wrote no total into {part.name}")
     return int(found[1])
-
-
-def counts(cases: Iterable[str]) -> Iterator[tuple[str, float]]:
-    """Yield cases with the instructions of one call, counted on all processors."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        runs = {case: [pool.submit(count, case, n) for n in (FEW, MANY)] for case in cases}
-        for case, (few, many) in runs.items():
-            yield case, (many.result() - few.result()) / (MANY - FEW)
 
 
 def check() -> int:
@@ -147,7 +169,7 @@ def check() -> int:
         print("valgrind is not installed: budgets of instructions are not checked")
         return 0
     budgets = json.loads(BUDGETS.read_text())
-    found = dict(counts([REFERENCE, *budgets]))
+    found = counts([REFERENCE, *budgets])
     unit, over = found[REFERENCE], 0
     for case, budget in budgets.items():
         share = found[case] / unit
@@ -159,16 +181,14 @@ def check() -> int:
 
 
 def main(argv: list[str]) -> int:
-    """Count; with ``--check`` compare with the budgets, with ``--calls N CASE`` just call."""
-    if argv[:1] == ["--calls"]:
-        call = CASES[argv[2]]()
-        for _ in range(int(argv[1])):
-            call()
+    """Count; with ``--check`` compare with the budgets, with ``--run CASE ...`` just call."""
+    if argv[:1] == ["--run"]:
+        run(argv[1:])
         return 0
     if argv[:1] == ["--check"]:
         return check()
-    for case, each in counts(argv or CASES):
-        print(f"{each:10,.0f}  {case}", flush=True)
+    for case, each in counts(argv or CASES).items():
+        print(f"{each:10,.0f}  {case}")
     return 0
 
 

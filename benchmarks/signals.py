@@ -61,13 +61,12 @@ def jax_gradient(inputs, function):
     return lambda: jax.block_until_ready(gradient(x))
 
 
-@bench("signals")
-class SignalGradient(Bench):
-    """The gradient with respect to a long vector."""
+class Signals(Bench):
+    """What both share: the gradient with respect to a long vector."""
 
     params = {"function": tuple(LOSSES)}
-    peers = {"torch": torch_gradient, "jax": jax_gradient}
     rtol = 1e-7
+    transform = staticmethod(bp.grad)
 
     def setup(self, function):
         rng = np.random.default_rng(3)
@@ -83,7 +82,7 @@ class SignalGradient(Bench):
             self.inputs["ranks"] = np.linspace(-1.0, 1.0, n)
         loss = LOSSES[function]
         self.loss = lambda x: loss(np, self.inputs, x)
-        self.gradient = bp.grad(self.loss)
+        self.gradient = self.transform(self.loss)
 
     def run(self):
         return self.gradient(self.inputs["x"])
@@ -93,6 +92,28 @@ class SignalGradient(Bench):
         rtol = 1e-5 if "ranks" in self.inputs else 1e-6
         return check_projection(self.loss, [self.inputs["x"]], [self.run()], rtol)
 
+
+@bench("signals")
+class SignalGradient(Signals):
+    """The gradient with respect to a long vector; recorded anew."""
+
+    peers = {"torch": torch_gradient}
+
     @classmethod
     def targets(cls, function) -> dict[str, Target]:
-        return {"torch": faster(1), "jax": faster(1)}
+        return {"torch": faster(1)}
+
+
+@bench("signals")
+class CompiledSignalGradient(Signals):
+    """The same by compiled functions, JAX's by jit."""
+
+    peers = {"jax": jax_gradient}
+
+    @staticmethod
+    def transform(loss):
+        return bp.compile(bp.grad(loss))
+
+    @classmethod
+    def targets(cls, function) -> dict[str, Target]:
+        return {"jax": faster(1)}

@@ -9,7 +9,7 @@ from fastbp.benchmarks import instructions
 
 @pytest.mark.parametrize("case", instructions.CASES)
 def test_a_case_can_be_called(case):
-    assert instructions.main(["--calls", "3", case]) == 0
+    assert instructions.main(["--run", case]) == 0
 
 
 def test_budgets_are_of_cases_that_there_are():
@@ -24,7 +24,7 @@ def test_more_than_a_budget_allows_is_an_error(monkeypatch, capsys, counted, sta
     first, *_ = budgets
     found = {case: 1e5 * budget for case, budget in budgets.items()}
     found |= {instructions.REFERENCE: 1e5, first: 1e5 * budgets[first] * counted}
-    monkeypatch.setattr(instructions, "counts", lambda cases: [(c, found[c]) for c in cases])
+    monkeypatch.setattr(instructions, "counts", lambda cases: {c: found[c] for c in cases})
     monkeypatch.setattr(instructions.shutil, "which", lambda name: name)
     assert instructions.main(["--check"]) == status
     assert capsys.readouterr().out.count("OVER") == status
