@@ -71,11 +71,14 @@ cdef struct Copy:
 
 cdef struct Pick:
     Place source, target
-    intptr_t n, n_runs
+    intptr_t n, n_runs, n_single
     int itemsize
     bint zeros              # the table has -1
     const intptr_t *table   # a borrowed array's
     const intptr_t *runs    # not NULL: pairs of a first place and how many follow. As the table
+    # Pairs of a place of the target, which runs go over, and the one that is picked for it: side by
+    # side, as the table does not stay in the cache.
+    const intptr_t *single
 
 # An array of indices along an axis of `size`, whose elements lie `step` apart.
 cdef struct Index:

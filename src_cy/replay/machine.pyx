@@ -69,6 +69,8 @@ cdef enum:
     OUTSIDE = 0x400000      # ... where an index is out of bounds
     NOTES = 3               # in front of the addresses of a frame: that index, axis and size
     RUN = 6                 # elements in a row of a table from which on they are copied as one
+    JOINED = 8              # elements of runs that are made one
+    BETWEEN = 4             # ... and at most so many between them
     UNWATCHED = 4096        # iterations of a loop without end between looks at signals
 
 # Releasing the GIL costs about 50 ns: below so much work it is kept.
@@ -541,11 +543,13 @@ cdef class Machine:
         facts.table = <const intptr_t *> cnp.PyArray_DATA(table)
         facts.zeros = bool(np.min(table, initial=0) < 0)
         self.keep.append(table)
-        runs = _runs(table.reshape(-1))
-        if itemsize >= 4 and len(runs) * RUN <= facts.n:
-            facts.n_runs = len(runs)
+        runs, single = _joined(_runs(table.reshape(-1)))
+        single = np.ascontiguousarray(np.stack([single, table.reshape(-1)[single]], 1), np.intp)
+        if itemsize >= 4 and len(runs) * RUN + len(single) <= facts.n:
+            facts.n_runs, facts.n_single = len(runs), len(single)
             facts.runs = <const intptr_t *> cnp.PyArray_DATA(<cnp.ndarray> runs)
-            self.keep.append(runs)
+            facts.single = <const intptr_t *> cnp.PyArray_DATA(<cnp.ndarray> single)
+            self.keep += [runs, single]
 
     @cython.boundscheck(True)
     def places(self, Py_ssize_t n, cnp.ndarray first, list indices not None, target):
@@ -1117,6 +1121,29 @@ cdef cnp.ndarray _runs(object table):
     return np.ascontiguousarray(np.stack([table[starts], lengths], 1), np.intp)
 
 
+cdef tuple _joined(cnp.ndarray runs):
+    """Runs, those made one that only a few elements lie between; and the elements between them."""
+    first, lengths = runs[:, 0], runs[:, 1]
+    at = np.cumsum(lengths) - lengths
+    long_ones = np.flatnonzero((first >= 0) & (lengths >= JOINED))
+    before, after = long_ones[:-1], long_ones[1:]
+    shift = first - at
+    near = ((shift[before] == shift[after])
+            & (at[after] - at[before] - lengths[before] <= BETWEEN))
+    before, after = before[near], after[near]
+    inside = np.zeros(len(runs) + 1, np.intp)
+    np.add.at(inside, before + 1, 1)
+    np.add.at(inside, after + 1, -1)
+    inside = np.cumsum(inside)[:-1] > 0
+    between = inside.copy()
+    between[after] = False
+    single = [np.arange(at[k], at[k] + lengths[k]) for k in np.flatnonzero(between)]
+    kept = np.flatnonzero(~inside)
+    ends = np.append(at[kept], np.sum(lengths))
+    return (np.ascontiguousarray(np.stack([first[kept], np.diff(ends)], 1), np.intp),
+            np.concatenate([np.zeros(0, np.intp), *single]).astype(np.intp))
+
+
 cdef bint _is_table(cnp.ndarray table, Py_ssize_t n) except -1:
     return (cnp.PyArray_TYPE(table) == cnp.NPY_INTP and cnp.PyArray_ISCARRAY_RO(table)
             and cnp.PyArray_SIZE(table) == n)
@@ -1417,25 +1444,31 @@ cdef inline void _copy_line(const char *source, intptr_t from_step, char *target
             memcpy(target + k * to_step, source + k * from_step, itemsize)
 
 
+cdef inline void _pick_one(const Pick *p, const char *source, char *target, intptr_t k,
+                           intptr_t i) noexcept nogil:
+    if i < 0:
+        memset(target + k * p.itemsize, 0, p.itemsize)
+    elif p.itemsize == 8:
+        (<double *> target)[k] = (<const double *> source)[i]
+    else:
+        memcpy(target + k * p.itemsize, source + i * p.itemsize, p.itemsize)
+
+
 cdef void _run_pick(const Pick *p, char **bases) noexcept nogil:
     cdef const char *source = _at(p.source, bases)
     cdef char *target = _at(p.target, bases)
-    cdef intptr_t k, i
+    cdef intptr_t k
     if p.runs != NULL:
         copy_pieces(target, source, p.runs, p.n_runs, p.itemsize)
+        for k in range(p.n_single):
+            _pick_one(p, source, target, p.single[2 * k], p.single[2 * k + 1])
         return
     if p.itemsize == 8 and not p.zeros:
         for k in range(p.n):
             (<double *> target)[k] = (<const double *> source)[p.table[k]]
         return
     for k in range(p.n):
-        i = p.table[k]
-        if i < 0:
-            memset(target + k * p.itemsize, 0, p.itemsize)
-        elif p.itemsize == 8:
-            (<double *> target)[k] = (<const double *> source)[i]
-        else:
-            memcpy(target + k * p.itemsize, source + i * p.itemsize, p.itemsize)
+        _pick_one(p, source, target, k, p.table[k])
 
 
 cdef inline int _outside(intptr_t index, intptr_t axis, intptr_t size,

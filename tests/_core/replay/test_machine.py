@@ -138,6 +138,48 @@ def test_copies_and_picks(dtype, rng):
     np.testing.assert_array_equal(run(pick, [x], (5,), dtype), want)
 
 
+@pytest.mark.parametrize("dtype", ["?", "i2", "f4", "f8", "c16"])
+def test_picks_of_runs_with_few_elements_between(dtype, rng):
+    """A shift of rows whose last elements stay, as edges do; and what no run may go over."""
+    x = rng.integers(0, 2, 400).astype(dtype)
+    rows = np.arange(400).reshape(20, 20)
+    shifted = np.concatenate([rows[:, 1:], rows[:, -1:]], 1)
+    zeros = shifted.copy()
+    zeros[:, -1] = zeros[3, 5] = -1
+    far = np.concatenate([rows[:5, :12], rows[7:12, 3:15]])
+    random_ones = [
+        np.where(rng.random(300) < p, rng.integers(-1, 400, 300), np.arange(300) + shift)
+        for p in (0.02, 0.1, 0.4)
+        for shift in (0, 1, 100)
+    ]
+    for table in (shifted, zeros, far, rows[:, ::-1], rows[:0], *random_ones):
+        table = np.ascontiguousarray(table, np.intp)
+        found = run(
+            lambda machine, work, out, table=table: machine.pick(
+                x.dtype.itemsize, table, (0, 0), (out, 0)
+            ),
+            [x],
+            table.shape,
+            dtype,
+        )
+        np.testing.assert_array_equal(found, np.where(table < 0, 0, x[table]).astype(dtype))
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_copies_of_rows_of_every_length(dtype, rng):
+    item = np.dtype(dtype).itemsize
+    x = random(rng, (5, 150), dtype)
+    for n in range(1, 150):
+
+        def copy(machine, work, out, n=n):
+            machine.copy(item, (5, n), (0, item), (150 * item, item), (out, 0), (n * item, item))
+
+        np.testing.assert_array_equal(
+            run(copy, [np.append(x, np.zeros((1, 150), dtype), 0)], (5, n), dtype),
+            np.append(x.reshape(-1), np.zeros(150, dtype))[1 : 5 * 150 + 1].reshape(5, 150)[:, :n],
+        )
+
+
 @pytest.mark.parametrize("kind", "bhilqBHILQ")
 def test_places_of_indices(kind, rng):
     i, j = rng.integers(0, 4, 3).astype(kind), rng.integers(0, 5, (6,)).astype(kind)
