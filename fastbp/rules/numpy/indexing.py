@@ -17,6 +17,7 @@ from fastbp._core.graph import Variable, array_of, arrays_of, passive, passive_c
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.rules import batching, patterns, plans
 from fastbp.rules.numpy.indices import FULL, Apart, apart, is_mask, plain, whole
+from fastbp.rules.numpy.selections import everywhere, note_selected, over_all_axes
 from fastbp.rules.numpy.structural import as_constant, as_operand, reshaped
 from fastbp.rules.table import general, implements, linear, refuse
 
@@ -326,7 +327,9 @@ def _at_moving(x, given):
         return _at_numbers(x, passive_call(_numbers_at, x.shape, given))
     behind = x.shape[item.ndim :]
     flat = reshaped(x, (item.size, *behind))
-    return gather_op(flat, places=np.flatnonzero(item), behind=len(behind))
+    found = gather_op(flat, places=np.flatnonzero(item), behind=len(behind))
+    note_selected(item, x, found)
+    return found
 
 
 def _numbers_at(shape, index):
@@ -461,11 +464,11 @@ def _set_at(x, a, value):
 
 
 def _set_moving(x, given, value):
-    if len(given) == 1 and graph.is_passive(given[0]) and given[0].dtype == bool:
-        value = as_operand(value, "setitem: the value")
-        if given[0].shape == x.shape and value.size == 1:  # as many elements, whatever the values
-            value = fitted(value, (1,) * x.ndim, dtype=x.dtype)
-            return where_op(given[0], np.astype(value, x.dtype, copy=False), x)
+    mask = given[0]
+    if len(given) == 1 and graph.is_passive(mask) and mask.dtype == bool:
+        found = _set_at_mask(x, mask, as_operand(value, "setitem: the value"))
+        if found is not None:
+            return found
     numbers = passive_call(_numbers_at, x.shape, given)
     value = np.ravel(fitted(value, numbers.shape, dtype=x.dtype))
     which, places = passive_call(_last_writes, numbers, x.size)
@@ -473,6 +476,27 @@ def _set_moving(x, given, value):
         np.take(value, which) if type(value) is Variable else passive_call(np.take, value, which)
     )
     return reshaped(set_op(reshaped(x, (x.size,)), value, index=(..., places)), x.shape)
+
+
+def _set_at_mask(x, mask, value):
+    """Return a copy of `x` with ``copy[mask] = value``, if that needs no number of elements."""
+    behind = x.ndim - mask.ndim
+    if mask.shape != x.shape[: mask.ndim]:
+        return None
+    if value.size == 1:
+        value = fitted(value, (1,) * (1 + behind))
+    value = everywhere(mask, fitted(value, value.shape, dtype=x.dtype), behind)
+    if value is None or not _broadcasts(value.shape, x.shape):
+        return None
+    mask = over_all_axes(mask, x.ndim)
+    return where_op(mask, np.astype(value, x.dtype, copy=False), x)
+
+
+def _broadcasts(shape, to):
+    try:
+        return np.broadcast_shapes(shape, to) == to
+    except ValueError:
+        return False
 
 
 def _last_writes(numbers, size):
