@@ -541,6 +541,21 @@ def by_two_arrays(a):
     a[m] = np.maximum(a[m], b[m])
 
 
+def by_columns(a):
+    b = np.reshape(a, (2, 2))
+    m = b[0] > 0
+    b[:, m] = np.array([[2.0], [3.0]]) * a[0]
+    b[:, ~m] = 0.5
+    b[b[:, 0] > 1, :] *= 2
+    b[np.sum(b) > 0] = a[:2]
+
+
+def by_functions(a):
+    np.putmask(a, a > 0.5, a[:3] ** 2)
+    np.place(a, a < -0.5, [0.25])
+    np.copyto(a, a * a, where=a < 0)
+
+
 def of_one_element(a):
     a[a == np.max(a)] += np.arange(4)[1]
 
@@ -552,8 +567,8 @@ def of_no_element(a):
 @pytest.mark.parametrize(
     "write",
     [
-        scaled, of_its_own, by_rows, of_a_view, with_singular_slopes, by_two_arrays, of_one_element,
-        of_no_element,
+        scaled, of_its_own, by_rows, by_columns, of_a_view, with_singular_slopes, by_two_arrays,
+        by_functions, of_one_element, of_no_element,
     ],
 )  # fmt: skip
 def test_elements_at_a_mask_are_updated(rng, write):

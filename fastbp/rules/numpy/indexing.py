@@ -318,6 +318,9 @@ def merged(x, a):
 
 def _at_moving(x, given):
     """Return ``x[given]``, where an item of the index is on the record."""
+    at, mask = _only_mask(given)
+    if mask is not None and not at:
+        given = (mask,)  # full slices behind it name what it leaves
     item = given[0]
     if len(given) > 1 or not graph.is_passive(item) or not (x.ndim and item.ndim <= x.ndim):
         return _at_numbers(x, passive_call(_numbers_at, x.shape, given))
@@ -464,9 +467,9 @@ def _set_at(x, a, value):
 
 
 def _set_moving(x, given, value):
-    mask = given[0]
-    if len(given) == 1 and graph.is_passive(mask) and mask.dtype == bool:
-        found = _set_at_mask(x, mask, as_operand(value, "setitem: the value"))
+    at, mask = _only_mask(given)
+    if mask is not None:
+        found = _set_at_mask(x, at, mask, as_operand(value, "setitem: the value"))
         if found is not None:
             return found
     numbers = passive_call(_numbers_at, x.shape, given)
@@ -478,17 +481,33 @@ def _set_moving(x, given, value):
     return reshaped(set_op(reshaped(x, (x.size,)), value, index=(..., places)), x.shape)
 
 
-def _set_at_mask(x, mask, value):
-    """Return a copy of `x` with ``copy[mask] = value``, if that needs no number of elements."""
-    behind = x.ndim - mask.ndim
-    if mask.shape != x.shape[: mask.ndim]:
+def _only_mask(index):
+    """Return the mask on the record in an index, and in front of which full slices it stands."""
+    at = 0
+    while at < len(index) and type(index[at]) is slice and index[at] == FULL[1][0]:
+        at += 1
+    if at < len(index) and graph.is_passive(index[at]) and index[at].dtype == bool:
+        if all(
+            [
+                item is ... or (type(item) is slice and item == FULL[1][0])
+                for item in index[at + 1 :]
+            ]
+        ):
+            return at, index[at]
+    return at, None
+
+
+def _set_at_mask(x, at, mask, value):
+    """Return a copy with ``copy[:, ..., mask] = value``, if that needs no number of elements."""
+    behind = x.ndim - at - mask.ndim
+    if behind < 0 or mask.shape != x.shape[at : at + mask.ndim]:
         return None
     if value.size == 1:
         value = fitted(value, (1,) * (1 + behind))
-    value = everywhere(mask, fitted(value, value.shape, dtype=x.dtype), behind)
+    value = everywhere(mask, fitted(value, value.shape, dtype=x.dtype), behind, not at)
     if value is None or not _broadcasts(value.shape, x.shape):
         return None
-    mask = over_all_axes(mask, x.ndim)
+    mask = over_all_axes(mask, x.ndim, at)
     return where_op(mask, np.astype(value, x.dtype, copy=False), x)
 
 
@@ -543,7 +562,7 @@ def _last_writes_of_members(n, numbers, size):
 def _set_flat(x, index, value):
     """Return a copy of `x` with ``copy.flat[index] = value``; as in NumPy, values repeat."""
     numbers = np.arange(x.size)
-    where = passive_call(_numbers_at, (x.size,), index) if graph.keeps(index) else numbers[index]
+    where = passive_call(_numbers_at, (x.size,), (index,)) if graph.keeps(index) else numbers[index]
     value = np.ravel(as_operand(value, "flat: the value"))
     if value.size > 1:
         value = take(value, np.arange(where.size) % value.size).reshape(where.shape)

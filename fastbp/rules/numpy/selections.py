@@ -35,19 +35,21 @@ def note_selected(mask, x, found):
         noted.append((graph.handle_of(mask), graph.handle(x), graph.handle(found)))
 
 
-def everywhere(mask, value, behind):
+def everywhere(mask, value, behind, first=True):
     """Return what is put at a mask as an array of all elements, or None.
 
     Parameters
     ----------
     mask : Passive
     value : Variable, Passive or ndarray
-        Broadcasts to the elements selected, which have `behind` axes behind the first.
+        Broadcasts to the elements selected, which have `behind` axes behind theirs.
     behind : int
+    first : bool
+        Whether the axis of those selected is the first one: of others nothing is noted.
     """
     nd = 1 + behind
     noted = getattr(graph.watching(), "selections", None)
-    if not noted or not (type(value) is graph.Variable or graph.is_passive(value)):
+    if not noted or not first or not (type(value) is graph.Variable or graph.is_passive(value)):
         return _unselected(value, nd, mask.ndim)
     tape = Tape([value], [found for _, _, found in noted], independent=True, keep=True)
     if tape.output_positions[0] < 0:
@@ -80,9 +82,13 @@ def _all_of(mask, x):
     return np.where(over_all_axes(mask, x.ndim), x, LEFT_OUT)
 
 
-def over_all_axes(mask, nd):
-    """Return a mask of the first of `nd` axes, to stand beside an array with all of them."""
-    return np.reshape(mask, mask.shape + (1,) * (nd - mask.ndim)) if nd > mask.ndim else mask
+def over_all_axes(mask, nd, at=0):
+    """Return a mask of some of `nd` axes, from one on, to stand beside an array with all of them.
+
+    The axes in front need no place.
+    """
+    behind = nd - at - mask.ndim
+    return np.reshape(mask, mask.shape + (1,) * behind) if behind else mask
 
 
 def _is_elementwise(link):
@@ -111,8 +117,12 @@ def _operands(link, values, nd, axes):
 
 
 def _unselected(x, nd, axes):
-    """Return what all elements selected have in common, beside all elements; None if it is not."""
+    """Return what all elements selected have in common, beside all elements; None if it is not.
+
+    The axis of those selected is the first of the last `nd`.
+    """
     shape = np.shape(graph.array_of(x))
-    if len(shape) == nd and shape[0] == 1:
-        return np.reshape(x, (1,) * axes + shape[1:])
-    return x if len(shape) < nd else None
+    if len(shape) < nd:
+        return x
+    at = len(shape) - nd
+    return np.reshape(x, shape[:at] + (1,) * axes + shape[at + 1 :]) if shape[at] == 1 else None
