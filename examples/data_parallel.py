@@ -5,7 +5,7 @@ Several processes
 Gradients and Jacobians by several processes: data that no memory holds, colors as tasks.
 
 Functions and what fastbp makes of them pickle, so any map will do that runs a function in other
-processes: that of Dask (`pip install "fastbp[dask]"`), of joblib, or Python's own in this one.
+processes: that of Dask (`pip install ".[dask]"`), of joblib, or Python's own in this one.
 
     python examples/data_parallel.py            Dask if it is there, or joblib, or one process
     python examples/data_parallel.py joblib 4   joblib with 4 processes
@@ -55,7 +55,7 @@ def mapper(kind, workers=2):
 
 def available():
     for kind, module, package in (
-        ("dask", "distributed", "fastbp[dask]"),
+        ("dask", "distributed", ".[dask]"),
         ("joblib", "joblib", "joblib"),
     ):
         if importlib.util.find_spec(module):

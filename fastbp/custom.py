@@ -14,7 +14,7 @@ from fastbp._core import graph
 from fastbp._core.constants import constant as kept
 from fastbp._core.graph import Op, Variable
 from fastbp.derived import derived
-from fastbp.errors import DTypeError, ShapeError
+from fastbp.errors import DTypeError, NoRuleError, ShapeError
 from fastbp.lending import lent
 
 __all__ = ["custom_rule"]
@@ -236,7 +236,7 @@ class _Rule:
             [x[()] if number else x for x, number in zip(operands, call.numbers, strict=True)]
         )
         found = lent(
-            lambda xs: graph.unrecorded_call(self.f, call.arguments(xs), options),
+            lambda xs: self._computed(call.arguments(xs), options),
             operands,
             self.name,
             self.name,
@@ -244,6 +244,17 @@ class _Rule:
         leaves, structure = tree.flatten(found)
         call.results = None if leaves and leaves[0] is found else structure
         return found if call.results is None else tuple(leaves)
+
+    def _computed(self, args: Any, options: Any) -> Any:
+        found = graph.unrecorded_call(self.f, args, options)
+        for x in tree.flatten(found)[0]:
+            if type(x) is graph.Variable or graph.is_passive(x):
+                raise NoRuleError(
+                    f"{self.name}: the function returned a recorded value, computed from one that "
+                    "stands around it, which its rules know nothing of: give that as an argument, "
+                    "f(x, y); where no derivative is wanted, take y = fastbp.stop_gradient(y)"
+                )
+        return found
 
     def _pull(self, g: Any, needs: Any, ans: Any, *operands: Any, **options: Any) -> Any:
         call = options.pop(CALL)

@@ -43,7 +43,7 @@ def draw(x: Any, path: Any = None, *, inputs: Any = None) -> Drawing:
         If `x` is neither.
     ImportError
         If a picture is asked for where neither graphviz nor matplotlib is installed
-        (``pip install 'fastbp[plot]'``).
+        (``pip install ".[plot]"``).
 
     Notes
     -----

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
@@ -48,7 +49,28 @@ NAMES = {
     "tree_util": "fastbp.tree",
     "value_and_gradient": "fastbp.value_and_grad(f)",
 }
-_KEYWORDS = {"argnum": "argnums", "wrt": "argnums", "create_graph": None, "retain_graph": None}
+_KEYWORDS: dict[str, tuple[str, ...]] = {
+    "argnum": ("argnums",),
+    "beta1": ("b1",),
+    "beta2": ("b2",),
+    "beta_1": ("b1",),
+    "beta_2": ("b2",),
+    "betas": ("b1", "b2"),
+    "create_graph": (),
+    "epochs": ("steps",),
+    "epsilon": ("eps",),
+    "iterations": ("steps",),
+    "learn_rate": ("learning_rate",),
+    "lr": ("learning_rate",),
+    "max_iter": ("steps",),
+    "maxiter": ("steps",),
+    "n_steps": ("steps",),
+    "num_iters": ("steps",),
+    "num_steps": ("steps",),
+    "retain_graph": (),
+    "step_size": ("learning_rate",),
+    "wrt": ("argnums",),
+}
 
 
 def no_attribute(name: str) -> AttributeError:
@@ -65,11 +87,17 @@ def spelled(f: Callable[P, R]) -> Callable[P, R]:
         try:
             return f(*args, **kwargs)
         except TypeError as error:
-            name = next((k for k in kwargs if k in _KEYWORDS), None)
+            own = inspect.signature(f).parameters
+            name = next((k for k in kwargs if k in _KEYWORDS and k not in own), None)
             if name is None or "unexpected keyword" not in str(error):
                 raise
             meant = _KEYWORDS[name]
-            hint = f"write {meant}=" if meant else "derivatives can be differentiated again as is"
-            raise TypeError(f"{f.__name__}: the argument {name}= is none: {hint}") from None
+            if not own.keys() >= {*meant}:
+                raise
+            hint = "derivatives can be differentiated again as is"
+            if meant:
+                hint = "write " + " and ".join([f"{k}=" for k in meant])
+            called = f.__qualname__.removesuffix(".__init__").rpartition(".")[2]
+            raise TypeError(f"{called}: the argument {name}= is none: {hint}") from None
 
     return function

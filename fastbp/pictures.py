@@ -128,7 +128,8 @@ class Drawing:
         except ImportError as error:
             raise ImportError(
                 "draw: a picture needs graphviz's program dot, or matplotlib: "
-                "pip install 'fastbp[plot]'; a path that ends in .dot takes the text"
+                'pip install ".[plot]" where fastbp is installed from; a path that ends in .dot '
+                "takes the text"
             ) from error
         figure = Figure(figsize=self._size())
         FigureCanvasAgg(figure)
@@ -150,7 +151,7 @@ class Drawing:
         Raises
         ------
         ImportError
-            If matplotlib is not installed (``pip install 'fastbp[plot]'``).
+            If matplotlib is not installed (``pip install ".[plot]"``).
 
         Examples
         --------

@@ -26,7 +26,8 @@ def _pyplot(name: str) -> Any:
         from matplotlib import pyplot
     except ImportError as error:
         raise ImportError(
-            f"{name}: a picture needs matplotlib: pip install 'fastbp[plot]'"
+            f'{name}: a picture needs matplotlib: pip install ".[plot]" where fastbp is installed '
+            "from"
         ) from error
     return pyplot
 

@@ -86,6 +86,8 @@ class Recorded:
         since = constants.mark()
         try:
             self.result = graph.recorded_call(f, call, kwargs, left)
+            if self.result is None:
+                raise ShapeError(f"{name}: the function returned None: is a return missing?")
         except BaseException as error:
             failed(error, self.positions, args, since)
             raise

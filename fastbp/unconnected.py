@@ -15,6 +15,7 @@ from fastbp._core.graph import Variable
 from fastbp.errors import DTypeError, UnconnectedError, UnconnectedWarning
 
 __all__ = [
+    "ONLY_WARN",
     "WITHOUT_NONE",
     "check_for_autograd",
     "check_option",
@@ -25,6 +26,7 @@ __all__ = [
 
 OPTIONS = ("warn", "zero", "none", "raise")
 WITHOUT_NONE = ("warn", "zero", "raise")
+ONLY_WARN = "only warn"  # of functions that have no option: the warning names none
 LIBRARIES = ("fastbp", "numpy", "scipy")  # whose frames are not the user's
 
 

@@ -239,7 +239,9 @@ class Twins:
             return x.func(*args, **x.keywords)
         args = tuple(map(self.counterpart, x.args))
         keywords = {name: self.counterpart(value) for name, value in x.keywords.items()}
-        return functools.partial(self.counterpart(x.func), *args, **keywords)
+        made = functools.partial(self.counterpart(x.func), *args, **keywords)
+        vars(made).update(vars(x))  # as functools.update_wrapper gives it
+        return made
 
 
 class _Twin:

@@ -108,6 +108,21 @@ def test_a_source_that_changes_while_it_is_compiled_is_compiled_again(project):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="MSVC is not found by CC")
+def test_a_header_that_is_older_than_the_one_before_is_read(project):
+    """As after another branch is checked out, and the build of this one copied."""
+    header = project / "src_cy/value.h"
+    header.write_text("#define VALUE 1\n")
+    with open(project / "src_cy/first.pyx", "a") as file:
+        file.write('cdef extern from "value.h":\n    int VALUE\n')
+    assert "first" in run(project)
+    header.write_text("#define VALUE 2\n")
+    os.utime(header, (0, 0))
+    assert run(project) == {"first"}
+    (copy,) = project.glob("build/core/*/src_cy/value.h")
+    assert copy.read_text() == header.read_text()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="MSVC is not found by CC")
 def test_without_a_compiler_one_screen_says_what_to_install(project):
     said = run(project, CC="no-such-compiler")
     assert "apt install gcc" in said

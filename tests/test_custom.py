@@ -404,3 +404,13 @@ def test_a_rule_that_returns_text_is_named(found, shown):
     forward = bp.custom_rule(double, jvp=lambda t, ans, x: found)
     with pytest.raises(DTypeError, match=f"double: its jvp rule returned {shown}, not numbers"):
         bp.jvp(forward, (np.ones(3),), (np.ones(3),))
+
+
+@pytest.mark.parametrize("transform", [bp.grad, lambda f: bp.compile(bp.grad(f))])
+def test_a_function_that_computes_with_what_is_recorded_around_it_is_refused(transform):
+    def f(x):
+        scaled = bp.custom_rule(lambda y: {"a": np.sin(y) * x}, vjp=lambda g, ans, y: g)
+        return np.sum(scaled(x)["a"])
+
+    with pytest.raises(NoRuleError, match=r"<lambda>: the function .* give that as an argument"):
+        transform(f)(np.ones(3))

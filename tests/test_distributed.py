@@ -133,7 +133,7 @@ def test_the_example_says_what_to_install(monkeypatch, capsys):
     missing = lambda name: None if name in ("distributed", "joblib") else 1 / 0
     monkeypatch.setattr("importlib.util.find_spec", missing)
     assert runpy.run_path(str(EXAMPLE))["available"]() == "one"
-    assert 'distributed is not installed: pip install "fastbp[dask]"' in capsys.readouterr().out
+    assert 'distributed is not installed: pip install ".[dask]"' in capsys.readouterr().out
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="reads /proc")

@@ -60,3 +60,32 @@ def test_errors_of_the_function_are_left():
 
     with pytest.raises(TypeError, match="nothing"):
         bp.grad(f)(1.0, argnum=1)
+
+
+@pytest.mark.parametrize(
+    ("f", "name", "instead"),
+    [
+        (bp.optim.adam, "lr", "learning_rate="),
+        (bp.optim.sgd, "num_steps", "steps="),
+        (bp.optim.adamw, "betas", "b1= and b2="),
+        (bp.optim.lbfgs, "maxiter", "steps="),
+        (bp.optim.Adam, "epsilon", "eps="),
+        (bp.optim.SGD, "lr", "learning_rate="),
+        (bp.optim.AdamW, "beta1", "b1="),
+    ],
+)
+def test_settings_of_other_optimizers(f, name, instead):
+    args = () if isinstance(f, type) else (lambda x: np.sum(x**2), np.ones(2))
+    with pytest.raises(
+        TypeError, match=f"^{f.__name__}: the argument {name}= is none: write {instead}$"
+    ):
+        f(*args, **{name: 1})
+    with pytest.raises(TypeError, match="unexpected keyword argument 'nothing'"):
+        f(*args, nothing=1)
+
+
+def test_a_keyword_is_meant_where_there_is_such_an_argument():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'lr'"):
+        bp.grad(np.sin, lr=1)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'betas'"):
+        bp.optim.sgd(np.sum, np.ones(2), 1, betas=(0.1, 0.2))

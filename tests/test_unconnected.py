@@ -7,7 +7,7 @@ import pytest
 import scipy.optimize
 
 import fastbp as bp
-from fastbp.errors import UnconnectedError, UnconnectedWarning
+from fastbp.errors import ShapeError, UnconnectedError, UnconnectedWarning
 
 X = np.array([1.0, 2.0, 3.0])
 
@@ -78,6 +78,7 @@ TRANSFORMS = {
     "sparse.hessian": lambda **o: bp.sparse.hessian(lambda a, b: np.sum(a), X, X, argnums=1, **o),
     "sparse.prepare": lambda **o: bp.sparse.prepare(lambda a, b: a * 2, X, X, argnums=1, **o),
     "tensor.derivative": lambda **o: bp.tensor.derivative(lambda a: X * 2, X, **o),
+    "tensor.explain": lambda **o: bp.tensor.explain(lambda a: X * 2, X, **o),
     "chain.linearize": lambda **o: bp.chain.linearize(lambda a: X * 2, X, **o),
     "gradients": lambda **o: bp.gradients(*(lambda a: (np.sum(a), [a, bp.variable(X)]))(
         bp.variable(X)), **o),
@@ -94,6 +95,39 @@ def test_every_transform_has_the_option(name):
         call(unconnected="raise")
     with pytest.raises(ValueError, match="unconnected must be"):
         call(unconnected="silent")
+
+
+@pytest.mark.parametrize("minimise", [bp.optim.adam, bp.optim.lbfgs])
+def test_optimizers_warn_of_no_option_that_they_have_not(minimise):
+    (text,) = said(lambda: minimise(lambda x: 1.0, X, steps=1))
+    assert text.startswith(f"{minimise.__name__}: the result, a plain float, does not depend on")
+    assert "unconnected" not in text
+
+
+# What `f` returns if a return is missing is no constant, and no structure without leaves.
+WITHOUT_RETURN = {
+    "grad": lambda f: bp.grad(f)(X),
+    "value_and_grad": lambda f: bp.value_and_grad(f)(X),
+    "elementwise_grad": lambda f: bp.elementwise_grad(f)(X),
+    "vjp": lambda f: bp.vjp(f, X),
+    "jvp": lambda f: bp.jvp(f, (X,), (X,)),
+    "linearize": lambda f: bp.linearize(f, X),
+    "jacobian": lambda f: bp.jacobian(f)(X),
+    "jacobian forward": lambda f: bp.jacobian(f, mode="forward")(X),
+    "hessian": lambda f: bp.hessian(f)(X),
+    "hvp": lambda f: bp.hvp(f, X, X),
+    "sparse.jacobian": lambda f: bp.sparse.jacobian(f, X),
+    "sparse.hessian": lambda f: bp.sparse.hessian(f, X),
+    "tensor.derivative": lambda f: bp.tensor.derivative(f, X),
+    "tensor.explain": lambda f: bp.tensor.explain(f, X),
+    "chain.linearize": lambda f: bp.chain.linearize(f, X),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_RETURN)
+def test_a_function_without_a_return_is_refused(name):
+    with pytest.raises(ShapeError, match="the function returned None: is a return missing"):
+        WITHOUT_RETURN[name](lambda x: None)
 
 
 def test_none_in_place_of_zeros():

@@ -520,7 +520,7 @@ class JacobianChain(Sequence):
         Raises
         ------
         ImportError
-            If matplotlib is not installed (``pip install 'fastbp[plot]'``).
+            If matplotlib is not installed (``pip install ".[plot]"``).
 
         Examples
         --------

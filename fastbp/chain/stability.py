@@ -62,7 +62,7 @@ class Norms:
         Raises
         ------
         ImportError
-            If matplotlib is not installed (``pip install 'fastbp[plot]'``).
+            If matplotlib is not installed (``pip install ".[plot]"``).
 
         Examples
         --------

@@ -21,6 +21,7 @@ from fastbp._core.graph import Arranged, Op
 from fastbp.compiling.builder import booleans
 from fastbp.compiling.passive import OF_SHAPES
 from fastbp.rules import table
+from fastbp.rules.numpy.structural import Leaves, leaves_of
 from fastbp.rules.special import unwrapped
 
 __all__ = ["name_of", "named"]
@@ -33,8 +34,8 @@ _OPERATORS = (
     "rshift sub truediv xor"
 ).split()
 _NUMPY = OF_SHAPES | frozenset(
-    "argwhere bincount broadcast_arrays flatnonzero geomspace gradient histogram interp lexsort "
-    "linspace logspace nanpercentile nanquantile nonzero swapaxes tril_indices_from "
+    "argwhere bincount broadcast_arrays flatnonzero full geomspace gradient histogram histogramdd "
+    "interp lexsort linspace logspace nanpercentile nanquantile nonzero swapaxes tril_indices_from "
     "triu_indices_from unique unwrap where".split()
 )
 _METHODS = OF_SHAPES | {"compress", "nonzero", "swapaxes"}
@@ -81,6 +82,9 @@ def name_of(function: Any) -> str | None:
     if isinstance(function, Arranged):
         inner = name_of(function.function)
         return inner and f"arranged {inner}"
+    if isinstance(function, Leaves):
+        inner = name_of(function.function)
+        return inner and f"leaves {inner}"
     try:
         return _names().get(function) or _name_of_helper(function)
     except TypeError:  # it cannot be hashed
@@ -92,6 +96,8 @@ def named(name: Any) -> Any:
     kind, _, rest = name.partition(" ") if isinstance(name, str) else ("", "", "")
     if kind == "arranged":
         return Arranged(named(rest))
+    if kind == "leaves":
+        return leaves_of(named(rest))
     if kind == "row":
         if rest not in table.OPS:
             table.load_all()

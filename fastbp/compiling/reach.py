@@ -215,8 +215,8 @@ class Reach:
                 if name in f.__globals__:
                     self.place(f.__globals__, name, f.__globals__[name])
 
-    def attributes_of(self, f: types.FunctionType) -> None:
-        """Look at attributes that were given to a function."""
+    def attributes_of(self, f: Any) -> None:
+        """Look at attributes that were given to a function, or a partial."""
         for name, value in list(vars(f).items()):
             self.place(vars(f), name, value)
 

@@ -115,6 +115,8 @@ class Surroundings:
         if not isinstance(x, functools.partial):
             return
         if not isinstance(x, Derived):
+            for part in ("func", "args", "keywords"):  # which __setstate__ replaces
+                self.reach.watched.append((x, part, getattr(x, part)))
             self.reach.take(x)
             self.reach.into(x.func)
             self.reach.attributes_of(x)

@@ -162,10 +162,13 @@ class Reads:
         What the user's code has read, and results that have as many elements as values say.
     guards : list of (Variable or Passive, ndarray)
         What fastbp's own functions have.
+    selections : list
+        What masks have selected: see `fastbp.rules.numpy.selections`.
     """
 
     def __init__(self) -> None:
         self.entries: list[Read] = []
+        self.selections: list[Any] = []
         self.guards: list[tuple[Any, np.ndarray]] = []
 
     def called(self, function: Any, operands: list[Any], result: Any) -> None:
@@ -205,8 +208,8 @@ class Read:
             return MappedValueError(
                 f"vmap: in {name_of(f)} values that depend on the member decide a shape, which "
                 f"would be another one for each: {where}; keep all elements, with a mask, as "
-                "numpy.where(mask, x, 0.0) and where= of sums do; in place of x[mask] *= 2 write "
-                "x = numpy.where(mask, 2 * x, x)"
+                "numpy.where(mask, x, 0.0) and where= of sums do; x[mask] = ... takes what is "
+                "computed elementwise of x[mask], for all else write x = numpy.where(mask, ..., x)"
             )
         read = "decides a branch" if self.what == "bool" else "is read as a plain number or array"
         advice = (

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastbp import arguments, tree
 from fastbp.compiling import compile
+from fastbp.elsewhere import spelled
 from fastbp.optim.steps import SGD, Adam, AdamW, Optimizer, Rate, numbers_of
 from fastbp.transforms.gradients import value_and_gradient_for
 
@@ -54,6 +55,7 @@ class Result:
     message: str = ""
 
 
+@spelled
 def sgd(
     loss: Callable[..., Any],
     params: Any,
@@ -121,6 +123,7 @@ def sgd(
     return _minimised("sgd", rule, loss, params, steps, args, batches, callback, compiled, state)
 
 
+@spelled
 def adam(
     loss: Callable[..., Any],
     params: Any,
@@ -177,6 +180,7 @@ def adam(
     return _minimised("adam", rule, loss, params, steps, args, batches, callback, compiled, state)
 
 
+@spelled
 def adamw(
     loss: Callable[..., Any],
     params: Any,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.compiling import compile
+from fastbp.elsewhere import spelled
 from fastbp.optim.descending import Result, check_steps, checked, stops
 from fastbp.optim.steps import numbers_of
 from fastbp.transforms.gradients import value_and_gradient_for
@@ -15,6 +16,7 @@ from fastbp.transforms.gradients import value_and_gradient_for
 __all__ = ["lbfgs"]
 
 
+@spelled
 def lbfgs(
     loss: Callable[..., Any],
     params: Any,

@@ -15,6 +15,7 @@ import numpy as np
 
 from fastbp import arguments, tree
 from fastbp._core.graph import Variable
+from fastbp.elsewhere import spelled
 from fastbp.errors import DTypeError, ShapeError
 
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
@@ -230,6 +231,7 @@ class SGD(Optimizer):
     array([ 0.125, -0.25 ])
     """
 
+    @spelled
     def __init__(
         self, learning_rate: Rate = 1e-2, momentum: Any = 0.0, nesterov: bool = False
     ) -> None:
@@ -278,6 +280,7 @@ class Adam(Optimizer):
 
     kept = ("mean", "square")
 
+    @spelled
     def __init__(
         self,
         learning_rate: Rate = 1e-3,
@@ -324,6 +327,7 @@ class AdamW(Adam):
     array([1.9])
     """
 
+    @spelled
     def __init__(
         self,
         learning_rate: Rate = 1e-3,

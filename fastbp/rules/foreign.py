@@ -5,6 +5,7 @@ sparse matrices) is known here, or registers itself here when its library is in 
 """
 
 import importlib
+import numbers
 import operator as operators
 import sys
 
@@ -82,6 +83,8 @@ def _left_to(name, a, b):
     right = type(a) is Variable
     x = b if right else a
     kind = type(x)
+    if isinstance(x, numbers.Number):
+        return _by_a_number(name, a, x, right)
     if (
         getattr(kind, "__array_ufunc__", x) is None
         or getattr(x, "__array_priority__", 0.0) > Variable.__array_priority__
@@ -95,6 +98,18 @@ def _left_to(name, a, b):
         f"{name}: an operand is a {kind.__module__}.{kind.__qualname__}, an array of another "
         "library: pass numpy.asarray(x), a constant here"
     )
+
+
+def _by_a_number(name, a, x, right):
+    """Let a number that is not NumPy's (a Fraction, a Decimal) have its say, or refuse it."""
+    reflected = getattr(x, f"__r{_APPLIED[name].__name__}__", None) if right else None
+    found = NotImplemented if reflected is None else reflected(a)
+    if found is NotImplemented:
+        raise DTypeError(
+            f"{name}: an operand is a {type(x).__name__}, of which NumPy makes arrays of objects: "
+            "write float(x)"
+        )
+    return found
 
 
 def _late_rules():

@@ -764,6 +764,8 @@ def refuse(function, **given):
     """
     for argument, (value, default) in given.items():
         if value is not default and not (np.isscalar(value) and value == default):
+            instead = f": write out[...] = numpy.{function}(...)" if argument == "out" else ""
             raise NoRuleError(
-                f"numpy.{function}: the argument {argument}= is not supported for Variables"
+                f"numpy.{function}: the argument {argument}= is not supported for "
+                f"Variables{instead}"
             )

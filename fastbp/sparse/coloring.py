@@ -151,7 +151,7 @@ class Coloring:
         ShapeError
             If the pattern has another shape, or more elements than a picture can show.
         ImportError
-            If matplotlib is not installed (``pip install 'fastbp[plot]'``).
+            If matplotlib is not installed (``pip install ".[plot]"``).
 
         Examples
         --------

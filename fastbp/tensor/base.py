@@ -431,7 +431,7 @@ class DerivativeTensor:
         Raises
         ------
         ImportError
-            If matplotlib is not installed (``pip install 'fastbp[plot]'``).
+            If matplotlib is not installed (``pip install ".[plot]"``).
         ShapeError
             If the tensor has more elements than a picture can show.
 

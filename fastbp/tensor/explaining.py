@@ -66,7 +66,7 @@ class LinkTensor:
         Raises
         ------
         ImportError
-            If matplotlib is not installed (``pip install 'fastbp[plot]'``).
+            If matplotlib is not installed (``pip install ".[plot]"``).
 
         Examples
         --------
@@ -186,7 +186,7 @@ class Explanation:
         Raises
         ------
         ImportError
-            If matplotlib is not installed (``pip install 'fastbp[plot]'``).
+            If matplotlib is not installed (``pip install ".[plot]"``).
         ValueError
             If `ax` has another number of axes.
 
@@ -244,7 +244,11 @@ def _row(link: LinkTensor) -> tuple[str, ...]:
 
 
 def explain(
-    f: Callable[..., Any], *args: Any, argnums: int = 0, cotangent: Any = None
+    f: Callable[..., Any],
+    *args: Any,
+    argnums: int = 0,
+    cotangent: Any = None,
+    unconnected: str = "warn",
 ) -> Explanation:
     """Show the derivative of `f` as a chain of tensors, and what is computed instead of them.
 
@@ -258,6 +262,9 @@ def explain(
         The argument to differentiate: one array.
     cotangent : array_like, optional
         What the output is contracted with; ones if not given.
+    unconnected : {"warn", "zero", "raise"}
+        What to do if the output does not depend on the argument: warn, say nothing (there are no
+        links then, and the derivative is zero), or raise `UnconnectedError`.
 
     Returns
     -------
@@ -286,7 +293,7 @@ def explain(
     >>> found.max_difference < 1e-12
     True
     """
-    x, y, tape = record_one("explain", f, args, argnums, keep=True)
+    x, y, tape = record_one("explain", f, args, argnums, option=unconnected, keep=True)
     only_real("explain", tape)
     shape = np.shape(y)
     g = (

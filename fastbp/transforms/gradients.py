@@ -155,8 +155,9 @@ def gradient_for(
 
 def value_and_gradient_for(name: str, f: Callable[..., Any]) -> Callable[..., Any]:
     """Return the value and gradient of `f` as a part of another function, which errors name."""
-    bound, (f, argnums, has_aux) = _bound(name, f, 0, False, "warn")
+    checked, (f, argnums, has_aux) = _bound(name, f, 0, False, "warn")
     options = {"holomorphic": False, "unconnected": "warn"}
+    bound = (*checked[:-1], loss.ONLY_WARN)
     g = derived(calls.value_and_gradient, bound, value_and_grad, f, argnums, has_aux, **options)
     return named(g, "value_and_grad", f)
 

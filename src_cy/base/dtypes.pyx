@@ -40,5 +40,11 @@ def check(dtype, str what):
     """Return a dtype that has derivatives, in native byte order; raise `DTypeError` otherwise."""
     found = np.dtype(dtype).newbyteorder("=")
     if slot_of(found.num) < 0:
-        raise DTypeError(f"{what}: dtype {found}; {NAMES} can be differentiated")
+        raise DTypeError(f"{what}: dtype {found}; {NAMES} can be differentiated"
+                         f"{conversion(found)}")
     return found
+
+
+def conversion(dtype, str x="x"):
+    """Say what to write for an array `x` of whole numbers or booleans; "" of any other dtype."""
+    return f": write {x}.astype(float)" if dtype.kind in "iub" else ""

@@ -9,6 +9,8 @@ from cpython.long cimport PyLong_CheckExact
 
 cimport numpy as cnp
 
+import numbers
+
 import numpy as np
 
 from fastbp.errors import DTypeError, NoRuleError, ShapeError
@@ -76,6 +78,10 @@ cdef object _instead(x, dtype):
     """What to write in place of an operand that is no array of real numbers."""
     if dtype.kind == "c":
         return ": keep real and imaginary parts in arrays of their own"
+    if isinstance(x, numbers.Number):
+        return ": write float(x)"
+    if dtype.kind == "O" and isinstance(x, np.ndarray):
+        return ": write x.astype(float)"
     if hasattr(type(x), "to_numpy"):
         return ": convert the table, by x.astype(float)"
     if type(x).__module__.startswith("scipy.sparse"):

@@ -28,7 +28,7 @@ from fastbp._core.program cimport Program
 
 import numpy as np
 
-from fastbp._core.dtypes import NAMES as _NAMES
+from fastbp._core.dtypes import NAMES as _NAMES, conversion
 from fastbp._core.operands import as_array, as_numbers
 from fastbp._core.program import Expr
 from fastbp._core.partials import analyse, compile_forward, compile_pull, compile_push

@@ -120,6 +120,45 @@ cdef Link link_of(Node node, tuple parents, bint applied):
     return link
 
 
+def are_alike(x, y):
+    """Say whether two recorded values are one, or computed alike from the same ones.
+
+    A yes is certain: comparisons that are written twice are found, not all that are equal.
+    """
+    return _alike(_node_of(x), _node_of(y), 8)
+
+
+cdef Node _node_of(x):
+    return (<Variable> x).node if type(x) is Variable else (<Passive?> x).node
+
+
+cdef bint _alike(Node x, Node y, int depth) except -1:
+    cdef Node p, q
+    cdef Py_ssize_t k
+    if x is y:
+        return True
+    if (depth == 0 or x.op is None or y.op is None or x.op.forward is not y.op.forward
+            or x.op.kind != y.op.kind or x.op.kind == OUTPUT or x.static or y.static
+            or parent_count(x) != parent_count(y)):
+        return False
+    for k in range(parent_count(x)):
+        p, q = parent_of(x, k), parent_of(y, k)
+        if p is None and q is None:
+            if not _is_same_constant(saved_of(x, k), saved_of(y, k)):
+                return False
+        elif p is None or q is None or not _alike(p, q, depth - 1):
+            return False
+    return True
+
+
+cdef bint _is_same_constant(object x, object y) except -1:
+    if type(x) is not type(y) or not isinstance(x, (np.ndarray, np.generic, int, float, complex)):
+        return False
+    x, y = np.asarray(x), np.asarray(y)
+    return (x is y or x.dtype == y.dtype and x.dtype.kind in "biufc" and x.shape == y.shape
+            and x.tobytes() == y.tobytes())
+
+
 def leaves_of(list variables not None):
     """Return handles on the leaves that Variables were computed from, older ones first."""
     cdef list stack = [], found = []

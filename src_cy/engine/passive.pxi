@@ -215,12 +215,27 @@ cdef object _passive_call(object function, tuple args, dict kwargs):
         values.append(x)
         saved.append(None if parent is not None and _is_again(parent) else x)
     op = _op_of(function, arranged)
-    found = (<Op> op).forward(*values, **static)
+    # What it calls in turn makes plain arrays, as when the record is computed again.
+    found = unrecorded_call((<Op> op).forward, values, static)
+    if _is_nested(found):
+        nested = hook("nested_call")(function, args, kwargs)
+        if nested is not NotImplemented:
+            return nested
     found = _results(op, operands, tuple(parents), tuple(saved), static,
                      flags & INHERITED | PASSIVE, found)
     if fastbp_left != NULL and type(<object> fastbp_left) is not list:
         (<object> fastbp_left).called(function, values, found)
     return found
+
+
+cdef bint _is_nested(object x) noexcept:
+    """Whether it is a container of containers, or with keys."""
+    if type(x) is tuple or type(x) is list:
+        for item in x:
+            if isinstance(item, (tuple, list, dict)):
+                return True
+        return False
+    return type(x) is dict
 
 
 cdef tuple _in_named_order(object function, tuple args, dict kwargs):

@@ -71,7 +71,8 @@ cdef object _common_dtype(list values):
 cdef int _check_common(str name, object dtype, list values) except -1:
     if not _is_differentiable(dtype):
         text = ", ".join(map(_dtype_name, values))
-        raise DTypeError(f"{name}: operands of {text} give {dtype}; {_NAMES} can be differentiated")
+        raise DTypeError(f"{name}: operands of {text} give {dtype}; {_NAMES} can be differentiated"
+                         f"{conversion(dtype)}")
     return 0
 
 

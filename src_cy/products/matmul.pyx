@@ -14,6 +14,7 @@ from fastbp._core.buffers cimport new_array
 from fastbp._core.blas cimport c_gemm, number
 from fastbp._core.dtypes cimport dtype_of, is_complex, itemsize_of, promoted_of, slot_of
 from fastbp._core.strided cimport MAX_BATCH, NOGIL_WORK, Matrix, Product, layout, solve
+from fastbp._core.dtypes import conversion
 from fastbp._core.operands import as_array
 from fastbp.errors import DTypeError, ShapeError
 
@@ -387,7 +388,7 @@ cdef cnp.ndarray _operand(x, str name):
     cdef cnp.ndarray array = x
     if slot_of(cnp.PyArray_TYPE(array)) < 0:
         raise DTypeError(f"matmul: {name} must be float64, float32, complex128 or complex64, "
-                         f"got {array.dtype}")
+                         f"got {array.dtype}{conversion(array.dtype, name)}")
     return array
 
 

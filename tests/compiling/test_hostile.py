@@ -20,11 +20,12 @@ from scipy import signal, sparse
 import fastbp as bp
 import fastbp.scipy.fft as bsf
 import fastbp.scipy.linalg as bsl
+import fastbp.scipy.ndimage as bnd
 import fastbp.scipy.signal as bsig
 import fastbp.scipy.special as bsp
 from fastbp import tree
 from fastbp.compiling.reach import Reach
-from fastbp.errors import FrozenValueError
+from fastbp.errors import FrozenValueError, PlanFileError
 
 from ..harness import drawing_beside
 
@@ -484,6 +485,23 @@ def test_arrays_of_a_partial_are_read_in_every_call(where):
         assert len(compiled.entries) == 1
 
 
+def test_a_partial_keeps_its_attributes_and_is_watched():
+    def f(w, x):
+        return (x * x * w).sum()
+
+    g = functools.update_wrapper(functools.partial(f, np.ones(3)), f)
+    g.scale = np.ones(3)
+    for h in (lambda x: g(x) * g.scale.sum() * len(g.__name__), lambda x: bp.grad(g)(x)):
+        compiled = bp.compile(h)
+        for k in range(3):
+            g.args[0].fill(k + 1.0)
+            g.scale = np.full(3, k + 2.0)
+            np.testing.assert_allclose(compiled(X), h(X), rtol=1e-14)
+        for k in range(3):
+            g.__setstate__((f, (np.full(3, k + 3.0),), {}, vars(g)))
+            np.testing.assert_allclose(compiled(X), h(X), rtol=1e-14)
+
+
 def test_objects_that_are_arguments_are_watched():
     class Model:
         def __init__(self, w):
@@ -938,6 +956,10 @@ _SOS = signal.butter(4, 0.3, output="sos")
 _LONG = np.sin(np.arange(40.0) ** 1.5)
 
 
+def _balanced(v):
+    return v[:9].reshape(3, 3) * 10.0 ** np.round(v[9:18].reshape(3, 3) * 3.0)
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -957,9 +979,20 @@ _LONG = np.sin(np.arange(40.0) ** 1.5)
         lambda b, a, sos, v: lambda x: x * bsp.comb(v**2 + 2.0, 1.5),
         lambda b, a, sos, v: lambda x: x * bsp.multigammaln(v**2 + 2.0, 2),
         lambda b, a, sos, v: lambda x: x * bsp.spherical_jn(2, v),
+        lambda b, a, sos, v: lambda x: x * bsig.find_peaks(v, 0.0)[1]["peak_heights"].sum(),
+        lambda b, a, sos, v: lambda x: x * v[bsig.find_peaks(v, 0.0)[0]].sum(),
+        lambda b, a, sos, v: lambda x: x * bsig.deconvolve(v, b)[1],
+        lambda b, a, sos, v: lambda x: x * bnd.center_of_mass(v**2)[0],
+        lambda b, a, sos, v: lambda x: x * np.histogramdd([v, v**2], 3)[0][0, 1],
+        lambda b, a, sos, v: lambda x: x * np.histogramdd([v, v**2], 3)[1][1][2],
+        lambda b, a, sos, v: lambda x: x * np.full(40, v[3]) + np.full((2, 40), v)[1],
+        lambda b, a, sos, v: lambda x: x * np.full_like(x, v[3]) + np.full(3, b[0], int)[1],
+        lambda b, a, sos, v: lambda x: x * bsl.matrix_balance(_balanced(v), separate=True)[1][0][2],
+        lambda b, a, sos, v: lambda x: x * bsl.matrix_balance(_balanced(v))[0][0, 2],
+        lambda b, a, sos, v: lambda x: x * np.apply_over_axes(np.sum, v.reshape(8, 5), [0, 1])[0],
     ],
 )
-def test_functions_of_scipy_on_arrays_around(make):
+def test_functions_of_scipy_and_numpy_on_arrays_around(make):
     b, a, sos, v = _B.copy(), _A.copy(), _SOS.copy(), _LONG.copy()
     f = make(b, a, sos, v)
     c, slope = bp.compile(f), bp.compile(bp.grad(lambda x: np.sum(f(x) ** 2)))
@@ -970,6 +1003,49 @@ def test_functions_of_scipy_on_arrays_around(make):
         np.testing.assert_allclose(c(x), f(x), rtol=1e-12, atol=1e-12)
         want = bp.grad(lambda x: np.sum(f(x) ** 2))(x)
         np.testing.assert_allclose(slope(x), want, rtol=1e-10, atol=1e-12)
+
+
+def test_nested_results_of_calls_on_arrays_around_in_maps_and_files(tmp_path):
+    v = _LONG.copy()
+
+    def f(x):
+        places, found = bsig.find_peaks(v, 0.5)
+        counts, (_, edges) = np.histogramdd([v, v**2], 3)
+        return np.sum(x * x) * (found["peak_heights"][0] + v[places[1]] + counts[0, 0] * edges[1])
+
+    compiled = bp.compile(bp.grad(f))
+    for factor in (1.0, 0.9):
+        v[:] = _LONG * factor
+        np.testing.assert_allclose(compiled(X), bp.grad(f)(X), rtol=1e-14)
+    with pytest.raises(PlanFileError, match="the plan calls 'find_peaks'"):
+        compiled.save(tmp_path / "plan")
+    xs = np.stack([X, 2 * X])
+    mapped = bp.compile(bp.vmap(bp.grad(f)))
+    np.testing.assert_allclose(mapped(xs), np.stack([bp.grad(f)(x) for x in xs]), rtol=1e-13)
+
+
+def test_a_file_has_nested_results(tmp_path):
+    v = _LONG.copy()
+
+    def f(x):
+        counts, (_, edges) = np.histogramdd([v, v**2], 3)
+        return np.sum(x * x) * counts[0, 0] * edges[1] + x * np.full(3, v[1])
+
+    compiled = bp.compile(f)
+    np.testing.assert_allclose(compiled(X), f(X), rtol=1e-14)
+    compiled.save(tmp_path / "plan")
+    np.testing.assert_allclose(bp.load(tmp_path / "plan")(X), f(X), rtol=1e-14)
+
+
+def test_nested_results_of_functions_of_members(rng):
+    """Each member has its own."""
+
+    def f(x):
+        counts, (_, edges) = np.histogramdd([x, x**2], 3)
+        return np.sum(x * counts[0, 0] * bp.stop_gradient(edges[1]))
+
+    x = rng.normal(size=(4, 6))
+    np.testing.assert_allclose(bp.vmap(f)(x), [f(row) for row in x], rtol=1e-13)
 
 
 def test_filters_by_coefficients_that_cannot_be_written_into():

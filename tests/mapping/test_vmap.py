@@ -1,6 +1,7 @@
 """`vmap`: axes, derivatives inside and outside, what is one operation, what is refused."""
 
 import dataclasses
+import operator
 import pickle
 import re
 
@@ -503,16 +504,144 @@ def test_ragged(rng, f):
     )
 
 
-def test_an_update_of_some_elements_says_what_to_write(rng):
-    def doubled(x):
-        x = x.copy()
-        x[x > 0] *= 2
-        return x
+def scaled(a):
+    a[a > 0] *= 2
 
-    x = rng.normal(size=(3, 4))
-    with pytest.raises(MappedValueError, match=r"write x = numpy\.where\(mask, 2 \* x, x\)"):
-        bp.vmap(doubled)(x)
-    same(bp.vmap(lambda x: np.where(x > 0, 2 * x, x))(x), np.array([doubled(v) for v in x]))
+
+def of_its_own(a):
+    a[a > 0] = np.log(a[a > 0]) * 2 + a[a > 0] * a[0]
+
+
+def by_rows(a):
+    b = np.reshape(a, (2, 2))
+    m = b[:, 0] > 0
+    b[m] *= np.array([2.0, 3.0])
+    b[m] = np.sqrt(np.abs(b[m]))
+    b[~m] = np.array([1.0, -1.0])
+    b[b < 0.1] = np.sum(b)
+
+
+def of_a_view(a):
+    b = a[::2]
+    b[b > 0] **= 2
+    b[b > 0] -= np.sum(a)
+
+
+def with_singular_slopes(a):
+    m = a > 0
+    t = a[m]
+    t *= 2
+    a[m] = 1 / np.sqrt(t - 0.5 * t)
+
+
+def by_two_arrays(a):
+    b = a * a
+    m = (np.abs(a) > 0.1) & (a < 1)
+    a[m] = np.where(a[m] > 0.5, b[m], 2 * b[m])
+    a[m] = np.maximum(a[m], b[m])
+
+
+def by_columns(a):
+    b = np.reshape(a, (2, 2))
+    m = b[0] > 0
+    b[:, m] = np.array([[2.0], [3.0]]) * a[0]
+    b[:, ~m] = 0.5
+    b[b[:, 0] > 1, :] *= 2
+    b[np.sum(b) > 0] = a[:2]
+
+
+def by_functions(a):
+    np.putmask(a, a > 0.5, a[:3] ** 2)
+    np.place(a, a < -0.5, [0.25])
+    np.copyto(a, a * a, where=a < 0)
+
+
+def of_one_element(a):
+    a[a == np.max(a)] += np.arange(4)[1]
+
+
+def of_no_element(a):
+    a[a > 100] *= a[a > 100] + 1
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        scaled, of_its_own, by_rows, by_columns, of_a_view, with_singular_slopes, by_two_arrays,
+        by_functions, of_one_element, of_no_element,
+    ],
+)  # fmt: skip
+def test_elements_at_a_mask_are_updated(rng, write):
+    """What each member selects is another number of elements, and no shape depends on it."""
+
+    def f(x):
+        a = x * 1.0
+        write(a)
+        return np.sin(a)
+
+    total = lambda x: np.sum(f(x) ** 2)
+    x, v = rng.normal(size=(5, 4)), rng.normal(size=(5, 4))
+    x[2] = -np.abs(x[2])
+    same(bp.vmap(f)(x), loop(f, x))
+    same(bp.vmap(bp.grad(total))(x), loop(bp.grad(total), x), 1e-10)
+    outside = lambda x: np.sum(bp.vmap(f)(x) ** 2)
+    same(bp.grad(outside)(x), loop(bp.grad(total), x), 1e-10)
+    along = bp.jvp(bp.vmap(f), (x,), (v,))[1]
+    same(along, np.array([bp.jvp(f, (a,), (b,))[1] for a, b in zip(x, v, strict=True)]), 1e-10)
+    same(bp.vmap(bp.hessian(total))(x), loop(bp.hessian(total), x), 1e-9)
+    compiled = bp.compile(bp.vmap(bp.grad(total)))
+    for moved in (x, v, -v):
+        same(compiled(moved), loop(bp.grad(total), moved), 1e-10)
+    assert compiled.stats()["plans"] == 1
+    bp.testing.check_grads(bp.vmap(f), (x,))
+
+
+def test_updates_at_a_mask_warn_of_nothing_that_is_left_out(rng):
+    def f(x):
+        a = x * 1.0
+        a[a > 0] = np.log(a[a > 0]) + 1 / np.sqrt(a[a > 0])
+        return np.sum(a)
+
+    x = rng.normal(size=(5, 4))
+    x[:, 0] = 0.0
+    with np.errstate(all="raise"):
+        same(bp.vmap(f)(x), loop(f, x))
+        same(bp.vmap(bp.grad(f))(x), loop(bp.grad(f), x))
+        same(bp.grad(lambda x: np.sum(bp.vmap(f)(x)))(x), loop(bp.grad(f), x))
+
+
+def test_an_update_at_a_mask_inside_of_two_maps(rng):
+    def f(x, y):
+        a = x * y
+        a[y > 0] *= 2
+        a[x > 0] = a[x > 0] ** 2 + y[0]
+        return np.sum(a)
+
+    x, y = rng.normal(size=(3, 4)), rng.normal(size=(2, 4))
+    both = bp.vmap(bp.vmap(bp.grad(f, (0, 1)), (None, 0)), (0, None))(x, y)
+    wanted = [[bp.grad(f, (0, 1))(a, b) for b in y] for a in x]
+    for k in (0, 1):
+        same(both[k], np.array([[g[k] for g in row] for row in wanted]))
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda a: operator.setitem(a, a > 0, a[a > 0][::-1]),
+        lambda a: operator.setitem(a, a > 0, a[a > 0] / np.sum(a[a > 0])),
+        lambda a: operator.setitem(a, a > 0, np.arange(4.0)[: int(np.sum(a._array > 0))]),
+        lambda a: operator.setitem(a, a > 0, a[a > 0.001]),
+    ],
+)
+def test_other_updates_of_some_elements_say_what_to_write(write):
+    def f(x):
+        a = x * 1.0
+        write(a)
+        return a
+
+    x = np.array([[1.0, -1.0, 2.0, 1.0], [0.0005, 1.0, 1.0, 1.0]])
+    with pytest.raises(MappedValueError, match=r"write x = numpy\.where\(mask, \.\.\., x\)"):
+        bp.vmap(f)(x)
 
 
 @pytest.mark.parametrize(

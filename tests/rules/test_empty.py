@@ -185,3 +185,19 @@ def test_special_matrices():
     x = np.zeros(0)
     product = bp.vjp(lambda c, r, x: bp.scipy.linalg.matmul_toeplitz((c, r), x), np.ones(2), x, x)
     np.testing.assert_array_equal(product[0], np.zeros(2))  # SciPy's are what stood in memory
+
+
+@pytest.mark.parametrize("shape", [*SHAPES, (2, 0, 3), (0, 2, 2), (2, 0, 0)])
+@pytest.mark.parametrize("ord", [None, "fro", "nuc", 2, -2, 1, -1, np.inf, -np.inf, 3])
+def test_norms(shape, ord):
+    x, axis = np.ones(shape), (-2, -1) if len(shape) > 2 else None
+    with np.errstate(divide="ignore"):
+        try:
+            expected = np.linalg.norm(x, ord, axis)
+        except ValueError:
+            with pytest.raises(ValueError):  # noqa: PT011
+                bp.vjp(lambda x: np.linalg.norm(x, ord, axis), x)
+            return
+        y, pull = bp.vjp(lambda x: np.linalg.norm(x, ord, axis), x)
+        np.testing.assert_array_equal(y, expected)
+        assert pull(np.ones_like(y))[0].shape == shape

@@ -3,6 +3,8 @@
 import operator
 import subprocess
 import sys
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -81,3 +83,19 @@ print(type(s @ x).__name__, (s @ x).value, (x @ s).value, "scipy.sparse.linalg" 
     found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     linalg = "scipy.sparse.linalg" in versions.LOADED
     assert found.split() == ["Variable", "[1.", "6.]", "[1.", "6.]", str(linalg)]
+
+
+@pytest.mark.parametrize("number", [Fraction(1, 2), Decimal("0.5")])
+@pytest.mark.parametrize("name", foreign._APPLIED)
+def test_numbers_of_python_that_numpy_has_not(number, name):
+    apply = foreign._APPLIED[name]
+    if name == "power" and type(number) is Fraction:  # which makes a float of itself
+        assert bp.grad(lambda x: x**number)(4.0) == 0.25
+        return
+    for f in (lambda x: apply(x, number), lambda x: apply(number, x)):
+        with pytest.raises(DTypeError, match=r"write float\(x\)$"):
+            f(bp.variable(X))
+    with pytest.raises(DTypeError, match=r"numpy\.maximum: operand 1 .*write float\(x\)$"):
+        np.maximum(bp.variable(X), number)
+    with pytest.raises(DTypeError, match=r"write x\.astype\(float\)$"):
+        bp.variable(X) * np.array([number, number])

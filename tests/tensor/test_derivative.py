@@ -78,6 +78,7 @@ def test_derivative_is_the_jacobian(f, x, storage):
         assert tensor.storage == storage
 
 
+@pytest.mark.filterwarnings("ignore::fastbp.errors.UnconnectedWarning")  # constants
 @each_function
 def test_explanation_agrees_with_the_direct_rules(f, x, storage):
     out = np.shape(f(x))

@@ -137,7 +137,10 @@ def _matrix_norm(x, ord, axis, keepdims):
 
 def _spectral_norm(x, ord, axis, keepdims):
     s = np.linalg.svdvals(np.moveaxis(x, axis, (-2, -1)))
-    found = np.sum(s, -1) if ord == "nuc" else np.max(s, -1) if ord == 2 else np.min(s, -1)
+    if ord == 2:
+        found = _largest(s, (-1,), False)
+    else:
+        found = np.sum(s, -1) if ord == "nuc" else np.min(s, -1)
     return np.expand_dims(found, axis) if keepdims else found
 
 

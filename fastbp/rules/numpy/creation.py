@@ -217,6 +217,8 @@ def full(shape, fill_value, dtype=None, order="C", *, device=None, like=None):
     Arguments as in `numpy.full`, which does not look at a Variable.
     """
     if not has_variable(fill_value):
+        if graph.keeps(fill_value):
+            return graph.passive_call(np.full, shape, fill_value, dtype, order, device=device)
         return _plain_full(shape, fill_value, dtype, order, device=device, like=like)
     np.full((), 0.0, None, order, device=device)  # raises where NumPy does
     return np.positive(np.broadcast_to(_from_nested("full", fill_value, dtype, like), shape))
@@ -228,6 +230,9 @@ def full_like(a, fill_value, dtype=None, order="K", subok=True, shape=None, *, d
     Arguments as in `numpy.full_like`, which does not look at the value.
     """
     if not has_variable(fill_value):
+        if graph.keeps(fill_value):
+            like = np.empty_like(array_of(a), dtype, order, subok, shape, device=device)
+            return full(like.shape, fill_value, like.dtype)
         make = np.full_like if isinstance(a, Variable) else _plain_full_like
         made = make(array_of(a), fill_value, dtype, order, subok, shape, device=device)
         return graph.fillable(made) if isinstance(a, Variable) else made

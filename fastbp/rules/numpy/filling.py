@@ -7,7 +7,7 @@ import numpy as np
 
 from fastbp._core import graph
 from fastbp._core.graph import Variable, array_of
-from fastbp.rules.numpy.structural import as_constant, as_operand, float_dtype
+from fastbp.rules.numpy.structural import as_constant, as_operand, constant_call, float_dtype
 
 
 def check_array(a, name):
@@ -54,14 +54,20 @@ def copyto(dst, src, casting="same_kind", where=True):
     dst[...] = src if where is True else np.where(where, src, dst)
 
 
+def _chosen(a, mask, values):
+    """Write values, one or as many as there are elements, where a mask of as many says so."""
+    values = np.reshape(values, a.shape if values.size == a.size else ())
+    a[...] = np.where(np.reshape(mask, a.shape), values, a)
+
+
 @_fills(np.putmask)
 def putmask(a, mask, values):
     """Arguments as in `numpy.putmask`."""
-    values, mask = _flattened(values), np.ravel(as_constant(mask, "numpy.putmask: mask"))
+    values, mask = _flattened(values), as_constant(mask, "numpy.putmask: mask")
     np.putmask(np.empty(a.shape), array_of(mask), 0.0)  # raises where NumPy does
-    (where,) = np.nonzero(mask)
     if values.size:
-        a.flat[where] = np.take(values, where % values.size)
+        every = values if values.size == 1 else values[np.arange(a.size) % values.size]
+        _chosen(a, mask, every)
 
 
 @_fills(np.place)
@@ -69,6 +75,9 @@ def place(arr, mask, vals):
     """Arguments as in `numpy.place`."""
     vals, mask = _flattened(vals), np.ravel(as_constant(mask, "numpy.place: mask"))
     np.place(np.empty(arr.shape), array_of(mask), array_of(vals))
+    if vals.size == 1:  # no matter how many elements there are
+        _chosen(arr, mask, vals)
+        return
     (where,) = np.nonzero(mask)
     if where.size:
         arr.flat[where] = vals[np.arange(where.size) % vals.size]
@@ -78,7 +87,8 @@ def place(arr, mask, vals):
 def put(a, ind, v, mode="raise"):
     """Arguments as in `numpy.put`."""
     where, v = np.arange(a.size), _flattened(v)
-    where = np.take(where, np.ravel(as_constant(ind, "numpy.put: ind")), mode=mode)
+    ind = np.ravel(as_constant(ind, "numpy.put: ind"))
+    where = constant_call(np.take, where, ind, mode=mode)
     if where.size and v.size:
         a.flat[where] = v[np.arange(where.size) % v.size]
 

@@ -17,6 +17,7 @@ from fastbp._core.graph import Variable, array_of, arrays_of, passive, passive_c
 from fastbp.errors import DTypeError, ShapeError
 from fastbp.rules import batching, patterns, plans
 from fastbp.rules.numpy.indices import FULL, Apart, apart, is_mask, plain, whole
+from fastbp.rules.numpy.selections import everywhere, note_selected, over_all_axes
 from fastbp.rules.numpy.structural import as_constant, as_operand, reshaped
 from fastbp.rules.table import general, implements, linear, refuse
 
@@ -317,6 +318,9 @@ def merged(x, a):
 
 def _at_moving(x, given):
     """Return ``x[given]``, where an item of the index is on the record."""
+    at, mask = _only_mask(given)
+    if mask is not None and not at:
+        given = (mask,)  # full slices behind it name what it leaves
     item = given[0]
     if len(given) > 1 or not graph.is_passive(item) or not (x.ndim and item.ndim <= x.ndim):
         return _at_numbers(x, passive_call(_numbers_at, x.shape, given))
@@ -326,7 +330,9 @@ def _at_moving(x, given):
         return _at_numbers(x, passive_call(_numbers_at, x.shape, given))
     behind = x.shape[item.ndim :]
     flat = reshaped(x, (item.size, *behind))
-    return gather_op(flat, places=np.flatnonzero(item), behind=len(behind))
+    found = gather_op(flat, places=np.flatnonzero(item), behind=len(behind))
+    note_selected(item, x, found)
+    return found
 
 
 def _numbers_at(shape, index):
@@ -461,11 +467,11 @@ def _set_at(x, a, value):
 
 
 def _set_moving(x, given, value):
-    if len(given) == 1 and graph.is_passive(given[0]) and given[0].dtype == bool:
-        value = as_operand(value, "setitem: the value")
-        if given[0].shape == x.shape and value.size == 1:  # as many elements, whatever the values
-            value = fitted(value, (1,) * x.ndim, dtype=x.dtype)
-            return where_op(given[0], np.astype(value, x.dtype, copy=False), x)
+    at, mask = _only_mask(given)
+    if mask is not None:
+        found = _set_at_mask(x, at, mask, as_operand(value, "setitem: the value"))
+        if found is not None:
+            return found
     numbers = passive_call(_numbers_at, x.shape, given)
     value = np.ravel(fitted(value, numbers.shape, dtype=x.dtype))
     which, places = passive_call(_last_writes, numbers, x.size)
@@ -473,6 +479,43 @@ def _set_moving(x, given, value):
         np.take(value, which) if type(value) is Variable else passive_call(np.take, value, which)
     )
     return reshaped(set_op(reshaped(x, (x.size,)), value, index=(..., places)), x.shape)
+
+
+def _only_mask(index):
+    """Return the mask on the record in an index, and in front of which full slices it stands."""
+    at = 0
+    while at < len(index) and type(index[at]) is slice and index[at] == FULL[1][0]:
+        at += 1
+    if at < len(index) and graph.is_passive(index[at]) and index[at].dtype == bool:
+        if all(
+            [
+                item is ... or (type(item) is slice and item == FULL[1][0])
+                for item in index[at + 1 :]
+            ]
+        ):
+            return at, index[at]
+    return at, None
+
+
+def _set_at_mask(x, at, mask, value):
+    """Return a copy with ``copy[:, ..., mask] = value``, if that needs no number of elements."""
+    behind = x.ndim - at - mask.ndim
+    if behind < 0 or mask.shape != x.shape[at : at + mask.ndim]:
+        return None
+    if value.size == 1:
+        value = fitted(value, (1,) * (1 + behind))
+    value = everywhere(mask, fitted(value, value.shape, dtype=x.dtype), behind, not at)
+    if value is None or not _broadcasts(value.shape, x.shape):
+        return None
+    mask = over_all_axes(mask, x.ndim, at)
+    return where_op(mask, np.astype(value, x.dtype, copy=False), x)
+
+
+def _broadcasts(shape, to):
+    try:
+        return np.broadcast_shapes(shape, to) == to
+    except ValueError:
+        return False
 
 
 def _last_writes(numbers, size):
@@ -519,7 +562,7 @@ def _last_writes_of_members(n, numbers, size):
 def _set_flat(x, index, value):
     """Return a copy of `x` with ``copy.flat[index] = value``; as in NumPy, values repeat."""
     numbers = np.arange(x.size)
-    where = passive_call(_numbers_at, (x.size,), index) if graph.keeps(index) else numbers[index]
+    where = passive_call(_numbers_at, (x.size,), (index,)) if graph.keeps(index) else numbers[index]
     value = np.ravel(as_operand(value, "flat: the value"))
     if value.size > 1:
         value = take(value, np.arange(where.size) % value.size).reshape(where.shape)

@@ -4,16 +4,19 @@ Primitive rows: reshape, transpose, broadcast_to, flip, roll, astype and the eng
 The rest is composed of them.
 """
 
+import functools
 import math
+import threading
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
+from fastbp import tree
 from fastbp._core import dtypes, graph
 from fastbp._core.compiled import Reshapes
 from fastbp._core.elementwise import sum_axes, total
 from fastbp._core.elementwise import sum_to as _sum_to
-from fastbp._core.graph import Variable, array_of
+from fastbp._core.graph import Variable, array_of, passive_call
 from fastbp._core.operands import as_array, as_numbers
 from fastbp.errors import DTypeError
 from fastbp.rules import local, patterns, plans
@@ -60,6 +63,52 @@ def constant_call(function, *args, **kwargs):
         return graph.passive_call(function, *args, **kwargs)
     values = {name: graph.values_of(x) for name, x in kwargs.items()}
     return function(*map(graph.values_of, args), **values)
+
+
+class Leaves:
+    """A function without derivative whose result is nested, as one that returns what is in it."""
+
+    def __init__(self, function):
+        self.function = function
+        self.__name__ = getattr(function, "__name__", type(self).__name__)
+        self._last = threading.local()
+
+    def __call__(self, *args, **kwargs):
+        """Return the leaves of the result; it as it is, if there is more in it than numbers."""
+        result = self.function(*args, **kwargs)
+        leaves, structure = tree.flatten(result)
+        numbers = leaves and all([isinstance(x, _NUMBERS) for x in leaves])
+        self._last.found = structure if numbers else None
+        return tuple(leaves) if numbers else result
+
+    @property
+    def found(self):
+        """How the last result of this thread was nested; None if it was returned as it is."""
+        return self._last.found
+
+    def __reduce__(self):
+        return leaves_of, (self.function,)
+
+
+_NUMBERS = (np.ndarray, np.generic, bool, int, float, complex)
+
+
+@functools.cache
+def leaves_of(function):
+    """Return the one `Leaves` of a function."""
+    return Leaves(function)
+
+
+def _nested_call(function, args, kwargs):
+    """Call a function without derivative, on the record, that returns nested containers."""
+    if isinstance(function, Leaves):
+        return NotImplemented
+    flat = leaves_of(function)
+    results = passive_call(flat, *args, **kwargs)
+    return results if flat.found is None else flat.found.unflatten(results)
+
+
+graph.bind("nested_call", _nested_call)
 
 
 def spread(g, shape):

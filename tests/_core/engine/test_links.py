@@ -5,7 +5,7 @@ import pytest
 
 import fastbp as bp
 from fastbp._core import sweep
-from fastbp._core.links import Link
+from fastbp._core.links import Link, are_alike
 from fastbp._core.tape import Tape
 
 
@@ -66,3 +66,27 @@ def test_a_link_names_its_node_as_an_end_of_a_sweep():
 def test_links_cannot_be_made_by_hand():
     with pytest.raises(TypeError, match="made by"):
         Link()
+
+
+def test_values_that_are_computed_alike(rng):
+    found = []
+
+    def f(x, y):
+        a = x * 2.0
+        pairs = [
+            (a > 0, a > 0),
+            ((a > 0) & (np.abs(a) < 1), (a > 0) & (np.abs(a) < 1)),
+            (a > 0, a > 1),
+            (a > 0, a > 0.0),
+            (a > 0, a >= 0),
+            (a > 0, a * 1.0 > 0),
+            (x > 0, y > 0),
+            (a > np.arange(3.0), a > np.arange(3.0)),
+            (a > np.arange(3.0), a > np.ones(3)),
+        ]
+        found.append([are_alike(p, q) for p, q in pairs])
+        return a
+
+    x = rng.normal(size=(2, 3))
+    bp.vmap(f)(x, x)
+    assert found[-1] == [True, True, False, False, False, False, False, True, False]

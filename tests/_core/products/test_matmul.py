@@ -346,6 +346,8 @@ def test_bad_input_raises(error, arguments, what):
 
 
 def test_messages_name_the_shapes():
+    with pytest.raises(DTypeError, match=r"b must be .*, got int64: write b\.astype\(float\)"):
+        matmul_vjp(np.ones((2, 2)), np.ones((2, 2)), np.ones((2, 2), int))
     with pytest.raises(ShapeError, match=r"\(3, 2\) and \(3, 3\)"):
         matmul_vjp(X, np.ones((3, 2)), X)
     with pytest.raises(ShapeError, match=r"\(3, 2\) does not fit the product of shape \(3, 3\)"):

@@ -264,6 +264,36 @@ def test_functions_that_fill(fill):
     check_grads(f, (X,), order=2)
 
 
+AROUND = {
+    "put": lambda b, x, m, k: np.put(b, k, x),
+    "put, wrapped": lambda b, x, m, k: np.put(b, k + 4, x, mode="wrap"),
+    "flat": lambda b, x, m, k: b.flat.__setitem__(k, x[0]),
+    "flat at a mask": lambda b, x, m, k: b.flat.__setitem__(m.ravel(), x[1]),
+    "place one": lambda b, x, m, k: np.place(b, m, x[:1]),
+    "place": lambda b, x, m, k: np.place(b, m, x),
+    "putmask": lambda b, x, m, k: np.putmask(b, m, x),
+    "putmask by all": lambda b, x, m, k: np.putmask(b, b > x[0], b * b),
+    "copyto": lambda b, x, m, k: np.copyto(b, x, where=m),
+}
+
+
+@pytest.mark.parametrize("fill", AROUND.values(), ids=AROUND)
+def test_what_is_filled_at_arrays_around_a_compiled_function(fill):
+    m, k = np.array([[True, False], [False, True]]), np.array([0, 3])
+
+    def f(x):
+        b = np.ones((2, 2)) * x
+        fill(b, x, m, k)
+        return np.sum(b * b * np.arange(1.0, 5.0).reshape(2, 2))
+
+    compiled, slope = bp.compile(f), bp.compile(bp.grad(f))
+    for _ in range(3):
+        np.testing.assert_allclose(compiled(X), f(X), rtol=1e-14)
+        np.testing.assert_allclose(slope(X), bp.grad(f)(X), rtol=1e-14)
+        m[:] = m[::-1].copy() | [True, False]
+        k[:] = (k + 1) % 4
+
+
 @pytest.mark.parametrize("fill", FILLING.values(), ids=FILLING)
 def test_plain_arrays_are_not_half_filled(fill):
     if fill is FILLING["fill"]:

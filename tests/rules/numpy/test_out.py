@@ -230,3 +230,15 @@ def test_results_of_ufuncs_are_broadcast_into_out(shape):
     for other in ((2,), (3, 1), ()):
         with pytest.raises(FastbpError, match=r"multiply: out= has shape .*, the result has shape"):
             np.multiply(bp.variable(X), X, out=bp.variable(np.ones(other)))
+
+
+def test_a_refusal_says_what_to_write():
+    x = bp.variable(X)
+    for name, args in (("clip", (-1.0, 1.0)), ("cumsum", ()), ("take", ([0, 1, 2],))):
+        with pytest.raises(
+            FastbpError, match=rf"out= is not supported .*: write out\[\.\.\.\] = numpy\.{name}\("
+        ):
+            getattr(np, name)(x, *args, out=x)
+    y = x.copy()
+    y[...] = np.clip(y, -1.0, 1.0)
+    np.testing.assert_array_equal(y.value, np.clip(X, -1.0, 1.0))
