@@ -26,6 +26,12 @@ else:
     with open(arguments[arguments.index("-o") + 1], "w") as file:
         file.write("compiled")
 """
+SECOND = """\
+from fastbp._core.first cimport f
+include 'number.pxi'
+cdef extern from "number.h":
+    int number
+"""
 
 
 @pytest.fixture
@@ -45,8 +51,9 @@ def project(tmp_path):
     files = {
         "compiler.py": COMPILER,
         "src_cy/first.pyx": "cdef int f() noexcept:\n    return 1\n",
-        "src_cy/second.pyx": "from fastbp._core.first cimport f\ninclude 'number.pxi'\n",
+        "src_cy/second.pyx": SECOND,
         "src_cy/numbers/number.pxi": "NUMBER = 1\n",
+        "src_cy/numbers/number.h": "static int number = 1;\n",
         "fastbp/__init__.py": "",
         "fastbp/_core/__init__.py": "",
         "fastbp/_core/__init__.pxd": "",
@@ -94,6 +101,17 @@ def test_what_is_compiled_again(project):
     assert run(project, FASTBP_DEBUG="1") == {"_cyutility", "first", "second"}
     assert run(project) == set()
     assert len(list(project.glob("fastbp/_core/first.*so"))) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="MSVC is not found by CC")
+def test_headers_of_an_earlier_time_are_read(project):
+    run(project)
+    header = project / "src_cy/numbers/number.h"
+    header.write_text("static int number = 2;\n")
+    os.utime(header, (0, 0))  # as archives and synchronised trees have it
+    assert run(project) == {"second"}
+    read = [header, *project.glob("build/**/number.h")]  # what is beside the C comes first
+    assert {path.read_text() for path in read} == {"static int number = 2;\n"}
 
 
 @pytest.mark.skipif(os.name == "nt", reason="MSVC is not found by CC")
