@@ -33,6 +33,8 @@ cdef extern from "number.h":
     int number
 """
 
+pytestmark = pytest.mark.thread_unsafe(reason="builds in one directory")
+
 
 @pytest.fixture
 def build():
