@@ -302,9 +302,9 @@ class BuildCore(build_ext):
 
         for ext in missing:
             (self.stamps / ext.name).unlink(missing_ok=True)
-        # Cython copies headers beside the C that it writes, where the copy is older.
-        for header in Path(self.build_temp, SOURCES).glob("**/*.h"):
-            header.unlink()
+        # Cython copies headers beside the C that it writes, if they are newer than its last copies.
+        for copied in Path(self.build_temp, SOURCES).glob("**/*.h"):
+            copied.unlink()
         shared = {SHARED, *(f"fastbp._core.{stem}" for stem in SHARING)}
         written = {}
         for names in (shared, {ext.name for ext in missing} - shared):

@@ -11,6 +11,7 @@ import math
 import mpmath as mp
 from scipy import special
 
+from .digits import working_digits
 from .oracle import CONSTANT_POWERS
 
 
@@ -105,7 +106,7 @@ def derivatives(name, *point, degree):
 
 
 def _derivatives(name, point, degree, digits):
-    with mp.workdps(digits):
+    with working_digits(digits):
         result = FUNCTIONS[name](*variables(*point, degree=degree))
         orders = itertools.product(range(degree + 1), repeat=len(point))
         return {

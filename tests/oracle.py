@@ -4,6 +4,7 @@ import functools
 
 import mpmath as mp
 
+from .digits import working_digits
 from .oracle_special import SPECIAL
 
 # The powers with constant exponents that are operations of their own.
@@ -120,11 +121,11 @@ def partial(name, position, *operands):
         moved[position] = t
         return ORACLE[name](*moved)
 
-    with mp.workdps(40):
+    with working_digits(40):
         return mp.diff(along, mp.mpf(operands[position]))
 
 
 def value(name, *operands):
     """Return the value, correct to far more than double precision."""
-    with mp.workdps(40):
+    with working_digits(40):
         return +ORACLE[name](*map(mp.mpf, operands))

@@ -31,6 +31,8 @@ PAGES = [
 ]
 FENCED = re.compile(r"^```(\S*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
+pytestmark = pytest.mark.thread_unsafe(reason="doctest patches linecache and sys.stdout")
+
 
 @pytest.fixture(autouse=True)
 def no_figure_is_left():

@@ -18,7 +18,10 @@ from fastbp.errors import FrozenValueError, NoRuleError
 from .. import test_random_graphs as graphs
 from .test_table import leaves
 
-pytestmark = pytest.mark.filterwarnings("ignore::fastbp.errors.UnconnectedWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::fastbp.errors.UnconnectedWarning"),
+    pytest.mark.thread_unsafe(reason="FASTBP_PASSES belongs to the process"),
+]
 
 REORDERING = {"reductions", "waiting", "stacking"}
 some_passes = st.sets(st.sampled_from(sorted(PASSES)))

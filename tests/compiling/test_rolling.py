@@ -7,7 +7,10 @@ import fastbp as bp
 import fastbp.numpy as bnp
 from fastbp import tree
 
-pytestmark = pytest.mark.filterwarnings("ignore::fastbp.errors.UnconnectedWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::fastbp.errors.UnconnectedWarning"),
+    pytest.mark.thread_unsafe(reason="FASTBP_PASSES belongs to the process"),
+]
 
 
 def leaves(x):

@@ -17,6 +17,7 @@ import fastbp.numpy as bnp
 import fastbp.scipy.special as bsp
 
 from .. import mpseries
+from ..digits import working_digits
 from ..harness import ELEMENTWISE
 from .test_precision import along, slope
 
@@ -470,7 +471,7 @@ def test_the_fraction_of_an_infinite_number_is_constant():
 @pytest.mark.parametrize("x", [-0.4, -2.7, 0.9])
 def test_the_second_derivative_of_scaled_bi(x):
     """To the left the factor is one, and Bi'' = x Bi; to the right it is exp(-2/3 x^1.5)."""
-    with mpseries.mp.workdps(40):
+    with working_digits(40):
 
         def scaled(t):
             scale = mpseries.mp.exp(-2 * abs(t) ** 1.5 / 3) if t > 0 else 1

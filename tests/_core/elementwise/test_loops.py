@@ -14,6 +14,8 @@ from mpmath import mp, mpf
 
 from fastbp._core import loops, simd
 
+from ...digits import working_digits
+
 DTYPES = [np.float64, np.float32]
 SLOTS = [np.float32, np.float64, np.complex64, np.complex128]
 ADDING = {"mulz_add", "mulx_add"}  # may be one fused multiply-add
@@ -171,7 +173,7 @@ BOUNDS = [
 
 def trig_points(rng):
     k = rng.integers(1, 1_018_591, 400)
-    with mp.workprec(160):
+    with working_digits(48):
         near = np.array([float(int(j) * mp.pi / 2) for j in k])
     any_bits = rng.integers(0, 2**63 - 1, 300).view(np.float64)
     return np.concatenate(
@@ -226,7 +228,7 @@ def points(name, dtype, seed=1):
 def worst_ulp(actual, operands, oracle, floor):
     dtype = actual.dtype.type
     worst = 0.0
-    with mp.workprec(160):
+    with working_digits(48):
         for y, *x in zip(actual.tolist(), *[a.tolist() for a in operands], strict=True):
             exact = oracle(*map(mpf, x))
             rounded = dtype(max(abs(float(exact)), floor))

@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 import fastbp as bp
 import fastbp.numpy as bnp
 
+from ...digits import working_digits
+
 NAN, INF = np.nan, np.inf
 P = np.array([0.0, 2.0, 3.0])
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -340,7 +342,6 @@ def evaluate(table, program, x, y):
     return pool[-1]
 
 
-@pytest.mark.thread_unsafe(reason="the precision of mpmath belongs to the process")
 @settings(max_examples=600, deadline=None)
 @given(steps, st.sampled_from([(0.0, 0.0), (0.0, 1.0), (1.0, 0.0)]), st.sampled_from(["r", "f"]))
 def test_a_finite_number_is_the_limit(program, point, direction):
@@ -355,7 +356,7 @@ def test_a_finite_number_is_the_limit(program, point, direction):
     for k in range(2):
         if not np.isfinite(found[k]):
             continue
-        with mp.workdps(120):
+        with working_digits(120):
             # From inside the domain: both coordinates a little above.
             limits = []
             for small in (mp.mpf(10) ** -40, mp.mpf(10) ** -60):

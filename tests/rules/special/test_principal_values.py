@@ -7,6 +7,8 @@ import pytest
 import fastbp as bp
 from fastbp.scipy import special
 
+from ...digits import working_digits
+
 POINTS = {
     "elliprc": [(1.0, -2.0), (2.5, -0.1), (1.0, -1e-3), (40.0, -3.0)],
     "elliprj": [(1.0, 2.0, 3.0, -2.0), (1.0, 1.0, 1.0, -1.0), (2.0, 2.0, 3.0, -4.0)],
@@ -15,7 +17,7 @@ CASES = [(name, x) for name, points in POINTS.items() for x in points]
 
 
 def differences(f, x, k, order):
-    with mp.workdps(40):
+    with working_digits(40):
         step = mp.mpf("1e-10")
 
         def shifted(n):

@@ -10,6 +10,7 @@ import pytest
 from fastbp.rules import OPS
 
 from ... import oracle
+from ...digits import working_digits
 from ...harness import load_all
 from ..test_precision import along, slope
 
@@ -45,7 +46,7 @@ def exact(name, xs, orders):
     """Differentiate in mpmath, by some operands some times."""
     found = []
     for point in zip(*xs, strict=True):
-        with mp.workdps(40):
+        with working_digits(40):
             args = list(map(mp.mpf, point))
             for k in ROWS[name].info.get("orders", ()):
                 args[k] = int(args[k]) if args[k] == int(args[k]) else args[k]

@@ -7,6 +7,8 @@ import pytest
 import fastbp as bp
 import fastbp.scipy.stats as bst
 
+from ...digits import working_digits
+
 # Densities, and masses to both sides, of an argument and the shapes.
 
 
@@ -130,7 +132,7 @@ def truth(name, method, x, shapes):
     exact = [mp.mpf(float(v)) for v in (x, *shapes)]
     kind = method.removeprefix("log")
     if kind == "pdf":
-        with mp.workdps(60 if abs(x) > 1e-12 else 420):
+        with working_digits(60 if abs(x) > 1e-12 else 420):
             log = LOG_DENSITIES[name](*exact)
             relative = by_central_differences(LOG_DENSITIES[name], exact)
         value = mp.exp(log)
@@ -165,7 +167,7 @@ def test_next_to_the_ends_and_far_out(name):
         for x in points(name):
             with np.errstate(all="ignore"):
                 value, slopes = bp.value_and_grad(getattr(d, method), everything)(x, *shapes)
-            with mp.workdps(40):
+            with working_digits(40):
                 try:
                     expected, steep = truth(name, method, x, shapes)
                 except (mp.NoConvergence, ValueError, OverflowError):
@@ -233,7 +235,7 @@ def test_quantiles(name, shapes, q):
     """They are where the mass is what was asked for, and their slope is one by the density."""
     for method in ("ppf", "isf"):
         value, slope = bp.value_and_grad(getattr(getattr(bst, name), method))(q, *shapes)
-        with mp.workdps(40):
+        with working_digits(40):
             exact = [mp.mpf(float(v)) for v in (value, *shapes)]
             density = mp.exp(LOG_DENSITIES[name](*exact))
             mass = MASSES[name][method == "isf"](*exact)
