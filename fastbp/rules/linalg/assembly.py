@@ -179,7 +179,7 @@ def fiedler(a):
     """Arguments as in `scipy.linalg.fiedler`."""
     (a,) = _vectors("fiedler", a=a)
     if not a.size:
-        return np.reshape(a, -1)  # as SciPy has it
+        return np.reshape(a, scipy.linalg.fiedler(np.zeros(a.shape)).shape)  # 1.18 has two axes
     eye = np.eye(a.shape[-1], dtype=a.real.dtype)  # where the root of zero has no derivative
     return np.abs(a[..., :, None] - a[..., None, :] + eye) * (1.0 - eye)
 
