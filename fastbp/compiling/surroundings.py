@@ -1,10 +1,10 @@
 """What a function reads beside its arguments: arrays become inputs, all else is watched.
 
 A twin of the function (`fastbp.unmodified`) runs with recorded values in the place of arrays that
-it finds in closures, global names, defaults: what is computed from them is computed again in every
-call, from what they are then. Numbers and other objects found there are frozen into a plan; if
-another one stands in their place, the plan is for something else. Arrays in attributes of objects
-are compared by value (`reach`).
+it finds in closures, global names, defaults, partials: what is computed from them is computed again
+in every call, from what they are then. Numbers and other objects found there are frozen into a
+plan; if another one stands in their place, the plan is for something else. Arrays in attributes of
+objects are compared by value (`reach`).
 """
 
 from __future__ import annotations

@@ -479,7 +479,7 @@ def test_bad_input(call, x):
         call(np.cumsum, x, coloring="star")
     with pytest.raises(TypeError, match="one array"):
         call(lambda x: [x, x], x)
-    with pytest.raises(TypeError, match="one array"):
+    with pytest.raises(ShapeError, match="returned None: is a return missing"):
         call(lambda x: None, x)
     with pytest.raises(TypeError, match="one array"):
         call(lambda x: x["a"], {"a": x})

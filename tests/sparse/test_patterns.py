@@ -12,7 +12,7 @@ import fastbp.numpy as bnp
 from fastbp import tree
 from fastbp._core import graph
 from fastbp._core.tape import Tape
-from fastbp.errors import DegenerateError, DTypeError
+from fastbp.errors import DegenerateError, DTypeError, ShapeError
 from fastbp.rules import OPS
 from fastbp.rules.table import SAMPLES
 from fastbp.sparse import sparsity
@@ -810,7 +810,7 @@ def test_bad_arguments():
         sparsity(lambda x: x[0], (X,))
     with pytest.raises(TypeError, match="one array, not a tuple"):
         sparsity(lambda x: (x, x), X)
-    with pytest.raises(TypeError, match="one array, not a NoneType"):
+    with pytest.raises(ShapeError, match="sparsity: the function returned None"):
         sparsity(lambda x: None, X)
     with pytest.raises(DTypeError, match="output has dtype"):
         sparsity(lambda x: "text", X)
