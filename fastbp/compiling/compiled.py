@@ -69,9 +69,10 @@ def compile(
     -----
     Arrays that `f` finds in enclosing functions, global names, defaults and partials are read in
     every call, with the elements that they have then. All else that can be reached is compared with
-    what it was, arrays by their elements; if something else is there, `f` is recorded again. Writing
-    into an argument changes no array of the caller's; into an array around `f` it is refused, and so
-    is assigning a variable around `f` that is an array, or changing a list or dict of arrays.
+    what it was, arrays by their elements; if something else is there, `f` is recorded again.
+    Writing into an argument changes no array of the caller's; into an array around `f` it is
+    refused, and so is assigning a variable around `f` that is an array, or changing a list or dict
+    of arrays.
     What `f` does beside computing (printing text, appending to a list) is done when it is recorded
     only; printing values is refused, as it reads them. Warnings of floating-point errors are not
     given by a plan.
