@@ -16,6 +16,7 @@ from fastbp.errors import DTypeError, FastbpError, NoRuleError, ShapeError
 
 __all__ = [
     "Recorded",
+    "check_returned",
     "connect",
     "cotangent_for",
     "holomorphic_part",
@@ -86,8 +87,7 @@ class Recorded:
         since = constants.mark()
         try:
             self.result = graph.recorded_call(f, call, kwargs, left)
-            if self.result is None:
-                raise ShapeError(f"{name}: the function returned None: is a return missing?")
+            check_returned(name, self.result)
         except BaseException as error:
             failed(error, self.positions, args, since)
             raise
@@ -152,6 +152,12 @@ class Recorded:
                 leaves = [like(g, x) for g, x in zip(leaves, self.primals, strict=True)]
         parts = self.split(leaves)
         return parts[0] if single else tuple(parts)
+
+
+def check_returned(name: str, y: Any) -> None:
+    """Refuse what a function without ``return`` gives."""
+    if y is None:
+        raise ShapeError(f"{name}: the function returned None: is a return missing?")
 
 
 def _passive_inputs(x: Any) -> Any:

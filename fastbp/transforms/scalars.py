@@ -17,7 +17,15 @@ from fastbp._core import graph, sweep
 from fastbp._core.graph import Variable
 from fastbp._core.tape import ConsumedError, Tape
 from fastbp.errors import DTypeError, ShapeError
-from fastbp.recording import Recorded, holomorphic_part, numbers, outputs_of, plain, released
+from fastbp.recording import (
+    Recorded,
+    check_returned,
+    holomorphic_part,
+    numbers,
+    outputs_of,
+    plain,
+    released,
+)
 from fastbp.rules.numpy.parts import from_parts
 
 __all__ = [
@@ -118,8 +126,7 @@ def _with_aux(r: Recorded) -> tuple[Any, Any]:
 
 def _check_scalar(name: str, y: Any, holomorphic: bool = False) -> None:
     value = y.value if type(y) is Variable else y
-    if value is None:
-        raise ShapeError(f"{name}: the function returned None: is a return missing?")
+    check_returned(name, value)  # with has_aux it is a part of what was returned
     if isinstance(value, (list, tuple, dict)):
         raise ShapeError(f"{name}: the function must return a scalar, not a {type(value).__name__}")
     array = numbers(value, f"{name}: the function's output")
