@@ -34,10 +34,11 @@ cdef class Program:
     cdef readonly int n_inputs, n_outputs
     cdef readonly int typenum
     cdef readonly unsigned int reads    # bit i: external input i is read
-    cdef int n_code, n_constants, n_temps, itemsize, block
+    cdef int n_code, n_passes, n_constants, n_temps, itemsize, block
     cdef list traced, live, results     # what it was compiled from
     cdef readonly int few               # up to so many elements `few_run` is faster; 0: never
     cdef Instruction *code
+    cdef Instruction *passes            # the same over many elements: two of arithmetic may be one
     cdef char *constants
     # `ptrs` and `steps`: the external inputs, then the outputs. n may be zero.
     cdef void run(self, char **ptrs, const intptr_t *steps, intptr_t n) noexcept nogil

@@ -17,6 +17,12 @@
 #define FBP_MULTI 1
 #endif
 
+#ifdef FBP_MULTI
+/* Vectors that this file names, and values that are kept from the optimizer in a register. */
+#define FBP_PAIRS 1
+#define FBP_HOLD(x) __asm__("" : "+x"(x))
+#endif
+
 #if defined(__clang__)
 /* Some complex loops stay scalar there: no news to who installs this. */
 #pragma clang diagnostic ignored "-Wpass-failed"
@@ -130,6 +136,15 @@ long long fastbp_strong_zeros(void)
      NIN},
 #define FBP_ROW(LEVEL, NAME, NIN) {#NAME, {NAME##_f_##LEVEL, NAME##_d_##LEVEL, NULL, NULL}, NIN},
 #define FBP_ROW_D(LEVEL, NAME, NIN) {#NAME, {NULL, NAME##_d_##LEVEL, NULL, NULL}, NIN},
+#ifdef FBP_PAIRS
+#define FBP_ROWS_PAIRS(LEVEL, FIRST)                                                              \
+    FBP_ROW(LEVEL, FIRST##_add, 3)                                                                \
+    FBP_ROW(LEVEL, FIRST##_subtract, 3)                                                           \
+    FBP_ROW(LEVEL, FIRST##_subtract_from, 3)                                                      \
+    FBP_ROW(LEVEL, FIRST##_multiply, 3)
+#else
+#define FBP_ROWS_PAIRS(LEVEL, FIRST)
+#endif
 #define FBP_TABLE(LEVEL, EXP_TANH)                                                                \
     static const fastbp_kernel table_##LEVEL[] = {                                                \
         FBP_ROW_ALL(LEVEL, mulz, 2)                                                               \
@@ -155,6 +170,9 @@ long long fastbp_strong_zeros(void)
         FBP_ROW(LEVEL, logaddexp, 2)                                                              \
         FBP_ROW(LEVEL, logaddexp2, 2)                                                             \
         FBP_ROW(LEVEL, hypot, 2)                                                                  \
+        FBP_ROWS_PAIRS(LEVEL, add)                                                                \
+        FBP_ROWS_PAIRS(LEVEL, subtract)                                                           \
+        FBP_ROWS_PAIRS(LEVEL, multiply)                                                           \
         EXP_TANH                                                                                  \
     };
 
@@ -163,9 +181,11 @@ long long fastbp_strong_zeros(void)
 #define FBP_NO_EXP_TANH {"exp", {NULL}, 1}, {"tanh", {NULL}, 1},
 
 #define FBP_LEVEL baseline
+#define FBP_VECTOR 16 /* bytes */
 #include "kernels_level.h"
 FBP_TABLE(baseline, FBP_NO_EXP_TANH)
 #undef FBP_LEVEL
+#undef FBP_VECTOR
 
 #ifdef FBP_MULTI
 
@@ -177,10 +197,12 @@ FBP_TABLE(baseline, FBP_NO_EXP_TANH)
 #endif
 #define FBP_EXP_TANH
 #define FBP_LEVEL avx2
+#define FBP_VECTOR 32 /* bytes */
 #include "kernels_level.h"
 FBP_TABLE(avx2, FBP_OWN_EXP_TANH(avx2))
 #undef FBP_EXP_TANH
 #undef FBP_LEVEL
+#undef FBP_VECTOR
 #if defined(__clang__)
 #pragma clang attribute pop
 #pragma clang attribute push(                                                                     \
@@ -191,9 +213,11 @@ FBP_TABLE(avx2, FBP_OWN_EXP_TANH(avx2))
 #pragma GCC target("avx2,fma,avx512f,avx512dq,avx512bw,avx512vl,prefer-vector-width=512")
 #endif
 #define FBP_LEVEL avx512
+#define FBP_VECTOR 64 /* bytes */
 #include "kernels_level.h"
 FBP_TABLE(avx512, FBP_NO_EXP_TANH)
 #undef FBP_LEVEL
+#undef FBP_VECTOR
 #if defined(__clang__)
 #pragma clang attribute pop
 #else

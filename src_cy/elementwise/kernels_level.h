@@ -1,5 +1,5 @@
-/* One instruction set: kernels_body.h for float64 and float32, with the constants of each format,
- * and kernels_complex.h for the complex numbers made of them.
+/* One instruction set: kernels_body.h and kernels_pairs.h for float64 and float32, with the constants of
+ * each format, and kernels_complex.h for the complex numbers made of them.
  *
  * The polynomials are minimax fits (Remez exchange in 60-digit arithmetic, coefficients rounded to
  * the format): EXP_TAIL(r) fits (exp(r) - 1 - r)/r^2 on |r| <= log(2)/2, LOG_TAIL(z) fits
@@ -48,6 +48,7 @@
 #define DOUBLE_ONLY
 #include "kernels_body.h"
 #undef DOUBLE_ONLY
+#include "kernels_pairs.h"
 #define K fbp_complex_d
 #define K_SUFFIX _z_
 #define K_BLOCKED fbp_blocked_z
@@ -106,6 +107,7 @@
      + z * (0x1.23e9bep-2f                                                                        \
      + z * 0x1.ed8960p-3f)))
 #include "kernels_body.h"
+#include "kernels_pairs.h"
 #define K fbp_complex_f
 #define K_SUFFIX _c_
 #define K_BLOCKED fbp_blocked_c

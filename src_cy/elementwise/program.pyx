@@ -142,6 +142,7 @@ cdef bint _find(object function, int typenum, Loop *loop):
 cdef class Program:
     def __dealloc__(self):
         free(self.code)
+        free(self.passes)
         free(self.constants)
 
     cdef void run(self, char **ptrs, const intptr_t *steps, intptr_t n) noexcept nogil:
@@ -175,10 +176,10 @@ cdef class Program:
             slot_step[k] = self.itemsize
             k += 1
         while n > 0:
-            # A program of one instruction has no temporaries: one call does it all.
-            count = n if n <= block or self.n_code == 1 else block
-            for i in range(self.n_code):
-                ins = self.code + i
+            # A program of one pass has no temporaries: one call does it all.
+            count = n if n <= block or self.n_passes == 1 else block
+            for i in range(self.n_passes):
+                ins = self.passes + i
                 for j in range(ins.nin + 1):
                     args[j] = slot_ptr[ins.slots[j]]
                     arg_steps[j] = slot_step[ins.slots[j]]
@@ -378,14 +379,65 @@ cdef bint _are_values(object numbers, Py_ssize_t n):
     return all([type(k) is int and 0 <= k < n for k in numbers])
 
 
+# Arithmetic that two at a time are one pass over the memory (kernels_pairs.h), by the part of a name
+# that they have there: first, and second if the first result is its first or its second operand.
+_FIRST = {np.add: "add", np.subtract: "subtract", np.multiply: "multiply", np.square: "multiply"}
+_SECOND = {np.add: ("add", "add"), np.subtract: ("subtract", "subtract_from"),
+           np.multiply: ("multiply", "multiply")}
+
+
+cdef list _paired(list code, int typenum):
+    """Return instructions where two of arithmetic are one, if the first result is read once.
+
+    Bit for bit the same is computed, and where an output lies on an input (`may_write_over`) as well.
+    """
+    cdef list passes = list(code)
+    cdef Loop loop
+    for j, (second, args, out) in enumerate(code):
+        if second not in _SECOND or args[0] == args[1]:
+            continue
+        for side in range(2):
+            i = _read_once(passes, code, args[side], j)
+            if i is None:
+                continue
+            first, operands, _ = code[i]
+            name = _FIRST[first] + "_" + _SECOND[second][side]
+            if find_kernel_loop(name, typenum, &loop):
+                passes[i] = None
+                passes[j] = (name, [operands[0], operands[len(operands) - 1], args[1 - side]], out)
+                break
+    return [x for x in passes if x is not None]
+
+
+cdef object _read_once(list passes, list code, slot, int j):
+    """Return the number of the instruction whose result only instruction `j` reads, in `slot`.
+
+    None where there is none, or where what it reads is not there any more at `j`.
+    """
+    if not isinstance(slot, tuple) or slot[0] != "temp":
+        return None
+    i = max([k for k in range(j) if code[k][2] == slot])
+    if passes[i] is not code[i] or code[i][0] not in _FIRST:
+        return None
+    for k in range(i + 1, len(code)):
+        if k != j and slot in code[k][1]:
+            return None
+        if code[k][2] == slot:
+            break
+    operands = code[i][1]
+    outside = any([isinstance(x, int) for x in operands])
+    for x in passes[i + 1:j]:
+        if x is not None and (x[2] in operands or outside and isinstance(x[2], int)):
+            return None
+    return i
+
+
 cdef object _assemble(
     trace, int n_outputs, list constants, int n_temps, list code, dict slots, int typenum
 ):
     cdef Program p = Program.__new__(Program)
     cdef int n_external = trace.n_inputs + n_outputs
-    cdef Loop loop
     cdef Instruction *ins
-    cdef int j
     base = {"constant": n_external, "temp": n_external + len(constants)}
     if n_external > MAX_EXTERNAL or n_temps > MAX_TEMPS or base["temp"] + n_temps > MAX_SLOTS:
         return None
@@ -394,26 +446,41 @@ cdef object _assemble(
     p.block = min(BLOCK, BLOCK * 8 // p.itemsize)
     p.n_inputs, p.n_outputs, p.n_temps = trace.n_inputs, n_outputs, n_temps
     p.n_constants, p.n_code = len(constants), len(code)
+    cdef list passes = _paired(code, typenum)
+    p.n_passes = len(passes)
     p.code = <Instruction *> calloc(max(1, len(code)), sizeof(Instruction))
+    p.passes = <Instruction *> calloc(max(1, len(passes)), sizeof(Instruction))
     p.constants = <char *> malloc(max(1, p.n_constants * p.itemsize))
-    if p.code == NULL or p.constants == NULL:
+    if p.code == NULL or p.passes == NULL or p.constants == NULL:
         raise MemoryError
     if not is_complex(typenum):
         constants = [c.real for c in constants]     # those of a partial in real numbers are real
     values = np.array(constants, dtype_of(typenum))
     memcpy(p.constants, cnp.PyArray_DATA(values), p.n_constants * p.itemsize)
     for i, (function, args, out) in enumerate(code):
-        if not _find(function, typenum, &loop) or len(args) > 3:
-            return None
         ins = p.code + <int> i
-        ins.fn, ins.data, ins.nin = loop.fn, loop.data, len(args)
+        if not _fill(ins, function, typenum, [*args, out], base):
+            return None
         if not is_complex(typenum):
             ins.inline_code = _INLINE.get(function, FEW_NONE)
             if ins.inline_code != FEW_NONE:
                 p.few = FEW
-        for j, slot in enumerate([*args, out]):
-            ins.slots[j] = base[slot[0]] + slot[1] if isinstance(slot, tuple) else slot
         for slot in args:
             if isinstance(slot, int) and slot < trace.n_inputs:
                 p.reads |= 1u << <unsigned int> slot
+    for i, (function, args, out) in enumerate(passes):
+        if not _fill(p.passes + <int> i, function, typenum, [*args, out], base):
+            return None
     return p
+
+
+cdef bint _fill(Instruction *ins, function, int typenum, list slots, dict base):
+    """Fill in loop and slots; return whether there is such a loop."""
+    cdef Loop loop
+    cdef int j
+    if not _find(function, typenum, &loop) or len(slots) > 4:
+        return False
+    ins.fn, ins.data, ins.nin = loop.fn, loop.data, len(slots) - 1
+    for j, slot in enumerate(slots):
+        ins.slots[j] = base[slot[0]] + slot[1] if isinstance(slot, tuple) else slot
+    return True
