@@ -123,6 +123,42 @@ def test_a_program_computes_its_expression(name, dtype, rng):
             )
 
 
+def some_arithmetic(rng, inputs):
+    """Return values of random sums, differences, products and squares, of inputs and numbers."""
+    values = [*inputs, 2.0, -0.5]
+    made = []
+    for _ in range(rng.integers(2, 12)):
+        a, b = (values[k] for k in rng.integers(0, len(values), 2))
+        function = rng.choice([np.add, np.subtract, np.multiply, np.square])
+        if isinstance(a, float) and (function is np.square or isinstance(b, float)):
+            continue
+        made.append(function(a) if function is np.square else function(a, b))
+        values.append(made[-1])
+        if rng.random() < 0.7:
+            values += [made[-1]] * 3  # mostly the newest is used
+    chosen = sorted(set(rng.integers(0, len(made), 3).tolist())) if made else []
+    return [made[k] for k in chosen]
+
+
+@needs_loops
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_arithmetic_is_rounded_as_one_operation_after_the_other(dtype, rng):
+    for seed in range(150):
+        choices = np.random.default_rng(seed)
+        operands = rng.standard_normal((4, 777)).astype(dtype)
+        operands[rng.random(operands.shape) < 0.02] = np.inf
+        trace = Trace()
+        outputs = some_arithmetic(choices, [trace.input() for _ in range(4)])
+        if not outputs:
+            continue
+        compiled = compile_program(trace, outputs, TYPENUM[dtype])
+        with np.errstate(all="ignore"):
+            expected = some_arithmetic(np.random.default_rng(seed), list(operands))
+        for n in (17, 33, 777):
+            for actual, x in zip(compiled(*operands[:, :n]), expected, strict=True):
+                np.testing.assert_array_equal(actual, x[:n])
+
+
 def test_equal_parts_are_computed_once():
     trace = Trace()
     x = trace.input()

@@ -64,6 +64,24 @@ def test_regions_backward_and_on_threads(rng):
     np.testing.assert_allclose(found, np.tanh(x[::-1]), rtol=1e-14)
 
 
+def test_outputs_of_a_region_on_its_inputs(rng):
+    # The sum of both is taken before the first output lies on x, whatever is computed in one pass.
+    trace = Trace()
+    x, y = trace.input(), trace.input()
+    total = x + y
+    outputs = [np.exp(y), total * y]
+    joined = compile_program(trace, outputs, np.dtype(float).num)
+    assert joined.may_write_over(0, 0)
+    x, y = rng.standard_normal((2, 100))
+
+    def fill(machine, work, out):
+        machine.copy(8, (100,), (0, 0), (8,), (work, 0), (8,))
+        at = [(work, 0), (1, 0), (work, 0), (out, 0)]
+        machine.region(joined, (100,), [(place, (8,)) for place in at])
+
+    np.testing.assert_array_equal(run(fill, [x, y], (100,), float, work=800), (x + y) * y)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("accumulate", [False, True])
 def test_products(dtype, accumulate, rng):
