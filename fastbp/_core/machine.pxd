@@ -38,6 +38,17 @@ cdef struct Walk:
     intptr_t steps[MAX_EXTERNAL][MAX_NDIM]
 
 # Small, and in one piece with its arrays: a plan of a loop has thousands.
+# An input of a region whose elements are picked by a table, block by block, when they are read.
+cdef struct Picked:
+    int slot
+    bint by_runs
+    Place source
+    const intptr_t *table       # a borrowed array's, as the others
+    # As those of a Pick, counted from the start of a block; and how many there are to the end of it.
+    const intptr_t *runs
+    const intptr_t *single
+    const intptr_t *ends
+
 cdef struct Region:
     void *program           # a borrowed Program
     int n_slots
@@ -46,6 +57,8 @@ cdef struct Region:
     Walk *walk              # NULL: one run
     Totals *totals          # not NULL: it ends in sums, whose places are behind those of the slots
     few_code *few           # not NULL: one run over few elements
+    Picked *picked          # not NULL: `n_picked` of its inputs are
+    int n_picked
     Place *places
     intptr_t *steps         # of one run
 
@@ -173,6 +186,7 @@ cdef class Machine:
     cdef Extent *extents    # NULL: what instructions reach is not checked
     cdef Step *_step(self, InstructionKind kind, size_t size, double work) except NULL
     cdef Along *_along(self, InstructionKind kind, tuple sizes, int itemsize, places) except NULL
+    cdef int _pick_blocks(self, Region *region, list tables) except -1
     cdef int _total(self, Region *region, tuple shape, list slots, tuple sums,
                     bint ordered) except -1
     cdef int _set(self, Place *place, object pair) except -1

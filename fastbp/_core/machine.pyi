@@ -34,6 +34,7 @@ class Machine:
         slots: list[tuple[tuple[int, int], tuple[int, ...]]],
         sums: tuple[int, int, list[tuple[int, tuple[int, int]]]] | None = ...,
         ordered: bool = ...,
+        picked: list[tuple[int, np.ndarray]] | None = ...,
     ) -> None: ...
     def product(
         self,

@@ -13,6 +13,7 @@ from fastbp.compiling.copies import with_fewer_copies
 from fastbp.compiling.endings import with_endings
 from fastbp.compiling.fusing import fused
 from fastbp.compiling.memory import carried, give_out, need
+from fastbp.compiling.picking import with_picks_inside
 from fastbp.compiling.rolling import rolled
 from fastbp.compiling.steps import Copy, Region, Step
 from fastbp.compiling.values import Storage, Value
@@ -41,6 +42,8 @@ def laid_out(b: Builder, inputs: Sequence[Value | None], outputs: Sequence[Value
         steps = fused(steps)
     steps = with_endings(steps, b.passes)
     _compile(steps, results, "dead" not in b.passes)
+    if "picking" in b.passes:
+        steps = with_picks_inside(steps, results)
     work_bytes = give_out(steps, b.passes)
     constants: dict[int, Any] = {}
     n = len(inputs)

@@ -168,9 +168,11 @@ def _write_over(region: Region, moment: int, repeated: bool, spans: Spans) -> No
             for i, x in enumerate(inputs):
                 if (
                     x.shape == y.shape
+                    and id(x) not in region.picks
                     and program.may_write_over(i, k)
                     and _is_lost(x, y, moment, spans)
                     and _is_read_once(x, i, region.programs[number:])
+                    and not _is_picked_from(x, region)
                 ):
                     _join(x.storage.outermost, y.storage, spans)
                     break
@@ -212,6 +214,12 @@ def _is_read_once(x: Value, i: int, programs: Programs) -> bool:
             if v.storage.outermost is outer and (number, k) != (0, i):
                 return False
     return True
+
+
+def _is_picked_from(x: Value, region: Region) -> bool:
+    """Say whether a region reads memory in another order, too."""
+    outer = x.storage.outermost
+    return any(pick.reads[0].storage.outermost is outer for pick in region.picks.values())
 
 
 def _join(x: Storage, y: Storage, spans: Spans) -> None:

@@ -23,6 +23,7 @@ PASSES = {
     "stacking": "a sum of products is one product of stacked operands",
     "indexing": "what indices that are values name is read, and added to, without Python",
     "hoisting": "what depends on no carry of a loop is computed before it",
+    "picking": "elements that a table names are read where work on them runs",
     "inplace": "work writes into what it reads for the last time",
     "reuse": "memory of what is not read any more is given out again",
 }

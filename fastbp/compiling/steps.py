@@ -85,6 +85,8 @@ class Region(Step):
         the same layout.
     ordered : bool
         Such places overlap: elements must be computed in their order.
+    picks : dict of int to Pick
+        By the ids of inputs that are not in memory: what picks them when they are read.
     """
 
     kind = "region"
@@ -101,6 +103,7 @@ class Region(Step):
         self.ordered = False
         self.programs: list[tuple[Any, list[Value], list[Value]]] = []
         self.summed: dict[int, Value] = {}  # by the id of an output that is written nowhere
+        self.picks: dict[int, Pick] = {}
 
     def has_room(self, n: int) -> bool:
         """Say whether so many more members may fit."""
@@ -221,21 +224,36 @@ class Region(Step):
         outputs = [v for _, _, found in self.programs for v in found]
         self.writes = [self.summed.get(id(v), v) for v in outputs]
 
+    def pick(self, step: Pick) -> None:
+        """Do what an instruction does that picks one of the inputs, once these are settled."""
+        ((_, inputs, _),) = self.programs
+        (y,) = step.writes
+        self.picks |= {id(v): step for v in inputs if v.storage is y.storage}
+        self.reads = [self._read_for(v) for v in inputs]
+
+    def _read_for(self, v: Value) -> Value:
+        """Return an input, or what it is picked from."""
+        return self.picks[id(v)].reads[0] if id(v) in self.picks else v
+
     def described(self) -> str:
         names = [
             f if isinstance(f, str) else getattr(f, "__name__", "") for f, _, _ in self.members
         ]
         names = ["expression" if name in ("", "<lambda>") else name for name in names]
-        return " ".join(names + ["summed"] * len(self.sums) + ["added"] * len(self.adds))
+        ends = ["summed"] * len(self.sums) + ["added"] * len(self.adds)
+        return " ".join(["picked"] * len(self.picks) + names + ends)
 
     def emit(self, machine: Machine) -> None:
         for program, inputs, outputs in self.programs:
-            slots = [(at(v), v.spread(self.shape)) for v in (*inputs, *outputs)]
+            slots = [(at(self._read_for(v)), v.spread(self.shape)) for v in (*inputs, *outputs)]
+            picked = [
+                (k, self.picks[id(v)].table) for k, v in enumerate(inputs) if id(v) in self.picks
+            ]
             sums = [
                 (k, at(self.summed[id(v)])) for k, v in enumerate(outputs) if id(v) in self.summed
             ]
             ends = (*self.axes, sums) if sums else None
-            machine.region(program, self.shape, slots, ends, self.ordered)
+            machine.region(program, self.shape, slots, ends, self.ordered, picked)
 
 
 def _keeps_what_it_reads(program: Any, inputs: list[Value], outputs: list[Value]) -> bool:

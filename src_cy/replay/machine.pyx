@@ -25,7 +25,7 @@ from fastbp._core.lapack cimport (
     FAILED, MAX_MATRICES, Strided, Task, count_of, fill_task, is_result, layout_of, run_batch,
 )
 from fastbp._core.loops cimport note_strong_zero
-from fastbp._core.program cimport FEW_SLOTS, MAX_EXTERNAL, Program, few_code, few_op
+from fastbp._core.program cimport BLOCK, FEW_SLOTS, MAX_EXTERNAL, Program, few_code, few_op
 from fastbp._core.strided cimport MAX_BATCH, Matrix, Product, fold, layout, run_slot
 from fastbp._core.totals cimport MAX_SUMS, Totals, run_totals
 
@@ -71,6 +71,7 @@ cdef enum:
     RUN = 6                 # elements in a row of a table from which on they are copied as one
     JOINED = 8              # elements of runs that are made one
     BETWEEN = 4             # ... and at most so many between them
+    MOST_PICKED = 6         # inputs of a region: a block of each is on the stack
     UNWATCHED = 4096        # iterations of a loop without end between looks at signals
 
 # Releasing the GIL costs about 50 ns: below so much work it is kept.
@@ -149,6 +150,7 @@ cdef class Machine:
                 free((<Region *> self.steps[k].facts).walk)
                 free((<Region *> self.steps[k].facts).totals)
                 free((<Region *> self.steps[k].facts).few)
+                free((<Region *> self.steps[k].facts).picked)
             free(self.steps[k].facts)
         free(self.steps)
 
@@ -258,7 +260,7 @@ cdef class Machine:
 
     @cython.boundscheck(True)     # what is given may be from a file
     def region(self, Program program not None, tuple shape not None, list slots not None,
-               tuple sums=None, bint ordered=False):
+               tuple sums=None, bint ordered=False, list picked=None):
         """Append a run of a program.
 
         Parameters
@@ -274,6 +276,10 @@ cdef class Machine:
             axes, those before and those behind, all others must be walked through evenly.
         ordered : bool
             Outputs overlap: elements are computed in their order, in one thread.
+        picked : list of (int, ndarray)
+            Inputs, by their number, that are not in memory: element i is that at ``table[i]`` of the
+            place, 0 where that is -1. All slots must then be walked through evenly, and no output
+            may lie where elements are picked.
         """
         cdef int nd = len(shape), k, axis, n = len(slots), n_sums = len(sums[2]) if sums else 0
         cdef cnp.npy_intp dims[MAX_NDIM]
@@ -315,10 +321,18 @@ cdef class Machine:
             k = program.n_inputs + sums[2][axis][0]
             if program.n_inputs <= k < n:
                 low[k] = high[k] = 0
+        for slot, table in picked or ():
+            if not 0 <= slot < program.n_inputs or not _is_table(table, total):
+                raise ValueError("Machine.region: no such input to pick, or no table of its size")
+            low[<int> slot], high[<int> slot] = 0, (np.max(table) + 1.0) * program.itemsize
         for k in range(n):
             self._reach(&region.places[k], slots[k][0], low[k], high[k], k >= program.n_inputs)
             region.steps[k] = plan.steps[k][0]
-        if n_sums:
+        if picked:
+            if n_sums or ordered or plan.nd > 1:
+                raise ValueError("Machine.region: what is picked has sums, or other axes beside it")
+            self._pick_blocks(region, picked)
+        elif n_sums:
             self._total(region, shape, slots, sums, ordered)
         elif plan.nd > 1:
             region.walk = <Walk *> malloc(sizeof(Walk))
@@ -331,6 +345,37 @@ cdef class Machine:
             if region.few == NULL:
                 raise MemoryError
             program.prepare_few(region.few, region.steps, total)
+
+    @cython.boundscheck(True)
+    cdef int _pick_blocks(self, Region *region, list tables) except -1:
+        cdef Program program = <Program> region.program
+        cdef Picked *p
+        cdef int k
+        if len(tables) > MOST_PICKED:
+            raise ValueError("Machine.region: too many inputs to pick")
+        region.picked = <Picked *> calloc(len(tables), sizeof(Picked))
+        if region.picked == NULL:
+            raise MemoryError
+        region.n_picked = len(tables)
+        for k, (slot, table) in enumerate(tables):
+            p = region.picked + k
+            p.slot = slot
+            if region.total > 1 and region.steps[p.slot] != program.itemsize:
+                raise ValueError("Machine.region: what is picked is walked through evenly")
+            p.source = region.places[p.slot]
+            p.table = <const intptr_t *> cnp.PyArray_DATA(<cnp.ndarray> table)
+            blocks = [_runs_of(table.reshape(-1)[i:i + program.block])
+                      for i in range(0, table.size, program.block)]
+            runs, single = [np.ascontiguousarray(np.concatenate(x), np.intp)
+                            for x in zip(*blocks)]
+            ends = np.cumsum([[len(x), len(y)] for x, y in blocks], axis=0, dtype=np.intp)
+            ends = np.ascontiguousarray(ends)
+            p.by_runs = program.itemsize >= 4 and len(runs) * RUN + len(single) <= table.size
+            p.runs = <const intptr_t *> cnp.PyArray_DATA(<cnp.ndarray> runs)
+            p.single = <const intptr_t *> cnp.PyArray_DATA(<cnp.ndarray> single)
+            p.ends = <const intptr_t *> cnp.PyArray_DATA(<cnp.ndarray> ends)
+            self.keep += [table, runs, single, ends]
+        return 0
 
     @cython.boundscheck(True)
     cdef int _total(self, Region *region, tuple shape, list slots, tuple sums,
@@ -543,8 +588,7 @@ cdef class Machine:
         facts.table = <const intptr_t *> cnp.PyArray_DATA(table)
         facts.zeros = bool(np.min(table, initial=0) < 0)
         self.keep.append(table)
-        runs, single = _joined(_runs(table.reshape(-1)))
-        single = np.ascontiguousarray(np.stack([single, table.reshape(-1)[single]], 1), np.intp)
+        runs, single = _runs_of(table.reshape(-1))
         if itemsize >= 4 and len(runs) * RUN + len(single) <= facts.n:
             facts.n_runs, facts.n_single = len(runs), len(single)
             facts.runs = <const intptr_t *> cnp.PyArray_DATA(<cnp.ndarray> runs)
@@ -1121,6 +1165,12 @@ cdef cnp.ndarray _runs(object table):
     return np.ascontiguousarray(np.stack([table[starts], lengths], 1), np.intp)
 
 
+cdef tuple _runs_of(table):
+    """Runs to copy, and pairs of a place and what is picked for it that they go over."""
+    runs, single = _joined(_runs(table))
+    return runs, np.ascontiguousarray(np.stack([single, table[single]], 1), np.intp)
+
+
 cdef tuple _joined(cnp.ndarray runs):
     """Runs, those made one that only a few elements lie between; and the elements between them."""
     first, lengths = runs[:, 0], runs[:, 1]
@@ -1338,6 +1388,9 @@ cdef int _run_region(const Region *region, char **bases) noexcept nogil:
         for k in range(region.totals.n_sums):
             targets[k] = _at(region.places[region.n_slots + k], bases)
         return run_totals(region.totals, ptrs, targets)
+    if region.picked != NULL:
+        _run_picked(region, ptrs)
+        return 0
     if region.parallel:
         run_parts(<Program> region.program, ptrs, region.steps, region.total)
     elif region.walk == NULL:
@@ -1346,6 +1399,38 @@ cdef int _run_region(const Region *region, char **bases) noexcept nogil:
         walk(<Program> region.program, ptrs, region.walk.steps, region.walk.shape,
              region.walk.nd, region.n_slots, region.ordered)
     return 0
+
+
+cdef void _run_picked(const Region *region, char **ptrs) noexcept nogil:
+    cdef char stages[MOST_PICKED * BLOCK * 8]
+    cdef char *at[FEW_SLOTS]
+    cdef intptr_t first = 0, number = 0, block = (<Program> region.program).block
+    cdef int k
+    while first < region.total:
+        for k in range(region.n_slots):
+            at[k] = ptrs[k] + first * region.steps[k]
+        for k in range(region.n_picked):
+            at[region.picked[k].slot] = stages + k * BLOCK * 8
+            _pick_block(&region.picked[k], ptrs[region.picked[k].slot], stages + k * BLOCK * 8,
+                        number, first, min(block, region.total - first),
+                        (<Program> region.program).itemsize)
+        (<Program> region.program).run(at, region.steps, min(block, region.total - first))
+        first += block
+        number += 1
+
+
+cdef inline void _pick_block(const Picked *p, const char *source, char *target, intptr_t number,
+                             intptr_t first, intptr_t n, int item) noexcept nogil:
+    cdef intptr_t k, run = 0, single = 0
+    if not p.by_runs:
+        for k in range(n):
+            _pick_one(item, source, target, k, p.table[first + k])
+        return
+    if number > 0:
+        run, single = p.ends[2 * number - 2], p.ends[2 * number - 1]
+    copy_pieces(target, source, p.runs + 2 * run, p.ends[2 * number] - run, item)
+    for k in range(single, p.ends[2 * number + 1]):
+        _pick_one(item, source, target, p.single[2 * k], p.single[2 * k + 1])
 
 
 cdef int _gemm(const Gemm *g, number *a, number *b, number *c) noexcept nogil:
@@ -1444,14 +1529,14 @@ cdef inline void _copy_line(const char *source, intptr_t from_step, char *target
             memcpy(target + k * to_step, source + k * from_step, itemsize)
 
 
-cdef inline void _pick_one(const Pick *p, const char *source, char *target, intptr_t k,
+cdef inline void _pick_one(int item, const char *source, char *target, intptr_t k,
                            intptr_t i) noexcept nogil:
     if i < 0:
-        memset(target + k * p.itemsize, 0, p.itemsize)
-    elif p.itemsize == 8:
+        memset(target + k * item, 0, item)
+    elif item == 8:
         (<double *> target)[k] = (<const double *> source)[i]
     else:
-        memcpy(target + k * p.itemsize, source + i * p.itemsize, p.itemsize)
+        memcpy(target + k * item, source + i * item, item)
 
 
 cdef void _run_pick(const Pick *p, char **bases) noexcept nogil:
@@ -1461,14 +1546,14 @@ cdef void _run_pick(const Pick *p, char **bases) noexcept nogil:
     if p.runs != NULL:
         copy_pieces(target, source, p.runs, p.n_runs, p.itemsize)
         for k in range(p.n_single):
-            _pick_one(p, source, target, p.single[2 * k], p.single[2 * k + 1])
+            _pick_one(p.itemsize, source, target, p.single[2 * k], p.single[2 * k + 1])
         return
     if p.itemsize == 8 and not p.zeros:
         for k in range(p.n):
             (<double *> target)[k] = (<const double *> source)[p.table[k]]
         return
     for k in range(p.n):
-        _pick_one(p, source, target, k, p.table[k])
+        _pick_one(p.itemsize, source, target, k, p.table[k])
 
 
 cdef inline int _outside(intptr_t index, intptr_t axis, intptr_t size,

@@ -87,6 +87,12 @@ CASES = {
         {"product": 6, "region": 6, "copy": 1},
         {"product": 8, "region": 8},
     ),
+    "picking": (
+        lambda x: np.subtract(np.roll(x, 1), np.roll(x, -1)) * x,
+        np.linspace(0.0, 1.0, 600),
+        {"region": 1},
+        {"region": 1, "pick": 2},
+    ),
     "stacking": (
         bp.grad(weights),
         W,

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fastbp as bp
+from fastbp.compiling import picking
 
 
 def kinds(f):
@@ -44,9 +45,111 @@ def test_without_folding_each_is_picked(rng, monkeypatch):
     assert kinds(compiled).count("pick") == 2  # one for each axis that is padded
 
 
+@pytest.fixture
+def picked_everywhere(monkeypatch):
+    """Let work on a few elements pick itself, too."""
+    monkeypatch.setattr(picking, "_FEWEST", 1)
+
+
+def test_work_on_many_elements_picks_them_itself(rng, monkeypatch):
+    u = rng.standard_normal((40, 30))
+    compiled = assert_same_bits(stencil, u)
+    assert kinds(compiled) == ["region"]
+    assert compiled.explain().count("picked") == 4
+    monkeypatch.setenv("FASTBP_PASSES", "-picking")
+    assert kinds(assert_same_bits(stencil, u)) == ["pick"] * 4 + ["region"]
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        lambda e: (e[:-2, 1:-1] * 2.0, e[:-2, 1:-1]),  # a result, too
+        lambda e: (np.sin(e[:-2, 1:-1]), np.cos(e[:-2, 1:-1]) @ e[:-2, 1:-1]),
+        lambda e: (np.sum(e[:-2, 1:-1] ** 2, axis=0),),
+        lambda e: (e[:-2, 1:-1] * np.arange(24.0),),  # broadcast
+    ],
+)
+def test_what_others_read_is_in_memory(kept, rng):
+    def f(u):
+        return np.concatenate([np.ravel(x) for x in kept(np.pad(u, 1, mode="edge"))])
+
+    u = rng.standard_normal((24, 24))
+    compiled = bp.compile(f)
+    np.testing.assert_allclose(compiled(u), bp.unmodified(f)(u), rtol=1e-12)
+    assert "pick" in kinds(compiled)
+    assert "picked" not in compiled.explain()
+
+
+def step_anew(u, source):
+    return u + 0.1 * stencil(u) + source
+
+
+def step_in_place(u, source):
+    u += 0.1 * stencil(u)
+    u[1:] += source[1:]
+    return u
+
+
+def step_twice(u, source):
+    v = u + 0.1 * stencil(u)
+    return v + 0.1 * stencil(v) * source - u[::-1]
+
+
+@pytest.mark.parametrize("fewest", [1, 512])
+@pytest.mark.parametrize("step", [step_anew, step_in_place, step_twice])
+def test_picks_of_what_is_written_over(step, fewest, rng, monkeypatch):
+    """Elements are picked while the work runs: nothing may lie there that it writes."""
+    monkeypatch.setattr(picking, "_FEWEST", fewest)
+
+    def f(u, source):
+        for _ in range(7):
+            u = step(u, source)
+        return u
+
+    def scanned(u, source):
+        stepped = lambda u, _: (step_anew(u, source), np.sin(u[0]))
+        last, rows = bp.scan(stepped, u, None, length=7)
+        return np.concatenate([last, rows])
+
+    for function in (f, scanned):
+        for g in (
+            function,
+            bp.grad(lambda u, s, function=function: np.sum(function(u, s) ** 2), (0, 1)),
+            lambda u, s, function=function: bp.jvp(function, (u, s), (s, u))[1],
+        ):
+            args = rng.standard_normal((2, 30, 20))
+            found = {}
+            for passes in ("", "-picking"):
+                monkeypatch.setenv("FASTBP_PASSES", passes)
+                compiled = bp.compile(g)
+                compiled(*args.copy())
+                found[passes] = np.concatenate([np.ravel(x) for x in compiled(*args.copy())])
+            assert found[""].tobytes() == found["-picking"].tobytes()
+            want = np.concatenate([np.ravel(x) for x in bp.unmodified(g)(*args.copy())])
+            np.testing.assert_allclose(found[""], want, rtol=1e-11, atol=1e-11)
+
+
+def test_plans_that_pick_in_files(rng, tmp_path):
+    u = rng.standard_normal((40, 30))
+    compiled = bp.compile(stencil)
+    want = compiled(u)
+    compiled.save(tmp_path / "stencil.plan")
+    assert bp.load(tmp_path / "stencil.plan")(u).tobytes() == want.tobytes()
+
+
+@pytest.mark.usefixtures("picked_everywhere")
+@pytest.mark.parametrize("dtype", [np.float64, np.complex64])
+def test_any_picks_inside_of_work(dtype, rng):
+    any_picks(dtype, rng)
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.complex128, np.complex64])
 def test_any_picks(dtype, rng):
-    """Random chains of what moves elements, and of work on them."""
+    any_picks(dtype, rng)
+
+
+def any_picks(dtype, rng):
+    """Compare random chains of what moves elements, and of work on them."""
     for _ in range(12):
         shape = tuple(rng.integers(2, 12, 2))
         moves = rng.integers(0, 7, 5)

@@ -183,6 +183,32 @@ def test_picks_of_runs_with_few_elements_between(dtype, rng):
         np.testing.assert_array_equal(found, np.where(table < 0, 0, x[table]).astype(dtype))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [1, 100, 512, 513, 1500])
+def test_regions_that_pick(dtype, n, rng):
+    """By runs, by single elements, with zeros: in all blocks, those before the last one whole."""
+    x = random(rng, 2000, dtype)
+    y = random(rng, n, dtype)
+    item = x.dtype.itemsize
+    shifted = np.arange(n) + 3
+    tables = {
+        "a shift": shifted,
+        "edges": np.where(np.arange(n) % 24 == 0, shifted + 1, shifted),
+        "zeros": np.where(np.arange(n) % 50 < 20, -1, shifted),
+        "any": rng.integers(-1, 2000, n),
+    }
+    for first, second in zip(tables.values(), [*tables.values()][1:], strict=False):
+
+        def fill(machine, work, out, first=first, second=second):
+            slots = [((0, 0), (item,)), ((1, 0), (item,)), ((0, 0), (item,)), ((out, 0), (item,))]
+            work_on_it = program(lambda x, y, z: x * y + z, 3, dtype)
+            picked = [(0, np.ascontiguousarray(first)), (2, np.ascontiguousarray(second))]
+            machine.region(work_on_it, (n,), slots, picked=picked)
+
+        a, c = (np.where(table < 0, 0, x[table]).astype(dtype) for table in (first, second))
+        np.testing.assert_array_equal(run(fill, [x, y], (n,), dtype), a * y + c)
+
+
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_copies_of_rows_of_every_length(dtype, rng):
     item = np.dtype(dtype).itemsize
@@ -488,6 +514,23 @@ def test_operands_that_reach_outside_are_refused():
     sized().pick(8, table, (0, 0), (1, 0))
     refused(sized(), INTO[0], "pick", 8, table + 1, (0, 0), (1, 0))
     refused(sized(), INTO[0], "pick", 8, table, (0, 0), (1, 112))
+    slots = [((0, 0), (8,)), ((1, 0), (8,))]
+    picking = lambda table, slot=0, shape=(3,), slots=slots, **rest: (
+        "region", sine, shape, slots, rest.get("sums"), rest.get("ordered", False),
+        [(slot, table)] * rest.get("times", 1),
+    )  # fmt: skip
+    sized().region(*picking(table)[1:])
+    refused(sized(), INTO[0], *picking(table + 1))
+    refused(sized(), "no such input to pick", *picking(table, 1))
+    refused(sized(), "no such input to pick", *picking(table, -1))
+    for other in (table[:2], table[::-1], table.astype(np.int32), table.astype(float)):
+        refused(sized(), "no table of its size", *picking(other))
+    refused(sized(), "too many inputs to pick", *picking(table, times=7))
+    refused(sized(), "has sums, or other axes", *picking(table, ordered=True))
+    refused(sized(), "has sums, or other axes", *picking(table, sums=(0, 1, [(0, (1, 0))])))
+    uneven = [((0, 0), (16, 8)), ((1, 0), (8, 16))]
+    refused(sized(), "has sums, or other", *picking(np.arange(4), 0, (2, 2), uneven))
+    refused(sized(), "evenly", *picking(table, slots=[((0, 0), (0,)), ((1, 0), (8,))]))
     refused(sized(), INTO[0], "zero", 129, (1, 0))
     refused(sized(), "size must be positive", "zero", -1, (1, 0))
 
