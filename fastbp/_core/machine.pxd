@@ -44,7 +44,7 @@ cdef struct Picked:
     bint by_runs
     Place source
     const intptr_t *table       # a borrowed array's, as the others
-    # As those of a Pick, counted from the start of a block; and how many there are to the end of it.
+    # As those of a Pick, counted from the start of a block; and how many there are to its end.
     const intptr_t *runs
     const intptr_t *single
     const intptr_t *ends

@@ -379,8 +379,8 @@ cdef bint _are_values(object numbers, Py_ssize_t n):
     return all([type(k) is int and 0 <= k < n for k in numbers])
 
 
-# Arithmetic that two at a time are one pass over the memory (kernels_pairs.h), by the part of a name
-# that they have there: first, and second if the first result is its first or its second operand.
+# Arithmetic of which two are one pass over the memory (kernels_pairs.h), by the part of a name that
+# each has there: first, and second, if the first result is its first or its second operand.
 _FIRST = {np.add: "add", np.subtract: "subtract", np.multiply: "multiply", np.square: "multiply"}
 _SECOND = {np.add: ("add", "add"), np.subtract: ("subtract", "subtract_from"),
            np.multiply: ("multiply", "multiply")}
@@ -389,7 +389,7 @@ _SECOND = {np.add: ("add", "add"), np.subtract: ("subtract", "subtract_from"),
 cdef list _paired(list code, int typenum):
     """Return instructions where two of arithmetic are one, if the first result is read once.
 
-    Bit for bit the same is computed, and where an output lies on an input (`may_write_over`) as well.
+    Bit for bit the same is computed, also where an output lies on an input (`may_write_over`).
     """
     cdef list passes = list(code)
     cdef Loop loop

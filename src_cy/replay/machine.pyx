@@ -277,9 +277,9 @@ cdef class Machine:
         ordered : bool
             Outputs overlap: elements are computed in their order, in one thread.
         picked : list of (int, ndarray)
-            Inputs, by their number, that are not in memory: element i is that at ``table[i]`` of the
-            place, 0 where that is -1. All slots must then be walked through evenly, and no output
-            may lie where elements are picked.
+            Inputs, by their number, that are not in memory: element i is that at ``table[i]`` of
+            the place, 0 where that is -1. All slots must then be walked through evenly, and no
+            output may lie where elements are picked.
         """
         cdef int nd = len(shape), k, axis, n = len(slots), n_sums = len(sums[2]) if sums else 0
         cdef cnp.npy_intp dims[MAX_NDIM]
@@ -1404,7 +1404,7 @@ cdef int _run_region(const Region *region, char **bases) noexcept nogil:
 cdef void _run_picked(const Region *region, char **ptrs) noexcept nogil:
     cdef char stages[MOST_PICKED * BLOCK * 8]
     cdef char *at[FEW_SLOTS]
-    cdef intptr_t first = 0, number = 0, block = (<Program> region.program).block
+    cdef intptr_t first = 0, count = 0, block = (<Program> region.program).block
     cdef int k
     while first < region.total:
         for k in range(region.n_slots):
@@ -1412,24 +1412,24 @@ cdef void _run_picked(const Region *region, char **ptrs) noexcept nogil:
         for k in range(region.n_picked):
             at[region.picked[k].slot] = stages + k * BLOCK * 8
             _pick_block(&region.picked[k], ptrs[region.picked[k].slot], stages + k * BLOCK * 8,
-                        number, first, min(block, region.total - first),
+                        count, first, min(block, region.total - first),
                         (<Program> region.program).itemsize)
         (<Program> region.program).run(at, region.steps, min(block, region.total - first))
         first += block
-        number += 1
+        count += 1
 
 
-cdef inline void _pick_block(const Picked *p, const char *source, char *target, intptr_t number,
+cdef inline void _pick_block(const Picked *p, const char *source, char *target, intptr_t done,
                              intptr_t first, intptr_t n, int item) noexcept nogil:
     cdef intptr_t k, run = 0, single = 0
     if not p.by_runs:
         for k in range(n):
             _pick_one(item, source, target, k, p.table[first + k])
         return
-    if number > 0:
-        run, single = p.ends[2 * number - 2], p.ends[2 * number - 1]
-    copy_pieces(target, source, p.runs + 2 * run, p.ends[2 * number] - run, item)
-    for k in range(single, p.ends[2 * number + 1]):
+    if done > 0:
+        run, single = p.ends[2 * done - 2], p.ends[2 * done - 1]
+    copy_pieces(target, source, p.runs + 2 * run, p.ends[2 * done] - run, item)
+    for k in range(single, p.ends[2 * done + 1]):
         _pick_one(item, source, target, p.single[2 * k], p.single[2 * k + 1])
 
 
