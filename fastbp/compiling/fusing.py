@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from fastbp.compiling.blocks import Block, Loop
-from fastbp.compiling.steps import Copy, Region, Step
+from fastbp.compiling.steps import Copy, Pick, Region, Step
 from fastbp.compiling.values import Value
 
 __all__ = ["fused"]
@@ -27,7 +27,7 @@ def fused(steps: Sequence[Step]) -> list[Step]:
     written: dict[int, int] = {}
     regions: dict[int, int] = {}  # the region that computes a value
     reads: dict[int, set[Any]] = {}  # what a region reads, by its position
-    for step in _smaller_first(steps):
+    for step in _smaller_first(_picks_first(steps)):
         if isinstance(step, Block) and not (isinstance(step, Loop) and step.is_fused):
             step.parts[:] = [fused(part) for part in step.parts]
         if not isinstance(step, Region):
@@ -84,6 +84,45 @@ def _place(
             if len(own) + len(new) <= _MOST_READ:
                 return position
     return -1
+
+
+# ---- picks
+
+
+def _picks_first(steps: Sequence[Step]) -> Sequence[Step]:
+    """Return steps in which elements are picked in front of elementwise work, where they may be.
+
+    So work on an array and its neighbours is one region, in whichever order they are read.
+    """
+    if not any(isinstance(step, Pick) for step in steps):
+        return steps
+    out: list[Step] = []
+    for step in steps:
+        k = len(out)
+        if isinstance(step, Pick) and _is_apart(step):
+            own = {id(v.storage.outermost) for v in (*step.reads, *step.writes)}
+            target = id(step.writes[0].storage)
+            first = max(0, k - _LOOKED_AT)
+            while k > first and _may_follow(out[k - 1], own, target):
+                k -= 1
+        out.insert(k, step)
+    return out
+
+
+def _is_apart(pick: Pick) -> bool:
+    """Say whether a pick reads and writes memory that nobody touches by another name."""
+    x, y = pick.reads[0].storage.outermost, pick.writes[0].storage
+    return x.kind != "moving" and y.kind == "work" and y.inside is None and not y.holds
+
+
+def _may_follow(step: Step, own: set[int], target: int) -> bool:
+    """Say whether a step may stand behind a pick that touches this memory, and writes a target."""
+    if not isinstance(step, Region | Pick):
+        return False
+    if any(id(storage) == target for storage in step.read()):
+        return False
+    written = [storage.outermost for storage in step.written()]
+    return not any(storage.kind == "moving" or id(storage) in own for storage in written)
 
 
 # ---- small work

@@ -60,6 +60,17 @@ def test_work_on_many_elements_picks_them_itself(rng, monkeypatch):
     assert kinds(assert_same_bits(stencil, u)) == ["pick"] * 4 + ["region"]
 
 
+def test_neighbours_are_one_region_in_whichever_order_they_are_read(rng):
+    def f(u):
+        total = np.roll(u, 1, 0) - 4.0 * u
+        return total + np.roll(u, -1, 0) + np.sqrt(np.roll(u, 1, 1)) * np.roll(u, -1, 1)
+
+    compiled = assert_same_bits(f, rng.random((30, 30)))
+    assert kinds(compiled) == ["region"]
+    small = assert_same_bits(f, rng.random((5, 6)))
+    assert kinds(small) == ["pick"] * 4 + ["region"]
+
+
 @pytest.mark.parametrize(
     "kept",
     [
@@ -90,13 +101,18 @@ def step_in_place(u, source):
     return u
 
 
+def step_rolled(u, source):
+    u[1] += np.roll(u, 2)[0]
+    return 0.2 * u - 0.1 * np.roll(u, 1, 1) * source + np.roll(np.sin(u), -1, 0) + np.roll(u, 3)
+
+
 def step_twice(u, source):
     v = u + 0.1 * stencil(u)
     return v + 0.1 * stencil(v) * source - u[::-1]
 
 
 @pytest.mark.parametrize("fewest", [1, 512])
-@pytest.mark.parametrize("step", [step_anew, step_in_place, step_twice])
+@pytest.mark.parametrize("step", [step_anew, step_in_place, step_rolled, step_twice])
 def test_picks_of_what_is_written_over(step, fewest, rng, monkeypatch):
     """Elements are picked while the work runs: nothing may lie there that it writes."""
     monkeypatch.setattr(picking, "_FEWEST", fewest)
