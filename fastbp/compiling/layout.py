@@ -14,6 +14,7 @@ from fastbp.compiling.endings import with_endings
 from fastbp.compiling.fusing import fused
 from fastbp.compiling.memory import carried, give_out, need
 from fastbp.compiling.picking import with_picks_inside
+from fastbp.compiling.reducing import with_early_reductions
 from fastbp.compiling.rolling import rolled
 from fastbp.compiling.steps import Copy, Region, Step
 from fastbp.compiling.values import Storage, Value
@@ -33,6 +34,8 @@ def laid_out(b: Builder, inputs: Sequence[Value | None], outputs: Sequence[Value
         What the plan returns, each in memory of its own.
     """
     steps = _needed(b.steps, outputs) if "dead" in b.passes else b.steps
+    if "early" in b.passes:
+        steps = with_early_reductions(steps)
     steps = with_fewer_copies(steps, outputs, b.passes)
     if "rolling" in b.passes:
         steps = rolled(steps, outputs)

@@ -14,6 +14,7 @@ PASSES = {
     "dead": "what leads to no result is left out",
     "common": "equal operations on equal operands are made once",
     "folding": "what follows from constants is one",
+    "early": "sums and products that are smaller than what they read are made early",
     "rolling": "repeated instructions are one loop",
     "packing": "numbers that a step carries and treats alike are one array",
     "fusion": "elementwise work over one shape is one region",
