@@ -37,7 +37,6 @@ cdef struct Walk:
     intptr_t shape[MAX_NDIM]
     intptr_t steps[MAX_EXTERNAL][MAX_NDIM]
 
-# Small, and in one piece with its arrays: a plan of a loop has thousands.
 # An input of a region whose elements are picked by a table, block by block, when they are read.
 cdef struct Picked:
     int slot
@@ -49,6 +48,7 @@ cdef struct Picked:
     const intptr_t *single
     const intptr_t *ends
 
+# Small, and in one piece with its arrays: a plan of a loop has thousands.
 cdef struct Region:
     void *program           # a borrowed Program
     int n_slots

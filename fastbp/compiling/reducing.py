@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fastbp.compiling.blocks import Block
 from fastbp.compiling.steps import Product, Step, Sum
 
 __all__ = ["with_early_reductions"]
@@ -17,23 +16,26 @@ _LARGE = 1 << 16  # bytes that are read: less is not worth another order
 
 
 def with_early_reductions(steps: Sequence[Step]) -> list[Step]:
-    """Return steps in which such a one follows the last that writes what it reads."""
+    """Return steps in which such a one follows the last that writes what it reads.
+
+    What loops and branches hold stays as it is: there memory has other names.
+    """
+    if not any(_is_smaller(step) for step in steps):  # most plans
+        return list(steps)
     written: dict[int, int] = {}
+    touched: dict[int, int] = {}
     behind: dict[int, list[Step]] = {}  # what is moved, by the number of the step that it follows
     moved: set[int] = set()
     for k, step in enumerate(steps):
-        if isinstance(step, Block):
-            step.parts[:] = [with_early_reductions(part) for part in step.parts]
-        made_at = k
+        own = [id(storage.outermost) for storage in step.written()]
+        read = [id(storage.outermost) for storage in step.read()]
         if _is_smaller(step):
-            made_at = max([written.get(id(s.outermost), -1) for s in step.read()], default=-1)
-            if 0 <= made_at < k - 1:
+            made_at = max([written.get(x, -1) for x in read])
+            if 0 <= made_at < k - 1 and all(touched.get(y, -1) <= made_at for y in own):
                 behind.setdefault(made_at, []).append(step)
                 moved.add(k)
-        for storage in step.written():
-            written[id(storage.outermost)] = k
-    if not moved:
-        return list(steps)
+        written.update(dict.fromkeys(own, k))
+        touched.update(dict.fromkeys((*own, *read), k))
     out: list[Step] = []
     for k, step in enumerate(steps):
         if k not in moved:
