@@ -1176,7 +1176,7 @@ cdef tuple _joined(cnp.ndarray runs):
     first, lengths = runs[:, 0], runs[:, 1]
     at = np.cumsum(lengths) - lengths
     long_ones = np.flatnonzero((first >= 0) & (lengths >= JOINED))
-    before, after = long_ones[:-1], long_ones[1:]
+    before, after = long_ones[:len(long_ones) - 1], long_ones[1:]
     shift = first - at
     near = ((shift[before] == shift[after])
             & (at[after] - at[before] - lengths[before] <= BETWEEN))
@@ -1184,7 +1184,7 @@ cdef tuple _joined(cnp.ndarray runs):
     inside = np.zeros(len(runs) + 1, np.intp)
     np.add.at(inside, before + 1, 1)
     np.add.at(inside, after + 1, -1)
-    inside = np.cumsum(inside)[:-1] > 0
+    inside = np.cumsum(inside)[:len(runs)] > 0
     between = inside.copy()
     between[after] = False
     single = [np.arange(at[k], at[k] + lengths[k]) for k in np.flatnonzero(between)]
