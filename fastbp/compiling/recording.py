@@ -8,6 +8,7 @@ import itertools
 import random
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,8 @@ def recorded(
 def _recorded_alone(
     f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], static: tuple[int, ...]
 ) -> tuple[Any, Entry | None]:
-    return undrawn(lambda: _recorded(f, args, kwargs, static), FrozenValueError)
+    with _uncollected():
+        return undrawn(lambda: _recorded(f, args, kwargs, static), FrozenValueError)
 
 
 def _recorded(
@@ -117,11 +119,16 @@ def _recorded(
 
 
 def _planned(tape: Tape, outputs: list[int]) -> Plan:
-    # Nothing becomes garbage here, but so much is made that the collector would look for it often.
+    return laid_out(*lower(tape.links(), tape.input_positions, outputs))
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Leave cycles alone: what is made here lives until the plan is, and is looked at each time."""
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return laid_out(*lower(tape.links(), tape.input_positions, outputs))
+        yield
     finally:
         if collecting:
             gc.enable()

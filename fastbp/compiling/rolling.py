@@ -42,7 +42,7 @@ def rolled(steps: Sequence[Step], outputs: Sequence[Value]) -> list[Step]:
     found = repeats(kinds)
     if not found:
         return list(steps)
-    uses = _uses(steps, outputs)
+    uses = _Uses(steps, outputs)
     out: list[Step] = []
     done = 0
     waiting = found[::-1]
@@ -84,21 +84,30 @@ def _kinds(steps: Sequence[Step]) -> list[int]:
     return found
 
 
-def _uses(steps: Sequence[Step], outputs: Sequence[Value]) -> dict[int, list[int]]:
-    """Return at which positions memory is read or written."""
-    uses: dict[int, list[int]] = {}
-    for position, step in enumerate(steps):
-        for storage in step.read() + step.written():
-            if storage.inside is not None:
-                storage = storage.outermost
-            own = uses.get(id(storage))
-            if own is None:
-                uses[id(storage)] = [position]
-            else:
-                own.append(position)
-    for y in outputs:
-        uses.setdefault(id(y.storage.outermost), []).append(len(steps))
-    return uses
+class _Uses:
+    """At which positions memory is read or written first and last, by its id."""
+
+    def __init__(self, steps: Sequence[Step], outputs: Sequence[Value]) -> None:
+        self.first: dict[int, int] = {}
+        self.last: dict[int, int] = {}
+        for position, step in enumerate(steps):
+            self._note(position, step.read())
+            self._note(position, step.written())
+        self._note(len(steps), [y.storage for y in outputs])
+
+    def _note(self, position: int, storages: Sequence[Storage]) -> None:
+        first, last = self.first, self.last
+        for storage in storages:
+            key = id(storage if storage.inside is None else storage.outermost)
+            first.setdefault(key, position)
+            last[key] = position
+
+    def join(self, storages: Sequence[Storage], whole: Storage) -> None:
+        """Let memory be used where any of its parts is."""
+        used = [id(x) for x in storages if id(x) in self.first]
+        if used:
+            self.first[id(whole)] = min([self.first[key] for key in used])
+            self.last[id(whole)] = max([self.last[key] for key in used])
 
 
 def _phase(steps: Sequence[Step], start: int, period: int, length: int) -> int:
@@ -141,7 +150,7 @@ def _phase(steps: Sequence[Step], start: int, period: int, length: int) -> int:
 
 
 def _loops(
-    steps: Sequence[Step], first: int, period: int, end: int, uses: dict[int, list[int]]
+    steps: Sequence[Step], first: int, period: int, end: int, uses: _Uses
 ) -> list[tuple[int, int, Loop]]:
     """Return (position, number of steps, loop) for what can be rolled of a run."""
     found = []
@@ -265,7 +274,7 @@ class _Rolling:
         rows: Sequence[list[Any]],
         relation: Sequence[Any],
         times: int,
-        uses: dict[int, list[int]],
+        uses: _Uses,
     ) -> None:
         self.steps, self.begin, self.period, self.rows = steps, begin, period, rows
         self.relation, self.times, self.uses = relation, times, uses
@@ -317,7 +326,9 @@ class _Rolling:
             elif how is not NUMBER:
                 self.pinned.add(id(x[0]))
         for slot in slots.values():
-            own = [row[slot][0] for row in self.rows]
+            # What another operand was in the iteration before follows as that does.
+            ahead = id(self.rows[1][slot][0]) in slots
+            own = [row[slot][0] for row in (self.rows[:2] if ahead else self.rows)]
             for x, y in itertools.pairwise(own):
                 following[id(x)], storages[id(x)] = y, x
         later = {id(y) for y in following.values()}
@@ -339,16 +350,17 @@ class _Rolling:
         for step in self.steps[self.begin : self.begin + self.period * self.times]:
             operands = []
             for x in step.operands_of():
-                turn, slot = divmod(n, len(self.relation))
-                rows = [row[slot] for row in self.rows[turn :: self.times]]
-                operands.append(self._operand(step, x, self.relation[slot], rows))
+                operands.append(self._operand(step, x, *divmod(n, len(self.relation))))
                 n += 1
             if any(x is None for x in operands):
                 return None
             found.append(step.on(operands))
         return found
 
-    def _operand(self, step: Step, x: Any, how: Any, rows: list[Any]) -> Any:
+    def _operand(self, step: Step, x: Any, turn: int, slot: int) -> Any:
+        how = self.relation[slot]
+        if how is NUMBER or how is CONSTANT:
+            rows = [row[slot] for row in self.rows[turn :: self.times]]
         if how is NUMBER:
             if len({(type(n), str(n)) for n in rows}) == 1:
                 return x
@@ -455,12 +467,13 @@ class _Rolling:
 
         What is made before it need not be made in the order of its iterations.
         """
-        uses = [self.uses[id(x)] for x in chain.elements]
+        first, last, elements = self.uses.first, self.uses.last, chain.elements
         return not any(
-            k % self.times == turn and uses[k][-1] >= uses[k + distance][0]
+            k % self.times == turn
+            and last[id(elements[k])] >= first[id(elements[k + distance])]
             for other, _ in self._outside(chain)
             for k in (other - distance, other)
-            if 0 <= k and k + distance < len(uses)
+            if 0 <= k and k + distance < len(elements)
         )
 
     def _outside(self, chain: _Chain) -> list[tuple[int, bool]]:
@@ -468,11 +481,11 @@ class _Rolling:
         found = self.used.get(id(chain))
         if found is None:
             found = self.used[id(chain)] = []
+            first, last, begin, end = self.uses.first, self.uses.last, self.begin, self.end
             for k, x in enumerate(chain.elements):
-                positions = self.uses.get(id(x))  # in order
-                if positions and positions[0] < self.begin:
+                if first.get(id(x), begin) < begin:
                     found.append((k, False))
-                if positions and positions[-1] >= self.end:
+                if last.get(id(x), -1) >= end:
                     found.append((k, True))
         return found
 
@@ -495,10 +508,9 @@ class _Rolling:
         outside = {k for k, _ in self._outside(chain)}
         if chain.elements[0].kind == "given":
             return
-        used = sorted([p for x in chain.elements for p in self.uses.get(id(x), ())])
         if not lengths:
             stack = Storage("work", size * len(chain.elements))
-            self.uses[id(stack)] = used
+            self.uses.join(chain.elements, stack)
             for k, x in enumerate(chain.elements):
                 x.put_inside(stack, k * size)
             for k in touched:
@@ -507,7 +519,7 @@ class _Rolling:
             return
         for turn, length in lengths.items():
             ring = Storage("work", size * length)
-            self.uses[id(ring)] = used
+            self.uses.join(chain.elements, ring)
             own = [k for k in touched if k % self.times == turn]
             for k in outside:
                 if k % self.times == turn:
