@@ -1,7 +1,10 @@
 """Shared by all tests: fixed seeds, and which fastbp is under test, at which instruction set."""
 
+import copy
+import functools
 import gc
 import os
+import threading
 from pathlib import Path
 
 import hypothesis
@@ -31,7 +34,25 @@ def pytest_collection_finish():
     gc.freeze()
 
 
+class OneForEach(np.random.Generator):
+    """Draws the same in every thread that runs a test as in the only one."""
+
+    def __init__(self, seed):
+        first = np.random.default_rng(seed)
+        super().__init__(first.bit_generator)
+        self.first, self.home, self.own = first, threading.get_ident(), threading.local()
+
+    def __getattribute__(self, name):
+        get = functools.partial(object.__getattribute__, self)
+        if threading.get_ident() == get("home"):  # fixtures draw here, too
+            return getattr(get("first"), name)
+        own = get("own").__dict__
+        if "generator" not in own:
+            own["generator"] = copy.deepcopy(get("first"))
+        return getattr(own["generator"], name)
+
+
 @pytest.fixture
 def rng():
     """A random generator with the same seed in every test."""
-    return np.random.default_rng(0)
+    return OneForEach(0)

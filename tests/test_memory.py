@@ -367,6 +367,15 @@ def test_a_loop_that_fills_an_array_keeps_one_of_it(step, steps):
 # ---- threads
 
 
+def test_each_thread_of_a_test_draws_the_same(rng):
+    rng.normal()  # as a fixture may
+    found = at_once(lambda size: (rng.normal(size=size), rng.integers(9)), *[3] * 4)
+    for a, b in found:
+        np.testing.assert_array_equal(a, found[0][0])
+        assert b == found[0][1]
+    np.testing.assert_array_equal(rng.normal(size=3), found[0][0])
+
+
 def test_threads_share_variables(rng):
     """Functions that close over one Variable, differentiated in four threads at once."""
     shared = bp.variable(rng.normal(size=(8, 8)))

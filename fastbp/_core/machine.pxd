@@ -165,6 +165,7 @@ cdef struct Step:
 cdef struct Extent:
     double size
     bint there, written
+    int aligned         # it begins at a multiple of so many bytes, at most 8
 
 # What one call needs: its addresses, and memory. A call takes one, and gives it back.
 cdef class Frame:
@@ -192,7 +193,7 @@ cdef class Machine:
     cdef int _set(self, Place *place, object pair) except -1
     cdef int _bring(self, int buffer, double size, bint written) except -1
     cdef int _reach(self, Place *place, object pair, double low, double high,
-                    bint written) except -1
+                    bint written, int item) except -1
     cdef int _move(self, Loop *loop, bint inside) except -1
     cdef int _forget(self) except -1
     cdef int _close(self, int first, double *work) except -1

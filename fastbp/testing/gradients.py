@@ -21,7 +21,7 @@ DIFFERENCE_RTOL = {np.dtype("f8"): 1e-6, np.dtype("f4"): 2e-4}
 TRANSPOSE_RTOL = {np.dtype("f8"): 1e-12, np.dtype("f4"): 1e-5}
 # Relative to the sizes of output and cotangent: what rounding leaves where a derivative is zero.
 ROUNDING = {np.dtype("f8"): 2e-12, np.dtype("f4"): 4e-6}
-GROWTH = 4.0  # of what rounds, with each order: it has so many more terms
+GROWTH = 8.0  # of what rounds, with each order: it has so many more terms
 STEP = 2e-3
 STREAM = 20_100_211  # directions must not repeat the numbers of a user who seeds his point with 0
 

@@ -470,7 +470,8 @@ cdef class ChainSweep:
                 raise MemoryError("ChainSweep: no memory for a run")
             job.single, job.steps, job.first, job.last = self._single, self._steps, first, last
             job.k, job.x, job.out = k, cnp.PyArray_DATA(x), cnp.PyArray_DATA(out)
-            memcpy(matrices, self._matrices, count * sizeof(Matrix))
+            if count:
+                memcpy(matrices, self._matrices, count * sizeof(Matrix))
             job.matrices, job.marks = matrices, marks if found is not None else NULL
             size = _choose_forms(&job, matrices, count)
             _choose_blocks(&job)

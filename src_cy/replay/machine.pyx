@@ -8,6 +8,7 @@ when it was made: from shapes and strides, once.
 
 from cpython.ref cimport Py_INCREF, PyObject
 from cython cimport doublecomplex, floatcomplex
+from libc.math cimport INFINITY
 from libc.stdint cimport intptr_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
@@ -138,6 +139,9 @@ cdef class Machine:
             if not 0 <= buffer < n_buffers:
                 raise ValueError(f"Machine: there is no buffer {buffer}")
             self._bring(buffer, array.nbytes, False)
+            if self.extents != NULL:
+                self.extents[<int> buffer].aligned = _aligned_at(
+                    <intptr_t> cnp.PyArray_DATA(<cnp.ndarray> array))
             self.keep.append((buffer, array))
 
     def __dealloc__(self):
@@ -200,19 +204,21 @@ cdef class Machine:
             return 0
         if self.extents[buffer].there or size < 0:
             raise ValueError(f"Machine: buffer {buffer} is another one already, or has no size")
-        self.extents[buffer] = Extent(size, True, written)
+        self.extents[buffer] = Extent(size, True, written, 8)
         (<list> self.begun[len(self.begun) - 1]).append(buffer)
         return 0
 
     cdef int _reach(self, Place *place, object pair, double low, double high,
-                    bint written) except -1:
-        """Set a place, of which bytes from `low` to `high` are read or written."""
+                    bint written, int item) except -1:
+        """Set a place, of which bytes from `low` to `high` are read or written, as items."""
         self._set(place, pair)
         if self.extents == NULL or low == high:
             return 0
         cdef Extent *extent = &self.extents[place.buffer]
         if not extent.there or place.offset + low < 0 or place.offset + high > extent.size:
             raise ValueError(f"Machine: an operand at {pair} is outside of what is there")
+        if place.offset % min(item, 8) or extent.aligned < min(item, 8):
+            raise ValueError(f"Machine: an operand at {pair} is not aligned")
         if written and not extent.written:
             raise ValueError(f"Machine: an instruction writes at {pair}, which is only read")
         return 0
@@ -238,6 +244,7 @@ cdef class Machine:
             first = moving.start.offset
             last = first + <double> moving.step * max(count - (1 if inside else 0), 0)
             extent.size = 0
+            extent.aligned = min(start.aligned, _aligned_at(moving.start.offset | moving.step))
             if start.there and min(first, last) >= 0:
                 extent.size = max(start.size - max(first, last), 0.0)
         swapping = [loop.swaps[k] for k in range(2 * loop.n_swaps)]
@@ -248,6 +255,7 @@ cdef class Machine:
             extent = &self.extents[loop.swaps[2 * k]]
             start = &self.extents[loop.swaps[2 * k + 1]]
             extent.size = start.size = min(extent.size, start.size)
+            extent.aligned = start.aligned = min(extent.aligned, start.aligned)
             extent.written = start.written = extent.written and start.written
         return 0
 
@@ -255,7 +263,7 @@ cdef class Machine:
         """End a block: what it has brought may not be there behind it."""
         for buffer in <list> self.begun.pop():
             if self.extents != NULL:
-                self.extents[<int> buffer] = Extent(0, False, False)
+                self.extents[<int> buffer] = Extent(0, False, False, 0)
         return 0
 
     @cython.boundscheck(True)     # what is given may be from a file
@@ -326,7 +334,8 @@ cdef class Machine:
                 raise ValueError("Machine.region: no such input to pick, or no table of its size")
             low[<int> slot], high[<int> slot] = 0, (np.max(table) + 1.0) * program.itemsize
         for k in range(n):
-            self._reach(&region.places[k], slots[k][0], low[k], high[k], k >= program.n_inputs)
+            self._reach(&region.places[k], slots[k][0], low[k], high[k], k >= program.n_inputs,
+                        program.itemsize)
             region.steps[k] = plan.steps[k][0]
         if picked:
             if n_sums or ordered or plan.nd > 1:
@@ -421,7 +430,7 @@ cdef class Machine:
         totals.outer, totals.rows, totals.n = sizes[0], sizes[1], sizes[2]
         for k in range(totals.n_sums):
             self._reach(&region.places[n + k], outputs[k][1], 0,
-                        <double> totals.outer * totals.n * program.itemsize, True)
+                        <double> totals.outer * totals.n * program.itemsize, True, program.itemsize)
         totals.rows_merge = totals.outer_merge = True
         for k in range(n):
             if k in [totals.summed[axis] for axis in range(totals.n_sums)]:
@@ -479,9 +488,9 @@ cdef class Machine:
             fold(p)
             step = self._step(PRODUCT, sizeof(Gemm), work)
             gemm = <Gemm *> step.facts
-            self._reach(&gemm.a, a[0], low[0], high[0], False)
-            self._reach(&gemm.b, b[0], low[1], high[1], False)
-            self._reach(&gemm.c, c[0], low[2], high[2], True)
+            self._reach(&gemm.a, a[0], low[0], high[0], False, itemsize_of(typenum))
+            self._reach(&gemm.b, b[0], low[1], high[1], False, itemsize_of(typenum))
+            self._reach(&gemm.c, c[0], low[2], high[2], True, itemsize_of(typenum))
             gemm.slot, gemm.accumulate = slot_of(typenum), accumulate
             gemm.single = p.ndim == 0
             gemm.m, gemm.n, gemm.k = p.m, p.n, p.k
@@ -521,8 +530,8 @@ cdef class Machine:
         cdef double written = <double> _count(dims, 3) * itemsize
         step = self._step(SUM, sizeof(Sum), <double> outer * rows * n)
         facts = <Sum *> step.facts
-        self._reach(&facts.source, source, 0, total, False)
-        self._reach(&facts.target, target, 0, written, True)
+        self._reach(&facts.source, source, 0, total, False, itemsize)
+        self._reach(&facts.target, target, 0, written, True, itemsize)
         facts.outer, facts.rows, facts.n = outer, rows, n
         facts.size = <intptr_t> written
         facts.typenum = typenum
@@ -552,8 +561,8 @@ cdef class Machine:
         _span(dims, steps[1], nd, itemsize, &low[1], &high[1])
         step = self._step(COPY, sizeof(Copy), total)
         facts = <Copy *> step.facts
-        self._reach(&facts.source, source, low[0], high[0], False)
-        self._reach(&facts.target, target, low[1], high[1], True)
+        self._reach(&facts.source, source, low[0], high[0], False, itemsize)
+        self._reach(&facts.target, target, low[1], high[1], True, itemsize)
         facts.itemsize = itemsize
         facts.nd = 0
         for axis in range(nd):
@@ -583,8 +592,9 @@ cdef class Machine:
         step = self._step(PICK, sizeof(Pick), <double> cnp.PyArray_SIZE(table))
         facts = <Pick *> step.facts
         facts.n, facts.itemsize = cnp.PyArray_SIZE(table), itemsize
-        self._reach(&facts.source, source, 0, (np.max(table, initial=-1) + 1.0) * itemsize, False)
-        self._reach(&facts.target, target, 0, <double> facts.n * itemsize, True)
+        self._reach(&facts.source, source, 0, (np.max(table, initial=-1) + 1.0) * itemsize, False,
+                    itemsize)
+        self._reach(&facts.target, target, 0, <double> facts.n * itemsize, True, itemsize)
         facts.table = <const intptr_t *> cnp.PyArray_DATA(table)
         facts.zeros = bool(np.min(table, initial=0) < 0)
         self.keep.append(table)
@@ -643,9 +653,10 @@ cdef class Machine:
                 self.keep.append(table)
             elif index.n != n:
                 raise ValueError("Machine.places: too few indices")
-            self._reach(&index.source, place, 0,
-                        <double> index.n * np.dtype(_type_of(typenum)).itemsize, False)
-        self._reach(&facts.target, target, 0, <double> n * sizeof(intptr_t), True)
+            item = np.dtype(_type_of(typenum)).itemsize
+            self._reach(&index.source, place, 0, <double> index.n * item, False, item)
+        self._reach(&facts.target, target, 0, <double> n * sizeof(intptr_t), True,
+                    sizeof(intptr_t))
 
     cdef Along *_along(self, InstructionKind kind, tuple sizes, int itemsize, places) except NULL:
         cdef cnp.npy_intp dims[4]
@@ -658,7 +669,8 @@ cdef class Machine:
         facts = <Along *> step.facts
         facts.outer, facts.size, facts.inner, facts.n = dims[0], dims[1], dims[2], dims[3]
         facts.itemsize = itemsize
-        self._reach(&facts.places, places, 0, <double> facts.n * sizeof(intptr_t), False)
+        self._reach(&facts.places, places, 0, <double> facts.n * sizeof(intptr_t), False,
+                    sizeof(intptr_t))
         return facts
 
     @cython.boundscheck(True)
@@ -688,11 +700,11 @@ cdef class Machine:
             facts.steps[k] = steps[k]
         if _count(dims, 3):
             _span(dims, facts.steps, 3, itemsize, &low, &high)
-            self._reach(&facts.source, source, low, high, False)
+            self._reach(&facts.source, source, low, high, False, itemsize)
         else:
             self._set(&facts.source, source)
         self._reach(&facts.target, target, 0,
-                    <double> facts.outer * facts.n * facts.inner * itemsize, True)
+                    <double> facts.outer * facts.n * facts.inner * itemsize, True, itemsize)
 
     @cython.boundscheck(True)
     def scatter(self, int typenum, tuple sizes not None, source, places, target):
@@ -714,9 +726,9 @@ cdef class Machine:
         facts = self._along(SCATTER, sizes, itemsize, places)
         facts.typenum = typenum
         self._reach(&facts.source, source, 0,
-                    <double> facts.outer * facts.n * facts.inner * itemsize, False)
+                    <double> facts.outer * facts.n * facts.inner * itemsize, False, itemsize)
         self._reach(&facts.target, target, 0,
-                    <double> facts.outer * facts.size * facts.inner * itemsize, True)
+                    <double> facts.outer * facts.size * facts.inner * itemsize, True, itemsize)
         if slot_of(typenum) >= 2:       # complex numbers are two real ones
             facts.inner *= 2
             facts.itemsize //= 2
@@ -729,7 +741,7 @@ cdef class Machine:
             raise ValueError("Machine.zero: a size must be positive")
         step = self._step(ZERO, sizeof(Zero), <double> size / 8)
         facts = <Zero *> step.facts
-        self._reach(&facts.target, target, 0, size, True)
+        self._reach(&facts.target, target, 0, size, True, 1)
         facts.size = size
 
     @cython.boundscheck(True)
@@ -779,7 +791,7 @@ cdef class Machine:
         facts.places = <Place *> (facts.x + n)
         facts.shape = <intptr_t *> (facts.places + n)
         facts.steps = facts.shape + nd
-        self._reach(&facts.work, work, 0, room, True)
+        self._reach(&facts.work, work, 0, room, True, 8)
         for axis in range(nd):
             facts.shape[axis] = batch[axis]
         for k in range(n):
@@ -797,8 +809,10 @@ cdef class Machine:
             for axis in range(nd):
                 facts.steps[k * nd + axis] = steps[axis]
                 far = (<double> facts.shape[axis] - 1) * facts.steps[k * nd + axis]
+                if far and facts.steps[k * nd + axis] % min(item, 8):
+                    far = -INFINITY
                 low, high = low + min(far, 0.0), high + max(far, 0.0)
-            self._reach(&facts.places[k], place, low, high, is_result(&task, k))
+            self._reach(&facts.places[k], place, low, high, is_result(&task, k), item)
 
     @cython.boundscheck(True)
     def call(self, function, list operands not None, list results not None):
@@ -824,7 +838,7 @@ cdef class Machine:
         for operand in operands:
             if operand[0] == "array":
                 low, high = _span_of_view(operand[2], operand[3], operand[4].itemsize)
-                self._reach(&place, operand[1], low, high, False)
+                self._reach(&place, operand[1], low, high, False, operand[4].alignment)
         step = self._step(CALL, sizeof(Call), 0.0)
         (<Call *> step.facts).number = len(self.calls)
         self.calls.append((function, operands, results, large))
@@ -878,7 +892,7 @@ cdef class Machine:
             raise ValueError("Machine.leave: it stands in no loop")
         step = self._step(LEAVE, sizeof(Leave), 0.0)
         facts = <Leave *> step.facts
-        self._reach(&facts.place, place, 0, max(size, 0), False)
+        self._reach(&facts.place, place, 0, max(size, 0), False, 1)
         facts.size = size
 
     @cython.boundscheck(True)
@@ -890,7 +904,7 @@ cdef class Machine:
         cdef Branch *facts
         step = self._step(BRANCH, sizeof(Branch), 0.0)
         facts = <Branch *> step.facts
-        self._reach(&facts.place, place, 0, max(size, 0), False)
+        self._reach(&facts.place, place, 0, max(size, 0), False, 1)
         facts.size, facts.n_first = size, -1
         self.blocks.append(self.n_steps - 1)
         self.begun.append([])
@@ -1203,6 +1217,12 @@ cdef object _type_of(int typenum):
     return cnp.PyArray_DescrFromType(typenum)
 
 
+cdef int _aligned_at(intptr_t address) noexcept nogil:
+    """Return the power of 2, at most 8, that an address or a distance is a multiple of."""
+    cdef int lowest = <int> (address & 7)
+    return lowest & -lowest if lowest else 8
+
+
 cdef void _span(const cnp.npy_intp *dims, const intptr_t *steps, int nd, int itemsize, double *low,
                 double *high) noexcept:
     """From where to where the bytes of a layout are, of at least one element."""
@@ -1211,6 +1231,8 @@ cdef void _span(const cnp.npy_intp *dims, const intptr_t *steps, int nd, int ite
     low[0], high[0] = 0, itemsize
     for axis in range(nd):
         reach = <double> (dims[axis] - 1) * <double> steps[axis]
+        if reach != 0 and steps[axis] % min(itemsize, 8):
+            reach = -INFINITY       # no items there: it is within nothing
         low[0] += min(reach, 0.0)
         high[0] += max(reach, 0.0)
 

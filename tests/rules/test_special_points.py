@@ -319,7 +319,17 @@ def test_running_products_of_small_numbers():
 
 @pytest.mark.parametrize("f", [np.prod, lambda x: np.cumprod(x)[-1]])
 @pytest.mark.parametrize(
-    "x", [[0.0, 2.0, 3.0], [0.0, 0.0, 3.0], [0.0, 0.0, 0.0], [1.0, 1.0, 1.0], [1e-162, 2e-162, 5.0]]
+    "x",
+    [
+        [0.0, 2.0, 3.0],
+        [0.0, 0.0, 3.0],
+        [0.0, 0.0, 0.0],
+        [1.0, 1.0, 1.0],
+        [1e-162, 2e-162, 5.0],
+        [1e-6, 1.3, 2.1],
+        [1.3, 1e-12, 2e-3],
+        [0.7, -1.3, 1e-200],
+    ],
 )
 def test_products_to_order_three(f, x):
     x = np.array(x)
@@ -328,6 +338,34 @@ def test_products_to_order_three(f, x):
         others = [x[m] for m in range(3) if m not in (i, j)]
         np.testing.assert_allclose(h[i, j], np.prod(others) if i != j else 0.0, rtol=1e-14)
         assert t[i, j, k] == (len({i, j, k}) == 3)
+
+
+@pytest.mark.parametrize("f", [np.prod, lambda x: np.cumprod(x)[-1]])
+@pytest.mark.parametrize("x", [[1e-3, 1.3, 2.1], [0.7, 1e-9, 1.3], [1.3 + 1.0j, 1e-9j, 2.1]])
+def test_no_digits_are_lost_where_one_factor_is_small(f, x):
+    """Four orders along directions, each way: sums of products of one element of each."""
+    x = np.array(x)
+    v, w, u, q = np.random.default_rng(0).normal(size=(4, 3))
+    third = sum(v[i] * w[j] * u[k] for i, j, k in itertools.permutations(range(3)))
+    second = [
+        sum(v[i] * w[j] * x[3 - i - j] for i, j in itertools.permutations(range(3), 2)),
+        third,
+        0.0,
+    ]
+
+    def pushed(f, t):
+        return lambda x: bp.jvp(f, (x,), (t.astype(x.dtype),))[1]
+
+    twice = pushed(pushed(f, v), w)
+    thrice = pushed(twice, u)
+    found = [twice(x), thrice(x), pushed(thrice, q)(x)]
+    np.testing.assert_allclose(found, second, rtol=1e-13, atol=1e-13)
+    pulled = []
+    for g, t in ((pushed(f, v), w), (twice, u), (thrice, q)):
+        y, pull = bp.vjp(g, x)
+        pulled.append(pull(np.ones_like(y))[0] @ t)
+    np.testing.assert_allclose(pulled, second, rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(bp.compile(twice)(x), second[0], rtol=1e-13)
 
 
 # ---- linear algebra at identity matrices, against rational numbers

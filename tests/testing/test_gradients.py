@@ -277,6 +277,13 @@ def test_accepts_right_rules_of_high_order(order, dtype, rng):
         check_grads(f, args, order=order)
 
 
+def test_accepts_the_zeros_behind_a_polynomial():
+    """The fourth derivative of a cubic is what rounds in the third."""
+    for seed in range(30):
+        a = 0.3 * np.random.default_rng(seed).normal(size=(2, 3, 3)) + np.diag([1.0, 2.0, 3.0])
+        check_grads(np.linalg.det, (a,), order=4)
+
+
 def test_rejects_a_derivative_that_is_lost_where_a_lower_one_is_zero():
     """Right to order two at zero, and everywhere else to any order."""
 

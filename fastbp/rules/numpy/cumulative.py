@@ -122,6 +122,7 @@ if hasattr(np, "cumulative_sum"):  # NumPy 2.1
 # ---- products: by division where that is safe, otherwise by products of what is before and after
 
 LOG_RANGE = {np.dtype("f8"): 1000.0, np.dtype("f4"): 120.0}  # in octaves, up and down from 1
+EVEN = 16.0  # the largest ratio of sizes of what derivatives of derivatives are divided by
 
 
 def _before(x, first):
@@ -212,6 +213,31 @@ def _spills(x):
     )
 
 
+def _is_even(x, axis=-1):
+    """Return whether elements along an axis are of like size, or derivatives go no further.
+
+    Derivatives of quotients by x are differences of what grows as x shrinks: each order loses as
+    many digits as elements differ by. In a record that keeps everything it is not asked of numbers.
+    """
+    if type(x) is not Variable or not x.size:
+        return True
+    size = np.abs(passive(x))
+    if is_passive(size):
+        return False
+    return bool(np.all(size * EVEN >= np.max(size, axis, keepdims=True)))
+
+
+def _others_again(x):
+    """Return what `_products_of_others` does, within the range, for further derivatives."""
+    first = np.zeros(np.shape(array_of(x)))
+    first[..., 0] = 1.0
+
+    def before(x):
+        return recurrence(_before(x, 0.0), first.astype(x.dtype))
+
+    return before(x) * np.flip(before(np.flip(x, -1)), -1)
+
+
 def _can_divide(ans):
     """Return whether no running product is zero, infinite, or so small that digits are lost."""
     size = np.abs(passive(ans))
@@ -259,7 +285,7 @@ recurrence = general(
 
 
 def _cumprod_vjp(g, ans, x, axis):
-    if _can_divide(ans):
+    if _can_divide(ans) and _is_even(x, axis):
         return _sum_from(g * ans, axis) / x
     x = np.swapaxes(x, axis, -1)
     before = _before(np.cumprod(x, -1), 1.0)
@@ -267,7 +293,7 @@ def _cumprod_vjp(g, ans, x, axis):
 
 
 def _cumprod_jvp(t, ans, x, axis):
-    if _can_divide(ans):
+    if _can_divide(ans) and _is_even(x, axis):
         return ans * _running_sum(t / x, axis)
     x = np.swapaxes(x, axis, -1)
     before = _before(np.cumprod(x, -1), 1.0)
@@ -308,13 +334,13 @@ if hasattr(np, "cumulative_prod"):  # NumPy 2.1
 
 def _prod_vjp(g, ans, x):
     if _in_range(x):
-        return (g * ans)[..., None] / x
+        return (g * ans)[..., None] / x if _is_even(x) else g[..., None] * _others_again(x)
     return g[..., None] * _products_of_others(x)
 
 
 def _prod_jvp(t, ans, x):
     if _in_range(x):
-        return ans * np.sum(t / x, -1)
+        return ans * np.sum(t / x, -1) if _is_even(x) else np.sum(t * _others_again(x), -1)
     return np.sum(mulz(t, _products_of_others(x)), -1)  # 0 * inf is 0
 
 

@@ -535,6 +535,34 @@ def test_operands_that_reach_outside_are_refused():
     refused(sized(), "size must be positive", "zero", -1, (1, 0))
 
 
+def test_operands_that_are_not_aligned_are_refused():
+    sine, single = program(np.sin, 1, float), program(np.sin, 1, np.float32)
+    what, double = "is not aligned", np.dtype(float)
+    region = lambda p, x, y, step: ("region", p, (3,), [((0, x), (step,)), ((1, y), (8,))])
+    refused(sized(), what, *region(sine, 4, 0, 8))
+    refused(sized(), what, *region(sine, 0, 3, 8))
+    refused(sized(), INTO[0], *region(sine, 0, 0, 12))
+    sized().region(*region(single, 4, 4, 12)[1:])
+    refused(sized(), what, *region(single, 2, 4, 8))
+    two = ((0, 0), 2, 1, ()), ((1, 4), 2, 1, ()), ((2, 0), 2, 1, ())
+    refused(sized(), what, "product", 12, (2, 2, 2), (), *two, False)
+    refused(sized(), what, "sum", 12, (1, 2, 1), (0, 1), (2, 0))
+    refused(sized(), what, "copy", 8, (2,), (0, 1), (8,), (1, 0), (8,))
+    refused(sized(), what, "copy", 8, (2,), (0, 0), (8,), (1, 4), (8,))
+    refused(sized(), INTO[0], "copy", 8, (2,), (0, 0), (9,), (1, 0), (8,))
+    sized().copy(1, (2,), (0, 1), (3,), (1, 5), (1,))
+    refused(sized(), what, "pick", 8, np.array([0, 1]), (0, 4), (1, 0))
+    refused(sized(), what, "call", None, [("array", (0, 4), (2,), (8,), double)], [])
+    for start, step in ((4, 8), (0, 12)):
+        machine = sized()
+        machine.loop(3, [(3, (0, start), step)])
+        refused(machine, what, "copy", 8, (2,), (3, 0), (8,), (1, 0), (8,))
+        machine.copy(4, (2,), (3, 0), (4,), (1, 0), (4,))
+    machine = sized(5)
+    machine.loop(2, [(3, (1, 4), 0), (4, (2, 40), 0)], [(3, 4)])
+    refused(machine, what, "copy", 8, (1,), (4, 0), (8,), (1, 0), (8,))
+
+
 def test_what_functions_return_is_there_behind_them():
     view = ("array", (0, 0), (8,), (8,), np.dtype(float))
     call = lambda *results: ("call", lambda x: (x,), [view], list(results))
