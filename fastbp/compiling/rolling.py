@@ -469,8 +469,7 @@ class _Rolling:
         """
         first, last, elements = self.uses.first, self.uses.last, chain.elements
         return not any(
-            k % self.times == turn
-            and last[id(elements[k])] >= first[id(elements[k + distance])]
+            k % self.times == turn and last[id(elements[k])] >= first[id(elements[k + distance])]
             for other, _ in self._outside(chain)
             for k in (other - distance, other)
             if 0 <= k and k + distance < len(elements)
