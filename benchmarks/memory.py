@@ -1,7 +1,10 @@
-"""Peak memory of a reverse sweep."""
+"""Peak memory of reverse sweeps, and of the same compiled."""
 
 from __future__ import annotations
 
+import fastbp as bp
+
+from .compiled import Loops
 from .mlp import Network
 from .registry import at_most, bench
 
@@ -21,3 +24,34 @@ class MlpMemory(Network):
     @classmethod
     def targets(cls, batch, width):
         return {"torch": at_most(1.0)}
+
+
+@bench("memory")
+class CompiledMlpMemory(MlpMemory):
+    """Rise of resident memory during a call of the same, compiled; recording it takes more."""
+
+    def setup(self, batch, width):
+        super().setup(batch, width)
+        self.gradient = bp.compile(self.gradient)
+        self.run()
+
+    @classmethod
+    def targets(cls, batch, width):
+        return {"jax": at_most(1.0)}
+
+
+@bench("memory")
+class LoopMemory(Loops):
+    """The same of the compiled gradient of a recurrent network."""
+
+    params = {"case": ("rnn 200, 256, 32",)}
+    threaded = False
+    unit = "bytes"
+
+    def setup(self, case):
+        super().setup(case)
+        self.run()
+
+    @classmethod
+    def targets(cls, case):
+        return {"jax": at_most(1.0)}
