@@ -41,7 +41,6 @@ cdef struct Walk:
 cdef struct Picked:
     int slot
     bint by_runs
-    Place source
     const intptr_t *table       # a borrowed array's, as the others
     # As those of a Pick, counted from the start of a block; and how many there are to its end.
     const intptr_t *runs

@@ -371,7 +371,6 @@ cdef class Machine:
             p.slot = slot
             if region.total > 1 and region.steps[p.slot] != program.itemsize:
                 raise ValueError("Machine.region: what is picked is walked through evenly")
-            p.source = region.places[p.slot]
             p.table = <const intptr_t *> cnp.PyArray_DATA(<cnp.ndarray> table)
             blocks = [_runs_of(table.reshape(-1)[i:i + program.block])
                       for i in range(0, table.size, program.block)]
@@ -1450,9 +1449,8 @@ cdef inline void _pick_block(const Picked *p, const char *source, char *target, 
         return
     if done > 0:
         run, single = p.ends[2 * done - 2], p.ends[2 * done - 1]
-    copy_pieces(target, source, p.runs + 2 * run, p.ends[2 * done] - run, item)
-    for k in range(single, p.ends[2 * done + 1]):
-        _pick_one(item, source, target, p.single[2 * k], p.single[2 * k + 1])
+    _pick_runs(item, source, target, p.runs + 2 * run, p.ends[2 * done] - run,
+               p.single + 2 * single, p.ends[2 * done + 1] - single)
 
 
 cdef int _gemm(const Gemm *g, number *a, number *b, number *c) noexcept nogil:
@@ -1561,14 +1559,21 @@ cdef inline void _pick_one(int item, const char *source, char *target, intptr_t 
         memcpy(target + k * item, source + i * item, item)
 
 
+cdef inline void _pick_runs(int item, const char *source, char *target, const intptr_t *runs,
+                            intptr_t n_runs, const intptr_t *single,
+                            intptr_t n_single) noexcept nogil:
+    cdef intptr_t k
+    copy_pieces(target, source, runs, n_runs, item)
+    for k in range(n_single):
+        _pick_one(item, source, target, single[2 * k], single[2 * k + 1])
+
+
 cdef void _run_pick(const Pick *p, char **bases) noexcept nogil:
     cdef const char *source = _at(p.source, bases)
     cdef char *target = _at(p.target, bases)
     cdef intptr_t k
     if p.runs != NULL:
-        copy_pieces(target, source, p.runs, p.n_runs, p.itemsize)
-        for k in range(p.n_single):
-            _pick_one(p.itemsize, source, target, p.single[2 * k], p.single[2 * k + 1])
+        _pick_runs(p.itemsize, source, target, p.runs, p.n_runs, p.single, p.n_single)
         return
     if p.itemsize == 8 and not p.zeros:
         for k in range(p.n):
