@@ -7,7 +7,21 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["CheckError", "check_projection", "compare", "flatten"]
+__all__ = [
+    "DTYPES",
+    "CheckError",
+    "check_projection",
+    "compare",
+    "compare_with_exact",
+    "flatten",
+    "in_dtype",
+]
+
+# What benchmarks are run in that are run in more than one.
+DTYPES = ("float64", "float32")
+
+# Units in the last place that two libraries may differ by, in sums of many terms.
+_ROUNDING = 1000.0
 
 
 class CheckError(Exception):
@@ -29,6 +43,8 @@ def flatten(result: Any) -> list[np.ndarray]:
 def compare(got: Any, want: Any, rtol: float, what: str = "result") -> float:
     """Return the largest difference, relative to the scale of the reference, or raise.
 
+    What a dtype rounds is allowed whatever `rtol` is: a thousand times its resolution.
+
     Raises
     ------
     CheckError
@@ -46,10 +62,27 @@ def compare(got: Any, want: Any, rtol: float, what: str = "result") -> float:
             )
         scale = max(float(np.max(np.abs(b), initial=0.0)), 1e-300)
         error = float(np.max(np.abs(a - b), initial=0.0)) / scale
-        if not error <= rtol:
-            raise CheckError(f"{what} {i}: relative error {error:.1e} is above {rtol:.0e}")
+        limit = max(rtol, _ROUNDING * np.finfo(b.dtype).eps) if b.dtype.kind in "fc" else rtol
+        if not error <= limit:
+            raise CheckError(f"{what} {i}: relative error {error:.1e} is above {limit:.0e}")
         worst = max(worst, error)
     return worst
+
+
+def in_dtype(inputs: Any, dtype: str) -> Any:
+    """Return numbers and arrays of NumPy, also in dicts and lists, in another dtype."""
+    if isinstance(inputs, dict):
+        return {key: in_dtype(value, dtype) for key, value in inputs.items()}
+    if isinstance(inputs, list):
+        return [in_dtype(value, dtype) for value in inputs]
+    return inputs.astype(dtype)
+
+
+def compare_with_exact(got: Any, exact: Any, rtol: float = 1e-10) -> float:
+    """Compare results with the same of float64, rounded to their dtypes."""
+    got = flatten(got)
+    rounded = [x.astype(y.dtype) for x, y in zip(flatten(exact), got, strict=True)]
+    return compare(got, rounded, rtol, f"result in {got[0].dtype}")
 
 
 def check_projection(

@@ -6,7 +6,7 @@ import numpy as np
 
 import fastbp as bp
 
-from .checking import check_projection, compare
+from .checking import DTYPES, check_projection, compare, compare_with_exact, in_dtype
 from .registry import Bench, Target, bench, faster
 
 
@@ -117,7 +117,7 @@ def operands(case: str) -> dict[str, np.ndarray]:
     return {"x": rng.standard_normal(sizes)}
 
 
-def jax_gradient(inputs, case):
+def jax_gradient(inputs, case, **_):
     import jax
 
     name = CASES[case][0]
@@ -127,7 +127,7 @@ def jax_gradient(inputs, case):
     return lambda: jax.block_until_ready(gradient(p))
 
 
-def jax_first(inputs, case):
+def jax_first(inputs, case, **_):
     import jax
 
     program = PROGRAMS[CASES[case][0]]
@@ -145,28 +145,28 @@ def jax_first(inputs, case):
 class Compiled(Bench):
     """What the benchmarks of compiled functions share."""
 
-    params = {"case": tuple(CASES)}
+    params = {"case": tuple(CASES), "dtype": DTYPES}
     quick = {"case": ("two_scalars", "rosenbrock 2", "perceptron 1 x 32")}
     rtol = 1e-8
 
-    def setup(self, case):
-        self.inputs = operands(case)
+    def setup(self, case, dtype):
+        self.exact = operands(case)
+        self.inputs = in_dtype(self.exact, dtype)
         program = PROGRAMS[CASES[case][0]]
         self.loss = lambda p: program(np, p)
         self.eager = bp.value_and_grad(self.loss)
         self.compiled = bp.compile(self.eager)
 
     def check(self):
-        _, found = self.run()
-        keys = sorted(self.inputs)
+        exact = self.eager(self.exact)
+        keys = sorted(self.exact)
         error = check_projection(
             lambda *xs: self.loss(dict(zip(keys, xs, strict=True))),
-            [self.inputs[key] for key in keys],
-            [found[key] for key in keys],
+            [self.exact[key] for key in keys],
+            [exact[1][key] for key in keys],
             1e-5,
         )
-        compare(self.run(), self.eager(self.inputs), 1e-10)
-        return error
+        return max(error, compare_with_exact(self.run(), exact))
 
 
 @bench("compile")
@@ -182,7 +182,7 @@ class CompiledGradient(Compiled):
         return {"eager": lambda: self.eager(self.inputs)}
 
     @classmethod
-    def targets(cls, case) -> dict[str, Target]:
+    def targets(cls, case, dtype) -> dict[str, Target]:
         return {"jax": faster(CASES[case][2], "one"), "eager": faster(1.0)}
 
 
@@ -190,7 +190,10 @@ class CompiledGradient(Compiled):
 class FirstCall(Compiled):
     """The first call of a compiled value and gradient: it is recorded and lowered."""
 
-    params = {"case": ("two_scalars", "rosenbrock 2", "perceptron 32 x 64", "unrolled 50 x 16")}
+    params = {
+        "case": ("two_scalars", "rosenbrock 2", "perceptron 32 x 64", "unrolled 50 x 16"),
+        "dtype": ("float64",),
+    }
     quick = {"case": ("rosenbrock 2",)}
     threaded = False
     peers = {"jax": jax_first}
@@ -199,7 +202,7 @@ class FirstCall(Compiled):
         return bp.compile(self.eager)(self.inputs)
 
     @classmethod
-    def targets(cls, case) -> dict[str, Target]:
+    def targets(cls, case, dtype) -> dict[str, Target]:
         return {"jax": faster(10.0)}
 
 
@@ -255,7 +258,7 @@ def loop_operands(case: str) -> dict[str, object]:
     name, sizes, *_ = LOOPS[case]
     rng = np.random.default_rng(5)
     if name == "leaves_loss":
-        init = [float(x) for x in rng.standard_normal(60)]
+        init = list(rng.standard_normal(60))
         return {"init": init, "x": rng.standard_normal(sizes)}
     if name == "matrix_loss":
         w = 0.5 * rng.standard_normal((3, 3))
@@ -270,13 +273,13 @@ def loop_operands(case: str) -> dict[str, object]:
     }
 
 
-def jax_loop(inputs, case):
+def jax_loop(inputs, case, **_):
     import jax
 
     program = SCANS[LOOPS[case][0]]
     gradient = jax.jit(jax.value_and_grad(lambda p: program(jax.numpy, jax.lax.scan, p)))
     if "init" in inputs:  # an array on the way here
-        inputs = {**inputs, "init": inputs["init"].tolist()}
+        inputs = {**inputs, "init": list(inputs["init"])}
     p = jax.device_put(dict(inputs))
     return lambda: jax.block_until_ready(gradient(p))
 
@@ -285,13 +288,14 @@ def jax_loop(inputs, case):
 class Loops(Bench):
     """A compiled value and gradient of a scan, called."""
 
-    params = {"case": tuple(LOOPS)}
+    params = {"case": tuple(LOOPS), "dtype": DTYPES}
     quick = {"case": ("rnn 50, 32, 1",)}
     rtol = 1e-8
     peers = {"jax": jax_loop}
 
-    def setup(self, case):
-        self.case, self.inputs = case, loop_operands(case)
+    def setup(self, case, dtype):
+        self.case, self.exact = case, loop_operands(case)
+        self.inputs = in_dtype(self.exact, dtype)
         program = SCANS[LOOPS[case][0]]
         self.loss = lambda p: program(np, bp.scan, p)
         self.eager = bp.value_and_grad(self.loss)
@@ -308,7 +312,7 @@ class Loops(Bench):
 
     def check(self):
         found = self.run()
-        error = compare(found, self.eager(self.inputs), 1e-8)
+        error = compare_with_exact(found, self.eager(self.exact))
         if LOOPS[self.case][3] is None:
             return error
         return max(error, compare(found, self.fused(self.inputs), 1e-8))
@@ -319,7 +323,7 @@ class Loops(Bench):
         return {"fused": lambda: self.fused(self.inputs)}
 
     @classmethod
-    def targets(cls, case) -> dict[str, Target]:
+    def targets(cls, case, dtype) -> dict[str, Target]:
         *_, jax, fused = LOOPS[case]
         found = {"jax": faster(jax, "one")}
         return found if fused is None else {**found, "fused": faster(fused)}
@@ -342,7 +346,7 @@ def _members(inputs):
     return rest, x, y
 
 
-def jax_members(inputs, batch, width, way):
+def jax_members(inputs, **_):
     import jax
 
     gradient = jax.grad(lambda p, x, y: member(jax.numpy, p, x, y))
@@ -355,15 +359,15 @@ def jax_members(inputs, batch, width, way):
 class Members(Bench):
     """Gradients of each member of a batch by vmap, as it is and compiled."""
 
-    params = {"batch": (256,), "width": (64,), "way": ("eager", "compiled")}
+    params = {"batch": (256,), "width": (64,), "way": ("eager", "compiled"), "dtype": DTYPES}
     quick = {"batch": (8,), "width": (16,)}
     rtol = 1e-8
     peers = {"jax": jax_members}
 
-    def setup(self, batch, width, way):
+    def setup(self, batch, width, way, dtype):
         rng = np.random.default_rng(5)
         scale = width**-0.5
-        self.inputs = {
+        self.exact = {
             "w1": scale * rng.standard_normal((width, width)),
             "b1": rng.standard_normal(width),
             "w2": scale * rng.standard_normal((width, width)),
@@ -372,6 +376,7 @@ class Members(Bench):
             "x": rng.standard_normal((batch, width)),
             "y": rng.standard_normal((batch, 10)),
         }
+        self.inputs = in_dtype(self.exact, dtype)
         self.gradient = bp.grad(lambda p, x, y: member(np, p, x, y))
         mapped = bp.vmap(self.gradient, in_axes=(None, 0, 0))
         self.mapped = bp.compile(mapped) if way == "compiled" else mapped
@@ -379,31 +384,34 @@ class Members(Bench):
     def run(self):
         return self.mapped(*_members(self.inputs))
 
-    def loop(self):
+    def loop(self, inputs=None):
         """Compute the same, one member after the other."""
-        p, x, y = _members(self.inputs)
+        p, x, y = _members(self.inputs if inputs is None else inputs)
         found = [self.gradient(p, x[k], y[k]) for k in range(len(x))]
         return {key: np.stack([g[key] for g in found]) for key in p}
 
     def check(self):
-        found = self.run()
-        compare(found, self.loop(), 1e-12)
-        p, x, y = _members(self.inputs)
+        exact = self.loop(self.exact)
+        error = compare_with_exact(self.run(), exact)
+        p, x, y = _members(self.exact)
         keys = sorted(p)
-        return check_projection(
-            lambda *ws: sum(
-                member(np, dict(zip(keys, ws, strict=True)), x[k], y[k]) for k in range(len(x))
+        return max(
+            error,
+            check_projection(
+                lambda *ws: sum(
+                    member(np, dict(zip(keys, ws, strict=True)), x[k], y[k]) for k in range(len(x))
+                ),
+                [p[key] for key in keys],
+                [exact[key].sum(axis=0) for key in keys],
+                1e-5,
             ),
-            [p[key] for key in keys],
-            [found[key].sum(axis=0) for key in keys],
-            1e-5,
         )
 
     def against(self):
         return {"loop": self.loop}
 
     @classmethod
-    def targets(cls, batch, width, way) -> dict[str, Target]:
+    def targets(cls, batch, width, way, dtype) -> dict[str, Target]:
         return {"jax": faster(1 / 1.5, "one"), "loop": faster(20.0)}
 
 
@@ -411,7 +419,7 @@ class Members(Bench):
 JACOBIANS = {"50 x 32": (50, 32, 1.8), "200 x 256": (200, 256, 1.0)}
 
 
-def jax_last_state(inputs, case):
+def jax_last_state(inputs, case, **_):
     import jax
 
     def last(h, w, x):
@@ -430,18 +438,19 @@ def jax_last_state(inputs, case):
 class LastByFirstState(Bench):
     """The Jacobian of the last state of a loop of Python by the first one, compiled."""
 
-    params = {"case": tuple(JACOBIANS)}
+    params = {"case": tuple(JACOBIANS), "dtype": DTYPES}
     quick = {"case": ("50 x 32",)}
     peers = {"jax": jax_last_state}
 
-    def setup(self, case):
+    def setup(self, case, dtype):
         steps, units, _ = JACOBIANS[case]
         rng = np.random.default_rng(5)
-        self.inputs = {
+        self.exact = {
             "h": rng.standard_normal(units),
             "w": units**-0.5 * rng.standard_normal((units, units)),
             "x": rng.standard_normal((steps, units)),
         }
+        self.inputs = in_dtype(self.exact, dtype)
 
         def last(h, w, x):
             for k in range(steps):
@@ -452,12 +461,11 @@ class LastByFirstState(Bench):
         self.compiled = bp.compile(self.eager)
 
     def check(self):
-        compare(self.run(), self.eager(**self.inputs), 1e-10)
-        return 0.0
+        return compare_with_exact(self.run(), self.eager(**self.exact))
 
     def run(self):
         return self.compiled(self.inputs["h"], self.inputs["w"], self.inputs["x"])
 
     @classmethod
-    def targets(cls, case) -> dict[str, Target]:
+    def targets(cls, case, dtype) -> dict[str, Target]:
         return {"jax": faster(JACOBIANS[case][2], "one")}

@@ -44,14 +44,14 @@ class CompiledMlpMemory(MlpMemory):
 class LoopMemory(Loops):
     """The same of the compiled gradient of a recurrent network."""
 
-    params = {"case": ("rnn 200, 256, 32",)}
+    params = {"case": ("rnn 200, 256, 32",), "dtype": ("float64",)}
     threaded = False
     unit = "bytes"
 
-    def setup(self, case):
-        super().setup(case)
+    def setup(self, case, dtype):
+        super().setup(case, dtype)
         self.run()
 
     @classmethod
-    def targets(cls, case):
+    def targets(cls, case, dtype):
         return {"jax": at_most(1.0)}

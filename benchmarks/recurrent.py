@@ -11,7 +11,7 @@ import fastbp as bp
 from fastbp._core import blas
 from fastbp.recurrent import loops
 
-from .checking import check_projection, compare
+from .checking import DTYPES, check_projection, compare, compare_with_exact, in_dtype
 from .registry import Bench, at_most, bench, faster
 
 GEMMS = "the products alone"
@@ -48,13 +48,13 @@ def run_cell(cell: str, p: dict):
     return getattr(bp.recurrent, cell)(p["xs"], state, W=p["W"], U=p["U"], b=p["b"])[0]
 
 
-def products(steps: int, n: int, batch: int):
+def products(steps: int, n: int, batch: int, dtype):
     """Return the matrix products that the gradient of `rnn` cannot do without, as BLAS calls."""
     rng = np.random.default_rng(0)
-    hs, gs, xs = (rng.standard_normal((steps, batch, n)) for _ in range(3))
-    W = rng.standard_normal((n, n))
-    flat, out = [a.reshape(-1, n) for a in (hs, gs, xs)], np.empty((n, n))
-    rows = np.empty((steps * batch, n))
+    hs, gs, xs = (rng.standard_normal((steps, batch, n)).astype(dtype) for _ in range(3))
+    W = rng.standard_normal((n, n)).astype(dtype)
+    flat, out = [a.reshape(-1, n) for a in (hs, gs, xs)], np.empty((n, n), dtype)
+    rows = np.empty((steps * batch, n), dtype)
 
     def run():
         blas.gemm(flat[2], W, out=rows)
@@ -74,7 +74,8 @@ def torch_cell(cell: str, p: dict):
     import torch
 
     n = p["h0"].shape[-1]
-    model = getattr(torch.nn, cell.upper())(n, n).double()
+    dtype = getattr(torch, p["h0"].dtype.name)
+    model = getattr(torch.nn, cell.upper())(n, n).to(dtype)
     with torch.no_grad():
         model.weight_hh_l0.copy_(torch.tensor(p["W"].T.copy()))
         model.weight_ih_l0.copy_(torch.tensor(p["U"].T.copy()))
@@ -191,19 +192,20 @@ class Cell(Bench):
 
     cell = "rnn"
 
-    def setup(self, size):
+    def setup(self, size, dtype):
         self.size = SIZES[size]
-        self.inputs = init(self.cell, *self.size)
+        self.exact = init(self.cell, *self.size)
+        self.inputs = in_dtype(self.exact, dtype)
         self.p, self.weights = split(self.inputs)
         self.leaves = {name: bp.variable(x) for name, x in self.p.items()}
 
-    def loss(self, p):
-        return np.sum(run_cell(self.cell, p) * self.weights)
+    def loss(self, p, weights):
+        return np.sum(run_cell(self.cell, p) * weights)
 
-    def by_loop(self, p):
+    def by_loop(self, p, weights):
         out = loops.run(self.cell, p)
         hs = out[0] if self.cell == "lstm" else out
-        return np.sum(hs * self.weights)
+        return np.sum(hs * weights)
 
     def run(self):
         hs = run_cell(self.cell, self.leaves)
@@ -214,14 +216,14 @@ class Cell(Bench):
         return self.run()
 
     def check(self):
-        gradient = self.gradient()
-        names = list(self.p)
+        p, weights = split(self.exact)
+        exact = bp.grad(self.by_loop)(p, weights)
         check_projection(
-            lambda *leaves: self.loss(dict(zip(names, leaves, strict=True))),
-            list(self.p.values()),
-            [gradient[name] for name in names],
+            lambda *leaves: self.loss(dict(zip(p, leaves, strict=True)), weights),
+            list(p.values()),
+            [exact[name] for name in p],
         )
-        return compare(gradient, bp.grad(self.by_loop)(self.p), 1e-10, "gradient")
+        return compare_with_exact(self.gradient(), exact)
 
 
 class Model(Bench):
@@ -255,14 +257,14 @@ class Model(Bench):
 class RnnGradient(Cell):
     """Gradient of a tanh network with respect to weights, bias, inputs and initial state."""
 
-    params = {"size": (SMALL, MIDDLE, LARGE)}
+    params = {"size": (SMALL, MIDDLE, LARGE), "dtype": DTYPES}
     peers = {"torch": torch_step("rnn"), "jax": jax_step("rnn")}
 
     def against(self):
-        return {GEMMS: products(*self.size)} if self.size == SIZES[LARGE] else {}
+        return {GEMMS: products(*self.size, self.p["W"].dtype)} if self.size == SIZES[LARGE] else {}
 
     @classmethod
-    def targets(cls, size):
+    def targets(cls, size, dtype):
         return {
             SMALL: {"torch": faster(40), "jax": SMALL_AGAINST_JAX},
             MIDDLE: {"torch": faster(4), "jax": faster(1.8)},
@@ -278,27 +280,27 @@ class RnnGradient(Cell):
 class RnnLoss(Cell):
     """Mean squared error of a tanh network and its gradient, from plain arrays to plain arrays."""
 
-    params = {"size": (SMALL,)}
+    params = {"size": (SMALL,), "dtype": DTYPES}
     peers = {"torch": torch_loss, "jax": jax_loss}
 
-    def setup(self, size):
-        super().setup(size)
+    def setup(self, size, dtype):
+        super().setup(size, dtype)
         self.both = bp.value_and_grad(self.loss)
 
-    def loss(self, p):
-        return np.mean((run_cell(self.cell, p) - self.weights) ** 2)
+    def loss(self, p, weights):
+        return np.mean((run_cell(self.cell, p) - weights) ** 2)
 
-    def by_loop(self, p):
-        return np.mean((loops.run(self.cell, p) - self.weights) ** 2)
+    def by_loop(self, p, weights):
+        return np.mean((loops.run(self.cell, p) - weights) ** 2)
 
     def run(self):
-        return self.both(self.p)
+        return self.both(self.p, self.weights)
 
     def gradient(self):
         return self.run()[1]
 
     @classmethod
-    def targets(cls, size):
+    def targets(cls, size, dtype):
         return {"torch": faster(40), "jax": SMALL_AGAINST_JAX}
 
 
@@ -307,11 +309,11 @@ class LstmGradient(Cell):
     """Gradient of an LSTM with respect to weights, bias, inputs and initial states."""
 
     cell = "lstm"
-    params = {"size": (SMALL, MIDDLE, SHORT)}
+    params = {"size": (SMALL, MIDDLE, SHORT), "dtype": DTYPES}
     peers = {"torch": torch_step("lstm"), "jax": jax_step("lstm")}
 
     @classmethod
-    def targets(cls, size):
+    def targets(cls, size, dtype):
         times = {SMALL: 2, MIDDLE: 1.3, SHORT: 1.2}[size]
         return {"torch": faster(times), "jax": faster(times)}
 
@@ -321,9 +323,9 @@ class GruGradient(Cell):
     """Gradient of a GRU with respect to weights, bias, inputs and initial state."""
 
     cell = "gru"
-    params = {"size": (SMALL, MIDDLE, SHORT)}
+    params = {"size": (SMALL, MIDDLE, SHORT), "dtype": DTYPES}
     peers = {"torch": torch_step("gru"), "jax": jax_step("gru")}
 
     @classmethod
-    def targets(cls, size):
+    def targets(cls, size, dtype):
         return {"torch": faster(1), "jax": faster(1)}
