@@ -16,6 +16,7 @@ from fastbp.compiling.memory import carried, give_out, need
 from fastbp.compiling.picking import with_picks_inside
 from fastbp.compiling.reducing import with_early_reductions
 from fastbp.compiling.rolling import rolled
+from fastbp.compiling.sinking import with_work_in_loops
 from fastbp.compiling.steps import Copy, Region, Step
 from fastbp.compiling.values import Storage, Value
 
@@ -42,6 +43,8 @@ def laid_out(b: Builder, inputs: Sequence[Value | None], outputs: Sequence[Value
     results, copies = _results(outputs)
     steps = steps + copies
     if "fusion" in b.passes:
+        if "sinking" in b.passes:
+            steps = with_work_in_loops(steps)
         steps = fused(steps)
     steps = with_endings(steps, b.passes)
     _compile(steps, results, "dead" not in b.passes)

@@ -1,7 +1,8 @@
 """Memory of a plan: one workspace, given out to what is alive.
 
-Work that reads an array for the last time may write into it. What is used from one moment to
-another one has a part of the workspace between these; then it goes to what comes next.
+Work that reads an array for the last time may write into it; so may a loop that reads a stack of
+arrays for the last time, one in each iteration, and writes another such stack. What is used from
+one moment to another one has a part of the workspace between these; then it goes to what comes next.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import bisect
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from fastbp.compiling.blocks import Block, Loop
+from fastbp.compiling.blocks import Block, Loop, Moving
 from fastbp.compiling.steps import Region, Step
 from fastbp.compiling.values import Storage, Value
 
@@ -38,6 +39,8 @@ def give_out(steps: Sequence[Step], passes: Collection[str]) -> int:
     if "inplace" in passes:
         for moment, repeated, region in accesses.regions:
             _write_over(region, moment, repeated, spans)
+            if id(region) in accesses.around:
+                _write_over_stacks(region, moment, accesses.around[id(region)], spans)
     starting: dict[int, list[Storage]] = {}
     ending: dict[int, list[Storage]] = {}
     for storage, first, last in spans.values():
@@ -95,6 +98,8 @@ class _Accesses:
         self.loops: list[tuple[int, int]] = []  # places of what is found in them, inner ones first
         self.moving: dict[int, list[Storage]] = {}
         self.regions: list[tuple[int, bool, Region]] = []  # with moment, and whether in a block
+        self.around: dict[int, _Around] = {}  # by the ids of regions in loops that no block holds
+        self.of: dict[int, list[tuple[int, int]]] = {}
         self.now = self.depth = 0
         self._take(steps)
 
@@ -107,12 +112,13 @@ class _Accesses:
                 self._note(step.read(), False)
                 self._note(step.written(), True)
                 continue
-            first = len(self.found)
+            first = inner = len(self.found)
             if isinstance(step, Loop):
                 self.moving |= step.places()
                 carry = carried(step.body)
                 for m in step.moving:
                     self._note([m.start.storage], id(m.storage) not in carry)
+                inner = len(self.found)
             else:
                 self._note(step.own(), False)
             self.depth += 1
@@ -120,9 +126,14 @@ class _Accesses:
                 self._take(part)
             self.depth -= 1
             self.now += 1
+            end = len(self.found)
             self._note(step.own(), False)
             if isinstance(step, Loop):
                 self.loops.append((first, len(self.found)))
+                if self.depth == 0:
+                    around = _Around(step, self, (first, inner, end, len(self.found)))
+                    own = [part for part in step.body if isinstance(part, Region)]
+                    self.around |= {id(part): around for part in own}
 
     def _note(self, storages: Sequence[Storage], written: bool) -> None:
         for storage in [s.outermost for s in storages]:
@@ -130,6 +141,13 @@ class _Accesses:
                 self._note(self.moving[id(storage)], written)
             elif storage.kind in ("work", "output"):
                 self.found.append((self.now, storage, written))
+
+    def uses(self, storage: Storage) -> list[tuple[int, int]]:
+        """Return (place in what is found, moment) of all accesses to memory and its parts."""
+        if not self.of:
+            for k, (now, other, _) in enumerate(self.found):
+                self.of.setdefault(id(other), []).append((k, now))
+        return sorted(use for part in storage.parts() for use in self.of.get(id(part), ()))
 
     def spans(self) -> dict[int, list[Any]]:
         """Return by the id of memory what it is, and from which moment to which it is used.
@@ -152,6 +170,42 @@ class _Accesses:
                 if not written or span[1] < begin or span[2] > last:
                     span[1:] = min(span[1], begin), max(span[2], last)
         return spans
+
+
+class _Around:
+    """A loop around a region: what moves in it, and where the accesses of its body are found."""
+
+    def __init__(
+        self, loop: Loop, accesses: _Accesses, places: tuple[int, int, int, int]
+    ) -> None:
+        self.accesses = accesses
+        self.begin, self.first, self.end, self.behind = places
+        swapped = {id(m) for pair in loop.swaps for m in pair}
+        of: dict[int, list[Moving]] = {}  # by the memory in which they move
+        for m in loop.moving:
+            of.setdefault(id(m.start.storage.outermost), []).append(m)
+        # Those that nothing else moves in: all that a body does there is known.
+        alone = [ms[0] for ms in of.values() if len(ms) == 1 and id(ms[0]) not in swapped]
+        self.moving = {id(m.storage): m for m in alone}
+
+    def moving_of(self, x: Value) -> Moving | None:
+        """Return by what an array moves that is other memory in each iteration."""
+        m = self.moving.get(id(x.storage.outermost))
+        if m is None or not x.contiguous or abs(m.step) < x.size * x.dtype.itemsize:
+            return None
+        return m
+
+    def is_written_first(self, stack: Storage, moment: int) -> bool:
+        """Say whether all use of memory begins with one access, at this moment."""
+        uses = self.accesses.uses(stack)
+        own = [now for k, now in uses if self.first <= k < self.end]
+        return uses[0][0] >= self.begin and own[0] == moment and own.count(moment) == 1
+
+    def is_read_last(self, stack: Storage, moment: int) -> bool:
+        """Say whether one access at this moment is all from the loop on."""
+        uses = self.accesses.uses(stack)
+        own = [now for k, now in uses if self.first <= k < self.end]
+        return own == [moment] and uses[-1][0] < self.behind
 
 
 # ---- work in place
@@ -178,6 +232,43 @@ def _write_over(region: Region, moment: int, repeated: bool, spans: Spans) -> No
                     break
 
 
+def _write_over_stacks(region: Region, moment: int, around: _Around, spans: Spans) -> None:
+    """Let a stack of outputs lie where one of operands is that nobody reads in or after the loop."""
+    for number, (program, inputs, outputs) in enumerate(region.programs):
+        for k, y in enumerate(outputs):
+            to = around.moving_of(y)
+            if to is None or y.shape != region.shape or id(y) in region.summed:
+                continue
+            if not _is_alone(y, region.programs):
+                continue
+            new = to.start.storage
+            if new.kind not in ("work", "output") or new.inside is not None or new.holds:
+                continue
+            if not around.is_written_first(new, moment):
+                continue
+            for i, x in enumerate(inputs):
+                of = around.moving_of(x)
+                if (
+                    of is not None
+                    and of.step == to.step
+                    and x.shape == y.shape
+                    and _place_in(of, x) == _place_in(to, y)
+                    and of.start.storage.outermost.kind == "work"
+                    and of.start.storage.outermost.nbytes == new.nbytes
+                    and of.start.storage.outermost is not new
+                    and program.may_write_over(i, k)
+                    and _is_read_once(x, i, region.programs[number:])
+                    and around.is_read_last(of.start.storage.outermost, moment)
+                ):
+                    _join(of.start.storage.outermost, new, spans)
+                    break
+
+
+def _place_in(m: Moving, x: Value) -> int:
+    """Return where an array is in the first iteration, in the memory in which it moves."""
+    return m.start.storage.start + m.start.offset + x.storage.start + x.offset
+
+
 def _is_new(y: Value, moment: int, repeated: bool, spans: Spans) -> bool:
     """Say whether an output is all of memory that is used from this moment on."""
     storage = y.storage
@@ -191,7 +282,7 @@ def _is_new(y: Value, moment: int, repeated: bool, spans: Spans) -> bool:
 def _is_alone(y: Value, programs: Programs) -> bool:
     """Say whether a region has nothing else to do with the memory of an output."""
     values = [v for _, inputs, outputs in programs for v in (*inputs, *outputs)]
-    return sum(v.storage.outermost is y.storage for v in values) == 1
+    return sum(v.storage.outermost is y.storage.outermost for v in values) == 1
 
 
 def _is_lost(x: Value, y: Value, moment: int, spans: Spans) -> bool:

@@ -17,6 +17,7 @@ PASSES = {
     "early": "sums and products that are smaller than what they read are made early",
     "rolling": "repeated instructions are one loop",
     "packing": "numbers that a step carries and treats alike are one array",
+    "sinking": "elementwise work on a stack that a loop alone reads is done in the loop",
     "fusion": "elementwise work over one shape is one region",
     "reductions": "what elementwise work computes is summed where it runs",
     "placing": "what goes to a part of a larger array is computed there, or added there",

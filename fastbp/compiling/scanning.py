@@ -77,6 +77,8 @@ class Scan:
 
     def __call__(self, operands: Sequence[Any]) -> tuple[Any, ...]:
         """Apply the loop, and record it."""
+        if not self.outputs:  # a derivative that nobody needs
+            return ()
         made: tuple[Any, ...] = self.op(*operands)
         return made
 
