@@ -12,6 +12,7 @@ from fastbp.compiling.builder import Builder
 from fastbp.compiling.copies import with_fewer_copies
 from fastbp.compiling.endings import with_endings
 from fastbp.compiling.fusing import fused
+from fastbp.compiling.hoisting import with_products_at_once
 from fastbp.compiling.memory import carried, give_out, need
 from fastbp.compiling.picking import with_picks_inside
 from fastbp.compiling.reducing import with_early_reductions
@@ -40,6 +41,8 @@ def laid_out(b: Builder, inputs: Sequence[Value | None], outputs: Sequence[Value
     steps = with_fewer_copies(steps, outputs, b.passes)
     if "rolling" in b.passes:
         steps = rolled(steps, outputs)
+    if "hoisting" in b.passes:
+        steps = with_products_at_once(steps, outputs)
     results, copies = _results(outputs)
     steps = steps + copies
     if "fusion" in b.passes:

@@ -175,10 +175,8 @@ class _Accesses:
 class _Around:
     """A loop around a region: what moves in it, and where the accesses of its body are found."""
 
-    def __init__(
-        self, loop: Loop, accesses: _Accesses, places: tuple[int, int, int, int]
-    ) -> None:
-        self.accesses = accesses
+    def __init__(self, loop: Loop, accesses: _Accesses, places: tuple[int, int, int, int]) -> None:
+        self.loop, self.accesses = loop, accesses
         self.begin, self.first, self.end, self.behind = places
         swapped = {id(m) for pair in loop.swaps for m in pair}
         of: dict[int, list[Moving]] = {}  # by the memory in which they move
@@ -201,11 +199,24 @@ class _Around:
         own = [now for k, now in uses if self.first <= k < self.end]
         return uses[0][0] >= self.begin and own[0] == moment and own.count(moment) == 1
 
-    def is_read_last(self, stack: Storage, moment: int) -> bool:
-        """Say whether one access at this moment is all from the loop on."""
-        uses = self.accesses.uses(stack)
+    def is_read_last(self, x: Value, moment: int) -> bool:
+        """Say whether nothing is done with the memory in which an array moves after this moment.
+
+        Each iteration has to have an array of its own there.
+        """
+        m = self.moving[id(x.storage.outermost)]
+        uses = self.accesses.uses(m.start.storage.outermost)
         own = [now for k, now in uses if self.first <= k < self.end]
-        return own == [moment] and uses[-1][0] < self.behind
+        if own[-1] != moment or own.count(moment) != 1 or uses[-1][0] >= self.behind:
+            return False
+        if len(own) == 1:
+            return True
+        values = [v for step in self.loop.body for v in (*step.reads, *step.writes)]
+        values = [v for v in values if v.storage.outermost is m.storage]
+        # What is in blocks of the body is not among these.
+        return len(values) == len(own) and all(
+            v.contiguous and v.size <= x.size and _place_in(m, v) == _place_in(m, x) for v in values
+        )
 
 
 # ---- work in place
@@ -258,7 +269,7 @@ def _write_over_stacks(region: Region, moment: int, around: _Around, spans: Span
                     and of.start.storage.outermost is not new
                     and program.may_write_over(i, k)
                     and _is_read_once(x, i, region.programs[number:])
-                    and around.is_read_last(of.start.storage.outermost, moment)
+                    and around.is_read_last(x, moment)
                 ):
                     _join(of.start.storage.outermost, new, spans)
                     break

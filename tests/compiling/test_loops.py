@@ -277,7 +277,7 @@ def test_checkpoints_save_memory(all_passes, rng):
         loss = lambda p, h0, xs, c=checkpoint: np.sum(rnn(p, h0, xs, checkpoint=c)[0] ** 2)
         compiled = check(bp.grad(loss), args)
         taken[checkpoint] = compiled.entries[0].plan.machine.work_bytes
-    assert taken[16] < taken[None] / 3
+    assert taken[16] < taken[None] / 1.5
     assert taken["binomial"] < taken[16]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastbp as bp
-from fastbp.compiling import sinking
+from fastbp.compiling import hoisting, sinking
 from fastbp.compiling.passes import PASSES
 
 from .test_random_loops import compared, derivatives
@@ -75,6 +75,7 @@ def test_plans_of_random_scans(seed, monkeypatch):
     source = program(rng)
     monkeypatch.setattr(sinking, "_LARGE", 0)
     monkeypatch.setattr(sinking, "_ELEMENTS", 1)
+    monkeypatch.setattr(hoisting, "_ELEMENTS", 1)
     passes = sorted(PASSES)
     if seed % 3 == 2:
         monkeypatch.setenv("FASTBP_PASSES", f"-{passes[seed // 3 % len(passes)]}")

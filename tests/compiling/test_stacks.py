@@ -147,3 +147,68 @@ def test_broadcast_operands_are_read_as_they_are_in_each_step(rng):
             y = rng.standard_normal(shape)
             plan_of(loss, xs, y)
             plan_of(bp.grad(loss, (0, 1)), xs, y)
+
+
+def looped(w, u, xs):
+    """Run a network as a loop of Python."""
+    h = np.zeros((BATCH, UNITS))
+    for x in xs:
+        h = np.tanh(h @ w + x @ u)
+    return np.sum(h * h)
+
+
+def products(plan):
+    """Return what products there are: in loops, and in front of them or behind."""
+    inside = [what for kind, _, what in plan.facts if kind == "  product"]
+    return inside, [what for kind, *_, what in plan.facts if kind == "product" and "times" in what]
+
+
+def test_products_of_what_is_there_before_a_loop_of_python_are_one(rng, monkeypatch):
+    w, xs = arguments(rng)
+    u = UNITS**-0.5 * rng.standard_normal((UNITS, UNITS))
+    plan = plan_of(looped, w, u, xs)
+    one = f"({BATCH}, {UNITS}) @ ({UNITS}, {UNITS})"
+    assert products(plan) == ([f"{one}, added"], [f"{one} {STEPS - 1} times"])
+    gradient = bp.value_and_grad(looped, (0, 1, 2))
+    plan = plan_of(gradient, w, u, xs)
+    inside, whole = products(plan)
+    assert inside == [f"{one}, added", one]  # the states, and their cotangents
+    assert (
+        sum(what.startswith(one) for what in whole) == 2
+    )  # of the inputs, and of their cotangents
+    monkeypatch.setenv("FASTBP_PASSES", "-hoisting")
+    inside, whole = products(plan_of(gradient, w, u, xs))
+    assert len(inside) == 4
+    assert not any(what.startswith(one) for what in whole)
+
+
+def test_products_that_depend_on_a_carry_stay(rng):
+    w, xs = arguments(rng)
+
+    def by_carry(w, xs):
+        h = xs[0]
+        for x in xs[1:]:
+            h = np.tanh(x @ w + h) @ w
+        return np.sum(h * h)
+
+    def by_what_is_written(w, xs):
+        h = np.zeros((BATCH, UNITS))
+        a = bp.numpy.zeros((STEPS, BATCH, UNITS))
+        for k in range(STEPS):
+            a[k] = h @ w
+            h = np.tanh(a[k] + a[k - 1] @ w + xs[k])
+        return np.sum(h * a)
+
+    def backward(w, xs):
+        h = np.zeros((BATCH, UNITS))
+        total = 0.0
+        for x in xs[::-1]:
+            y = x @ w
+            h = np.tanh(y + h) * y
+            total = total + np.sum(h)
+        return total + np.sum(y)  # the last one is read behind the loop
+
+    for f in (by_carry, by_what_is_written, backward):
+        plan_of(f, w, xs)
+        plan_of(bp.value_and_grad(f, (0, 1)), w, xs)
+        plan_of(lambda *args, f=f: bp.jvp(f, args, args), w, xs)
