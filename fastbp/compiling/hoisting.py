@@ -156,7 +156,8 @@ class _Hoisting:
     def _all(self, step: Product, place: Moving) -> Product | None:
         """Return the product of all iterations, where their order may be that of memory."""
         sizes, batch, *strides = step.facts
-        found, facts = [], []
+        found: list[Value] = []
+        facts = []
         for x, (row, column, rest) in zip((step.a, step.b, step.c), strides, strict=True):
             m = place if x is step.c else self.moving.get(id(x.storage.outermost))
             y = x if m is None else _at_start(x, m)
@@ -173,7 +174,8 @@ class _Hoisting:
         if place not in self.loop.moving:
             self.loop.moving.append(place)
             step.c.storage.put_inside(place.storage, 0)
-        return Product(*found, (sizes, (self.loop.count, *batch), *facts), False)
+        a, b, c = found
+        return Product(a, b, c, (sizes, (self.loop.count, *batch), *facts))
 
 
 def _at_start(x: Value, m: Moving) -> Value:

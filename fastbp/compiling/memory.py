@@ -2,7 +2,7 @@
 
 Work that reads an array for the last time may write into it; so may a loop that reads a stack of
 arrays for the last time, one in each iteration, and writes another such stack. What is used from
-one moment to another one has a part of the workspace between these; then it goes to what comes next.
+one moment to another has a part of the workspace between these; then it goes to what comes next.
 """
 
 from __future__ import annotations
@@ -244,7 +244,7 @@ def _write_over(region: Region, moment: int, repeated: bool, spans: Spans) -> No
 
 
 def _write_over_stacks(region: Region, moment: int, around: _Around, spans: Spans) -> None:
-    """Let a stack of outputs lie where one of operands is that nobody reads in or after the loop."""
+    """Let a stack of outputs lie where one of operands is that nobody reads any more."""
     for number, (program, inputs, outputs) in enumerate(region.programs):
         for k, y in enumerate(outputs):
             to = around.moving_of(y)

@@ -151,7 +151,7 @@ def _is_of(x: object, m: Moving) -> bool:
 
 
 def _readers(loop: Loop, m: Moving, shape: tuple[int, ...], like: Region) -> list[Region] | None:
-    """Return the work that reads what moves, if it reads nothing but all of it, element by element."""
+    """Return the work that reads what moves, if that is all of it, element by element."""
     readers = []
     for step in loop.body:
         touched = [*(step.own() if isinstance(step, Block) else ()), *step.read(), *step.written()]
@@ -173,7 +173,7 @@ def _readers(loop: Loop, m: Moving, shape: tuple[int, ...], like: Region) -> lis
 def _slice(
     x: Value, along: Sequence[int], strides: Sequence[int], loop: Loop, backward: bool
 ) -> Value:
-    """Return what an iteration sees of an operand of work on all of them: of its shape and strides."""
+    """Return what an iteration sees of an operand of work on all, which has this shape, strides."""
     step, *rest = strides
     shape = tuple([n if s else 1 for n, s in zip(along[1:], rest, strict=True)])
     storage, offset = x.storage, x.offset

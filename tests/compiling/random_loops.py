@@ -15,7 +15,8 @@ _VECTORS = (
     "{a}[[{i}, {i}, 0, 1, 2]]", "w[{i}] * w[{i}]", "np.roll(w, 1, 0)[{i}] * {a}", "0.5 * {a}",
     "np.sort({a})", "1.0 * {a}", "np.sum(w[:, 1:] * w[:, :-1], axis=1)",
     "np.linalg.norm(w + {a}, axis=0)", "np.mean(w * {a}[:, None], axis=0)",
-    "np.stack([{a}, {b}])[{j}]", "{a}.reshape(5, 1)[:, 0]", "xs[{t}] @ w", "{a} @ w + xs[{t}] @ w.T",
+    "np.stack([{a}, {b}])[{j}]", "{a}.reshape(5, 1)[:, 0]", "xs[{t}] @ w",
+    "{a} @ w + xs[{t}] @ w.T",
 )  # fmt: skip
 _NUMBERS = (
     "np.sum({a} * {b})", "np.sum(({a} - np.roll({a}, 1)) ** 2)", "{a} @ {b}", "{a}[{i}]",
