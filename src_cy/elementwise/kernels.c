@@ -145,7 +145,7 @@ long long fastbp_strong_zeros(void)
 #else
 #define FBP_ROWS_PAIRS(LEVEL, FIRST)
 #endif
-#define FBP_TABLE(LEVEL, EXP_TANH)                                                                \
+#define FBP_TABLE(LEVEL, BEATEN)                                                                  \
     static const fastbp_kernel table_##LEVEL[] = {                                                \
         FBP_ROW_ALL(LEVEL, mulz, 2)                                                               \
         FBP_ROW_ALL(LEVEL, mulz_add, 3)                                                           \
@@ -161,8 +161,6 @@ long long fastbp_strong_zeros(void)
         FBP_ROW(LEVEL, difference, 2)                                                             \
         FBP_ROW(LEVEL, cosine, 3)                                                                 \
         FBP_ROW_ALL(LEVEL, select, 3)                                                             \
-        FBP_ROW_D(LEVEL, sin, 1)                                                                  \
-        FBP_ROW_D(LEVEL, cos, 1)                                                                  \
         FBP_ROW(LEVEL, sigmoid, 1)                                                                \
         FBP_ROW(LEVEL, sigmoid_slope, 2)                                                          \
         FBP_ROW(LEVEL, tanh_slope, 2)                                                             \
@@ -173,17 +171,21 @@ long long fastbp_strong_zeros(void)
         FBP_ROWS_PAIRS(LEVEL, add)                                                                \
         FBP_ROWS_PAIRS(LEVEL, subtract)                                                           \
         FBP_ROWS_PAIRS(LEVEL, multiply)                                                           \
-        EXP_TANH                                                                                  \
+        BEATEN                                                                                    \
     };
 
-/* NumPy's exp and tanh are fast with AVX-512, half as fast as ours with AVX2. */
-#define FBP_OWN_EXP_TANH(LEVEL) FBP_ROW_D(LEVEL, exp, 1) FBP_ROW_D(LEVEL, tanh, 1)
-#define FBP_NO_EXP_TANH {"exp", {NULL}, 1}, {"tanh", {NULL}, 1},
+/* NumPy's exp and tanh are fast with AVX-512, half as fast as ours with AVX2; so are its sin and cos
+ * of float32. */
+#define FBP_ALL_OWN(LEVEL)                                                                        \
+    FBP_ROW(LEVEL, sin, 1) FBP_ROW(LEVEL, cos, 1) FBP_ROW(LEVEL, exp, 1) FBP_ROW(LEVEL, tanh, 1)
+#define FBP_SOME_OWN(LEVEL)                                                                       \
+    FBP_ROW_D(LEVEL, sin, 1) FBP_ROW_D(LEVEL, cos, 1)                                             \
+    {"exp", {NULL}, 1}, {"tanh", {NULL}, 1},
 
 #define FBP_LEVEL baseline
 #define FBP_VECTOR 16 /* bytes */
 #include "kernels_level.h"
-FBP_TABLE(baseline, FBP_NO_EXP_TANH)
+FBP_TABLE(baseline, FBP_SOME_OWN(baseline))
 #undef FBP_LEVEL
 #undef FBP_VECTOR
 
@@ -195,12 +197,12 @@ FBP_TABLE(baseline, FBP_NO_EXP_TANH)
 #pragma GCC push_options
 #pragma GCC target("avx2,fma")
 #endif
-#define FBP_EXP_TANH
+#define FBP_ALL_KERNELS
 #define FBP_LEVEL avx2
 #define FBP_VECTOR 32 /* bytes */
 #include "kernels_level.h"
-FBP_TABLE(avx2, FBP_OWN_EXP_TANH(avx2))
-#undef FBP_EXP_TANH
+FBP_TABLE(avx2, FBP_ALL_OWN(avx2))
+#undef FBP_ALL_KERNELS
 #undef FBP_LEVEL
 #undef FBP_VECTOR
 #if defined(__clang__)
@@ -215,7 +217,7 @@ FBP_TABLE(avx2, FBP_OWN_EXP_TANH(avx2))
 #define FBP_LEVEL avx512
 #define FBP_VECTOR 64 /* bytes */
 #include "kernels_level.h"
-FBP_TABLE(avx512, FBP_NO_EXP_TANH)
+FBP_TABLE(avx512, FBP_SOME_OWN(avx512))
 #undef FBP_LEVEL
 #undef FBP_VECTOR
 #if defined(__clang__)

@@ -385,6 +385,8 @@ SLOPE_CORE2(tanh_slope, 3, 1 - z * z, 4 * FN(bell_of)(2 * x))
 COSTLY_CORE2(logaddexp, FN(logaddexp_of)(a, b))
 COSTLY_CORE2(logaddexp2, FN(logaddexp2_of)(a, b))
 
+#define SIGN_BIT ((U)1 << (8 * sizeof(T) - 1))
+
 #ifdef DOUBLE_ONLY
 
 /* The arguments are scaled where their squares could overflow or underflow.
@@ -400,104 +402,20 @@ FBP_INLINE double FN(hypot_of)(double a, double b)
     return y == (double)INFINITY ? y : r;
 }
 
-/* sin(x), or cos(x) = sin(x + pi/2) when quarter is 1.
- *
- * Cody and Waite's reduction by pi/2, in four parts: for k < 2^20 the products with the first
+/* Cody and Waite's reduction of a by k*pi/2, in four parts: for k < 2^20 the products with the first
  * three, of 33 bits, are exact, and what the differences lose is kept (TwoSum), so that r + rl has
- * full relative accuracy even next to a multiple of pi/2. Beyond REDUCIBLE, and for nan, the
- * argument itself is returned and libm does the work afterwards: |result| > 2 or nan marks those
- * elements, which spares a copy of the input when the loop works in place.
- * Minimax fits, |r| <= pi/4: (sin r - r)/r^3 to 2^-58 of sin, (cos r - 1 + r^2/2)/r^4 to 2^-64. */
-#define REDUCIBLE 1.6e6
-#define SIGN_BIT 0x8000000000000000u
-FBP_INLINE double FN(sin_shifted)(double x, uint64_t quarter, uint64_t *outside)
+ * full relative accuracy even next to a multiple of pi/2. */
+FBP_INLINE double FN(reduced)(double a, double k, double *rl)
 {
-    const int inside = fabs(x) <= REDUCIBLE;
-    const double a = inside ? fabs(x) : 0.0;
-    const double t = a * 0x1.45f306dc9c883p-1 + MAGIC, k = t - MAGIC;
-    const uint64_t q = FN(to_bits)(t) + quarter, odd = 0 - (q & 1);
     const double r0 = a - k * 0x1.921fb544p+0;
     const double p1 = k * 0x1.0b4611a6p-34, r1 = r0 - p1, v1 = r1 - r0;
     const double p2 = k * 0x1.3198a2ep-69, r2 = r1 - p2, v2 = r2 - r1;
     const double low = ((r0 - (r1 - v1)) - (p1 + v1)) + ((r1 - (r2 - v2)) - (p2 + v2))
                        - k * 0x1.b839a252049c1p-104;
-    const double r = r2 + low, rl = (r2 - r) + low;
-    const double z = r * r, half = 0.5 * z, w = 1 - half;
-    const double s = -0x1.5555555555549p-3
-        + z * (0x1.111111110f881p-7
-        + z * (-0x1.a01a019c126f0p-13
-        + z * (0x1.71de35787573cp-19
-        + z * (-0x1.ae5e66d4d92bdp-26
-        + z * 0x1.5d932f264099fp-33))));
-    const double c = 0x1.555555555554cp-5
-        + z * (-0x1.6c16c16c15184p-10
-        + z * (0x1.a01a019cb26c4p-16
-        + z * (-0x1.27e4f80a73d1ep-22
-        + z * (0x1.1ee9ec45b4860p-29
-        + z * -0x1.8faece0cf99adp-37))));
-    const double sine = r + (rl * w + r * z * s);
-    const double cosine = w + (((1 - w) - half) + (z * z * c - r * rl));
-    const uint64_t flip = ((q & 2) << 62) ^ (quarter ? 0 : FN(to_bits)(x) & SIGN_BIT);
-    const uint64_t bits = ((FN(to_bits)(cosine) & odd) | (FN(to_bits)(sine) & ~odd)) ^ flip;
-    *outside |= inside ? 0 : 1;
-    return inside ? FN(from_bits)(bits) : x;
+    const double r = r2 + low;
+    *rl = (r2 - r) + low;
+    return r;
 }
-
-#define REPAIR(LIBM)                                                                              \
-    if (outside)                                                                                  \
-        for (i = 0; i < m; i++)                                                                   \
-            out[i] = fabs(out[i]) <= 2 ? out[i] : LIBM(out[i])
-#define REPAIR_SIN(out, m, outside) REPAIR(sin)
-#define REPAIR_COS(out, m, outside) REPAIR(cos)
-COSTLY_CORE1(sin, FN(sin_shifted)(a, 0, &outside), REPAIR_SIN)
-COSTLY_CORE1(cos, FN(sin_shifted)(a, 1, &outside), REPAIR_COS)
-#undef REPAIR
-#undef REPAIR_SIN
-#undef REPAIR_COS
-#undef REDUCIBLE
-
-#ifdef FBP_EXP_TANH
-
-/* One select for both ends: two would become branches. */
-FBP_INLINE double FN(exp_of)(double x)
-{
-    const double size = fabs(x) > 746 ? 746.0 : fabs(x);
-    double low;
-    return FN(exp_pair)(FN(from_bits)(FN(to_bits)(size) | (FN(to_bits)(x) & SIGN_BIT)), 0, &low);
-}
-
-/* (1 - t)/(1 + t) with t = e^(-2|x|), rounding errors put back as in the sigmoid; below 1/2, where
- * that cancels, |x| + |x|^3 * Q(x^2) with a minimax Q (2^-58 of tanh). */
-FBP_INLINE double FN(tanh_of)(double x)
-{
-    const double y = fabs(x), z = y * y;
-    double tl;
-    const double t = FN(exp_pair)(-2 * y, 0, &tl);
-    const double top = 1 - t, topl = ((1 - top) - t) - tl;
-    const double d = 1 + t, dl = (t - (d - 1)) + tl;
-    const double q = top / d;
-    const double outer = q + (topl - q * dl) * (1 - 0.5 * t);
-    const double p = -0x1.5555555555538p-2
-        + z * (0x1.111111110e3d3p-3
-        + z * (-0x1.ba1ba1b71a6eep-5
-        + z * (0x1.664f47b829950p-6
-        + z * (-0x1.226e16a5da6efp-7
-        + z * (0x1.d6ce08aee56a3p-9
-        + z * (-0x1.7d49d5da8333fp-10
-        + z * (0x1.31d653bb25b14p-11
-        + z * (-0x1.c8f96cc7a4876p-13
-        + z * 0x1.dcf598c2fca9ap-15))))))));
-    const double inner = y + y * z * p;
-    const double result = y < 0.5 ? inner : outer;
-    return FN(from_bits)(FN(to_bits)(result) | (FN(to_bits)(x) & SIGN_BIT));
-}
-
-COSTLY_CORE1(exp, FN(exp_of)(a), NOTHING)
-COSTLY_CORE1(tanh, FN(tanh_of)(a), NOTHING)
-
-#endif /* FBP_EXP_TANH */
-
-#undef SIGN_BIT
 
 #else
 
@@ -508,10 +426,88 @@ FBP_INLINE float FN(hypot_of)(float a, float b)
     return fabsf(a) == (float)INFINITY || fabsf(b) == (float)INFINITY ? (float)INFINITY : r;
 }
 
+/* In float64, where k times 33 bits of pi/2 is exact: no float is nearer than 2^-30 to a multiple. */
+FBP_INLINE float FN(reduced)(float a, float k, float *rl)
+{
+    const double r = ((double)a - (double)k * 0x1.921fb544p+0) - (double)k * 0x1.0b4611a626331p-34;
+    const float head = (float)r;
+    *rl = (float)(r - (double)head);
+    return head;
+}
+
+#endif
+
+#if defined(DOUBLE_ONLY) || defined(FBP_ALL_KERNELS)
+
+/* sin(x), or cos(x) = sin(x + pi/2) when quarter is 1, from x = k*pi/2 + r + rl (REDUCED). Beyond
+ * REDUCIBLE, and for nan, the argument itself is returned and libm does the work afterwards:
+ * |result| > 2 or nan marks those elements, which spares a copy of the input when the loop works in
+ * place. */
+FBP_INLINE T FN(sin_shifted)(T x, U quarter, U *outside)
+{
+    const int inside = ABS(x) <= REDUCIBLE;
+    const T a = inside ? ABS(x) : 0;
+    const T t = a * TWO_OVER_PI + MAGIC, k = t - MAGIC;
+    const U q = FN(to_bits)(t) + quarter, odd = 0 - (q & 1);
+    T rl;
+    const T r = FN(reduced)(a, k, &rl);
+    const T z = r * r, half = (T)0.5 * z, w = 1 - half;
+    const T sine = r + (rl * w + r * z * SIN_TAIL(z));
+    const T cosine = w + (((1 - w) - half) + (z * z * COS_TAIL(z) - r * rl));
+    const U flip = ((q & 2) << (8 * sizeof(T) - 2)) ^ (quarter ? 0 : FN(to_bits)(x) & SIGN_BIT);
+    const U bits = ((FN(to_bits)(cosine) & odd) | (FN(to_bits)(sine) & ~odd)) ^ flip;
+    *outside |= inside ? 0 : 1;
+    return inside ? FN(from_bits)(bits) : x;
+}
+
+#define REPAIR(LIBM)                                                                              \
+    if (outside)                                                                                  \
+        for (i = 0; i < m; i++)                                                                   \
+            out[i] = ABS(out[i]) <= 2 ? out[i] : LIBM(out[i])
+#define REPAIR_SIN(out, m, outside) REPAIR(SIN)
+#define REPAIR_COS(out, m, outside) REPAIR(COS)
+COSTLY_CORE1(sin, FN(sin_shifted)(a, 0, &outside), REPAIR_SIN)
+COSTLY_CORE1(cos, FN(sin_shifted)(a, 1, &outside), REPAIR_COS)
+#undef REPAIR
+#undef REPAIR_SIN
+#undef REPAIR_COS
+
+#endif
+
+#ifdef FBP_ALL_KERNELS
+
+/* One select for both ends: two would become branches. */
+FBP_INLINE T FN(exp_of)(T x)
+{
+    const T size = ABS(x) > -EXP_FLOOR ? -EXP_FLOOR : ABS(x);
+    T low;
+    return FN(exp_pair)(FN(from_bits)(FN(to_bits)(size) | (FN(to_bits)(x) & SIGN_BIT)), 0, &low);
+}
+
+/* (1 - t)/(1 + t) with t = e^(-2|x|), rounding errors put back as in the sigmoid; below 1/2, where
+ * that cancels, |x| + |x|^3 * Q(x^2). */
+FBP_INLINE T FN(tanh_of)(T x)
+{
+    const T y = ABS(x), z = y * y;
+    T tl;
+    const T t = FN(exp_pair)(-2 * y, 0, &tl);
+    const T top = 1 - t, topl = ((1 - top) - t) - tl;
+    const T d = 1 + t, dl = (t - (d - 1)) + tl;
+    const T q = top / d;
+    const T outer = q + (topl - q * dl) * (1 - (T)0.5 * t);
+    const T inner = y + y * z * TANH_TAIL(z);
+    const T result = y < (T)0.5 ? inner : outer;
+    return FN(from_bits)(FN(to_bits)(result) | (FN(to_bits)(x) & SIGN_BIT));
+}
+
+COSTLY_CORE1(exp, FN(exp_of)(a), NOTHING)
+COSTLY_CORE1(tanh, FN(tanh_of)(a), NOTHING)
+
 #endif
 
 COSTLY_CORE2(hypot, FN(hypot_of)(a, b))
 
+#undef SIGN_BIT
 #undef FN
 #undef ITEM
 #undef CHEAP_CORE1
