@@ -105,6 +105,15 @@ class Loop(Block):
         own = {id(m.storage) for m in self.moving}
         return [s for s in super().read() if id(s.outermost) not in own]
 
+    def in_step(self) -> list[Moving]:
+        """Return what moves by the same distance after each iteration: what swaps does not."""
+        swapped = {id(m) for pair in self.swaps for m in pair}
+        return [m for m in self.moving if id(m) not in swapped]
+
+    def moving_in(self, memory: Storage) -> list[Moving]:
+        """Return what moves in memory that is part of no other."""
+        return [m for m in self.moving if m.start.storage.outermost is memory]
+
     def places(self) -> dict[int, list[Storage]]:
         """Return in which memory what moves may lie, by the id of its storage."""
         found = {id(m.storage): [m.start.storage] for m in self.moving}

@@ -51,9 +51,8 @@ class _Hoisting:
 
     def __init__(self, loop: Loop, used: dict[int, int]) -> None:
         self.loop, self.used = loop, used
-        swapped = {id(m) for pair in loop.swaps for m in pair}
-        self.moving = {id(m.storage): m for m in loop.moving if id(m) not in swapped}
-        self.hidden = {id(m.storage) for m in loop.moving if id(m) in swapped}
+        self.moving = {id(m.storage): m for m in loop.in_step()}
+        self.hidden = {id(m.storage) for pair in loop.swaps for m in pair}
         self.written = {id(self.memory(s)) for step in loop.body for s in step.written()}
         self.written |= {id(m.start.storage.outermost) for pair in loop.swaps for m in pair}
 
@@ -100,23 +99,15 @@ class _Hoisting:
 
     def _is_alone(self, c: Value, memory: Storage) -> bool:
         """Say whether each iteration touches nothing of memory but its own array there."""
-        if sum(m.start.storage.outermost is memory for m in self.loop.moving) != 1:
+        if len(self.loop.moving_in(memory)) != 1:
             return False
-        place = c.storage.outermost, c.storage.start + c.offset, c.shape, c.strides
         for step in self.loop.body:
             if not self._touched_by(step, memory):
                 continue
-            if isinstance(step, Block):
+            values = [x for x in step.operands_of() if isinstance(x, Value)]
+            values = [x for x in values if self.memory(x.storage) is memory]
+            if isinstance(step, Block) or any(_spot(x) != _spot(c) for x in values):
                 return False
-            for x in step.operands_of():
-                if isinstance(x, Value) and self.memory(x.storage) is memory:
-                    if (
-                        x.storage.outermost,
-                        x.storage.start + x.offset,
-                        x.shape,
-                        x.strides,
-                    ) != place:
-                        return False
         return True
 
     def _is_known(self, x: Value) -> bool:
@@ -176,6 +167,11 @@ class _Hoisting:
             step.c.storage.put_inside(place.storage, 0)
         a, b, c = found
         return Product(a, b, c, (sizes, (self.loop.count, *batch), *facts))
+
+
+def _spot(x: Value) -> tuple[Storage, int, tuple[int, ...], tuple[int, ...]]:
+    """Return where an array lies, and how."""
+    return x.storage.outermost, x.storage.start + x.offset, x.shape, x.strides
 
 
 def _at_start(x: Value, m: Moving) -> Value:

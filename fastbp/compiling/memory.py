@@ -178,12 +178,8 @@ class _Around:
     def __init__(self, loop: Loop, accesses: _Accesses, places: tuple[int, int, int, int]) -> None:
         self.loop, self.accesses = loop, accesses
         self.begin, self.first, self.end, self.behind = places
-        swapped = {id(m) for pair in loop.swaps for m in pair}
-        of: dict[int, list[Moving]] = {}  # by the memory in which they move
-        for m in loop.moving:
-            of.setdefault(id(m.start.storage.outermost), []).append(m)
         # Those that nothing else moves in: all that a body does there is known.
-        alone = [ms[0] for ms in of.values() if len(ms) == 1 and id(ms[0]) not in swapped]
+        alone = [m for m in loop.in_step() if loop.moving_in(m.start.storage.outermost) == [m]]
         self.moving = {id(m.storage): m for m in alone}
 
     def moving_of(self, x: Value) -> Moving | None:

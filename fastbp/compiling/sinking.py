@@ -85,8 +85,8 @@ class _Memory:
         """Return by what the loop alone reads what instruction `k` alone writes."""
         if self.read.get(id(stack)) != [self.place] or self.written.get(id(stack)) != [k]:
             return None
-        found = [m for m in self.loop.moving if m.start.storage.outermost is stack]
-        return found[0] if len(found) == 1 else None
+        found = self.loop.moving_in(stack)
+        return found[0] if len(found) == 1 and found[0] in self.loop.in_step() else None
 
     def stays(self, x: Value, k: int) -> bool:
         """Say whether the loop finds an operand as instruction `k` does."""
@@ -190,12 +190,10 @@ def _slice(
 
 def _moving(loop: Loop, start: Value, step: int) -> Storage:
     """Return what moves like this in a loop."""
-    swapped = {id(m) for pair in loop.swaps for m in pair}
-    for m in loop.moving:
+    for m in loop.in_step():
         place = m.start
         if place.storage is start.storage and place.offset == start.offset and m.step == step:
-            if id(m) not in swapped:
-                m.storage.nbytes = max(m.storage.nbytes, extent(start))
-                return m.storage
+            m.storage.nbytes = max(m.storage.nbytes, extent(start))
+            return m.storage
     loop.moving.append(Moving(start, step))
     return loop.moving[-1].storage
