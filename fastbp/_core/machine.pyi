@@ -7,6 +7,8 @@ import numpy as np
 
 from fastbp._core.program import Program
 
+MOST_PICKED_INPUTS: int
+
 @final
 class Frame:
     def __init__(self, *args: Any, **kwargs: Any) -> None: ...

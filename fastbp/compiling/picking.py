@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from fastbp._core.machine import MOST_PICKED_INPUTS
 from fastbp.compiling.blocks import Block, Loop, walked
 from fastbp.compiling.steps import Pick, Region, Step
 from fastbp.compiling.values import Storage, Value
@@ -18,7 +19,6 @@ __all__ = ["with_picks_inside"]
 
 _FEWEST = 512  # elements: less than two blocks are in the cache anyway
 _MOST = 1 << 16  # ... work on more goes to several threads
-_MOST_PICKED = 6  # inputs of one region
 
 
 def with_picks_inside(steps: Sequence[Step], results: Sequence[Value]) -> list[Step]:
@@ -62,7 +62,7 @@ class _Picking:
                 read = [id(x.storage) for x in step.reads]
                 found = [picks[x] for x in dict.fromkeys(read) if x in picks]
                 found = [j for j in found if self._may_move(steps, j, k)]
-                for j in found[:_MOST_PICKED]:
+                for j in found[:MOST_PICKED_INPUTS]:
                     pick = steps[j]
                     assert isinstance(pick, Pick)
                     step.pick(pick)

@@ -1,0 +1,1 @@
+"""The instructions of a plan as they run: for `cimport` alone."""
