@@ -6,6 +6,7 @@ is computed once. Sums over the steps of products become one product of stacked 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -401,20 +402,48 @@ def lowered_scan(
     for k, carry in enumerate(carries):
         if carry.final is None:
             _leave_carry(body, carry, made(where[k], outputs[k]))
-    results = []
+    # Scans of a group may return the same stack or sum: it is made once, and read by all of them.
+    # Sums come last, as they take what a value waits for.
+    of_ys, of_sums = [], []
     first = 0
     for one in group:
-        own = list(range(first, first + len(one.outputs)))
-        first += len(own)
-        n_ys = len(one.ys)
-        stacks = [body.all_of(made(where[k], outputs[k])) for k in own[n : n + n_ys]]
-        totals = [body.total(made(where[k], outputs[k])) for k in own[n + n_ys :]]
-        results.append((stacks, totals))
+        end = first + len(one.outputs)
+        of_ys.append(range(first + n, first + n + len(one.ys)))
+        of_sums.append(range(first + n + len(one.ys), end))
+        first = end
+    ended = _once(b, of_ys, where, lambda k: body.all_of(made(where[k], outputs[k])))
+    ended |= _once(b, of_sums, where, lambda k: body.total(made(where[k], outputs[k])))
     swaps = [pair for carry in carries if (pair := _placed(b, body, carry))]
     moved = [m for c in carries if c.final is not None for m in (c.before, c.after)]
     b.append(Loop(scan.count, body.steps, [*body.moving, *moved], swaps))
     finals = [c.final for c in carries if c.final is not None]
-    return [[*finals, *[made() for made in (*stacks, *totals)]] for stacks, totals in results]
+    return [
+        [*finals, *[ended[k]() for k in (*ys, *totals)]]
+        for ys, totals in zip(of_ys, of_sums, strict=True)
+    ]
+
+
+def _once(
+    b: Builder,
+    groups: Sequence[Sequence[int]],
+    where: Sequence[int],
+    ending: Callable[[int], Callable[[], Value]],
+) -> dict[int, Callable[[], Value]]:
+    """Return for each output what makes it behind the loop, the same for those that are one.
+
+    Such a value has several readers, so it waits for none.
+    """
+    places = [k for group in groups for k in group]
+    of: dict[Any, list[int]] = {}
+    for k in places:
+        of.setdefault(where[k] if where[k] >= 0 else ("constant", k), []).append(k)
+    found: dict[int, Callable[[], Value]] = {}
+    for ks in of.values():
+        make = ending(ks[0])
+        if len(ks) > 1:
+            make = functools.cache(lambda make=make: b.read(make()))
+        found |= dict.fromkeys(ks, make)
+    return found
 
 
 def _leave_carry(body: BodyBuilder, carry: _Carry, y: Value) -> None:
