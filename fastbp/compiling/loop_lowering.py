@@ -295,11 +295,12 @@ class BodyBuilder(InnerBuilder):
         (term,) = waiting.terms
         lead = max((*term.left, *term.right, *term.out), default=0) + 1
         pairs: list[tuple[Value, Sequence[int]]] = []
+        moving = [v for v in (term.x, term.y) if not self.is_outside(v)]
+        if not (moving and all(map(self._may_stack, moving))):
+            stack = self.stacked(x)
+            return lambda: stack
         for v, labels in ((term.x, term.left), (term.y, term.right)):
             outside = self.is_outside(v)
-            if not outside and not self._may_stack(v):
-                stack = self.stacked(x)
-                return lambda: stack
             pairs.append((v, labels) if outside else (self.stacked(v), (lead, *labels)))
 
         def made() -> Value:
@@ -402,47 +403,45 @@ def lowered_scan(
     for k, carry in enumerate(carries):
         if carry.final is None:
             _leave_carry(body, carry, made(where[k], outputs[k]))
-    # Scans of a group may return the same stack or sum: it is made once, and read by all of them.
-    # Sums come last, as they take what a value waits for.
     of_ys, of_sums = [], []
     first = 0
     for one in group:
         end = first + len(one.outputs)
-        of_ys.append(range(first + n, first + n + len(one.ys)))
-        of_sums.append(range(first + n + len(one.ys), end))
+        of_ys.append([made(where[k], outputs[k]) for k in range(first + n, end - len(one.sums))])
+        of_sums.append([made(where[k], outputs[k]) for k in range(end - len(one.sums), end)])
         first = end
-    ended = _once(b, of_ys, where, lambda k: body.all_of(made(where[k], outputs[k])))
-    ended |= _once(b, of_sums, where, lambda k: body.total(made(where[k], outputs[k])))
+    stacks = _once(b, of_ys, body.all_of)
+    totals = _once(b, of_sums, body.total)  # behind the others: sums take what a value waits for
     swaps = [pair for carry in carries if (pair := _placed(b, body, carry))]
     moved = [m for c in carries if c.final is not None for m in (c.before, c.after)]
     b.append(Loop(scan.count, body.steps, [*body.moving, *moved], swaps))
     finals = [c.final for c in carries if c.final is not None]
     return [
-        [*finals, *[ended[k]() for k in (*ys, *totals)]]
-        for ys, totals in zip(of_ys, of_sums, strict=True)
+        [*finals, *[stacks[id(y)]() for y in ys], *[totals[id(y)]() for y in sums]]
+        for ys, sums in zip(of_ys, of_sums, strict=True)
     ]
 
 
 def _once(
     b: Builder,
-    groups: Sequence[Sequence[int]],
-    where: Sequence[int],
-    ending: Callable[[int], Callable[[], Value]],
+    groups: Sequence[Sequence[Value]],
+    ending: Callable[[Value], Callable[[], Value]],
 ) -> dict[int, Callable[[], Value]]:
-    """Return for each output what makes it behind the loop, the same for those that are one.
+    """Return by the id of each value of a step what makes its stack, or its sum, behind the loop.
 
-    Such a value has several readers, so it waits for none.
+    Several outputs, of one scan or of several, may be the same value: then it waits for nobody.
     """
-    places = [k for group in groups for k in group]
-    of: dict[Any, list[int]] = {}
-    for k in places:
-        of.setdefault(where[k] if where[k] >= 0 else ("constant", k), []).append(k)
+    values = [y for group in groups for y in group]
+    count: dict[int, int] = {}
+    for y in values:
+        count[id(y)] = count.get(id(y), 0) + 1
     found: dict[int, Callable[[], Value]] = {}
-    for ks in of.values():
-        make = ending(ks[0])
-        if len(ks) > 1:
-            make = functools.cache(lambda make=make: b.read(make()))
-        found |= dict.fromkeys(ks, make)
+    for y in values:
+        if id(y) not in found:
+            make = ending(y)
+            if count[id(y)] > 1:
+                make = functools.cache(lambda make=make: b.read(make()))
+            found[id(y)] = make
     return found
 
 
