@@ -376,3 +376,46 @@ def test_a_step_returns_what_is_around_it_and_has_no_history(rng):
     args = rng.standard_normal(4), rng.standard_normal((6, 4))
     check(f, args, tuple(-x for x in args))
     assert_close(bp.compile(bp.grad(f, (0, 1)))(*args), bp.grad(bp.unmodified(f), (0, 1))(*args))
+
+
+@pytest.mark.parametrize("passes", ["", "-hoisting", "-common"])
+def test_a_gradient_of_a_tangent_has_sums_that_are_one_value(passes, monkeypatch, rng):
+    monkeypatch.setenv("FASTBP_PASSES", passes)
+
+    def loss(x, u):
+        return np.sum(bp.scan(lambda c, _: (np.tanh((x @ u) * c), None), x, None, 6)[0])
+
+    args = rng.standard_normal((3, 4)), rng.standard_normal((4, 4))
+    slope = bp.grad(lambda *args: bp.jvp(loss, args, args)[1], (0, 1))
+    check(slope, args, tuple(0.5 * x for x in args))
+
+
+def test_a_step_returns_the_same_sum_and_stack_twice(rng):
+    def f(x, u, xs):
+        def step(c, y):
+            z = y @ u
+            return np.tanh(c + y), (z, z, x @ u, x @ u)
+
+        return bp.scan(step, x, xs)
+
+    args = rng.standard_normal(4), rng.standard_normal((4, 4)), rng.standard_normal((6, 4))
+    check(f, args)
+    check(bp.grad(lambda *args: sum(np.sum(y**2) for y in tree.flatten(f(*args))[0]), (0, 1)), args)
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_derivatives_of_scans_in_scans(order, rng):
+    def loss(x, xs):
+        def outer(c, ys):
+            return bp.scan(lambda c, y: (np.tanh(x + 0.3 * c), y * c), c, ys)
+
+        last, rows = bp.scan(outer, x, xs)
+        return np.sum(last) + np.sum(rows)
+
+    def tangent(f):
+        return lambda *args: bp.jvp(f, args, args)[1]
+
+    f = bp.grad(loss, (0, 1))
+    for _ in range(order - 1):
+        f = tangent(f)
+    check(f, (rng.standard_normal(4), rng.standard_normal((2, 3, 4))))
