@@ -91,6 +91,15 @@ def unmodified(f: Any, *, also: Any = ()) -> Any:
     return named(g, "unmodified", f)
 
 
+def as_recorded(f: Callable[..., Any]) -> Callable[..., Any]:
+    """Return `f` with our namespaces, where nothing is recorded too: it may take derivatives."""
+    if function_in(f) is None:
+        return f
+    twins = Twins(f, ())
+    twins.records = True
+    return named(derived(_call, (f, twins), unmodified, f), "unmodified", f)
+
+
 def _call(f: Callable[..., Any], twins: Twins, /, *args: Any, **kwargs: Any) -> Any:
     recorded = graph.is_recording() or _any_variable(args, kwargs)
     if not recorded and not twins.records:

@@ -119,6 +119,8 @@ def valued(ends: Sequence[Any]) -> list[Any]:
         return []
     inputs = _inputs()
     tape = independent(ends, inputs, keep=True)
+    if -1 in tape.output_positions:  # no input leads there, and nobody has kept the value
+        raise UnrolledError
     b, taken, made = lower(tape.links(), tape.input_positions, tape.output_positions)
     found = laid_out(b, taken, made)(*[graph.array_of(x) for x in inputs])
     return [graph.with_value(x, value) for x, value in zip(ends, found, strict=True)]
@@ -279,6 +281,7 @@ def _is_filled(cell: Any) -> bool:
 
 
 def _end(y: Any) -> Any:
+    y = graph.unfilled(y)  # what a body returns of an array without a history is a constant
     if type(y) is Variable:
         return graph.handle(y)
     return graph.handle_of(y) if type(y) is Passive else np.asarray(y)

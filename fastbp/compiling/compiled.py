@@ -18,7 +18,7 @@ from fastbp.compiling.reach import LENGTH, found_in, same
 from fastbp.compiling.recording import recorded
 from fastbp.derived import lead_to
 from fastbp.errors import FrozenValueError
-from fastbp.unmodified import function_in, unmodified
+from fastbp.unmodified import as_recorded
 
 __all__ = ["Compiled", "compile"]
 
@@ -190,9 +190,8 @@ class Compiled(Plans):
 
     @functools.cached_property
     def _eager(self) -> Callable[..., Any]:
-        # As it was recorded: with arrays of fastbp.numpy where a derivative is taken.
-        f = self.__wrapped__
-        return f if function_in(f) is None else unmodified(f)
+        # With arrays of fastbp.numpy: it may take derivatives itself.
+        return as_recorded(self.__wrapped__)
 
     def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Record the function for these arguments."""
@@ -211,7 +210,7 @@ class Compiled(Plans):
             return result
         self._reasons[-1] += ", not kept: a zero cotangent met a slope that is not finite"
         # What it means depends on where the zero is from, which this record has not kept.
-        return self.__wrapped__(*args, **kwargs)
+        return self._eager(*args, **kwargs)
 
 
 class _Fast(Compiled):

@@ -53,8 +53,13 @@ class _Hoisting:
         self.loop, self.used = loop, used
         self.moving = {id(m.storage): m for m in loop.in_step()}
         self.hidden = {id(m.storage) for pair in loop.swaps for m in pair}
-        self.written = {id(self.memory(s)) for step in loop.body for s in step.written()}
-        self.written |= {id(m.start.storage.outermost) for pair in loop.swaps for m in pair}
+        self.swapped = {id(m.start.storage.outermost) for pair in loop.swaps for m in pair}
+        self.written = self._written()
+
+    def _written(self) -> set[int]:
+        """Return the memory that the loop writes."""
+        found = {id(self.memory(s)) for step in self.loop.body for s in step.written()}
+        return found | self.swapped
 
     def memory(self, storage: Storage) -> Storage:
         """Return the memory in which something lies, of what moves too."""
@@ -91,6 +96,8 @@ class _Hoisting:
         body.remove(step)
         if isinstance(before, Product):
             body[body.index(before)] = Product(before.a, before.b, before.c, before.facts, True)
+        self.moving[id(place.storage)] = place
+        self.written = self._written()  # what is there now may be read by products that follow
         return made
 
     def _touched_by(self, step: Step, memory: Storage) -> bool:

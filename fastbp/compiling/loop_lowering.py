@@ -6,6 +6,7 @@ is computed once. Sums over the steps of products become one product of stacked 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -294,11 +295,12 @@ class BodyBuilder(InnerBuilder):
         (term,) = waiting.terms
         lead = max((*term.left, *term.right, *term.out), default=0) + 1
         pairs: list[tuple[Value, Sequence[int]]] = []
+        moving = [v for v in (term.x, term.y) if not self.is_outside(v)]
+        if not (moving and all(map(self._may_stack, moving))):
+            stack = self.stacked(x)
+            return lambda: stack
         for v, labels in ((term.x, term.left), (term.y, term.right)):
             outside = self.is_outside(v)
-            if not outside and not self._may_stack(v):
-                stack = self.stacked(x)
-                return lambda: stack
             pairs.append((v, labels) if outside else (self.stacked(v), (lead, *labels)))
 
         def made() -> Value:
@@ -401,20 +403,46 @@ def lowered_scan(
     for k, carry in enumerate(carries):
         if carry.final is None:
             _leave_carry(body, carry, made(where[k], outputs[k]))
-    results = []
+    of_ys, of_sums = [], []
     first = 0
     for one in group:
-        own = list(range(first, first + len(one.outputs)))
-        first += len(own)
-        n_ys = len(one.ys)
-        stacks = [body.all_of(made(where[k], outputs[k])) for k in own[n : n + n_ys]]
-        totals = [body.total(made(where[k], outputs[k])) for k in own[n + n_ys :]]
-        results.append((stacks, totals))
+        end = first + len(one.outputs)
+        of_ys.append([made(where[k], outputs[k]) for k in range(first + n, end - len(one.sums))])
+        of_sums.append([made(where[k], outputs[k]) for k in range(end - len(one.sums), end)])
+        first = end
+    stacks = _once(b, of_ys, body.all_of)
+    totals = _once(b, of_sums, body.total)  # behind the others: sums take what a value waits for
     swaps = [pair for carry in carries if (pair := _placed(b, body, carry))]
     moved = [m for c in carries if c.final is not None for m in (c.before, c.after)]
     b.append(Loop(scan.count, body.steps, [*body.moving, *moved], swaps))
     finals = [c.final for c in carries if c.final is not None]
-    return [[*finals, *[made() for made in (*stacks, *totals)]] for stacks, totals in results]
+    return [
+        [*finals, *[stacks[id(y)]() for y in ys], *[totals[id(y)]() for y in sums]]
+        for ys, sums in zip(of_ys, of_sums, strict=True)
+    ]
+
+
+def _once(
+    b: Builder,
+    groups: Sequence[Sequence[Value]],
+    ending: Callable[[Value], Callable[[], Value]],
+) -> dict[int, Callable[[], Value]]:
+    """Return by the id of each value of a step what makes its stack, or its sum, behind the loop.
+
+    Several outputs, of one scan or of several, may be the same value: then it waits for nobody.
+    """
+    values = [y for group in groups for y in group]
+    count: dict[int, int] = {}
+    for y in values:
+        count[id(y)] = count.get(id(y), 0) + 1
+    found: dict[int, Callable[[], Value]] = {}
+    for y in values:
+        if id(y) not in found:
+            make = ending(y)
+            if count[id(y)] > 1:
+                make = functools.cache(lambda make=make: b.read(make()))
+            found[id(y)] = make
+    return found
 
 
 def _leave_carry(body: BodyBuilder, carry: _Carry, y: Value) -> None:

@@ -156,7 +156,8 @@ class Scan:
     def moved(self, given: Sequence[bool], reached: list[list[bool]]) -> list[bool]:
         """Return which inputs have a tangent, where some operands have."""
         n_consts, n = len(self.consts), len(self.carry)
-        there = list(given)
+        # A value that has no derivative in the step may be an operand that has one outside.
+        there = [t and is_float(x) for t, x in zip(given, self.inputs, strict=True)]
         while True:
             before = list(there)
             for j in range(n):

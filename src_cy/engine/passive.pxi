@@ -39,6 +39,7 @@ def of_shapes(function):
 cdef bint _keeps(object x) except -1:
     """Whether a record that keeps everything has `x`, or an item of a container."""
     if type(x) is Variable:
+        fresh(<Variable> x)     # writes that wait may be what the record keeps
         return ((<Variable> x).node.flags & KEEPS) != 0
     if type(x) is Passive:
         return True
@@ -71,7 +72,7 @@ def passive(x):
     They are arrays, or where the record keeps everything, on it.
     """
     if type(x) is Variable:
-        if (<Variable> x).node.flags & KEEPS:
+        if _keeps(x):
             return passive_call(identity, x)
         return (<Variable> x).value
     if type(x) is list or type(x) is tuple:

@@ -396,8 +396,10 @@ cdef class Variable:
             value = entered(value, self.dtype)
         if self.node.fillable and self.view is None and not _keeps(index):
             value = unfilled(value)
-            if self.filling is None and is_ours(<PyObject *> self.array) and isinstance(
+            if self.filling is None and isinstance(
                     value, (int, float, complex, np.generic, np.ndarray)):
+                if not is_ours(<PyObject *> self.array):    # a view of it, which the value may be
+                    self.array = _copy_laid_out(self.array)
                 self.array[index] = value
                 return
         if _set_item(self, index, value):
@@ -413,8 +415,7 @@ cdef class Variable:
         return _hooks["getitem"](self, index) if found is None else found
 
     def __richcmp__(self, other, int op):
-        if self.node.flags & KEEPS or type(other) is Passive or _keeps(other):
-            fresh(self)
+        if _keeps(self) or type(other) is Passive or _keeps(other):
             return _passive_call(_COMPARISONS[op], (self, other), {})
         x = self.value
         y = values_of(other)

@@ -296,6 +296,30 @@ def test_choices_of_rules_are_guarded():
         assert_same(compiled(x), g(x))
 
 
+def norm_of_filled(x):
+    a = np.zeros(3)
+    for k in range(3):
+        a[k] = x[k] ** 2
+    return np.linalg.norm(a) + np.sum(a)
+
+
+def roots_of_filled(x):
+    a = np.zeros(3)
+    a[:] = np.where(x > 0.0, np.sqrt(np.abs(x)), 0.0)
+    return np.sum(a)
+
+
+def test_functions_that_take_derivatives_run_as_they_were_recorded_where_a_plan_cannot():
+    for f in (norm_of_filled, roots_of_filled):
+        for verify in (0, 1):
+            slope = bp.grad(bp.unmodified(f))
+            compiled = bp.compile(lambda x, f=f: bp.grad(f)(x), verify=verify)
+            for x in (X, np.zeros(3), np.array([0.0, 2.0, 3.0]), Y):
+                assert_same(compiled(x), slope(x))
+        first = bp.compile(lambda x, f=f: bp.grad(f)(x))
+        assert_same(first(np.zeros(3)), slope(np.zeros(3)))
+
+
 # ---- what is around a function
 
 scale = 2.0

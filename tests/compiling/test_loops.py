@@ -318,3 +318,104 @@ def test_scans_of_small_matrices_are_those_of_eager(n, batch, dtype, rng):
         for found, expected in zip(bp.compile(f)(w, h, x, xs), f(w, h, x, xs), strict=True):
             bound = 200 * np.finfo(dtype).eps * (np.abs(expected).max() + 1)
             np.testing.assert_allclose(found, expected, rtol=0, atol=bound)
+
+
+def test_derivatives_that_share_the_sums_of_a_loop(rng):
+    def loss(x, v, w):
+        def step(c, _):
+            return np.tanh(np.tanh(np.outer(x, v @ w)) + 0.3 * c), None
+
+        return np.sum(bp.scan(step, np.zeros((3, 4)), None, 6)[0])
+
+    args = rng.standard_normal(3), rng.standard_normal(4), rng.standard_normal((4, 4))
+    for by in ((0,), (1,), (2,), (0, 1, 2)):
+        slope = bp.grad(loss, by)
+        check(lambda *args, slope=slope: bp.jvp(slope, args, args)[1], args)
+        check(lambda x, v, w, by=by: bp.jvp(lambda w: bp.grad(loss, by)(x, v, w), (w,), (w,)), args)
+
+
+def test_derivatives_by_constants_inside_of_a_compiled_function(rng):
+    x, xs = rng.standard_normal(4), rng.standard_normal((6, 4))
+
+    def by_constant(x, xs, transform):
+        def loss(w):
+            def step(c, y):
+                return np.tanh(c * (w * w) + y), None
+
+            return np.sum(bp.scan(step, x, xs)[0])
+
+        return transform(loss)(np.full(4, 0.5)) * x
+
+    for transform in (bp.grad, bp.hessian):
+        compiled = bp.compile(lambda x, xs, t=transform: by_constant(x, xs, t))
+        for scale in (1.0, -2.0):
+            found = compiled(scale * x, xs)
+            assert_close(found, by_constant(scale * x, xs, transform))
+
+    def by_number(x):
+        chosen = lambda w: bp.cond(x[0] > 0.0, lambda a: a * w, lambda a: w**3, x)
+        return bp.grad(lambda w: np.sum(chosen(w)))(2.0)
+
+    compiled = bp.compile(by_number)
+    for y in (x, -x, 2.0 * x):
+        assert compiled(y) == pytest.approx(by_number(y))
+
+
+def test_a_step_returns_what_is_around_it_and_has_no_history(rng):
+    def f(x, xs):
+        a = np.zeros((3, 4))
+        a[0] = 2.0
+        a[1] = a[0]
+
+        def step(c, y):
+            return np.tanh(c * y), a[1]
+
+        last, rows = bp.scan(step, x, xs)
+        return np.sum(last) + np.sum(rows) + bp.cond(x[0] > 0.0, lambda: a[0, 1], lambda: x[1])
+
+    args = rng.standard_normal(4), rng.standard_normal((6, 4))
+    check(f, args, tuple(-x for x in args))
+    assert_close(bp.compile(bp.grad(f, (0, 1)))(*args), bp.grad(bp.unmodified(f), (0, 1))(*args))
+
+
+@pytest.mark.parametrize("passes", ["", "-hoisting", "-common"])
+def test_a_gradient_of_a_tangent_has_sums_that_are_one_value(passes, monkeypatch, rng):
+    monkeypatch.setenv("FASTBP_PASSES", passes)
+
+    def loss(x, u):
+        return np.sum(bp.scan(lambda c, _: (np.tanh((x @ u) * c), None), x, None, 6)[0])
+
+    args = rng.standard_normal((3, 4)), rng.standard_normal((4, 4))
+    slope = bp.grad(lambda *args: bp.jvp(loss, args, args)[1], (0, 1))
+    check(slope, args, tuple(0.5 * x for x in args))
+
+
+def test_a_step_returns_the_same_sum_and_stack_twice(rng):
+    def f(x, u, xs):
+        def step(c, y):
+            z = y @ u
+            return np.tanh(c + y), (z, z, x @ u, x @ u)
+
+        return bp.scan(step, x, xs)
+
+    args = rng.standard_normal(4), rng.standard_normal((4, 4)), rng.standard_normal((6, 4))
+    check(f, args)
+    check(bp.grad(lambda *args: sum(np.sum(y**2) for y in tree.flatten(f(*args))[0]), (0, 1)), args)
+
+
+@pytest.mark.parametrize("order", [2, 3])
+def test_derivatives_of_scans_in_scans(order, rng):
+    def loss(x, xs):
+        def outer(c, ys):
+            return bp.scan(lambda c, y: (np.tanh(x + 0.3 * c), y * c), c, ys)
+
+        last, rows = bp.scan(outer, x, xs)
+        return np.sum(last) + np.sum(rows)
+
+    def tangent(f):
+        return lambda *args: bp.jvp(f, args, args)[1]
+
+    f = bp.grad(loss, (0, 1))
+    for _ in range(order - 1):
+        f = tangent(f)
+    check(f, (rng.standard_normal(4), rng.standard_normal((2, 3, 4))))

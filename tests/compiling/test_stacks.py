@@ -212,3 +212,28 @@ def test_products_that_depend_on_a_carry_stay(rng):
         plan_of(f, w, xs)
         plan_of(bp.value_and_grad(f, (0, 1)), w, xs)
         plan_of(lambda *args, f=f: bp.jvp(f, args, args), w, xs)
+
+
+def test_products_in_front_of_a_loop_read_others_that_are_there(rng):
+    w, xs = arguments(rng)
+
+    def chained(w, xs):
+        h = np.zeros((UNITS, UNITS))
+        for x in xs[:8]:
+            h = np.tanh(h + x.T @ (x @ w))
+        return np.sum(h * h)
+
+    plan = plan_of(chained, w, xs)
+    assert len(products(plan)[0]) == 0
+    assert [what.endswith("7 times") for what in products(plan)[1]] == [True, True]
+
+    def added(w, xs):
+        h = np.zeros((BATCH, UNITS))
+        for x in xs[:8]:
+            y = h @ w + x @ w
+            h = np.tanh(y + (x @ w) @ w + y @ w)
+        return np.sum(h * h)
+
+    for f in (chained, added):
+        plan_of(f, w, xs)
+        plan_of(bp.value_and_grad(f, (0, 1)), w, xs)

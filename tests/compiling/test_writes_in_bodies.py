@@ -377,3 +377,34 @@ def test_plain_arrays_further_around_a_body():
         of = lambda x, f=f, made=made: f(x, made["counter"]())
         want = of(X)
         np.testing.assert_allclose(bp.compile(of)(X), want, rtol=1e-14)
+
+
+def test_comparisons_of_an_array_whose_writes_wait():
+    def f(x):
+        a = np.zeros((2, 3))
+        a[0] = x
+        a[1] = -x
+        return np.sum(np.where(a > 0.0, a, 2.0 * a)), (a == 1.0) | (0.0 < a), np.sum(a >= 1.0)
+
+    compiled = bp.compile(f)
+    for x in (X, -X):
+        for found, want in zip(compiled(x), f(x), strict=True):
+            np.testing.assert_array_equal(found, want)
+    slope = bp.grad(lambda x: f(x)[0])
+    compiled = bp.compile(slope)
+    np.testing.assert_array_equal(compiled(X), [-1.0, -1.0, -1.0])
+    np.testing.assert_array_equal(compiled(-X), [1.0, 1.0, 1.0])
+
+
+def test_an_array_that_takes_parts_of_itself_has_no_history():
+    def f(x):
+        a = np.ones((3, 2))
+        row = a[0]
+        a[1] = 2.0 * a[0]
+        a[0] = a[1]
+        row[1] = 7.0
+        a[2] = row
+        return (a if np.all(a[0] == [2.0, 7.0]) else -a) * x
+
+    np.testing.assert_array_equal(bp.compile(f)(X[:2]), f(X[:2]))
+    np.testing.assert_array_equal(f(X[:2]), [[2.0, 14.0], [2.0, 4.0], [2.0, 14.0]])
