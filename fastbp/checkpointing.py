@@ -55,9 +55,9 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _checkpointed(f: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    if graph.keeps(args, kwargs):  # it has all that is computed, or it could not be replayed
-        return f(*args, **kwargs)
     leaves, treedef = tree.flatten((args, kwargs))
+    if graph.keeps(leaves):  # it has all that is computed, or it could not be replayed
+        return f(*args, **kwargs)
     moving = [k for k, x in enumerate(leaves) if type(x) is Variable]
     call = _Rerun(f, leaves, treedef, moving)
     since = graph.current_id()

@@ -230,8 +230,10 @@ class Read:
         left = graph.watching()
         if isinstance(left, Reads):  # the map around asks whether it depends on a member of its own
             left.entries.append(self)
-            return
-        _hand_on("value" if self.what == "shape" else self.what, None, self.file, self.line)
+        elif self.what == "shape" and left is not None and not isinstance(left, list):
+            left.called(None, [], self.handle)  # a compiled function guards it, as its own
+        else:
+            _hand_on("value" if self.what == "shape" else self.what, None, self.file, self.line)
 
 
 def _hand_on(what: str, handle: Any, file: str, line: int) -> None:

@@ -100,7 +100,8 @@ def derivative_between(tape: Tape, y: Variable, x: Variable) -> DerivativeTensor
 def structured_between(tape: Tape) -> Structured | None:
     """Multiply the structured tensors of all links from one input to one output.
 
-    None if one has none, or a sum has none.
+    None if one has none, or a sum has none, or where a slope is not finite: which zeros are exact
+    beside it, sweeps know.
     """
     (at,), (first,) = tape.output_positions, tape.input_positions
     if at < 0:
@@ -115,7 +116,8 @@ def structured_between(tape: Tape) -> Structured | None:
         for parent in link.parents:
             if parent >= 0 and last[parent] == position:
                 found.pop(parent, None)
-    return found[at]
+    whole = found[at]
+    return whole if all(np.all(np.isfinite(factor)) for factor, _ in whole.factors) else None
 
 
 def _of_link(link: Link, found: dict[int, Structured], first: int) -> Structured | None:

@@ -89,6 +89,23 @@ def assert_same(found, expected):
         np.testing.assert_allclose(a, b, rtol=1e-6 if b.dtype.itemsize == 4 else 1e-13)
 
 
+@pytest.mark.parametrize("made", [Pair, Model], ids=["named tuple", "dataclass"])
+def test_checkpoints_take_any_container(made):
+    """What a checkpoint is given may be compared inside, as without it."""
+
+    @bp.checkpoint
+    def f(m):
+        a, b = tree.flatten(m)[0]
+        return np.sum(np.where(a > b, a**3, b * a))
+
+    v = np.ones(X.shape)
+    for g in (f, lambda m: bp.hvp(f, m, made(v, v))):
+        compiled = bp.compile(g)
+        for x, y in ((X, Y), (Y, X), (X, X + Y)):
+            assert_same(compiled(made(x, y)), g(made(x, y)))
+        assert compiled.stats()["recorded"] == ["first call"]
+
+
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_structures(name):
     f, calls = STRUCTURES[name]

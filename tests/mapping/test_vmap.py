@@ -284,6 +284,19 @@ def test_compiled_with_masks_and_places(rng):
         same(compiled(np.sin(x + shift), k), loop(bp.grad(f), np.sin(x + shift), k), 1e-10)
 
 
+def test_compiled_where_values_around_the_member_decide_shapes():
+    """A guard of the plan, whether a rule selects by a mask, or the function of the member."""
+    f = lambda x: np.sum(np.sin(np.prod(x) * x))
+    v = np.eye(4)
+    for each in (
+        lambda x: bp.vmap(lambda t: bp.hvp(f, x, t))(v),  # products of others, beside a zero
+        lambda x: bp.vmap(lambda t: np.sum(x[x > 1.5]) * t)(v),
+    ):
+        compiled = bp.compile(each)
+        for x in ([1.0, 0.0, 2.0, 3.0], [0.0, 0.0, 1.0, 2.0], [1.0, 2.0, 3.0, 4.0]):
+            same(compiled(np.array(x)), each(np.array(x)))
+
+
 def test_unmodified(rng):
     def f(x):
         out = np.zeros(3)

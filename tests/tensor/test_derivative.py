@@ -78,6 +78,23 @@ def test_derivative_is_the_jacobian(f, x, storage):
         assert tensor.storage == storage
 
 
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda p: np.array([0.0, 1.0, 1.0]) * np.sqrt(p),
+        bp.grad(lambda p: np.sum(np.where(p > 0.0, np.sqrt(p), p * p))),
+        bp.grad(lambda p: np.sum(np.where(p > 0.0, p * np.log(p), 0.0))),
+    ],
+)
+def test_exact_zeros_beside_infinite_slopes(f):
+    """As in sweeps (docs/zeros.md), though a structured tensor would be a plain product."""
+    p = np.array([0.0, 2.0, 3.0])
+    with np.errstate(all="ignore"):
+        expected = bp.jacobian(f)(p)
+        assert np.all(np.isfinite(expected))
+        np.testing.assert_array_equal(bp.tensor.derivative(f, p).to_dense(), expected)
+
+
 @pytest.mark.filterwarnings("ignore::fastbp.errors.UnconnectedWarning")  # constants
 @each_function
 def test_explanation_agrees_with_the_direct_rules(f, x, storage):
