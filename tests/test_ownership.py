@@ -132,6 +132,22 @@ def test_a_pullback_does_not_read_the_value_that_was_returned(name, rng):
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("name", VALUES)
+def test_a_pullback_does_not_read_what_primals_become(name, rng):
+    """Steps in place, as ``x -= rate * pullback(1.0)[0]``, move where no derivative was taken."""
+    data = [rng.normal(size=(2, 3)) for _ in range(2)]
+    for transform, directions in ((bp.vjp, None), (bp.linearize, [x.copy() for x in data])):
+        primals = [x.copy() for x in data]
+        y, derivative = transform(VALUES[name], *primals)
+        if directions is None:
+            directions = [bp.tree.map(lambda y: np.ones_like(y), y)]
+        before = arrays_of(derivative(*directions))
+        for x in primals:
+            x *= 3.0
+        for a, b in zip(before, arrays_of(derivative(*directions)), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
 def test_a_value_that_nobody_else_holds_is_not_copied():
     held = []
 

@@ -322,9 +322,12 @@ def pushed(
     outputs: Sequence[Any], inputs: Sequence[Any], seeds: Sequence[Any], lead: tuple[int, ...]
 ) -> list[Any]:
     """Return tangents of outputs, recorded, of those of the inputs."""
-    # An output that is no Variable is the same whatever the inputs are.
+    # An output that is no Variable is the same whatever the inputs are, and what is computed from
+    # an input that is none has no derivative by it.
     moving = [y for y in outputs if is_float(y)]
-    found = iter(_swept(sweep.forward, moving, inputs, seeds, lead, moving))
+    ends = [(x, t) for x, t in zip(inputs, seeds, strict=True) if is_float(x)]
+    given, tangents = [x for x, _ in ends], [t for _, t in ends]
+    found = iter(_swept(sweep.forward, moving, given, tangents, lead, moving))
     return [next(found) if is_float(y) else zeros_like(y, lead) for y in outputs]
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp import arguments
+from fastbp import arguments, tree
 from fastbp import unconnected as loss
 from fastbp._core import sweep
 from fastbp._core.graph import Variable, is_passive
@@ -60,7 +60,7 @@ def vjp(
     (array([3., 4.]), array([1., 2.]))
     """
     loss.check_option("vjp", unconnected)
-    r = _record_all("vjp", f, primals)
+    r = _record_all("vjp", f, tree.map(_as_now, primals))
     leaves, treedef = outputs_of(r)
     tape = connect(r, leaves, unconnected)
     option = "none" if unconnected == "none" else "zero"
@@ -123,10 +123,11 @@ def linearize_for(
 ) -> tuple[Any, Callable[..., Any]]:
     """Evaluate `f` and return its pushforward, as a part of another transform, which errors name.
 
-    With `kept`, the value has memory of its own, which the pushforward does not read.
+    With `kept`, the value has memory of its own, which the pushforward does not read, and this
+    does not read what is written into the primals later.
     """
     loss.check_option(name, option, loss.WITHOUT_NONE)
-    r = _record_all(name, f, primals)
+    r = _record_all(name, f, tree.map(_as_now, tuple(primals)) if kept else primals)
     leaves, treedef = outputs_of(r)
     tape = connect(r, leaves, option)
 
@@ -224,6 +225,11 @@ def _record_all(
     if not primals:
         raise TypeError(f"{name}: at least one {what} is needed: write {name}(f, x)")
     return Recorded(name, f, tuple(primals), {}, tuple(range(len(primals))))
+
+
+def _as_now(x: Any) -> Any:
+    """Return a primal that stays what it is: what is returned outlives the call, as `x -= step`."""
+    return x.copy("K") if type(x) is np.ndarray and x.dtype.kind in "fc" else x
 
 
 def _tangents(r: Recorded, tangents: Sequence[Any], labels: tuple[str, str] | None) -> list[Any]:

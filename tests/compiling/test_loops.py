@@ -174,6 +174,25 @@ def test_nested_scans(rng):
     check(lambda w: bp.hessian(lambda w: f(w, h0, xs))(w), (w,))
 
 
+def test_derivatives_of_scans_whose_steps_are_gradients_of_nested_scans():
+    """Tangents come to stacks of what has no derivative in the step, as rows of a constant."""
+    xs, v = np.array([[0.3, 0.2], [0.1, -0.4]]), np.array([0.4, -0.8])
+
+    def inner(z):
+        step = lambda h, x: (0.5 * bp.scan(lambda u, t: (np.tanh(u * t + h), None), h, xs)[0], None)
+        return np.sum(z + bp.scan(step, z, xs)[0])
+
+    def f(x):
+        return bp.scan(lambda h, _: (h - 0.1 * bp.grad(inner)(h) * x, None), x, length=3)[0]
+
+    def pushed(x):
+        return bp.jvp(f, (x,), (v,))[1]
+
+    x = np.array([0.3, 0.5])
+    check(lambda x: bp.jvp(pushed, (x,), (v,))[1], (x,), (0.5 * x - 0.1,))
+    check(lambda x: bp.hvp(lambda x: np.sum(f(x) ** 2), x, v), (x,), (0.5 * x - 0.1,))
+
+
 def test_calls_into_python_in_a_step(rng):
     a = rng.standard_normal((3, 3))
     a = a @ a.T + 3.0 * np.eye(3)

@@ -457,7 +457,10 @@ def pad(array, pad_width, mode="constant", **kwargs):
     are the modes that compute.
     """
     if mode not in ("constant", "edge", "reflect", "symmetric", "wrap"):
-        raise NoRuleError(f"numpy.pad: the mode {mode!r} is not supported for Variables")
+        raise NoRuleError(
+            f"numpy.pad: the mode {mode!r} is not supported for Variables: constant, edge, "
+            "reflect, symmetric and wrap are; else write numpy.concatenate([before, x, after])"
+        )
     if kwargs.get("reflect_type", "even") != "even":
         raise NoRuleError("numpy.pad: reflect_type='odd' is not supported for Variables")
     array = as_operand(array, "numpy.pad: array")
