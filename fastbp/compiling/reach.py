@@ -7,8 +7,11 @@ through containers, partials, wrappers, modules. What a plan has frozen is what 
 from __future__ import annotations
 
 import contextvars
+import dis
 import functools
+import itertools
 import random
+import re
 import sys
 import threading
 import types
@@ -22,7 +25,10 @@ import numpy as np
 
 from fastbp.errors import FrozenValueError
 
-__all__ = ["LENGTH", "Reach", "found_in", "functions_names", "is_iterator", "is_library", "same"]
+__all__ = [
+    "LENGTH", "Reach", "found_in", "functions_names", "global_names", "is_iterator", "is_library",
+    "same",
+]  # fmt: skip
 
 _MOST = 1 << 14  # objects that are looked at
 LENGTH, _CONTENT = object(), object()  # keys that are none of a container's own
@@ -197,10 +203,10 @@ class Reach:
             f.__globals__.get("__name__")
         ):
             return
-        names = self.use(f)
+        self.use(f)
         if is_library(f.__globals__.get("__name__")):
             return
-        for name in names:
+        for name in global_names(f):
             if name in f.__globals__:
                 self.place(f.__globals__, name, f.__globals__[name])
         self.by_name(f)
@@ -327,6 +333,19 @@ def _is_installed(root: str) -> bool:
 def functions_names(f: types.FunctionType) -> set[str]:
     """Return the names of globals and attributes in the code of a function."""
     return {name for code in _codes(f.__code__) for name in code.co_names}
+
+
+def global_names(f: types.FunctionType) -> set[str]:
+    """Return the names of globals alone: an attribute may have the name of one."""
+    names = functions_names(f) & f.__globals__.keys()
+    if not names:
+        return names
+    steps = itertools.chain.from_iterable(map(dis.get_instructions, _codes(f.__code__)))
+    return {x.argval for x in steps if _NAMING.search(x.opname) and x.argval in names}
+
+
+# Of these instructions arguments are names that stand, or may stand, for globals.
+_NAMING = re.compile("GLOBAL|^(LOAD|STORE|DELETE)_NAME$")
 
 
 def _strings(f: types.FunctionType) -> set[str]:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from fastbp._core import graph
-from fastbp.compiling.reach import Reach, found_in, is_iterator, is_library
+from fastbp.compiling.reach import Reach, found_in, global_names, is_iterator, is_library
 from fastbp.derived import Derived
 from fastbp.unmodified import Twins, codes, function_in
 
@@ -99,7 +99,8 @@ class Surroundings:
             return
         for cell in f.__closure__ or ():
             self._found(cell, "cell_contents")
-        for name in self.reach.use(f):
+        self.reach.use(f)
+        for name in global_names(f):
             if name in f.__globals__:
                 self._found(f.__globals__, name)
         self.reach.by_name(f)

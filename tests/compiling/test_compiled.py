@@ -352,6 +352,38 @@ def helper(x):
     return (x * window) ** settings["power"]
 
 
+class Sides:
+    def __init__(self, left, right):
+        self.left, self.right = left, right
+
+
+left, right = iter([1.0]), np.ones(3)
+
+
+def of_attributes(x):
+    pair = Sides(x.T, 2.0 * x)
+    return pair.left * pair.right
+
+
+class OfClass:
+    right = 2.0
+
+    def scaled(self, x):
+        return self.right * x * window
+
+
+def test_attributes_with_names_of_globals_are_no_globals(monkeypatch):
+    compiled, scaled = bp.compile(of_attributes), bp.compile(OfClass().scaled)
+    for value in (np.ones(3), np.ones(4), 1.0):
+        monkeypatch.setitem(globals(), "right", value)
+        monkeypatch.setitem(globals(), "T", value)
+        assert_same(compiled(X), of_attributes(X))
+        assert_same(scaled(X), OfClass().scaled(X))
+    assert plans(compiled) == plans(scaled) == 1
+    monkeypatch.setattr(OfClass, "right", 3.0)
+    assert_same(scaled(X), OfClass().scaled(X))
+
+
 def test_arrays_in_global_names_are_read_in_every_call(monkeypatch):
     compiled = bp.compile(around)
     assert_same(compiled(X), around(X))

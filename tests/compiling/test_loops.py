@@ -341,8 +341,10 @@ def test_scans_of_small_matrices_are_those_of_eager(n, batch, dtype, rng):
 
 def test_derivatives_that_share_the_sums_of_a_loop(rng):
     def loss(x, v, w):
+        z = v @ w
+
         def step(c, _):
-            return np.tanh(np.tanh(np.outer(x, v @ w)) + 0.3 * c), None
+            return np.tanh(np.tanh(np.outer(x, z)) + 0.3 * c), None
 
         return np.sum(bp.scan(step, np.zeros((3, 4)), None, 6)[0])
 
@@ -385,12 +387,13 @@ def test_a_step_returns_what_is_around_it_and_has_no_history(rng):
         a = np.zeros((3, 4))
         a[0] = 2.0
         a[1] = a[0]
+        row, number = a[1], a[0, 1]
 
         def step(c, y):
-            return np.tanh(c * y), a[1]
+            return np.tanh(c * y), row
 
         last, rows = bp.scan(step, x, xs)
-        return np.sum(last) + np.sum(rows) + bp.cond(x[0] > 0.0, lambda: a[0, 1], lambda: x[1])
+        return np.sum(last) + np.sum(rows) + bp.cond(x[0] > 0.0, lambda: number, lambda: x[1])
 
     args = rng.standard_normal(4), rng.standard_normal((6, 4))
     check(f, args, tuple(-x for x in args))
