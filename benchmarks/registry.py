@@ -35,8 +35,8 @@ SECONDS = {
     "digits": (1, 1),
     "matmul": (38, 55), "dense_layer": (11, 11), "elementwise": (8, 40), "mlp": (4, 30),
     "functions": (18, 18), "memory": (5, 40), "tensor": (85, 85), "sparse": (230, 230),
-    "chain": (300, 300), "recurrent": (100, 500), "decompositions": (40, 120), "signals": (15, 120),
-    "dropin": (6, 30), "compile": (80, 420), "programs": (60, 560), "kinds": (30, 800),
+    "chain": (300, 300), "recurrent": (170, 850), "decompositions": (40, 120), "signals": (15, 120),
+    "dropin": (6, 30), "compile": (160, 840), "programs": (60, 560), "kinds": (30, 800),
 }  # fmt: skip
 # The modules of this package that register in a suite, where it is not the one of its name.
 MODULES = {

@@ -195,6 +195,10 @@ def test_norms(shape, ord):
         try:
             expected = np.linalg.norm(x, ord, axis)
         except ValueError:
+            if ord in (1, 2, np.inf):  # the oldest NumPy: here they are 0, as in later ones
+                y, _ = bp.vjp(lambda x: np.linalg.norm(x, ord, axis), x)
+                np.testing.assert_array_equal(y, np.zeros(y.shape))
+                return
             with pytest.raises(ValueError):  # noqa: PT011
                 bp.vjp(lambda x: np.linalg.norm(x, ord, axis), x)
             return
