@@ -325,6 +325,8 @@ class Loops(Bench):
     @classmethod
     def targets(cls, case, dtype) -> dict[str, Target]:
         *_, jax, fused = LOOPS[case]
+        if case.startswith("3 x 3") and dtype == "float32":  # asked of float64
+            return {}
         found = {"jax": faster(jax, "one")}
         return found if fused is None else {**found, "fused": faster(fused)}
 
@@ -441,6 +443,12 @@ class LastByFirstState(Bench):
     params = {"case": tuple(JACOBIANS), "dtype": DTYPES}
     quick = {"case": ("50 x 32",)}
     peers = {"jax": jax_last_state}
+
+    @classmethod
+    def cases(cls, quick=False):
+        # 200 of these in float32 are 5e-41: JAX has zeros there.
+        gone = {"case": "200 x 256", "dtype": "float32"}
+        return (case for case in super().cases(quick) if case != gone)
 
     def setup(self, case, dtype):
         steps, units, _ = JACOBIANS[case]
