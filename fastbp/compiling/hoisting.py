@@ -183,5 +183,5 @@ def _spot(x: Value) -> tuple[Storage, int, tuple[int, ...], tuple[int, ...]]:
 
 def _at_start(x: Value, m: Moving) -> Value:
     """Return where an array that moves is in the first iteration."""
-    offset = m.start.offset + x.offset + (x.storage.start if x.storage is not m.storage else 0)
+    offset = m.start.offset + x.storage.start + x.offset
     return Value(m.start.storage, x.shape, x.dtype, offset, x.strides)

@@ -8,6 +8,7 @@ one moment to another has a part of the workspace between these; then it goes to
 from __future__ import annotations
 
 import bisect
+from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -179,7 +180,8 @@ class _Around:
         self.loop, self.accesses = loop, accesses
         self.begin, self.first, self.end, self.behind = places
         # Those that nothing else moves in: all that a body does there is known.
-        alone = [m for m in loop.in_step() if loop.moving_in(m.start.storage.outermost) == [m]]
+        count = Counter([id(m.start.storage.outermost) for m in loop.moving])
+        alone = [m for m in loop.in_step() if count[id(m.start.storage.outermost)] == 1]
         self.moving = {id(m.storage): m for m in alone}
 
     def moving_of(self, x: Value) -> Moving | None:

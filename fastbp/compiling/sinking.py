@@ -179,10 +179,8 @@ def _slice(
     storage, offset = x.storage, x.offset
     if step:
         offset += (loop.count - 1) * step if backward else 0
-        storage, offset = (
-            _moving(loop, x.view(shape, offset, tuple(rest)), -step if backward else step),
-            0,
-        )
+        start = x.view(shape, offset, tuple(rest))
+        storage, offset = _moving(loop, start, -step if backward else step), 0
     y = Value(storage, shape, x.dtype, offset, tuple(rest))
     y.mask = x.mask
     return y
