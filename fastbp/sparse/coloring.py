@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,17 +12,20 @@ from fastbp._core import coloring as _coloring
 from fastbp._core import compression, ordering
 from fastbp._core.operands import as_array
 from fastbp.errors import ShapeError
+from fastbp.sparse import lattices
 from fastbp.sparse.pattern import Pattern
 
 __all__ = ["KINDS", "ORDERS", "Coloring", "color", "colored"]
 
 KINDS = ("column", "row", "star", "acyclic", "bidirectional")
 ORDERS = (
+    "auto",
     "natural",
     "largest_first",
     "smallest_last",
     "incidence_degree",
     "dynamic_largest_first",
+    "lattice",
     "random",
 )
 SYMMETRIC = ("star", "acyclic")
@@ -282,9 +286,7 @@ def steps_of(coloring: Coloring, s: Pattern) -> np.ndarray | None:
 # ---- coloring ----------------------------------------------------------------------------------
 
 
-def color(
-    pattern: Any, kind: str = "column", order: str = "largest_first", seed: int = 0
-) -> Coloring:
+def color(pattern: Any, kind: str = "column", order: str = "auto", seed: int = 0) -> Coloring:
     """Color a sparsity pattern by a greedy algorithm.
 
     Parameters
@@ -300,8 +302,12 @@ def color(
           even where some rows or some columns are dense.
     order : str
         In which order they are visited: "natural", "largest_first", "smallest_last",
-        "incidence_degree", "dynamic_largest_first" or "random". All but "natural", "random" and
-        "largest_first" take time of the order of the sum of the squared lengths of the rows.
+        "incidence_degree", "dynamic_largest_first", "lattice" or "random". "lattice" follows a
+        linear coloring of a grid [4]_, with about as many colors as a stencil has points; where
+        the pattern is of no grid it is "natural". "auto" is "largest_first", then "lattice" if
+        some line has fewer elements than there are colors, and the better of the two.
+        "smallest_last", "incidence_degree" and "dynamic_largest_first" take time of the order of
+        the sum of the squared lengths of the rows.
     seed : int
         For order "random".
 
@@ -322,6 +328,8 @@ def color(
        algorithms with application to computing Hessians", 2007.
     .. [3] T. Coleman, A. Verma, "The efficient computation of sparse Jacobian matrices using
        automatic differentiation", 1998 (colorings of rows and columns).
+    .. [4] D. Goldfarb, P. Toint, "Optimal estimation of Jacobian and Hessian matrices that arise
+       in finite difference calculations", 1984.
 
     Examples
     --------
@@ -335,47 +343,67 @@ def color(
     return colored("color", Pattern.of(pattern), kind, order, seed)
 
 
-def colored(
-    name: str, s: Pattern, kind: str, order: str = "largest_first", seed: int = 0
-) -> Coloring:
+def colored(name: str, s: Pattern, kind: str, order: str = "auto", seed: int = 0) -> Coloring:
     """Do the same for a `Pattern`; errors begin with `name`."""
     if kind not in KINDS:
         raise ValueError(f"{name}: coloring kind must be one of {', '.join(KINDS)}, not {kind!r}")
     if order not in ORDERS:
         raise ValueError(f"{name}: order must be one of {', '.join(ORDERS)}, not {order!r}")
-    if kind == "column":
-        return Coloring(kind, s.shape, columns=_partial(s, True, order, seed), order=order)
-    if kind == "row":
-        return Coloring(kind, s.shape, rows=_partial(s, False, order, seed), order=order)
     if kind == "bidirectional":
         return _bidirectional(s, order, seed)
-    return Coloring(kind, s.shape, columns=_symmetric(name, s, kind, order, seed), order=order)
-
-
-def _visits(order: str, seed: int, n: int, *parts: np.ndarray) -> np.ndarray:
-    if order == "natural":
-        return np.arange(n, dtype=np.int32)
-    if order == "random":
-        return np.random.default_rng(seed).permutation(n).astype(np.int32)
-    return ordering.order_of(order, *parts)
+    if kind in SYMMETRIC:
+        colors, order = _symmetric(name, s, kind, order, seed)
+        return Coloring(kind, s.shape, columns=colors, order=order)
+    rows = (s.indptr, s.indices, s.shape[1])
+    columns = (*s.transposed()[:2], s.shape[0])
+    if kind == "column":
+        colors, order = _first_fit(columns, rows, order, seed)
+        return Coloring(kind, s.shape, columns=colors, order=order)
+    colors, order = _first_fit(rows, columns, order, seed)
+    return Coloring(kind, s.shape, rows=colors, order=order)
 
 
 Rows = tuple[np.ndarray, np.ndarray, int]  # indptr, indices, width
+Greedy = Callable[[np.ndarray], tuple[np.ndarray, int]]  # visits: colors, their number
 
 
-def _first_fit(rows: Rows, columns: Rows, order: str, seed: int) -> np.ndarray:
+def _in_order(
+    greedy: Greedy, order: str, seed: int, sets: Rows, *neighbours: np.ndarray
+) -> tuple[np.ndarray, str]:
+    """Color what the `sets` are of; return the colors, and the order that "auto" found best.
+
+    Members of one set differ in color. Where there are as many colors as the largest has members,
+    no other order is tried.
+    """
+    count = sets[2]
+    longest = int(np.diff(sets[0]).max(initial=0))
+    visits: np.ndarray | None
+    if order in ("natural", "lattice"):
+        visits = None if order == "natural" else lattices.visits(*sets, below=4 * longest)
+        if visits is None:
+            visits = np.arange(count, dtype=np.int32)
+    elif order == "random":
+        visits = np.random.default_rng(seed).permutation(count).astype(np.int32)
+    else:
+        visits = ordering.order_of("largest_first" if order == "auto" else order, *neighbours)
+    colors, needed = greedy(visits)
+    if order != "auto":
+        return colors, order
+    if needed > longest:
+        visits = lattices.visits(*sets, below=needed)
+        if visits is not None:
+            others, fewer = greedy(visits)
+            if fewer < needed:
+                return others, "lattice"
+    return colors, "largest_first"
+
+
+def _first_fit(rows: Rows, columns: Rows, order: str, seed: int) -> tuple[np.ndarray, str]:
     """Color rows; `columns` is the transpose."""
-    count = len(rows[0]) - 1
-    visits = None
-    if order != "natural":
-        visits = _visits(order, seed, count, *rows[:2], *columns[:2])
-    return _coloring.partial(*rows, visits)[0]
-
-
-def _partial(s: Pattern, by_columns: bool, order: str, seed: int) -> np.ndarray:
-    rows = (s.indptr, s.indices, s.shape[1])
-    columns = (*s.transposed()[:2], s.shape[0])
-    return _first_fit(*((columns, rows) if by_columns else (rows, columns)), order, seed)
+    return _in_order(
+        lambda visits: _coloring.partial(*rows, visits),
+        order, seed, columns, *rows[:2], *columns[:2],
+    )  # fmt: skip
 
 
 def _chosen(rows: Rows, chosen: np.ndarray) -> tuple[Rows, Rows]:
@@ -389,15 +417,18 @@ def _chosen(rows: Rows, chosen: np.ndarray) -> tuple[Rows, Rows]:
     return result, (back[0], back[1], len(indptr) - 1)
 
 
-def _symmetric(name: str, s: Pattern, kind: str, order: str, seed: int) -> np.ndarray:
+def _symmetric(name: str, s: Pattern, kind: str, order: str, seed: int) -> tuple[np.ndarray, str]:
     error = ShapeError(
         f"{name}: the {kind} coloring needs a symmetric pattern; this one, of {s.shape}, is not"
     )
     if s.shape[0] != s.shape[1]:
         raise error
-    visits = _visits(order, seed, s.shape[0], s.indptr, s.indices)
+    rows = (s.indptr, s.indices, s.shape[0])
     try:
-        return _coloring.symmetric(s.indptr, s.indices, visits, kind == "acyclic")[0]
+        return _in_order(
+            lambda visits: _coloring.symmetric(*rows[:2], visits, kind == "acyclic"),
+            order, seed, rows, *rows[:2],
+        )  # fmt: skip
     except ShapeError:
         raise error from None
 
@@ -419,8 +450,8 @@ def _bidirectional(s: Pattern, order: str, seed: int) -> Coloring:
         if best is not None and bound >= best.num_colors:
             break
         lines = columns if exchanged else rows
-        short_colors = _first_fit(*_chosen(lines, ~long)[::-1], order, seed)
-        long_colors = _first_fit(*_chosen(lines, long), order, seed)
+        short_colors = _first_fit(*_chosen(lines, ~long)[::-1], order, seed)[0]
+        long_colors = _first_fit(*_chosen(lines, long), order, seed)[0]
         pair = (long_colors, short_colors) if exchanged else (short_colors, long_colors)
         found = Coloring("bidirectional", s.shape, *pair, order)
         if best is None or found.num_colors < best.num_colors:

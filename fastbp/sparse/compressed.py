@@ -25,13 +25,17 @@ FEW = 8.0  # sweeps: not worth looking for fewer by a bidirectional coloring
 _KIND_OF = {"forward": "column", "reverse": "row", "bidirectional": "bidirectional"}
 
 
-def choose(name: str, s: Pattern, mode: str, coloring: Coloring | str | None) -> Coloring:
+def choose(
+    name: str, s: Pattern, mode: str, coloring: Coloring | str | None, order: str = "auto"
+) -> Coloring:
     """Return the coloring to use: the given one (checked), of a kind, or the cheapest."""
     mode = mode_named(name, mode, MODES)
     if isinstance(coloring, str):
-        coloring = colored(name, s, coloring)
+        coloring = colored(name, s, coloring, order)
     if coloring is None:
-        return _cheapest(name, s) if mode == "auto" else colored(name, s, _KIND_OF[mode])
+        if mode == "auto":
+            return _cheapest(name, s, order)
+        return colored(name, s, _KIND_OF[mode], order)
     if not isinstance(coloring, Coloring):
         raise TypeError(
             f"{name}: coloring must be a Coloring or a kind, not a {type(coloring).__name__}"
@@ -56,7 +60,7 @@ def _cost(c: Coloring) -> float:
     return c.num_column_colors + REVERSE_COST * c.num_row_colors
 
 
-def _cheapest(name: str, s: Pattern) -> Coloring:
+def _cheapest(name: str, s: Pattern, order: str) -> Coloring:
     """Color columns, rows or both; what cannot win any more is not tried.
 
     All entries of a row are in columns of different colors, so the longest row is a bound.
@@ -66,11 +70,11 @@ def _cheapest(name: str, s: Pattern) -> Coloring:
         "row": REVERSE_COST * float(np.bincount(s.indices, minlength=1).max()),
     }
     first, second = sorted(bounds, key=lambda kind: bounds[kind])
-    best = colored(name, s, first)
+    best = colored(name, s, first, order)
     if bounds[second] < _cost(best):
-        best = min(best, colored(name, s, second), key=_cost)
+        best = min(best, colored(name, s, second, order), key=_cost)
     if _cost(best) > FEW:
-        best = min(best, colored(name, s, "bidirectional"), key=_cost)
+        best = min(best, colored(name, s, "bidirectional", order), key=_cost)
     return best
 
 

@@ -67,6 +67,7 @@ class Prepared:
         unconnected: str,
         threads: int,
         symmetric: bool = False,
+        once: bool = False,
     ) -> None:
         self._threads = check_threads(name, threads)
         if format not in ("csr", "csc"):
@@ -92,7 +93,9 @@ class Prepared:
             raise ShapeError(f"{name}: the pattern has shape {s.shape}, the derivative {shape}")
         if symmetric and coloring is None:
             coloring = "star"
-        self.coloring = choose(name, s, mode, coloring)
+        # Fewer colors pay at later calls.
+        order = "largest_first" if once else "auto"
+        self.coloring = choose(name, s, mode, coloring, order)
         self.mode = mode_of(self.coloring)
         self._largest = tape.largest
         self._structure = s
@@ -323,7 +326,7 @@ def _holds(matrix: Any, tape: Tape, y: Any, x: Variable, v: np.ndarray) -> bool:
 def between(tape: Tape, y: Variable, x: Variable, pattern: Any) -> Any:
     """Return the Jacobian of the output of a tape by its first input, as a csr_array."""
     s = Pattern.of(pattern, "jacobian")
-    coloring = choose("jacobian", s, "auto", None)
+    coloring = choose("jacobian", s, "auto", None, "largest_first")
     data = np.zeros(s.nnz, x.dtype)
     compressed = Compression("jacobian", s, coloring, x.dtype, tape.largest, False)
     compressed.fill(tape, y, x, data)
@@ -453,7 +456,7 @@ def jacobian(
     check_threads("jacobian", threads)
     options = argnums, pattern, coloring, mode, format, unconnected, threads
     if args:
-        return Prepared("jacobian", f, args, *options)(*args)
+        return Prepared("jacobian", f, args, *options, once=True)(*args)
     g = derived(
         _evaluated,
         ("jacobian", f, {}, options),
@@ -513,7 +516,7 @@ def hessian(
     check_threads("hessian", threads)
     options = (argnums, pattern, coloring, "auto", format, unconnected, threads, True)
     if args:
-        return Prepared("hessian", inner, args, *options)(*args)
+        return Prepared("hessian", inner, args, *options, once=True)(*args)
     g = derived(
         _evaluated,
         ("hessian", inner, {}, options),

@@ -1,5 +1,6 @@
 """Colorings of patterns: valid by brute force, optimal where that is known, plain to keep."""
 
+import functools
 import itertools
 import json
 import pickle
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fastbp.errors import ShapeError
+from fastbp.sparse import lattices
 from fastbp.sparse.coloring import KINDS, ORDERS, Coloring, color
 
 SYMMETRIC = ("star", "acyclic")
@@ -61,7 +63,8 @@ def recovered(a, c):
 def test_colorings_are_valid(kind, order, data):
     a = data.draw(patterns(square=kind in SYMMETRIC))
     c = color(a, kind, order)
-    assert (c.kind, c.order, c.shape) == (kind, order, a.shape)
+    assert (c.kind, c.shape) == (kind, a.shape)
+    assert c.order == order or order == "auto"
     assert len(recovered(a, c)) == a.sum()
     assert c.is_valid(a)
 
@@ -125,6 +128,87 @@ def test_known_numbers_of_simple_patterns(kind):
         assert color(np.ones((3, 0)), kind).num_colors == 0
         assert color(np.ones((3, 1)), kind).num_colors == (3 if kind == "row" else 1)
         assert color(np.ones((1, 3)), kind).num_colors == (3 if kind == "column" else 1)
+
+
+def line(n, offsets=(-1, 0, 1)):
+    return sp.diags_array([np.ones(n - abs(k)) for k in offsets], offsets=offsets)
+
+
+def axes(*sizes, offsets=(-1, 0, 1)):
+    """Each point of a grid beside its neighbours along the axes."""
+    lines = [
+        [line(n, offsets) if i == k else sp.eye_array(n) for i, n in enumerate(sizes)]
+        for k in range(len(sizes))
+    ]
+    return sum(functools.reduce(sp.kron, parts) for parts in lines)
+
+
+def two_fields(a, mixed):
+    """Two unknowns at each point, all of one after all of the other or in turns."""
+    local = sp.eye_array(a.shape[0])
+    places = np.arange(2 * a.shape[0])
+    if mixed:
+        places = places.reshape(2, -1).T.ravel()
+    return sp.block_array([[a, local], [local, a]], format="csr")[places][:, places]
+
+
+GRIDS = {
+    "5 points": (axes(40, 31), 5, 5),
+    "5 points, a small grid": (axes(6, 5), 5, 5),
+    "7 points": (axes(12, 13, 14), 7, 7),
+    "9 points of order 4": (axes(30, 31, offsets=(-2, -1, 0, 1, 2)), 10, 10),
+    "upwind": (axes(30, 31, offsets=(-1, 0)), 3, None),
+    "biharmonic": (axes(30, 31) @ axes(30, 31), 13, 13),
+    "two unknowns": (two_fields(axes(20, 21), False), 8, 7),
+    "two unknowns in turns": (two_fields(axes(20, 21), True), 7, 6),
+    "rows of a part": (axes(40, 31).tocsr()[:500], 5, None),
+    "4 axes": (axes(7, 6, 6, 7), 9, 9),
+}
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_grids_need_about_as_many_colors_as_a_stencil_has_points(name):
+    a, columns, star = GRIDS[name]
+    for kind, most in (("column", columns), ("row", columns), ("star", star)):
+        if most is None or (kind == "row" and "rows" in name):
+            continue
+        c = color(a, kind)
+        assert c.num_colors <= most, kind
+        assert c.is_valid(a)
+        assert color(a, kind, "lattice").num_colors <= most
+
+
+@given(data=st.data())
+def test_lattices_of_any_stencil(data):
+    """Few points at random, in 1 to 3 axes: valid, never more colors than by degrees alone."""
+    sizes = data.draw(st.lists(st.integers(2, 9), min_size=1, max_size=3))
+    points = data.draw(
+        st.lists(st.tuples(*[st.integers(-2, 2) for _ in sizes]), min_size=1, max_size=6)
+    )
+    where = np.stack(np.unravel_index(np.arange(np.prod(sizes)), sizes))
+    a = np.zeros((where.shape[1],) * 2, bool)
+    for point in points:
+        there = where + np.array(point)[:, None]
+        inside = np.all((there >= 0) & (there < np.array(sizes)[:, None]), axis=0)
+        a[inside, np.ravel_multi_index(there[:, inside], sizes)] = True
+    for kind in ("column", "row", "bidirectional"):
+        c = color(a, kind)
+        assert c.is_valid(a)
+        assert c.num_colors <= color(a, kind, "largest_first").num_colors
+        assert color(a, kind, "lattice").is_valid(a)
+    a |= a.T
+    for kind in SYMMETRIC:
+        c = color(a, kind)
+        assert c.is_valid(a)
+        assert c.num_colors <= color(a, kind, "largest_first").num_colors
+        assert color(a, kind, "lattice").is_valid(a)
+
+
+def test_patterns_of_no_grid_have_no_lattice():
+    a = sp.random_array((300, 300), density=0.02, rng=np.random.default_rng(0)).tocsr()
+    assert lattices.visits(a.indptr, a.indices, 300, 100) is None
+    assert np.array_equal(color(a, order="lattice").columns, color(a, order="natural").columns)
+    assert color(a).order == "largest_first"
 
 
 def test_complete_bipartite_graphs():
