@@ -132,6 +132,25 @@ def test_a_pullback_does_not_read_the_value_that_was_returned(name, rng):
             np.testing.assert_array_equal(a, b)
 
 
+LAYOUTS = {
+    "rows from behind": np.arange(6.0).reshape(2, 3)[::-1],
+    "columns from behind": np.arange(6.0).reshape(2, 3)[:, ::-1],
+    "Fortran order": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+    "Fortran order with gaps": np.asfortranarray(np.arange(24.0).reshape(4, 6))[::2, ::2],
+    "gaps": np.arange(24.0).reshape(4, 6)[:, ::2],
+    "turned": np.arange(48.0).reshape(2, 4, 6)[:, ::-1, ::2].transpose(1, 2, 0),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("transform", [bp.vjp, bp.linearize])
+def test_primals_that_are_kept_have_the_layout_of_those_given(transform, layout):
+    x = LAYOUTS[layout]
+    for order in "CFAK":
+        for f in (lambda x, o=order: x.ravel(o), lambda x, o=order: x.T.ravel(o) * 2.0):
+            np.testing.assert_array_equal(transform(f, x)[0], f(x), err_msg=order)
+
+
 @pytest.mark.parametrize("name", VALUES)
 def test_a_pullback_does_not_read_what_primals_become(name, rng):
     """Steps in place, as ``x -= rate * pullback(1.0)[0]``, move where no derivative was taken."""

@@ -229,7 +229,18 @@ def _record_all(
 
 def _as_now(x: Any) -> Any:
     """Return a primal that stays what it is: what is returned outlives the call, as `x -= step`."""
-    return x.copy("K") if type(x) is np.ndarray and x.dtype.kind in "fc" else x
+    if type(x) is not np.ndarray or x.dtype.kind not in "fc":
+        return x
+    if x.ndim < 2 or x.flags.forc:
+        return x.copy("K")
+    # Gaps and directions stay, too: what `ravel("A")` returns depends on them.
+    ahead = tuple([slice(None, None, -1 if step < 0 else 1) for step in x.strides])
+    order = sorted(range(x.ndim), key=lambda k: -abs(x.strides[k]))
+    shape = [x.shape[k] for k in order]
+    with_gaps = np.empty([*shape[:-1], shape[-1] + 1], x.dtype)[..., :-1]
+    copied = with_gaps.transpose(np.argsort(order))[ahead]
+    copied[...] = x
+    return copied
 
 
 def _tangents(r: Recorded, tangents: Sequence[Any], labels: tuple[str, str] | None) -> list[Any]:
