@@ -233,12 +233,16 @@ def _as_now(x: Any) -> Any:
         return x
     if x.ndim < 2 or x.flags.forc:
         return x.copy("K")
-    # Gaps and directions stay, too: what `ravel("A")` returns depends on them.
-    ahead = tuple([slice(None, None, -1 if step < 0 else 1) for step in x.strides])
-    order = sorted(range(x.ndim), key=lambda k: -abs(x.strides[k]))
-    shape = [x.shape[k] for k in order]
-    with_gaps = np.empty([*shape[:-1], shape[-1] + 1], x.dtype)[..., :-1]
-    copied = with_gaps.transpose(np.argsort(order))[ahead]
+    # Directions and gaps stay, too, if not how large these are: what `ravel("A")` returns of a view
+    # depends on them.
+    steps, size, behind = [0] * x.ndim, x.itemsize, x.itemsize
+    for k in sorted(range(x.ndim), key=lambda k: abs(x.strides[k])):
+        if x.shape[k] > 1 and x.strides[k]:
+            step = size if abs(x.strides[k]) == behind else size + x.itemsize
+            steps[k] = step if x.strides[k] > 0 else -step
+            size, behind = step * x.shape[k], abs(x.strides[k]) * x.shape[k]
+    first = sum([(n - 1) * -step for n, step in zip(x.shape, steps, strict=True) if step < 0])
+    copied = np.ndarray(x.shape, x.dtype, np.empty(size, np.uint8), first, steps)
     copied[...] = x
     return copied
 

@@ -16,7 +16,7 @@ cimport numpy as cnp
 from fastbp._core.dtypes cimport N_SLOTS, itemsize_of, slot_of
 from fastbp._core.loops cimport Loop, find_ufunc_loop
 from fastbp._core.program cimport BLOCK, MAX_EXTERNAL, Program
-from fastbp._core.threads cimport run_parallel
+from fastbp._core.threads cimport SHORT_PARTS, run_parallel
 
 import numpy as np
 
@@ -85,6 +85,15 @@ cdef struct Run:
     const intptr_t *steps
     intptr_t total
     int n_slots
+
+
+cdef struct Walks:
+    void *program   # a borrowed Program
+    char **ptrs
+    intptr_t (*steps)[MAX_NDIM]
+    const intptr_t *shape
+    int nd, n_slots
+    intptr_t rows   # of the first axis, that a thread takes at once
 
 
 # How the last axes of arrays are walked through in blocks: `rows` of `n` elements at a time; for
@@ -221,8 +230,42 @@ cdef int _run_strided(Program p, PyObject **operands, const int *leads, PyObject
             run_parts(p, ptrs, flat, total)
         return 0
     with nogil:
-        walk(p, ptrs, steps, shape, merged, n_slots, False)
+        if total >= PARALLEL:
+            walk_parts(p, ptrs, steps, shape, merged, n_slots)
+        else:
+            walk(p, ptrs, steps, shape, merged, n_slots, False)
     return 0
+
+
+cdef void walk_parts(Program p, char **ptrs, intptr_t[MAX_NDIM] *steps, const intptr_t *shape,
+                     int nd, int n_slots) noexcept nogil:
+    """Walk on all threads, each through some of the first axis."""
+    cdef Walks walks
+    cdef intptr_t inside = 1
+    cdef int axis
+    for axis in range(1, nd):
+        inside *= shape[axis]
+    walks.program = <void *> p
+    walks.ptrs = ptrs
+    walks.steps = steps
+    walks.shape = shape
+    walks.nd, walks.n_slots = nd, n_slots
+    walks.rows = max(PART // inside, 1)
+    run_parallel(_walk_part, &walks, <int> ((shape[0] + walks.rows - 1) // walks.rows),
+                 <int> max(SHORT_PARTS * PART // (walks.rows * inside), 1))
+
+
+cdef void _walk_part(void *context, int part) noexcept nogil:
+    cdef Walks *walks = <Walks *> context
+    cdef char *ptrs[MAX_EXTERNAL]
+    cdef intptr_t shape[MAX_NDIM]
+    cdef intptr_t first = <intptr_t> part * walks.rows
+    cdef int k
+    memcpy(shape, walks.shape, walks.nd * sizeof(intptr_t))
+    shape[0] = min(walks.rows, shape[0] - first)
+    for k in range(walks.n_slots):
+        ptrs[k] = walks.ptrs[k] + first * walks.steps[k][0]
+    walk(<Program> walks.program, ptrs, walks.steps, shape, walks.nd, walks.n_slots, False)
 
 
 cdef int merge_axes(intptr_t[MAX_NDIM] *steps, int n_slots, int nd, const cnp.npy_intp *dims,

@@ -12,7 +12,7 @@ from libc.string cimport memcpy, memset
 cimport cython
 cimport numpy as cnp
 from fastbp._core.blas cimport c_few, c_gemm, number
-from fastbp._core.elementwise cimport MAX_NDIM, run_parts, sum_runs, walk
+from fastbp._core.elementwise cimport MAX_NDIM, run_parts, sum_runs, walk, walk_parts
 from fastbp._core.lapack cimport MAX_MATRICES, Strided, run_batch
 from fastbp._core.loops cimport note_strong_zero
 from fastbp._core.program cimport BLOCK, FEW_SLOTS, Program, few_code
@@ -172,10 +172,14 @@ cdef int _run_region(const Region *region, char **bases) noexcept nogil:
     if region.picked != NULL:
         _run_picked(region, ptrs)
         return 0
-    if region.parallel:
-        run_parts(<Program> region.program, ptrs, region.steps, region.total)
-    elif region.walk == NULL:
-        (<Program> region.program).run(ptrs, region.steps, region.total)
+    if region.walk == NULL:
+        if region.parallel:
+            run_parts(<Program> region.program, ptrs, region.steps, region.total)
+        else:
+            (<Program> region.program).run(ptrs, region.steps, region.total)
+    elif region.parallel:
+        walk_parts(<Program> region.program, ptrs, region.walk.steps, region.walk.shape,
+                   region.walk.nd, region.n_slots)
     else:
         walk(<Program> region.program, ptrs, region.walk.steps, region.walk.shape,
              region.walk.nd, region.n_slots, region.ordered)

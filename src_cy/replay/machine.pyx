@@ -295,7 +295,7 @@ cdef class Machine:
         self.keep.append(program)
         region.n_slots, region.total = n, total
         region.ordered = ordered
-        region.parallel = plan.nd <= 1 and total >= PARALLEL and not ordered
+        region.parallel = total >= PARALLEL and not ordered
         for axis in range(n_sums):
             k = program.n_inputs + sums[2][axis][0]
             if program.n_inputs <= k < n:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fastbp as bp
-from fastbp._core import elementwise
+from fastbp._core import elementwise, threads
 
 from ...harness import DTYPES, EPS, assert_sums_close
 from .test_program import needs_loops
@@ -161,6 +161,29 @@ def test_many_short_rows_are_one(shapes, how, dtype, rng):
 
     wide = np.pad(x * y, [(0, 0)] * (expected.ndim - 1) + [(1, 1)])
     np.testing.assert_array_equal(bp.compile(filled)(x, y), wide)
+
+
+@pytest.mark.parametrize("shape", [(700, 300), (2, 90_000), (3, 5, 9_000), (40_000, 5)])
+def test_threads_change_nothing_of_views(shape, rng):
+    x = rng.standard_normal((shape[0] + 2, *shape[1:-1], shape[-1] + 3))
+
+    def f(x):
+        return np.exp(x[2:, ..., 1:-2]) * x[:-2, ..., 3:] + x[1:-1, ..., 2:-1]
+
+    wanted, before = f(x), threads.num_threads()
+    t, g, found = rng.standard_normal(x.shape), rng.standard_normal(shape), []
+    try:
+        for n in (1, 2, 3):
+            threads.set_num_threads(n)
+            y, pullback = bp.vjp(f, x)
+            np.testing.assert_allclose(y, wanted, rtol=1e-14, atol=1e-14)
+            found.append((y, bp.jvp(f, (x,), (t,))[1], pullback(g)[0]))
+    finally:
+        threads.set_num_threads(before)
+    for others in found[1:]:
+        for a, b in zip(found[0], others, strict=True):
+            np.testing.assert_array_equal(a, b)
+    np.testing.assert_allclose(np.sum(found[0][1] * g), np.sum(found[0][2] * t), rtol=1e-9)
 
 
 @pytest.mark.parametrize("nd", [5, 12, 31, 32])

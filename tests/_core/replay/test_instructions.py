@@ -5,6 +5,7 @@ import signal
 import numpy as np
 import pytest
 
+from fastbp._core import threads
 from fastbp._core.machine import Machine
 from fastbp._core.program import Trace, compile_program
 from fastbp._core.replay import Plan
@@ -42,6 +43,26 @@ def test_regions_backward_and_on_threads(rng):
         float,
     )
     np.testing.assert_allclose(found, np.tanh(x[::-1]), rtol=1e-14)
+
+
+@pytest.mark.parametrize("shape", [(700, 300), (2, 90_000), (3, 5, 9_000), (40_000, 5)])
+def test_regions_of_several_axes_on_threads(shape, rng):
+    x = rng.standard_normal((shape[0] + 1, *shape[1:-1], shape[-1] + 2))
+    before = threads.num_threads()
+    try:
+        for n in (1, 2, 3):
+            threads.set_num_threads(n)
+            found = run(
+                lambda machine, work, out: machine.region(
+                    program(lambda x: x * 3.0, 1, float),
+                    shape,
+                    [((0, x.strides[0] + 8), x.strides), ((out, 0), np.empty(shape).strides)],
+                ),
+                [x], shape, float,
+            )  # fmt: skip
+            np.testing.assert_array_equal(found, x[1:, ..., 1:-1] * 3.0)
+    finally:
+        threads.set_num_threads(before)
 
 
 def test_outputs_of_a_region_on_its_inputs(rng):
