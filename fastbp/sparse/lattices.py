@@ -18,15 +18,15 @@ import numpy as np
 
 __all__ = ["visits"]
 
-SAMPLE = 1024  # rows that are looked at
+SAMPLE = 32768  # pairs of columns that are looked at
 MOST_POINTS = 64  # of a row
 OFTEN = (
     8  # a distance is one of the stencil if it is this fraction as frequent as the most frequent
 )
 MOST_DISTANCES = 256
 MOST_AXES = 5  # of a grid; several unknowns at a place are one more
-MOST_TRIED = 4096  # coefficients
-MOST_GRIDS = 16
+MOST_TRIED = 256  # coefficients of some axes
+MOST_GRIDS = 6
 
 # How numbers become places: axis k is divided by a stride; what is left stays, the quotient is new.
 Splits = tuple[tuple[int, int], ...]
@@ -50,28 +50,25 @@ def visits(indptr: np.ndarray, indices: np.ndarray, width: int, below: int) -> n
         None if the columns do not look like those of a grid.
     """
     first, second, rows = _sampled_pairs(indptr, indices)
-    found, counts = np.unique(second - first, return_counts=True)
+    distances, counts = np.unique(second - first, return_counts=True)
     most = counts.max(initial=0)
-    distances = found[counts * OFTEN >= most]
+    distances = distances[counts * OFTEN >= most]
     if not 0 < distances.size <= MOST_DISTANCES or most * 4 < rows:
         return None
     least = int(np.diff(indptr).max())
-    best: tuple[int, int] | None = None
+    best: tuple[int, int, np.ndarray, Splits] | None = None
     for splits in _grids(distances):
-        linear = _coefficients(_nearest(distances, splits), least, below)
-        if linear is None:
-            continue
-        a, p = linear
-        apart = a @ (_places(first, splits) - _places(second, splits))
-        rank = int(np.count_nonzero(apart % p == 0)), p
-        if best is None or rank < best:
-            best, chosen = rank, (a, p, splits)
-        if best == (0, least):
+        steps = _places(second, splits) - _places(first, splits)
+        for wrong, p, a in _linear(steps, least, below):
+            if best is None or (wrong, p) < best[:2]:
+                best = wrong, p, a, splits
+        if best is not None and best[:2] == (0, least):
             break
     if best is None:
         return None
-    a, p, splits = chosen
-    return np.argsort((a @ _places(np.arange(width), splits)) % p, kind="stable").astype(np.int32)
+    _, p, a, splits = best
+    colors = (a @ _places(np.arange(width), splits)) % p
+    return np.argsort(colors, kind="stable").astype(np.int32)
 
 
 def _sampled_pairs(indptr: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
@@ -84,8 +81,9 @@ def _sampled_pairs(indptr: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray,
     if lengths.max(initial=0) > MOST_POINTS:
         return none, none, 0
     rows = np.flatnonzero(lengths > 1)
-    if rows.size > SAMPLE:
-        rows = np.sort(np.random.default_rng(0).choice(rows, SAMPLE, replace=False))
+    enough = SAMPLE // max(1, int(lengths.max(initial=0)) ** 2 // 2)
+    if rows.size > enough:
+        rows = np.sort(np.random.default_rng(0).choice(rows, enough, replace=False))
     sampled, pairs = rows.size, [(none, none)]
     for lag in range(1, int(lengths.max(initial=0))):
         rows = rows[lengths[rows] > lag]
@@ -137,29 +135,35 @@ def _places(numbers: np.ndarray, splits: Splits) -> np.ndarray:
     return np.stack(axes)
 
 
-def _nearest(distances: np.ndarray, splits: Splits) -> np.ndarray:
-    """Return the shortest steps in the grid that change a number by these distances."""
-    axes = [distances]
-    for k, stride in splits:
-        quotient = np.round(axes[k] / stride).astype(np.int64)
-        axes[k] = axes[k] - stride * quotient
-        axes.append(quotient)
-    return np.stack(axes)
+def _linear(steps: np.ndarray, least: int, below: int) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Yield linear colorings: pairs in the wrong color, p, and a.
 
-
-def _coefficients(steps: np.ndarray, least: int, below: int) -> tuple[np.ndarray, int] | None:
-    """Return a and the smallest p such that no ``(a @ step) % p`` is 0."""
-    last = len(steps) - 1 - np.argmax(steps[::-1] != 0, axis=0)  # the axis that decides on a step
+    No frequent step has ``(a @ step) % p == 0``. Of each p the best one; those with more colors
+    than one that has no pair wrong are left out.
+    """
+    mixed = np.random.default_rng(0).integers(1 << 40, size=len(steps)) @ steps
+    _, at, counts = np.unique(mixed, return_index=True, return_counts=True)
+    steps = steps[:, at]
+    frequent = steps[:, counts * OFTEN >= counts.max()]
+    if frequent.shape[1] > MOST_DISTANCES:
+        return
     for p in range(least, below):
-        tried = 0
-        stack: list[tuple[list[int], np.ndarray]] = [([], np.zeros(steps.shape[1], np.int64))]
-        while stack and tried < MOST_TRIED:
-            a, sums = stack.pop()
-            k = len(a)
-            if k == len(steps):
-                return np.array(a), p
-            all_sums = sums + np.arange(p)[:, None] * steps[k]
-            fits = np.all(all_sums[:, last == k] % p != 0, axis=1)
-            stack += [([*a, int(c)], all_sums[c]) for c in np.flatnonzero(fits)[::-1]]
-            tried += 1
-    return None
+        solutions = _coefficients(frequent, p)
+        if solutions.size:
+            wrong = ((solutions @ steps) % p == 0) @ counts
+            best = int(np.argmin(wrong))
+            yield int(wrong[best]), p, solutions[best]
+            if wrong[best] == 0:
+                return
+
+
+def _coefficients(steps: np.ndarray, p: int) -> np.ndarray:
+    """Return rows a such that no ``(a @ step) % p`` is 0."""
+    last = len(steps) - 1 - np.argmax(steps[::-1] != 0, axis=0)  # the axis that decides on a step
+    rows, sums = np.zeros((1, 0), np.int64), np.zeros((1, steps.shape[1]), np.int64)
+    for k, step in enumerate(steps):
+        ahead = sums[:, None] + np.arange(p)[:, None] * step
+        i, c = np.nonzero(np.all(ahead[..., last == k] % p != 0, axis=-1))
+        i, c = i[:MOST_TRIED], c[:MOST_TRIED]
+        rows, sums = np.column_stack([rows[i], c]), ahead[i, c]
+    return rows

@@ -159,8 +159,8 @@ GRIDS = {
     "9 points of order 4": (axes(30, 31, offsets=(-2, -1, 0, 1, 2)), 10, 10),
     "upwind": (axes(30, 31, offsets=(-1, 0)), 3, None),
     "biharmonic": (axes(30, 31) @ axes(30, 31), 13, 13),
-    "two unknowns": (two_fields(axes(20, 21), False), 8, 7),
-    "two unknowns in turns": (two_fields(axes(20, 21), True), 7, 6),
+    "two unknowns": (two_fields(axes(20, 21), False), 6, 6),
+    "two unknowns in turns": (two_fields(axes(20, 21), True), 6, 6),
     "rows of a part": (axes(40, 31).tocsr()[:500], 5, None),
     "4 axes": (axes(7, 6, 6, 7), 9, 9),
 }
