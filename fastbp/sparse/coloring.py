@@ -286,7 +286,9 @@ def steps_of(coloring: Coloring, s: Pattern) -> np.ndarray | None:
 # ---- coloring ----------------------------------------------------------------------------------
 
 
-def color(pattern: Any, kind: str = "column", order: str = "auto", seed: int = 0) -> Coloring:
+def color(
+    pattern: Any, kind: str = "column", order: str = "largest_first", seed: int = 0
+) -> Coloring:
     """Color a sparsity pattern by a greedy algorithm.
 
     Parameters
@@ -304,8 +306,9 @@ def color(pattern: Any, kind: str = "column", order: str = "auto", seed: int = 0
         In which order they are visited: "natural", "largest_first", "smallest_last",
         "incidence_degree", "dynamic_largest_first", "lattice" or "random". "lattice" follows a
         linear coloring of a grid [4]_, with about as many colors as a stencil has points; where
-        the pattern is of no grid it is "natural". "auto" is "largest_first", then "lattice" if
-        some line has fewer elements than there are colors, and the better of the two.
+        the pattern is of no grid it is "natural". "auto", which `prepare` takes, is
+        "largest_first", then "lattice" if no line has as many elements as there are colors, and
+        the better of the two.
         "smallest_last", "incidence_degree" and "dynamic_largest_first" take time of the order of
         the sum of the squared lengths of the rows.
     seed : int
@@ -343,7 +346,9 @@ def color(pattern: Any, kind: str = "column", order: str = "auto", seed: int = 0
     return colored("color", Pattern.of(pattern), kind, order, seed)
 
 
-def colored(name: str, s: Pattern, kind: str, order: str = "auto", seed: int = 0) -> Coloring:
+def colored(
+    name: str, s: Pattern, kind: str, order: str = "largest_first", seed: int = 0
+) -> Coloring:
     """Do the same for a `Pattern`; errors begin with `name`."""
     if kind not in KINDS:
         raise ValueError(f"{name}: coloring kind must be one of {', '.join(KINDS)}, not {kind!r}")

@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
+import fastbp as bp
 from fastbp.errors import ShapeError
 from fastbp.sparse import lattices
 from fastbp.sparse.coloring import KINDS, ORDERS, Coloring, color
@@ -172,7 +173,7 @@ def test_grids_need_about_as_many_colors_as_a_stencil_has_points(name):
     for kind, most in (("column", columns), ("row", columns), ("star", star)):
         if most is None or (kind == "row" and "rows" in name):
             continue
-        c = color(a, kind)
+        c = color(a, kind, "auto")
         assert c.num_colors <= most, kind
         assert c.is_valid(a)
         assert color(a, kind, "lattice").num_colors <= most
@@ -192,23 +193,38 @@ def test_lattices_of_any_stencil(data):
         inside = np.all((there >= 0) & (there < np.array(sizes)[:, None]), axis=0)
         a[inside, np.ravel_multi_index(there[:, inside], sizes)] = True
     for kind in ("column", "row", "bidirectional"):
-        c = color(a, kind)
+        c = color(a, kind, "auto")
         assert c.is_valid(a)
         assert c.num_colors <= color(a, kind, "largest_first").num_colors
         assert color(a, kind, "lattice").is_valid(a)
     a |= a.T
     for kind in SYMMETRIC:
-        c = color(a, kind)
+        c = color(a, kind, "auto")
         assert c.is_valid(a)
         assert c.num_colors <= color(a, kind, "largest_first").num_colors
         assert color(a, kind, "lattice").is_valid(a)
+
+
+def test_what_is_prepared_has_few_sweeps():
+    """A coloring that is used once is not worth the search."""
+
+    def f(u):
+        w = np.pad(u.reshape(12, 13), 1)
+        return (w[2:, 1:-1] + w[:-2, 1:-1] + w[1:-1, 2:] * w[1:-1, :-2] - w[1:-1, 1:-1]).ravel()
+
+    u = np.arange(156.0)
+    prepared = bp.sparse.prepare(f, u)
+    assert prepared.num_sweeps == 5 < color(prepared.pattern).num_colors
+    assert bp.sparse.prepare(f, u, mode="reverse").num_sweeps == 5
+    assert bp.sparse.prepare(f, u, coloring="bidirectional").num_sweeps <= 5
+    np.testing.assert_array_equal(prepared(u).toarray(), bp.jacobian(f, u))
 
 
 def test_patterns_of_no_grid_have_no_lattice():
     a = sp.random_array((300, 300), density=0.02, rng=np.random.default_rng(0)).tocsr()
     assert lattices.visits(a.indptr, a.indices, 300, 100) is None
     assert np.array_equal(color(a, order="lattice").columns, color(a, order="natural").columns)
-    assert color(a).order == "largest_first"
+    assert color(a, order="auto").order == "largest_first"
 
 
 def test_complete_bipartite_graphs():
