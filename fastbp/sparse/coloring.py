@@ -346,9 +346,7 @@ def color(
     return colored("color", Pattern.of(pattern), kind, order, seed)
 
 
-def colored(
-    name: str, s: Pattern, kind: str, order: str = "largest_first", seed: int = 0
-) -> Coloring:
+def colored(name: str, s: Pattern, kind: str, order: str, seed: int = 0) -> Coloring:
     """Do the same for a `Pattern`; errors begin with `name`."""
     if kind not in KINDS:
         raise ValueError(f"{name}: coloring kind must be one of {', '.join(KINDS)}, not {kind!r}")

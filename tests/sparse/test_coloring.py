@@ -217,7 +217,7 @@ def test_what_is_prepared_has_few_sweeps():
     assert prepared.num_sweeps == 5 < color(prepared.pattern).num_colors
     assert bp.sparse.prepare(f, u, mode="reverse").num_sweeps == 5
     assert bp.sparse.prepare(f, u, coloring="bidirectional").num_sweeps <= 5
-    np.testing.assert_array_equal(prepared(u).toarray(), bp.jacobian(f, u))
+    np.testing.assert_array_equal(prepared(u).toarray(), bp.jacobian(f)(u))
 
 
 def test_patterns_of_no_grid_have_no_lattice():
