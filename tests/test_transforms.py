@@ -245,6 +245,49 @@ def test_vjp_and_linearize_are_reusable(rng):
         assert_sums_close(left, sum(right), magnitude, sum(a.size for a, _ in pairs))
 
 
+def test_products_are_functions_as_any_other(rng):
+    """The record behind them is a constant, unless it reads Variables from outside."""
+
+    def f(x):
+        return np.sin(x) * x[::-1]
+
+    x, block = rng.normal(size=3), rng.normal(size=(2, 3))
+    jac = bp.jacobian(f)(x)
+    for (_, product), m in ((bp.linearize(f, x), jac), (bp.vjp(f, x), jac.T)):
+
+        def apply(t, product=product):
+            y = product(t)
+            return y[0] if isinstance(y, tuple) else y
+
+        def loss(t, apply=apply):
+            return np.sum(apply(t) ** 2)
+
+        expected = [
+            (bp.vmap(apply)(block), block @ m.T),
+            (bp.grad(loss)(x), 2 * m.T @ (m @ x)),
+            (bp.hessian(loss)(x), 2 * m.T @ m),
+            (bp.jacobian(apply)(x), m),
+            (bp.sparse.jacobian(apply)(x).toarray(), m),
+            (bp.chain.linearize(apply, x).to_dense(), m),
+            (bp.vmap(bp.grad(loss))(block), 2 * block @ m.T @ m),
+            (bp.compile(apply)(x), m @ x),
+            (bp.compile(lambda t: apply((t > 0.0) * 1.0))(x), m @ (x > 0.0)),  # noqa: B023
+        ]
+        for found, wanted in expected:
+            assert type(found) is np.ndarray
+            np.testing.assert_allclose(found, wanted, rtol=1e-12, atol=1e-12)
+
+    def outer(a):
+        _, push = bp.linearize(lambda x: a * np.sin(x), x)
+        return np.sum(bp.vmap(push)(a * block) ** 2)
+
+    expected = 4 * 1.5**3 * np.sum((np.cos(x) * block) ** 2)
+    np.testing.assert_allclose(bp.grad(outer)(1.5), expected)
+    h = bp.grad(lambda v: np.sum(bp.hvp(lambda x: np.sum(x**3), x, v)))(x)
+    assert type(h) is np.ndarray
+    np.testing.assert_allclose(h, 6 * x)
+
+
 def test_outputs_in_containers(rng):
     x = rng.standard_normal(3)
     out, pullback = bp.vjp(lambda x: {"s": np.sum(x), "c": 1.0, "v": [x * 2]}, x)

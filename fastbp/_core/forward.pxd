@@ -3,4 +3,4 @@
 from fastbp._core.tape cimport Tape
 
 # Arguments and result as of `sweep.forward`.
-cdef list run_forward(Tape tape, list tangents, bint recorded, int lead, bint inner)
+cdef list run_forward(Tape tape, list tangents, int recorded, int lead, bint inner)

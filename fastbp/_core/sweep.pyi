@@ -11,6 +11,7 @@ def reverse(
     lead: int = 0,
     consume: bool = False,
     inner: bool = False,
+    linear: bool = False,
 ) -> list[Any]: ...
 def forward(
     tape: Tape,
@@ -18,4 +19,5 @@ def forward(
     create_graph: bool | None = False,
     lead: int = 0,
     inner: bool = False,
+    linear: bool = False,
 ) -> list[Any]: ...

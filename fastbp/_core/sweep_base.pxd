@@ -6,10 +6,16 @@ from fastbp._core.graph cimport Node, Op, Variable
 from fastbp._core.program cimport Program
 from fastbp._core.tape cimport Tape
 
+# What rules are given: arrays; Variables; (co)tangents as Variables beside a record of constants.
+cdef enum Recording:
+    PLAIN
+    RECORDED
+    LINEAR
+
 cdef class Sweep:
     cdef Tape tape
     cdef list values            # for each node its cotangent or tangent; None: zero
-    cdef bint recorded          # rules run on Variables
+    cdef int recorded           # a Recording
     cdef int lead               # number of block axes, 0 or 1
     cdef bint signs            # the sign of a zero says whether it is exact
     # Add to a (co)tangent: in place only where nobody else can see the buffer.
@@ -36,14 +42,14 @@ cdef class Sweep:
 cdef object exact_zeros(object x)
 cdef int exact_partials(Node node) except -1
 
-# What rules read: a value, a Variable when recording, or its Spec if no rule needs the value.
-cdef list operands_of(Node node, bint recorded)
-cdef object answer_of(Node node, bint recorded)
+# What rules read: a value, a Variable if RECORDED, or its Spec if no rule needs the value.
+cdef list operands_of(Node node, int recorded)
+cdef object answer_of(Node node, int recorded)
 
 # Apply the rules that the node's operation states: one cotangent for each operand, None where
 # `needs` is false; the sum of the tangents.
-cdef object apply_vjp(Node node, tuple needs, object g, bint recorded, list operands=*)
-cdef object apply_jvp(Node node, list tangents, bint recorded, list operands=*)
+cdef object apply_vjp(Node node, tuple needs, object g, int recorded, list operands=*)
+cdef object apply_jvp(Node node, list tangents, int recorded, list operands=*)
 
 # What a rule returned for each vector of a block: one block an operand or output, None for zero.
 cdef list stacked(list rows)

@@ -71,8 +71,8 @@ def vjp(
             cotangent_for("vjp", "a cotangent", g, y) for g, y in zip(given, leaves, strict=True)
         ]
         pulled = [g for y, g in zip(leaves, checked, strict=True) if type(y) is Variable]
-        recorded = tape.outer or any(type(g) is Variable for g in checked)
-        found = sweep.reverse(tape, pulled, recorded)
+        recorded = tape.outer or any(type(g) is Variable or is_passive(g) for g in checked)
+        found = sweep.reverse(tape, pulled, recorded, linear=not tape.outer)
         cotangents: tuple[Any, ...] = r.gather(found, False, option)
         return cotangents
 
@@ -136,7 +136,7 @@ def linearize_for(
             raise ShapeError(f"{name}: {len(tangents)} tangents for {len(r.treedefs)} primals")
         checked = _tangents(r, tangents, labels)
         recorded = tape.outer or any(type(t) is Variable or is_passive(t) for t in checked)
-        found = iter(sweep.forward(tape, checked, recorded))
+        found = iter(sweep.forward(tape, checked, recorded, linear=not tape.outer))
         return treedef.unflatten(
             [like(next(found) if type(y) is Variable else None, prototype(y)) for y in leaves]
         )

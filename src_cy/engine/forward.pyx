@@ -26,7 +26,7 @@ from fastbp._core.loops cimport strong_zeros
 from fastbp._core.program cimport MAX_EXTERNAL, Program
 from fastbp._core.reverse cimport run_reverse
 from fastbp._core.sweep_base cimport (
-    Sweep, answer_of, apply_jvp, apply_vjp, check_transposed, exact_partials, operands_of,
+    PLAIN, RECORDED, Sweep, answer_of, apply_jvp, apply_vjp, check_transposed, exact_partials, operands_of,
     seed_variable, shape_of, stacked, sum_of,
 )
 from fastbp._core.tape cimport HAS_PARENTS, Tape, collect, node_dtype
@@ -43,7 +43,7 @@ cdef enum:
     WORTH_GROUPING = 32768      # bytes of a tangent: less stays in the L1 cache anyway
 
 
-cdef list run_forward(Tape tape, list tangents, bint recorded, int lead, bint inner):
+cdef list run_forward(Tape tape, list tangents, int recorded, int lead, bint inner):
     cdef long long met = strong_zeros()
     cdef ForwardSweep sweep = _swept(tape, tangents, recorded, lead, False, inner)
     cdef list results
@@ -55,7 +55,7 @@ cdef list run_forward(Tape tape, list tangents, bint recorded, int lead, bint in
     return results
 
 
-cdef ForwardSweep _swept(Tape tape, list tangents, bint recorded, int lead, bint signs, bint inner):
+cdef ForwardSweep _swept(Tape tape, list tangents, int recorded, int lead, bint signs, bint inner):
     cdef ForwardSweep sweep = ForwardSweep.__new__(ForwardSweep, tape, recorded, lead, signs)
     sweep.seed(tangents, inner)
     sweep.run()
@@ -72,11 +72,11 @@ cdef int _lose(list results, ForwardSweep sweep) except -1:
     cdef list found
     for p in tape.output_positions:
         kept = kept or (p >= 0 and (<Node> tape.nodes[p]).flags & KEEPS)
-    other = ForwardSweep.__new__(ForwardSweep, tape, kept, 1, False)
+    other = ForwardSweep.__new__(ForwardSweep, tape, RECORDED if kept else PLAIN, 1, False)
     other.starts = {}
     for p in sweep.free:
         node = <Node> tape.nodes[p]
-        other.starts[p] = _free_tangents(node, kept)
+        other.starts[p] = _free_tangents(node, RECORDED if kept else PLAIN)
     other.run()
     found = other.results(tape.output_positions)
     for k, value in enumerate(results):
@@ -100,7 +100,7 @@ def _lost(value, moved, reached, int lead, bint kept):
     return np.asarray(value) if isinstance(value, np.generic) else value
 
 
-cdef object _free_tangents(Node node, bint recorded):
+cdef object _free_tangents(Node node, int recorded):
     cdef dict static = node.static or {}
     return node.op.free(answer_of(node, recorded), *operands_of(node, recorded), **static)
 
@@ -113,7 +113,7 @@ cdef class ForwardSweep(Sweep):
     cdef object reached             # which vectors of the block move one of these
     cdef dict starts                # tangents that begin at nodes; None: at the inputs only
 
-    def __cinit__(self, Tape tape, bint recorded, int lead, bint signs):
+    def __cinit__(self, Tape tape, int recorded, int lead, bint signs):
         self.last = tape.last_reader()
 
     cdef int seed(self, list tangents, bint inner) except -1:
@@ -282,7 +282,8 @@ cdef class ForwardSweep(Sweep):
     cdef int note_free(self, Py_ssize_t position, Node node, list tangents) except -1:
         """Take note of an operation whose value nothing fixes, and of the vectors that move it."""
         cdef object t
-        if _free_tangents(node, self.recorded and node.flags & KEEPS) is None:
+        cdef bint kept = self.recorded and node.flags & KEEPS
+        if _free_tangents(node, RECORDED if kept else PLAIN) is None:
             return 0
         if self.free is None:
             self.free, self.reached = [], False
@@ -317,7 +318,7 @@ cdef class ForwardSweep(Sweep):
         elif not self.recorded and _bytes_of(node) * self.vectors_of(tangents) >= LARGE:
             before = enter_pool()
             try:
-                value = _tangent(node, tangents, False)
+                value = _tangent(node, tangents, PLAIN)
             finally:
                 leave_pool(before)
         else:
@@ -360,7 +361,7 @@ cdef Py_ssize_t _bytes_of(Node node) except -1:
     return size
 
 
-cdef object _tangent(Node node, list tangents, bint recorded):
+cdef object _tangent(Node node, list tangents, int recorded):
     """The tangent of a node's value."""
     cdef Op op = node.op
     if op.jvp is not None:
@@ -370,7 +371,7 @@ cdef object _tangent(Node node, list tangents, bint recorded):
     raise NoRuleError(f"{op.name} has no derivative rule")
 
 
-cdef object _transposed_vjp(Node node, list tangents, bint recorded):
+cdef object _transposed_vjp(Node node, list tangents, int recorded):
     """A JVP from a VJP, which is linear in its cotangent g.
 
     The derivative of <vjp(g), t> with respect to g; see `_transposed_jvp`. Of a complex sum the
@@ -384,11 +385,11 @@ cdef object _transposed_vjp(Node node, list tangents, bint recorded):
     if is_joint(node):
         gs = [None if output.constant
               else seed_variable(node, lead + output.shape, output.typenum) for output in node.ans]
-        values = apply_vjp(node, needs, tuple(gs), True)
+        values = apply_vjp(node, needs, tuple(gs), recorded or RECORDED)
     else:
         g = seed_variable(node, lead + node.shape, node.typenum)
         gs = [g]
-        values = apply_vjp(node, needs, g, True)
+        values = apply_vjp(node, needs, g, recorded or RECORDED)
     inner = None
     for value, t in zip(values, tangents):
         if t is not None and value is not None and (type(value) is Variable or node.op.opaque):
@@ -398,7 +399,7 @@ cdef object _transposed_vjp(Node node, list tangents, bint recorded):
     if type(inner) is Variable:
         outputs = [inner]
         tape = collect(outputs, inputs, False)
-        found = run_reverse(tape, [None], recorded, 0, False, True)
+        found = run_reverse(tape, [None], RECORDED if recorded else PLAIN, 0, False, True)
     else:
         found = [None] * len(inputs)
     check_transposed(node, "VJP", "JVP", inner, inputs, found)

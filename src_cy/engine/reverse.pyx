@@ -19,7 +19,7 @@ from fastbp._core.graph cimport (
 from fastbp._core.loops cimport strong_zeros
 from fastbp._core.program cimport MAX_EXTERNAL, Program
 from fastbp._core.sweep_base cimport (
-    Sweep, answer_of, apply_jvp, apply_vjp, exact_partials, operands_of, shape_of, stacked,
+    PLAIN, RECORDED, Sweep, answer_of, apply_jvp, apply_vjp, exact_partials, operands_of, shape_of, stacked,
     check_transposed, product_of, seed_variable,
 )
 from fastbp._core.tape cimport HAS_PARENTS, IS_END, Tape, bytes_held, collect, node_dtype
@@ -43,7 +43,7 @@ for _one in ONES:
     _one.flags.writeable = False
 
 
-cdef list run_reverse(Tape tape, list cotangents, bint recorded, int lead, bint consume,
+cdef list run_reverse(Tape tape, list cotangents, int recorded, int lead, bint consume,
                       bint inner):
     cdef long long met = strong_zeros()
     cdef list results
@@ -57,7 +57,7 @@ cdef list run_reverse(Tape tape, list cotangents, bint recorded, int lead, bint 
     return _swept(tape, cotangents, recorded, lead, True, False, inner)
 
 
-cdef list _swept(Tape tape, list cotangents, bint recorded, int lead, bint signs, bint consume,
+cdef list _swept(Tape tape, list cotangents, int recorded, int lead, bint signs, bint consume,
                  bint inner):
     cdef ReverseSweep sweep = ReverseSweep.__new__(ReverseSweep, tape, recorded, lead, signs)
     sweep.seed(cotangents, inner)
@@ -280,7 +280,7 @@ cdef class ReverseSweep(Sweep):
         elif not self.recorded and _is_large(g):
             before = enter_pool()
             try:
-                values = _cotangents(node, needs, g, False)
+                values = _cotangents(node, needs, g, PLAIN)
             finally:
                 leave_pool(before)
         else:
@@ -331,7 +331,7 @@ cdef bint _is_large(object g) except -1:
     return cnp.PyArray_NBYTES(g) >= LARGE
 
 
-cdef object _cotangents(Node node, tuple needs, object g, bint recorded):
+cdef object _cotangents(Node node, tuple needs, object g, int recorded):
     """The cotangents of a node's operands; None where `needs` is false, or for zero."""
     cdef Op op = node.op
     if op.vjp is not None:
@@ -341,7 +341,7 @@ cdef object _cotangents(Node node, tuple needs, object g, bint recorded):
     raise NoRuleError(f"{op.name} has no derivative rule")
 
 
-cdef object _transposed_jvp(Node node, tuple needs, object g, bint recorded):
+cdef object _transposed_jvp(Node node, tuple needs, object g, int recorded):
     """A VJP from a JVP, which is linear in its tangents t.
 
     The derivative of <g, jvp(t)> with respect to t. For complex numbers <g, t> is the real part of
@@ -362,7 +362,7 @@ cdef object _transposed_jvp(Node node, tuple needs, object g, bint recorded):
             parent = parent_of(node, k)
             tangents[k] = seed_variable(node, lead + parent.shape, parent.typenum)
     inputs = [t for t in tangents if t is not None]
-    value = apply_jvp(node, tangents, True)
+    value = apply_jvp(node, tangents, recorded or RECORDED)
     outputs = list(value) if is_joint(node) else [value]
     if node.op.opaque:
         for y, weight in zip(outputs, gs):

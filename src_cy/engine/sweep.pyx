@@ -16,6 +16,7 @@ from fastbp._core.dtypes cimport dtype_of
 from fastbp._core.forward cimport run_forward
 from fastbp._core.graph cimport Node
 from fastbp._core.reverse cimport run_reverse
+from fastbp._core.sweep_base cimport LINEAR, PLAIN, RECORDED
 from fastbp._core.tape cimport Tape
 
 import contextvars
@@ -68,7 +69,7 @@ cdef int _restore(object before) except -1:
 
 
 def reverse(Tape tape not None, list cotangents, create_graph=False, int lead=0, consume=False,
-            inner=False):
+            inner=False, linear=False):
     """Sweep backward along a tape, from its outputs to its inputs.
 
     Parameters
@@ -87,6 +88,8 @@ def reverse(Tape tape not None, list cotangents, create_graph=False, int lead=0,
     inner : bool
         Whether a rule sweeps: then the cotangents come from another sweep, and only it knows which
         of their zeros are exact.
+    linear : bool
+        Take what the tape has for constants: what is recorded is a function of the cotangents.
 
     Returns
     -------
@@ -99,7 +102,7 @@ def reverse(Tape tape not None, list cotangents, create_graph=False, int lead=0,
     before = _silenced()
     try:
         found = run_reverse(
-            tape, cotangents, _is_recorded(tape, create_graph), lead, consume, inner)
+            tape, cotangents, _recording(tape, create_graph, linear), lead, consume, inner)
     finally:
         _restore(before)
     if not inner:
@@ -113,7 +116,7 @@ cdef list sweep_back(Tape tape, list cotangents, bint consume):
     tape.consumed = consume
     before = _silenced()
     try:
-        found = run_reverse(tape, cotangents, False, 0, consume, False)
+        found = run_reverse(tape, cotangents, PLAIN, 0, consume, False)
     finally:
         _restore(before)
     _fill_in(found, tape, cotangents, 0)
@@ -135,7 +138,8 @@ cdef int _fill_in(list found, Tape tape, list cotangents, int lead) except -1:
     return 0
 
 
-def forward(Tape tape not None, list tangents, create_graph=False, int lead=0, inner=False):
+def forward(Tape tape not None, list tangents, create_graph=False, int lead=0, inner=False,
+            linear=False):
     """Sweep forward along a tape, from its inputs to its outputs.
 
     Parameters
@@ -148,7 +152,7 @@ def forward(Tape tape not None, list tangents, create_graph=False, int lead=0, i
         As for `reverse`.
     lead : int
         1 if every tangent carries a block of vectors along its first axis.
-    inner : bool
+    inner, linear : bool
         As for `reverse`.
 
     Returns
@@ -159,7 +163,7 @@ def forward(Tape tape not None, list tangents, create_graph=False, int lead=0, i
     _check(tape)
     before = _silenced()
     try:
-        return run_forward(tape, tangents, _is_recorded(tape, create_graph), lead, inner)
+        return run_forward(tape, tangents, _recording(tape, create_graph, linear), lead, inner)
     finally:
         _restore(before)
 
@@ -170,5 +174,6 @@ cdef int _check(Tape tape) except -1:
     return tape.usable()
 
 
-cdef bint _is_recorded(Tape tape, object create_graph) except -1:
-    return tape.outer if create_graph is None else create_graph
+cdef int _recording(Tape tape, object create_graph, bint linear) except -1:
+    cdef bint recorded = tape.outer if create_graph is None else create_graph
+    return (LINEAR if linear else RECORDED) if recorded else PLAIN

@@ -38,7 +38,7 @@ cnp.import_array()
 cdef class Sweep:
     """The tape, one (co)tangent for each node, the mode."""
 
-    def __cinit__(self, Tape tape, bint recorded, int lead, bint signs):
+    def __cinit__(self, Tape tape, int recorded, int lead, bint signs):
         self.signs = signs
         self.tape = tape
         self.values = [None] * tape.count
@@ -249,7 +249,7 @@ cdef bint _sums_to(tuple given, tuple shape):
 # ---- what rules are given ----------------------------------------------------------------------
 
 
-cdef object apply_vjp(Node node, tuple needs, object g, bint recorded, list operands=None):
+cdef object apply_vjp(Node node, tuple needs, object g, int recorded, list operands=None):
     cdef Op op = node.op
     cdef dict static = _keywords(node, recorded or operands is not None)
     if operands is None:
@@ -268,7 +268,7 @@ cdef object apply_vjp(Node node, tuple needs, object g, bint recorded, list oper
     return values
 
 
-cdef object apply_jvp(Node node, list tangents, bint recorded, list operands=None):
+cdef object apply_jvp(Node node, list tangents, int recorded, list operands=None):
     cdef Op op = node.op
     cdef dict static = _keywords(node, recorded or operands is not None)
     if operands is None:
@@ -327,34 +327,35 @@ cdef object _own_handle(object t):
     return make_variable((<Variable> t).array, (<Variable> t).node) if type(t) is Variable else t
 
 
-cdef list operands_of(Node node, bint recorded):
+cdef list operands_of(Node node, int recorded):
     return [_operand(node, k, recorded) for k in range(parent_count(node))]
 
 
-cdef object _operand(Node node, Py_ssize_t k, bint recorded):
+cdef object _operand(Node node, Py_ssize_t k, int recorded):
     cdef object value = saved_of(node, k)
     cdef Node parent = parent_of(node, k)
     if value is None:
         return None if parent is None else new_spec(parent.shape, parent.typenum)
-    if recorded and parent is not None:
+    if recorded == RECORDED and parent is not None:
         return handle_on(value, parent)
     return value
 
 
-cdef object answer_of(Node node, bint recorded):
+cdef object answer_of(Node node, int recorded):
     cdef Py_ssize_t k
     if is_joint(node):
         return tuple([_output_of(node, k, recorded) for k in range(len(node.ans))])
     if node.ans is None:
         return new_spec(node.shape, node.typenum)
-    return make_variable(node.ans, node) if recorded else node.ans
+    return make_variable(node.ans, node) if recorded == RECORDED else node.ans
 
 
-cdef object _output_of(Node joint, Py_ssize_t k, bint recorded):
+cdef object _output_of(Node joint, Py_ssize_t k, int recorded):
     cdef Output output = <Output> joint.ans[k]
     if output.value is None:
         return None if output.shape is None else new_spec(output.shape, output.typenum)
-    if recorded and (not output.constant or joint.flags & KEEPS and output.shape is not None):
+    if recorded == RECORDED and (
+            not output.constant or joint.flags & KEEPS and output.shape is not None):
         return handle_on(output.value, output_node(joint, k))
     return output.value
 

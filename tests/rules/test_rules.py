@@ -393,6 +393,33 @@ def test_long_arrays_are_computed_block_by_block(op, dtype, rng):
     assert_close(found, tree.map(lambda x: np.tile(x, times), expected), ulps=64)
 
 
+# ---- products with Jacobians, which are linear
+
+
+@by_op
+def test_elementwise_products_are_their_own_derivatives(op, rng):
+    for xs in operand_sets(op, rng):
+        its_own_derivative(op, xs)
+
+
+@by_call
+def test_products_are_their_own_derivatives(call):
+    its_own_derivative(call, call.arrays)
+
+
+def its_own_derivative(f, arrays):
+    """What `vjp` and `linearize` return is linear, and as any function once it is transformed."""
+    y, pullback = bp.vjp(f, *arrays)
+    _, pushforward = bp.linearize(f, *arrays)
+    g, ts = directions(y), directions(list(arrays))
+    pulled, pushed = pullback(g), pushforward(*ts)
+    products = (pullback, (g,), (g,)), (pushforward, ts, ts)
+    found = [bp.jvp(*product, unconnected="zero") for product in products]
+    assert all(isinstance(x, np.ndarray | np.generic) for x in tree.flatten(found)[0])
+    # What rounds in one element of a sum may cancel in another.
+    assert_close(found, [(pulled, pulled), (pushed, pushed)], 256, largest([pulled, pushed]))
+
+
 # ---- blocks of many (co)tangents
 
 
