@@ -271,7 +271,7 @@ def test_products_are_functions_as_any_other(rng):
             (bp.chain.linearize(apply, x).to_dense(), m),
             (bp.vmap(bp.grad(loss))(block), 2 * block @ m.T @ m),
             (bp.compile(apply)(x), m @ x),
-            (bp.compile(lambda t: apply((t > 0.0) * 1.0))(x), m @ (x > 0.0)),  # noqa: B023
+            (bp.compile(lambda t: apply((t > 0.0) * 1.0))(x), m @ (x > 0.0)),
         ]
         for found, wanted in expected:
             assert type(found) is np.ndarray

@@ -17,7 +17,7 @@ from fastbp.chain.jacobian_chain import JacobianChain
 from fastbp.recording import only_real, record_one
 from fastbp.tensor import Dense as DenseTensor
 from fastbp.tensor import DerivativeTensor, Structured
-from fastbp.tensor.derivative import derivative_between
+from fastbp.tensor.derivative import derivative_between, is_finite
 
 __all__ = ["between", "factor_of", "linearize"]
 
@@ -88,6 +88,8 @@ def between(tape: Tape, y: Any, x: Variable) -> JacobianChain:
         ends = [ends[0], ends[-1]]
     known: dict[Any, Factor] = {}
     tensors = [derivative_between(Tape([b], [a]), b, a) for a, b in pairwise(ends)]
+    if len(tensors) > 1 and not all(map(is_finite, tensors)):
+        tensors = [derivative_between(tape, y, x)]  # sweeps know which zeros are exact
     found = []
     for tensor in tensors:
         key = _key(tensor)

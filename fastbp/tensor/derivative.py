@@ -117,7 +117,16 @@ def structured_between(tape: Tape) -> Structured | None:
             if parent >= 0 and last[parent] == position:
                 found.pop(parent, None)
     whole = found[at]
-    return whole if all(np.all(np.isfinite(factor)) for factor, _ in whole.factors) else None
+    return whole if is_finite(whole) else None
+
+
+def is_finite(tensor: DerivativeTensor) -> bool:
+    """Say whether all slopes are finite: products with others are plain arithmetic."""
+    if isinstance(tensor, Structured):
+        arrays = [factor for factor, _ in tensor.factors]
+    else:
+        arrays = [tensor.data if isinstance(tensor, BlockSparse) else tensor.to_dense()]
+    return all([np.all(np.isfinite(array)) for array in arrays])
 
 
 def _of_link(link: Link, found: dict[int, Structured], first: int) -> Structured | None:

@@ -26,8 +26,8 @@ from fastbp._core.loops cimport strong_zeros
 from fastbp._core.program cimport MAX_EXTERNAL, Program
 from fastbp._core.reverse cimport run_reverse
 from fastbp._core.sweep_base cimport (
-    PLAIN, RECORDED, Sweep, answer_of, apply_jvp, apply_vjp, check_transposed, exact_partials, operands_of,
-    seed_variable, shape_of, stacked, sum_of,
+    PLAIN, RECORDED, Sweep, answer_of, apply_jvp, apply_vjp, check_transposed, exact_partials,
+    operands_of, seed_variable, shape_of, stacked, sum_of,
 )
 from fastbp._core.tape cimport HAS_PARENTS, Tape, collect, node_dtype
 from fastbp._core.zeros cimport probe_to, probed_jvp

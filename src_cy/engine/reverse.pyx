@@ -19,8 +19,8 @@ from fastbp._core.graph cimport (
 from fastbp._core.loops cimport strong_zeros
 from fastbp._core.program cimport MAX_EXTERNAL, Program
 from fastbp._core.sweep_base cimport (
-    PLAIN, RECORDED, Sweep, answer_of, apply_jvp, apply_vjp, exact_partials, operands_of, shape_of, stacked,
-    check_transposed, product_of, seed_variable,
+    PLAIN, RECORDED, Sweep, answer_of, apply_jvp, apply_vjp, check_transposed, exact_partials,
+    operands_of, product_of, seed_variable, shape_of, stacked,
 )
 from fastbp._core.tape cimport HAS_PARENTS, IS_END, Tape, bytes_held, collect, node_dtype
 from fastbp._core.zeros cimport probe_to, probed_vjp

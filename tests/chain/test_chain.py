@@ -398,3 +398,21 @@ def test_linearize_keeps_other_links_apart():
     A = np.arange(9.0).reshape(3, 3)
     links = bp.chain.linearize(lambda x: (A @ (A.T @ (2.0 * (A @ x)))) * 3.0, np.ones(3))
     np.testing.assert_array_equal(links.product().to_dense(), 6.0 * A @ A.T @ A)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda p: np.array([0.0, 1.0, 1.0]) * np.sqrt(p),
+        lambda p: np.log(p)[1:] ** 2,
+        bp.grad(lambda p: np.sum(np.where(p > 0.0, p * np.log(p), 0.0))),
+    ],
+)
+def test_exact_zeros_beside_infinite_slopes(f):
+    """As in sweeps (docs/zeros.md), though links are multiplied by plain arithmetic."""
+    p = np.array([0.0, 2.0, 3.0])
+    with np.errstate(all="ignore"):
+        expected = bp.jacobian(f, mode="forward")(p)
+        assert np.all(np.isfinite(expected))
+        np.testing.assert_array_equal(c.linearize(f, p).to_dense(), expected)
+        np.testing.assert_array_equal(bp.jacobian(f, mode="chain")(p), expected)
