@@ -74,10 +74,15 @@ def _is_exact(x):
     return (x == 0.0) & (np.copysign(1.0, x) < 0.0)
 
 
+def _known(z, p):
+    """Return p, but NaN where it is zero and made a product with an infinite t undefined."""
+    return np.where((p == 0.0) & (z != z), np.nan, p)
+
+
 mulx = helper(
     "mulx",
     lambda t, p: np.where(_is_exact(t), t, t * p + 0.0),
-    lambda z, t, p: p,
+    lambda z, t, p: _known(z, p),
     lambda z, t, p: t,
     kernel="mulx",
     signed_partials=0b10,
@@ -89,7 +94,7 @@ mulx = helper(
 helper(
     "mulxs",
     lambda t, p: np.where(_is_exact(p), p, mulx(t, p)),
-    lambda z, t, p: p,
+    lambda z, t, p: _known(z, p),
     lambda z, t, p: t,
     signed_partials=0b11,
     domain=DOMAIN,

@@ -262,6 +262,29 @@ def test_squares_keep_numpys_values():
     assert bp.grad(bp.grad(bp.grad(lambda x: np.abs(x) ** 3)))(2.0) == 6.0
 
 
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x: np.sum(np.sqrt(np.abs(x))),
+        lambda x: np.sum(np.log(np.abs(x))),
+        lambda x: np.linalg.norm(x, 0.5),
+        lambda x: np.linalg.norm(x, -1),
+    ],
+)
+@pytest.mark.parametrize("mode", ["forward", "reverse"])
+def test_what_is_undefined_has_no_derivative(f, mode):
+    """Where a slope of zero, by convention, and an infinite one made a gradient NaN."""
+    x = np.array([0.0, 2.0, 3.0])
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(np.isnan(bp.grad(f)(x)), [True, False, False])
+        found = bp.jacobian(bp.grad(f), mode=mode)(x)
+        along = bp.hvp(f, x, np.array([1.0, 0.0, 0.0]))
+    assert np.isnan(found[0, 0])
+    assert np.isnan(along[0])
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(found.T))
+    assert np.isfinite(found[1:, 1:]).all()
+
+
 def test_kinks_in_a_branch_not_taken():
     def rows(x):
         return np.linalg.norm(np.stack([x, x + 1.0]), axis=1)
