@@ -357,7 +357,8 @@ cdef class Op:
 
     def has_program(self, int typenum):
         """Say whether the value of an elementwise operation is computed by inner loops alone."""
-        return self.kind == ELEMENTWISE and self.forward_program(typenum) is not None
+        return (self.kind == ELEMENTWISE and slot_of(typenum) >= 0
+                and self.forward_program(typenum) is not None)
 
     def __call__(self, *operands, **static):
         if self.kind == ELEMENTWISE:
