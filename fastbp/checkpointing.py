@@ -14,7 +14,7 @@ from fastbp._core.constants import constant
 from fastbp._core.graph import Op, Variable
 from fastbp._core.tape import Tape
 from fastbp.derived import derived
-from fastbp.errors import ShapeError
+from fastbp.errors import RecomputedError, ShapeError
 
 __all__ = ["checkpoint"]
 
@@ -28,12 +28,18 @@ def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     ----------
     f : callable
         Takes and returns arrays or nested containers of them; it must compute the same when it runs
-        again. Variables that it reads from its surroundings get their derivatives too.
+        again: what it reads from its surroundings must be then what it is now, a variable of a loop
+        is better an argument. Variables among that get their derivatives too.
 
     Returns
     -------
     callable
         Like `f`. What `f` records inside is freed at once.
+
+    Raises
+    ------
+    RecomputedError
+        When a derivative is taken, if `f` does not return what it returned at first.
 
     Notes
     -----
@@ -104,6 +110,7 @@ class _Rerun:
         self.moving = moving
         self.numbers = [graph.is_number(leaves[k]) for k in moving]
         self.closed_over: list[Variable] = []
+        self.marks: list[Any] = []
 
     def run(
         self, values: Any, given: list[Any] | None = None
@@ -131,11 +138,19 @@ class _Rerun:
         if was != now:
             first, then = (", ".join(f"{d} of shape {s}" for s, d in each) for each in (was, now))
             raise ShapeError(f"checkpoint: the function returned {first}, then {then}")
+        if not all(map(_is_alike, self.marks, recorded)):
+            raise RecomputedError(
+                "checkpoint: the function returned other numbers when it ran again for its "
+                "derivative: something that it reads from its surroundings has changed since, as a "
+                "variable of a loop does, or an array that was written into; give it such things "
+                "as arguments"
+            )
         return fresh + self.closed_over, recorded
 
     def op(self, outputs: list[Variable]) -> Op:
         """Make the operation that stands for this call; its outputs are known already."""
         several = len(outputs) > 1
+        self.marks = [_mark(y) for y in outputs]
         known = [tuple(y.value for y in outputs)]
 
         def forward(*operands: Any) -> Any:
@@ -178,6 +193,21 @@ class _Rerun:
             coefficients="values",
             opaque=True,
         )
+
+
+@np.errstate(all="ignore")
+def _mark(y: Variable) -> tuple[Any, Any, Any]:
+    """Return a few numbers by which a value is known again, if rounding differs, too."""
+    x = y.value.reshape(-1)
+    return np.vdot(x, x), np.vdot(x[1:], x[:-1]), np.sum(x)
+
+
+@np.errstate(all="ignore")
+def _is_alike(mark: tuple[Any, Any, Any], y: Variable) -> bool:
+    now = _mark(y)
+    square = abs(mark[0])
+    near = np.finfo(y.dtype).eps ** 0.5 * np.array([square, square, (square * y.size) ** 0.5])
+    return bool(np.all((now == np.array(mark)) | ~(abs(np.subtract(now, mark)) > near)))
 
 
 def _any_variable(*values: Any) -> bool:

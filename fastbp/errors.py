@@ -11,6 +11,7 @@ __all__ = [
     "NotBuiltError",
     "PlanFileError",
     "ReadOnlyError",
+    "RecomputedError",
     "ReturnedVariableError",
     "SettingError",
     "ShapeError",
@@ -62,6 +63,10 @@ class NoRuleError(FastbpError, TypeError, NotImplementedError):
 
 class ReadOnlyError(FastbpError, ValueError):
     """A write into a view that NumPy makes read-only: a diagonal, a broadcast array."""
+
+
+class RecomputedError(FastbpError, RuntimeError):
+    """A checkpointed function computed something else when it ran again for its derivative."""
 
 
 class ReturnedVariableError(FastbpError, RuntimeError):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fastbp as bp
+from fastbp.errors import RecomputedError
 from fastbp.testing import check_grads
 
 from .harness import assert_close, assert_sums_close
@@ -437,6 +438,42 @@ def test_checkpoint_sees_variables_around_it(rng):
     for found, want in zip(bp.grad(f, (0, 1))(w, x), expected, strict=True):
         np.testing.assert_allclose(found, want, rtol=1e-14)
     check_grads(f, (w, x))
+
+
+def test_checkpoint_runs_again_among_other_things(rng):
+    """What it reads around it has changed: there is no derivative then, not another one."""
+    x, a, order = rng.standard_normal(3), rng.standard_normal(3), np.array([2, 0, 1])
+
+    def late(x):  # Python looks k up when the function runs again
+        for k in (1.0, 2.0):
+            x = bp.checkpoint(lambda x: np.sin(x * k))(x)  # noqa: B023
+        return np.sum(x)
+
+    def bound(x):
+        for k in (1.0, 2.0):
+            x = bp.checkpoint(lambda x, k: np.sin(x * k))(x, k)
+        return np.sum(x)
+
+    def written(x):
+        w = x * 1.0
+        y = bp.checkpoint(lambda x: np.sin(w * x))(x)
+        w *= 2.0
+        return np.sum(y * w)
+
+    for f in (late, written):
+        with pytest.raises(RecomputedError, match="loop"):
+            bp.grad(f)(x)
+        with pytest.raises(RecomputedError, match="loop"):
+            bp.jvp(f, (x,), (x,))
+    check_grads(bound, (x,))
+    f, g = lambda x: np.sin(x * a), lambda x: x[order] ** 2
+    (_, first), (_, second) = (bp.vjp(bp.checkpoint(h), x) for h in (f, g))
+    np.testing.assert_array_equal(first(x)[0], bp.vjp(f, x)[1](x)[0])
+    a *= -1.0
+    order[:] = [0, 2, 1]
+    for pullback in (first, second):
+        with pytest.raises(RecomputedError, match="written into"):
+            pullback(x)
 
 
 def test_checkpoint_of_several_outputs(rng):

@@ -393,6 +393,35 @@ def test_long_arrays_are_computed_block_by_block(op, dtype, rng):
     assert_close(found, tree.map(lambda x: np.tile(x, times), expected), ulps=64)
 
 
+# ---- what is beside an argument
+
+
+@by_call
+def test_constants_are_kept_as_they_were(call):
+    """What is written into arrays beside the argument later changes no derivative."""
+    if isinstance(call.function, graph.Op):
+        return  # the function in front of it keeps them
+    for k in range(len(call.arrays)):
+        beside = [np.copy(x) if type(x) is np.ndarray else x for x in call.leaves]
+        x = beside[call.moving[k]]
+
+        def alone(x, k=k, beside=beside):
+            own = Call(call.function, (), {}, call.symmetric)
+            own.leaves, own.treedef, own.moving = beside, call.treedef, call.moving
+            return own(*[x if j == k else beside[m] for j, m in enumerate(call.moving)])
+
+        y, pullback = bp.vjp(alone, x, unconnected="zero")
+        _, pushforward = bp.linearize(alone, x, unconnected="zero")
+        g, t = directions(y), directions(x)
+        before = pullback(g), pushforward(t)
+        for other in beside:
+            if type(other) is np.ndarray and other.flags.writeable:
+                other[...] = np.flip(other) if other.dtype.kind in "iub" else other * 1.5 + 0.25
+        after = pullback(g), pushforward(t)
+        for a, b in zip(tree.flatten(after)[0], tree.flatten(before)[0], strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
 # ---- products with Jacobians, which are linear
 
 

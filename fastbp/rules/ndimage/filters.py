@@ -8,6 +8,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from scipy import ndimage
 
+from fastbp._core.constants import constant
 from fastbp._core.graph import Variable, has_variable
 from fastbp.errors import DTypeError, NoRuleError
 from fastbp.rules import patterns
@@ -143,7 +144,7 @@ def correlated(x, weights, axis, mode, cval=0.0, origin=None):
         return found if found.dtype == x.dtype else np.astype(found, x.dtype)
     if not isinstance(x, Variable):
         x = np.asarray(x)
-    static = {"weights": weights, "axis": axis, "mode": mode, "origin": origin}
+    static = {"weights": constant(weights), "axis": axis, "mode": mode, "origin": origin}
     found = correlate_op(x, **static)
     if EXTENSIONS[mode] == "constant" and cval != 0:
         shape = [x.shape[k] if k - x.ndim in axis else 1 for k in range(x.ndim)]

@@ -5,6 +5,7 @@ from numpy.lib.array_utils import normalize_axis_index, normalize_axis_tuple
 from numpy.lib.stride_tricks import sliding_window_view as _windows
 
 from fastbp._core import graph
+from fastbp._core.constants import constant
 from fastbp._core.graph import passive, values_of
 from fastbp.rules import patterns
 from fastbp.rules.numpy.indexing import gather_op, scatter_add_op, take_along_axis
@@ -101,7 +102,7 @@ def add_reduceat(array, indices, axis=0, dtype=None, out=None):
     indices = np.asarray(values_of(indices))
     np.add.reduceat(np.broadcast_to(0.0, x.shape), indices, axis)  # raises
     axis = normalize_axis_index(axis, x.ndim) - x.ndim
-    return reduceat_op(x, indices=np.asarray(indices, np.intp), axis=axis)
+    return reduceat_op(x, indices=constant(np.asarray(indices, np.intp)), axis=axis)
 
 
 # ---- running maxima
