@@ -139,12 +139,7 @@ class _Rerun:
             first, then = (", ".join(f"{d} of shape {s}" for s, d in each) for each in (was, now))
             raise ShapeError(f"checkpoint: the function returned {first}, then {then}")
         if not all(map(_is_alike, self.marks, recorded)):
-            raise RecomputedError(
-                "checkpoint: the function returned other numbers when it ran again for its "
-                "derivative: something that it reads from its surroundings has changed since, as a "
-                "variable of a loop does, or an array that was written into; give it such things "
-                "as arguments"
-            )
+            raise RecomputedError(f"checkpoint: {RecomputedError.WHY}")
         return fresh + self.closed_over, recorded
 
     def op(self, outputs: list[Variable]) -> Op:

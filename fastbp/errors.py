@@ -66,7 +66,16 @@ class ReadOnlyError(FastbpError, ValueError):
 
 
 class RecomputedError(FastbpError, RuntimeError):
-    """A checkpointed function computed something else when it ran again for its derivative."""
+    """A function computed something else when it ran again for its derivative.
+
+    In a checkpoint, or as an equation or an integrand.
+    """
+
+    WHY = (
+        "the function returned other numbers when it ran again for its derivative: something that "
+        "it reads from its surroundings has changed since, as a variable of a loop does, or an "
+        "array that was written into; give it such things as arguments"
+    )
 
 
 class ReturnedVariableError(FastbpError, RuntimeError):

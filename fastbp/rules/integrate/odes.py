@@ -36,11 +36,13 @@ class Problem:
         Of the solver, for equations of any size.
     known : Known or None
         The solution that was computed already: one row a time.
+    check : callable
+        Raises if the user's function is not what it was when it was solved.
     """
 
-    def __init__(self, f, name, method, options):
+    def __init__(self, f, name, method, options, check):
         self.f, self.name, self.method, self.options = f, name, method, options
-        self.known = None
+        self.known, self.check = None, check
 
     def with_tangents(self, moving):
         """Return the problem of state and tangent; behind the leaves are tangents of some."""
@@ -55,7 +57,7 @@ class Problem:
             y_dot = np.zeros(n, y.dtype) if y_dot is None else np.reshape(y_dot, (n,))
             return np.concatenate([y, y_dot])
 
-        return Problem(f, self.name, self.method, self.options)
+        return Problem(f, self.name, self.method, self.options, self.check)
 
     def with_sensitivities(self, n, sizes, shapes):
         """Return the problem of the state and its derivatives by itself and by the leaves."""
@@ -75,7 +77,7 @@ class Problem:
             ds = np.zeros((total, n)) if ds is None else np.reshape(ds, (total, n))
             return np.concatenate([dy, np.reshape(ds, (-1,))])
 
-        return Problem(f, self.name, self.method, self.options)
+        return Problem(f, self.name, self.method, self.options, self.check)
 
     def rate(self, t, y, leaves):
         return np.reshape(self.f((t, y), leaves), y.shape)
@@ -134,6 +136,7 @@ def _value(y0, times, *leaves, problem):
 
 def _jvp(tangents, ans, y0, times, *leaves, problem):
     """Solve the sensitivity equations; times move along the solution."""
+    problem.check()
     ty, tt, *tl = tangents
     moving = [t is not None for t in tl]
     start = np.zeros(y0.shape, ans.dtype) if ty is None else ty
@@ -153,6 +156,7 @@ def _rates(problem, ans, times, leaves):
 
 
 def _vjp(g, needs, ans, y0, times, *leaves, problem):
+    problem.check()
     if has_variable([g, ans, y0, times, *leaves]):
         return _by_sensitivities(g, needs, ans, y0, times, leaves, problem)
     if not g.any():
@@ -346,13 +350,14 @@ def odeint(func, y0, t, args=(), Dfun=None, full_output=0, tfirst=False, **optio
 
 def _recorded(given, name, method, options, y0, t, Dfun, full_output):
     plain = [values_of(x) for x in given.leaves]
-    problem = Problem(given, name, method, options)
+    problem = Problem(given, name, method, options, given.check)
 
     def f(s, y):
         return np.asarray(problem.rate(s, y, plain))
 
     found = _by_lsoda(f, values_of(y0), values_of(t), options)
     problem.known = Known([values_of(y0), values_of(t), *plain], found[0])
+    given.keep()
     y = ode_op(y0, t, *given.leaves, problem=problem)
     return (y, found[1]) if full_output else y
 
@@ -446,7 +451,8 @@ def solve_ivp(
     function = Function(fun, name, () if args is None else args)
     plain = [values_of(x) for x in function.leaves]
     kept = {k: v for k, v in options.items() if k in ("rtol", "atol", "max_step", "first_step")}
-    problem = Problem(function, name, method, {k: v for k, v in kept.items() if k != "first_step"})
+    of_any_size = {k: v for k, v in kept.items() if k != "first_step"}
+    problem = Problem(function, name, method, of_any_size, function.check)
     for key in ("rtol", "atol"):  # for states and sensitivities alike
         if np.ndim(kept.get(key, 0.0)):
             problem.options[key] = float(np.min(kept[key]))
@@ -471,6 +477,7 @@ def solve_ivp(
     found = solution.y.T
     found = np.concatenate([np.broadcast_to(values_of(y0), (1, found.shape[1])), found])
     problem.known = Known([values_of(y0), values_of(times), *plain], found)
+    function.keep()
     y = ode_op(y0, times, *function.leaves, problem=problem)
     solution.y, solution.t = y[1:].T, t
     return solution

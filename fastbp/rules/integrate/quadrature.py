@@ -17,15 +17,18 @@ __all__ = ["OTHERS", "fixed_quad", "quad", "quad_vec"]
 
 
 class Integral:
-    """An integrand ``f((x,), leaves)``, and how it is integrated: by `quad`, or `quad_vec`."""
+    """An integrand ``f((x,), leaves)``, and how it is integrated: by `quad`, or `quad_vec`.
 
-    def __init__(self, f, vector, options):
+    `check` raises if the user's function is not what it was when it was integrated.
+    """
+
+    def __init__(self, f, vector, options, check):
         self.f, self.vector, self.options = f, vector, options
-        self.known = None
+        self.known, self.check = None, check
 
     def of(self, f, vector=None):
         """Return the same for another integrand."""
-        return Integral(f, self.vector if vector is None else vector, self.options)
+        return Integral(f, self.vector if vector is None else vector, self.options, self.check)
 
     def compute(self, a, b, leaves):
         """Return what SciPy's function does."""
@@ -49,6 +52,7 @@ def _end(integral, x, leaves):
 
 
 def _jvp(tangents, ans, a, b, *leaves, integral):
+    integral.check()
     ta, tb, *tl = tangents
     found = np.zeros(ans.shape, ans.dtype)
     for t, x, sign in ((tb, b, 1.0), (ta, a, -1.0)):
@@ -70,6 +74,7 @@ def _jvp(tangents, ans, a, b, *leaves, integral):
 
 
 def _vjp(g, needs, ans, a, b, *leaves, integral):
+    integral.check()
     bars = []
     for x, sign, on in ((a, -1.0, needs[0]), (b, 1.0, needs[1])):
         end = _end(integral, x, leaves) if on else None
@@ -127,10 +132,11 @@ def _integrated(name, func, a, b, args, vector, options):
         for x, what in ((a, "a"), (b, "b"))
     ]
     f = Function(func, name, args)
-    integral = Integral(f, vector, options)
+    integral = Integral(f, vector, options, f.check)
     plain = [values_of(x) for x in (*limits, *f.leaves)]
     found = integral.compute(*plain[:2], plain[2:])
     integral.known = Known(plain, found[0])
+    f.keep()
     integral.options = {k: v for k, v in options.items() if k != "full_output"}
     y = quad_op(*limits, *f.leaves, integral=integral)
     return (y, *found[1:])

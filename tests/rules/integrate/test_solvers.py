@@ -8,7 +8,7 @@ import pytest
 import scipy.integrate
 
 import fastbp as bp
-from fastbp.errors import DTypeError, NoRuleError
+from fastbp.errors import DTypeError, NoRuleError, RecomputedError
 from fastbp.rules.integrate.calling import of_numbers
 from fastbp.scipy.integrate import fixed_quad, odeint, quad, quad_vec, solve_ivp
 
@@ -310,3 +310,25 @@ def test_a_jacobian_has_the_arguments_of_the_function(method, rng):
 
     with pytest.raises(NoRuleError, match="a Variable that it is not given"):
         bp.jvp(other, (1.3,), (1.0,))
+
+
+@pytest.mark.parametrize(
+    "solved",
+    [
+        lambda k, a: solve_ivp(lambda t, y, a: -k * y * a, (0.0, 1.0), [1.0], args=(a,)).y[0, -1],
+        lambda k, a: odeint(lambda y, t, a: -k * y * a, [1.0], [0.0, 1.0], args=(a,))[-1, 0],
+        lambda k, a: quad(lambda t, a: np.exp(-k[0] * a * t), 0.0, 1.0, args=(a,))[0],
+        lambda k, a: quad_vec(lambda t, a: np.exp(-k * a * t), 0.0, 1.0, args=(a,))[0][0],
+    ],
+)
+def test_functions_that_have_changed_since(solved):
+    """What they read around them is another: there is no derivative then, not another one."""
+    k = np.array([0.5])
+    _, pullback = bp.vjp(lambda a: solved(k, a), 0.3)
+    _, pushforward = bp.linearize(lambda a: solved(k, a), 0.3)
+    expected = bp.grad(lambda a: solved(np.array([0.5]), a))(0.3)
+    assert pullback(1.0)[0] == expected
+    k *= 2.0
+    for product in (pullback, pushforward):
+        with pytest.raises(RecomputedError, match="surroundings has changed"):
+            product(1.0)
