@@ -158,9 +158,17 @@ class _Call:
                 f"by defvjp({get_name(fun)}, ...)"
             )
         operands, self.operands = self.operands, []  # the record must not hold Variables
-        self.args = [None if i in self.argnums else constant(x) for i, x in enumerate(self.args)]
+        self.args = [
+            None if i in self.argnums else tree.map(constant, x) for i, x in enumerate(self.args)
+        ]
+        self.kwargs = tree.map(constant, self.kwargs)
         self.places = [
-            place and (place[0], [None if type(x) is Variable else x for x in place[1]], place[2])
+            place
+            and (
+                place[0],
+                [None if type(x) is Variable else constant(x) for x in place[1]],
+                place[2],
+            )
             for place in self.places
         ]
         op = ops.get(has_jvp)

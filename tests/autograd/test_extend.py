@@ -290,6 +290,32 @@ def test_arguments_are_kept_as_they_were():
     assert grad(loss)(1.0) == onp.sum(X * X)
 
 
+def test_containers_and_keywords_are_kept_as_they_were():
+    @primitive
+    def f(pair, settings, scale=None):
+        return pair[0] * pair[1] * settings["w"] * scale
+
+    defvjp(
+        f,
+        lambda ans, pair, settings, scale=None: (
+            lambda g: (
+                g * pair[1] * settings["w"] * scale,
+                None,
+            )
+        ),
+        argnums=[0],
+    )
+    buffers = [X.copy() for _ in range(3)]
+
+    def loss(x):
+        y = np.sum(f([x, buffers[0]], {"w": buffers[1]}, scale=buffers[2]))
+        for buffer in buffers:
+            buffer[:] = 0.0
+        return y
+
+    onp.testing.assert_array_equal(grad(loss)(X), X * X * X)
+
+
 def test_unbroadcast_f():
     @primitive
     def f(x, y):
