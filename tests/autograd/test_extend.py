@@ -295,16 +295,10 @@ def test_containers_and_keywords_are_kept_as_they_were():
     def f(pair, settings, scale=None):
         return pair[0] * pair[1] * settings["w"] * scale
 
-    defvjp(
-        f,
-        lambda ans, pair, settings, scale=None: (
-            lambda g: (
-                g * pair[1] * settings["w"] * scale,
-                None,
-            )
-        ),
-        argnums=[0],
-    )
+    def pull(ans, pair, settings, scale=None):
+        return lambda g: [g * pair[1] * settings["w"] * scale, 0.0 * pair[1]]
+
+    defvjp(f, pull, argnums=[0])
     buffers = [X.copy() for _ in range(3)]
 
     def loss(x):
