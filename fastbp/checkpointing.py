@@ -138,7 +138,8 @@ class _Rerun:
         if was != now:
             first, then = (", ".join(f"{d} of shape {s}" for s, d in each) for each in (was, now))
             raise ShapeError(f"checkpoint: the function returned {first}, then {then}")
-        if not all(map(_is_alike, self.marks, recorded)):
+        scale = max([np.max(np.abs(x.value), initial=0.0) for x in fresh], default=0.0)
+        if not all([_is_alike(*pair, scale) for pair in zip(self.marks, recorded, strict=True)]):
             raise RecomputedError(f"checkpoint: {RecomputedError.WHY}")
         return fresh + self.closed_over, recorded
 
@@ -191,18 +192,24 @@ class _Rerun:
 
 
 @np.errstate(all="ignore")
-def _mark(y: Variable) -> tuple[Any, Any, Any]:
-    """Return a few numbers by which a value is known again, if rounding differs, too."""
+def _mark(y: Variable) -> Any:
+    """Return a few numbers by which a value is known again, though it may be rounded otherwise."""
     x = y.value.reshape(-1)
-    return np.vdot(x, x), np.vdot(x[1:], x[:-1]), np.sum(x)
+    return np.array([np.vdot(x, x), np.vdot(x[1:], x[:-1]), np.sum(x)])
 
 
 @np.errstate(all="ignore")
-def _is_alike(mark: tuple[Any, Any, Any], y: Variable) -> bool:
-    now = _mark(y)
-    square = abs(mark[0])
-    near = np.finfo(y.dtype).eps ** 0.5 * np.array([square, square, (square * y.size) ** 0.5])
-    return bool(np.all((now == np.array(mark)) | ~(abs(np.subtract(now, mark)) > near)))
+def _is_alike(mark: Any, y: Variable, scale: float) -> bool:
+    """Compare a value with a mark; `scale` is that of the arguments, whose sum may have cancelled.
+
+    What is NaN is alike.
+    """
+    now, eps = _mark(y), np.finfo(y.dtype).eps
+    square, noise = abs(mark[0]), scale * eps**0.75
+    near_square = square * eps**0.5 + noise**2
+    near_sum = (square**0.5 * eps**0.5 + noise) * y.size**0.5
+    near = np.array([near_square, near_square, near_sum])
+    return bool(np.all((now == mark) | ~(abs(now - mark) > near)))
 
 
 def _any_variable(*values: Any) -> bool:
