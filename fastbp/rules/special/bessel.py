@@ -90,13 +90,27 @@ elementwise(
 
 # ---- of orders 0 and 1
 
+
+def _of_second_order(bessel, sign):
+    """Return the function of order 2, at tiny arguments by its series: there SciPy's is NaN."""
+
+    def at(x):
+        tiny = np.abs(x) < 1e-8
+        square = np.where(tiny, 0.25 * sign * x * x, 0.0)
+        series = 0.5 * square * (1.0 + square / 3.0 * (1.0 + square / 8.0)) * sign
+        return np.where(tiny, series, bessel(2.0, np.where(tiny, 1.0, x)))
+
+    return at
+
+
+_J2, _I2 = _of_second_order(special.jv, -1.0), _of_second_order(special.iv, 1.0)
 _REACH = {"domain": (0.5, 3.0), "reach": (0.1, 40.0), "error": (1e-12, 1e-11)}
 elementwise("j0", None, lambda z, x: -special.j1(x), **_REACH)
-elementwise("j1", None, lambda z, x: 0.5 * (special.j0(x) - special.jv(2.0, x)), **_REACH)
+elementwise("j1", None, lambda z, x: 0.5 * (special.j0(x) - _J2(x)), **_REACH)
 elementwise("y0", None, lambda z, x: -special.y1(x), **_REACH)
 elementwise("y1", None, lambda z, x: 0.5 * (special.y0(x) - yn(2.0, x)), **_REACH)
 elementwise("i0", None, lambda z, x: special.i1(x), **_REACH)
-elementwise("i1", None, lambda z, x: 0.5 * (special.i0(x) + special.iv(2.0, x)), **_REACH)
+elementwise("i1", None, lambda z, x: 0.5 * (special.i0(x) + _I2(x)), **_REACH)
 elementwise("k0", None, lambda z, x: -special.k1(x), **_REACH)
 elementwise("k1", None, lambda z, x: -0.5 * (special.k0(x) + special.kv(2.0, x)), **_REACH)
 

@@ -54,14 +54,12 @@ def exprel_k(x, k):
         found = np.where(x < -1.0, left, series)
         if np.any(x > 25.0):
             right = np.where(x > 25.0, x, 25.0)
-            power = np.exp(right)
-            value = np.expm1(right) / right
-            highest = int(np.max(k, initial=0.0))
-            ratios = [value]
-            for n in range(1, highest + 1):
-                ratios.append((power - n * ratios[-1]) / right)
-            for n, ratio in enumerate(ratios):
-                found = np.where((x > 25.0) & (k == n), ratio, found)
+            half = np.exp(0.5 * right)  # its square overflows before the ratios do
+            ratio = -np.expm1(-right) / right  # times exp(-x)
+            for n in range(int(np.max(k, initial=0.0)) + 1):
+                if n:
+                    ratio = (1.0 - n * ratio) / right
+                found = np.where((x > 25.0) & (k == n), ratio * half * half, found)
         return found
 
 

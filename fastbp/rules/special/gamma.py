@@ -128,6 +128,18 @@ def _at_pole(x):
     return (x <= 0.0) & (x == np.rint(x))
 
 
+def _next_to_pole(x, *others):
+    """Return whether gamma(x) is to be differentiated by its reciprocal, not by its logarithm.
+
+    At a pole that has no slope; next to one slopes of higher orders cancel. There the reciprocal
+    serves where the gamma functions of `x` and `others` are numbers.
+    """
+    beside = (x < 0.01) & (np.abs(x - np.rint(x)) < 0.01)
+    for y in (x, *others):
+        beside = beside & (np.abs(y) < 60.0)
+    return _at_pole(x) | beside
+
+
 @Numeric
 def gap(n, x, h):
     """Return ``polygamma(n, x + h) - polygamma(n, x)``; between two poles its limit, along x."""
@@ -141,12 +153,25 @@ def gap(n, x, h):
 
 
 def _gap(n, x, h):
-    small = (x > 0.0) & (np.abs(h) < 0.5 * x)
-    direct = polygamma_n(n, x + h) - polygamma_n(n, x)
-    if not np.any(small):
-        return direct
-    at, step = np.where(small, x, 1.0), np.where(small, h, 0.0)
-    return np.where(small, _small_gap(n, at, step), direct)
+    found = polygamma_n(n, x + h) - polygamma_n(n, x)
+    room = np.where(x < 0.0, np.abs(x - np.rint(x)) / 64.0, 0.5 * x)  # to the next pole
+    small = np.abs(h) < room
+    for part, of, safe in (
+        (small & (x > 0.0), _small_gap, 1.0),
+        (small & (x < 0.0), _taylor, -0.5),
+    ):
+        if np.any(part):
+            found = np.where(part, of(n, np.where(part, x, safe), np.where(part, h, 0.0)), found)
+    return found
+
+
+def _taylor(n, x, h):
+    """Sum Taylor's series of the difference, for steps much shorter than the way to a pole."""
+    total, factor = 0.0, 1.0
+    for k in range(1, 11):
+        factor = factor * h / k
+        total = total + factor * polygamma_n(n + k, x)
+    return total
 
 
 def _small_gap(n, x, h):
@@ -241,7 +266,7 @@ nondifferentiable(special.gammasgn, why="steps: flat between the jumps")
 def _beta_slope(z, a, b):
     # At a + b = 0, -1, ... the value is 0 and digamma has a pole; 1 / gamma(a + b) is regular.
     # Where a is one, too, b is a whole number, and beta a quotient of polynomials of a.
-    pole = _at_pole(a + b) & ~_at_pole(a)
+    pole = _next_to_pole(a + b, a, b) & ~_at_pole(a)
     at_a, at_b = np.where(pole, a, 1.0), np.where(pole, b, 1.0)
     slope = digamma(at_a) * rgamma(at_a + at_b) + rgamma_slope(at_a + at_b)
     away = gap(0.0, np.where(pole, 1.0, a), np.where(pole, 1.0, b))
@@ -267,7 +292,8 @@ betaln = elementwise(
 
 
 def _no_choice(n, k):
-    return _at_pole(k + 1.0) | _at_pole(n - k + 1.0)
+    rest = n - k + 1.0
+    return _next_to_pole(k + 1.0, n, rest) | _next_to_pole(rest, n, k)
 
 
 # gamma(n + 1) / (gamma(k + 1) gamma(n - k + 1)): 0 where k or n - k is -1, -2, ...: digamma has
@@ -307,7 +333,7 @@ binom = elementwise(
 def _poch_by_z(z, x, m):
     # At x = 0, -1, ... the value's gamma(x + m) rgamma(x) is regular where gamma(x + m) is; where
     # that has a pole, too, m is a whole number, and poch a product of m factors.
-    pole = _at_pole(x) & ~_at_pole(x + m)
+    pole = _next_to_pole(x, x + m) & ~_at_pole(x + m)
     regular = z * gap(0.0, np.where(pole, 1.0, x), m)
     end = np.where(pole, x + m, 1.0)
     at = np.where(pole, x, 0.0)

@@ -89,11 +89,17 @@ def gamma_density(a, x):
         return np.where(x == np.inf, 0.0, found)
 
 
+def _density_by_x(z, a, x):
+    # The first term is that of a - 1, of which the digits of a small a are gone.
+    small = a < 0.5
+    return np.where(small, z * ((a - 1.0) / x), gamma_density(np.where(small, 1.0, a) - 1.0, x)) - z
+
+
 helper(
     "gamma_density",
     gamma_density,
     lambda z, a, x: z * (np.log(x) - digamma(a)),
-    lambda z, a, x: gamma_density(a - 1.0, x) - z,
+    _density_by_x,
 )
 
 

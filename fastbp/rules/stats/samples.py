@@ -231,16 +231,27 @@ def entropy(pk, qk=None, base=None, axis=0):
     """Arguments as in `scipy.stats.entropy`; they need not sum to 1."""
     pk = as_operand(pk, "scipy.stats.entropy: pk", True)
     if _BROADCASTS_LATE:
-        pk = pk / np.sum(pk, axis, keepdims=True)
+        pk, size = _shares(pk, axis)
     if qk is not None:
         pk, qk = np.broadcast_arrays(pk, as_operand(qk, "scipy.stats.entropy: qk", True))
     if not _BROADCASTS_LATE:
-        pk = pk / np.sum(pk, axis, keepdims=True)
+        pk, size = _shares(pk, axis)
     if qk is None:
-        found = np.sum(special.entr(pk), axis)
+        terms = special.entr(pk) + pk * np.log(size)
     else:
-        found = np.sum(special.rel_entr(pk, qk / np.sum(qk, axis, keepdims=True)), axis)
+        qk, others = _shares(qk, axis)
+        terms = special.rel_entr(pk, qk) + pk * np.log(others / size)
+    found = np.sum(terms / size, axis)
     return found if base is None else found / math.log(base)
+
+
+def _shares(x, axis):
+    """Return shares of the sum as it is now, and the sum in terms of that: 1, but for its slope.
+
+    So no other share depends on one that is 0, where logarithms have no slope.
+    """
+    total = np.sum(x, axis, keepdims=True)
+    return x / passive(total), total / passive(total)
 
 
 @_statistic("boxcox_llf", lambda rng: [((0.5, rng.uniform(0.5, 3.0, 6)), {})])

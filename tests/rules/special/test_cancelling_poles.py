@@ -2,6 +2,7 @@
 
 import math
 
+import mpmath
 import numpy as np
 import pytest
 from scipy import special
@@ -128,3 +129,57 @@ def test_beta_of_a_negative_whole_number(a, b):
                 for d, e in zip(orders(along, 2), expected, strict=True):
                     np.testing.assert_allclose(d(float(a)), e, rtol=1e-12)
                 assert not np.isfinite(bp.grad(f, 1 - k)(*args))
+
+
+@pytest.mark.parametrize("args", [(-1.5, 1e-20), (-20.3, 1e-12), (-0.5, -1e-9)])
+def test_slopes_of_negative_numbers_for_short_steps(args):
+    with mpmath.workdps(120):
+        a, b = map(mpmath.mpf, args)
+        expected = [float(mpmath.diff(lambda x: mpmath.beta(x, b), a, n)) for n in (1, 2)]
+        steps = [float(mpmath.diff(lambda x: mpmath.rf(x, b), a, n)) for n in (1, 2)]
+    for f, slopes in ((special.beta, expected), (special.poch, steps)):
+        for d, e in zip(orders(lambda x, f=f: f(x, args[1]), 2), slopes, strict=True):
+            np.testing.assert_allclose(d(args[0]), e, rtol=1e-12)
+
+
+NEXT_TO_POLES = [
+    ("beta", (-2.5, 1.5 + 1e-9)),
+    ("beta", (0.3, -1.3 + 1e-12)),
+    ("beta", (2.4, -4.4 + 1e-5)),
+    ("betaln", (-7.3, 1e-6)),
+    ("betaln", (-1.5, -1e-12)),
+    ("binom", (5.3, 6.3 + 1e-9)),
+    ("binom", (2.2, -3.0 + 1e-6)),
+    ("binom", (0.5, 1.5 + 1e-13)),
+    ("poch", (1e-20, 10.0)),
+    ("poch", (-3.0 + 1e-12, 5.0)),
+    ("poch", (1e-13, -0.5)),
+    ("poch", (-20.3, 1e-15)),
+]
+
+
+@pytest.mark.parametrize(("name", "args"), NEXT_TO_POLES)
+def test_derivatives_next_to_poles_keep_their_digits(name, args):
+    """There the poles of several digammas cancel, or two digammas that are nearly equal."""
+    functions = {
+        "beta": mpmath.beta,
+        "betaln": lambda a, b: mpmath.log(abs(mpmath.beta(a, b))),
+        "binom": mpmath.binomial,
+        "poch": mpmath.rf,
+    }
+
+    def f(x):
+        return getattr(special, name)(x[0], x[1])
+
+    x = np.array(args)
+    slopes, bends = bp.grad(f)(x), bp.hessian(f)(x)
+    forward = bp.jacobian(f, mode="fwd")(x)
+    with mpmath.workdps(120):
+        at = [mpmath.mpf(float(v)) for v in x]
+        for i, first in enumerate(((1, 0), (0, 1))):
+            expected = float(mpmath.diff(functions[name], at, first))
+            np.testing.assert_allclose([slopes[i], forward[i]], expected, rtol=1e-13)
+            for j in range(2):
+                order = tuple(k + (j == n) for n, k in enumerate(first))
+                expected = float(mpmath.diff(functions[name], at, order))
+                np.testing.assert_allclose(bends[i, j], expected, rtol=1e-12)

@@ -180,3 +180,28 @@ def test_an_integral_that_diverges_is_infinite(name, at):
     """These go as the square root of x, or as x log(x): no number is the slope at 0."""
     f = getattr(bsp, name)
     assert bp.grad(f)(*at) == (INF if bp.grad(f)(1e-12, *at[1:]) > 0.0 else -INF)
+
+
+@pytest.mark.parametrize(
+    ("f", "x", "slope", "bend"),
+    [
+        (special.i0, 1e-310, 5e-311, 0.5),  # SciPy's I_2 is NaN there
+        (special.i1, 1e-310, 0.5, 3.75e-311),
+        (special.i1, -1e-160, 0.5, -3.75e-161),
+        (special.j1, 1e-200, 0.5, -3.75e-201),
+        (special.ellipkm1, 1e-300, -5e299, INF),  # Carlson's integral overflows
+        (special.exprel, 712.0, 2.3151584978796846e306, 2.3119114440911167e306),
+        (special.exprel, 1e3, INF, INF),
+    ],
+)
+def test_slopes_are_numbers_where_parts_of_them_are_not(f, x, slope, bend):
+    np.testing.assert_allclose(bp.grad(f)(x), slope, rtol=1e-12)
+    np.testing.assert_allclose(bp.jvp(f, (x,), (1.0,))[1], slope, rtol=1e-12)
+    np.testing.assert_allclose(bp.grad(bp.grad(f))(x), bend, rtol=1e-12)
+
+
+def test_the_slope_of_a_gamma_density_of_a_tiny_shape():
+    slope = bp.grad(special.gammainc, 1)
+    for x in (0.5, 1.0, 3.0):  # x^(a - 1) e^-x / gamma(a), times (a - 1) / x - 1
+        expected = -1e-20 * np.exp(-x) / x * (1.0 / x + 1.0)
+        np.testing.assert_allclose(bp.grad(slope, 1)(1e-20, x), expected, rtol=1e-14)

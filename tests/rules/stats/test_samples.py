@@ -1,5 +1,6 @@
 """Statistics of samples that are negative, missing or of several shapes."""
 
+import functools
 import warnings
 
 import numpy as np
@@ -72,3 +73,22 @@ def test_moments_of_several_orders(rng):
         np.testing.assert_array_equal(found[k], expected)
     with pytest.raises(ValueError, match=r"scipy\.stats\.moment: order="):
         bst.moment(bp.variable(x), [[2, 3]])
+
+
+@pytest.mark.parametrize("args", [(), (np.array([0.5, 1.0, 1.5, 2.0]),)])
+def test_a_share_of_zero_leaves_the_slopes_of_others(args):
+    p, h = np.array([0.0, 1.0, 2.0, 4.0]), 1e-5
+    f = functools.partial(scipy.stats.entropy, **dict(zip(["qk"], args, strict=False)))
+    g = functools.partial(bst.entropy, **dict(zip(["qk"], args, strict=False)))
+    slopes, bends = bp.grad(g)(p), bp.hessian(g)(p)
+    np.testing.assert_allclose(bp.jacobian(g, mode="fwd")(p), slopes)
+    assert slopes[0] == (np.inf if not args else -np.inf)
+    assert np.all(np.isfinite(bends[1:, 1:]))
+    for k in range(1, 4):
+        step = h * np.eye(4)[k]
+        np.testing.assert_allclose(slopes[k], (f(p + step) - f(p - step)) / (2 * h), rtol=1e-7)
+        high, low = (bp.grad(g)(p + s)[1:] for s in (step, -step))
+        np.testing.assert_allclose(bends[1:, k], (high - low) / (2 * h), rtol=1e-6)
+    one_hot = np.array([0.0, 1.0, 0.0])
+    assert bst.entropy(one_hot) == 0.0
+    assert bp.grad(bst.entropy)(one_hot)[1] == 0.0
