@@ -116,7 +116,7 @@ elementwise("k1", None, lambda z, x: -0.5 * (special.k0(x) + special.kv(2.0, x))
 
 # ---- scaled by an exponential
 
-FAR = 30.0  # from here on the series below are exact, for orders up to 6 or so
+FAR = 30.0  # from here on the series below are exact, for orders up to sqrt(1.2 x)
 
 
 def _series_slope(v, x, sign, scale):
@@ -133,8 +133,8 @@ def _series_slope(v, x, sign, scale):
 
 
 def _scaled_slope(near, v, x, sign, scale):
-    far = (x > FAR) & (v * v < 36.0)
-    series = _series_slope(v, np.where(far, x, FAR), sign, scale)
+    far = (x > FAR) & (v * v < 1.2 * x) & (v * v < 1e12)
+    series = _series_slope(np.where(far, v, 0.0), np.where(far, x, FAR), sign, scale)
     return np.where(far, series, near(np.where(far, 1.0, x)))
 
 

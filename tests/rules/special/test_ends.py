@@ -1,5 +1,8 @@
 """Slopes at the ends of ranges, from inside: as limits, which are 0, finite or infinite."""
 
+import functools
+
+import mpmath
 import numpy as np
 import pytest
 from scipy import special
@@ -205,3 +208,20 @@ def test_the_slope_of_a_gamma_density_of_a_tiny_shape():
     for x in (0.5, 1.0, 3.0):  # x^(a - 1) e^-x / gamma(a), times (a - 1) / x - 1
         expected = -1e-20 * np.exp(-x) / x * (1.0 / x + 1.0)
         np.testing.assert_allclose(bp.grad(slope, 1)(1e-20, x), expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize(("v", "x"), [(5.9, 30.1), (20.0, 1e3), (50.0, 1e8), (9e3, 1e8)])
+@pytest.mark.parametrize("name", ["ive", "kve"])
+def test_scaled_bessel_functions_of_large_orders_far_out(name, v, x):
+    """Their neighbours are equal there but for the last digits."""
+    with mpmath.workdps(60):
+        of = {"ive": mpmath.besseli, "kve": mpmath.besselk}[name]
+        sign = {"ive": -1, "kve": 1}[name]
+        values = [
+            float(mpmath.diff(lambda t: mpmath.exp(sign * t) * of(v, t), x, n, h=x * 1e-10))
+            for n in (1, 2, 3)
+        ]
+    d = functools.partial(getattr(special, name), v)
+    for expected in values:
+        d = bp.grad(d)
+        np.testing.assert_allclose(d(x), expected, rtol=1e-12)
