@@ -130,6 +130,23 @@ def test_a_function_without_a_return_is_refused(name):
         WITHOUT_RETURN[name](lambda x: None)
 
 
+def _yields(x):
+    yield np.sum(x)
+
+
+async def _awaited(x):
+    return np.sum(x)
+
+
+@pytest.mark.filterwarnings("ignore:coroutine")
+@pytest.mark.parametrize("name", WITHOUT_RETURN)
+def test_functions_that_have_not_run_are_refused(name):
+    with pytest.raises(TypeError, match="generator.* return in place of yield"):
+        WITHOUT_RETURN[name](_yields)
+    with pytest.raises(TypeError, match="an async function has run: write it with def"):
+        WITHOUT_RETURN[name](_awaited)
+
+
 def test_none_in_place_of_zeros():
     for name in ("grad", "elementwise_grad", "vjp"):
         found = TRANSFORMS[name](unconnected="none")

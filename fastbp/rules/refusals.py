@@ -326,6 +326,8 @@ def write_instead(name):
     module = name.rpartition(".")[0]
     if module.startswith("scipy.stats.") and name.endswith(".fit"):
         return FIT
+    if module == "scipy.spatial.distance" or name == "scipy.spatial.distance_matrix":
+        return "write NumPy functions of the differences, x[:, None] - y for all pairs of rows"
     if module.startswith("numpy.testing"):
         return f"write {name}(fastbp.stop_gradient(x), ...)"
     if module.startswith("scipy.sparse.linalg"):

@@ -10,6 +10,7 @@ from cpython.long cimport PyLong_CheckExact
 cimport numpy as cnp
 
 import numbers
+from collections.abc import AsyncGenerator, Coroutine, Generator
 
 import numpy as np
 
@@ -86,6 +87,10 @@ cdef object _instead(x, dtype):
         return ": convert the table, by x.astype(float)"
     if type(x).__module__.startswith("scipy.sparse"):
         return ": a sparse matrix stands beside @, *, + and -; write matrix.toarray() elsewhere"
+    if isinstance(x, (Coroutine, AsyncGenerator)):
+        return ": nothing of an async function has run: write it with def, or await it outside"
+    if isinstance(x, Generator):
+        return ": nothing of a generator has run: write return in place of yield, or list(...)"
     return ""
 
 

@@ -82,6 +82,8 @@ CALLS = {
     "scipy.interpolate.LinearNDInterpolator": lambda x, m: scipy.interpolate.LinearNDInterpolator(
         [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0]], bp.variable(np.ones(3))
     ),
+    "scipy.spatial.distance_matrix": lambda x, m: scipy.spatial.distance_matrix(m, m),
+    "scipy.spatial.distance.cdist": lambda x, m: scipy.spatial.distance.cdist(m, m),
     "scipy.spatial.Delaunay": lambda x, m: scipy.spatial.Delaunay(m),
     "scipy.signal.StateSpace": lambda x, m: scipy.signal.StateSpace(m, A, A, A),
     "scipy.signal.TransferFunction": lambda x, m: scipy.signal.TransferFunction(x, [1.0, 2.0]),
@@ -120,6 +122,8 @@ INSTEAD = {
     "scipy.interpolate.CubicSpline": "write fastbp.scipy.interpolate.CubicSpline",
     "scipy.interpolate.PchipInterpolator": "write fastbp.scipy.interpolate.PchipInterpolator",
     "scipy.interpolate.LinearNDInterpolator": "fastbp.scipy has none, give it a rule by",
+    "scipy.spatial.distance_matrix": "write NumPy functions of the differences, x[:, None] - y",
+    "scipy.spatial.distance.cdist": "write NumPy functions of the differences, x[:, None] - y",
     "scipy.spatial.Delaunay": "fastbp.scipy has none, give it a rule by",
     "scipy.signal.StateSpace": "fastbp.scipy has none, give it a rule by",
     "scipy.signal.TransferFunction": "fastbp.scipy has none, give it a rule by",
