@@ -9,6 +9,7 @@ import numpy as np
 
 from fastbp._core import graph
 from fastbp._core.graph import values_of
+from fastbp.rules import table
 from fastbp.rules.numpy.elementwise import power_log_k, power_slope, power_y
 from fastbp.rules.special import unwrapped as special
 from fastbp.rules.special.rows import Numeric, elementwise, helper, order
@@ -182,23 +183,38 @@ huber = elementwise(
 )
 
 
-def _root_of_huber(d, r):
-    return np.hypot(1.0, r / d)
+# With h = hypot(d, r), c = d / h and s = r / h the slopes of slopes are products of these, where
+# those of the formulas would cancel.
 
 
-def _pseudo_huber_by_width(z, d, r):
-    root = _root_of_huber(d, r)
-    ratio = r / d
-    excess = ratio * ratio / (1.0 + root)  # root - 1
-    return d * excess * excess / root
+def _sine(d, r):
+    return r / np.hypot(d, r)
 
 
+def _tangent(d, r):  # of half the angle: s * _tangent is 1 - c
+    return r / (np.hypot(d, r) + d)
+
+
+_by_size = table.helper(
+    "pseudo_huber_by_size",
+    lambda d, r: d * _sine(d, r),
+    lambda z, d, r: _sine(d, r) ** 3,
+    lambda z, d, r: _sine(r, d) ** 3,
+    domain=(0.5, 2.0),
+)
+_by_width = table.helper(
+    "pseudo_huber_by_width",
+    lambda d, r: _tangent(d, r) ** 2 * r * _sine(d, r),
+    lambda z, d, r: -((_sine(d, r) * _tangent(d, r)) ** 2) * (2.0 + _sine(r, d)),
+    lambda z, d, r: _sine(d, r) ** 3,
+    domain=(0.5, 2.0),
+)
 pseudo_huber = elementwise(
     "pseudo_huber",
     None,
-    _pseudo_huber_by_width,
-    lambda z, d, r: r / _root_of_huber(d, r),
+    lambda z, d, r: _by_width(d, r),
+    lambda z, d, r: _by_size(d, r),
     domain=((0.5, 2.0), (-2.0, 2.0)),
     reach=((0.1, 10.0), (-100.0, 100.0)),
-    error=(1e-14, 1e-10),
+    error=(1e-14, 1e-13),
 )

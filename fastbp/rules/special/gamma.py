@@ -314,8 +314,7 @@ def _binom_by_k(z, n, k):
     at_n, at_k = np.where(pole, n, 0.0), np.where(pole, k, 0.0)
     rest = at_n - at_k + 1.0
     slope = rgamma_slope(at_k + 1.0) * rgamma(rest) - rgamma(at_k + 1.0) * rgamma_slope(rest)
-    away = np.where(pole, 0.0, k)
-    regular = z * (digamma(np.where(pole, 1.0, n - k + 1.0)) - digamma(away + 1.0))
+    regular = z * gap(0.0, np.where(pole, 0.0, k) + 1.0, np.where(pole, 0.0, n - k - k))
     return np.where(pole, gamma(at_n + 1.0) * slope, regular)
 
 

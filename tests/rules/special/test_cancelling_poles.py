@@ -183,3 +183,11 @@ def test_derivatives_next_to_poles_keep_their_digits(name, args):
                 order = tuple(k + (j == n) for n, k in enumerate(first))
                 expected = float(mpmath.diff(functions[name], at, order))
                 np.testing.assert_allclose(bends[i, j], expected, rtol=1e-12)
+
+
+def test_slopes_of_binom_in_the_middle():
+    for n in (1e-9, 7.3, 100.0):
+        with mpmath.workdps(60):
+            expected = float(mpmath.diff(lambda k: mpmath.binomial(n, k), n / 2 - n * 1e-9))
+        np.testing.assert_allclose(bp.grad(special.binom, 1)(n, n / 2 - n * 1e-9), expected, 1e-11)
+    assert bp.grad(special.binom, 1)(7.3, 3.65) == 0.0

@@ -225,3 +225,21 @@ def test_scaled_bessel_functions_of_large_orders_far_out(name, v, x):
     for expected in values:
         d = bp.grad(d)
         np.testing.assert_allclose(d(x), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("d", "r"), [(1.0, 1e4), (1e-6, 10.0), (1e-20, -20.3), (3.0, 1e20), (10.0, 1e200), (10.0, 1e-3)]
+)
+def test_pseudo_huber_far_out(d, r):
+    """``d^2 (sqrt(1 + (r / d)^2) - 1)``, whose curvatures are cubes of sines and cosines."""
+    h = np.hypot(d, r)
+    at, s, c = np.array([d, r]), r / h, d / h
+
+    def f(x):
+        return special.pseudo_huber(x[0], x[1])
+
+    by_width = (h - d) * ((h - d) / h) if d < abs(r) else r**4 / (h * (h + d) ** 2)
+    np.testing.assert_allclose(bp.grad(f)(at), [by_width, d * s], rtol=1e-14)
+    np.testing.assert_allclose(bp.jacobian(f, mode="fwd")(at), [by_width, d * s], rtol=1e-14)
+    bend = -((s * s / (1.0 + c)) ** 2) * (2.0 + c)
+    np.testing.assert_allclose(bp.hessian(f)(at), [[bend, s**3], [s**3, c**3]], rtol=1e-14)
