@@ -141,7 +141,7 @@ async def _awaited(x):
 @pytest.mark.filterwarnings("ignore:coroutine")
 @pytest.mark.parametrize("name", WITHOUT_RETURN)
 def test_functions_that_have_not_run_are_refused(name):
-    with pytest.raises(TypeError, match="generator.* return in place of yield"):
+    with pytest.raises(TypeError, match=r"generator.* return in place of yield"):
         WITHOUT_RETURN[name](_yields)
     with pytest.raises(TypeError, match="an async function has run: write it with def"):
         WITHOUT_RETURN[name](_awaited)

@@ -169,15 +169,40 @@ helper(
 
 
 @Numeric
+def gamma_upper_by_size(k, a, x):
+    """Return ``U_k / a``, a number at a = 0, too."""
+    a = np.where((a >= 0.0) & (a < 1e-30), 1e-30, a)
+    return gamma_upper(k, a, x) / a
+
+
+helper(
+    "gamma_upper_by_size",
+    gamma_upper_by_size,
+    order("k"),
+    lambda z, k, a, x: (np.log(x) - digamma(a + 1.0)) * z + gamma_upper_by_size(k + 1.0, a, x),
+    lambda z, k, a, x: _moment_by_x(
+        lambda m: gamma_upper_by_size(m, a, x), k, x, gamma_density(a + 1.0, x) / x, -1.0
+    ),
+)
+
+
+@Numeric
 def gammainc_by_a(a, x):
     """Return the derivative of ``gammainc(a, x)`` by `a`, from the smaller tail."""
-    at = graph.values_of(x)
+    at, shape = graph.values_of(x), graph.values_of(a)
     inside = (at > 0.0) & (at < np.inf)
-    below = special.gammainc(graph.values_of(a), at) <= 0.5
+    below = special.gammainc(shape, at) <= 0.5
+    # Next to a = 0 terms of 1 / a cancel in the upper one, but not in its quotient by a.
+    tiny = inside & ~below & (shape >= 0.0) & (shape < 0.1)
     found = np.where(at == np.inf, 0.0, 0.0 * x)
+    if np.any(tiny):
+        at_a, at_x = np.where(tiny, a, 0.05), np.where(tiny, x, 1.0)
+        tail = gamma_upper_by_size(0.0, at_a, at_x)
+        slope = (np.log(at_x) - digamma(at_a + 1.0)) * tail + gamma_upper_by_size(1.0, at_a, at_x)
+        found = np.where(tiny, -(tail + at_a * slope), found)
     for take, moment, sign in (
         (inside & below, gamma_lower, 1.0),
-        (inside & ~below, gamma_upper, -1.0),
+        (inside & ~below & ~tiny, gamma_upper, -1.0),
     ):
         if np.any(take):
             at_a, at_x = np.where(take, a, 1.0), np.where(take, x, 1.0)

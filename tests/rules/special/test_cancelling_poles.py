@@ -1,6 +1,7 @@
 """Where poles of the parts of a derivative cancel: close to them, and at them."""
 
 import math
+from functools import partial
 
 import mpmath
 import numpy as np
@@ -188,6 +189,23 @@ def test_derivatives_next_to_poles_keep_their_digits(name, args):
 def test_slopes_of_binom_in_the_middle():
     for n in (1e-9, 7.3, 100.0):
         with mpmath.workdps(60):
-            expected = float(mpmath.diff(lambda k: mpmath.binomial(n, k), n / 2 - n * 1e-9))
+            expected = float(mpmath.diff(partial(mpmath.binomial, n), n / 2 - n * 1e-9))
         np.testing.assert_allclose(bp.grad(special.binom, 1)(n, n / 2 - n * 1e-9), expected, 1e-11)
     assert bp.grad(special.binom, 1)(7.3, 3.65) == 0.0
+
+
+@pytest.mark.parametrize("a", [0.0, 1e-20, 1e-12, 1e-6, 0.09, 0.11])
+@pytest.mark.parametrize("x", [0.1, 1.0, 25.0])
+def test_derivatives_by_a_tiny_shape(a, x):
+    with mpmath.workdps(60):
+        upper = partial(mpmath.gammainc, a=x, regularized=True)
+        at = mpmath.mpf(a)
+        expected = [float(mpmath.diff(upper, at, n, h="1e-18")) for n in (1, 2)]
+    for f, sign in ((special.gammaincc, 1.0), (special.gammainc, -1.0)):
+        for d, e in zip(orders(lambda t, f=f: f(t, x), 2), expected, strict=True):
+            np.testing.assert_allclose(d(a), sign * e, rtol=1e-11)
+    if a:  # and by x after it
+        mixed = bp.grad(bp.grad(special.gammaincc), 1)(a, x)
+        density = np.exp((a - 1.0) * np.log(x) - x)
+        slope = -density * special.rgamma(a + 1.0) * (1.0 + a * (np.log(x) - special.psi(a + 1.0)))
+        np.testing.assert_allclose(mixed, slope, rtol=1e-11)
