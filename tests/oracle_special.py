@@ -110,6 +110,8 @@ SPECIAL = {
     "inv_boxcox1p": lambda x, a: mp.power(1 + a * x, 1 / a) - 1,
     "huber": lambda d, r: r * r / 2 if abs(r) <= d else d * (abs(r) - d / 2),
     "pseudo_huber": lambda d, r: d * d * (mp.sqrt(1 + (r / d) ** 2) - 1),
+    "pseudo_huber_by_size": lambda d, r: d * r / mp.hypot(d, r),
+    "pseudo_huber_by_width": lambda d, r: (mp.hypot(d, r) - d) ** 2 / mp.hypot(d, r),
     # integrals
     "exp1": mp.e1,
     "expi": mp.ei,
