@@ -89,7 +89,7 @@ def gamma_density(a, x):
         return np.where(x == np.inf, 0.0, found)
 
 
-def _density_by_x(z, a, x):
+def _gamma_density_by_x(z, a, x):
     # The first term is that of a - 1, of which the digits of a small a are gone.
     small = a < 0.5
     return np.where(small, z * ((a - 1.0) / x), gamma_density(np.where(small, 1.0, a) - 1.0, x)) - z
@@ -99,7 +99,7 @@ helper(
     "gamma_density",
     gamma_density,
     lambda z, a, x: z * (np.log(x) - digamma(a)),
-    _density_by_x,
+    _gamma_density_by_x,
 )
 
 

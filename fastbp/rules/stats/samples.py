@@ -117,6 +117,10 @@ def pmean(a, p, axis=0, weights=None):
     """Arguments as in `scipy.stats.pmean`; p may be a Variable, also at 0."""
     a, axis = _operand(a, axis, "pmean")
     if not has_variable(p):
+        if not np.isfinite(p):
+            raise NotImplementedError(
+                f"scipy.stats.pmean: p is {p}, and has to be finite: write numpy.max or numpy.min"
+            )
         found = _mean(a**p, axis, weights) ** (1.0 / p) if p != 0 else gmean(a, axis, weights)
         return _where_positive(a, axis, found)
     p = as_operand(p, "scipy.stats.pmean: p")
