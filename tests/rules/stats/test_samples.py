@@ -94,9 +94,7 @@ def test_a_share_of_zero_leaves_the_slopes_of_others(args):
     assert bp.grad(bst.entropy)(one_hot)[1] == 0.0
 
 
-def test_power_means_of_infinite_order_are_refused_as_by_scipy():
-    for p in (np.inf, -np.inf):
-        with pytest.raises(NotImplementedError):
-            scipy.stats.pmean([1.0, 2.0], p)
+def test_power_means_of_infinite_order_are_refused():
+    for p in (np.inf, -np.inf):  # by SciPy, too, but older ones
         with pytest.raises(NotImplementedError, match=r"pmean: p is .*inf, .* write numpy.max"):
             bp.grad(bst.pmean)(np.array([1.0, 2.0]), p)
