@@ -162,17 +162,18 @@ class _Rerun:
             inputs, outs = self.again(operands, before)
             there = [k for k, y_bar in enumerate(gs) if y_bar is not None]
             gs, outs = [gs[k] for k in there], [outs[k] for k in there]
-            recorded, lead = _any_variable(*gs, *operands), gs[0].ndim - outs[0].ndim
-            return sweep.reverse(Tape(outs, inputs, True), gs, recorded, lead, inner=True)
+            linear, lead = not _any_variable(*operands), gs[0].ndim - outs[0].ndim
+            recorded, tape = _any_variable(*gs, *operands), Tape(outs, inputs, True)
+            return sweep.reverse(tape, gs, recorded, lead, inner=True, linear=linear)
 
         def jvp(tangents: Any, ans: Any, *operands: Any) -> Any:
             inputs, outs = self.again(operands, ans if several else (ans,))
             lead = next(
                 t.ndim - x.ndim for t, x in zip(tangents, inputs, strict=True) if t is not None
             )
-            recorded = _any_variable(*tangents, *operands)
-            tape = Tape(outs, inputs, True)
-            found = sweep.forward(tape, list(tangents), recorded, lead, inner=True)
+            linear, tape = not _any_variable(*operands), Tape(outs, inputs, True)
+            recorded, ts = _any_variable(*tangents, *operands), list(tangents)
+            found = sweep.forward(tape, ts, recorded, lead, inner=True, linear=linear)
             if several:
                 return found
             return np.zeros(outs[0].shape, outs[0].dtype) if found[0] is None else found[0]
