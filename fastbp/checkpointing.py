@@ -138,8 +138,7 @@ class _Rerun:
         if was != now:
             first, then = (", ".join(f"{d} of shape {s}" for s, d in each) for each in (was, now))
             raise ShapeError(f"checkpoint: the function returned {first}, then {then}")
-        scale = max([np.max(np.abs(x.value), initial=0.0) for x in fresh], default=0.0)
-        if not all([_is_alike(*pair, scale) for pair in zip(self.marks, recorded, strict=True)]):
+        if not all([_is_alike(*pair, fresh) for pair in zip(self.marks, recorded, strict=True)]):
             raise RecomputedError(f"checkpoint: {RecomputedError.WHY}")
         return fresh + self.closed_over, recorded
 
@@ -195,22 +194,29 @@ class _Rerun:
 @np.errstate(all="ignore")
 def _mark(y: Variable) -> Any:
     """Return a few numbers by which a value is known again, though it may be rounded otherwise."""
-    x = y.value.reshape(-1)
-    return np.array([np.vdot(x, x), np.vdot(x[1:], x[:-1]), np.sum(x)])
+    x = np.ravel(y.value).view(y.value.real.dtype)
+    return _product(x, x), _product(x[1:], x[:-1]), np.sum(x)
+
+
+def _product(x: Any, y: Any) -> Any:
+    return np.einsum("i,i->", x, y)  # no BLAS, whose threads would stall those of SciPy's
 
 
 @np.errstate(all="ignore")
-def _is_alike(mark: Any, y: Variable, scale: float) -> bool:
-    """Compare a value with a mark; `scale` is that of the arguments, whose sum may have cancelled.
+def _is_alike(mark: Any, y: Variable, given: list[Variable]) -> bool:
+    """Compare a value with a mark, up to what rounding makes of it, or of arguments that cancel.
 
     What is NaN is alike.
     """
-    now, eps = _mark(y), np.finfo(y.dtype).eps
-    square, noise = abs(mark[0]), scale * eps**0.75
-    near_square = square * eps**0.5 + noise**2
-    near_sum = (square**0.5 * eps**0.5 + noise) * y.size**0.5
+    now = _mark(y)
+    if now == mark:
+        return True
+    eps = np.finfo(y.dtype).eps
+    noise = max([_mark(x)[0] ** 0.5 for x in given], default=0.0) * eps**0.75
+    near_square = mark[0] * eps**0.5 + noise**2
+    near_sum = ((mark[0] * eps) ** 0.5 + noise) * y.size**0.5
     near = np.array([near_square, near_square, near_sum])
-    return bool(np.all((now == mark) | ~(abs(now - mark) > near)))
+    return not np.any(np.abs(np.subtract(now, mark)) > near)
 
 
 def _any_variable(*values: Any) -> bool:
