@@ -18,6 +18,8 @@ from fastbp.errors import RecomputedError, ShapeError
 
 __all__ = ["checkpoint"]
 
+_FEW = 512  # real numbers: so many are kept to compare with
+
 
 def checkpoint(f: Callable[..., Any]) -> Callable[..., Any]:
     """Trade time for memory: run `f` again when its derivative is needed.
@@ -191,10 +193,14 @@ class _Rerun:
         )
 
 
-@np.errstate(all="ignore")
 def _mark(y: Variable) -> Any:
-    """Return a few numbers by which a value is known again, though it may be rounded otherwise."""
+    """Return numbers by which a value is known again: itself, or sums of many elements."""
     x = np.ravel(y.value).view(y.value.real.dtype)
+    return x.copy() if x.size <= _FEW else _sums(x)
+
+
+@np.errstate(all="ignore")
+def _sums(x: Any) -> tuple[Any, Any, Any]:
     return _product(x, x), _product(x[1:], x[:-1]), np.sum(x)
 
 
@@ -202,17 +208,24 @@ def _product(x: Any, y: Any) -> Any:
     return np.einsum("i,i->", x, y)  # no BLAS, whose threads would stall those of SciPy's
 
 
-@np.errstate(all="ignore")
 def _is_alike(mark: Any, y: Variable, given: list[Variable]) -> bool:
     """Compare a value with a mark, up to what rounding makes of it, or of arguments that cancel.
 
     What is NaN is alike.
     """
     now = _mark(y)
-    if now == mark:
-        return True
+    if type(now) is np.ndarray:
+        if now.tobytes() == mark.tobytes():
+            return True
+        now, mark = _sums(now), _sums(mark)
+    return now == mark or _is_near(mark, now, y, given)
+
+
+@np.errstate(all="ignore")
+def _is_near(mark: Any, now: Any, y: Variable, given: list[Variable]) -> bool:
     eps = np.finfo(y.dtype).eps
-    noise = max([_mark(x)[0] ** 0.5 for x in given], default=0.0) * eps**0.75
+    squares = [_sums(np.ravel(x.value).view(x.value.real.dtype))[0] for x in given]
+    noise = max(squares, default=0.0) ** 0.5 * eps**0.75
     near_square = mark[0] * eps**0.5 + noise**2
     near_sum = ((mark[0] * eps) ** 0.5 + noise) * y.size**0.5
     near = np.array([near_square, near_square, near_sum])
