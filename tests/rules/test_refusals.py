@@ -138,6 +138,7 @@ INSTEAD = {
 
 
 @pytest.mark.parametrize("name", CALLS)
+@pytest.mark.filterwarnings("ignore:`distance_matrix` is deprecated:DeprecationWarning")
 def test_functions_are_named_with_what_to_write_instead(name, x, m):
     if name in versions.UNNAMED:
         pytest.skip("older versions of SciPy do something else")

@@ -136,10 +136,12 @@ def test_every_operation_is_reached_by_a_sample(rng):
         (np.diag(x[[0, 1, 1]]),),
         {},
     )
+    tiny_shape = Call(lambda x: bsp.gammainc(0.01 * x, x), (x + 1.0,), {})
     for call in (
         square_of_a_kink,
         of_parts,
         turned,
+        tiny_shape,
         *[parameters.values[0] for parameters in CALLS],
     ):
         reached |= operations_in(call)

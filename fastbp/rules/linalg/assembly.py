@@ -167,7 +167,8 @@ def fiedler_companion(a):
     (a,) = _vectors("fiedler_companion", a=a)
     k = a.shape[-1]
     if k < 2:
-        return a[..., :0]  # as SciPy has it
+        empty = scipy.linalg.fiedler_companion(np.ones(k))  # from 1.18 on of two axes
+        return np.reshape(a[..., :0], (*a.shape[:-1], *empty.shape))
     # Which coefficient stands where: SciPy is asked for the matrix of their numbers.
     numbers = scipy.linalg.fiedler_companion(np.array([1.0, *range(2, k + 1)]))
     places = np.where(numbers < 0.0, -numbers, 1.0).astype(np.intp) - 1
