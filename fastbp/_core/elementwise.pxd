@@ -20,9 +20,9 @@ cdef int run_program(Program p, PyObject **operands, const int *leads, PyObject 
 
 # The same in two steps: the layout, once, from strides in bytes over the axes of the output (0
 # where an operand is broadcast), of which those that all slots walk through evenly become one; it
-# returns how many are left, and may change `steps`. Then runs: over these axes in this thread, or on
-# all, whether there are several (`walk_parts`) or one (`run_parts`). `walk` moves `ptrs`, and back.
-# Unless it is `ordered` (outputs overlap), many short rows are run as one.
+# returns how many are left, and may change `steps`. Then runs: over these axes in this thread, or
+# on all threads, over several axes (`walk_parts`) or one (`run_parts`). `walk` moves `ptrs`, and
+# back. Unless it is `ordered` (outputs overlap), many short rows are run as one.
 cdef int merge_axes(intptr_t[MAX_NDIM] *steps, int n_slots, int nd, const cnp.npy_intp *dims,
                     intptr_t *shape) noexcept
 cdef void walk(Program p, char **ptrs, intptr_t[MAX_NDIM] *steps, const intptr_t *shape, int nd,
