@@ -193,9 +193,13 @@ class _Rerun:
         )
 
 
+def _numbers(y: Variable) -> Any:
+    return np.ravel(y.value).view(y.value.real.dtype)
+
+
 def _mark(y: Variable) -> Any:
     """Return numbers by which a value is known again: itself, or sums of many elements."""
-    x = np.ravel(y.value).view(y.value.real.dtype)
+    x = _numbers(y)
     return x.copy() if x.size <= _FEW else _sums(x)
 
 
@@ -224,7 +228,7 @@ def _is_alike(mark: Any, y: Variable, given: list[Variable]) -> bool:
 @np.errstate(all="ignore")
 def _is_near(mark: Any, now: Any, y: Variable, given: list[Variable]) -> bool:
     eps = np.finfo(y.dtype).eps
-    squares = [_sums(np.ravel(x.value).view(x.value.real.dtype))[0] for x in given]
+    squares = [_sums(_numbers(x))[0] for x in given]
     noise = max(squares, default=0.0) ** 0.5 * eps**0.75
     near_square = mark[0] * eps**0.5 + noise**2
     near_sum = ((mark[0] * eps) ** 0.5 + noise) * y.size**0.5

@@ -132,6 +132,16 @@ def test_a_pullback_does_not_read_the_value_that_was_returned(name, rng):
             np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("transform", [bp.vjp, bp.linearize])
+def test_places_of_reduceat_are_kept(transform):
+    x, places = np.arange(5.0), np.array([0, 2])
+    derivative = transform(lambda x: np.add.reduceat(x, places), x)[1]
+    direction = np.array([1.0, 10.0]) if transform is bp.vjp else x + 1.0
+    before = arrays_of(derivative(direction))
+    places[...] = [1, 4]
+    np.testing.assert_array_equal(arrays_of(derivative(direction)), before)
+
+
 LAYOUTS = {
     "rows from behind": np.arange(6.0).reshape(2, 3)[::-1],
     "columns from behind": np.arange(6.0).reshape(2, 3)[:, ::-1],

@@ -20,9 +20,7 @@ __all__ = ["visits"]
 
 SAMPLE = 32768  # pairs of columns that are looked at
 MOST_POINTS = 64  # of a row
-OFTEN = (
-    8  # a distance is one of the stencil if it is this fraction as frequent as the most frequent
-)
+OFTEN = 8  # the most frequent distance of a stencil is at most so many times as frequent as others
 MOST_DISTANCES = 256
 MOST_AXES = 5  # of a grid; several unknowns at a place are one more
 MOST_TRIED = 256  # coefficients of some axes
